@@ -1,0 +1,105 @@
+"""The machine: a chain of storage levels, outermost first, ending in one compute level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Energy of one action (pJ), who says so, and how sure it is (0..1)."""
+
+    energy_pj: float
+    source: str
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What connects one instance of a storage level with its children in the next level."""
+
+    name: str
+    word_bits: float
+    energy_per_hop_pj: float | None = None
+    """pJ per word and hop; None: wire_pj_per_bit_mm * word_bits * tile width."""
+    wire_pj_per_bit_mm: float = 0.0
+    tile_width_mm: float | None = None
+    """Length of one hop; None: the square root of the area of everything inside one child."""
+    router_pj: float = 0.0
+    ingress_pj: float = 0.0
+    adder_pj: float = 0.0
+    """pJ per spatial reduction (addition of two partial sums on the way up)."""
+    fill_latency: float = 0.0
+    drain_latency: float = 0.0
+    forwarding: bool = False
+    """True: a child may receive a word from a mesh neighbour that held it one step ago (systolic)."""
+    source: str = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One storage or compute level; sizes, bandwidths and area are per instance."""
+
+    name: str
+    kind: Literal["storage", "compute"]
+    class_name: str = ""
+    instances: int = 1
+    mesh_x: int = 1
+    """Instances along x; instances == mesh_x * mesh_y."""
+    mesh_y: int = 1
+    word_bits: float = 16
+    capacity_words: float | None = None
+    """None: unlimited. Already divided by multiple buffering."""
+    capacity_rule: Literal["worst", "expected"] | float = "worst"
+    """Fit test: worst case, expectation, or a quantile in (0, 1) (overbooking)."""
+    min_utilization: float = 0.0
+    block_size: int = 1
+    """Words per physical (vector) access."""
+    cluster_size: int = 1
+    read_bandwidth: float | None = None
+    """Words per cycle; None: unlimited."""
+    write_bandwidth: float | None = None
+    shared_bandwidth: float | None = None
+    """Words per cycle for reads and writes together."""
+    metadata_capacity_bits: float | None = None
+    """None: unlimited."""
+    metadata_access_bits: float = 0
+    """Bits per metadata access (0: metadata accesses cost nothing)."""
+    metadata_word_bits: float = 0
+    """Default width of metadata and payload entries."""
+    decompression: bool = True
+    """May receive a tensor stored compressed outside and hold it uncompressed."""
+    compression: bool = True
+    reduction: bool = True
+    """Adds an incoming partial sum in place; else partial sums also travel down its network."""
+    area_um2: float = 0.0
+    area_source: str = "default"
+    prices: Mapping[str, Price]
+    """Action name to price; see energy.ACTIONS for the names."""
+    network: Network | None = None
+    """Connection to the next level; None for the compute level."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arch:
+    """All levels, outermost storage first, the compute level last."""
+
+    levels: tuple[Level, ...]
+    clock_hz: float = 1e9
+
+    @property
+    def storage(self) -> tuple[Level, ...]:
+        """The storage levels, outermost first."""
+        return self.levels[:-1]
+
+    @property
+    def compute(self) -> Level:
+        """The compute level."""
+        return self.levels[-1]
+
+    def fanout(self, level: int) -> tuple[int, int]:
+        """Children of one instance of storage level `level` along x and y."""
+        outer, inner = self.levels[level], self.levels[level + 1]
+        return inner.mesh_x // outer.mesh_x, inner.mesh_y // outer.mesh_y

@@ -1,0 +1,218 @@
+"""From sparse traffic to energy, cycles, area and validity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import ops
+from .actions import ActionCost, actions_of_compute, actions_of_level
+from .errors import Status
+from .networks import NetworkTraffic, network_traffic
+from .ops import Array
+from .plan import Plan
+from .sparse_traffic import LinkSparse, SparseTraffic
+from .traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelCost:
+    """Cost of one level over all its instances."""
+
+    instances_used: Array
+    cycles: Array
+    energy_pj: Array
+    actions: tuple[ActionCost, ...]
+    capacity_expected: Array
+    """Expected data words of one instance."""
+    capacity_worst: Array
+    metadata_bits_expected: Array
+    metadata_bits_worst: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Everything a mapping costs; arrays over the batch."""
+
+    dense: Traffic
+    sparse: SparseTraffic
+    levels: tuple[LevelCost, ...]
+    networks: tuple[NetworkTraffic, ...]
+    energy_pj: Array
+    cycles: Array
+    area_um2: float
+    utilization: Array
+    status: Array
+    """Status flags as integers, 0 = valid."""
+
+
+def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
+    """Energy = sum of action counts times prices; cycles = the slowest level; area = sum over all instances."""
+    arch = plan.arch
+    used = _instances_used(plan, dense)
+    compute_cycles = _compute_cycles(dense, sparse, used[-1])
+    level_cycles = [_storage_cycles(plan, sparse, level, used[level]) for level in range(plan.compute)]
+    cycles = compute_cycles
+    for value in level_cycles:
+        cycles = ops.maximum(cycles, value)
+    cycles = cycles + sum(n.fill_latency + n.drain_latency for lv in arch.storage if (n := lv.network) is not None)
+    networks = network_traffic(plan, dense.tiles, sparse)
+    levels = [
+        _level_cost(plan, dense, sparse, (level, used[level], level_cycles[level], cycles))
+        for level in range(plan.compute)
+    ]
+    actions = actions_of_compute(plan, sparse, cycles)
+    levels.append(
+        LevelCost(
+            instances_used=used[-1],
+            cycles=compute_cycles,
+            energy_pj=ops.total(a.energy_pj for a in actions),
+            actions=actions,
+            capacity_expected=0.0,
+            capacity_worst=0.0,
+            metadata_bits_expected=0.0,
+            metadata_bits_worst=0.0,
+        )
+    )
+    busy = sparse.computes.actual + sparse.computes.gated
+    return Cost(
+        dense=dense,
+        sparse=sparse,
+        levels=tuple(levels),
+        networks=networks,
+        energy_pj=ops.total(level.energy_pj for level in levels) + ops.total(n.energy_pj for n in networks),
+        cycles=cycles,
+        area_um2=sum(level.area_um2 * level.instances for level in arch.levels),
+        utilization=ops.ratio(busy, arch.compute.instances * cycles),
+        status=status(plan, dense, sparse),
+    )
+
+
+def _packs(plan: Plan, level: int) -> bool:
+    return any(s.kind == "spatial_skip" and s.level == level for s in plan.sparse.safs)
+
+
+def _instances_used(plan: Plan, dense: Traffic) -> list[Array]:
+    """Instances that ever work; lanes dropped by a spatial skip are packed onto the physical instances."""
+    packed = [any(_packs(plan, outer) for outer in range(level)) for level in range(plan.compute + 1)]
+    return [
+        ops.minimum(n, plan.arch.levels[level].instances) if packed[level] else n
+        for level, n in enumerate(dense.instances)
+    ]
+
+
+def _compute_cycles(dense: Traffic, sparse: SparseTraffic, lanes: Array) -> Array:
+    """Balanced lanes: temporal steps times the share of computes that are not skipped, spread over the used lanes."""
+    busy = (sparse.computes.actual + sparse.computes.gated) / dense.computes
+    return dense.steps * busy * (dense.instances[-1] / lanes)
+
+
+def _links_at(sparse: SparseTraffic, level: int) -> tuple[list[LinkSparse], list[LinkSparse]]:
+    """Links whose parent, and whose child, is this level."""
+    return (
+        [k for k in sparse.links if k.dense.link.parent == level],
+        [k for k in sparse.links if k.dense.link.child == level],
+    )
+
+
+def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Array) -> Array:
+    """Words that keep their slot (actual and gated, metadata by bits) over the bandwidth of one instance."""
+    spec = plan.arch.levels[level]
+    below, above = _links_at(sparse, level)
+    reads: Array = 0.0
+    writes: Array = 0.0
+    for k in below:
+        reads = reads + k.reads.actual + k.reads.gated
+        writes = writes + k.updates.actual + k.updates.gated
+        for rank in k.ranks:
+            r, f, u = (rank.bits(action) for action in ("reads", "fills", "updates"))
+            reads = reads + (r.actual + r.gated) / spec.word_bits
+            writes = writes + (f.actual + f.gated + u.actual + u.gated) / spec.word_bits
+    for k in above:
+        writes = writes + k.fills.actual + k.fills.gated
+    cycles: Array = 0.0 * reads
+    for words, bandwidth in (
+        (reads, spec.read_bandwidth),
+        (writes, spec.write_bandwidth),
+        (reads + writes, spec.shared_bandwidth),
+    ):
+        if bandwidth is not None:
+            cycles = ops.maximum(cycles, words / used / bandwidth)
+    return cycles
+
+
+def _level_cost(
+    plan: Plan, dense: Traffic, sparse: SparseTraffic, at: tuple[int, Array, Array, Array]
+) -> LevelCost:
+    level, used, level_cycles, cycles = at
+    below, above = _links_at(sparse, level)
+    actions = actions_of_level(plan, level, (below, above), (used, cycles))
+    return LevelCost(
+        instances_used=used,
+        cycles=level_cycles,
+        energy_pj=ops.total(a.energy_pj for a in actions),
+        actions=actions,
+        capacity_expected=ops.total(k.resident.occupancy for k in below),
+        capacity_worst=ops.total(k.resident.worst for k in below),
+        metadata_bits_expected=ops.total(k.resident.metadata_bits for k in below),
+        metadata_bits_worst=ops.total(k.resident.metadata_bits_worst for k in below),
+    )
+
+
+# --- validity -----------------------------------------------------------------------------------------------
+
+
+def status(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Array:
+    """Status flags: factors, fanout, capacity of data and metadata, formats that fit, minimum use."""
+    tiles = dense.tiles
+    flags: Array = 0
+    for rank, size in zip(plan.einsum.ranks, plan.einsum.shape, strict=True):
+        slots = [i for i, s in enumerate(plan.slots) if s.rank == rank]
+        if dense.perfect:
+            flags = _flag(flags, tiles.product(slots) != size, Status.BAD_FACTORS)
+    for level in range(plan.compute):
+        flags = _fanout_flag(plan, dense, level, flags)
+        flags = _capacity_flag(plan, sparse, level, flags)
+    for k in sparse.links:
+        flags = _flag(flags, k.unlaid, Status.NO_SUCH_PATH)
+        if not path_exists(plan, k):
+            flags = _flag(flags, True, Status.NO_SUCH_PATH)
+    return flags
+
+
+def path_exists(plan: Plan, k: LinkSparse) -> bool:
+    """False if the child would have to decompress, or to compress for the parent, and cannot."""
+    link = k.dense.link
+    if link.to_compute or not link.compressed or link.child_compressed:
+        return True
+    child = plan.arch.levels[link.child]
+    return child.decompression and (child.compression or not link.output)
+
+
+def _flag(flags: Array, condition: Array, flag: Status) -> Array:
+    if condition is False:
+        return flags
+    return flags | ops.where(condition, int(flag), 0)
+
+
+def _fanout_flag(plan: Plan, dense: Traffic, level: int, flags: Array) -> Array:
+    if _packs(plan, level):
+        return flags
+    for axis, limit in zip("xy", plan.arch.fanout(level), strict=True):
+        slots = [i for i, s in enumerate(plan.slots) if s.level == level and s.axis == axis]
+        if slots:
+            flags = _flag(flags, dense.tiles.product(slots) > limit, Status.OVER_FANOUT)
+    return flags
+
+
+def _capacity_flag(plan: Plan, sparse: SparseTraffic, level: int, flags: Array) -> Array:
+    spec = plan.arch.levels[level]
+    below, _ = _links_at(sparse, level)
+    if spec.capacity_words is not None and below:
+        words = ops.total(k.resident.counted for k in below)
+        flags = _flag(flags, words > spec.capacity_words * (1 + 1e-12), Status.OVER_CAPACITY)
+        if spec.min_utilization:
+            flags = _flag(flags, words < spec.capacity_words * spec.min_utilization, Status.UNDER_UTILIZED)
+    if spec.metadata_capacity_bits is not None and below:
+        bits = ops.total(k.resident.metadata_bits_counted for k in below)
+        flags = _flag(flags, bits > spec.metadata_capacity_bits * (1 + 1e-12), Status.OVER_CAPACITY)
+    return flags

@@ -1,0 +1,267 @@
+"""Prices of actions: what one access or compute costs (pJ), who says so, and how sure it is.
+
+Prices come from what the user wrote, else from an energy table, else from the built-in estimates of `estimates`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from . import estimates
+from .arch import Price
+from .estimates import Component, Estimate
+
+TableEntry = tuple[float, str | None]
+"""Energy in pJ (or area in um2) and where it is written."""
+
+Chains = Mapping[str, tuple[str, ...]]
+"""Our action name to the names that may price it, first present wins."""
+
+CLASSES = ("", "gated_", "skipped_")
+DATA = ("read", "fill", "update")
+METADATA = ("metadata_read", "metadata_fill", "metadata_update")
+ACCESSES = tuple(c + a for a in (*DATA, *METADATA) for c in CLASSES)
+SERVICES = ("decompress", "compress", "intersect", "address_generation", "reduction", "leak")
+COMPUTES = ("compute", "gated_compute", "skipped_compute")
+
+STORAGE_ACTIONS = (*ACCESSES, *SERVICES)
+COMPUTE_ACTIONS = (*COMPUTES, "leak")
+ACTIONS = (*ACCESSES, *COMPUTES, *SERVICES)
+"""Every canonical action name. Data accesses are per physical (vector) access, metadata per metadata access,
+`decompress`, `compress`, `reduction` and `address_generation` per word, `leak` per cycle and instance."""
+
+GIVEN, TABLE = 1.0, 0.95
+"""Confidence of a price the user wrote at the level, and of one from an energy table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceRequest:
+    """What is to be priced: one level, the prices already known, and the actions that can occur there."""
+
+    component: Component
+    own: Mapping[str, float] | None = None
+    """Prices written at the level itself (any accepted action name)."""
+    table: Mapping[str, TableEntry] | None = None
+    """The level's entry of an energy table (maximum over argument variants); None: no entry."""
+    own_area: float | None = None
+    area_table: TableEntry | None = None
+    used: frozenset[str] = frozenset((*DATA, "compute"))
+    """Actions that can occur; only their missing prices are warned of. See `used_actions`."""
+    reading: Literal["native", "timeloop"] = "native"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """Price of every action of one level, and its area."""
+
+    prices: Mapping[str, Price]
+    area: Estimate
+    """Area of one instance in um2."""
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def area_um2(self) -> float:
+        """Area of one instance in um2."""
+        return self.area.value
+
+
+def used_actions(*, metadata: bool, gating: bool, skipping: bool, decompression: bool, compression: bool) -> frozenset[str]:
+    """The actions that can occur at a level (or at the compute level) with these features."""
+    classes = [c for c, on in zip(CLASSES, (True, gating, skipping), strict=True) if on]
+    bases = (*DATA, *(METADATA if metadata else ()), "compute")
+    services = [a for a, on in (("decompress", decompression), ("compress", compression)) if on]
+    return frozenset([c + b for c in classes for b in bases] + services)
+
+
+# --- names -----------------------------------------------------------------------------------------------
+
+
+def _access_names(action: str) -> tuple[str, ...]:
+    """Native names of a data or metadata access: its own, `write` for fill and update, and word-order variants."""
+    for prefix in ("gated_", "skipped_"):
+        if action.startswith(prefix):
+            base = action.removeprefix(prefix)
+            plain = [n for n in _access_names(base) if not n.startswith("random_")]
+            inside = [n.removeprefix("metadata_") for n in plain if n.startswith("metadata_")]
+            return (*(prefix + n for n in plain), *(f"metadata_{prefix}{n}" for n in inside))
+    writes = (action.replace("fill", "write").replace("update", "write"),) if not action.endswith("read") else ()
+    return tuple(n for base in (action, *writes) for n in (f"random_{base}", base))
+
+
+_COMPUTE_NAMES = ("mac_random", "mult_random", "mac", "mult", "compute")
+_GATED_COMPUTE = ("mac_gated", "mult_gated", "compute_gated", "gated_compute")
+_SKIPPED_COMPUTE = ("mac_skipped", "mult_skipped", "compute_skipped", "skipped_compute")
+
+NATIVE_NAMES: Chains = {
+    **{a: _access_names(a) for a in ACCESSES},
+    "compute": _COMPUTE_NAMES,
+    "gated_compute": _GATED_COMPUTE,
+    "skipped_compute": _SKIPPED_COMPUTE,
+    "decompress": ("decompress", "decompression_count"),
+    "compress": ("compress", "compression_count"),
+    "intersect": ("intersect", "intersect_try", "intersection"),
+    "address_generation": ("address_generation",),
+    "reduction": ("reduction", "temporal_reduction"),
+    "leak": ("leak",),
+}
+"""Accepted names per action in native descriptions: no fall-back from one action to another."""
+
+
+def _timeloop_access(action: str) -> tuple[str, ...]:
+    """Names Timeloop's development head looks up for one access, in order (energy.md section 1)."""
+    prefix = next((p for p in ("gated_", "skipped_") if action.startswith(p)), "")
+    base = action.removeprefix(prefix)
+    writes = () if base.endswith("read") else (base.replace("fill", "write").replace("update", "write"),)
+    if not prefix and base in DATA:
+        return (f"random_{base}", *(f"random_{w}" for w in writes), base, *writes)
+    if not prefix:
+        return (f"random_{base}", base, *writes)
+    prefixes = ("skipped_", "gated_") if prefix == "skipped_" else ("gated_",)
+    return tuple(p + b for p in prefixes for b in (base, *writes))
+
+
+TIMELOOP_NAMES: Chains = {
+    **{a: _timeloop_access(a) for a in ACCESSES},
+    "compute": _COMPUTE_NAMES,
+    "gated_compute": (*_GATED_COMPUTE[:3], "mac", "mult", "compute"),
+    "skipped_compute": (*_SKIPPED_COMPUTE[:3], *_GATED_COMPUTE[:3], "mac", "mult", "compute"),
+    "decompress": ("decompression_count",),
+    "compress": ("compression_count",),
+    "intersect": (),
+    "address_generation": (),
+    "reduction": (),
+    "leak": ("leak",),
+}
+"""Fall-back chains of Timeloop's development head."""
+
+
+def _first(names: tuple[str, ...], prices: Mapping[str, TableEntry]) -> tuple[str, TableEntry] | None:
+    """The first of `names` that has a price."""
+    return next(((n, prices[n]) for n in names if n in prices), None)
+
+
+def _own(request: PriceRequest, action: str) -> Estimate | None:
+    """The price written at the level itself."""
+    found = _first(NATIVE_NAMES[action], {n: (v, None) for n, v in (request.own or {}).items()})
+    return None if found is None else Estimate(value=found[1][0], source="given", confidence=GIVEN)
+
+
+def _from_table(names: tuple[str, ...], request: PriceRequest) -> Estimate | None:
+    """The price of an energy table."""
+    found = _first(names, request.table or {})
+    if found is None:
+        return None
+    name, (energy, source) = found
+    return Estimate(value=energy, source=f"{source or 'energy table'} ({name})", confidence=TABLE)
+
+
+def _unused_names(request: PriceRequest, chains: Chains) -> list[str]:
+    """A warning for table entries and own prices that no action of this level asks for."""
+    actions = STORAGE_ACTIONS if request.component.kind == "storage" else COMPUTE_ACTIONS
+    known = {n for a in actions for n in chains[a]}
+    own_known = {n for a in actions for n in NATIVE_NAMES[a]}
+    name, out = request.component.name, list[str]()
+    if unused := sorted(set(request.table or {}) - known):
+        out.append(f"{name}: entries of the energy table that price no action: {', '.join(unused)}")
+    if unused := sorted(set(request.own or {}) - own_known):
+        out.append(f"{name}: prices of unknown actions are not used: {', '.join(unused)}")
+    return out
+
+
+def _total_warning(component: Component, what: str, actions: list[str]) -> list[str]:
+    """One line naming a level and the actions that lack a price."""
+    return [f"{component.name}: no price for {', '.join(actions)}: {what}"] if actions else []
+
+
+def _prices(found: Mapping[str, Estimate]) -> dict[str, Price]:
+    return {a: Price(energy_pj=e.value, source=e.source, confidence=e.confidence) for a, e in found.items()}
+
+
+# --- native ----------------------------------------------------------------------------------------------
+
+
+def _price_native(request: PriceRequest) -> Priced:
+    """Given price, else table entry, else the built-in estimate, else 0 with a warning."""
+    component = request.component
+    prices, missing = dict[str, Estimate](), list[str]()
+    for action in STORAGE_ACTIONS if component.kind == "storage" else COMPUTE_ACTIONS:
+        price = _own(request, action) or _from_table(NATIVE_NAMES[action], request) or estimates.energy(component, action, prices)
+        if price is None:
+            price = Estimate(value=0.0, source="no estimate", confidence=0.0)
+            missing += [action] if action in request.used else []
+        prices[action] = price
+    warnings = _unused_names(request, NATIVE_NAMES) + _total_warning(component, "counted as 0 pJ", missing)
+    area = _given_area(request) or estimates.area(component) or Estimate(value=0.0, source="no estimate", confidence=0.0)
+    return Priced(prices=_prices(prices), area=area, warnings=tuple(warnings))
+
+
+def _given_area(request: PriceRequest) -> Estimate | None:
+    """Area written at the level, else that of an area table."""
+    if request.own_area is not None:
+        return Estimate(value=request.own_area, source="given", confidence=GIVEN)
+    if request.area_table is not None:
+        value, source = request.area_table
+        return Estimate(value=value, source=source or "area table", confidence=TABLE)
+    return None
+
+
+# --- Timeloop's files ------------------------------------------------------------------------------------
+
+
+def _price_timeloop(request: PriceRequest) -> Priced:
+    """Timeloop's fall-back chains; a given vector access energy (own `read`) makes the level ignore the table."""
+    component, own = request.component, request.own or {}
+    chosen = request if "read" not in own else _without_table(request)
+    prices, lacking = dict[str, Estimate](), dict[str, list[str]]()
+    for action in STORAGE_ACTIONS if component.kind == "storage" else COMPUTE_ACTIONS:
+        price = _own(chosen, action) or _from_table(TIMELOOP_NAMES[action], chosen)
+        if price is None:
+            price, what = _timeloop_default(chosen, action)
+            if action in chosen.used and what:
+                lacking.setdefault(what, []).append(action)
+        elif action in chosen.used and _full_price(action, price):
+            lacking.setdefault("the full price of a compute is taken", []).append(action)
+        prices[action] = price
+    warnings = _unused_names(chosen, TIMELOOP_NAMES)
+    for what, actions in lacking.items():
+        warnings += _total_warning(component, what, actions)
+    area = _given_area(request) or Estimate(value=0.0, source="Timeloop default (no area table)", confidence=0.0)
+    return Priced(prices=_prices(prices), area=area, warnings=tuple(warnings))
+
+
+def _without_table(request: PriceRequest) -> PriceRequest:
+    """The same request, the energy table ignored."""
+    return PriceRequest(
+        component=request.component,
+        own=request.own,
+        own_area=request.own_area,
+        area_table=request.area_table,
+        used=request.used,
+        reading=request.reading,
+    )
+
+
+def _full_price(action: str, price: Estimate) -> bool:
+    """True if a gated or skipped compute fell back to the entry of an actual one."""
+    plain = tuple(f"({n})" for n in _COMPUTE_NAMES)
+    return action in ("gated_compute", "skipped_compute") and price.source.endswith(plain)
+
+
+def _timeloop_default(request: PriceRequest, action: str) -> tuple[Estimate, str]:
+    """Price of an action without entry, and what to say about it if it can occur."""
+    actual = action in (*DATA, "compute")
+    if actual and request.table:
+        highest = max(request.table.values(), key=lambda entry: entry[0])
+        price = Estimate(value=highest[0], source=f"{highest[1] or 'energy table'} (highest entry)", confidence=0.5)
+        return price, "the highest entry of the table is taken"
+    if actual:
+        price = estimates.timeloop_energy(request.component)
+        return (price, "") if price else (Estimate(value=0.0, source="no size", confidence=0.0), "0 pJ (no capacity given)")
+    return Estimate(value=0.0, source="Timeloop default (no entry)", confidence=0.0), "counted as 0 pJ, as Timeloop does"
+
+
+def price_level(request: PriceRequest) -> Priced:
+    """Prices of all actions of one level: pJ per vector access, metadata access, word, compute or cycle."""
+    return _price_timeloop(request) if request.reading == "timeloop" else _price_native(request)

@@ -1,0 +1,40 @@
+"""The chain, spelled out once: plan, dense traffic, sparse traffic, cost."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from .cost import Cost, cost
+from .design import Design
+from .mapping import LoopNest
+from .plan import Plan, compile_plan
+from .sparse_traffic import apply_safs
+from .traffic import traffic
+
+CHUNK = 8192
+"""Mappings per chunk: temporaries stay in cache."""
+
+
+def evaluate_plan(plan: Plan, bounds: Any, residuals: Any = None) -> Cost:
+    """Cost of loop bounds of shape (slots, *batch) under one template."""
+    dense = traffic(plan, bounds, residuals)
+    sparse = apply_safs(plan, dense)
+    return cost(plan, dense, sparse)
+
+
+def evaluate_design(design: Design) -> tuple[Plan, Cost]:
+    """The whole breakdown of a design's own mapping."""
+    assert design.mapping is not None
+    plan = plan_of(design, design.mapping.nest)
+    return plan, evaluate_plan(plan, design.mapping.bounds, design.mapping.residuals)
+
+
+def plan_of(design: Design, nest: LoopNest) -> Plan:
+    """The compiled plan of a template under a design."""
+    return compile_plan(design.einsum, design.arch, nest, design.sparse)
+
+
+__all__ = ["CHUNK", "evaluate_design", "evaluate_plan", "lru_cache", "np", "plan_of"]

@@ -1,0 +1,61 @@
+"""From files to a `Spec`: recognises Timeloop's files by content, and gives every mistake its line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from . import yamlio
+from .errors import SpecError
+from .spec import Spec
+from .yamlio import Node, SourceMap
+
+_TIMELOOP_KEYS = frozenset(
+    {"problem", "sparse_optimizations", "sparse-optimizations", "ERT", "ART", "mapper", "arch", "architecture_constraints"}
+)
+_TIMELOOP_TREE = frozenset({"subtree", "nodes", "version", "arithmetic", "storage", "local"})
+
+
+def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
+    """The specification in one or several files, native or Timeloop's, in any order; `overrides` are 'path=value'."""
+    return _spec(*yamlio.load([Path(path) for path in paths], overrides))
+
+
+def loads(text: str, *, overrides: Sequence[str] = (), name: str = "<text>") -> Spec:
+    """As `load`, for a text."""
+    return _spec(*yamlio.loads(text, overrides, name=name))
+
+
+def _spec(data: dict[str, Any], source: SourceMap) -> Spec:
+    try:
+        if is_timeloop(data):
+            from . import timeloop  # only where it is needed
+
+            return timeloop.to_spec(data, source).with_source(_folder(source))
+        return Spec.model_validate(data).with_source(source)
+    except SpecError as error:
+        raise error.located(source) from None
+
+
+def is_timeloop(data: Mapping[str, Any]) -> bool:
+    """True if the top-level keys are those of Timeloop's files."""
+    if any(key in _TIMELOOP_KEYS or key.startswith("mapspace") for key in data):
+        return True
+    architecture, mapping = data.get("architecture"), data.get("mapping")
+    if isinstance(architecture, dict) and _TIMELOOP_TREE & set(architecture) and "levels" not in architecture:  # pyright: ignore
+        return True
+    entries = mapping if isinstance(mapping, list) else []  # pyright: ignore
+    return any(isinstance(entry, dict) and {"target", "type"} <= set(entry) for entry in entries)  # pyright: ignore
+
+
+def _folder(source: SourceMap) -> SourceMap:
+    """Only the folder of the problem's file: lines of Timeloop's files mean nothing to native paths."""
+    key, _, _ = source.walk(("problem",))
+    return SourceMap(Node({}, (key or source.root).file, kids={}))
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of the native format (for editors)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "sparseloop", **Spec.model_json_schema()}

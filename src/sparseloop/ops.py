@@ -1,0 +1,155 @@
+"""The few operations the model is written in; they take numbers, arrays (batch axis last) or traced values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = Any
+"""A number, an array whose axes are the batch, or a traced value (trace.Traced)."""
+
+_SCALARS = (bool, int, float)
+
+
+def where(condition: Array, yes: Array, no: Array) -> Array:
+    """Elementwise choice."""
+    if isinstance(condition, (bool, np.bool_)):
+        return yes if condition else no
+    return np.where(condition, yes, no)
+
+
+def maximum(a: Array, b: Array) -> Array:
+    """Elementwise larger value."""
+    if isinstance(a, _SCALARS) and isinstance(b, _SCALARS):
+        return max(a, b)
+    return np.maximum(a, b)
+
+
+def minimum(a: Array, b: Array) -> Array:
+    """Elementwise smaller value."""
+    if isinstance(a, _SCALARS) and isinstance(b, _SCALARS):
+        return min(a, b)
+    return np.minimum(a, b)
+
+
+def ceil(a: Array) -> Array:
+    """Elementwise ceiling; values within 1e-9 above an integer count as that integer."""
+    return np.ceil(a - 1e-9)
+
+
+def absolute(a: Array) -> Array:
+    """Elementwise absolute value."""
+    return abs(a)
+
+
+def either(a: Array, b: Array) -> Array:
+    """Elementwise a or b."""
+    if a is True or b is True:
+        return True
+    if a is False:
+        return b
+    if b is False:
+        return a
+    return a | b
+
+
+def both(a: Array, b: Array) -> Array:
+    """Elementwise a and b."""
+    if a is False or b is False:
+        return False
+    if a is True:
+        return b
+    if b is True:
+        return a
+    return a & b
+
+
+def negate(a: Array) -> Array:
+    """Elementwise not."""
+    if isinstance(a, bool):
+        return not a
+    return ~a
+
+
+def product(values: Iterable[Array]) -> Array:
+    """Product of the values; 1 if there are none."""
+    result: Array = 1
+    for value in values:
+        result = result * value
+    return result
+
+
+def total(values: Iterable[Array]) -> Array:
+    """Sum of the values; 0.0 if there are none."""
+    result: Array = 0.0
+    for value in values:
+        result = result + value
+    return result
+
+
+def ratio(a: Array, b: Array) -> Array:
+    """a / b, and 0 where b is 0."""
+    if isinstance(b, _SCALARS):
+        return a / b if b else 0.0 * a
+    return a / np.where(b == 0, 1, b) * (b != 0)
+
+
+def lattice(operation: str, arguments: Sequence[Array]) -> Array:
+    """Number-theoretic functions without a closed form, evaluated once per distinct row of arguments.
+
+    `operation` is a key of LATTICE; the arguments are integers.
+    """
+    function = LATTICE[operation]
+    if all(isinstance(a, (int, float, np.integer, np.floating)) for a in arguments):
+        return function(*(int(a) for a in arguments))
+    if any(hasattr(a, "call") for a in arguments):
+        traced = next(a for a in arguments if hasattr(a, "call"))
+        return traced.call(operation, lambda *values: lattice(operation, values), arguments)
+    rows = np.stack([np.asarray(a, dtype=np.int64) for a in np.broadcast_arrays(*arguments)])
+    flat = rows.reshape(len(arguments), -1)
+    unique, inverse = np.unique(flat, axis=1, return_inverse=True)
+    values = np.array([function(*(int(x) for x in column)) for column in unique.T], dtype=np.float64)
+    return values[inverse.reshape(-1)].reshape(rows.shape[1:])
+
+
+def bit_set(steps_and_counts: tuple[int, ...]) -> int:
+    """Bit set of the values sum(step_i * q_i), 0 <= q_i < count_i; arguments step_1, count_1, step_2, ..."""
+    bits = 1
+    for step, count in zip(steps_and_counts[::2], steps_and_counts[1::2], strict=True):
+        step, done = abs(step), 1
+        while done < count:
+            more = min(done, count - done)
+            bits |= bits << (step * more)
+            done += more
+    return bits
+
+
+def distinct(*steps_and_counts: int) -> int:
+    """Number of distinct values of sum(step_i * q_i), 0 <= q_i < count_i."""
+    return bit_set(steps_and_counts).bit_count()
+
+
+def overlap(shift: int, *steps_and_counts: int) -> int:
+    """Number of values of such a set that also lie in the set displaced by `shift`."""
+    bits = bit_set(steps_and_counts)
+    return (bits & (bits << abs(shift))).bit_count()
+
+
+LATTICE = {"distinct": distinct, "overlap": overlap}
+
+
+def peak(a: Array) -> int:
+    """Largest value as an integer: the length of a Python loop that must cover the whole batch."""
+    value = getattr(a, "value", a)
+    return int(np.max(value))
+
+
+def pick(table: Sequence[Array], index: Array) -> Array:
+    """table[index], elementwise."""
+    if isinstance(index, (int, np.integer)):
+        return table[int(index)]
+    if hasattr(index, "call"):
+        return index.call("pick", lambda i: pick(table, i), [index])
+    return np.asarray(table)[index]

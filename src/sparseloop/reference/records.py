@@ -1,0 +1,57 @@
+"""What a walk reports: counts by class, summed over all instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """Events of one kind by what became of them; the four classes sum to `total`, the dense count."""
+
+    total: float = 0.0
+    actual: float = 0.0
+    gated: float = 0.0
+    skipped: float = 0.0
+    absent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankUnits:
+    """Entries of one format rank: metadata units (coordinates, bits) and payload units (offsets) apart."""
+
+    metadata: Classes
+    payload: Classes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkedTensor:
+    """Everything counted for one tensor at one storage level that keeps it."""
+
+    reads: Classes
+    fills: Classes
+    updates: Classes
+    metadata_reads: tuple[RankUnits, ...]
+    """One entry per format rank, outermost first (automatically repeated ranks included)."""
+    metadata_fills: tuple[RankUnits, ...]
+    metadata_updates: tuple[RankUnits, ...]
+    decompress: float
+    """Words written here by a decompressor."""
+    compress: float
+    """Words written here by a compressor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """The counts of one walk over one draw of the tensors."""
+
+    tensors: Mapping[tuple[int, str], WalkedTensor]
+    """(storage level, tensor it keeps) to its counts."""
+    computes: Classes
+    cycles: float
+    """Existing temporal steps of the busiest lane, all checks ignored."""
+    lane_work: tuple[float, ...]
+    """Actual and gated computes of every lane (compute instance that ever works)."""
+    lockstep_cycles: float
+    """Temporal steps in which every skip condition holds in some lane."""

@@ -1,0 +1,36 @@
+"""Names of a specification become records: einsum, machine, mapping, sparse features. All mistakes are found in one pass."""
+
+from __future__ import annotations
+
+from ..design import Design
+from ..spec import Spec
+from ..yamlio import SourceMap
+from .features import resolve_sparse
+from .findings import Findings
+from .limits import check_constraints
+from .machine import resolve_arch, resolve_chain
+from .nest import covered, resolve_mapping
+from .workload import resolve_workload, touched
+
+__all__ = ["covered", "resolve", "touched"]
+
+
+def resolve(spec: Spec, source: SourceMap | None = None) -> Design:
+    """What the model evaluates; raises `SpecError` with every mistake. `source` defaults to that of the spec."""
+    found = Findings(spec, source or spec.source)
+    einsum = resolve_workload(found)
+    chain = resolve_chain(found)
+    mapping = resolve_mapping(chain, einsum, found)
+    sparse = resolve_sparse(chain, einsum, mapping.nest.keep if mapping else None, found)
+    check_constraints(chain, einsum, found)
+    tensors = frozenset(tensor.name for tensor in einsum.tensors)
+    kept = mapping.nest.keep if mapping else tuple(_constrained(spec, name, tensors) for name in chain.storage)
+    arch = resolve_arch(chain, einsum, kept, sparse, found)
+    found.raise_errors()
+    return Design(einsum=einsum, arch=arch, mapping=mapping, sparse=sparse, warnings=(*spec.notes, *found.warnings))
+
+
+def _constrained(spec: Spec, level: str, tensors: frozenset[str]) -> frozenset[str]:
+    """Tensors that a level can hold under the constraints."""
+    constraint = spec.constraints.get(level)
+    return tensors - frozenset(constraint.bypass or ()) if constraint else tensors

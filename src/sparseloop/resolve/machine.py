@@ -1,0 +1,237 @@
+"""The chain of levels and fanouts of an architecture, and the records of `arch` made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..arch import Arch, Level, Network
+from ..einsum import Einsum
+from ..energy import Priced, PriceRequest, price_level
+from ..errors import Path
+from ..estimates import Component
+from ..expr import Quantity
+from ..sparse import Sparse
+from ..spec import FanoutSpec, LevelSpec, NetworkSpec
+from .findings import Findings
+from .prices import Tables, read_tables, used
+
+_STORAGE = ("dram", "sram", "regfile", "buffer")
+_COMPUTE = ("mac", "alu", "mult", "compute")
+DEFAULT_WORD_BITS = 16
+DEFAULT_METADATA_BITS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One level with its place in the specification and its place in the machine."""
+
+    spec: LevelSpec
+    path: Path
+    kind: Literal["storage", "compute"]
+    mesh_x: int
+    mesh_y: int
+
+    @property
+    def name(self) -> str:
+        """The user's name."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Levels outermost first and the fanouts between them."""
+
+    stages: tuple[Stage, ...]
+    fanouts: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    """Fanout name to the storage levels directly above fanouts of that name (-1: above the outermost level)."""
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Fanout name to the axes along which it has more than one instance."""
+
+    @property
+    def storage(self) -> dict[str, int]:
+        """Name to index of the storage levels."""
+        return {stage.name: i for i, stage in enumerate(self.stages) if stage.kind == "storage"}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all levels and fanouts."""
+        return (*(stage.name for stage in self.stages), *self.fanouts)
+
+
+# --- the chain ----------------------------------------------------------------------------------------------
+
+
+def resolve_chain(found: Findings) -> Chain:
+    """Walks the levels, multiplying the fanouts; noted: missing levels, equal names, levels of the wrong kind."""
+    x, y = 1, 1
+    stages, axes = list[Stage](), dict[str, tuple[str, ...]]()
+    owners = dict[str, tuple[int, ...]]()
+    entries = found.spec.architecture.levels
+    path: Path = ("architecture", "levels")
+    last = max((i for i, entry in enumerate(entries) if isinstance(entry, LevelSpec)), default=-1)
+    for i, entry in enumerate(entries):
+        if isinstance(entry, FanoutSpec):
+            x, y = x * entry.fanout.get("x", 1), y * entry.fanout.get("y", 1)
+            if i > last:
+                found.error((*path, i), "a fanout must be followed by the level it multiplies")
+            owners[entry.name] = (*owners.get(entry.name, ()), len(stages) - 1)
+            axes[entry.name] = tuple(a for a in ("x", "y") if entry.fanout.get(a, 1) > 1)  # pyright: ignore
+            continue
+        kind = _kind(entry, (*path, i), found, innermost=i == last)
+        if entry.name in (stage.name for stage in stages):
+            found.error((*path, i, "name"), f"level '{entry.name}' is defined twice", "names must differ")
+        stages.append(Stage(spec=entry, path=(*path, i), kind=kind, mesh_x=x, mesh_y=y))
+    for name in set(owners) & {stage.name for stage in stages}:
+        found.error(path, f"'{name}' is the name of a level and of a fanout", "names must differ", key=True)
+    if len(stages) < 2:
+        found.error(path, "an architecture needs a storage level and, last, a compute level", "{name: MAC, class: mac}", key=True)
+    return Chain(stages=tuple(stages), fanouts=owners, axes=axes)
+
+
+def _kind(spec: LevelSpec, path: Path, found: Findings, *, innermost: bool) -> Literal["storage", "compute"]:
+    """Only the innermost level computes; a class or kind that says otherwise is a mistake."""
+    expected = "compute" if innermost else "storage"
+    known = "storage" if spec.class_ in _STORAGE else "compute" if spec.class_ in _COMPUTE else expected
+    if (spec.kind or known) != expected:
+        field = "kind" if spec.kind else "class"
+        which = "the last level must compute" if innermost else "only the last level computes"
+        hint = "add e.g. {name: MAC, class: mac}" if innermost else "move it to the end"
+        found.error((*path, field), f"{which}, but '{spec.name}' is of {field} '{spec.kind or spec.class_}'", hint)
+    return expected
+
+
+# --- levels -------------------------------------------------------------------------------------------------
+
+
+def resolve_arch(chain: Chain, einsum: Einsum, kept: Sequence[frozenset[str]], sparse: Sparse, found: Findings) -> Arch:
+    """All levels with sizes in words, bandwidths in words per cycle, prices and networks."""
+    tables = read_tables(found)
+    levels = list[Level]()
+    for i, stage in enumerate(chain.stages):
+        names = kept[i] if i < len(kept) else frozenset(t.name for t in einsum.tensors if not t.output)
+        word_bits = _word_bits(stage, einsum, names, found)
+        priced = _priced(chain, i, word_bits, sparse, tables, found)
+        levels.append(_level(stage, word_bits, chain.stages[i + 1].name if i + 1 < len(chain.stages) else None, priced, found))
+    return Arch(levels=tuple(levels), clock_hz=found.spec.architecture.clock)
+
+
+def _word_bits(stage: Stage, einsum: Einsum, names: frozenset[str], found: Findings) -> float:
+    """The level's own word width, else that of the widest tensor it holds (compute: its operands), else 16."""
+    if stage.spec.word_bits:
+        return stage.spec.word_bits
+    widths = {t.word_bits or DEFAULT_WORD_BITS for t in einsum.tensors if t.name in names} or {DEFAULT_WORD_BITS}
+    if len(widths) > 1 and stage.kind == "storage" and not found.spec.mapping:
+        found.warn(f"{stage.name}: word width taken as {max(widths)} bits, the widest tensor; better say word_bits")
+    return max(widths)
+
+
+def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, found: Findings) -> Level:
+    spec, clock = stage.spec, found.spec.architecture.clock
+    capacity = _words(spec.capacity, word_bits)
+    rates = spec.bandwidth
+    return Level(
+        name=spec.name,
+        kind=stage.kind,
+        class_name=spec.class_,
+        instances=stage.mesh_x * stage.mesh_y,
+        mesh_x=stage.mesh_x,
+        mesh_y=stage.mesh_y,
+        word_bits=word_bits,
+        capacity_words=None if capacity is None else capacity / spec.multiple_buffering,
+        capacity_rule=spec.capacity_rule,
+        min_utilization=spec.min_utilization,
+        block_size=spec.block_size,
+        cluster_size=spec.cluster_size,
+        read_bandwidth=_rate(rates.read, word_bits, clock),
+        write_bandwidth=_rate(rates.write, word_bits, clock),
+        shared_bandwidth=_rate(rates.shared, word_bits, clock),
+        metadata_capacity_bits=_bits(spec.metadata.capacity, word_bits),
+        metadata_access_bits=_access_bits(spec, word_bits),
+        metadata_word_bits=DEFAULT_METADATA_BITS if spec.metadata.word_bits is None else spec.metadata.word_bits,
+        decompression=spec.decompression,
+        compression=spec.compression,
+        reduction=spec.class_.lower() != "dram" if spec.reduction is None else spec.reduction,
+        area_um2=priced.area_um2,
+        area_source=priced.area.source,
+        prices=priced.prices,
+        network=None if child is None else _network(spec.network, spec.name, child, word_bits, found.native),
+    )
+
+
+def _access_bits(spec: LevelSpec, word_bits: float) -> float:
+    return word_bits if spec.metadata.access_bits is None else spec.metadata.access_bits
+
+
+def _words(size: Quantity | None, word_bits: float) -> float | None:
+    """A size in words; fractions of a word are of no use."""
+    if size is None or size.unit == "words":
+        return None if size is None else size.value
+    return float(size.value // word_bits)
+
+
+def _bits(size: Quantity | None, word_bits: float) -> float | None:
+    if size is None:
+        return None
+    return size.value * word_bits if size.unit == "words" else size.value
+
+
+def _rate(rate: Quantity | None, word_bits: float, clock: float) -> float | None:
+    """A bandwidth in words per cycle."""
+    if rate is None:
+        return None
+    value = rate.value / clock if rate.unit.endswith("/s") else rate.value
+    return value / word_bits if rate.unit.startswith("bits") else value
+
+
+def _network(spec: NetworkSpec, level: str, child: str, word_bits: float, native: bool) -> Network:
+    return Network(
+        name=spec.name or f"{level} <==> {child}",
+        word_bits=spec.word_bits or word_bits,
+        energy_per_hop_pj=spec.energy_per_hop,
+        wire_pj_per_bit_mm=spec.wire_pj_per_bit_mm,
+        tile_width_mm=spec.tile_width,
+        router_pj=spec.router,
+        ingress_pj=spec.ingress,
+        adder_pj=spec.adder,
+        fill_latency=spec.fill_latency,
+        drain_latency=spec.drain_latency,
+        forwarding=not native if spec.forwarding is None else spec.forwarding,
+        source="given" if spec.model_fields_set - {"name"} else "default",
+    )
+
+
+# --- prices -------------------------------------------------------------------------------------------------
+
+
+def _priced(chain: Chain, index: int, word_bits: float, sparse: Sparse, tables: Tables, found: Findings) -> Priced:
+    """Prices and area of one level; warnings are noted."""
+    stage = chain.stages[index]
+    spec = stage.spec
+    component = Component(
+        name=spec.name,
+        kind=stage.kind,
+        class_name=spec.class_,
+        type=spec.type,
+        node_nm=spec.node or found.spec.architecture.node,
+        word_bits=word_bits,
+        block_size=spec.block_size,
+        cluster_size=spec.cluster_size,
+        capacity_words=_words(spec.capacity, word_bits),
+        metadata_access_bits=_access_bits(spec, word_bits),
+    )
+    result = price_level(
+        PriceRequest(
+            component=component,
+            own=spec.energy,
+            table=tables.energy.get(spec.name),
+            own_area=spec.area,
+            area_table=tables.area.get(spec.name),
+            used=used(index, sparse, stage.kind),
+            reading=found.spec.reading,
+        )
+    )
+    for text in result.warnings:
+        found.warn(text)
+    return result

@@ -1,0 +1,76 @@
+"""Energy and area tables of a specification, and which actions can occur at a level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .. import yamlio
+from ..energy import TableEntry, used_actions
+from ..errors import Path, SpecError
+from ..sparse import Sparse
+from ..timeloop.sections import Log, Section
+from ..timeloop.tables import Tables as ReferenceTables
+from ..timeloop.tables import base_name
+from ..timeloop.tables import read_tables as read_reference_tables
+from .findings import Findings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """Level name to the prices of its actions (pJ) and to its area (um2), each with where it is written."""
+
+    energy: Mapping[str, Mapping[str, TableEntry]] = field(default_factory=dict[str, Mapping[str, TableEntry]])
+    area: Mapping[str, TableEntry] = field(default_factory=dict[str, TableEntry])
+
+
+def read_tables(found: Findings) -> Tables:
+    """The tables written in the specification or in the files it names."""
+    spec, path = found.spec.energy, ("energy",)
+    energy, area = dict[str, Mapping[str, TableEntry]](), dict[str, TableEntry]()
+    if isinstance(spec.ert, str):
+        for name, actions in _file(spec.ert, (*path, "ert"), found).energy.items():
+            energy[name] = {action: (entry.value, entry.source) for action, entry in actions.items()}
+    else:
+        for table in spec.ert:
+            energy[base_name(table.name)] = {a: (price.energy, price.source) for a, price in table.actions.items()}
+    if isinstance(spec.art, str):
+        area = {name: (entry.value, entry.source) for name, entry in _file(spec.art, (*path, "art"), found).area.items()}
+    else:
+        area = {base_name(table.name): (table.area, table.source) for table in spec.art}
+    return Tables(energy=energy, area=area)
+
+
+def _file(name: str, path: Path, found: Findings) -> ReferenceTables:
+    """Accelergy's ERT and ART in a file."""
+    file = found.file(path, name)
+    if not file.is_file():
+        found.error(path, f"there is no file {file}")
+        return ReferenceTables()
+    try:
+        data, source = yamlio.load([file])
+        root = Section(data, (), Log(source=source))
+        tables = read_reference_tables(root)
+        root.log.raise_errors()
+    except SpecError as error:
+        found.diagnostics += error.diagnostics
+        return ReferenceTables()
+    if not tables.energy and not tables.area:
+        found.error(path, f"{file} holds no ERT and no ART")
+    return tables
+
+
+def used(level: int, sparse: Sparse, kind: Literal["storage", "compute"]) -> frozenset[str]:
+    """The actions that can occur at a level: those of features here and, for what follows from them, further out."""
+    formats = {t: f for (at, t), f in sparse.formats.items() if at == level}
+    outer = {t for (at, t), f in sparse.formats.items() if at < level and f.compressed}
+    plain_here = any(t not in formats or not formats[t].compressed for t in outer)
+    compute = kind == "compute"
+    return used_actions(
+        metadata=any(f.has_metadata for f in formats.values()),
+        gating=(compute and sparse.compute_gate) or any(s.kind == "gate" and s.level <= level for s in sparse.safs),
+        skipping=(compute and sparse.compute_skip) or any(s.kind != "gate" and s.level <= level for s in sparse.safs),
+        decompression=plain_here and not compute,
+        compression=False,
+    )

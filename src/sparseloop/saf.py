@@ -1,0 +1,294 @@
+"""Gating and skipping: which events survive, and in which class the others fall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from . import ops
+from .emptiness import NONE, Condition, Conditions, Emptiness, widen
+from .ops import Array
+from .plan import Link, Plan
+from .sparse import Saf
+from .tiles import Cover, Tiles, join
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """A dense count split by what happens to the events; the four classes sum to `total`."""
+
+    total: Array
+    actual: Array
+    gated: Array
+    skipped: Array
+    absent: Array
+
+    def __add__(self, other: Classes) -> Classes:
+        return Classes(
+            total=self.total + other.total,
+            actual=self.actual + other.actual,
+            gated=self.gated + other.gated,
+            skipped=self.skipped + other.skipped,
+            absent=self.absent + other.absent,
+        )
+
+    def __mul__(self, factor: Array) -> Classes:
+        return Classes(
+            total=self.total * factor,
+            actual=self.actual * factor,
+            gated=self.gated * factor,
+            skipped=self.skipped * factor,
+            absent=self.absent * factor,
+        )
+
+
+NOTHING = Classes(total=0.0, actual=0.0, gated=0.0, skipped=0.0, absent=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Words that stay for `visits` steps of a sliding window: their share of the delivered words and their cover."""
+
+    weight: Array
+    cover: Cover
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkConditions:
+    """(F2) What must hold for an event of a link to survive; covers as in the covers module."""
+
+    link: Link
+    stay: Cover
+    """R: what one access of the parent serves."""
+    arrival: Cover
+    """Stay of a fill: R, or that of a single copy when lanes are skipped one by one."""
+    local: Conditions
+    """K: skips on this link."""
+    outer: Conditions
+    """O: skips on the outer links of the tensor."""
+    gates: Conditions
+    """G: gates of this and all outer links."""
+    inherited: Conditions
+    """I: skips of the other operands, at the compute link."""
+    word: Condition
+
+
+class Features:
+    """The conditions of every link under one choice among alternative features."""
+
+    def __init__(self, tiles: Tiles, emptiness: Emptiness, active: frozenset[Saf]) -> None:
+        self.tiles = tiles
+        self.plan: Plan = tiles.plan
+        self.emptiness = emptiness
+        self.active = active
+        self.copy_stay = [join(self._tile(link), tiles.stationary(link)) for link in self.plan.links]
+        self.stay = [
+            join(cover, tiles.covering(link.multicast))
+            for link, cover in zip(self.plan.links, self.copy_stay, strict=True)
+        ]
+        self.skips = [self._fired(link, ("skip", "spatial_skip")) for link in self.plan.links]
+        self.gates = [self._fired(link, ("gate",)) for link in self.plan.links]
+
+    def _tile(self, link: Link) -> Cover:
+        return self.tiles.point if link.to_compute else self.tiles.inside(link.child)
+
+    def acting(self, link: Link) -> list[Saf]:
+        """The features on this link that take effect."""
+        return [s for s in link.safs if s in self.active and not self._ineffective(s)]
+
+    def _ineffective(self, saf: Saf) -> bool:
+        """Timeloop's files: a spatial skip whose leader has no format where it is looked up does nothing."""
+        if saf.kind != "spatial_skip" or not self.plan.sparse.timeloop_reading:
+            return False
+        return not all(_known_at(self.plan, saf.level, leader) for leader in saf.leaders)
+
+    def _fired(self, link: Link, kinds: tuple[str, ...], window: Cover | None = None) -> Conditions:
+        return frozenset(
+            self.emptiness.condition(self.plan.einsum.index[leader], self.granule(link, saf, window))
+            for saf in self.acting(link)
+            if saf.kind in kinds
+            for leader in saf.leaders
+        )
+
+    def granule(self, link: Link, saf: Saf, window: Cover | None = None) -> Cover:
+        """S: the part of the nest whose leader elements decide, widened to one access of the parent's block."""
+        own = saf.kind == "spatial_skip"
+        cover = self.copy_stay[link.index] if own else self.stay[link.index]
+        cover = join(cover, window) if window is not None else cover
+        block = self.plan.arch.levels[link.parent].block_size
+        return join(cover, self._block(link, block)) if block > 1 else cover
+
+    def _block(self, link: Link, block: int) -> Cover:
+        """The follower's loops met by one access of `block` words, innermost first, if the child's tile is smaller."""
+        tiles = self.tiles
+        left: Array = block / tiles.size(link.tensor, self._tile(link))
+        counts: dict[int, Array] = {}
+        for slot in reversed(range(self.plan.starts[link.parent], self.plan.starts[link.child])):
+            if slot in link.relevant:
+                counts[slot] = ops.minimum(tiles.n[slot], ops.maximum(1, ops.ceil(left)))
+                left = left / counts[slot]
+        return tiles.named(f"block{link.index}", counts)
+
+    def conditions(self, link: Link, window: Cover | None = None) -> LinkConditions:
+        """(F2) K, O, G and I of a link."""
+        outer = self.plan.outer[link.index]
+        at = link.index
+        stay = self.stay[at] if window is None else join(self.stay[at], window)
+        spatial = any(s.kind == "spatial_skip" for s in self.acting(link))
+        copy = self.copy_stay[at] if window is None else join(self.copy_stay[at], window)
+        return LinkConditions(
+            link=link,
+            stay=stay,
+            arrival=copy if spatial else stay,
+            local=self.skips[at] if window is None else self._fired(link, ("skip", "spatial_skip"), window),
+            outer=frozenset().union(*(self.skips[o] for o in outer)),
+            gates=frozenset().union(self.gates[at], *(self.gates[o] for o in outer)),
+            inherited=self._inherited(link),
+            word=self.emptiness.condition(link.tensor, self.tiles.point),
+        )
+
+    def _inherited(self, link: Link) -> Conditions:
+        if not link.to_compute or not self.plan.sparse.implied_skips:
+            return NONE
+        skips = self.operand_conditions(self.skips)
+        return skips | self.compute_skips() if link.output else skips
+
+    def operand_conditions(self, of_links: list[Conditions]) -> Conditions:
+        """Union over the links of all operands (read-only tensors)."""
+        return frozenset().union(*(of_links[k.index] for k in self.plan.links if not k.output))
+
+    def compute_skips(self) -> Conditions:
+        """Conditions of the compute unit's own skip: operands whose innermost level stores metadata."""
+        if not self.plan.sparse.compute_skip:
+            return NONE
+        return frozenset(
+            self.emptiness.condition(k.tensor, self.tiles.point)
+            for k in self.plan.links
+            if k.to_compute and not k.output and k.parent_format is not None and k.parent_format.has_metadata
+        )
+
+    def compute_gates(self) -> Conditions:
+        """Conditions of the compute unit's own gate: every operand's value."""
+        if not self.plan.sparse.compute_gate:
+            return NONE
+        return frozenset(
+            self.emptiness.condition(k.tensor, self.tiles.point) for k in self.plan.links if k.to_compute and not k.output
+        )
+
+    # --- sliding windows ------------------------------------------------------------------------------------
+
+    def windows(self, link: Link) -> list[Window | None]:
+        """The groups of delivered words by length of stay; [None] where no leader notices the difference."""
+        slots = [] if link.to_compute or link.no_reuse else self._sliding_slots(link)
+        leaders = {t for conditions in (*self.skips, *self.gates) for t, _ in conditions}
+        if not any(s in self.plan.relevant[t] for s in slots for t in leaders):
+            return [None]
+        shares, moving = self._stays(link, slots)
+        return [
+            Window(
+                weight=share,
+                cover=self.tiles.named(
+                    f"window{link.index}:{visits}", {s: ops.where(moving[s], visits, 1) for s in slots}
+                ),
+            )
+            for visits, share in enumerate(shares, start=1)
+        ]
+
+    def _sliding_slots(self, link: Link) -> list[int]:
+        if self.plan.plain[link.tensor]:
+            return []
+        return [
+            s
+            for s in link.temporal
+            if any(len(axis) > 1 and any(i == s for i, _ in axis) for axis in self.plan.axes[link.tensor])
+        ]
+
+    def _stays(self, link: Link, slots: list[int]) -> tuple[list[Array], dict[int, Array]]:
+        """Share of the words that stay 1, 2, ... visits, and where each slot is the innermost moving loop.
+
+        h_v = A_v - 2 A_(v+1) + A_(v+2), A_v = (n - v + 1) * words common to v consecutive windows.
+        """
+        tiles, longest = self.tiles, 1
+        moving: dict[int, Array] = {}
+        moved: Array = False
+        for slot in link.temporal:
+            if slot in link.relevant:
+                if slot in slots:
+                    moving[slot] = ops.both(ops.negate(moved), tiles.n[slot] > 1)
+                    longest = max(longest, ops.peak(ops.where(moving[slot], self._longest(link, slot), 1)))
+                moved = ops.either(moved, tiles.n[slot] > 1)
+        shares: list[Array] = [1.0] + [0.0] * (longest - 1)
+        for slot in slots:
+            common = [self._common(link, slot, v) for v in range(1, longest + 3)]
+            words = common[0] - common[1]
+            for v in range(longest):
+                h = (common[v] - 2 * common[v + 1] + common[v + 2]) / words
+                shares[v] = ops.where(moving[slot], h, shares[v])
+        return shares, moving
+
+    def _axis(self, link: Link, slot: int) -> int:
+        return next(a for a, axis in enumerate(self.plan.axes[link.tensor]) if any(i == slot for i, _ in axis))
+
+    def _common(self, link: Link, slot: int, visits: int) -> Array:
+        axis = self._axis(link, slot)
+        shift = ops.absolute(self.tiles.step(link.tensor, axis, slot)) * (visits - 1)
+        common = self.tiles.axis_overlap(link.tensor, axis, self._tile(link), shift)
+        return ops.maximum(0, self.tiles.n[slot] - visits + 1) * common
+
+    def _longest(self, link: Link, slot: int) -> Array:
+        axis = self._axis(link, slot)
+        extent = self.tiles.extents(link.tensor, self._tile(link))[axis]
+        step = ops.absolute(self.tiles.step(link.tensor, axis, slot))
+        return ops.minimum(self.tiles.n[slot], (extent + step - 1) // step)
+
+
+def _known_at(plan: Plan, level: int, tensor: str) -> bool:
+    """True if the innermost level at or outside `level` that keeps the tensor stores a format for it."""
+    at = next((i for i in range(level, -1, -1) if tensor in plan.nest.keep[i]), None)
+    return at is not None and plan.sparse.format(at, tensor) is not None
+
+
+def classes(count: Array, emptiness: Emptiness, steps: Iterable[Conditions], repeats_of: Link | None = None) -> Classes:
+    """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G.
+
+    actual = D a3, gated = D (a2 - a3), skipped = D (a0 - a1), absent = D (1 - a0 + a1 - a2).
+    """
+    a0, a1, a2, a3 = (emptiness.non_emptiness(s, repeats_of) for s in steps)
+    return Classes(
+        total=count,
+        actual=count * a3,
+        gated=count * (a2 - a3),
+        skipped=count * (a0 - a1),
+        absent=count * (1.0 - a0 + a1 - a2),
+    )
+
+
+def event_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> Classes:
+    """(F3) Reads and updates of the parent: stay R; `word`: the parent stores no zeros."""
+    own = frozenset({c.word}) if word else NONE
+    o = widen(c.outer | own, c.stay, emptiness.tiles, but=c.word if word else None)
+    k, i, g = (widen(x, c.stay, emptiness.tiles) for x in (c.local, c.inherited, c.gates))
+    return classes(count, emptiness, (o, o | k, o | k | i, o | k | i | g), c.link if repeats else None)
+
+
+def fill_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> Classes:
+    """(F3) Fills of the child: the link's own features decide; `word`: the child stores no zeros."""
+    own = frozenset({c.word}) if word else NONE
+    o = widen(c.outer | own, c.arrival, emptiness.tiles, but=c.word if word else None)
+    k, g = (widen(x, c.arrival, emptiness.tiles) for x in (c.local, c.gates))
+    return classes(count, emptiness, (o, o | k, o | k, o | k | g), c.link if repeats else None)
+
+
+def compute_classes(features: Features, computes: Array) -> Classes:
+    """(F5) Computes: skipped if any skip of an operand's link fires, else gated if any gate fires, else actual."""
+    skips = features.operand_conditions(features.skips) | features.compute_skips()
+    gates = features.operand_conditions(features.gates) | features.compute_gates()
+    kept = features.emptiness.non_emptiness(skips)
+    actual = features.emptiness.non_emptiness(skips | gates)
+    return Classes(
+        total=computes,
+        actual=computes * actual,
+        gated=computes * (kept - actual),
+        skipped=computes * (1.0 - kept),
+        absent=0.0 * computes,
+    )

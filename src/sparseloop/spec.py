@@ -1,0 +1,433 @@
+"""What a user may write: the native format as pydantic models, documented field by field.
+
+Short notations (strings) are turned into these structures by `notation`; units and expressions by `expr`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from . import expr, notation
+from .diagnose import diagnostics
+from .errors import Path, SpecError
+from .expr import Bandwidth, Capacity, Count, Energy, Fraction, Frequency, Length, Node, Number
+from .yamlio import NOWHERE, SourceMap
+
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
+
+
+class Record(BaseModel):
+    """Base of everything a user writes: frozen, unknown keys are errors, an empty value means the default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _diagnosed(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Turns pydantic's errors into one SpecError, at the outermost record only."""
+        if isinstance(data, dict):
+            data = {k: v for k, v in cast("dict[str, Any]", data).items() if v is not None}
+        if _inside.get():
+            return handler(data)
+        token = _inside.set(True)
+        try:
+            return handler(data)
+        except ValidationError as error:
+            raise SpecError(diagnostics(error, cls, data)) from None
+        finally:
+            _inside.reset(token)
+
+
+def _flag_or_list(value: object) -> str:
+    return "flag" if isinstance(value, bool) else "list"
+
+
+def _mapping_or_one(value: object) -> str:
+    return "mapping" if isinstance(value, dict) else "one"
+
+
+def _text_or_list(value: object) -> str:
+    return "text" if isinstance(value, str) else "list"
+
+
+def _words(value: object) -> object:
+    """'A B' or 'A, B' stands for a list of names."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_words)]
+"""A list of names; 'A B' is short for [A, B]."""
+
+
+# --- workload -----------------------------------------------------------------------------------------------
+
+
+class DensitySpec(Record):
+    """Distribution of a tensor's non-zeros. 0.6 is short for {density: 0.6}, '2:4 c' for {model: structured, n: 2, ...}."""
+
+    model: Literal["uniform", "even", "structured", "block", "banded", "actual"] | None = Field(
+        default=None, description="None: uniform (in Timeloop's files: even)."
+    )
+    density: Fraction | None = Field(default=None, description="Fraction of non-zeros (uniform, even, block).")
+    n: Count | None = Field(default=None, description="structured: non-zeros per group.")
+    m: Count | None = Field(default=None, description="structured: group length.")
+    rank: str | None = Field(default=None, description="structured: rank variable along which groups lie.")
+    block: Annotated[
+        Annotated[dict[str, Count], Tag("mapping")] | Annotated[tuple[Count, ...], Tag("one")],
+        Discriminator(_mapping_or_one),
+    ] = Field(default=(), description="block: shape of a block, by rank variable or one number per axis.")
+    inner: Fraction = Field(default=1.0, description="block: density inside a non-empty block.")
+    half_width: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="banded: non-zero iff |i - j| <= half_width."
+    )
+    file: str | None = Field(default=None, description="actual: .npy, .npz, .mtx or a text file of 0 and 1.")
+    layout: Literal["first_fastest", "last_fastest"] = Field(
+        default="last_fastest", description="actual, text files: which rank varies fastest."
+    )
+
+
+DensityField = Annotated[DensitySpec, BeforeValidator(notation.density)]
+
+
+class WorkloadSpec(Record):
+    """One einsum with its shape and densities."""
+
+    name: str = "einsum"
+    einsum: Annotated[str, BeforeValidator(notation.einsum)] = Field(
+        description="e.g. Z[m,n] = A[m,k] * B[k,n]; affine indices such as 2*p+r are allowed."
+    )
+    shape: dict[str, Count] = Field(description="Size of every rank variable.")
+    density: dict[str, DensityField] = Field(default_factory=dict, description="Per tensor; missing: dense.")
+    word_bits: Annotated[
+        Annotated[dict[str, Count], Tag("mapping")] | Annotated[Count, Tag("one")], Discriminator(_mapping_or_one)
+    ] = Field(default_factory=dict[str, int], description="Bits per word, of all tensors or per tensor; missing: 16.")
+
+
+# --- architecture -------------------------------------------------------------------------------------------
+
+
+class BandwidthSpec(Record):
+    """Words per cycle and instance; a bare number (or '16 words/cycle', '25.6 GB/s') is the shared bandwidth."""
+
+    read: Bandwidth | None = None
+    write: Bandwidth | None = None
+    shared: Bandwidth | None = None
+
+
+class MetadataSpec(Record):
+    """Storage of metadata beside the data; a bare size is short for {capacity: size}."""
+
+    capacity: Capacity | None = Field(default=None, description="Size, e.g. 8 KiB; None: unlimited.")
+    access_bits: Number | None = Field(
+        default=None, description="Bits per metadata access. None: the level's word width; 0: metadata costs no energy."
+    )
+    word_bits: Number | None = Field(default=None, description="Default width of coordinates and payloads; None: 8.")
+
+
+class NetworkSpec(Record):
+    """The network from this level to its children."""
+
+    name: str | None = None
+    word_bits: Number | None = Field(default=None, description="Width of a word on the wires; None: the level's word width.")
+    energy_per_hop: Energy | None = Field(default=None, description="Energy of one word over one hop (pJ).")
+    wire_pj_per_bit_mm: Number = 0.0
+    tile_width: Length | None = Field(default=None, description="Length of one hop (mm, or with a unit).")
+    router: Energy = Field(default=0.0, description="Energy per router passed (pJ).")
+    ingress: Energy = Field(default=0.0, description="Energy per word entering the network (pJ).")
+    adder: Energy = Field(default=0.0, description="Energy per spatial reduction (pJ).")
+    fill_latency: Number = 0.0
+    drain_latency: Number = 0.0
+    forwarding: bool | None = Field(default=None, description="Children pass words to neighbours (systolic); None: no.")
+
+
+def _rule(value: object) -> str | float:
+    return value if value in ("worst", "expected") else expr.fraction(value)  # pyright: ignore[reportReturnType]
+
+
+CapacityRule = Annotated[
+    Literal["worst", "expected"] | float, BeforeValidator(_rule, json_schema_input_type=Literal["worst", "expected"] | float)
+]
+
+
+class LevelSpec(Record):
+    """One storage level or the compute level."""
+
+    name: str
+    class_: str = Field(alias="class", description="dram, sram, regfile, buffer, mac, or a class of your energy tables.")
+    kind: Literal["storage", "compute"] | None = Field(default=None, description="None: from the class; the last level computes.")
+    type: str | None = Field(default=None, description="DRAM type: LPDDR4, DDR4, HBM2 ...")
+    node: Node | None = Field(default=None, description="Technology node; None: that of the architecture.")
+    word_bits: Number | None = Field(default=None, description="Bits per word; None: widest tensor kept here, else 16.")
+    capacity: Capacity | None = Field(default=None, description="Words ('224 words', 224) or bytes ('108 KiB') of one instance.")
+    capacity_rule: CapacityRule = Field(
+        default="worst", description="Fit test for compressed tensors: worst case, expectation, or a quantile (overbooking)."
+    )
+    multiple_buffering: Annotated[Number, Field(ge=1)] = Field(
+        default=1.0, description="2: double buffering; divides the usable capacity."
+    )
+    min_utilization: Fraction = 0.0
+    block_size: Count = Field(default=1, description="Words per physical access.")
+    cluster_size: Count = Field(default=1, description="Instances that share one physical array.")
+    bandwidth: Annotated[BandwidthSpec, BeforeValidator(notation.bandwidth)] = BandwidthSpec()
+    metadata: Annotated[MetadataSpec, BeforeValidator(notation.metadata)] = MetadataSpec()
+    decompression: bool = True
+    compression: bool = True
+    reduction: bool | None = Field(default=None, description="Adds partial sums in place; None: yes, except DRAM.")
+    energy: dict[str, Energy] | None = Field(default=None, description="Price per action in pJ; wins over tables.")
+    area: Number | None = Field(default=None, description="um2 of one instance.")
+    network: NetworkSpec = NetworkSpec()
+
+
+class FanoutSpec(Record):
+    """Everything after this entry exists x * y times per instance of what is before it."""
+
+    fanout: Annotated[dict[Literal["x", "y"], Count], BeforeValidator(notation.fanout)]
+    name: str = "par"
+
+
+def _entry_kind(value: object) -> str:
+    fanout = isinstance(value, FanoutSpec) or (isinstance(value, Mapping) and "fanout" in value)
+    return "fanout" if fanout else "level"
+
+
+class ArchSpec(Record):
+    """The machine, outermost level first."""
+
+    name: str = "architecture"
+    node: Node | None = Field(default=None, description="Technology node, e.g. 45nm.")
+    clock: Frequency = Field(default=1e9, description="Clock, e.g. 1 GHz.")
+    levels: tuple[
+        Annotated[Annotated[LevelSpec, Tag("level")] | Annotated[FanoutSpec, Tag("fanout")], Discriminator(_entry_kind)], ...
+    ]
+
+
+# --- mapping ------------------------------------------------------------------------------------------------
+
+
+class LoopSpec(Record):
+    """One loop. `residual` is the last-pass bound of an imperfect factor."""
+
+    rank: str
+    bound: Count
+    residual: Count | None = None
+    axis: Literal["x", "y"] | None = None
+
+
+class MappingEntry(Record):
+    """The loops of one level (temporal) or of one fanout (spatial), outermost first, and what the level keeps."""
+
+    target: str
+    loops: tuple[LoopSpec, ...] = ()
+    keep: Names | None = None
+    bypass: Names | None = None
+    no_temporal_reuse: Names = ()
+    no_multicast: Names = ()
+    no_forwarding: Names = ()
+
+
+EntryField = Annotated[MappingEntry, BeforeValidator(notation.mapping_entry)]
+
+
+# --- sparse features ----------------------------------------------------------------------------------------
+
+
+class RankFormatSpec(Record):
+    """Format of one rank."""
+
+    kind: Literal["U", "UB", "B", "CP", "RLE", "UOP"]
+    ranks: tuple[tuple[str, ...], ...] = Field(default=(), description="Groups of flattened rank variables; empty: one loop.")
+    metadata_bits: Number | None = None
+    payload_bits: Number | None = None
+
+
+class FormatSpec(Record):
+    """Format of a tensor, outermost rank first."""
+
+    ranks: tuple[RankFormatSpec, ...]
+    order: Literal["outer_to_inner", "inner_to_outer"] = "outer_to_inner"
+    automatic: bool | None = Field(default=None, description="Repeat the outermost format for left-over loops; None: yes.")
+
+
+class SafSpec(Record):
+    """One feature; 'W <- I & Z' is short for {follower: W, leaders: [I, Z]}, 'A <-> B' for both directions."""
+
+    follower: str
+    leaders: Names
+    intersection: Literal["two_finger", "leader_follower", "skip_ahead"] | None = None
+    choice: int | None = Field(
+        default=None, description="Features of one level with equal numbers are alternatives (negative: of one list only)."
+    )
+
+
+SafList = Annotated[tuple[SafSpec, ...], BeforeValidator(notation.safs)]
+SafField = Annotated[Annotated[bool, Tag("flag")] | Annotated[SafList, Tag("list")], Discriminator(_flag_or_list)]
+
+
+class LevelSparseSpec(Record):
+    """Sparse features at one level; at the compute level `skip: true` and `gate: true`."""
+
+    formats: dict[str, Annotated[FormatSpec, BeforeValidator(notation.tensor_format)]] = Field(default_factory=dict)
+    skip: SafField = ()
+    gate: SafField = ()
+    spatial_skip: SafList = ()
+    intersection: Literal["two_finger", "leader_follower", "skip_ahead"] | None = None
+
+
+# --- constraints, energy, the whole -------------------------------------------------------------------------
+
+
+class ConstraintSpec(Record):
+    """Restrictions of the mapspace at one level or fanout (used by the mapper)."""
+
+    keep: Names | None = None
+    bypass: Names | None = None
+    factors: dict[str, Count] = Field(default_factory=dict)
+    max: dict[str, Count] = Field(default_factory=dict)
+    min: dict[str, Count] = Field(default_factory=dict)
+    default_max: Count | None = None
+    order: str | None = Field(default=None, description="'a b ... c': outermost first, '...' stands for the free ranks.")
+    split: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="At a fanout: how many of the innermost loops lie along x, the others along y."
+    )
+    no_temporal_reuse: Names = ()
+    no_multicast: Names = ()
+    no_forwarding: Names = ()
+    max_remainder: Count | None = None
+    min_utilization: Fraction | None = None
+    min_parallelism: Fraction | None = None
+    max_overbooked: Fraction | None = None
+
+
+class ActionPrice(Record):
+    """One entry of an energy table."""
+
+    energy: Energy
+    source: str | None = None
+
+
+def _price(value: object) -> object:
+    return {"energy": value} if isinstance(value, int | float | str) else value
+
+
+class ErtTable(Record):
+    """Energy table of one component: action name to price."""
+
+    name: str
+    actions: dict[str, Annotated[ActionPrice, BeforeValidator(_price)]]
+
+
+class ArtTable(Record):
+    """Area of one instance of a component in um2."""
+
+    name: str
+    area: Number
+    source: str | None = None
+
+
+class EnergySpec(Record):
+    """Where prices come from, besides the `energy` of a level: tables first, then the built-in estimator."""
+
+    ert: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ErtTable, ...], Tag("list")], Discriminator(_text_or_list)] = (
+        Field((), description="Energy tables, or the file (Accelergy's ERT) that holds them.")
+    )
+    art: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ArtTable, ...], Tag("list")], Discriminator(_text_or_list)] = (
+        Field((), description="Area tables, or the file (Accelergy's ART) that holds them.")
+    )
+
+
+class Spec(Record):
+    """A complete description: workload, architecture, mapping, sparse features."""
+
+    variables: dict[str, Number] = Field(
+        default_factory=dict[str, float], description="Names for expressions: {BANKS: 4, SIZE: 2 * KiB * BANKS}."
+    )
+    workload: WorkloadSpec
+    layers: tuple[WorkloadSpec, ...] = Field(
+        default=(), description="Several einsums; what `workload` says is shared by all. Then `workload` is the first layer."
+    )
+    architecture: ArchSpec
+    mapping: Annotated[tuple[EntryField, ...], BeforeValidator(notation.mapping)] = Field(
+        default=(), description="Outermost first: '- GLB: for c=4 p=5 | keep I O'."
+    )
+    sparse: dict[str, LevelSparseSpec] = Field(default_factory=dict[str, LevelSparseSpec])
+    constraints: dict[str, ConstraintSpec] = Field(default_factory=dict[str, ConstraintSpec])
+    energy: EnergySpec = EnergySpec()
+    reading: Literal["native", "timeloop"] = Field(
+        default="native",
+        description="timeloop: SAFs are taken literally (no implied skips, leader-follower intersection), a bare "
+        "density means `even`, neighbours forward, missing prices follow Timeloop's fall-back chains.",
+    )
+    notes: tuple[str, ...] = Field(default=(), description="Warnings of an importer, shown with every result.")
+    _source: SourceMap = PrivateAttr(default=NOWHERE)
+    _at: Path = PrivateAttr(default=("workload",))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_variables(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Makes the variables known to all fields, and fills every layer up with what `workload` says."""
+        if not isinstance(data, dict):
+            return handler(data)
+        fields = _with_layers(cast("dict[str, Any]", data))
+        raw = fields.get("variables")
+        with expr.variables(cast("dict[str, object]", raw) if isinstance(raw, dict) else {}):
+            return handler(fields)
+
+    @property
+    def source(self) -> SourceMap:
+        """Where everything stands in the files; empty for a specification built in Python."""
+        return self._source
+
+    @property
+    def workload_path(self) -> Path:
+        """Where the workload stands: ("workload",) or ("layers", i)."""
+        return self._at
+
+    def with_source(self, source: SourceMap) -> Spec:
+        """The same specification, remembering its files."""
+        copy = self.model_copy()
+        copy._source = source
+        return copy
+
+    def per_layer(self) -> Iterator[Spec]:
+        """One specification per layer (itself if there are no `layers`)."""
+        for i, layer in enumerate(self.layers):
+            copy = self.model_copy(update={"workload": layer, "layers": ()})
+            copy._at = ("layers", i)
+            yield copy
+        if not self.layers:
+            yield self
+
+
+def _with_layers(fields: dict[str, Any]) -> dict[str, Any]:
+    layers = fields.get("layers")
+    shared: Any = fields.get("workload") or {}
+    if not isinstance(layers, list | tuple) or not layers or not isinstance(shared, dict):
+        return fields
+    filled = [_filled(layer, cast("dict[str, Any]", shared)) for layer in cast("list[Any]", layers)]
+    return {**fields, "workload": filled[0], "layers": filled}
+
+
+def _filled(layer: Any, shared: dict[str, Any]) -> Any:
+    """A layer with what it does not say itself taken from `shared`; shape, density and word_bits key by key."""
+    if not isinstance(layer, dict):
+        return layer
+    result = {**shared, **cast("dict[str, Any]", layer)}
+    for name, value in shared.items():
+        if isinstance(value, dict) and isinstance(result[name], dict):
+            result[name] = {**value, **result[name]}
+    return result

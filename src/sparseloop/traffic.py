@@ -1,0 +1,172 @@
+"""Dense traffic: how many words cross every link before any sparse feature acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import ops
+from .imperfect import existing_steps, imperfect_counts, instances_used
+from .ops import Array
+from .plan import Link, Plan
+from .tiles import Tiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkTraffic:
+    """Dense counts of one link, in words, summed over all instances."""
+
+    link: Link
+    tile: Array
+    """W: distinct words of the tile at the child (1 at the compute level)."""
+    share: Array
+    """Words delivered to one child over the run."""
+    children: Array
+    """I_c: instances used at the child."""
+    sharing: Array
+    """M: children (on average) served by one access of the parent."""
+    reads: Array
+    """Words read at the parent (outputs: partial sums)."""
+    fills: Array
+    """Words written into the child from the parent."""
+    updates: Array
+    """Words written into the parent by the child (outputs only)."""
+    forwarded: Array
+    """Words a child received from a neighbour instead of the parent (networks with forwarding)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Dense counts of a mapping."""
+
+    tiles: Tiles
+    links: tuple[LinkTraffic, ...]
+    computes: Array
+    steps: Array
+    """Temporal steps of the compute level."""
+    instances: tuple[Array, ...]
+    """Instances used at each level, compute last."""
+    perfect: bool
+    """True if no factor is imperfect."""
+
+
+def traffic(plan: Plan, bounds: Any, residuals: Any = None) -> Traffic:
+    """Dense counts for loop bounds of shape (slots, *batch); `residuals` are last-pass bounds (None: perfect)."""
+    tiles = Tiles(plan, bounds)
+    slots = range(len(plan.slots))
+    steps = tiles.product(i for i in slots if not plan.slots[i].spatial)
+    if residuals is not None:
+        steps = existing_steps(tiles, residuals)
+    return Traffic(
+        tiles=tiles,
+        links=tuple(dense_counts(tiles, link, residuals) for link in plan.links),
+        computes=float(plan.einsum.computes),
+        steps=steps,
+        instances=tuple(instances_used(tiles, level, residuals) for level in range(len(plan.arch.levels))),
+        perfect=residuals is None,
+    )
+
+
+def dense_counts(tiles: Tiles, link: Link, residuals: Any = None) -> LinkTraffic:
+    """(F4) Dense counts of one link.
+
+    reads = accesses, fills = share * I_c; for outputs the first touch of a word needs neither a read nor a fill.
+    """
+    plan = tiles.plan
+    children = instances_used(tiles, link.child, residuals)
+    if residuals is None:
+        share = delivered_share(tiles, link)
+        sharing = tiles.product(link.between) / distinct_positions(tiles, link)
+        delivered = share * children
+        accesses = delivered / sharing
+        first_access, first_fill = first_touches(tiles, link, accesses, delivered)
+    else:
+        delivered, accesses, first_access, first_fill = imperfect_counts(tiles, link, residuals)
+        share = delivered / children
+        sharing = ops.ratio(delivered, accesses)
+    output = link.output
+    return LinkTraffic(
+        link=link,
+        tile=tiles.size(link.tensor, tiles.inside(link.child)) if not link.to_compute else 1,
+        share=share,
+        children=children,
+        sharing=sharing,
+        reads=accesses - first_access if output else accesses,
+        fills=delivered - first_fill if output else delivered,
+        updates=accesses if output else 0.0 * accesses,
+        forwarded=0.0,
+    )
+
+
+def delivered_share(tiles: Tiles, link: Link) -> Array:
+    """Words delivered to one child over the run.
+
+    |T| + sum_j (n_j - 1) prod_{k outside j} n_k (|T| - overlap of the tile with itself one step of loop j later);
+    without halos this is |T| times the bounds from the innermost moving loop outwards.
+    """
+    if link.to_compute:
+        return tiles.product(link.temporal)
+    size = tiles.size(link.tensor, tiles.inside(link.child))
+    if link.no_reuse or tiles.plan.plain[link.tensor]:
+        return size * tiles.visits(link)
+    share = size
+    for position, slot in enumerate(link.temporal):
+        outside = tiles.product(link.temporal[position + 1 :])
+        fresh = size - halo_overlap(tiles, link, position)
+        share = share + (tiles.n[slot] - 1) * outside * fresh
+    return share
+
+
+def halo_overlap(tiles: Tiles, link: Link, position: int) -> Array:
+    """Words of the child's tile that stay when the temporal loop at `position` of link.temporal advances.
+
+    The loops inside it wrap around: displacement v_j - sum_h (n_h - 1) v_h, per axis.
+    """
+    result: Array = 1
+    cover = tiles.inside(link.child)
+    for axis in range(len(tiles.plan.axes[link.tensor])):
+        shift = tiles.step(link.tensor, axis, link.temporal[position]) - ops.total(
+            (tiles.n[h] - 1) * tiles.step(link.tensor, axis, h) for h in link.temporal[:position]
+        )
+        result = result * tiles.axis_overlap(link.tensor, axis, cover, shift)
+    return result
+
+
+def distinct_positions(tiles: Tiles, link: Link) -> Array:
+    """Number of different tiles among the children below one parent instance that are delivered at the same step."""
+    plan = tiles.plan
+    spread = [i for i in link.between if i in link.relevant]
+    positions = tiles.product(link.unshared)
+    shared = [i for i in spread if i not in link.unshared]
+    if plan.plain[link.tensor]:
+        return positions * tiles.product(shared)
+    for axis in plan.axes[link.tensor]:
+        moves = [(i, c) for i, c in axis if i in shared]
+        if len(moves) == 1:
+            positions = positions * tiles.n[moves[0][0]]
+        elif moves:
+            flat = [x for i, c in moves for x in (abs(c) * tiles.stride[i], tiles.n[i])]
+            positions = positions * ops.lattice("distinct", flat)
+    return positions
+
+
+def first_touches(tiles: Tiles, link: Link, accesses: Array, delivered: Array) -> tuple[Array, Array]:
+    """Accesses of the parent and fills of the child that touch a word for the first time (outputs).
+
+    A fraction phi = 1 / prod {n_i : temporal, outside the innermost moving loop, irrelevant to the tensor}; with
+    halos: the distinct words an instance ever touches.
+    """
+    if not link.output:
+        return 0.0, 0.0
+    plan = tiles.plan
+    if plan.plain[link.tensor]:
+        passes = tiles.irrelevant_visits(link)
+        separate = tiles.product(i for i in link.unshared if i not in link.relevant)
+        return accesses / passes / separate, delivered / passes
+
+    def ever(level: int) -> Array:
+        outside = set(plan.spatial(level))
+        cover = tiles.covering([i for i in range(len(plan.slots)) if i not in outside])
+        return tiles.size(link.tensor, cover) * tiles.product(outside)
+
+    return ever(link.parent), ever(link.child) if not link.to_compute else delivered

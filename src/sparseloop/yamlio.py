@@ -1,0 +1,206 @@
+"""YAML files to plain data that knows its place, and back: merging, overrides, writing."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Any, cast
+
+from ruamel.yaml import YAML
+
+from .errors import Diagnostic, Path, Span, SpecError, dotted
+from .yamlnodes import NOWHERE, Node, Plain, SourceMap, documents, wrong_file
+
+__all__ = ["NOWHERE", "Node", "Plain", "SourceMap", "dump", "load", "loads", "parse_path", "rewritten"]
+
+MAX_BYTES = 64 * 2**20
+_CONCATENATED = ("compound_components", "primitive_components")
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def load(paths: Iterable[str | FilePath], overrides: Sequence[str] = ()) -> tuple[dict[str, Plain], SourceMap]:
+    """The merged top-level keys of all files (order free) with overrides 'path=value' applied, and the source map."""
+    texts = dict[str, str]()
+    problems = list[Diagnostic]()
+    for path in dict.fromkeys(str(p) for p in paths):
+        try:
+            texts[path] = _read(path)
+        except SpecError as error:
+            problems += error.diagnostics
+    return _merged(texts, overrides, problems)
+
+
+def loads(text: str, overrides: Sequence[str] = (), *, name: str = "<text>") -> tuple[dict[str, Plain], SourceMap]:
+    """As `load`, for a text."""
+    return _merged({name: text}, overrides, [])
+
+
+def _read(path: str) -> str:
+    try:
+        if FilePath(path).stat().st_size > MAX_BYTES:
+            raise wrong_file(path, f"file is larger than {MAX_BYTES // 2**20} MiB")
+        raw = FilePath(path).read_bytes()
+    except OSError as error:
+        raise wrong_file(path, f"cannot read the file: {error.strerror}") from None
+    try:
+        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise wrong_file(path, "not a text file (UTF-8)") from None
+    if "\0" in text:
+        raise wrong_file(path, "not a text file (it contains zero bytes)")
+    return text
+
+
+def _merged(texts: Mapping[str, str], overrides: Sequence[str], problems: list[Diagnostic]) -> tuple[dict[str, Plain], SourceMap]:
+    root = Node({}, next(iter(texts), ""), kids={})
+    lines = {name: text.splitlines() for name, text in texts.items()}
+    source = SourceMap(root, lines)
+    for name, text in texts.items():
+        try:
+            for document in documents(text, name):
+                _merge(source, document, problems)
+        except SpecError as error:
+            problems += [d if d.span is None else replace(d, span=_with_text(d.span, lines)) for d in error.diagnostics]
+    for number, override in enumerate(overrides, 1):
+        try:
+            _override(root, override, f"--set #{number}")
+        except SpecError as error:
+            problems += error.diagnostics
+    if problems:
+        raise SpecError(problems)
+    return cast("dict[str, Plain]", root.data), source
+
+
+def _with_text(span: Span, lines: Mapping[str, Sequence[str]]) -> Span:
+    texts = lines.get(span.file, ())
+    return replace(span, text=texts[span.line - 1]) if span.line and span.line <= len(texts) else span
+
+
+def _merge(source: SourceMap, document: Node, problems: list[Diagnostic]) -> None:
+    """Adds the top-level keys of one document; a key that exists already is an error naming both places."""
+    root, kids = source.root, cast("dict[str, tuple[Node, Node]]", source.root.kids)
+    if not isinstance(document.kids, dict):
+        what = "file is empty" if document.data is None else "the top level must be a mapping (key: value)"
+        problems.append(Diagnostic(message=what, span=Span(document.file, None, None)))
+        return
+    for name, (key, value) in document.kids.items():
+        if name in kids and name in _CONCATENATED:
+            value = _concatenated(kids[name][1], value)
+        elif name in kids:
+            first = source.place(kids[name][0])
+            message = f"'{name}' is defined twice (first in {first})"
+            problems.append(Diagnostic(path=(name,), message=message, span=source.place(key)))
+            continue
+        kids[name] = (key, value)
+        root.data[name] = value.data
+
+
+def _concatenated(first: Node, second: Node) -> Node:
+    """Lists in both mappings one after the other (component libraries come in many files)."""
+    if isinstance(first.kids, list) and isinstance(second.kids, list):
+        return replace(first, data=[*first.data, *second.data], kids=[*first.kids, *second.kids])
+    if not (isinstance(first.kids, dict) and isinstance(second.kids, dict)):
+        return first
+    kids = dict(first.kids)
+    for name, (key, value) in second.kids.items():
+        kids[name] = (key, _concatenated(kids[name][1], value)) if name in kids else (key, value)
+    return replace(first, kids=kids, data={name: value.data for name, (_, value) in kids.items()})
+
+
+# --- overrides ----------------------------------------------------------------------------------------------
+
+_PART = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
+
+
+def parse_path(text: str) -> Path:
+    """'architecture.levels[1].capacity' as a tuple."""
+    parts = tuple(int(m[1]) if m[1] else m[2] for m in _PART.finditer(text))
+    return parts if dotted(parts) == text else ()
+
+
+def _override(root: Node, override: str, file: str) -> None:
+    """Sets one value, e.g. 'architecture.levels.GLB.capacity=64 KiB'; list elements go by position or name."""
+    target, equals, text = override.partition("=")
+    path = parse_path(target.strip())
+    if not equals or not path:
+        raise wrong_file(file, f"cannot read '{override}'", "write path=value, e.g. architecture.levels[1].capacity=64 KiB")
+    value = next(documents(text, file)) if text.strip() else Node(None, file)
+    _place(root, path, _moved(value, file), path)
+
+
+def _moved(node: Node, file: str) -> Node:
+    """The node and all below it, without line and column."""
+    kids = node.kids
+    if isinstance(kids, dict):
+        kids = {k: (_moved(a, file), _moved(b, file)) for k, (a, b) in kids.items()}
+    elif kids is not None:
+        kids = [_moved(kid, file) for kid in kids]
+    return replace(node, file=file, line=None, kids=kids)
+
+
+def _place(node: Node, path: Path, value: Node, whole: Path) -> None:
+    """Writes `value` at `path` below `node`, copying what is on the way (aliases share nodes)."""
+    part, rest = path[0], path[1:]
+    kids = node.kids
+    if isinstance(kids, list):
+        part = _position(node, part, whole, value.file)
+    step = node.child(part)
+    key = (step[0] if step else None) or Node(str(part), value.file)
+    child = value
+    if rest:
+        if step and step[1].kids is None and step[1].data is not None:
+            raise wrong_file(value.file, f"{dotted(whole)}: '{part}' is {step[1].data!r}, nothing can stand below it")
+        child = replace(step[1]) if step and step[1].kids is not None else Node({}, value.file, kids={})
+        child.data, child.kids = child.data.copy(), cast("Any", child.kids).copy()
+        _place(child, rest, value, whole)
+    if isinstance(kids, dict):
+        kids[str(part)] = (key, child)
+    elif kids is not None:
+        kids[cast("int", part)] = child
+    node.data[part] = child.data
+
+
+def _position(node: Node, part: str | int, whole: Path, file: str) -> int:
+    """Position of a list element given by number, by its `name` or `target`, or by its only key."""
+    for i, item in enumerate(cast("list[Plain]", node.data)):
+        if i == part or part in _names(item):
+            return i
+    raise wrong_file(file, f"{dotted(whole)}: there is no element '{part}'")
+
+
+def _names(item: Plain) -> list[Plain]:
+    if not isinstance(item, dict):
+        return [item]
+    fields = cast("dict[str, Plain]", item)
+    return [fields.get("name"), fields.get("target"), *(fields if len(fields) == 1 else ())]
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+
+
+def dump(data: Mapping[str, Plain]) -> str:
+    """Plain data as YAML text."""
+    return _written(data)
+
+
+def rewritten(text: str, changes: Mapping[str, Plain]) -> str:
+    """A YAML text with some top-level keys replaced or added; comments and layout of the rest stay."""
+    yaml = YAML()
+    document: Any = yaml.load(text) or {}  # pyright: ignore
+    for name, value in changes.items():
+        document[name] = value
+    return _written(document)
+
+
+def _written(data: Any) -> str:
+    yaml = YAML()
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    stream = io.StringIO()
+    yaml.dump(data, stream)  # pyright: ignore
+    return stream.getvalue()

@@ -48,7 +48,7 @@ class Cost:
 def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
     """Energy = sum of action counts times prices; cycles = the slowest level; area = sum over all instances."""
     arch = plan.arch
-    used = _instances_used(plan, dense)
+    used = _instances_used(plan, dense, sparse)
     compute_cycles = _compute_cycles(dense, sparse, used[-1])
     level_cycles = [_storage_cycles(plan, sparse, level, used[level]) for level in range(plan.compute)]
     cycles = compute_cycles
@@ -91,13 +91,16 @@ def _packs(plan: Plan, level: int) -> bool:
     return any(s.kind == "spatial_skip" and s.level == level for s in plan.sparse.safs)
 
 
-def _instances_used(plan: Plan, dense: Traffic) -> list[Array]:
-    """Instances that ever work; lanes dropped by a spatial skip are packed onto the physical instances."""
-    packed = [any(_packs(plan, outer) for outer in range(level)) for level in range(plan.compute + 1)]
-    return [
-        ops.minimum(n, plan.arch.levels[level].instances) if packed[level] else n
-        for level, n in enumerate(dense.instances)
-    ]
+def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[Array]:
+    """Instances that ever work; positions dropped by a spatial skip are packed onto the physical instances."""
+    used: list[Array] = []
+    for level, count in enumerate(dense.instances):
+        if any(_packs(plan, outer) for outer in range(level)):
+            packed = ops.product([count, *sparse.packing[:level]])
+            used.append(ops.minimum(packed, plan.arch.levels[level].instances))
+        else:
+            used.append(count)
+    return used
 
 
 def _compute_cycles(dense: Traffic, sparse: SparseTraffic, lanes: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -18,7 +19,13 @@ Plain = Any
 def diagnostics(error: ValidationError, model: type[BaseModel], data: Plain) -> list[Diagnostic]:
     """All mistakes of `data` against `model`; paths lead through `data` as the user wrote it."""
     found = [one for item in error.errors(include_url=False) for one in _translated(cast("Mapping[str, Any]", item), model, data)]
-    return list({(d.path, d.message): d for d in found}.values())
+    return as_written(found, data)
+
+
+def as_written(found: Iterable[Diagnostic], data: Plain) -> list[Diagnostic]:
+    """The diagnostics with paths through `data`, each once (layers may have inherited what is wrong)."""
+    placed = [replace(d, path=written_path(data, d.path)) for d in found]
+    return list({(d.path, d.message): d for d in placed}.values())
 
 
 def _translated(item: Mapping[str, Any], model: type[BaseModel], data: Plain) -> Iterator[Diagnostic]:
@@ -64,10 +71,9 @@ def _walked(data: Plain, loc: Path) -> Path:
     for part in loc:
         if part == "class_":
             part = "class"
-        if isinstance(data, dict) and path[:1] == ["mapping"] and len(path) == 2 and len(data) == 1 and "target" not in data:
-            name = next(iter(cast("dict[str, Plain]", data)))
+        if len(path) == 2 and path[0] == "mapping" and (name := _only_key(data)):
             path.append(name)
-            data = data[name]
+            data = cast("dict[str, Plain]", data)[name]
         if isinstance(data, dict) and part in data:
             data = cast("dict[str | int, Plain]", data)[part]
             path.append(part)
@@ -79,6 +85,14 @@ def _walked(data: Plain, loc: Path) -> Path:
             path.append(name)
             data = cast("dict[str, Plain]", data)[name]
     return tuple(path)
+
+
+def _only_key(data: Plain) -> str | None:
+    """The level of a one-line entry of the mapping."""
+    if not isinstance(data, dict):
+        return None
+    entry = cast("dict[str, Plain]", data)
+    return next(iter(entry)) if len(entry) == 1 and "target" not in entry else None
 
 
 def _where(data: Plain, path: Path) -> str:

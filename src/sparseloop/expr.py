@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ _pending: ContextVar[tuple[str, ...]] = ContextVar("pending", default=())
 
 
 @contextmanager
-def variables(raw: Mapping[str, object]) -> Iterator[None]:
+def variables(raw: Mapping[str, object]) -> Generator[None]:
     """Make the variables of a specification (numbers or expressions) known to every field validated inside."""
     token = _variables.set(raw)
     try:
@@ -216,7 +216,7 @@ class _Evaluator:
             return _variable(word, self.at(node) or 0)
         if word in UNITS and (kind == "unit" or word not in _AFTER_NUMBER_ONLY):
             return UNITS[word]
-        hint = did_you_mean(word, {*_variables.get(), *(_FUNCTIONS if len(word) > 2 else ())} - {word})
+        hint = did_you_mean(word, _variables.get())
         raise wrong(f"unknown name '{word}'", hint, offset=self.at(node), length=len(word))
 
     def call(self, node: ast.Call, name: str) -> _Value:
@@ -298,7 +298,7 @@ def _quantity(value: object) -> _Value:
 
 
 def _kind(value: object) -> str:
-    names = {dict: "a mapping", list: "a list", bool: "a truth value", type(None): "nothing"}
+    names: dict[type, str] = {dict: "a mapping", list: "a list", bool: "a truth value", type(None): "nothing"}
     return names.get(type(value), type(value).__name__)
 
 
@@ -317,6 +317,12 @@ def _in_units(value: object, scales: Mapping[str, float], meaning: str) -> float
 def number(value: object) -> float:
     """A finite number >= 0 without unit."""
     return _in_units(value, {"": 1}, "a plain number")
+
+
+def variable(value: object) -> float | str:
+    """A number, or a quantity with a unit, which stays as written."""
+    result = _quantity(value)
+    return str(value) if result.unit else float(result.number)
 
 
 def fraction(value: object) -> float:
@@ -395,6 +401,7 @@ def _text_or_number(kind: str, description: str) -> Any:
 
 
 Number = Annotated[float, BeforeValidator(number), _text_or_number("number", "number >= 0 or expression")]
+Variable = Annotated[float | str, BeforeValidator(variable), _text_or_number("number", "number, quantity or expression")]
 Fraction = Annotated[float, BeforeValidator(fraction), _text_or_number("number", "0..1, '60%' or expression")]
 Count = Annotated[int, BeforeValidator(count), _text_or_number("integer", "whole number >= 1 or expression")]
 Energy = Annotated[float, BeforeValidator(energy), _text_or_number("number", "pJ, or with a unit")]

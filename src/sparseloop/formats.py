@@ -167,7 +167,7 @@ class Metadata:
         """
         plan, tiles = self.features.plan, self.tiles
         reached, at_or_outside = False, {}
-        for slot in range(plan.starts[link.child] - 1, -1, -1):
+        for slot in range(len(tiles.n) - 1, -1, -1):
             reached = ops.either(reached, masks.get(slot, False))
             at_or_outside[slot] = reached
         always = innermost if link.to_compute else False

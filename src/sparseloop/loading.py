@@ -9,6 +9,7 @@ from typing import Any
 
 from . import yamlio
 from .errors import SpecError
+from .shorthand import shortened
 from .spec import Spec
 from .yamlio import Node, SourceMap
 
@@ -54,6 +55,19 @@ def _folder(source: SourceMap) -> SourceMap:
     """Only the folder of the problem's file: lines of Timeloop's files mean nothing to native paths."""
     key, _, _ = source.walk(("problem",))
     return SourceMap(Node({}, (key or source.root).file, kids={}))
+
+
+def to_data(spec: Spec) -> dict[str, Any]:
+    """The specification as plain data in the native format; what has its default value is left out."""
+    data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    if spec.layers:
+        del data["workload"]
+    return shortened(data)
+
+
+def dumps(spec: Spec) -> str:
+    """The specification as YAML text in the native format: `loads(dumps(spec)) == spec`."""
+    return yamlio.dump(to_data(spec))
 
 
 def schema() -> dict[str, Any]:

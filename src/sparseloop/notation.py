@@ -151,7 +151,7 @@ def safs(value: Plain) -> Plain:
 
 def _option(saf: Plain, choice: int) -> Plain:
     """Marks an alternative; negative numbers are local to one list."""
-    return {**saf, "choice": choice} if isinstance(saf, dict) else saf
+    return {**cast("dict[str, Plain]", saf), "choice": choice} if isinstance(saf, dict) else saf
 
 
 def _saf(text: str) -> list[Plain]:
@@ -181,9 +181,9 @@ LISTS = ("keep", "bypass", "no_temporal_reuse", "no_multicast", "no_forwarding")
 
 def mapping(value: Plain) -> Plain:
     """A list of entries as it is; {DRAM: 'for m=3', GLB: ...} becomes a list."""
-    if isinstance(value, dict) and "target" not in value:
-        return [{name: line} for name, line in cast("dict[str, Plain]", value).items()]
-    return value
+    if not isinstance(value, dict) or "target" in value:
+        return cast("Plain", value)
+    return [{name: line} for name, line in cast("dict[str, Plain]", value).items()]
 
 
 def mapping_entry(value: Plain) -> Plain:
@@ -203,7 +203,8 @@ def mapping_entry(value: Plain) -> Plain:
             return {"target": target}
         if isinstance(line, str):
             return {"target": target} | mapping_line(line)
-        return {"target": target} | _with_loops(line) if isinstance(line, dict) else {"target": target, "loops": line}
+        long = isinstance(line, dict)
+        return {"target": target} | (_with_loops(cast("dict[str, Plain]", line)) if long else {"loops": line})
     except NotationError as error:
         raise NotationError(*_problems_at(error, target)) from None
 

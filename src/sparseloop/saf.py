@@ -111,12 +111,15 @@ class Features:
         )
 
     def granule(self, link: Link, saf: Saf, window: Cover | None = None) -> Cover:
-        """S: the part of the nest whose leader elements decide, widened to one access of the parent's block."""
+        """S: the part of the nest whose leader elements decide, widened to one access of the parent's block.
+
+        A spatial skip is decided lane by lane and never widened.
+        """
         own = saf.kind == "spatial_skip"
         cover = self.copy_stay[link.index] if own else self.stay[link.index]
         cover = join(cover, window) if window is not None else cover
         block = self.plan.arch.levels[link.parent].block_size
-        return join(cover, self._block(link, block)) if block > 1 else cover
+        return join(cover, self._block(link, block)) if block > 1 and not own else cover
 
     def _block(self, link: Link, block: int) -> Cover:
         """The follower's loops met by one access of `block` words, innermost first, if the child's tile is smaller."""
@@ -174,6 +177,33 @@ class Features:
         return frozenset(
             self.emptiness.condition(k.tensor, self.tiles.point) for k in self.plan.links if k.to_compute and not k.output
         )
+
+    def packing(self, level: int) -> Array:
+        """Share of the spatial positions of a level that are ever active at once, after its spatial skips.
+
+        At most max(k) of the b positions of a leader's loops survive, k the non-zeros of the leader's tile over them.
+        """
+        shares: dict[frozenset[int], Array] = {}
+        for link in self.plan.links:
+            for saf in self.acting(link):
+                if saf.kind != "spatial_skip" or saf.level != level:
+                    continue
+                for leader in saf.leaders:
+                    self._pack_loops(link, (saf, leader), shares)
+        return ops.product(shares.values())
+
+    def _pack_loops(self, link: Link, what: tuple[Saf, str], shares: dict[frozenset[int], Array]) -> None:
+        saf, leader = what
+        tensor = self.plan.einsum.index[leader]
+        loops = frozenset(
+            i for i in self.plan.relevant[tensor] if self.plan.slots[i].spatial and self.plan.slots[i].level == saf.level
+        )
+        cover = self.tiles.restrict(join(self.granule(link, saf), self.tiles.covering(loops)), tensor)
+        most = self.plan.einsum.tensors[tensor].density.maximum(
+            self.tiles.size(tensor, cover), self.tiles.extents(tensor, cover)
+        )
+        share = ops.minimum(1.0, most / self.tiles.product(loops))
+        shares[loops] = ops.minimum(shares.get(loops, 1.0), share)
 
     # --- sliding windows ------------------------------------------------------------------------------------
 

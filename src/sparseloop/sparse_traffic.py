@@ -47,6 +47,8 @@ class SparseTraffic:
 
     links: tuple[LinkSparse, ...]
     computes: Classes
+    packing: tuple[Array, ...]
+    """Per storage level: share of its spatial positions that are ever active at once (1 without spatial skips)."""
 
 
 def apply_safs(plan: Plan, dense: Traffic) -> SparseTraffic:
@@ -120,6 +122,7 @@ def _classify(plan: Plan, dense: Traffic, features: Features) -> SparseTraffic:
     return SparseTraffic(
         links=tuple(_link(features, metadata, counts) for counts in dense.links),
         computes=compute_classes(features, dense.computes),
+        packing=tuple(features.packing(level) for level in range(plan.compute)),
     )
 
 

@@ -23,9 +23,9 @@ from pydantic import (
 )
 
 from . import expr, notation
-from .diagnose import diagnostics
+from .diagnose import as_written, diagnostics
 from .errors import Path, SpecError
-from .expr import Bandwidth, Capacity, Count, Energy, Fraction, Frequency, Length, Node, Number
+from .expr import Bandwidth, Capacity, Count, Energy, Fraction, Frequency, Length, Node, Number, Variable
 from .yamlio import NOWHERE, SourceMap
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
@@ -91,7 +91,7 @@ class DensitySpec(Record):
         Annotated[dict[str, Count], Tag("mapping")] | Annotated[tuple[Count, ...], Tag("one")],
         Discriminator(_mapping_or_one),
     ] = Field(default=(), description="block: shape of a block, by rank variable or one number per axis.")
-    inner: Fraction = Field(default=1.0, description="block: density inside a non-empty block.")
+    inner: Fraction = Field(default=1.0, description="block: density inside occupied blocks; density / inner of the blocks are.")
     half_width: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="banded: non-zero iff |i - j| <= half_width."
     )
@@ -156,7 +156,12 @@ class NetworkSpec(Record):
 
 
 def _rule(value: object) -> str | float:
-    return value if value in ("worst", "expected") else expr.fraction(value)  # pyright: ignore[reportReturnType]
+    if value in ("worst", "expected"):
+        return str(value)
+    try:
+        return expr.fraction(value)
+    except expr.NotationError:
+        raise expr.wrong(f"expected 'worst', 'expected' or a quantile between 0 and 1, got {value!r}") from None
 
 
 CapacityRule = Annotated[
@@ -353,8 +358,8 @@ class EnergySpec(Record):
 class Spec(Record):
     """A complete description: workload, architecture, mapping, sparse features."""
 
-    variables: dict[str, Number] = Field(
-        default_factory=dict[str, float], description="Names for expressions: {BANKS: 4, SIZE: 2 * KiB * BANKS}."
+    variables: dict[str, Variable] = Field(
+        default_factory=dict[str, float | str], description="Names for expressions: {BANKS: 4, SIZE: 2 * KiB * BANKS}."
     )
     workload: WorkloadSpec
     layers: tuple[WorkloadSpec, ...] = Field(
@@ -366,7 +371,7 @@ class Spec(Record):
     )
     sparse: dict[str, LevelSparseSpec] = Field(default_factory=dict[str, LevelSparseSpec])
     constraints: dict[str, ConstraintSpec] = Field(default_factory=dict[str, ConstraintSpec])
-    energy: EnergySpec = EnergySpec()
+    energy: EnergySpec = Field(default_factory=lambda: EnergySpec(ert=(), art=()))
     reading: Literal["native", "timeloop"] = Field(
         default="native",
         description="timeloop: SAFs are taken literally (no implied skips, leader-follower intersection), a bare "
@@ -385,7 +390,10 @@ class Spec(Record):
         fields = _with_layers(cast("dict[str, Any]", data))
         raw = fields.get("variables")
         with expr.variables(cast("dict[str, object]", raw) if isinstance(raw, dict) else {}):
-            return handler(fields)
+            try:
+                return handler(fields)
+            except SpecError as error:
+                raise SpecError(as_written(error.diagnostics, data)) from None
 
     @property
     def source(self) -> SourceMap:

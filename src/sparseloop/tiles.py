@@ -34,8 +34,10 @@ def within(a: Cover, b: Cover) -> bool:
 class Tiles:
     """Numbers of one batch: loop bounds, strides, covers and tile sizes, each computed once."""
 
-    def __init__(self, plan: Plan, bounds: Any) -> None:
+    def __init__(self, plan: Plan, bounds: Any, clipped: bool = False) -> None:
         self.plan = plan
+        self.clipped = clipped
+        """Imperfect factors: the bounds of a rank may multiply to more than its shape; tiles end where the rank ends."""
         self.n: list[Array] = [bounds[i] for i in range(len(plan.slots))]
         self.stride = self._strides()
         self.partial: dict[tuple[str, int], Array] = {}
@@ -105,9 +107,23 @@ class Tiles:
         return self._sizes[key]
 
     def _size(self, tensor: int, cover: Cover) -> Array:
+        if self.clipped:
+            return self._clipped_size(tensor, cover)
         if self.plan.plain[tensor]:
             return ops.product(self.count(s, i) for i, s in enumerate(cover) if s)
         return ops.product(self._distinct(tensor, axis, cover) for axis in range(len(self.plan.axes[tensor])))
+
+    def _clipped_size(self, tensor: int, cover: Cover) -> Array:
+        size: Array = 1
+        shape = self.plan.einsum.extents
+        for axis in self.plan.einsum.tensors[tensor].axes:
+            flat: list[Array] = []
+            for term in axis.terms:
+                slots = [i for i, s in enumerate(self.plan.slots) if s.rank == term.rank and cover[i]]
+                length = ops.minimum(ops.product(self.count(cover[i], i) for i in slots), shape[term.rank])
+                flat += [abs(term.coefficient), length]
+            size = size * (flat[1] if len(flat) == 2 else ops.lattice("distinct", flat) if flat else 1)
+        return size
 
     def shared(self, tensor: int, a: Cover, b: Cover) -> tuple[Array, tuple[Array, ...]]:
         """Size and extents of T(a) and T(b)'s common part, for covers with a common point: the elementwise smaller."""
@@ -124,10 +140,17 @@ class Tiles:
 
     def extents(self, tensor: int, cover: Cover) -> tuple[Array, ...]:
         """Bounding extents of T(cover), one per axis."""
-        return tuple(
-            1 + ops.total(abs(c) * self.stride[i] * (self.count(cover[i], i) - 1) for i, c in axis if cover[i])
-            for axis in self.plan.axes[tensor]
-        )
+        if self.clipped:
+            return tuple(
+                ops.minimum(self._extent(axis, cover), size)
+                for axis, size in zip(
+                    self.plan.axes[tensor], self.plan.einsum.tensor_shape(self.plan.einsum.tensors[tensor]), strict=True
+                )
+            )
+        return tuple(self._extent(axis, cover) for axis in self.plan.axes[tensor])
+
+    def _extent(self, axis: tuple[tuple[int, int], ...], cover: Cover) -> Array:
+        return 1 + ops.total(abs(c) * self.stride[i] * (self.count(cover[i], i) - 1) for i, c in axis if cover[i])
 
     def _distinct(self, tensor: int, axis: int, cover: Cover) -> Array:
         terms = [(i, c) for i, c in self.plan.axes[tensor][axis] if cover[i]]

@@ -52,7 +52,7 @@ class Traffic:
 
 def traffic(plan: Plan, bounds: Any, residuals: Any = None) -> Traffic:
     """Dense counts for loop bounds of shape (slots, *batch); `residuals` are last-pass bounds (None: perfect)."""
-    tiles = Tiles(plan, bounds)
+    tiles = Tiles(plan, bounds, clipped=residuals is not None)
     slots = range(len(plan.slots))
     steps = tiles.product(i for i in slots if not plan.slots[i].spatial)
     if residuals is not None:

@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 from typing import Any, cast
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from .errors import Diagnostic, Path, Span, SpecError, dotted
 from .yamlnodes import NOWHERE, Node, Plain, SourceMap, documents, wrong_file
@@ -184,8 +185,8 @@ def _names(item: Plain) -> list[Plain]:
 
 
 def dump(data: Mapping[str, Plain]) -> str:
-    """Plain data as YAML text."""
-    return _written(data)
+    """Plain data as YAML text; mappings and lists of plain values stand on one line."""
+    return _written(_laid_out(data, 0))
 
 
 def rewritten(text: str, changes: Mapping[str, Plain]) -> str:
@@ -193,8 +194,25 @@ def rewritten(text: str, changes: Mapping[str, Plain]) -> str:
     yaml = YAML()
     document: Any = yaml.load(text) or {}  # pyright: ignore
     for name, value in changes.items():
-        document[name] = value
+        document[name] = _laid_out(value, 1)
     return _written(document)
+
+
+def _laid_out(data: Plain, depth: int) -> Plain:
+    """The data as ruamel's containers: leaves in flow style, the first two levels in block style."""
+    if isinstance(data, dict):
+        fields = cast("dict[str, Plain]", data)
+        container: Any = CommentedMap({key: _laid_out(value, depth + 1) for key, value in fields.items()})
+        inside = list(fields.values())
+    elif isinstance(data, list | tuple):
+        inside = list(cast("list[Plain]", data))
+        container = CommentedSeq([_laid_out(item, depth + 1) for item in inside])
+    else:
+        return data
+    line = isinstance(data, dict) and len(inside) == 1 and " " in str(inside[0])
+    if depth >= 2 and not line and len(inside) <= 12 and not any(isinstance(item, dict | list | tuple) for item in inside):
+        container.fa.set_flow_style()
+    return container
 
 
 def _written(data: Any) -> str:

@@ -199,7 +199,8 @@ class _Builder:
     def start(self, event: Any, *, mapping: bool) -> None:
         mark = event.start_mark
         node = Node({} if mapping else [], self.file, mark.line, mark.column, kids={} if mapping else [], size=0)
-        if mapping and (tag := self.tag(event)):
+        tag = self.tag(event)
+        if mapping and tag:
             node.data[TAG] = tag
             label = Node(tag, self.file, mark.line, mark.column)
             cast("dict[str, tuple[Node, Node]]", node.kids)[TAG] = (label, label)

@@ -285,7 +285,7 @@ class TestWorkedCheck:
 class TestFeatures:
     """One feature at a time on one matrix row: a[k] of A against the columns of B."""
 
-    A, B = [[1, 1, 0, 0]], [[1, 0, 1, 0], [0, 0, 0, 0]]
+    A, B = ((1, 1, 0, 0),), ((1, 0, 1, 0), (0, 0, 0, 0))
 
     def row(self, text, keep, *safs, **options):
         return walk(matmul(1, 2, 4), mapped(text, keep), Sparse(formats={}, safs=safs, **options), A=self.A, B=self.B)
@@ -380,7 +380,7 @@ class TestFeatures:
 class TestFormats:
     """Compression and the entries of format ranks."""
 
-    A = [[1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 1]]
+    A = ((1, 0, 0, 0), (0, 0, 0, 0), (1, 1, 0, 1))
 
     def test_compressed_words_are_absent_and_decompressed_dense(self):
         sparse = Sparse(formats={(0, "A"): fmt("CP", "CP"), (0, "Z"): fmt("CP")})
@@ -392,15 +392,24 @@ class TestFormats:
         assert walked.tensors[0, "Z"].compress == 1
 
     def test_inner_ranks_travel_and_own_ranks_are_walked(self):
-        sparse = Sparse(formats={(level, "A"): fmt("UOP", "CP") for level in (0, 1)})
-        walked = walk(matmul(3, 1, 4), mapped("m3 | k4", "ABZ|ABZ"), sparse, A=self.A)
+        sparse = Sparse(formats={(0, "A"): fmt("UOP", "CP"), (1, "A"): fmt("CP")})
+        walked = walk(matmul(3, 2, 4), mapped("m3 n2 | k4", "ABZ|ABZ"), sparse, A=self.A)
         rows, entries = walked.tensors[0, "A"].metadata_reads
         assert split(rows.payload) == pytest.approx((4, 0, 0, 0))  # three pointers and one end
         assert split(entries.metadata) == (4, 0, 0, 8)
         assert entries.payload.total == 0
-        # the child has one loop: its outer format, then a rank without loops
-        outer, inner = walked.tensors[1, "A"].metadata_fills
-        assert (outer.payload.total, inner.metadata.total) == (0, 0)
+        assert split(walked.tensors[1, "A"].metadata_fills[0].metadata) == (4, 0, 0, 8)
+        assert split(walked.tensors[1, "A"].metadata_reads[0].metadata) == (8, 0, 0, 16)
+
+    def test_inner_ranks_follow_a_skipped_delivery(self):
+        sparse = Sparse(formats={(0, "A"): fmt("UOP", "CP"), (1, "A"): fmt("CP")}, safs=(saf("skip", 0, "A", "B"),))
+        walked = walk(matmul(3, 1, 4), mapped("m3 | k4", "ABZ|ABZ"), sparse, A=self.A, B=np.zeros((1, 4)))
+        rows, entries = walked.tensors[0, "A"].metadata_reads
+        # all of B is seen at once, so that it is known before A's rows are entered
+        assert split(rows.payload) == pytest.approx((0, 0, 4, 0))
+        assert split(entries.metadata) == (0, 0, 4, 8)
+        assert split(walked.tensors[1, "A"].metadata_fills[0].metadata) == (0, 0, 4, 8)
+        assert split(walked.tensors[1, "A"].metadata_reads[0].metadata) == (0, 0, 0, 12)
 
     def test_bitmap(self):
         sparse = Sparse(formats={(0, "A"): fmt("B", "B")})
@@ -500,7 +509,7 @@ def random_specification(rng):
         sizes[rank] = size + 1
     levels = range(len(mapping.nest.keep))
     kinds = rng.choice([("CP",), ("UOP", "CP"), ("B",)])
-    formats = {(k, "A"): fmt(*kinds) for k in levels if "A" in mapping.nest.keep[k] and rng.random() < 2}
+    formats = {(k, "A"): fmt(*kinds) for k in levels if "A" in mapping.nest.keep[k]}
     safs = []
     for _ in range(rng.choice([1, 2, 3])):
         follower = rng.choice("ABZ")

@@ -11,7 +11,7 @@ Decisions where the text leaves a choice:
 * The users of a delivered word are the points that use it; what a check reads is the leader at *all* points of the
   receiving instances while the word is resident. Members of one multicast group may hold a word for different times.
 * A block access (B words) covers aligned pieces of the follower's loops between child and parent, temporal or spatial,
-  innermost first. A spatial skip decides per instance and is never widened.
+  innermost first; the last piece of a loop may be shorter. A spatial skip decides per instance and is never widened.
 * `implied_skips=False` drops every inherited condition, also the compute skip of outputs.
 * Gates of outputs gate no computes (F5 names read-only tensors only).
 * An entry of a metadata rank is known by the coordinate of its first word: overlapping windows share entries. F of a
@@ -21,6 +21,8 @@ Decisions where the text leaves a choice:
 * A looked-at entry of an own rank stays current until an instance of the level stops using it. Inherited conditions
   never apply to metadata; a local condition (skip or gate) applies if the leader's tile is the same for the whole fibre.
 * The lone (coordinate, value) entry of a one-word tile is read exactly when its word is (same classes).
+* `skip_ahead`: looks are ordered by fibre visit, time, coordinate; an entry is jumped over if the leader had none since
+  the follower's previous entry.
 * `compress` counts at the parent, and like `decompress` only between two storage levels.
 * Metadata fills of a child follow the child's own ranks.
 """

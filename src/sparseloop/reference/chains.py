@@ -27,8 +27,12 @@ class Chain:
     links: dict[int, Link] = field(init=False)
     """Parent level to the link from there to the next level inwards that keeps the tensor."""
 
+    _entry_links: dict[tuple[int, frozenset[int]], Link] = field(init=False, repr=False)
+    """Links of metadata entries found so far: a level's inner ranks are its child's."""
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "links", {level: self.link_of(level, self.word) for level in self.levels})
+        object.__setattr__(self, "links", {level: self._link_of(level, self.word) for level in self.levels})
+        object.__setattr__(self, "_entry_links", {})
 
     def child(self, level: int) -> int:
         """The next inner level that keeps the tensor, or the compute level."""
@@ -50,7 +54,15 @@ class Chain:
         first = (self.points.instance(level) == 0) & (self.points.step(level) == 0)
         return 1 if level == len(self.points.nest.keep) else len(np.unique(self.word[first]))
 
-    def link_of(self, level: int, key: IntArray) -> Link:
+    def entry_link(self, level: int, below: frozenset[int]) -> Link:
+        """The deliveries from `level` of the metadata entries above the loops `below`; with none below, of the words."""
+        if not below:
+            return self.links[level]
+        if (level, below) not in self._entry_links:
+            self._entry_links[level, below] = self._link_of(level, self.points.word(self.tensor, below))
+        return self._entry_links[level, below]
+
+    def _link_of(self, level: int, key: IntArray) -> Link:
         """The deliveries of `key` (words or metadata entries) from `level` to its child."""
         nest, child = self.points.nest, self.child(level)
         apart = [

@@ -116,7 +116,7 @@ class RankBuilder:
         """A rank with loops: entries of the child's tile travel with deliveries, the others are walked here."""
         child, loops = self.chain.child(self.level), self.chain.points.nest.loops
         if any(loops[i].level >= child for i in rank.loops):
-            looks = Looks(events=self._link(self.level, below).accesses, stages=self.stages)
+            looks = Looks(events=self.chain.entry_link(self.level, frozenset(below)).accesses, stages=self.stages)
         else:
             looks = self._walked(rank, below, innermost, words)
         return self._describe(rank, below, innermost, looks)
@@ -137,12 +137,8 @@ class RankBuilder:
             fibre=fibre,
             length=np.bincount(members)[fibre].astype(np.float64),
             looks=looks,
-            fills=None if parent is None else self._link(parent, below),
+            fills=None if parent is None else self.chain.entry_link(parent, frozenset(below)),
         )
-
-    def _link(self, level: int, below: list[int]) -> Link:
-        """Deliveries from `level` of the entries above the loops `below`; with none below, entries are words."""
-        return self.chain.link_of(level, self.chain.points.word(self.chain.tensor, below)) if below else self.chain.links[level]
 
     def _walked(self, rank: LaidRank, below: list[int], innermost: bool, words: dict[str, IntArray]) -> Looks:
         """Looks of an own rank: one whenever an entry becomes current at an instance of the level."""

@@ -9,10 +9,10 @@ from .features import resolve_sparse
 from .findings import Findings
 from .limits import check_constraints
 from .machine import resolve_arch, resolve_chain
-from .nest import covered, resolve_mapping
+from .nest import covered, resolve_mapping, written
 from .workload import resolve_workload, touched
 
-__all__ = ["covered", "resolve", "touched"]
+__all__ = ["covered", "resolve", "touched", "written"]
 
 
 def resolve(spec: Spec, source: SourceMap | None = None) -> Design:
@@ -24,7 +24,7 @@ def resolve(spec: Spec, source: SourceMap | None = None) -> Design:
     sparse = resolve_sparse(chain, einsum, mapping.nest.keep if mapping else None, found)
     check_constraints(chain, einsum, found)
     tensors = frozenset(tensor.name for tensor in einsum.tensors)
-    kept = mapping.nest.keep if mapping else tuple(_constrained(spec, name, tensors) for name in chain.storage)
+    kept = mapping.nest.keep if mapping else tuple(_constrained(spec, name, tensors) for name in chain.storage_names)
     arch = resolve_arch(chain, einsum, kept, sparse, found)
     found.raise_errors()
     return Design(einsum=einsum, arch=arch, mapping=mapping, sparse=sparse, warnings=(*spec.notes, *found.warnings))

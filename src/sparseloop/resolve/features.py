@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal, cast
 
 from ..einsum import Einsum
-from ..errors import Path
+from ..errors import Path, did_you_mean
 from ..sparse import Intersection, RankFormat, Saf, SafKind, Sparse, TensorFormat
 from ..spec import FormatSpec, LevelSparseSpec, RankFormatSpec, SafSpec
 from .findings import Findings
@@ -87,7 +88,7 @@ def _rank(spec: RankFormatSpec, tensor: str, path: Path, einsum: Einsum, found: 
     groups = tuple(tuple(own) if group == ("*",) else group for group in spec.ranks)
     for rank in (rank for group in groups for rank in group):
         if rank not in own and (found.native or rank not in einsum.ranks):
-            found.unknown(path, f"rank of {tensor}", rank, own)
+            found.error(path, f"{tensor} has no rank '{rank}'", did_you_mean(rank, own), word=rank)
     return RankFormat(kind=spec.kind, groups=groups, metadata_bits=spec.metadata_bits, payload_bits=spec.payload_bits)
 
 
@@ -95,7 +96,7 @@ def _check_kept(
     formats: dict[tuple[int, str], TensorFormat], keep: Sequence[frozenset[str]], einsum: Einsum, chain: Chain, found: Findings
 ) -> None:  # fmt: skip
     """Formats of tensors a level does not hold do nothing; a compressed tile cannot come from a plain one."""
-    names = list(chain.storage)
+    names = chain.storage_names
     for (level, tensor), form in formats.items():
         path = ("sparse", names[level], "formats", tensor)
         if tensor not in keep[level]:
@@ -129,15 +130,15 @@ def _features(spec: LevelSparseSpec, level: int, path: Path, einsum: Einsum, fou
             found.error((*path, kind), f"'{kind}: true' is for the compute level", f"{kind}: [A <- B]", key=True)
         if isinstance(value, bool):
             continue
-        for i, one in enumerate(value):
-            where = (*path, kind, i) if found.source.walk((*path, kind, i))[2] == (*path, kind, i) else (*path, kind)
+        for one in value:
+            where = _written_at((*path, kind), one.follower, one.leaders, found)
             for tensor in (one.follower, *one.leaders):
                 if tensor not in einsum.index:
                     found.unknown(where, "tensor", tensor, einsum.index)
             if not one.leaders:
                 found.error(where, f"'{kind}' of {one.follower} has no leader")
             choice = None if one.choice is None else _choice(one.choice, level, number)
-            safs.append(_saf(one, cast("SafKind", kind), level, choice, spec.intersection, found.native))
+            safs.append(_saf(one, kind, level, choice, spec.intersection, found.native))
     return safs
 
 
@@ -163,7 +164,7 @@ def _choice(number: int, level: int, kind: int) -> int:
 
 def _check_leaders(sparse: Sparse, keep: Kept, einsum: Einsum, chain: Chain, found: Findings) -> None:
     """A skip needs metadata of its leaders, unless the leader is dense so that it never fires."""
-    names = list(chain.storage)
+    names = chain.storage_names
     for saf in sparse.safs:
         where = ("sparse", names[saf.level], saf.kind)
         if keep is not None and saf.follower in einsum.index and not any(saf.follower in keep[i] for i in range(saf.level + 1)):
@@ -176,16 +177,19 @@ def _check_leaders(sparse: Sparse, keep: Kept, einsum: Einsum, chain: Chain, fou
                 continue
             if found.native:
                 message = f"cannot skip {saf.follower} on {leader}: no level that holds {leader} has metadata of it"
-                hint = f"give {leader} a format, e.g. {names[levels[-1] if levels else 0]}: {{formats: {{{leader}: bitmask}}}}"
-                found.error(_saf_path(where, saf, found), message, hint, word=leader)
+                hint = f"give {leader} a format, e.g. {names[levels[0] if levels else 0]}: {{formats: {{{leader}: bitmask}}}}"
+                found.error(_written_at(where, saf.follower, saf.leaders, found), message, hint, word=leader)
             else:
                 found.warn(f"{names[saf.level]}: {saf.kind} of {saf.follower} on {leader}, of which no level has metadata")
 
 
-def _saf_path(path: Path, saf: Saf, found: Findings) -> Path:
-    """Path of the list element a feature was written in."""
+def _written_at(path: Path, follower: str, leaders: Sequence[str], found: Findings) -> Path:
+    """Path of the element of a list that a feature was written in ('A <-> B' makes two of one)."""
     _, node, _ = found.source.walk(path)
-    for i, item in enumerate(cast("list[object]", node.data) if isinstance(node.data, list) else []):
-        if isinstance(item, str) and all(name in item for name in (saf.follower, *saf.leaders)):
+    for i, item in enumerate(cast("list[object]", node.data) if isinstance(node.kids, list) else []):
+        words = re.findall(r"\w+", item) if isinstance(item, str) else []
+        short = set(words) == {follower, *leaders} and (words[0] == follower or "<->" in str(item))
+        long = isinstance(item, dict) and cast("dict[str, object]", item).get("follower") == follower
+        if short or long:
             return (*path, i)
     return path

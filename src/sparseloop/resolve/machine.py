@@ -55,6 +55,11 @@ class Chain:
         return {stage.name: i for i, stage in enumerate(self.stages) if stage.kind == "storage"}
 
     @property
+    def storage_names(self) -> tuple[str, ...]:
+        """Names of the storage levels, outermost first."""
+        return tuple(stage.name for stage in self.stages if stage.kind == "storage")
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of all levels and fanouts."""
         return (*(stage.name for stage in self.stages), *self.fanouts)
@@ -198,7 +203,7 @@ def _network(spec: NetworkSpec, level: str, child: str, word_bits: float, native
         fill_latency=spec.fill_latency,
         drain_latency=spec.drain_latency,
         forwarding=not native if spec.forwarding is None else spec.forwarding,
-        source="given" if spec.model_fields_set - {"name"} else "default",
+        source="given" if spec.model_fields_set - {"name", "forwarding"} else "default",
     )
 
 

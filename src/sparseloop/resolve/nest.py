@@ -10,7 +10,8 @@ from typing import Literal
 from ..einsum import Einsum
 from ..errors import Path, did_you_mean
 from ..mapping import Loop, LoopNest, Mapping
-from ..spec import LoopSpec, MappingEntry
+from ..notation import parse_einsum
+from ..spec import FanoutSpec, LevelSpec, LoopSpec, MappingEntry, Spec
 from .findings import Findings
 from .machine import Chain
 
@@ -55,7 +56,7 @@ def resolve_mapping(chain: Chain, einsum: Einsum, found: Findings) -> Mapping | 
         _read_loops(entry, level, path, chain, lines, found)
         _read_tensors(entry, level, path, tensors, lines, found)
     _check_factors(lines.loops, einsum, chain, found)
-    keep = tuple(lines.keep.get(i, frozenset(tensors)) for i in range(len(chain.storage)))
+    keep = tuple(lines.keep.get(i, frozenset(tensors)) for i in range(len(chain.storage_names)))
     _check_kept(keep, tensors, found)
     return _mapping(lines, keep)
 
@@ -95,7 +96,7 @@ def _target(entry: MappingEntry, path: Path, chain: Chain, found: Findings) -> i
         return chain.storage[name]
     where = (*path, "target") if path[-1] != name else path
     if name in chain.fanouts:
-        owners = chain.fanouts[name]
+        owners = list(chain.fanouts[name])
         if len(owners) > 1:
             found.error(where, f"there are {len(owners)} fanouts called '{name}'", "give each a name", key=True)
         elif owners[0] < 0:
@@ -166,11 +167,11 @@ def _check_factors(loops: Sequence[Placed], einsum: Einsum, chain: Chain, found:
     extents = einsum.extents
     for placed in ordered:
         if placed.loop.rank not in extents:
-            found.unknown(_rank_path(placed), "rank", placed.loop.rank, extents)
+            found.unknown(placed.path, "rank", placed.loop.rank, extents)
     for rank, size in extents.items():
         own = [placed for placed in ordered if placed.loop.rank == rank]
         visited = covered([placed.loop for placed in own])
-        if visited == size:
+        if visited == size or rank not in found.spec.workload.shape:
             continue
         if not own:
             found.error(
@@ -180,12 +181,8 @@ def _check_factors(loops: Sequence[Placed], einsum: Einsum, chain: Chain, found:
         imperfect = any(placed.loop.residual is not None for placed in own)
         verb = "cover" if imperfect else "multiply to"
         found.error(
-            _rank_path(own[-1]), f"factors of rank {rank} {verb} {visited}, but {rank} is {size}", _so_far(own, chain), word=rank
+            own[-1].path, f"factors of rank {rank} {verb} {visited}, but {rank} is {size}", _so_far(own, chain), word=rank
         )
-
-
-def _rank_path(placed: Placed) -> Path:
-    return placed.path
 
 
 def _so_far(own: Sequence[Placed], chain: Chain) -> str:
@@ -224,3 +221,57 @@ def _check_kept(keep: Sequence[frozenset[str]], tensors: Sequence[str], found: F
     for tensor in tensors:
         if not any(tensor in names for names in keep):
             found.error(("mapping",), f"{tensor} is bypassed at every level", "keep it at one at least (the outermost)", key=True)
+
+
+# --- back to text -------------------------------------------------------------------------------------------
+
+
+def written(mapping: Mapping, spec: Spec) -> list[dict[str, str]]:
+    """A mapping in the short notation of the native format, to be written into a file: [{DRAM: 'for m=3'}, ...]."""
+    storage = [entry.name for entry in spec.architecture.levels if isinstance(entry, LevelSpec)][:-1]
+    below = _fanouts_below(spec)
+    tensors = [access.name for access in parse_einsum(spec.workload.einsum).tensors]
+    lines = list[dict[str, str]]()
+    for level, name in enumerate(storage):
+        temporal, spatial = _loop_text(mapping, level, spatial=False), _loop_text(mapping, level, spatial=True)
+        fanout = below.get(level, "")
+        parts = [f"for {temporal}" if temporal else "", spatial if spatial and not fanout else ""]
+        kept = [t for t in tensors if t in mapping.nest.keep[level]]
+        bypassed = [t for t in tensors if t not in kept]
+        parts = [", ".join(part for part in parts if part), *([f"bypass {' '.join(bypassed)}"] if bypassed else [])]
+        parts += [f"{key} {' '.join(t for at, t in sorted(pairs) if at == level)}" for key, pairs in _switches(mapping, level)]
+        lines.append({name: " | ".join(parts).strip()})
+        if fanout and spatial:
+            lines.append({fanout: spatial})
+    return lines
+
+
+def _fanouts_below(spec: Spec) -> dict[int, str]:
+    """Storage level to the name of the fanout below it, where there is exactly one of that name."""
+    names, level = list[tuple[int, str]](), -1
+    for entry in spec.architecture.levels:
+        level += isinstance(entry, LevelSpec)
+        if isinstance(entry, FanoutSpec):
+            names.append((level, entry.name))
+    every = [name for _, name in names]
+    return {at: name for at, name in reversed(names) if every.count(name) == 1}
+
+
+def _loop_text(mapping: Mapping, level: int, *, spatial: bool) -> str:
+    """'m=3 n=4' or 'x q=14, y r=3 m=4'; loops of bound 1 are left out."""
+    words, axis = list[str](), None
+    residuals = mapping.residuals or mapping.bounds
+    for loop, bound, last in zip(mapping.nest.loops, mapping.bounds, residuals, strict=True):
+        if loop.level != level or loop.spatial != spatial or bound == 1:
+            continue
+        word = f"{loop.rank}={bound}" + (f"~{last}" if last != bound else "")
+        words += [f", {loop.axis} {word}" if loop.axis != axis else f" {word}"]
+        axis = loop.axis
+    return "".join(words).removeprefix(", ").strip()
+
+
+def _switches(mapping: Mapping, level: int) -> list[tuple[str, frozenset[tuple[int, str]]]]:
+    """The switches that are set at a level."""
+    nest = mapping.nest
+    pairs = zip(SWITCHES, (nest.no_temporal_reuse, nest.no_multicast, nest.no_forwarding), strict=True)
+    return [(key, chosen) for key, chosen in pairs if any(at == level for at, _ in chosen)]

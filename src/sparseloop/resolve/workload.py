@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ..density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform, load_pattern
 from ..einsum import Axis, Einsum, Tensor, Term
-from ..errors import Path
+from ..errors import Path, did_you_mean
 from ..notation import Access, parse_einsum
 from ..spec import DensitySpec, WorkloadSpec
 from .findings import Findings
@@ -104,8 +104,8 @@ def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], foun
     except ValueError as error:
         found.error((*path, "file" if model == "actual" else "model"), f"density of {name}: {error}")
     except KeyError as error:
-        known = sorted({term.rank for axis in axes for term in axis.terms})
-        found.unknown((*path, "rank"), f"rank of {name}", str(error.args[0]), known)
+        rank, known = str(error.args[0]), {term.rank for axis in axes for term in axis.terms}
+        found.error((*path, "rank"), f"{name} has no rank '{rank}'", did_you_mean(rank, known), word=rank)
     return dense
 
 
@@ -134,9 +134,11 @@ def _model(
     if model == "even":
         return Even(shape, density)
     if model == "structured":
-        return Structured(shape, n, m, _axis(axes, spec.rank or ""))
+        return Structured(shape, n, m, _axis(axes, spec.rank or ""), size=size)
     if model == "block":
-        return Block(shape, _block_shape(spec, axes), density, spec.inner)
+        if density > spec.inner:
+            raise ValueError(f"is {density:g}, more than the density {spec.inner:g} inside blocks")
+        return Block(shape, _block_shape(spec, axes), density / (spec.inner or 1.0), inner=spec.inner)
     if model == "banded":
         return Banded(shape, spec.half_width or 1)
     return None if model == "actual" else Uniform(shape, density, size=size)

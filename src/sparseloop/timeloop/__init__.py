@@ -15,7 +15,7 @@ from .problem import Problem, read_problem
 from .sections import Log, Plain, Section
 from .tables import Tables, art_data, ert_data, read_tables
 
-__all__ = ["is_timeloop", "to_data", "to_spec"]
+__all__ = ["to_data", "to_spec"]
 
 _IGNORED = {
     "ERT_summary": "provenance only",
@@ -25,13 +25,6 @@ _IGNORED = {
     "dumped_by_timeloop_front_end": "mark of Timeloop's front end",
     "variables": "read first",
 }
-
-
-def is_timeloop(data: Mapping[str, Plain]) -> bool:
-    """True if the merged top-level keys are Timeloop's: `problem`, an ERT, or an architecture tree."""
-    architecture = data.get("architecture", data.get("arch"))
-    tree = isinstance(architecture, dict) and bool({"subtree", "nodes", "arithmetic", "storage", "local"} & set(architecture))  # pyright: ignore[reportUnknownArgumentType]
-    return tree or bool({"problem", "ERT", "ART", "sparse_optimizations", "arch"} & set(data))
 
 
 def to_spec(data: Mapping[str, Plain], source: Locator | None = None) -> Spec:
@@ -74,16 +67,17 @@ def _chain(root: Section) -> Chain | None:
 def _result(root: Section, problem: Problem, machine: Machine, tables: Tables) -> dict[str, Plain]:
     levels = (*machine.storage, machine.compute)
     sparse = root.section("sparse_optimizations")
+    mapping = read_mapping(root.sections("mapping"), problem, machine)
+    unclear = [d for name in mapping.several for d in problem.flattened[name]]
     result: dict[str, Plain] = {
         "reading": "timeloop",
         "workload": dict(problem.workload),
         "architecture": machine.architecture,
-        "sparse": read_features(sparse, problem, machine) if sparse else {},
+        "sparse": read_features(sparse, problem, machine, unclear) if sparse else {},
+        "mapping": mapping.entries,
         "constraints": read_constraints(root, problem, machine),
         "energy": {"ert": ert_data(tables, levels), "art": art_data(tables, levels)},
     }
-    if root.has("mapping"):
-        result["mapping"] = read_mapping(root.sections("mapping"), problem, machine)
     _apply_overbooking(result)
     return result
 

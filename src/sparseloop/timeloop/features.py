@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from .directives import known_tensors, target_level
@@ -37,8 +37,12 @@ class Level:
         return {"formats": self.formats, **self.safs, **dict.fromkeys(self.compute, True)}
 
 
-def read_features(section: Section, problem: Problem, machine: Machine) -> dict[str, Plain]:
-    """`Spec.sparse` as plain data, level by level."""
+def read_features(section: Section, problem: Problem, machine: Machine, unclear: Collection[str] = ()) -> dict[str, Plain]:
+    """`Spec.sparse` as plain data, level by level.
+
+    `unclear`: dimensions of flattened variables of which one loop became several; a rank that takes 'one loop' of
+    such a variable would take only a part of it.
+    """
     levels = dict[str, Level]()
     for target in section.sections("targets"):
         name = target_level(target, machine)
@@ -47,12 +51,20 @@ def read_features(section: Section, problem: Problem, machine: Machine) -> dict[
         level = levels.setdefault(name, Level())
         if name in machine.storage:
             _read_formats(target, level, problem, machine.metadata[name])
+            _check_clear(target, level, problem, unclear)
             _read_safs(target, level, problem)
         else:
             _read_compute(target, level)
         target.unused(what="sparse_optimizations")
     section.unused({"version": "format"}, "sparse_optimizations")
     return {name: level.data for name, level in levels.items()}
+
+
+def _check_clear(target: Section, level: Level, problem: Problem, unclear: Collection[str]) -> None:
+    for tensor, record in level.formats.items():
+        if set(problem.tensors[tensor]) & set(unclear) and any(not rank["ranks"] for rank in record["ranks"]):
+            message = f"the format of '{tensor}' has ranks of one loop each, but a flattened loop became several"
+            target.log.error(target.key_path("representation_format"), message, "name the ranks: flattened-rankIDs")
 
 
 # --- formats ---------------------------------------------------------------------------------------------

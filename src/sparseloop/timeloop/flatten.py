@@ -36,14 +36,21 @@ def pieces(bound: int, stride: int, radices: list[tuple[str, int]]) -> list[tupl
     return result if low == end else None
 
 
-def split_loops(ordered: list[Target], problem: Problem, section: Section) -> list[Target]:
-    """Replaces every loop over a flattened variable; what does not split exactly is a mistake."""
-    strides = dict.fromkeys(problem.flattened, 1)
+def split_loops(ordered: list[Target], problem: Problem, section: Section) -> tuple[list[Target], frozenset[str]]:
+    """Replaces every loop over a flattened variable, and names the variables of which a loop became several.
+
+    What does not split exactly is a mistake.
+    """
+    strides, several = dict.fromkeys(problem.flattened, 1), set[str]()
     result = list[tuple[str, list["NestLoop"], "Directive"]]()
     for target, loops, directive in reversed(ordered):
-        inner_first = [piece for loop in reversed(loops) for piece in _split(loop, strides, problem, section)]
+        inner_first = list["NestLoop"]()
+        for loop in reversed(loops):
+            found = list(_split(loop, strides, problem, section))
+            several |= {loop.rank} if len(found) > 1 else set()
+            inner_first += found
         result.append((target, inner_first[::-1], directive))
-    return result[::-1]
+    return result[::-1], frozenset(several)
 
 
 def _split(loop: NestLoop, strides: dict[str, int], problem: Problem, section: Section) -> Iterator[NestLoop]:

@@ -58,8 +58,18 @@ class Nest:
     bypass: dict[str, set[str]]
 
 
-def read_mapping(items: list[Section], problem: Problem, machine: Machine) -> list[dict[str, object]]:
-    """`Spec.mapping` as plain data: per level its loops and what it keeps, then the loops of the fanout below."""
+@dataclass(frozen=True, kw_only=True)
+class ReadMapping:
+    """`Spec.mapping` as plain data, and the flattened variables of which a loop became several loops."""
+
+    entries: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+    several: frozenset[str] = frozenset()
+
+
+def read_mapping(items: list[Section], problem: Problem, machine: Machine) -> ReadMapping:
+    """Per level its loops and what it keeps, then the loops of the fanout below; no directives: no mapping."""
+    if not items:
+        return ReadMapping()
     nest = _collect(items, problem, machine)
     names, ordered = problem.loops, list[tuple[str, list[NestLoop], Directive]]()
     for level in machine.storage:
@@ -71,9 +81,9 @@ def read_mapping(items: list[Section], problem: Problem, machine: Machine) -> li
             ordered.append((fanout_name(level), loops, spatial))
         elif loops and spatial.section is not None:
             spatial.section.log.error(spatial.section.path, f"spatial loops at '{level}', which has a single child")
-    if problem.flattened and items:
-        ordered = split_loops(ordered, problem, items[0])
-    return [_entry(target, loops, directive, nest, problem) for target, loops, directive in ordered]
+    ordered, several = split_loops(ordered, problem, items[0])
+    entries = [_entry(target, loops, directive, nest, problem) for target, loops, directive in ordered]
+    return ReadMapping(entries=entries, several=several)
 
 
 def _entry(target: str, loops: list[NestLoop], directive: Directive, nest: Nest, problem: Problem) -> dict[str, object]:

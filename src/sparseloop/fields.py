@@ -43,7 +43,7 @@ def _counter(plan: Plan, tensors: tuple[int, ...], repeats_of: Link | None) -> A
 
     def evaluate(*columns: Array) -> Array:
         arrays = np.broadcast_arrays(*columns)
-        if arrays[0].ndim == 0:
+        if not arrays or arrays[0].ndim == 0:
             return one(tuple(int(a) for a in arrays))
         rows, inverse = np.unique(np.stack([a.reshape(-1) for a in arrays]), axis=1, return_inverse=True)
         values = np.array([one(tuple(int(x) for x in row)) for row in rows.T])

@@ -140,7 +140,7 @@ def _model(
             raise ValueError(f"is {density:g}, more than the density {spec.inner:g} inside blocks")
         return Block(shape, _block_shape(spec, axes), density / (spec.inner or 1.0), inner=spec.inner)
     if model == "banded":
-        return Banded(shape, spec.half_width or 1)
+        return Banded(shape, spec.half_width or 0)
     return None if model == "actual" else Uniform(shape, density, size=size)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .directives import MARKS, known_tensors, parse_factors, parse_order, target_level
+from .directives import MARKS, joined, known_tensors, parse_factors, parse_order, target_level
 from .levels import Machine, fanout_name
 from .problem import Problem
 from .sections import Plain, Section
@@ -113,7 +113,7 @@ def _loops(item: Section, values: Section, problem: Problem) -> dict[str, Plain]
         else:
             result.setdefault(key, {})[factor.name] = factor.bound
     if values.has("permutation"):
-        result["order"] = _order(str(values.take("permutation")), values, problem)
+        result["order"] = _order(joined(values.take("permutation")), values, problem)
     if (limit := values.integer("default_max_factor")) is not None:
         result["default_max"] = limit
     for section in (item, values):

@@ -9,7 +9,7 @@ from .directives import known_tensors, target_level
 from .flatten import flattened_ranks
 from .levels import Machine
 from .problem import Problem
-from .sections import Plain, Section
+from .sections import Plain, Section, words
 
 KINDS = {"skipping": "skip", "gating": "gate", "skipping_spatial": "spatial_skip", "spatial_skipping": "spatial_skip"}
 COMPUTE_KINDS = {
@@ -116,7 +116,7 @@ def _width(rank: Section, key: str, bits: int, storage: int, given: bool) -> int
         return 0
     width = bits
     if storage % bits:
-        width = next((b for b in range(bits, 2 * bits) if storage % b == 0), 2 * bits)
+        width = next((b for b in range(bits, min(2 * bits, storage + 1)) if storage % b == 0), 2 * bits)
     if width > storage:
         message = f"a metadata word of {width} bits does not fit the metadata storage of {storage} bits"
         rank.log.error(rank.key_path(key), message, "set metadata_storage_width of the level")
@@ -128,12 +128,12 @@ def _width(rank: Section, key: str, bits: int, storage: int, given: bool) -> int
 def _groups(rank: Section, problem: Problem) -> list[tuple[str, ...]]:
     """Groups of flattened ranks; variables of a flattened problem stand for their dimensions."""
     result = list[tuple[str, ...]]()
-    groups: list[list[Plain]] = rank.take("flattened_rankIDs") or []
-    for group in groups:
-        names = tuple(str(n) for n in group)
+    path = rank.key_path("flattened_rankIDs")
+    for group in rank.items("flattened_rankIDs"):
+        names = tuple(words(group, path, rank.log))
         for name in names:
             if name not in problem.loops:
-                rank.log.error(rank.key_path("flattened_rankIDs"), f"unknown dimension '{name}'")
+                rank.log.error(path, f"unknown dimension '{name}'")
         result.append(flattened_ranks(names, problem.flattened))
     return result
 

@@ -9,7 +9,7 @@ from .directives import MARKS, known_tensors, parse_factors, parse_order, target
 from .flatten import split_loops
 from .levels import Machine, fanout_name
 from .problem import Problem
-from .sections import Section
+from .sections import Section, words
 
 _IGNORED = {"stream": "private key of the MICRO 2022 artifact, not read by Timeloop"}
 
@@ -134,9 +134,9 @@ def _loops(item: Section, directive: Directive, problem: Problem) -> None:
                 item.log.error(path, f"'{f.name}{f.relation}{f.bound}' is a constraint, not a factor of a mapping")
         directive.bounds = {f.name: (f.bound, f.bound if f.residual is None else f.residual) for f in factors}
     if item.has("permutation"):
-        value = item.take("permutation")
-        text = " ".join(value) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType]
-        directive.order = parse_order(text, names, item.key_path("permutation"), item.log)
+        path = item.key_path("permutation")
+        text = " ".join(words(item.take("permutation"), path, item.log))
+        directive.order = parse_order(text, names, path, item.log)
     split = item.integer("split")
     directive.split = directive.split if split is None else split
     spatial = item.text("type") == "spatial"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..errors import Path
-from .sections import Log, Plain, Section, unknown_name
+from .sections import Log, Plain, Section, unknown_name, words
 
 CNN_LAYER: Mapping[str, Plain] = {
     "name": "cnn-layer",
@@ -42,6 +43,7 @@ _DENSITY_IGNORED = {
     "band_width": "read for banded distributions only",
 }
 _IGNORED = {"version": "format", "name": "label"}
+_INTEGER = re.compile(r"-?\d{1,9}")
 _PADDING = {"Hpad": "not read by Timeloop", "Wpad": "not read by Timeloop"}
 
 
@@ -137,8 +139,7 @@ def _projections(
     result, outputs = dict[str, Axes](), list[str]()
     for space in spaces:
         name, path = space.text("name") or "?", space.key_path("projection")
-        ranks: list[Plain] = space.take("projection") or []
-        result[name] = [tuple(_axis(rank, bounds, coefficients, path, log)) for rank in ranks]
+        result[name] = [tuple(_axis(rank, bounds, coefficients, path, log)) for rank in space.items("projection")]
         if space.flag("read_write"):
             outputs.append(name)
         space.unused(what=f"data space {name}")
@@ -149,17 +150,17 @@ def _axis(
     rank: Plain, bounds: Mapping[str, int], coefficients: Mapping[str, int], path: Path, log: Log
 ) -> Iterator[tuple[str, int]]:
     """The terms of one rank: a dimension, or a list of [dimension] and [dimension, coefficient]."""
-    terms: list[list[Plain]] = [[rank]] if isinstance(rank, str) else rank
+    terms: list[Plain] = rank if isinstance(rank, list) else [rank]
     sums = dict[str, int]()
     for term in terms:
-        words = [str(w) for w in term] if not isinstance(term, str) else [term]
-        if words[0] not in bounds:
-            unknown_name(log, path, "dimension", words[0], bounds)
-        elif len(words) > 1 and words[1] not in coefficients and not words[1].lstrip("-").isdigit():
-            unknown_name(log, path, "coefficient", words[1], coefficients)
+        name, *factor = words(term, path, log) or [""]
+        if name not in bounds:
+            unknown_name(log, path, "dimension", name, bounds)
+        elif len(factor) > 1 or (factor and factor[0] not in coefficients and not _INTEGER.fullmatch(factor[0])):
+            unknown_name(log, path, "coefficient", " ".join(factor), coefficients)
         else:
-            factor = 1 if len(words) == 1 else coefficients.get(words[1])
-            sums[words[0]] = sums.get(words[0], 0) + (int(words[1]) if factor is None else factor)
+            value = coefficients.get(factor[0]) if factor else 1
+            sums[name] = sums.get(name, 0) + (int(factor[0]) if value is None else value)
     yield from ((d, c) for d, c in sums.items() if c != 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -83,12 +84,11 @@ class Section:
     def number(self, *keys: str) -> float | None:
         """A number, or None."""
         value = self.take(*keys)
-        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            return value
         try:
-            return float(value)
+            number = value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else float(value)
         except (TypeError, ValueError):
             return self._wrong(keys, value, "a number")
+        return self._wrong(keys, value, "a finite number") if number is not None and not math.isfinite(number) else number
 
     def integer(self, *keys: str) -> int | None:
         """A whole number, or None."""
@@ -119,8 +119,16 @@ class Section:
         if isinstance(value, str):
             return tuple(value.replace(",", " ").split())
         if isinstance(value, list):
-            return tuple(str(v) for v in cast("list[Plain]", value))
+            return tuple(words(cast("list[Plain]", value), self.key_path(next(k for k in keys if k in self._keys)), self.log))
         return self._wrong(keys, value, "a list of names")
+
+    def items(self, *keys: str) -> list[Plain]:
+        """A list; a missing key is an empty list."""
+        value = self.take(*keys)
+        if value is None or isinstance(value, list):
+            return cast("list[Plain]", value or [])
+        self._wrong(keys, value, "a list")
+        return []
 
     def section(self, *keys: str) -> Section | None:
         """A nested mapping, or None."""
@@ -162,6 +170,15 @@ def sections(value: Plain, path: Path, log: Log) -> Iterator[Section]:
             yield Section(cast("dict[str, Plain]", item), (*path, i), log)
         else:
             log.error((*path, i), f"expected a mapping, got {item!r}")
+
+
+def words(value: Plain, path: Path, log: Log) -> list[str]:
+    """A list of names or numbers as text; a single one counts as a list."""
+    found = cast("list[Plain]", value) if isinstance(value, list) else [value]
+    if any(not isinstance(word, str | int | float) or isinstance(word, bool) for word in found):
+        log.error(path, f"expected a list of names, got {value!r}")
+        return []
+    return [str(word) for word in found]
 
 
 def unknown_name(log: Log, path: Path, kind: str, name: str, known: Iterable[str]) -> None:

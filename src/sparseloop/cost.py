@@ -106,7 +106,7 @@ def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[A
 def _compute_cycles(dense: Traffic, sparse: SparseTraffic, lanes: Array) -> Array:
     """Balanced lanes: temporal steps times the share of computes that are not skipped, spread over the used lanes."""
     busy = (sparse.computes.actual + sparse.computes.gated) / dense.computes
-    return dense.steps * busy * (dense.instances[-1] / lanes)
+    return dense.steps * busy * ops.ratio(dense.instances[-1], lanes)
 
 
 def _links_at(sparse: SparseTraffic, level: int) -> tuple[list[LinkSparse], list[LinkSparse]]:

@@ -7,7 +7,6 @@ from itertools import combinations
 from . import ops
 from .fields import mean_non_empty
 from .ops import Array
-from .plan import Link
 from .tiles import FIXED, Cover, Tiles, join, within
 
 Condition = tuple[int, Cover]
@@ -22,25 +21,25 @@ class Emptiness:
 
     def __init__(self, tiles: Tiles) -> None:
         self.tiles = tiles
-        self._known: dict[tuple[Conditions, int | None], Array] = {}
+        self._known: dict[tuple[Conditions, Cover | None], Array] = {}
         self._empty: dict[Condition, Array] = {}
 
     def condition(self, tensor: int, cover: Cover) -> Condition:
         """The condition that `tensor` is not all zero under `cover`."""
         return tensor, self.tiles.restrict(cover, tensor)
 
-    def non_emptiness(self, conditions: Conditions, repeats_of: Link | None = None) -> Array:
+    def non_emptiness(self, conditions: Conditions, repeats: Cover | None = None) -> Array:
         """(F1) NE(C) = prod_u sum over subsets A of C_u of (-1)^|A| e_u(|union of the tiles in A|).
 
-        `repeats_of`: average only over visits of that link that are not the first touch of a word; matters for
-        deterministic patterns alone, random ones are alike at every visit.
+        `repeats`: average only over visits at which not all of these loops stand at index 0 (not the first touch of
+        a word); matters for deterministic patterns alone, random ones are alike at every visit.
         """
-        key = (conditions, None if repeats_of is None else repeats_of.index)
+        key = (conditions, repeats)
         if key not in self._known:
-            self._known[key] = self._evaluate(conditions, repeats_of)
+            self._known[key] = self._evaluate(conditions, repeats)
         return self._known[key]
 
-    def _evaluate(self, conditions: Conditions, repeats_of: Link | None) -> Array:
+    def _evaluate(self, conditions: Conditions, repeats: Cover | None) -> Array:
         by_tensor: dict[int, list[Cover]] = {}
         for tensor, cover in conditions:
             by_tensor.setdefault(tensor, []).append(cover)
@@ -53,7 +52,7 @@ class Emptiness:
             else:
                 result = result * self._random(tensor, covers)
         if fixed:
-            result = result * mean_non_empty(self.tiles, tuple(fixed), repeats_of)
+            result = result * mean_non_empty(self.tiles, tuple(fixed), repeats)
         return result
 
     def _random(self, tensor: int, covers: list[Cover]) -> Array:

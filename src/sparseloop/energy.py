@@ -188,11 +188,13 @@ def _price_native(request: PriceRequest) -> Priced:
     prices, missing = dict[str, Estimate](), list[str]()
     for action in STORAGE_ACTIONS if component.kind == "storage" else COMPUTE_ACTIONS:
         price = _own(request, action) or _from_table(NATIVE_NAMES[action], request) or estimates.energy(component, action, prices)
-        if price is None:
-            price = Estimate(value=0.0, source="no estimate", confidence=0.0)
-            missing += [action] if action in request.used else []
-        prices[action] = price
-    warnings = _unused_names(request, NATIVE_NAMES) + _total_warning(component, "counted as 0 pJ", missing)
+        if price is not None:
+            prices[action] = price
+        else:
+            missing.append(action)
+    prices |= dict.fromkeys(missing, Estimate(value=0.0, source="no estimate", confidence=0.0))
+    named = [action for action in missing if action in request.used]
+    warnings = _unused_names(request, NATIVE_NAMES) + _total_warning(component, "counted as 0 pJ", named)
     area = _given_area(request) or estimates.area(component) or Estimate(value=0.0, source="no estimate", confidence=0.0)
     return Priced(prices=_prices(prices), area=area, warnings=tuple(warnings))
 

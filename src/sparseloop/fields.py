@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .ops import Array
-from .plan import Link, Plan
+from .plan import Plan
 from .tiles import Cover, Tiles
 
 Bounds = tuple[int, ...]
@@ -16,7 +16,7 @@ Counts = tuple[tuple[int, tuple[int, ...]], ...]
 """Per condition: tensor and the covered values of every slot."""
 
 
-def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repeats_of: Link | None) -> Array:
+def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repeats: Cover | None) -> Array:
     """Share of the points of the nest at which every condition's tile holds a non-zero.
 
     Deterministic tensors that share ranks are correlated, so their indicator fields over the uncovered loops are
@@ -26,20 +26,23 @@ def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repe
     columns: list[Array] = list(tiles.n)
     for _, cover in conditions:
         columns += [tiles.count(cover[i], i) for i in slots]
+    if repeats is not None:
+        columns += [tiles.count(repeats[i], i) for i in slots]
     tensors = tuple(t for t, _ in conditions)
     if any(hasattr(c, "call") for c in columns):
         traced = next(c for c in columns if hasattr(c, "call"))
-        return traced.call("share of non-empty tiles in the data", _counter(tiles.plan, tensors, repeats_of), columns)
-    return _counter(tiles.plan, tensors, repeats_of)(*columns)
+        return traced.call("share of non-empty tiles in the data", _counter(tiles.plan, tensors), columns)
+    return _counter(tiles.plan, tensors)(*columns)
 
 
-def _counter(plan: Plan, tensors: tuple[int, ...], repeats_of: Link | None) -> Any:
+def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:
     width = len(plan.slots)
 
     def one(row: tuple[int, ...]) -> float:
         bounds = row[:width]
         counts = tuple((t, row[width * (k + 1) : width * (k + 2)]) for k, t in enumerate(tensors))
-        return _mean(plan, bounds, counts, _first_slots(bounds, repeats_of))
+        again = row[width * (len(tensors) + 1) :]
+        return _mean(plan, bounds, counts, tuple(i for i, n in enumerate(again) if n > 1))
 
     def evaluate(*columns: Array) -> Array:
         arrays = np.broadcast_arrays(*columns)
@@ -50,20 +53,6 @@ def _counter(plan: Plan, tensors: tuple[int, ...], repeats_of: Link | None) -> A
         return values[inverse.reshape(-1)].reshape(arrays[0].shape)
 
     return evaluate
-
-
-def _first_slots(bounds: Bounds, link: Link | None) -> tuple[int, ...]:
-    """Slots that must stand at index 0 for the first touch of a word of the link's tensor."""
-    if link is None:
-        return ()
-    slots: list[int] = []
-    moved = link.to_compute or link.no_reuse
-    for slot in link.temporal:
-        if slot in link.relevant:
-            moved = moved or bounds[slot] > 1
-        elif moved and bounds[slot] > 1:
-            slots.append(slot)
-    return tuple(slots)
 
 
 def _mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ...]) -> float:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from . import ops
-from .emptiness import NONE, Conditions, Emptiness, widen
+from .emptiness import NONE, Condition, Conditions, Emptiness, widen
 from .layout import Layout, Masks, lay_out
 from .ops import Array
 from .plan import Link
-from .saf import NOTHING, Classes, Features, LinkConditions, classes
+from .saf import NOTHING, Classes, Features, LinkConditions, classes, event_classes, fill_classes
 from .sparse import RankFormat
 from .tiles import FIXED, Cover, Tiles, join
 from .traffic import LinkTraffic
@@ -50,6 +50,8 @@ class Walk:
 
     count: Array
     stay: Cover
+    repeats: Cover
+    """Irrelevant loops among those that advance: all at index 0 when an entry is looked at for the first time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,22 +126,18 @@ class Metadata:
             outside = ops.both(reached, ops.negate(mine)) if with_loops else reached
             counts[slot] = ops.where(outside, 1, self.tiles.n[slot])
         if layout.absorbed:
-            self._uncover_merged(link, layout, masks, (counts, with_loops))
+            self._uncover_merged(link, layout, counts)
         return frozenset({self.emptiness.condition(link.tensor, self.tiles.named(name, counts))})
 
-    def _uncover_merged(
-        self, link: Link, layout: Layout, masks: Masks, tile: tuple[dict[int, Array], bool]
-    ) -> None:
-        """Loops of the child that an own loop absorbed lie where that own loop lies."""
-        counts, with_loops = tile
+    def _uncover_merged(self, link: Link, layout: Layout, counts: dict[int, Array]) -> None:
+        """Loops of the child lie where the own loop lies that absorbed them: fixed if that one is."""
         plan = self.features.plan
-        start = plan.starts[link.child]
-        for slot in [s for s in counts if s >= start]:
-            own = [s for s in masks if s < start and plan.slots[s].rank == plan.slots[slot].rank]
+        for slot in [s for s in counts if s >= plan.starts[link.child]]:
             fixed: Array = False
-            for s in own:
-                here = counts[s] == 1 if with_loops else ops.either(masks[s], counts[s] == 1)
-                fixed = ops.either(fixed, ops.both(self.tiles.n[s] > 1, here))
+            for own, holds in layout.holders.items():
+                if own < slot and plan.slots[own].rank == plan.slots[slot].rank:
+                    here = ops.both(self.tiles.n[own] > 1, counts[own] == 1)
+                    fixed = ops.either(fixed, ops.both(holds, here))
             counts[slot] = ops.where(fixed, 1, counts[slot])
 
     def entry_units(self, place: RankPlace) -> tuple[list[tuple[Array, Conditions]], list[tuple[Array, Conditions]]]:
@@ -174,9 +172,12 @@ class Metadata:
         seen: Array = always
         count: Array = 1.0
         counts: dict[int, Array] = {}
+        again: dict[int, Array] = {}
         for slot in link.temporal:
             if slot in link.relevant:
                 seen = ops.either(seen, ops.both(at_or_outside[slot], tiles.n[slot] > 1))
+            else:
+                again[slot] = ops.where(seen, tiles.n[slot], 1)
             count = count * ops.where(seen, tiles.n[slot], 1)
             counts[slot] = ops.where(seen, 1, tiles.n[slot])
         for slot in plan.spatial(link.child):
@@ -189,9 +190,11 @@ class Metadata:
             else:
                 count = count * tiles.n[slot]
         inside = tiles.point if link.to_compute else tiles.inside(link.child)
-        return Walk(count=count, stay=join(inside, tiles.named(name, counts)))
+        return Walk(
+            count=count, stay=join(inside, tiles.named(name, counts)), repeats=tiles.named(f"{name}+", again)
+        )
 
-    def known_before(self, masks: Masks, condition: tuple[int, Cover]) -> Array:
+    def known_before(self, masks: Masks, condition: Condition) -> Array:
         """True where the leader is known before the fibre is entered.
 
         Every loop of the leader at or inside the rank's outermost loop is covered by the condition.
@@ -209,37 +212,46 @@ class Metadata:
         return known
 
     def own_classes(
-        self, c: LinkConditions, masks: Masks, walk: Walk, unit: tuple[Array, Conditions]
+        self, c: LinkConditions, masks: Masks, walk: Walk, unit: tuple[Array, Conditions], again: bool
     ) -> Classes:
-        """(F3) Classes of the looks at an own rank's entries: outer conditions, gates, and local ones known in time."""
+        """(F3) Classes of the looks at an own rank's entries: outer conditions, and local ones known in time."""
         factor, there = unit
+        count = walk.count * factor
+        if again:
+            count = count * (1.0 - 1.0 / self.tiles.passes(walk.repeats))
         o = widen(c.outer, walk.stay, self.tiles) | there
-        g = widen(c.gates, walk.stay, self.tiles)
-        applies, optional = self._local(c, masks)
+        sure_skips, skips = self._local(c, masks, c.local, gates=False)
+        sure_gates, gates = self._local(c, masks, c.local_gates, gates=True)
+        optional = [(item, True) for item in skips] + [(item, False) for item in gates]
         result: Classes | None = None
         for size in range(len(optional) + 1):
             for chosen in combinations(optional, size):
-                known = frozenset(condition for condition, _ in chosen)
-                k = widen(applies | known, walk.stay, self.tiles)
-                part = classes(walk.count * factor, self.emptiness, (o, o | k, o | k, o | k | g))
+                known_skips = frozenset(item[0] for item, skip in chosen if skip)
+                known_gates = frozenset(item[0] for item, skip in chosen if not skip)
+                k = o | widen(sure_skips | known_skips, walk.stay, self.tiles)
+                g = k | widen(c.outer_gates | sure_gates | known_gates, walk.stay, self.tiles)
+                part = classes(count, self.emptiness, (o, k, k, g), walk.repeats if again else None)
                 weight: Array = True
-                for item in optional:
-                    weight = ops.both(weight, item[1] if item in chosen else ops.negate(item[1]))
+                for choice in optional:
+                    applies = choice[0][1]
+                    weight = ops.both(weight, applies if choice in chosen else ops.negate(applies))
                 part = part * (1.0 if weight is True else ops.where(weight, 1.0, 0.0))
                 result = part if result is None else result + part
         assert result is not None
         return result
 
-    def _local(self, c: LinkConditions, masks: Masks) -> tuple[Conditions, list[tuple[tuple[int, Cover], Array]]]:
-        """Local conditions that surely apply, and the others with where they do."""
+    def _local(
+        self, c: LinkConditions, masks: Masks, conditions: Conditions, gates: bool
+    ) -> tuple[Conditions, list[tuple[Condition, Array]]]:
+        """Local conditions that surely apply to an own rank's entries, and the others with where they do."""
         plan = self.features.plan
-        followed: set[tuple[int, Cover]] = set()
+        followed: set[Condition] = set()
         for saf in self.features.acting(c.link):
-            if saf.kind != "gate" and saf.intersection == "leader_follower":
+            if (saf.kind == "gate") == gates and saf.intersection == "leader_follower":
                 granule = self.features.granule(c.link, saf)
                 followed |= {self.emptiness.condition(plan.einsum.index[u], granule) for u in saf.leaders}
-        sure = frozenset(k for k in c.local if k in followed)
-        others = sorted(c.local - sure, key=str)
+        sure = frozenset(k for k in conditions if k in followed)
+        others = sorted(conditions - sure, key=str)
         return sure, [(k, self.known_before(masks, k)) for k in others]
 
     # --- one level ------------------------------------------------------------------------------------------
@@ -250,56 +262,59 @@ class Metadata:
         if layout is None:
             return []
         c = self.features.conditions(link)
-        level = self.features.plan.arch.levels[link.parent]
+        width = self.features.plan.arch.levels[link.parent].metadata_word_bits
         places = self.places(link)
         lone = ops.negate(self._any({r: p.has_loops for r, p in enumerate(places)}))
         bottom = max((r for r, f in enumerate(layout.formats) if f.compressed), default=None)
         ranks: list[RankTraffic] = []
         for r, place in enumerate(places):
-            counts = [self._rank_reads(c, layout, r, place), self._rank_fills(link, place)]
-            if r == bottom:
-                counts = [self._with_lone(item, self._lone(c, kind), lone) for kind, item in enumerate(counts)]
-            entries = self._actions(link, counts, 0)
-            payloads = self._actions(link, counts, 1)
-            width = level.metadata_word_bits
-            one_bit = 1.0 if place.format.kind == "B" else width
+            actions = self._actions(c, layout, r, place)
+            if r == bottom and lone is not False:
+                actions = {k: (v[0] + self._lone(c, k) * ops.where(lone, 1.0, 0.0), v[1]) for k, v in actions.items()}
+            given = place.format
+            one_bit = 1.0 if given.kind == "B" else width
             ranks.append(
                 RankTraffic(
-                    kind=place.format.kind,
-                    entry_bits=one_bit if place.format.metadata_bits is None else place.format.metadata_bits,
-                    payload_bits=width if place.format.payload_bits is None else place.format.payload_bits,
-                    entries=entries,
-                    payloads=payloads,
+                    kind=given.kind,
+                    entry_bits=one_bit if given.metadata_bits is None else given.metadata_bits,
+                    payload_bits=width if given.payload_bits is None else given.payload_bits,
+                    entries={k: v[0] for k, v in actions.items()},
+                    payloads={k: v[1] for k, v in actions.items()},
                 )
             )
         return ranks
 
-    def _actions(self, link: Link, counts: list[list[Classes]], which: int) -> dict[str, Classes]:
-        """reads, fills, updates of entries (which = 0) or payloads (1); first touches of outputs need no read."""
-        accesses, fills = counts[0][which], counts[1][which]
-        if not link.output:
-            return {"reads": accesses, "fills": fills, "updates": NOTHING}
-        dense = self.dense[link.index]
-        again = ops.ratio(dense.reads, dense.updates)
-        return {"reads": accesses * again, "fills": fills, "updates": accesses}
+    def _actions(
+        self, c: LinkConditions, layout: Layout, rank: int, place: RankPlace
+    ) -> dict[str, tuple[Classes, Classes]]:
+        """(entries, payloads) of one rank per action; a first touch of an output's entry needs no read."""
+        output = c.link.output
+        nothing = (NOTHING, NOTHING)
+        return {
+            "reads": self._accesses(c, (layout, rank), place, again=output),
+            "fills": self._fills(c.link, place),
+            "updates": self._accesses(c, (layout, rank), place, again=False) if output else nothing,
+        }
 
-    def _rank_reads(self, c: LinkConditions, layout: Layout, rank: int, place: RankPlace) -> list[Classes]:
-        """Accesses of one rank at the parent: entries and payloads."""
-        link = c.link
+    def _accesses(
+        self, c: LinkConditions, at: tuple[Layout, int], place: RankPlace, again: bool
+    ) -> tuple[Classes, Classes]:
+        """Looks at one rank at the parent; `again`: only those that are not the first touch."""
+        layout, rank = at
         own, inner = layout.own[rank], layout.inner[rank]
         result: list[Classes] = []
         for terms in self.entry_units(place):
             count = NOTHING
             for factor, there in terms:
                 if own:
-                    walk = self.walk(link, own, place.innermost, f"walk{link.index}:{rank}")
+                    walk = self.walk(c.link, own, place.innermost, f"walk{c.link.index}:{rank}")
                     here = ops.where(self._any(own), factor, 0.0) * self._absorbed(layout, own)
-                    count = count + self.own_classes(c, own, walk, (here, there))
+                    count = count + self.own_classes(c, own, walk, (here, there), again)
                 if inner:
                     here = ops.where(self._any(inner), factor, 0.0)
-                    count = count + self._delivered(c, place, (here, there))
+                    count = count + self._delivered(c, place, (here, there), again)
             result.append(count)
-        return result
+        return result[0], result[1]
 
     def _absorbed(self, layout: Layout, masks: Masks) -> Array:
         """Positions that the child's loops add to one look at a rank (UB, UOP over merged loops)."""
@@ -312,23 +327,25 @@ class Metadata:
                 extra = extra * ops.where(ops.both(reached, exists), layout.absorbed[slot], 1.0)
         return extra
 
-    def _delivered(self, c: LinkConditions, place: RankPlace, unit: tuple[Array, Conditions]) -> Classes:
+    def _delivered(
+        self, c: LinkConditions, place: RankPlace, unit: tuple[Array, Conditions], again: bool
+    ) -> Classes:
         """Entries of an inner rank: they travel with every delivery of the child's tile."""
-        link, dense = c.link, self.dense[c.link.index]
-        accesses = dense.updates if link.output else dense.reads
+        dense = self.dense[c.link.index]
+        accesses = dense.updates if c.link.output and not again else dense.reads
         tensor, below = next(iter(place.below))
         positions = dense.tile / self.tiles.size(tensor, below)
         factor, there = unit
         o, k, g = (widen(x, c.stay, self.tiles) for x in (c.outer, c.local, c.gates))
         o = o | there
         count = accesses / dense.tile * positions * factor
-        return classes(count, self.emptiness, (o, o | k, o | k, o | k | g))
+        return classes(count, self.emptiness, (o, o | k, o | k, o | k | g), c.repeats if again else None)
 
-    def _rank_fills(self, link: Link, place: RankPlace) -> list[Classes]:
+    def _fills(self, link: Link, place: RankPlace) -> tuple[Classes, Classes]:
         """Entries and payloads written into the link's parent from the next outer level that keeps the tensor."""
         source = self._source(link)
         if source is None:
-            return [NOTHING, NOTHING]
+            return NOTHING, NOTHING
         c = self.features.conditions(source)
         dense = self.dense[source.index]
         tensor, below = next(iter(place.below))
@@ -340,32 +357,23 @@ class Metadata:
             for factor, there in terms:
                 number = dense.fills / dense.tile * positions * factor
                 sets = (o | there, o | there | k, o | there | k, o | there | k | g)
-                count = count + classes(number, self.emptiness, sets)
+                count = count + classes(number, self.emptiness, sets, c.repeats if link.output else None)
             result.append(count)
-        return result
+        return result[0], result[1]
 
     def _source(self, link: Link) -> Link | None:
         outer = self.features.plan.outer[link.index]
         return self.features.plan.links[outer[-1]] if outer else None
 
-    def _lone(self, c: LinkConditions, kind: int) -> Classes:
-        """A tile of one word keeps one entry, which arrives with the word (kind 1) and is read with it (kind 0)."""
-        there = frozenset({c.word})
-        if kind == 0:
-            dense = self.dense[c.link.index]
-            count, stay = (dense.updates if c.link.output else dense.reads), c.stay
-        else:
-            source = self._source(c.link)
+    def _lone(self, c: LinkConditions, action: str) -> Classes:
+        """A tile of one word keeps one entry, which arrives with the word and is read with it (same classes)."""
+        link = c.link
+        dense = self.dense[link.index]
+        if action == "fills":
+            source = self._source(link)
             if source is None:
                 return NOTHING
-            c = self.features.conditions(source)
-            count, stay = self.dense[source.index].fills, c.arrival
-        o, k, g = (widen(x, stay, self.tiles) for x in (c.outer, c.local, c.gates))
-        o = o | there
-        return classes(count, self.emptiness, (o, o | k, o | k, o | k | g))
-
-    def _with_lone(self, counts: list[Classes], lone_entry: Classes, lone: Array) -> list[Classes]:
-        if lone is False:
-            return counts
-        return [counts[0] + lone_entry * ops.where(lone, 1.0, 0.0), counts[1]]
-
+            count = self.dense[source.index].fills
+            return fill_classes(count, self.emptiness, self.features.conditions(source), True, link.output)
+        count = dense.reads if action == "reads" else dense.updates
+        return event_classes(count, self.emptiness, c, True, link.output and action == "reads")

@@ -54,6 +54,14 @@ def imperfect_counts(tiles: Tiles, link: Link, residuals: Any) -> tuple[Array, A
 def _per_mapping(tiles: Tiles, residuals: Any, function: Any) -> tuple[Array, ...]:
     width = len(tiles.n)
     columns = [*tiles.n, *(residuals[i] for i in range(width))]
+    traced = next((c for c in columns if hasattr(c, "call")), None)
+    if traced is not None:
+        whole = traced.call("imperfect", lambda *values: _by_rows(values, width, function), columns)
+        return tuple(whole.item(k) for k in range(len(whole.value)))
+    return _by_rows(columns, width, function)
+
+
+def _by_rows(columns: Any, width: int, function: Any) -> tuple[Array, ...]:
     arrays = np.broadcast_arrays(*columns)
     if arrays[0].ndim == 0:
         row = tuple(int(a) for a in arrays)

@@ -31,6 +31,8 @@ class Layout:
     """Effective loop bounds; larger than the loop's where it also stands for loops of the child (UB, UOP, U)."""
     absorbed: dict[int, Array]
     """Positions of the child's loops that one look at an entry of this slot stands for (UB, UOP, U alone)."""
+    holders: dict[int, Array]
+    """Slot to: does this loop stand for the child's loops of its rank variable?"""
     leftover: Array
     """True where there are more loops than ranks."""
     mismatch: Array
@@ -52,9 +54,7 @@ def lay_out(tiles: Tiles, link: Link, child: Layout | None) -> Layout | None:
     inner, mismatch = _inner_ranks(tiles, link, child)
     several = False if link.to_compute else tiles.size(link.tensor, tiles.inside(link.child)) > 1
     count = len(inner)
-    copies = 0
-    if given.automatic:
-        copies = max(len(slots) if len(slots) > len(given.ranks) - count else 0, count - len(given.ranks))
+    copies = max(0, len(slots) + count - len(given.ranks)) if given.automatic else 0
     formats = (given.ranks[0],) * copies + given.ranks
     nontrivial = {s: tiles.n[s] > 1 for s in slots}
     walk = _Walk(plan=tiles.plan, formats=formats, slots=slots, nontrivial=nontrivial)
@@ -66,6 +66,7 @@ def lay_out(tiles: Tiles, link: Link, child: Layout | None) -> Layout | None:
         inner=tuple([*empty, *inner] if len(inner) <= len(formats) else inner[: len(formats)]),
         bounds={s: tiles.n[s] for s in range(len(tiles.n))},
         absorbed={},
+        holders={},
         leftover=leftover,
         mismatch=ops.both(several, mismatch) if mismatch else False,
     )
@@ -193,21 +194,23 @@ def _lay_merged(tiles: Tiles, link: Link) -> Layout:
     bounds: dict[int, Array] = {s: tiles.n[s] for s in range(len(tiles.n))}
     nontrivial: dict[int, Array] = {s: tiles.n[s] > 1 for s in own_slots}
     absorbed: dict[int, Array] = {}
+    holders: dict[int, Array] = {}
     for rank in dict.fromkeys(plan.slots[s].rank for s in [*own_slots, *inner_slots]):
         mine = [s for s in own_slots if plan.slots[s].rank == rank]
         below = [s for s in inner_slots if plan.slots[s].rank == rank]
         extent = tiles.product(below)
         free: Array = True
         for s in reversed(mine):
-            here = ops.both(free, tiles.n[s] > 1)
+            here = holders[s] = ops.both(free, tiles.n[s] > 1)
             absorbed[s] = ops.where(here, extent, 1)
             bounds[s] = tiles.n[s] * absorbed[s]
             free = ops.both(free, tiles.n[s] <= 1)
-        if below:
-            nontrivial[below[0]] = ops.both(free, extent > 1)
-            bounds[below[0]] = absorbed[below[0]] = extent
+        for s in below:
+            nontrivial[s] = holders[s] = ops.both(free, tiles.n[s] > 1)
+            free = ops.both(free, tiles.n[s] <= 1)
+            bounds[s] = absorbed[s] = extent
     slots = sorted(nontrivial)
-    copies = len(slots) if given.automatic and len(slots) > len(given.ranks) else 0
+    copies = max(0, len(slots) - len(given.ranks)) if given.automatic else 0
     formats = (given.ranks[0],) * copies + given.ranks
     walk = _Walk(plan=plan, formats=formats, slots=slots, nontrivial=nontrivial)
     own, leftover = walk.run(given.order, copies, 0)
@@ -217,6 +220,7 @@ def _lay_merged(tiles: Tiles, link: Link) -> Layout:
         inner=tuple({} for _ in formats),
         bounds=bounds,
         absorbed=absorbed,
+        holders=holders,
         leftover=leftover,
         mismatch=False,
     )

@@ -68,9 +68,15 @@ class LinkConditions:
     """O: skips on the outer links of the tensor."""
     gates: Conditions
     """G: gates of this and all outer links."""
+    local_gates: Conditions
+    """Those of G that belong to this link."""
+    outer_gates: Conditions
+    """Those of G that belong to outer links."""
     inherited: Conditions
     """I: skips of the other operands, at the compute link."""
     word: Condition
+    repeats: Cover
+    """Loops that all stand at index 0 at the first touch of a word."""
 
 
 class Features:
@@ -136,6 +142,8 @@ class Features:
         """(F2) K, O, G and I of a link."""
         outer = self.plan.outer[link.index]
         at = link.index
+        outer_gates = frozenset[Condition]().union(*(self.gates[o] for o in outer))
+        local_gates = self.gates[at]
         stay = self.stay[at] if window is None else join(self.stay[at], window)
         spatial = any(s.kind == "spatial_skip" for s in self.acting(link))
         copy = self.copy_stay[at] if window is None else join(self.copy_stay[at], window)
@@ -144,10 +152,13 @@ class Features:
             stay=stay,
             arrival=copy if spatial else stay,
             local=self.skips[at] if window is None else self._fired(link, ("skip", "spatial_skip"), window),
-            outer=frozenset().union(*(self.skips[o] for o in outer)),
-            gates=frozenset().union(self.gates[at], *(self.gates[o] for o in outer)),
+            outer=frozenset[Condition]().union(*(self.skips[o] for o in outer)),
+            gates=local_gates | outer_gates,
+            local_gates=local_gates,
+            outer_gates=outer_gates,
             inherited=self._inherited(link),
             word=self.emptiness.condition(link.tensor, self.tiles.point),
+            repeats=self.tiles.repeats(link),
         )
 
     def _inherited(self, link: Link) -> Conditions:
@@ -158,7 +169,7 @@ class Features:
 
     def operand_conditions(self, of_links: list[Conditions]) -> Conditions:
         """Union over the links of all operands (read-only tensors)."""
-        return frozenset().union(*(of_links[k.index] for k in self.plan.links if not k.output))
+        return frozenset[Condition]().union(*(of_links[k.index] for k in self.plan.links if not k.output))
 
     def compute_skips(self) -> Conditions:
         """Conditions of the compute unit's own skip: operands whose innermost level stores metadata."""
@@ -278,12 +289,12 @@ def _known_at(plan: Plan, level: int, tensor: str) -> bool:
     return at is not None and plan.sparse.format(at, tensor) is not None
 
 
-def classes(count: Array, emptiness: Emptiness, steps: Iterable[Conditions], repeats_of: Link | None = None) -> Classes:
+def classes(count: Array, emptiness: Emptiness, steps: Iterable[Conditions], repeats: Cover | None = None) -> Classes:
     """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G.
 
     actual = D a3, gated = D (a2 - a3), skipped = D (a0 - a1), absent = D (1 - a0 + a1 - a2).
     """
-    a0, a1, a2, a3 = (emptiness.non_emptiness(s, repeats_of) for s in steps)
+    a0, a1, a2, a3 = (emptiness.non_emptiness(s, repeats) for s in steps)
     return Classes(
         total=count,
         actual=count * a3,
@@ -298,7 +309,7 @@ def event_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: b
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.stay, emptiness.tiles, but=c.word if word else None)
     k, i, g = (widen(x, c.stay, emptiness.tiles) for x in (c.local, c.inherited, c.gates))
-    return classes(count, emptiness, (o, o | k, o | k | i, o | k | i | g), c.link if repeats else None)
+    return classes(count, emptiness, (o, o | k, o | k | i, o | k | i | g), c.repeats if repeats else None)
 
 
 def fill_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> Classes:
@@ -306,7 +317,7 @@ def fill_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: bo
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.arrival, emptiness.tiles, but=c.word if word else None)
     k, g = (widen(x, c.arrival, emptiness.tiles) for x in (c.local, c.gates))
-    return classes(count, emptiness, (o, o | k, o | k, o | k | g), c.link if repeats else None)
+    return classes(count, emptiness, (o, o | k, o | k, o | k | g), c.repeats if repeats else None)
 
 
 def compute_classes(features: Features, computes: Array) -> Classes:

@@ -230,16 +230,20 @@ class Tiles:
                 count = ops.where(moved, count * self.n[slot], count)
         return count
 
-    def irrelevant_visits(self, link: Link) -> Array:
-        """Product of those bounds of `visits` that are irrelevant to the tensor: passes over the same words."""
-        count: Array = 1
+    def repeats(self, link: Link) -> Cover:
+        """The irrelevant loops among those of `visits`: all at index 0 when a word is touched for the first time."""
+        counts: dict[int, Array] = {}
         moved: Array = link.to_compute or link.no_reuse
         for slot in link.temporal:
             if slot in link.relevant:
                 moved = ops.either(moved, self.n[slot] > 1)
-            elif moved is not False:
-                count = ops.where(moved, count * self.n[slot], count)
-        return count
+            else:
+                counts[slot] = ops.where(moved, self.n[slot], 1)
+        return self.named(f"again{link.index}", counts)
+
+    def passes(self, repeats: Cover) -> Array:
+        """How often the same words are visited: the product over a cover of repeated loops."""
+        return ops.product(self.count(span, i) for i, span in enumerate(repeats) if span)
 
 
 def _two_term_distinct(first: tuple[int, Array], second: tuple[int, Array]) -> Array:

@@ -160,7 +160,7 @@ def first_touches(tiles: Tiles, link: Link, accesses: Array, delivered: Array) -
         return 0.0, 0.0
     plan = tiles.plan
     if plan.plain[link.tensor]:
-        passes = tiles.irrelevant_visits(link)
+        passes = tiles.passes(tiles.repeats(link))
         separate = tiles.product(i for i in link.unshared if i not in link.relevant)
         return accesses / passes / separate, delivered / passes
 

@@ -39,12 +39,31 @@ def model_counts(case: Case, densities: dict[str, object], metadata: bool = True
 
 
 def add_ranks(out: dict[str, float], at: tuple[int, str], ranks) -> None:
-    for r, rank in enumerate(reversed(ranks)):
+    """Metadata of the ranks that have any; automatically repeated ranks without loops do not count."""
+    used = [r for r in reversed(ranks) if any(float(c.total) for part in (r.entries, r.payloads) for c in part.values())]
+    for r, rank in enumerate(used):
         for kind in ("reads", "fills", "updates"):
             for part in ("entries", "payloads"):
-                classes = getattr(rank, part)[kind]
-                for c in CLASSES:
-                    out[f"{at} md {kind} {part} r{r} {c}"] = float(getattr(classes, c))
+                add_classes(out, f"{at} md {kind} {part} r{r}", getattr(rank, part)[kind])
+
+
+def add_classes(out: dict[str, float], name: str, classes) -> None:
+    for c in CLASSES:
+        out[f"{name} {c}"] = float(getattr(classes, c))
+
+
+def add_walked(out: dict[str, float], at: tuple[int, str], tensor) -> None:
+    kinds = {k: list(reversed(getattr(tensor, f"metadata_{k}"))) for k in ("reads", "fills", "updates")}
+    count = max((len(units) for units in kinds.values()), default=0)
+    used = [
+        r for r in range(count)
+        if any(u[r].metadata.total or u[r].payload.total for u in kinds.values() if r < len(u))
+    ]
+    for index, r in enumerate(used):
+        for kind, units in kinds.items():
+            if r < len(units):
+                add_classes(out, f"{at} md {kind} entries r{index}", units[r].metadata)
+                add_classes(out, f"{at} md {kind} payloads r{index}", units[r].payload)
 
 
 def walk_counts(case: Case, walk, metadata: bool = True) -> dict[str, float]:
@@ -57,11 +76,7 @@ def walk_counts(case: Case, walk, metadata: bool = True) -> dict[str, float]:
         out[f"{at} decompress"] = tensor.decompress
         out[f"{at} compress"] = tensor.compress
         if metadata:
-            for kind in ("reads", "fills", "updates"):
-                for r, units in enumerate(reversed(getattr(tensor, f"metadata_{kind}"))):
-                    for part, name in (("entries", "metadata"), ("payloads", "payload")):
-                        for c in CLASSES:
-                            out[f"{at} md {kind} {part} r{r} {c}"] = getattr(getattr(units, name), c)
+            add_walked(out, at, tensor)
     for c in CLASSES:
         out[f"computes {c}"] = getattr(walk.computes, c)
     out["steps"] = walk.cycles

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from ..errors import Locator
+from ..errors import Locator, SpecError, dotted
 from ..spec import Spec
 from .architecture import Chain, read_architecture
 from .constraints import read_constraints
@@ -29,7 +30,11 @@ _IGNORED = {
 
 def to_spec(data: Mapping[str, Plain], source: Locator | None = None) -> Spec:
     """The native specification that says what the Timeloop files say; raises `SpecError` with every mistake."""
-    return Spec.model_validate(to_data(data, source))
+    native = to_data(data, source)
+    try:
+        return Spec.model_validate(native)
+    except SpecError as error:  # paths of the native form mean nothing in Timeloop's files
+        raise SpecError(replace(d, path=(), message=f"{dotted(d.path)}: {d.message}") for d in error.diagnostics) from None
 
 
 def to_data(data: Mapping[str, Plain], source: Locator | None = None) -> dict[str, Plain]:

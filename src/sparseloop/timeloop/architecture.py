@@ -143,18 +143,18 @@ def _component(item: Section, attributes: Section, count: int) -> Iterator[Compo
 
 def _mesh(attributes: Section, counted: int | None, name: str, log: Log) -> tuple[int, int, int]:
     """Instances and mesh: two determine the third; only instances: one row (dense.md section 2.4)."""
-    given = attributes.integer("instances")
+    given = attributes.count("instances")
     instances = given if given is not None else counted
-    x, y = attributes.integer("meshX"), attributes.integer("meshY")
+    x, y = attributes.count("meshX"), attributes.count("meshY")
     if instances is None:
         if x is None and y is None:
             log.error(attributes.path, f"'{name}' needs instances, or meshX and meshY")
         instances = (x or 1) * (y or 1)
     x = x if x is not None else instances if y is None else instances // y
     y = y if y is not None else instances // x
-    if x * y != instances:
+    if x * y != instances or y == 0:
         log.error(attributes.path, f"'{name}' has {instances} instances, but its mesh is {x} x {y}")
-    return instances, x, y
+    return instances, x, max(1, y)
 
 
 def _legacy(architecture: Section) -> Iterator[Component]:

@@ -84,7 +84,11 @@ def _read_formats(target: Section, level: Level, problem: Problem, metadata: tup
         order = (space.text("rank_application_order") or "outer_to_inner").replace("-", "_")
         if order not in ("outer_to_inner", "inner_to_outer"):
             space.log.error(space.key_path("rank_application_order"), f"unknown order '{order}'")
-        ranks = [_rank(rank, problem, metadata) for rank in space.sections("ranks")]
+        given = space.sections("ranks")
+        ranks = [_rank(rank, problem, metadata) for rank in given]
+        if "representation-format" in target.data and any("flattened_rankIDs" in rank.data for rank in given):
+            message = "'flattened_rankIDs' is read, though Timeloop v3 skips this spelling (it writes flattened-rankIDs)"
+            space.log.note(space.path, message)
         if not ranks:
             space.log.error(space.path, f"the format of '{name}' has no ranks")
         level.formats[name] = {"ranks": ranks, "order": order, "automatic": False}

@@ -122,7 +122,7 @@ def _compute(component: Component, tables: Tables) -> dict[str, Plain]:
         "name": component.name,
         "class": component.class_name or "mac",
         "kind": "compute",
-        "word_bits": section.integer("word_bits", "word_width", "datawidth") or DEFAULT_WORD_BITS,
+        "word_bits": section.count("word_bits", "word_width", "datawidth") or DEFAULT_WORD_BITS,
     }
     if energy is not None and component.name not in tables.energy:
         record["energy"] = {"compute": energy}
@@ -154,7 +154,7 @@ def _native_class(component: Component) -> str:
 def _storage(component: Component, tables: Tables) -> dict[str, Plain]:
     """One storage level (dense.md section 2.2, sparse.md section 8.2)."""
     section, dram = component.section, _dram(component)
-    word = section.integer("word_bits", "word_width", "datawidth") or DEFAULT_WORD_BITS
+    word = section.count("word_bits", "word_width", "datawidth") or DEFAULT_WORD_BITS
     block, cluster = _block_and_cluster(section, word)
     capacity = _capacity(section, word, block)
     reduction = section.flag("reduction_supported")
@@ -201,8 +201,8 @@ def _check_cluster(component: Component, cluster: int, dram: bool) -> None:
 
 def _block_and_cluster(section: Section, word: int) -> tuple[int, int]:
     """Words per access and instances per array from block-size, cluster-size and width (dense.md section 2.2)."""
-    block, cluster = section.integer("block_size", "n_words"), section.integer("cluster_size")
-    width = section.integer("width", "memory_width", "data_storage_width")
+    block, cluster = section.count("block_size", "n_words"), section.count("cluster_size")
+    width = section.count("width", "memory_width", "data_storage_width")
     if width is None:
         return block or 1, cluster or 1
     given = (block or 1) * (cluster or 1) * word
@@ -248,7 +248,7 @@ def _metadata(section: Section, *, unlimited: bool) -> dict[str, Plain]:
     """Metadata storage: a sized level without `metadata_storage_depth` has none (sparse.md section 5.3)."""
     width = section.integer("metadata_storage_width", "metadata_width") or 0
     depth = section.integer("metadata_storage_depth", "metadata_depth")
-    word, block = _metadata_word(section), section.integer("metadata_block_size") or 1
+    word, block = _metadata_word(section), section.count("metadata_block_size") or 1
     if width and word and width % (word * block):
         message = f"metadata_storage_width {width} must be a multiple of metadata_datawidth x block = {word * block}"
         section.log.error(section.key_path("metadata_storage_width"), message)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from ..errors import Path
 from .sections import Log, Plain, Section, unknown_name, words
@@ -150,7 +151,7 @@ def _axis(
     rank: Plain, bounds: Mapping[str, int], coefficients: Mapping[str, int], path: Path, log: Log
 ) -> Iterator[tuple[str, int]]:
     """The terms of one rank: a dimension, or a list of [dimension] and [dimension, coefficient]."""
-    terms: list[Plain] = rank if isinstance(rank, list) else [rank]
+    terms = cast("list[Plain]", rank) if isinstance(rank, list) else [rank]
     sums = dict[str, int]()
     for term in terms:
         name, *factor = words(term, path, log) or [""]
@@ -168,8 +169,8 @@ def _einsum(projections: Mapping[str, Axes], output: str) -> str:
     """The einsum as text: result first, affine indices."""
 
     def access(name: str) -> str:
-        axes = [" + ".join(d if c == 1 else f"{c}*{d}" for d, c in axis) or "0" for axis in projections[name]]
-        return f"{name}[{', '.join(axes).replace('+ -', '- ').replace('-1*', '-')}]"
+        axes = [" + ".join({1: d, -1: f"-{d}"}.get(c, f"{c}*{d}") for d, c in axis) or "0" for axis in projections[name]]
+        return f"{name}[{', '.join(axes).replace('+ -', '- ')}]"
 
     if output not in projections:
         return ""

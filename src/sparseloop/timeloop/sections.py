@@ -97,6 +97,11 @@ class Section:
             return None if value is None else int(value)
         return self._wrong(keys, value, "a whole number")
 
+    def count(self, *keys: str) -> int | None:
+        """A whole number of at least 1, or None."""
+        value = self.integer(*keys)
+        return self._wrong(keys, value, "a whole number >= 1") if value is not None and value < 1 else value
+
     def flag(self, *keys: str) -> bool | None:
         """A truth value, or None."""
         value = self.take(*keys)

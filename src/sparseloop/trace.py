@@ -1,0 +1,315 @@
+"""Values that remember how they came about: the model runs on them unchanged.
+
+A traced value carries its number, the operation and the arguments. It never becomes a plain number on the way, so a
+model that branches on data fails with a clear message.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, final
+
+import numpy as np
+
+from .cost import Cost, cost
+from .density import DensityModel, Occupancy, Pattern, Tile
+from .design import Design
+from .evaluate import plan_of
+from .mapping import Mapping
+from .ops import Array
+from .plan import Plan
+from .sparse_traffic import apply_safs
+from .traffic import traffic
+
+Function = Callable[..., Any]
+
+
+@final
+class Traced:
+    """A number with the operation and arguments that gave it; refuses to steer control flow."""
+
+    __slots__ = ("arguments", "label", "operation", "tensor", "value")
+
+    def __init__(self, value: Any, operation: str, arguments: tuple[Any, ...] = (), *, label: str = "", tensor: str = "") -> None:
+        self.value = value
+        self.operation = operation
+        self.arguments = arguments
+        self.label = label
+        """Name of a value that was given (a loop bound, a bandwidth)."""
+        self.tensor = tensor
+        """The tensor whose density model was asked."""
+
+    def __repr__(self) -> str:
+        return f"Traced({self.value!r}, {self.label or self.operation})"
+
+    def call(self, name: str, function: Function, arguments: Sequence[Any]) -> Traced:
+        """The value of an opaque function of traced and plain values."""
+        return applied(name, function, tuple(arguments))
+
+    def item(self, index: int) -> Traced:
+        """One entry of a tuple that an opaque function returned."""
+        return applied(f"{self.operation}[{index}]", lambda _, *values: self.value[index], (index, *self.arguments))
+
+    # --- numpy ----------------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Traced:
+        if method != "__call__" or options:
+            raise TypeError(f"the model may not use numpy.{ufunc.__name__}.{method} with {sorted(options)}")
+        return applied(ufunc.__name__, ufunc, inputs)
+
+    def __array_function__(self, function: Any, types: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Traced:
+        if function is not np.where or len(inputs) != 3 or options:
+            raise TypeError(f"numpy.{function.__name__} is none of the model's few operations (see ops)")
+        return applied("where", _chosen, inputs)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(f"the model turns data into an array: {self!r}")
+
+    # --- no plain numbers -----------------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"the model branches on data: {self!r}")
+
+    def __int__(self) -> int:
+        raise TypeError(f"the model turns data into a plain number: {self!r}")
+
+    def __float__(self) -> float:
+        raise TypeError(f"the model turns data into a plain number: {self!r}")
+
+    def __index__(self) -> int:
+        raise TypeError(f"the model uses data as an index: {self!r}")
+
+    # --- arithmetic -----------------------------------------------------------------------------------------
+
+    __hash__ = object.__hash__
+
+    def __add__(self, other: Any) -> Traced:
+        return applied("add", operator.add, (self, other))
+
+    def __radd__(self, other: Any) -> Traced:
+        return applied("add", operator.add, (other, self))
+
+    def __sub__(self, other: Any) -> Traced:
+        return applied("subtract", operator.sub, (self, other))
+
+    def __rsub__(self, other: Any) -> Traced:
+        return applied("subtract", operator.sub, (other, self))
+
+    def __mul__(self, other: Any) -> Traced:
+        return applied("multiply", operator.mul, (self, other))
+
+    def __rmul__(self, other: Any) -> Traced:
+        return applied("multiply", operator.mul, (other, self))
+
+    def __truediv__(self, other: Any) -> Traced:
+        return applied("divide", operator.truediv, (self, other))
+
+    def __rtruediv__(self, other: Any) -> Traced:
+        return applied("divide", operator.truediv, (other, self))
+
+    def __floordiv__(self, other: Any) -> Traced:
+        return applied("floor_divide", operator.floordiv, (self, other))
+
+    def __rfloordiv__(self, other: Any) -> Traced:
+        return applied("floor_divide", operator.floordiv, (other, self))
+
+    def __mod__(self, other: Any) -> Traced:
+        return applied("remainder", operator.mod, (self, other))
+
+    def __rmod__(self, other: Any) -> Traced:
+        return applied("remainder", operator.mod, (other, self))
+
+    def __pow__(self, other: Any) -> Traced:
+        return applied("power", operator.pow, (self, other))
+
+    def __rpow__(self, other: Any) -> Traced:
+        return applied("power", operator.pow, (other, self))
+
+    def __neg__(self) -> Traced:
+        return applied("negative", operator.neg, (self,))
+
+    def __abs__(self) -> Traced:
+        return applied("absolute", operator.abs, (self,))
+
+    # --- comparisons and logic ------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> Any:
+        return applied("equal", operator.eq, (self, other))
+
+    def __ne__(self, other: object) -> Any:
+        return applied("not_equal", operator.ne, (self, other))
+
+    def __lt__(self, other: Any) -> Traced:
+        return applied("less", operator.lt, (self, other))
+
+    def __le__(self, other: Any) -> Traced:
+        return applied("less_equal", operator.le, (self, other))
+
+    def __gt__(self, other: Any) -> Traced:
+        return applied("greater", operator.gt, (self, other))
+
+    def __ge__(self, other: Any) -> Traced:
+        return applied("greater_equal", operator.ge, (self, other))
+
+    def __and__(self, other: Any) -> Traced:
+        return applied("bitwise_and", operator.and_, (self, other))
+
+    def __rand__(self, other: Any) -> Traced:
+        return applied("bitwise_and", operator.and_, (other, self))
+
+    def __or__(self, other: Any) -> Traced:
+        return applied("bitwise_or", operator.or_, (self, other))
+
+    def __ror__(self, other: Any) -> Traced:
+        return applied("bitwise_or", operator.or_, (other, self))
+
+    def __invert__(self) -> Traced:
+        return applied("invert", np.invert, (self,))
+
+
+def applied(name: str, function: Function, arguments: tuple[Any, ...], *, tensor: str = "") -> Traced:
+    """The traced result of a function of traced and plain values."""
+    return Traced(function(*(value_of(a) for a in arguments)), name, arguments, tensor=tensor)
+
+
+def given(value: Any, label: str) -> Traced:
+    """A traced value that comes from the specification."""
+    return Traced(value, "given", label=label)
+
+
+def value_of(value: Any) -> Any:
+    """The number behind a traced value; anything else as it is."""
+    return value.value if isinstance(value, Traced) else value
+
+
+def _chosen(condition: Any, yes: Any, no: Any) -> Any:
+    return (yes if condition else no) if np.ndim(condition) == 0 else np.where(condition, yes, no)
+
+
+# --- densities ----------------------------------------------------------------------------------------------
+
+
+@final
+class TracedDensity(DensityModel):
+    """A density model whose answers are opaque traced values."""
+
+    def __init__(self, model: DensityModel, tensor: str) -> None:
+        self.model = model
+        self.tensor = tensor
+        self.shape = model.shape
+
+    def _ask(self, name: str, function: Function, size: Array, extents: tuple[Array, ...]) -> Traced:
+        def ask(n: Any, *sides: Any) -> Any:
+            return function(n, sides)
+
+        return applied(name, ask, (size, *extents), tensor=self.tensor)
+
+    @property
+    def total(self) -> int:
+        """Number of elements of the tensor."""
+        return self.model.total
+
+    @property
+    def density(self) -> Any:
+        """Traced density of the whole tensor."""
+        return given(self.model.density, f"density of {self.tensor}")
+
+    @property
+    def deterministic(self) -> bool:
+        """As the model."""
+        return self.model.deterministic
+
+    def mask(self) -> Pattern | None:
+        """As the model."""
+        return self.model.mask()
+
+    def empty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+        """P(tile empty)."""
+        return self._ask("empty", self.model.empty, size, extents)
+
+    def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Array:
+        """P(both tiles empty)."""
+        axes = len(first[1])
+
+        def ask(*flat: Any) -> Any:
+            tiles = [(flat[i], flat[i + 1 : i + 1 + axes]) for i in range(0, len(flat), axes + 1)]
+            return self.model.empty_union(*tiles)
+
+        arguments = (first[0], *first[1], second[0], *second[1], shared[0], *shared[1])
+        return applied("empty_union", ask, arguments, tensor=self.tensor)
+
+    def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
+        """Variance of the occupancy."""
+        return self._ask("variance", self.model.variance, size, extents)
+
+    def maximum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+        """Largest occupancy."""
+        return self._ask("most", self.model.maximum, size, extents)
+
+    def minimum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+        """Smallest occupancy."""
+        return self._ask("least", self.model.minimum, size, extents)
+
+    def quantile(self, size: Array, extents: tuple[Array, ...], confidence: float) -> Array:
+        """Quantile of the occupancy."""
+        return self._ask("quantile", lambda n, sides: self.model.quantile(n, sides, confidence), size, extents)
+
+    def blocks(self, size: Array, extents: tuple[Array, ...], block: int) -> Array:
+        """Expected number of packed words."""
+        return self._ask("blocks", lambda n, sides: self.model.blocks(n, sides, block), size, extents)
+
+    def excess(self, size: Array, extents: tuple[Array, ...], capacity: Array) -> Array:
+        """Expected non-zeros beyond the capacity."""
+        return self._ask("excess", lambda n, sides: self.model.excess(n, sides, value_of(capacity)), size, extents)
+
+    def parameters(self, size: Array, extents: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Refused: only the model itself needs them."""
+        raise TypeError("the parameters of a density model are its own business")
+
+    def tabulate(self, *parameters: float) -> Occupancy:
+        """As the model."""
+        return self.model.tabulate(*parameters)
+
+
+# --- the model on traced values -----------------------------------------------------------------------------
+
+
+def traced_cost(design: Design, mapping: Mapping) -> tuple[Plan, Cost]:
+    """The cost of one mapping in traced values: loop bounds, densities, bandwidths and instances carry names.
+
+    The chain of `evaluate.evaluate_plan`, with the number of computes given a name on the way.
+    """
+    plan = plan_of(_named(design), mapping.nest)
+    bounds = [given(n, label) for n, label in zip(mapping.bounds, loop_labels(plan), strict=True)]
+    dense = traffic(plan, bounds, mapping.residuals)
+    dense = replace(dense, computes=given(dense.computes, "computes.total"))
+    sparse = apply_safs(plan, dense)
+    return plan, cost(plan, dense, sparse)
+
+
+def _named(design: Design) -> Design:
+    """The design with densities, bandwidths and instances that carry names."""
+    tensors = tuple(replace(t, density=TracedDensity(t.density, t.name)) for t in design.einsum.tensors)
+    levels: list[Any] = []
+    for level in design.arch.levels:
+        rates: dict[str, Any] = {}
+        for kind in ("read", "write", "shared"):
+            rate = getattr(level, f"{kind}_bandwidth")
+            rates[f"{kind}_bandwidth"] = None if rate is None else given(rate, f"{level.name} {kind} bandwidth")
+        levels.append(replace(level, **rates, instances=given(level.instances, f"{level.name} instances")))
+    return replace(
+        design, einsum=replace(design.einsum, tensors=tensors), arch=replace(design.arch, levels=tuple(levels))
+    )
+
+
+def loop_labels(plan: Plan) -> list[str]:
+    """k@GLB for a temporal loop, k@GLB:x for a spatial one; a second loop of the same name gets a prime."""
+    seen: dict[str, int] = {}
+    labels: list[str] = []
+    for loop in plan.slots:
+        label = f"{loop.rank}@{plan.arch.levels[loop.level].name}" + (f":{loop.axis}" if loop.axis else "")
+        labels.append(label + "'" * seen.get(label, 0))
+        seen[label] = seen.get(label, 0) + 1
+    return labels

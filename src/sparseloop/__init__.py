@@ -1,0 +1,70 @@
+"""Analytical energy, cycle, area and traffic model of sparse tensor accelerators."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import design_of, evaluate
+    from .design import Design
+    from .errors import Diagnostic, SpecError, Status
+    from .explain import why
+    from .loading import dumps, load, loads, schema
+    from .mapping import Loop, LoopNest, Mapping
+    from .result import Result
+    from .spec import Spec
+
+__all__ = [
+    "Design",
+    "Diagnostic",
+    "Loop",
+    "LoopNest",
+    "Mapping",
+    "Result",
+    "Spec",
+    "SpecError",
+    "Status",
+    "__version__",
+    "design_of",
+    "dumps",
+    "evaluate",
+    "load",
+    "loads",
+    "schema",
+    "why",
+]
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Design": "design",
+    "Diagnostic": "errors",
+    "Loop": "mapping",
+    "LoopNest": "mapping",
+    "Mapping": "mapping",
+    "Result": "result",
+    "Spec": "spec",
+    "SpecError": "errors",
+    "Status": "errors",
+    "design_of": "api",
+    "dumps": "loading",
+    "evaluate": "api",
+    "load": "loading",
+    "loads": "loading",
+    "schema": "loading",
+    "why": "explain",
+}
+"""Public name to the module that defines it; imported at first use, so that `import sparseloop` is quick."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'sparseloop' has no attribute '{name}'")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

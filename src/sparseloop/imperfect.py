@@ -63,7 +63,7 @@ def _per_mapping(tiles: Tiles, residuals: Any, function: Any) -> tuple[Array, ..
 
 def _by_rows(columns: Any, width: int, function: Any) -> tuple[Array, ...]:
     arrays = np.broadcast_arrays(*columns)
-    if arrays[0].ndim == 0:
+    if not arrays or arrays[0].ndim == 0:
         row = tuple(int(a) for a in arrays)
         return function(row[:width], row[width:])
     rows, inverse = np.unique(np.stack([a.reshape(-1) for a in arrays]), axis=1, return_inverse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -25,6 +25,12 @@ class Problem:
     @property
     def ranks(self) -> list[str]:
         return list(dict.fromkeys(r for axes in self.tensors.values() for axis in axes for r, _ in axis))
+
+
+    @property
+    def halo_ranks(self) -> list[str]:
+        """Ranks that share an axis with another one."""
+        return list(dict.fromkeys(r for axes in self.tensors.values() for axis in axes if len(axis) > 1 for r, _ in axis))
 
 
 def plain(*names: str) -> tuple[tuple[tuple[str, int], ...], ...]:
@@ -116,6 +122,10 @@ def nests(draw: st.DrawFn, problem: Problem, levels: int, spatial: bool = True) 
         budget //= shape[rank]
     places = levels * 2 if spatial else levels
     split = {rank: draw(factors(shape[rank], places)) for rank in shape}
+    for rank in problem.halo_ranks[1:]:  # two spatial loops that move one axis share words along diagonals
+        for level in range(levels if spatial else 0):
+            split[rank][2 * level] *= split[rank][2 * level + 1]
+            split[rank][2 * level + 1] = 1
     loops: list[Loop] = []
     bounds: list[int] = []
     for level in range(levels):
@@ -197,3 +207,32 @@ def cases(
     saf = draw(features(problem, mapping, formats)) if sparse else Sparse(formats={})
     sizes = tuple(draw(st.sampled_from([1, 1, 2])) if blocks else 1 for _ in range(levels))
     return Case(problem=problem, shape=shape, mapping=mapping, sparse=saf, blocks=sizes)
+
+
+@st.composite
+def imperfect_cases(draw: st.DrawFn, problems: tuple[Problem, ...] = (*PLAIN, *AFFINE)) -> Case:
+    """Dense specifications with residuals: bounds that multiply to more than the shape."""
+    problem = draw(st.sampled_from(problems))
+    levels = draw(st.integers(1, 3))
+    _, mapping = draw(nests(problem, levels))
+    nest, bounds = mapping.nest, mapping.bounds
+    residuals = [draw(st.integers(1, n)) for n in bounds]
+    shape: dict[str, int] = {}
+    for rank in problem.ranks:
+        mine = [i for i, loop in enumerate(nest.loops) if loop.rank == rank]
+        last = 0
+        for i in mine:
+            last = last * bounds[i] + residuals[i] - 1
+        shape[rank] = last + 1
+    mapping = Mapping(nest=nest, bounds=bounds, residuals=tuple(residuals))
+    return Case(problem=problem, shape=shape, mapping=mapping, sparse=Sparse(formats={}), blocks=(1,) * levels)
+
+
+@st.composite
+def option_cases(draw: st.DrawFn, problems: tuple[Problem, ...] = (*PLAIN, *AFFINE)) -> Case:
+    """Dense specifications with sharing or temporal reuse switched off at some levels."""
+    case = draw(cases(problems, sparse=False, blocks=False))
+    nest = case.mapping.nest
+    pairs = st.frozensets(st.tuples(st.integers(0, case.levels - 1), st.sampled_from(list(case.problem.tensors))), max_size=3)
+    changed = replace(nest, no_multicast=draw(pairs), no_temporal_reuse=draw(pairs))
+    return replace(case, mapping=replace(case.mapping, nest=changed))

@@ -97,10 +97,18 @@ class RankBuilder:
         with_loops = [r for r, rank in enumerate(laid) if rank.loops]
         if not with_loops:
             return self._lone(laid)
+        child, loops = self.chain.child(self.level), self.chain.points.nest.loops
         ranks = list[Rank | None]()
+        travels = False
         for r, rank in enumerate(laid):
             below = [i for inner in laid[r + 1 :] for i in inner.loops]
-            ranks.append(self._rank(rank, below, r == with_loops[-1], words) if rank.loops else None)
+            travels = travels or any(loops[i].level >= child for i in rank.loops)
+            if not rank.loops:
+                ranks.append(None)
+                continue
+            innermost = r == with_loops[-1]
+            looks = self._delivered(below) if travels else self._walked(rank, below, innermost, words)
+            ranks.append(self._describe(rank, below, innermost, looks))
         return ranks
 
     def _lone(self, laid: list[LaidRank]) -> list[Rank | None]:
@@ -112,14 +120,9 @@ class RankBuilder:
             ranks[lowest] = self._describe(laid[lowest], [], True, looks)
         return ranks
 
-    def _rank(self, rank: LaidRank, below: list[int], innermost: bool, words: dict[str, IntArray]) -> Rank:
-        """A rank with loops: entries of the child's tile travel with deliveries, the others are walked here."""
-        child, loops = self.chain.child(self.level), self.chain.points.nest.loops
-        if any(loops[i].level >= child for i in rank.loops):
-            looks = Looks(events=self.chain.entry_link(self.level, frozenset(below)).accesses, stages=self.stages)
-        else:
-            looks = self._walked(rank, below, innermost, words)
-        return self._describe(rank, below, innermost, looks)
+    def _delivered(self, below: list[int]) -> Looks:
+        """Entries of the child's tile travel with deliveries (and so do all ranks inside one that holds child's loops)."""
+        return Looks(events=self.chain.entry_link(self.level, frozenset(below)).accesses, stages=self.stages)
 
     def _describe(self, rank: LaidRank, below: list[int], innermost: bool, looks: Looks) -> Rank:
         """Collects what the entries of a rank are."""

@@ -1,0 +1,91 @@
+"""What Python users call: from a specification to a result."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from .design import Design
+from .errors import Diagnostic, SpecError
+from .evaluate import evaluate_plan, plan_of
+from .mapping import LoopNest, Mapping
+from .plan import Plan
+from .resolve import resolve
+from .result import Result
+from .spec import Spec
+
+
+class _Same:
+    """A specification as a key: equal only to itself (specifications are frozen)."""
+
+    __slots__ = ("spec",)
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+
+    def __hash__(self) -> int:
+        return id(self.spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.spec is self.spec
+
+
+class _Template:
+    """A design with a loop nest as a key: the design by identity, the nest by value."""
+
+    __slots__ = ("design", "nest")
+
+    def __init__(self, design: Design, nest: LoopNest) -> None:
+        self.design, self.nest = design, nest
+
+    def __hash__(self) -> int:
+        return hash((id(self.design), self.nest))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Template) and other.design is self.design and other.nest == self.nest
+
+
+@lru_cache(maxsize=16)
+def _resolved(key: _Same) -> Design:
+    return resolve(key.spec)
+
+
+@lru_cache(maxsize=64)
+def _compiled(key: _Template) -> Plan:
+    return plan_of(key.design, key.nest)
+
+
+def design_of(spec: Spec) -> Design:
+    """The meaning of a specification; the same object for the same specification. Raises `SpecError`."""
+    return _resolved(_Same(spec))
+
+
+def evaluate(spec: Spec, mapping: Any = None, *, keep: tuple[str, ...] | None = None) -> Any:
+    """Evaluates the specification's own mapping, a `Mapping` (both give a `Result`), or a batch (arrays named in `keep`)."""
+    design = design_of(spec)
+    if mapping is None:
+        mapping = own_mapping(design)
+    if isinstance(mapping, Mapping):
+        if keep is not None:
+            raise ValueError("keep is for a batch of mappings: the result of one mapping has everything")
+        return evaluate_design(design, mapping)
+    return _evaluate_batch(design, mapping, keep)
+
+
+def evaluate_design(design: Design, mapping: Mapping) -> Result:
+    """The result of one mapping of a design."""
+    plan = _compiled(_Template(design, mapping.nest))
+    return Result(design=design, plan=plan, cost=evaluate_plan(plan, mapping.bounds, mapping.residuals))
+
+
+def own_mapping(design: Design) -> Mapping:
+    """The mapping that came with the specification; `SpecError` if there is none."""
+    if design.mapping is None:
+        hint = "write one under mapping:, or search one: sparseloop map FILE..."
+        raise SpecError([Diagnostic(message="the specification has no mapping to evaluate", hint=hint)])
+    return design.mapping
+
+
+def _evaluate_batch(design: Design, batch: Any, keep: tuple[str, ...] | None) -> Any:
+    """Seam for batches of mappings under one or several templates: arrays, one entry a mapping."""
+    raise TypeError(f"expected a Mapping, got {type(batch).__name__}")

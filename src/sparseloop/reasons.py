@@ -1,0 +1,171 @@
+"""Why one mapping is not valid: for every status flag which level, which tensor, what is needed and what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .cost import Cost, path_exists
+from .errors import Status
+from .layout import Layout, lay_out
+from .plan import Link, Plan
+from .sparse_traffic import LinkSparse
+
+SLACK = 1 + 1e-12
+
+
+def reasons(plan: Plan, cost: Cost) -> tuple[str, ...]:
+    """One clear sentence per violated limit; none if the mapping is valid."""
+    status = Status(int(cost.status))
+    found: list[str] = []
+    for flag, explain in (
+        (Status.BAD_FACTORS, _factors),
+        (Status.OVER_FANOUT, _fanout),
+        (Status.OVER_CAPACITY, _capacity),
+        (Status.UNDER_UTILIZED, _utilization),
+        (Status.NO_SUCH_PATH, _paths),
+    ):
+        if flag in status:
+            found += list(explain(plan, cost)) or [_UNKNOWN[flag]]
+    return tuple(found)
+
+
+_UNKNOWN = {
+    Status.BAD_FACTORS: "the factors of some rank do not multiply to its size",
+    Status.OVER_FANOUT: "more instances are used than there are",
+    Status.OVER_CAPACITY: "a level holds more than its capacity",
+    Status.UNDER_UTILIZED: "a level is used less than its minimum utilization",
+    Status.NO_SUCH_PATH: "a format does not fit the loops, or a level would have to (de)compress and cannot",
+}
+
+
+def number(value: float) -> str:
+    """A count with thousands apart: 12 800, 0.25."""
+    value = float(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}".replace(",", " ")
+    return f"{value:,.1f}".replace(",", " ") if abs(value) >= 1000 else f"{value:.4g}"
+
+
+# --- factors and fanout -------------------------------------------------------------------------------------
+
+
+def _bounds(cost: Cost, slots: list[int]) -> str:
+    return " × ".join(number(cost.dense.tiles.n[i]) for i in slots) or "1"
+
+
+def _product(cost: Cost, slots: list[int]) -> int:
+    return int(cost.dense.tiles.product(slots))
+
+
+def _factors(plan: Plan, cost: Cost) -> Iterator[str]:
+    for rank, size in zip(plan.einsum.ranks, plan.einsum.shape, strict=True):
+        slots = [i for i, loop in enumerate(plan.slots) if loop.rank == rank]
+        if (covered := _product(cost, slots)) != size:
+            yield f"factors of rank {rank} multiply to {number(covered)} ({_bounds(cost, slots)}), but {rank} is {number(size)}"
+
+
+def _fanout(plan: Plan, cost: Cost) -> Iterator[str]:
+    levels = plan.arch.levels
+    for level in range(plan.compute):
+        if any(s.kind == "spatial_skip" and s.level == level for s in plan.sparse.safs):
+            continue
+        for axis, limit in zip("xy", plan.arch.fanout(level), strict=True):
+            slots = [i for i, loop in enumerate(plan.slots) if loop.level == level and loop.axis == axis]
+            if slots and (used := _product(cost, slots)) > limit:
+                ranks = ", ".join(f"{plan.slots[i].rank}={int(cost.dense.tiles.n[i])}" for i in slots)
+                yield (
+                    f"the loops along {axis} below {levels[level].name} ({ranks}) use {number(used)} instances of "
+                    f"{levels[level + 1].name}, but there are {number(limit)}"
+                )
+
+
+# --- capacity -----------------------------------------------------------------------------------------------
+
+
+def below(cost: Cost, level: int) -> list[LinkSparse]:
+    """What a level keeps, tensor by tensor."""
+    return [k for k in cost.sparse.links if k.dense.link.parent == level]
+
+
+def _rule(rule: str | float) -> str:
+    named = {"worst": "in the worst case", "expected": "on average"}
+    return named[rule] if isinstance(rule, str) else f"in {rule:.4g} of the cases"
+
+
+def _parts(parts: dict[str, float]) -> str:
+    return " + ".join(f"{name} {number(words)}" for name, words in parts.items() if words)
+
+
+def _capacity(plan: Plan, cost: Cost) -> Iterator[str]:
+    for level, spec in enumerate(plan.arch.storage):
+        kept = below(cost, level)
+        rule = _rule(spec.capacity_rule)
+        words = {k.dense.link.name: float(k.resident.counted) for k in kept}
+        if spec.capacity_words is not None and (needed := sum(words.values())) > spec.capacity_words * SLACK:
+            yield (
+                f"{spec.name} must hold {number(needed)} words {rule} ({_parts(words)}), "
+                f"but one instance has room for {number(spec.capacity_words)}"
+            )
+        bits = {k.dense.link.name: float(k.resident.metadata_bits_counted) for k in kept}
+        room = spec.metadata_capacity_bits
+        if room is not None and (needed := sum(bits.values())) > room * SLACK:
+            yield (
+                f"{spec.name} must hold {number(needed)} bits of metadata {rule} ({_parts(bits)}), "
+                f"but one instance has room for {number(room)}"
+            )
+
+
+def _utilization(plan: Plan, cost: Cost) -> Iterator[str]:
+    for level, spec in enumerate(plan.arch.storage):
+        kept = below(cost, level)
+        if not spec.min_utilization or spec.capacity_words is None or not kept:
+            continue
+        words = {k.dense.link.name: float(k.resident.counted) for k in kept}
+        needed, held = spec.capacity_words * spec.min_utilization, sum(words.values())
+        if held < needed:
+            yield (
+                f"{spec.name} holds {number(held)} words ({_parts(words)}), {held / spec.capacity_words:.1%} of its capacity, "
+                f"but at least {spec.min_utilization:.1%} must be used"
+            )
+
+
+# --- formats ------------------------------------------------------------------------------------------------
+
+
+def _paths(plan: Plan, cost: Cost) -> Iterator[str]:
+    layouts = _layouts(plan, cost)
+    for k in cost.sparse.links:
+        link = k.dense.link
+        parent, child = plan.arch.levels[link.parent].name, plan.arch.levels[link.child].name
+        layout = layouts[link.index]
+        if bool(k.unlaid) and layout is not None:
+            yield _unlaid(plan, cost, link, layout)
+        if not path_exists(plan, k):
+            can = plan.arch.levels[link.child]
+            missing = " and ".join(
+                verb for verb, ok in (("decompress", can.decompression), ("compress", can.compression or not link.output)) if not ok
+            )
+            yield f"{link.name} is compressed in {parent} but not in {child}, which cannot {missing} it"
+
+
+def _layouts(plan: Plan, cost: Cost) -> dict[int, Layout | None]:
+    layouts: dict[int, Layout | None] = {}
+    for link in reversed(plan.links):
+        child = None if link.to_compute else plan.link_of[link.child, link.tensor]
+        layouts[link.index] = lay_out(cost.dense.tiles, link, None if child is None else layouts[child.index])
+    return layouts
+
+
+def _unlaid(plan: Plan, cost: Cost, link: Link, layout: Layout) -> str:
+    parent, child = plan.arch.levels[link.parent].name, plan.arch.levels[link.child].name
+    ranks = " ".join(f.kind for f in layout.formats)
+    if not bool(layout.leftover):
+        inner = plan.sparse.format(link.child, link.name)
+        theirs = " ".join(f.kind for f in inner.ranks) if inner else "none"
+        return f"the format of {link.name} in {parent} ({ranks}) does not end like the one in {child} ({theirs})"
+    slots = range(plan.starts[link.parent], plan.starts[link.child])
+    bounds = cost.dense.tiles.n
+    taken = {s for masks in layout.own for s, mask in masks.items() if bool(mask)}
+    left = [s for s in slots if s in link.relevant and int(bounds[s]) > 1 and s not in taken]
+    loops = ", ".join(f"{plan.slots[s].rank}={int(bounds[s])} at {plan.arch.levels[plan.slots[s].level].name}" for s in left)
+    return f"the format of {link.name} in {parent} ({ranks}) has no rank left for the loops {loops or 'of the mapping'}"

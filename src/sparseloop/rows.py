@@ -1,0 +1,64 @@
+"""A result file as tidy rows: one number a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Row = tuple[str, str, str, str, float, str]
+COLUMNS = ("level", "tensor", "quantity", "class", "value", "unit")
+"""`level` also names networks; it is empty for totals."""
+
+_TOTALS = (("energy_pj", "pJ"), ("cycles", "cycles"), ("edp_pj_cycles", "pJ cycles"), ("area_um2", "um2"), ("utilization", "1"))
+_LEVEL = (("instances", "1"), ("instances_used", "1"), ("energy_pj", "pJ"), ("cycles", "cycles"), ("area_um2", "um2"))
+_CAPACITY = {"words": "words", "expected": "words", "worst": "words", "metadata_words": "words"}
+
+
+def rows_of(record: dict[str, Any]) -> list[Row]:
+    """(level, tensor, quantity, class, value, unit) of everything in a result file; what does not apply is left out."""
+    return [row for row in _all(record) if row[4] is not None]
+
+
+def _all(record: dict[str, Any]) -> Iterator[Row]:
+    totals = record["totals"]
+    yield "", "", "valid", "", float(record["status"]["valid"]), "1"
+    for name, unit in _TOTALS:
+        yield "", "", name, "", totals[name], unit
+    yield from _classes("", "", "computes", totals["computes"], "computes")
+    for level in record["levels"]:
+        yield from _level(level)
+    for network in record["networks"]:
+        yield network["name"], "", "energy_pj", "", network["energy_pj"], "pJ"
+        for quantity, unit in (("words_down", "words"), ("words_up", "words"), ("metadata_bits", "bits")):
+            for tensor, value in network[quantity].items():
+                yield network["name"], tensor, quantity, "", value, unit
+
+
+def _level(level: dict[str, Any]) -> Iterator[Row]:
+    name = level["name"]
+    for quantity, unit in _LEVEL:
+        yield name, "", quantity, "", level[quantity], unit
+    for quantity, value in level.get("capacity", {}).items():
+        yield name, "", f"capacity.{quantity}", "", value, _CAPACITY.get(quantity, "bits")
+    if "computes" in level:
+        yield from _classes(name, "", "computes", level["computes"], "computes")
+    for tensor, of in level.get("tensors", {}).items():
+        yield from _tensor(name, tensor, of)
+    for action in level["actions"]:
+        at = (name, action["tensor"] or "", f"action.{action['action']}")
+        yield *at, "count", action["count"], "1"
+        yield *at, "energy", action["energy_pj"], "pJ"
+
+
+def _tensor(level: str, tensor: str, of: dict[str, Any]) -> Iterator[Row]:
+    for quantity, unit in (("footprint", "words"), ("density", "1"), ("occupancy", "words")):
+        yield level, tensor, f"tile.{quantity}", "", of["tile"][quantity], unit
+    for action in ("reads", "fills", "updates"):
+        yield from _classes(level, tensor, action, of[action], "words")
+        yield from _classes(level, tensor, f"metadata_bits.{action}", of["metadata_bits"][action], "bits")
+    yield level, tensor, "energy_pj", "", of["energy_pj"], "pJ"
+
+
+def _classes(level: str, tensor: str, quantity: str, record: dict[str, float], unit: str) -> Iterator[Row]:
+    for name, value in record.items():
+        yield level, tensor, quantity, name, value, unit

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .api import design_of, evaluate
     from .design import Design
     from .errors import Diagnostic, SpecError, Status
@@ -58,6 +62,14 @@ _HOME = {
 """Public name to the module that defines it; imported at first use, so that `import sparseloop` is quick."""
 
 
+class _Package(ModuleType):
+    """The package: importing the submodule `evaluate` does not hide the function of that name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'sparseloop' has no attribute '{name}'")
@@ -68,3 +80,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME})
+
+
+sys.modules[__name__].__class__ = _Package

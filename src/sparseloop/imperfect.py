@@ -56,7 +56,11 @@ def _per_mapping(tiles: Tiles, residuals: Any, function: Any) -> tuple[Array, ..
     columns = [*tiles.n, *(residuals[i] for i in range(width))]
     traced = next((c for c in columns if hasattr(c, "call")), None)
     if traced is not None:
-        whole = traced.call("imperfect", lambda *values: _by_rows(values, width, function), columns)
+
+        def rows(*values: Array) -> Any:
+            return _by_rows(values, width, function)
+
+        whole = traced.call("imperfect", rows, columns)
         return tuple(whole.item(k) for k in range(len(whole.value)))
     return _by_rows(columns, width, function)
 

@@ -142,9 +142,8 @@ def _paths(plan: Plan, cost: Cost) -> Iterator[str]:
             yield _unlaid(plan, cost, link, layout)
         if not path_exists(plan, k):
             can = plan.arch.levels[link.child]
-            missing = " and ".join(
-                verb for verb, ok in (("decompress", can.decompression), ("compress", can.compression or not link.output)) if not ok
-            )
+            abilities = {"decompress": can.decompression, "compress": can.compression or not link.output}
+            missing = " and ".join(verb for verb, able in abilities.items() if not able)
             yield f"{link.name} is compressed in {parent} but not in {child}, which cannot {missing} it"
 
 

@@ -18,8 +18,6 @@ from .sparse_traffic import LinkSparse
 
 SCHEMA = "sparseloop.result/1"
 CLASSES = ("total", "actual", "gated", "skipped", "absent")
-Row = tuple[str, str, str, str, float, str]
-"""Level (or network), tensor, quantity, class, value, unit; empty text where a thing does not apply."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,8 +96,8 @@ class Result:
             "networks": [network_record(self.plan, n) for n in self.cost.networks],
         }
 
-    def to_rows(self) -> list[Row]:
-        """The same as tidy rows, one number a row (for CSV and data frames)."""
+    def to_rows(self) -> list[tuple[str, str, str, str, Any, str]]:
+        """The same as tidy rows: level or network, tensor, quantity, class, value, unit; '' where a thing does not apply."""
         from .rows import rows_of  # the long form is rarely needed
 
         return rows_of(self.to_dict())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-Row = tuple[str, str, str, str, float, str]
+Row = tuple[str, str, str, str, Any, str]
 COLUMNS = ("level", "tensor", "quantity", "class", "value", "unit")
 """`level` also names networks; it is empty for totals."""
 

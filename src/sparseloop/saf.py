@@ -47,9 +47,12 @@ NOTHING = Classes(total=0.0, actual=0.0, gated=0.0, skipped=0.0, absent=0.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Words that stay for `visits` steps of a sliding window: their share of the delivered words and their cover."""
+    """Words that stay for a number of steps of a sliding window."""
 
-    weight: Array
+    delivered: Array
+    """Their share of the delivered words."""
+    used: Array
+    """Their share of the words in use at a random step: delivered, weighted by the length of the stay."""
     cover: Cover
 
 
@@ -80,14 +83,23 @@ class LinkConditions:
 
 
 class Features:
-    """The conditions of every link under one choice among alternative features."""
+    """The conditions of every link under one choice among alternative features.
 
-    def __init__(self, tiles: Tiles, emptiness: Emptiness, active: frozenset[Saf]) -> None:
+    `windows`: link index to the cover of the stay of the word in question, where the link's window slides.
+    """
+
+    def __init__(
+        self, tiles: Tiles, emptiness: Emptiness, active: frozenset[Saf], windows: dict[int, Cover] | None = None
+    ) -> None:
         self.tiles = tiles
         self.plan: Plan = tiles.plan
         self.emptiness = emptiness
         self.active = active
-        self.copy_stay = [join(self._tile(link), tiles.stationary(link)) for link in self.plan.links]
+        staying = {} if windows is None else windows
+        self.copy_stay = [
+            join(join(self._tile(link), tiles.stationary(link)), staying.get(link.index, tiles.point))
+            for link in self.plan.links
+        ]
         self.stay = [
             join(cover, tiles.covering(link.multicast))
             for link, cover in zip(self.plan.links, self.copy_stay, strict=True)
@@ -108,22 +120,21 @@ class Features:
             return False
         return not all(_known_at(self.plan, saf.level, leader) for leader in saf.leaders)
 
-    def _fired(self, link: Link, kinds: tuple[str, ...], window: Cover | None = None) -> Conditions:
+    def _fired(self, link: Link, kinds: tuple[str, ...]) -> Conditions:
         return frozenset(
-            self.emptiness.condition(self.plan.einsum.index[leader], self.granule(link, saf, window))
+            self.emptiness.condition(self.plan.einsum.index[leader], self.granule(link, saf))
             for saf in self.acting(link)
             if saf.kind in kinds
             for leader in saf.leaders
         )
 
-    def granule(self, link: Link, saf: Saf, window: Cover | None = None) -> Cover:
+    def granule(self, link: Link, saf: Saf) -> Cover:
         """S: the part of the nest whose leader elements decide, widened to one access of the parent's block.
 
         A spatial skip is decided lane by lane and never widened.
         """
         own = saf.kind == "spatial_skip"
         cover = self.copy_stay[link.index] if own else self.stay[link.index]
-        cover = join(cover, window) if window is not None else cover
         block = self.plan.arch.levels[link.parent].block_size
         return join(cover, self._block(link, block)) if block > 1 and not own else cover
 
@@ -138,20 +149,18 @@ class Features:
                 left = left / counts[slot]
         return tiles.named(f"block{link.index}", counts)
 
-    def conditions(self, link: Link, window: Cover | None = None) -> LinkConditions:
+    def conditions(self, link: Link) -> LinkConditions:
         """(F2) K, O, G and I of a link."""
         outer = self.plan.outer[link.index]
         at = link.index
         outer_gates = frozenset[Condition]().union(*(self.gates[o] for o in outer))
         local_gates = self.gates[at]
-        stay = self.stay[at] if window is None else join(self.stay[at], window)
         spatial = any(s.kind == "spatial_skip" for s in self.acting(link))
-        copy = self.copy_stay[at] if window is None else join(self.copy_stay[at], window)
         return LinkConditions(
             link=link,
-            stay=stay,
-            arrival=copy if spatial else stay,
-            local=self.skips[at] if window is None else self._fired(link, ("skip", "spatial_skip"), window),
+            stay=self.stay[at],
+            arrival=self.copy_stay[at] if spatial else self.stay[at],
+            local=self.skips[at],
             outer=frozenset[Condition]().union(*(self.skips[o] for o in outer)),
             gates=local_gates | outer_gates,
             local_gates=local_gates,
@@ -218,19 +227,20 @@ class Features:
 
     # --- sliding windows ------------------------------------------------------------------------------------
 
-    def windows(self, link: Link) -> list[Window | None]:
-        """The groups of delivered words by length of stay; [None] where no leader notices the difference."""
+    def windows(self, link: Link) -> list[Window]:
+        """The groups of words by length of stay in a sliding window; empty where no leader notices the difference."""
         slots = [] if link.to_compute or link.no_reuse else self._sliding_slots(link)
-        leaders = {t for conditions in (*self.skips, *self.gates) for t, _ in conditions}
+        leaders = {t for conditions in (self.skips[link.index], self.gates[link.index]) for t, _ in conditions}
         if not any(s in self.plan.relevant[t] for s in slots for t in leaders):
-            return [None]
+            return []
         shares, moving = self._stays(link, slots)
+        used = ops.total(share * visits for visits, share in enumerate(shares, start=1))
+        name = f"window{link.index}"
         return [
             Window(
-                weight=share,
-                cover=self.tiles.named(
-                    f"window{link.index}:{visits}", {s: ops.where(moving[s], visits, 1) for s in slots}
-                ),
+                delivered=share,
+                used=share * visits / used,
+                cover=self.tiles.named(f"{name}:{visits}", {s: ops.where(moving[s], visits, 1) for s in slots}),
             )
             for visits, share in enumerate(shares, start=1)
         ]
@@ -247,7 +257,8 @@ class Features:
     def _stays(self, link: Link, slots: list[int]) -> tuple[list[Array], dict[int, Array]]:
         """Share of the words that stay 1, 2, ... visits, and where each slot is the innermost moving loop.
 
-        h_v = A_v - 2 A_(v+1) + A_(v+2), A_v = (n - v + 1) * words common to v consecutive windows.
+        h_v = A_v - 2 A_(v+1) + A_(v+2), A_v = (n - v + 1) * words common to v consecutive windows, n the mean number
+        of steps of one sweep.
         """
         tiles, longest = self.tiles, 1
         moving: dict[int, Array] = {}
@@ -274,13 +285,33 @@ class Features:
         axis = self._axis(link, slot)
         shift = ops.absolute(self.tiles.step(link.tensor, axis, slot)) * (visits - 1)
         common = self.tiles.axis_overlap(link.tensor, axis, self._tile(link), shift)
-        return ops.maximum(0, self.tiles.n[slot] - visits + 1) * common
+        return ops.maximum(0, self._sweep(link, slot) - visits + 1) * common
+
+    def _sweep(self, link: Link, slot: int) -> Array:
+        """Mean number of steps of the window that starts with loop `slot`.
+
+        A sweep goes on where an outer loop moves the tile on by the same step; exact if no sweep is shorter than a stay.
+        """
+        tiles = self.tiles
+        start = link.temporal.index(slot)
+        goes_on: Array = 0.0
+        for place in range(start, len(link.temporal)):
+            same: Array = True
+            for axis in range(len(self.plan.axes[link.tensor])):
+                shift = tiles.step(link.tensor, axis, link.temporal[place]) - ops.total(
+                    (tiles.n[h] - 1) * tiles.step(link.tensor, axis, h) for h in link.temporal[:place]
+                )
+                same = ops.both(same, shift == tiles.step(link.tensor, axis, slot))
+            advances = (tiles.n[link.temporal[place]] - 1) * tiles.product(link.temporal[place + 1 :])
+            goes_on = goes_on + ops.where(same, advances, 0)
+        steps = tiles.product(link.temporal[start:])
+        return steps / (steps - goes_on)
 
     def _longest(self, link: Link, slot: int) -> Array:
         axis = self._axis(link, slot)
         extent = self.tiles.extents(link.tensor, self._tile(link))[axis]
         step = ops.absolute(self.tiles.step(link.tensor, axis, slot))
-        return ops.minimum(self.tiles.n[slot], (extent + step - 1) // step)
+        return ops.ceil(ops.minimum(self._sweep(link, slot), (extent + step - 1) // step))
 
 
 def _known_at(plan: Plan, level: int, tensor: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from .formats import Metadata, RankTraffic
 from .occupancy import Resident, resident
 from .ops import Array
 from .plan import Link, Plan
-from .saf import Classes, Features, Window, compute_classes, event_classes, fill_classes
+from .saf import Classes, Features, compute_classes, event_classes, fill_classes
 from .sparse import Saf
 from .traffic import LinkTraffic, Traffic
 
@@ -60,7 +60,7 @@ def apply_safs(plan: Plan, dense: Traffic) -> SparseTraffic:
         if saf.choice is not None:
             groups.setdefault(saf.choice, []).append(saf)
     if not groups:
-        return _classify(plan, dense, Features(dense.tiles, emptiness, fixed))
+        return _classify(plan, dense, emptiness, fixed)
     picks = [_best(plan, dense, emptiness, group) for group in groups.values()]
     results: list[SparseTraffic] = []
     index: Array = 0
@@ -69,7 +69,7 @@ def apply_safs(plan: Plan, dense: Traffic) -> SparseTraffic:
     wanted = {index} if isinstance(index, int) else None
     for number, chosen in enumerate(product(*groups.values())):
         if wanted is None or number in wanted:
-            results.append(_classify(plan, dense, Features(dense.tiles, emptiness, fixed | set(chosen))))
+            results.append(_classify(plan, dense, emptiness, fixed | set(chosen)))
         else:
             results.append(results[0] if results else None)  # type: ignore[arg-type]
     return select(index, results)
@@ -99,25 +99,65 @@ def select(index: Array, alternatives: Sequence[T]) -> T:
     """Elementwise alternatives[index] over records of arrays."""
     if isinstance(index, int):
         return alternatives[index]
-    first: Any = alternatives[0]
-    if is_dataclass(first) and not isinstance(first, type):
-        if isinstance(first, (Link, Plan)):
-            return alternatives[0]
-        changed = {f.name: select(index, [getattr(a, f.name) for a in alternatives]) for f in fields(first)}
-        return replace(first, **changed)
-    if isinstance(first, tuple):
-        return tuple(select(index, column) for column in zip(*alternatives, strict=True))  # type: ignore[return-value,arg-type]
-    if isinstance(first, dict):
-        return {k: select(index, [a[k] for a in alternatives]) for k in first}  # type: ignore[return-value,index]
-    if isinstance(first, str) or first is None:
-        return first
-    result: Array = first
-    for number, value in enumerate(alternatives[1:], start=1):
-        result = ops.where(index == number, value, result)
-    return result
+
+    def pick(values: Sequence[Array]) -> Array:
+        result = values[0]
+        for number, value in enumerate(values[1:], start=1):
+            result = ops.where(index == number, value, result)
+        return result
+
+    return merge(pick, alternatives)
 
 
-def _classify(plan: Plan, dense: Traffic, features: Features) -> SparseTraffic:
+def merge(function: Callable[[Sequence[Array]], Array], records: Sequence[T]) -> T:
+    """One record whose every array is `function` of the arrays of `records`; names and plans are taken from the first."""
+    first: Any = records[0]
+    merged: Any = first
+    if is_dataclass(first) and not isinstance(first, (type, Link, Plan)):
+        changed = {f.name: merge(function, [getattr(r, f.name) for r in records]) for f in fields(first)}
+        merged = replace(first, **changed)
+    elif isinstance(first, tuple):
+        merged = tuple(merge(function, column) for column in zip(*records, strict=True))  # type: ignore[arg-type]
+    elif isinstance(first, dict):
+        merged = {k: merge(function, [r[k] for r in records]) for k in first}  # type: ignore[index]
+    elif not isinstance(first, (str, Link, Plan)) and first is not None:
+        merged = function(records)
+    return merged
+
+
+def _classify(plan: Plan, dense: Traffic, emptiness: Emptiness, active: frozenset[Saf]) -> SparseTraffic:
+    """Classes under one set of features; words that stay unequally long in a sliding window are averaged."""
+    base = Features(dense.tiles, emptiness, active)
+    sliding = {link.index: windows for link in plan.links if (windows := base.windows(link))}
+    if not sliding:
+        return _with(plan, dense, base)
+    groups = [dict(zip(sliding, choice, strict=True)) for choice in product(*sliding.values())]
+    parts = [
+        _with(plan, dense, Features(dense.tiles, emptiness, active, {k: w.cover for k, w in group.items()}))
+        for group in groups
+    ]
+    links = tuple(
+        _average(
+            [part.links[at] for part in parts],
+            [ops.product(w.delivered if k == at else w.used for k, w in group.items()) for group in groups],
+        )
+        for at in range(len(plan.links))
+    )
+    used = [ops.product(w.used for w in group.values()) for group in groups]
+    return replace(parts[0], links=links, computes=_weighted([part.computes for part in parts], used))
+
+
+def _weighted(records: Sequence[T], weights: Sequence[Array]) -> T:
+    return merge(lambda values: ops.total(v * w for v, w in zip(values, weights, strict=True)), records)
+
+
+def _average(links: Sequence[LinkSparse], weights: Sequence[Array]) -> LinkSparse:
+    first = links[0]
+    counts = ("reads", "fills", "updates", "ranks", "decompress", "compress")
+    return replace(first, **{name: _weighted([getattr(k, name) for k in links], weights) for name in counts})
+
+
+def _with(plan: Plan, dense: Traffic, features: Features) -> SparseTraffic:
     metadata = Metadata(features, dense.links)
     return SparseTraffic(
         links=tuple(_link(features, metadata, counts) for counts in dense.links),
@@ -127,14 +167,15 @@ def _classify(plan: Plan, dense: Traffic, features: Features) -> SparseTraffic:
 
 
 def _link(features: Features, metadata: Metadata, dense: LinkTraffic) -> LinkSparse:
-    link = dense.link
-    groups = [_events(features, dense, window) for window in features.windows(link)]
-    reads, fills, updates = (sum(parts[1:], parts[0]) for parts in zip(*groups, strict=True))
+    link, emptiness = dense.link, features.emptiness
+    c = features.conditions(link)
+    fills = fill_classes(dense.fills, emptiness, c, link.child_compressed, link.output)
+    updates = event_classes(dense.updates, emptiness, c, link.compressed, False)
     layout = metadata.layouts[link.index]
     changes = link.compressed and not link.child_compressed and not link.to_compute
     return LinkSparse(
         dense=dense,
-        reads=reads,
+        reads=event_classes(dense.reads, emptiness, c, link.compressed, link.output),
         fills=fills,
         updates=updates,
         ranks=tuple(metadata.at(link)),
@@ -142,16 +183,4 @@ def _link(features: Features, metadata: Metadata, dense: LinkTraffic) -> LinkSpa
         decompress=fills.actual if changes else 0.0,
         compress=updates.actual if changes and link.output else 0.0,
         unlaid=False if layout is None else ops.either(layout.leftover, layout.mismatch),
-    )
-
-
-def _events(features: Features, dense: LinkTraffic, window: Window | None) -> tuple[Classes, Classes, Classes]:
-    """Reads, fills and updates of the words that stay equally long."""
-    link, emptiness = dense.link, features.emptiness
-    c = features.conditions(link, None if window is None else window.cover)
-    weight = 1.0 if window is None else window.weight
-    return (
-        event_classes(dense.reads * weight, emptiness, c, link.compressed, link.output),
-        fill_classes(dense.fills * weight, emptiness, c, link.child_compressed, link.output),
-        event_classes(dense.updates * weight, emptiness, c, link.compressed, False),
     )

@@ -24,6 +24,8 @@ from .sparse_traffic import apply_safs
 from .traffic import traffic
 
 Function = Callable[..., Any]
+_plain: Any = operator
+"""Python's own operators: what the model computes with for plain numbers."""
 
 
 @final
@@ -50,7 +52,11 @@ class Traced:
 
     def item(self, index: int) -> Traced:
         """One entry of a tuple that an opaque function returned."""
-        return applied(f"{self.operation}[{index}]", lambda _, *values: self.value[index], (index, *self.arguments))
+
+        def entry(*_: Any) -> Any:
+            return self.value[index]
+
+        return applied(f"{self.operation}[{index}]", entry, (self,))
 
     # --- numpy ----------------------------------------------------------------------------------------------
 
@@ -86,84 +92,84 @@ class Traced:
     __hash__ = object.__hash__
 
     def __add__(self, other: Any) -> Traced:
-        return applied("add", operator.add, (self, other))
+        return applied("add", _plain.add, (self, other))
 
     def __radd__(self, other: Any) -> Traced:
-        return applied("add", operator.add, (other, self))
+        return applied("add", _plain.add, (other, self))
 
     def __sub__(self, other: Any) -> Traced:
-        return applied("subtract", operator.sub, (self, other))
+        return applied("subtract", _plain.sub, (self, other))
 
     def __rsub__(self, other: Any) -> Traced:
-        return applied("subtract", operator.sub, (other, self))
+        return applied("subtract", _plain.sub, (other, self))
 
     def __mul__(self, other: Any) -> Traced:
-        return applied("multiply", operator.mul, (self, other))
+        return applied("multiply", _plain.mul, (self, other))
 
     def __rmul__(self, other: Any) -> Traced:
-        return applied("multiply", operator.mul, (other, self))
+        return applied("multiply", _plain.mul, (other, self))
 
     def __truediv__(self, other: Any) -> Traced:
-        return applied("divide", operator.truediv, (self, other))
+        return applied("divide", _plain.truediv, (self, other))
 
     def __rtruediv__(self, other: Any) -> Traced:
-        return applied("divide", operator.truediv, (other, self))
+        return applied("divide", _plain.truediv, (other, self))
 
     def __floordiv__(self, other: Any) -> Traced:
-        return applied("floor_divide", operator.floordiv, (self, other))
+        return applied("floor_divide", _plain.floordiv, (self, other))
 
     def __rfloordiv__(self, other: Any) -> Traced:
-        return applied("floor_divide", operator.floordiv, (other, self))
+        return applied("floor_divide", _plain.floordiv, (other, self))
 
     def __mod__(self, other: Any) -> Traced:
-        return applied("remainder", operator.mod, (self, other))
+        return applied("remainder", _plain.mod, (self, other))
 
     def __rmod__(self, other: Any) -> Traced:
-        return applied("remainder", operator.mod, (other, self))
+        return applied("remainder", _plain.mod, (other, self))
 
     def __pow__(self, other: Any) -> Traced:
-        return applied("power", operator.pow, (self, other))
+        return applied("power", _plain.pow, (self, other))
 
     def __rpow__(self, other: Any) -> Traced:
-        return applied("power", operator.pow, (other, self))
+        return applied("power", _plain.pow, (other, self))
 
     def __neg__(self) -> Traced:
-        return applied("negative", operator.neg, (self,))
+        return applied("negative", _plain.neg, (self,))
 
     def __abs__(self) -> Traced:
-        return applied("absolute", operator.abs, (self,))
+        return applied("absolute", _plain.abs, (self,))
 
     # --- comparisons and logic ------------------------------------------------------------------------------
 
     def __eq__(self, other: object) -> Any:
-        return applied("equal", operator.eq, (self, other))
+        return applied("equal", _plain.eq, (self, other))
 
     def __ne__(self, other: object) -> Any:
-        return applied("not_equal", operator.ne, (self, other))
+        return applied("not_equal", _plain.ne, (self, other))
 
     def __lt__(self, other: Any) -> Traced:
-        return applied("less", operator.lt, (self, other))
+        return applied("less", _plain.lt, (self, other))
 
     def __le__(self, other: Any) -> Traced:
-        return applied("less_equal", operator.le, (self, other))
+        return applied("less_equal", _plain.le, (self, other))
 
     def __gt__(self, other: Any) -> Traced:
-        return applied("greater", operator.gt, (self, other))
+        return applied("greater", _plain.gt, (self, other))
 
     def __ge__(self, other: Any) -> Traced:
-        return applied("greater_equal", operator.ge, (self, other))
+        return applied("greater_equal", _plain.ge, (self, other))
 
     def __and__(self, other: Any) -> Traced:
-        return applied("bitwise_and", operator.and_, (self, other))
+        return applied("bitwise_and", _plain.and_, (self, other))
 
     def __rand__(self, other: Any) -> Traced:
-        return applied("bitwise_and", operator.and_, (other, self))
+        return applied("bitwise_and", _plain.and_, (other, self))
 
     def __or__(self, other: Any) -> Traced:
-        return applied("bitwise_or", operator.or_, (self, other))
+        return applied("bitwise_or", _plain.or_, (self, other))
 
     def __ror__(self, other: Any) -> Traced:
-        return applied("bitwise_or", operator.or_, (other, self))
+        return applied("bitwise_or", _plain.or_, (other, self))
 
     def __invert__(self) -> Traced:
         return applied("invert", np.invert, (self,))
@@ -185,7 +191,7 @@ def value_of(value: Any) -> Any:
 
 
 def _chosen(condition: Any, yes: Any, no: Any) -> Any:
-    return (yes if condition else no) if np.ndim(condition) == 0 else np.where(condition, yes, no)
+    return yes if condition else no
 
 
 # --- densities ----------------------------------------------------------------------------------------------
@@ -200,9 +206,9 @@ class TracedDensity(DensityModel):
         self.tensor = tensor
         self.shape = model.shape
 
-    def _ask(self, name: str, function: Function, size: Array, extents: tuple[Array, ...]) -> Traced:
+    def _ask(self, name: str, function: Function, size: Array, extents: tuple[Array, ...], *more: Any) -> Traced:
         def ask(n: Any, *sides: Any) -> Any:
-            return function(n, sides)
+            return function(n, sides, *more)
 
         return applied(name, ask, (size, *extents), tensor=self.tensor)
 
@@ -254,15 +260,15 @@ class TracedDensity(DensityModel):
 
     def quantile(self, size: Array, extents: tuple[Array, ...], confidence: float) -> Array:
         """Quantile of the occupancy."""
-        return self._ask("quantile", lambda n, sides: self.model.quantile(n, sides, confidence), size, extents)
+        return self._ask("quantile", self.model.quantile, size, extents, confidence)
 
     def blocks(self, size: Array, extents: tuple[Array, ...], block: int) -> Array:
         """Expected number of packed words."""
-        return self._ask("blocks", lambda n, sides: self.model.blocks(n, sides, block), size, extents)
+        return self._ask("blocks", self.model.blocks, size, extents, block)
 
     def excess(self, size: Array, extents: tuple[Array, ...], capacity: Array) -> Array:
         """Expected non-zeros beyond the capacity."""
-        return self._ask("excess", lambda n, sides: self.model.excess(n, sides, value_of(capacity)), size, extents)
+        return self._ask("excess", self.model.excess, size, extents, value_of(capacity))
 
     def parameters(self, size: Array, extents: tuple[Array, ...]) -> tuple[Array, ...]:
         """Refused: only the model itself needs them."""
@@ -299,9 +305,7 @@ def _named(design: Design) -> Design:
             rate = getattr(level, f"{kind}_bandwidth")
             rates[f"{kind}_bandwidth"] = None if rate is None else given(rate, f"{level.name} {kind} bandwidth")
         levels.append(replace(level, **rates, instances=given(level.instances, f"{level.name} instances")))
-    return replace(
-        design, einsum=replace(design.einsum, tensors=tensors), arch=replace(design.arch, levels=tuple(levels))
-    )
+    return replace(design, einsum=replace(design.einsum, tensors=tensors), arch=replace(design.arch, levels=tuple(levels)))
 
 
 def loop_labels(plan: Plan) -> list[str]:

@@ -1,0 +1,227 @@
+"""The command line: thin commands over the Python API. Results go to stdout, notes to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import Diagnostic, SpecError
+
+if TYPE_CHECKING:
+    from .result import Result
+    from .spec import Spec
+
+OK, INFEASIBLE, WRONG_INPUT, BUG = 0, 1, 2, 3
+"""Exit statuses."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, in any order.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input.")]
+As = Annotated[Format, typer.Option("-f", "--format", help="How to write the result.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status, and never shows a traceback unless --debug is given."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # pyright: ignore
+    try:
+        command = typer.main.get_command(app)
+        return _status(command.main([a for a in given if a != "--debug"], prog_name="sparseloop", standalone_mode=True))
+    except SystemExit as end:
+        return _status(end.code)
+    except SpecError as error:
+        note(error.render())
+        return WRONG_INPUT
+    except BrokenPipeError:
+        sys.stderr.close()
+        return OK
+    except Exception as error:
+        if debug:
+            raise
+        note(f"sparseloop: internal error: {type(error).__name__}: {error}")
+        note("This is a bug of ours: please report it, with the output of the same command and --debug.")
+        return BUG
+
+
+def _status(code: Any) -> int:
+    return code if isinstance(code, int) else OK if code is None else WRONG_INPUT
+
+
+def note(text: str) -> None:
+    """A line for the user that is no result."""
+    print(text, file=sys.stderr)
+
+
+def _loaded(files: Sequence[str], overrides: Sequence[str] | None) -> Spec:
+    from .loading import load
+
+    return load(*files, overrides=overrides or ())
+
+
+def _split(files: list[str], usage: str) -> tuple[list[str], str]:
+    """The files and the last argument."""
+    if len(files) < 2:
+        raise SpecError([Diagnostic(message=f"too few arguments: {usage}")])
+    return files[:-1], files[-1]
+
+
+# --- commands -----------------------------------------------------------------------------------------------
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        print(__version__)
+        raise typer.Exit(OK)
+
+
+@app.callback()
+def common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of internal errors.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Energy, cycles, area and traffic of sparse tensor accelerators."""
+
+
+@app.command("eval")
+def evaluate_command(files: Files, overrides: Overrides = None, form: As = Format.table) -> None:
+    """Evaluate the mapping in the files."""
+    from .api import evaluate
+
+    results: list[Result] = [evaluate(one) for one in _loaded(files, overrides).per_layer()]
+    for text in dict.fromkeys(text for result in results for text in result.warnings):
+        note(f"warning: {text}")
+    _written(results, form)
+    if not all(result.valid for result in results):
+        for result in results:
+            for reason in result.reasons if form != Format.table else ():
+                note(f"the mapping is not valid: {reason}")
+        raise typer.Exit(INFEASIBLE)
+
+
+@app.command()
+def check(files: Files, overrides: Overrides = None) -> None:
+    """Validate the files: print every mistake."""
+    from .api import design_of, evaluate
+
+    try:
+        specs = list(_loaded(files, overrides).per_layer())
+        designs = [design_of(spec) for spec in specs]
+    except SpecError as error:
+        print(error.render())
+        raise typer.Exit(WRONG_INPUT) from None
+    for text in dict.fromkeys(text for design in designs for text in design.warnings):
+        note(f"warning: {text}")
+    reasons = [r for spec, design in zip(specs, designs, strict=True) if design.mapping for r in evaluate(spec).reasons]
+    print("\n".join(f"the mapping is not valid: {reason}" for reason in reasons) or "ok")
+    if reasons:
+        raise typer.Exit(INFEASIBLE)
+
+
+@app.command()
+def show(files: Files, overrides: Overrides = None) -> None:
+    """Draw what was understood: FILE... [workload|arch|mapping|sparse|mapspace]."""
+    from .show import PARTS
+    from .show import show as drawn
+
+    parts = [word for word in files if word in PARTS and not Path(word).exists()]
+    for spec in _loaded([word for word in files if word not in parts], overrides).per_layer():
+        print(drawn(spec, parts))
+
+
+@app.command()
+def why(files: Files, overrides: Overrides = None) -> None:
+    """How one number came about: FILE... PATH, e.g. why spec.yaml GLB.A.reads.actual."""
+    from .explain import why as explained
+
+    paths, number = _split(files, "sparseloop why FILE... PATH")
+    for spec in _loaded(paths, overrides).per_layer():
+        print(explained(spec, number, width=_width()))
+
+
+@app.command()
+def example(
+    name: Annotated[str | None, typer.Argument(help="A design, or a file of one: eyeriss_v1/conv3.")] = None,
+    path: Annotated[bool, typer.Option("--path", help="Print where it is instead.")] = False,
+) -> None:
+    """List the shipped designs, or print one."""
+    from . import examples
+
+    if name is not None:
+        found = examples.path_of(name)
+        print(found if path else examples.text_of(found).rstrip("\n"))
+        return
+    known = examples.designs()
+    longest = max(map(len, known), default=0)
+    for label, file in known.items():
+        print(f"{label:<{longest}}  {file if path else examples.title(file)}".rstrip())
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the native format."""
+    from .loading import schema as described
+
+    print(json.dumps(described(), indent=2))
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+
+
+def _width() -> int:
+    import shutil
+
+    return max(60, min(120, shutil.get_terminal_size((100, 24)).columns))
+
+
+def _written(results: Sequence[Result], form: Format) -> None:
+    """Several results (layers): tables one after the other, a JSON list, CSV rows with the layer in front."""
+    if form == Format.json:
+        records = [result.to_dict() for result in results]
+        print(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))
+    elif form == Format.csv:
+        _csv(results)
+    else:
+        from .report import printed
+
+        for result in results:
+            printed(result, sys.stdout, width=_width())
+
+
+def _csv(results: Sequence[Result]) -> None:
+    import csv
+
+    from .rows import COLUMNS
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    layers = ("layer",) if len(results) > 1 else ()
+    writer.writerow((*layers, *COLUMNS))
+    for result in results:
+        name = (result.design.einsum.name,) if layers else ()
+        writer.writerows((*name, *row) for row in result.to_rows())

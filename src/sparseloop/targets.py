@@ -1,0 +1,138 @@
+"""Every number of a result by its path (`GLB.A.reads.actual`), and names for what lies between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from .actions import ActionCost
+from .cost import Cost
+from .formula import core
+from .plan import Plan
+from .reasons import below
+from .result import CLASSES, fills_of, metadata_bits
+from .saf import Classes
+from .sparse_traffic import LinkSparse
+from .trace import Traced
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One number that can be asked about."""
+
+    value: Any
+    unit: str
+    meaning: str
+    classes: Classes | None = None
+    """All classes of the count, where the path names an action without a class."""
+    actions: tuple[ActionCost, ...] = ()
+    """The priced actions, for an energy."""
+
+
+def targets(plan: Plan, cost: Cost) -> dict[str, Target]:
+    """Path to number, outermost level first."""
+    found: dict[str, Target] = dict(_totals(plan, cost))
+    for level in range(plan.compute + 1):
+        found |= dict(_level(plan, cost, level))
+    for network in cost.networks:
+        found[f"{network.name}.energy"] = Target(value=network.energy_pj, unit="pJ", meaning="energy of the network")
+        for quantity, unit in (("words_down", "words"), ("words_up", "words"), ("metadata_bits", "bits"), ("hops", "hops")):
+            values: dict[str, Any] = getattr(network, quantity)
+            for tensor, value in values.items():
+                meaning = f"{quantity.replace('_', ' ')} of {tensor} on {network.name}"
+                found[f"{network.name}.{quantity}.{tensor}"] = Target(value=value, unit=unit, meaning=meaning)
+    return found
+
+
+def _totals(plan: Plan, cost: Cost) -> Iterator[tuple[str, Target]]:
+    every = tuple(a for level in cost.levels for a in level.actions)
+    yield "energy", Target(value=cost.energy_pj, unit="pJ", meaning="energy of all levels and networks", actions=every)
+    yield "cycles", Target(value=cost.cycles, unit="cycles", meaning="cycles of the slowest level")
+    yield "edp", Target(value=cost.energy_pj * cost.cycles, unit="pJ cycles", meaning="energy-delay product")
+    yield "area", Target(value=cost.area_um2, unit="um2", meaning="area of all instances")
+    meaning = "(actual + gated computes) / (compute instances × cycles)"
+    yield "utilization", Target(value=cost.utilization, unit="", meaning=meaning)
+    yield from _classes("computes", cost.sparse.computes, "computes", "computes")
+
+
+def _level(plan: Plan, cost: Cost, level: int) -> Iterator[tuple[str, Target]]:
+    name, of = plan.arch.levels[level].name, cost.levels[level]
+    yield f"{name}.energy", Target(value=of.energy_pj, unit="pJ", meaning=f"energy of all {name}s", actions=of.actions)
+    yield f"{name}.cycles", Target(value=of.cycles, unit="cycles", meaning=f"cycles {name} needs at least")
+    yield f"{name}.instances_used", Target(value=of.instances_used, unit="", meaning=f"instances of {name} that ever work")
+    if level == plan.compute:
+        yield from _classes(f"{name}.computes", cost.sparse.computes, "computes", "computes")
+        return
+    for quantity, meaning in (("expected", "on average"), ("worst", "in the worst case")):
+        words, bits = getattr(of, f"capacity_{quantity}"), getattr(of, f"metadata_bits_{quantity}")
+        yield f"{name}.capacity.{quantity}", Target(value=words, unit="words", meaning=f"words one {name} holds {meaning}")
+        yield (
+            f"{name}.metadata_bits.{quantity}",
+            Target(value=bits, unit="bits", meaning=f"metadata bits one {name} holds {meaning}"),
+        )
+    for k in below(cost, level):
+        yield from _tensor(plan, cost, level, k)
+
+
+def _tensor(plan: Plan, cost: Cost, level: int, k: LinkSparse) -> Iterator[tuple[str, Target]]:
+    tensor = k.dense.link.name
+    name = plan.arch.levels[level].name
+    path = f"{name}.{tensor}"
+    above = (o.dense for o in cost.sparse.links if o.dense.link.child == level and o.dense.link.name == tensor)
+    fills = replace(fills_of(cost, level, tensor), total=next((dense.fills for dense in above), 0.0))
+    reads, updates = replace(k.reads, total=k.dense.reads), replace(k.updates, total=k.dense.updates)
+    for action, value in (("reads", reads), ("fills", fills), ("updates", updates)):
+        yield from _classes(f"{path}.{action}", value, "words", f"{action} of {tensor} at {name}")
+    for action in ("reads", "fills", "updates"):
+        meaning = f"metadata bits of {tensor}'s {action} at {name}"
+        yield from _classes(f"{path}.metadata.{action}", metadata_bits(k, action), "bits", meaning)
+    held = k.resident
+    yield f"{path}.tile", Target(value=held.footprint, unit="words", meaning=f"dense words of {tensor} in one {name}")
+    yield f"{path}.density", Target(value=held.density, unit="", meaning=f"stored words of {tensor} / dense words in {name}")
+    yield f"{path}.occupancy", Target(value=held.occupancy, unit="words", meaning=f"expected words of {tensor} in one {name}")
+    yield f"{path}.occupancy.worst", Target(value=held.worst, unit="words", meaning=f"most words of {tensor} in one {name}")
+    bits = f"expected metadata bits of {tensor} in one {name}"
+    yield f"{path}.metadata_bits", Target(value=held.metadata_bits, unit="bits", meaning=bits)
+    actions = tuple(a for a in cost.levels[level].actions if a.tensor == tensor)
+    energy: Any = sum(a.energy_pj for a in actions)
+    yield f"{path}.energy", Target(value=energy, unit="pJ", meaning=f"energy of {tensor} at {name}", actions=actions)
+
+
+def _classes(path: str, classes: Classes, unit: str, what: str) -> Iterator[tuple[str, Target]]:
+    yield path, Target(value=classes.actual, unit=unit, meaning=what, classes=classes)
+    words = {"total": "dense", "actual": "actual", "gated": "gated", "skipped": "skipped", "absent": "absent"}
+    for name in CLASSES:
+        yield f"{path}.{name}", Target(value=getattr(classes, name), unit=unit, meaning=f"{words[name]} {what}")
+
+
+# --- names for what lies between ----------------------------------------------------------------------------
+
+
+def names(plan: Plan, cost: Cost, found: dict[str, Target]) -> dict[int, str]:
+    """Identity of a traced value to its name: a path where it has one, else a phrase."""
+    named: dict[int, str] = {}
+    paths = ((path, target.value) for path, target in found.items() if target.classes is None)
+    for label, value in (*paths, *_between(plan, cost)):
+        inner = core(value)
+        if isinstance(inner, Traced) and inner.operation != "given":
+            named.setdefault(id(inner), label)
+    return named
+
+
+def _between(plan: Plan, cost: Cost) -> Iterator[tuple[str, Any]]:
+    """Numbers without a path that explanations are built from."""
+    yield "temporal steps", cost.dense.steps
+    for k in cost.sparse.links:
+        link, dense = k.dense.link, k.dense
+        parent, child = plan.arch.levels[link.parent].name, plan.arch.levels[link.child].name
+        yield f"{link.name} words to one {child}", dense.share
+        yield f"{child}s used", dense.children
+        yield f"{child}s per access of {link.name}", dense.sharing
+        for number, rank in enumerate(k.ranks, start=1):
+            for action in ("reads", "fills", "updates"):
+                for name in ("actual", *CLASSES):
+                    at, which = f"{parent}.{link.name} {rank.kind}#{number}", "" if name == "actual" else f"{name} "
+                    yield f"{which}{at} entry {action}", getattr(rank.entries[action], name)
+                    yield f"{which}{at} payload {action}", getattr(rank.payloads[action], name)

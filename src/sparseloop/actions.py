@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 from . import ops
 from .ops import Array
@@ -13,18 +15,30 @@ from .sparse_traffic import LinkSparse, SparseTraffic
 CLASS_PREFIX = (("actual", ""), ("gated", "gated_"), ("skipped", "skipped_"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ActionCost:
-    """One priced action of one level: count over all instances, pJ each and in all."""
+    """One priced action of one level: count over all instances, pJ each and in all; computed when first read."""
 
     level: int
     tensor: str | None
     action: str
-    count: Array
+    counter: Callable[[], Array]
     energy_pj_each: float
-    energy_pj: Array
     source: str
     confidence: float
+
+    @cached_property
+    def count(self) -> Array:
+        """How often the action happens, over all instances."""
+        return self.counter()
+
+    @cached_property
+    def energy_pj(self) -> Array:
+        """Energy of all of them; a free action is not even counted."""
+        return self.count * self.energy_pj_each if self.energy_pj_each else 0.0
+
+
+Counters = dict[str, Callable[[], Array]]
 
 
 def actions_of_level(
@@ -40,62 +54,89 @@ def actions_of_level(
     filled = {k.dense.link.tensor: k for k in above}
     priced: list[ActionCost] = []
     for k in below:
-        source = filled.get(k.dense.link.tensor)
-        for action, count in _tensor_actions(plan, k, source).items():
-            priced.append(_price(plan, level, (k.dense.link.name, action), count * clusters))
-    priced.append(_price(plan, level, (None, "leak"), cycles * spec.instances))
+        for action, counter in _tensor_actions(plan, k, filled.get(k.dense.link.tensor)).items():
+            shared = counter if spec.cluster_size == 1 else partial(_scaled, counter, clusters)
+            priced.append(_price(plan, level, (k.dense.link.name, action), shared))
+    priced.append(_price(plan, level, (None, "leak"), lambda: cycles * spec.instances))
     return tuple(priced)
+
+
+def _scaled(counter: Callable[[], Array], factor: Array) -> Array:
+    return counter() * factor
 
 
 def actions_of_compute(plan: Plan, sparse: SparseTraffic, cycles: Array) -> tuple[ActionCost, ...]:
     """All priced actions of the compute level."""
     level = plan.compute
-    counts = {prefix + "compute": getattr(sparse.computes, name) for name, prefix in CLASS_PREFIX}
-    priced = [_price(plan, level, (None, action), count) for action, count in counts.items()]
-    priced.append(_price(plan, level, (None, "leak"), cycles * plan.arch.compute.instances))
+    counts: Counters = {prefix + "compute": partial(getattr, sparse.computes, name) for name, prefix in CLASS_PREFIX}
+    priced = [_price(plan, level, (None, action), counter) for action, counter in counts.items()]
+    priced.append(_price(plan, level, (None, "leak"), lambda: cycles * plan.arch.compute.instances))
     return tuple(priced)
 
 
-def _price(plan: Plan, level: int, what: tuple[str | None, str], count: Array) -> ActionCost:
+def _price(plan: Plan, level: int, what: tuple[str | None, str], counter: Callable[[], Array]) -> ActionCost:
     tensor, action = what
     price = plan.arch.levels[level].prices[action]
     return ActionCost(
         level=level,
         tensor=tensor,
         action=action,
-        count=count,
+        counter=counter,
         energy_pj_each=price.energy_pj,
-        energy_pj=count * price.energy_pj,
         source=price.source,
         confidence=price.confidence,
     )
 
 
-def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> dict[str, Array]:
+def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> Counters:
     link = k.dense.link
     spec = plan.arch.levels[link.parent]
     data = [("read", k.reads), ("update", k.updates)]
     if source is not None:
         data.insert(1, ("fill", source.fills))
-    counts: dict[str, Array] = {}
-    vectors = vectors_per_word(plan, k)
+    vectors = _Once(lambda: vectors_per_word(plan, k))
+    counts: Counters = {}
     for action, classes in data:
-        _add_classes(counts, action, classes, vectors)
-    if spec.metadata_access_bits:
+        for name, prefix in CLASS_PREFIX:
+            counts[prefix + action] = partial(_vectors, classes, name, vectors)
+    if spec.metadata_access_bits and k.ranks:
         for action in ("read", "fill", "update"):
-            for rank in k.ranks:
-                _add_classes(counts, f"metadata_{action}", rank.bits(f"{action}s"), 1.0 / spec.metadata_access_bits)
-    counts["decompress"] = source.decompress if source is not None else 0.0
-    counts["compress"] = k.compress
-    visible = k.updates if link.output else k.reads
-    addresses = visible.actual + visible.gated
-    if source is not None:
-        addresses = addresses + source.fills.actual + source.fills.gated
-    counts["address_generation"] = addresses
+            for name, prefix in CLASS_PREFIX:
+                key = f"{prefix}metadata_{action}"
+                counts[key] = partial(_metadata_accesses, k, f"{action}s", name, spec.metadata_access_bits)
+    counts["decompress"] = lambda: source.decompress if source is not None else 0.0
+    counts["compress"] = lambda: k.compress
+    counts["address_generation"] = partial(_addresses, k, source)
     if link.output:
-        counts["reduction"] = k.reads.actual
-    counts["intersect"] = _intersections(k)
+        counts["reduction"] = lambda: k.reads.actual
+    counts["intersect"] = partial(_intersections, k)
     return counts
+
+
+class _Once:
+    """A number computed at its first use."""
+
+    def __init__(self, compute: Callable[[], Array]) -> None:
+        self._compute = compute
+
+    @cached_property
+    def value(self) -> Array:
+        """The number."""
+        return self._compute()
+
+
+def _vectors(classes: Classes, name: str, vectors: _Once) -> Array:
+    return getattr(classes, name) * vectors.value
+
+
+def _metadata_accesses(k: LinkSparse, action: str, name: str, width: float) -> Array:
+    return ops.total(getattr(rank.bits(action), name) for rank in k.ranks) / width
+
+
+def _addresses(k: LinkSparse, source: LinkSparse | None) -> Array:
+    """One per actual or gated access (reads, of outputs updates) and fill."""
+    visible = k.updates if k.dense.link.output else k.reads
+    return visible.slots + (source.fills.slots if source is not None else 0.0)
 
 
 def _intersections(k: LinkSparse) -> Array:
@@ -104,12 +145,6 @@ def _intersections(k: LinkSparse) -> Array:
         return 0.0
     visible = k.updates if k.dense.link.output else k.reads
     return visible.actual + visible.gated + visible.skipped
-
-
-def _add_classes(counts: dict[str, Array], action: str, classes: Classes, factor: Array) -> None:
-    for name, prefix in CLASS_PREFIX:
-        key = prefix + action
-        counts[key] = counts.get(key, 0.0) + getattr(classes, name) * factor
 
 
 def vectors_per_word(plan: Plan, k: LinkSparse) -> Array:

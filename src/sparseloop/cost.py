@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from . import ops
 from .actions import ActionCost, actions_of_compute, actions_of_level
 from .errors import Status
 from .networks import NetworkTraffic, network_traffic
+from .occupancy import Resident
 from .ops import Array
 from .plan import Plan
 from .sparse_traffic import LinkSparse, SparseTraffic
 from .traffic import Traffic
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LevelCost:
     """Cost of one level over all its instances."""
 
@@ -22,17 +24,35 @@ class LevelCost:
     cycles: Array
     energy_pj: Array
     actions: tuple[ActionCost, ...]
-    capacity_expected: Array
-    """Expected data words of one instance."""
-    capacity_worst: Array
-    metadata_bits_expected: Array
-    metadata_bits_worst: Array
+    tiles: tuple[Resident, ...]
+    """What one instance holds, per tensor kept (none at the compute level)."""
+
+    @cached_property
+    def capacity_expected(self) -> Array:
+        """Expected data words of one instance."""
+        return ops.total(t.occupancy for t in self.tiles)
+
+    @cached_property
+    def capacity_worst(self) -> Array:
+        """Data words of one instance at worst."""
+        return ops.total(t.worst for t in self.tiles)
+
+    @cached_property
+    def metadata_bits_expected(self) -> Array:
+        """Expected metadata bits of one instance."""
+        return ops.total(t.metadata_bits for t in self.tiles)
+
+    @cached_property
+    def metadata_bits_worst(self) -> Array:
+        """Metadata bits of one instance at worst."""
+        return ops.total(t.metadata_bits_worst for t in self.tiles)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Cost:
     """Everything a mapping costs; arrays over the batch."""
 
+    plan: Plan
     dense: Traffic
     sparse: SparseTraffic
     levels: tuple[LevelCost, ...]
@@ -40,9 +60,16 @@ class Cost:
     energy_pj: Array
     cycles: Array
     area_um2: float
-    utilization: Array
-    status: Array
-    """Status flags as integers, 0 = valid."""
+
+    @cached_property
+    def utilization(self) -> Array:
+        """(actual + gated computes) / (compute instances * total cycles)."""
+        return ops.ratio(self.sparse.computes.slots, self.plan.arch.compute.instances * self.cycles)
+
+    @cached_property
+    def status(self) -> Array:
+        """Status flags as integers, 0 = valid."""
+        return status(self.plan, self.dense, self.sparse)
 
 
 def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
@@ -67,14 +94,11 @@ def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
             cycles=compute_cycles,
             energy_pj=ops.total(a.energy_pj for a in actions),
             actions=actions,
-            capacity_expected=0.0,
-            capacity_worst=0.0,
-            metadata_bits_expected=0.0,
-            metadata_bits_worst=0.0,
+            tiles=(),
         )
     )
-    busy = sparse.computes.actual + sparse.computes.gated
     return Cost(
+        plan=plan,
         dense=dense,
         sparse=sparse,
         levels=tuple(levels),
@@ -82,8 +106,6 @@ def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
         energy_pj=ops.total(level.energy_pj for level in levels) + ops.total(n.energy_pj for n in networks),
         cycles=cycles,
         area_um2=sum(level.area_um2 * level.instances for level in arch.levels),
-        utilization=ops.ratio(busy, arch.compute.instances * cycles),
-        status=status(plan, dense, sparse),
     )
 
 
@@ -105,7 +127,7 @@ def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[A
 
 def _compute_cycles(dense: Traffic, sparse: SparseTraffic, lanes: Array) -> Array:
     """Balanced lanes: temporal steps times the share of computes that are not skipped, spread over the used lanes."""
-    busy = (sparse.computes.actual + sparse.computes.gated) / dense.computes
+    busy = sparse.computes.slots / dense.computes
     return dense.steps * busy * ops.ratio(dense.instances[-1], lanes)
 
 
@@ -121,17 +143,18 @@ def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Array) 
     """Words that keep their slot (actual and gated, metadata by bits) over the bandwidth of one instance."""
     spec = plan.arch.levels[level]
     below, above = _links_at(sparse, level)
+    if spec.read_bandwidth is None and spec.write_bandwidth is None and spec.shared_bandwidth is None:
+        return 0.0
     reads: Array = 0.0
     writes: Array = 0.0
     for k in below:
-        reads = reads + k.reads.actual + k.reads.gated
-        writes = writes + k.updates.actual + k.updates.gated
+        reads = reads + k.reads.slots
+        writes = writes + k.updates.slots
         for rank in k.ranks:
-            r, f, u = (rank.bits(action) for action in ("reads", "fills", "updates"))
-            reads = reads + (r.actual + r.gated) / spec.word_bits
-            writes = writes + (f.actual + f.gated + u.actual + u.gated) / spec.word_bits
+            reads = reads + rank.bits("reads").slots / spec.word_bits
+            writes = writes + (rank.bits("fills").slots + rank.bits("updates").slots) / spec.word_bits
     for k in above:
-        writes = writes + k.fills.actual + k.fills.gated
+        writes = writes + k.fills.slots
     cycles: Array = 0.0 * reads
     for words, bandwidth in (
         (reads, spec.read_bandwidth),
@@ -154,10 +177,7 @@ def _level_cost(
         cycles=level_cycles,
         energy_pj=ops.total(a.energy_pj for a in actions),
         actions=actions,
-        capacity_expected=ops.total(k.resident.occupancy for k in below),
-        capacity_worst=ops.total(k.resident.worst for k in below),
-        metadata_bits_expected=ops.total(k.resident.metadata_bits for k in below),
-        metadata_bits_worst=ops.total(k.resident.metadata_bits_worst for k in below),
+        tiles=tuple(k.resident for k in below),
     )
 
 
@@ -194,7 +214,7 @@ def path_exists(plan: Plan, k: LinkSparse) -> bool:
 def _flag(flags: Array, condition: Array, flag: Status) -> Array:
     if condition is False:
         return flags
-    return flags | ops.where(condition, int(flag), 0)
+    return flags | ops.zero_unless(condition, int(flag))
 
 
 def _fanout_flag(plan: Plan, dense: Traffic, level: int, flags: Array) -> Array:

@@ -73,7 +73,7 @@ def _listed(known: Mapping[str, Target]) -> str:
             "  LEVEL.TENSOR.{reads, fills, updates, metadata.reads, metadata.fills, metadata.updates}[.CLASS]",
             "  LEVEL.TENSOR.{tile, density, occupancy, occupancy.worst, metadata_bits, energy}",
             "  NETWORK.energy, NETWORK.{words_down, words_up, metadata_bits, hops}.TENSOR",
-            f"with CLASS {' | '.join(CLASSES)}",
+            f"with CLASS {' | '.join(CLASSES)} | slots (actual and gated)",
             *(f"     LEVEL {level}: TENSOR {', '.join(kept)}" for level, kept in tensors.items()),
             *(f"     NETWORK '{name}'" for name in networks),
         ]
@@ -92,7 +92,7 @@ def _headline(name: str, target: Target, width: int) -> list[str]:
 def _classes(target: Target) -> list[str]:
     if target.classes is None:
         return []
-    shown = [f"{name} {wording.exact(value_of(getattr(target.classes, name)))}" for name in CLASSES]
+    shown = [f"{name} {wording.exact(value_of(target.classes[name]))}" for name in CLASSES]
     return [f"  {' · '.join(shown)}", "  below: the actual ones; ask for .total, .gated, ... for the others"]
 
 

@@ -15,6 +15,7 @@ The payload of the innermost rank that has loops is the data itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from . import ops
@@ -28,7 +29,7 @@ from .tiles import FIXED, Cover, Tiles, join
 from .traffic import LinkTraffic
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RankTraffic:
     """Entries and payloads of one rank at one level, in units; widths in bits."""
 
@@ -41,7 +42,14 @@ class RankTraffic:
 
     def bits(self, action: str) -> Classes:
         """Metadata bits of one action."""
-        return self.entries[action] * self.entry_bits + self.payloads[action] * self.payload_bits
+        return self._bits[action]
+
+    @cached_property
+    def _bits(self) -> dict[str, Classes]:
+        return {
+            action: self.entries[action] * self.entry_bits + self.payloads[action] * self.payload_bits
+            for action in self.entries
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,7 @@ class Metadata:
         self.emptiness: Emptiness = features.emptiness
         self.dense = dense
         self.layouts: dict[int, Layout | None] = {}
+        self._places: dict[int, list[RankPlace]] = {}
         for link in reversed(features.plan.links):
             child = None if link.to_compute else features.plan.link_of[link.child, link.tensor]
             self.layouts[link.index] = lay_out(self.tiles, link, None if child is None else self.layouts[child.index])
@@ -90,6 +99,11 @@ class Metadata:
 
     def places(self, link: Link) -> list[RankPlace]:
         """The ranks of a tensor at the link's parent with loops, lengths and emptiness conditions."""
+        if link.index not in self._places:
+            self._places[link.index] = self._find_places(link)
+        return self._places[link.index]
+
+    def _find_places(self, link: Link) -> list[RankPlace]:
         layout = self.layouts[link.index]
         assert layout is not None
         has = [self._any(layout.masks(r)) for r in range(len(layout.formats))]
@@ -104,7 +118,7 @@ class Metadata:
                     format=rank_format,
                     has_loops=has[r],
                     innermost=ops.both(has[r], ops.negate(deeper)),
-                    length=ops.product(ops.where(m, layout.bounds[s], 1) for s, m in masks.items()),
+                    length=ops.product(ops.one_unless(m, layout.bounds[s]) for s, m in masks.items()),
                     below=self._tile(link, f"below{link.index}:{r}", masks, with_loops=False),
                     fibre=self._tile(link, f"fibre{link.index}:{r}", masks, with_loops=True),
                 )
@@ -124,7 +138,7 @@ class Metadata:
             if slot not in link.relevant:
                 continue
             outside = ops.both(reached, ops.negate(mine)) if with_loops else reached
-            counts[slot] = ops.where(outside, 1, self.tiles.n[slot])
+            counts[slot] = ops.one_unless(ops.negate(outside), self.tiles.n[slot])
         if layout.absorbed:
             self._uncover_merged(link, layout, counts)
         return frozenset({self.emptiness.condition(link.tensor, self.tiles.named(name, counts))})
@@ -138,12 +152,12 @@ class Metadata:
                 if own < slot and plan.slots[own].rank == plan.slots[slot].rank:
                     here = ops.both(self.tiles.n[own] > 1, counts[own] == 1)
                     fixed = ops.either(fixed, ops.both(holds, here))
-            counts[slot] = ops.where(fixed, 1, counts[slot])
+            counts[slot] = ops.one_unless(ops.negate(fixed), counts[slot])
 
     def entry_units(self, place: RankPlace) -> tuple[list[tuple[Array, Conditions]], list[tuple[Array, Conditions]]]:
         """Units per position with their conditions: (entries, payloads); terms add up."""
-        there = ops.where(place.has_loops, 1.0, 0.0)
-        payload = ops.where(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0, 0.0)
+        there = ops.zero_unless(place.has_loops, 1.0)
+        payload = ops.zero_unless(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0)
         match place.format.kind:
             case "CP" | "RLE":
                 return [(there, place.below)], [(payload, place.below)]
@@ -177,14 +191,14 @@ class Metadata:
             if slot in link.relevant:
                 seen = ops.either(seen, ops.both(at_or_outside[slot], tiles.n[slot] > 1))
             else:
-                again[slot] = ops.where(seen, tiles.n[slot], 1)
-            count = count * ops.where(seen, tiles.n[slot], 1)
-            counts[slot] = ops.where(seen, 1, tiles.n[slot])
+                again[slot] = ops.one_unless(seen, tiles.n[slot])
+            count = count * ops.one_unless(seen, tiles.n[slot])
+            counts[slot] = ops.one_unless(ops.negate(seen), tiles.n[slot])
         for slot in plan.spatial(link.child):
             if slot in link.between and slot not in link.unshared:
                 if slot in link.relevant:
-                    count = count * ops.where(at_or_outside[slot], tiles.n[slot], 1)
-                    counts[slot] = ops.where(at_or_outside[slot], 1, tiles.n[slot])
+                    count = count * ops.one_unless(at_or_outside[slot], tiles.n[slot])
+                    counts[slot] = ops.one_unless(ops.negate(at_or_outside[slot]), tiles.n[slot])
                 else:
                     counts[slot] = tiles.n[slot]
             else:
@@ -235,7 +249,7 @@ class Metadata:
                 for choice in optional:
                     applies = choice[0][1]
                     weight = ops.both(weight, applies if choice in chosen else ops.negate(applies))
-                part = part * (1.0 if weight is True else ops.where(weight, 1.0, 0.0))
+                part = part * (1.0 if weight is True else ops.zero_unless(weight, 1.0))
                 result = part if result is None else result + part
         assert result is not None
         return result
@@ -270,7 +284,7 @@ class Metadata:
         for r, place in enumerate(places):
             actions = self._actions(c, layout, r, place)
             if r == bottom and lone is not False:
-                actions = {k: (v[0] + self._lone(c, k) * ops.where(lone, 1.0, 0.0), v[1]) for k, v in actions.items()}
+                actions = {k: (v[0] + self._lone(c, k) * ops.zero_unless(lone, 1.0), v[1]) for k, v in actions.items()}
             given = place.format
             one_bit = 1.0 if given.kind == "B" else width
             ranks.append(
@@ -308,10 +322,10 @@ class Metadata:
             for factor, there in terms:
                 if own:
                     walk = self.walk(c.link, own, place.innermost, f"walk{c.link.index}:{rank}")
-                    here = ops.where(self._any(own), factor, 0.0) * self._absorbed(layout, own)
+                    here = ops.zero_unless(self._any(own), factor) * self._absorbed(layout, own)
                     count = count + self.own_classes(c, own, walk, (here, there), again)
                 if inner:
-                    here = ops.where(self._any(inner), factor, 0.0)
+                    here = ops.zero_unless(self._any(inner), factor)
                     count = count + self._delivered(c, place, (here, there), again)
             result.append(count)
         return result[0], result[1]
@@ -324,7 +338,7 @@ class Metadata:
             reached = ops.either(reached, masks.get(slot, False))
             if slot in layout.absorbed:
                 exists = self._any({r: m.get(slot, False) for r, m in enumerate(layout.own)})
-                extra = extra * ops.where(ops.both(reached, exists), layout.absorbed[slot], 1.0)
+                extra = extra * ops.one_unless(ops.both(reached, exists), layout.absorbed[slot])
         return extra
 
     def _delivered(

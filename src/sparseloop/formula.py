@@ -45,7 +45,7 @@ class Reader:
     def __init__(self, names: Mapping[int, str]) -> None:
         self.names = names
         self.definitions: dict[str, Definition] = {}
-        self._formulas: dict[int, Term] = {}
+        self._formulas: dict[int, tuple[Traced, Term]] = {}
         self._folded: dict[Term, str] = {}
 
     def term(self, value: Any) -> Term:
@@ -62,8 +62,8 @@ class Reader:
         if not isinstance(value, Traced):
             return number(value)
         if id(value) not in self._formulas:
-            self._formulas[id(value)] = self._read(value)
-        return self._formulas[id(value)]
+            self._formulas[id(value)] = (value, self._read(value))
+        return self._formulas[id(value)][1]
 
     def _read(self, node: Traced) -> Term:
         name, arguments = node.operation, node.arguments

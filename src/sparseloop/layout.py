@@ -58,7 +58,7 @@ def lay_out(tiles: Tiles, link: Link, child: Layout | None) -> Layout | None:
     formats = (given.ranks[0],) * copies + given.ranks
     nontrivial = {s: tiles.n[s] > 1 for s in slots}
     walk = _Walk(plan=tiles.plan, formats=formats, slots=slots, nontrivial=nontrivial)
-    own, leftover = walk.run(given.order, copies, ops.where(several, count, 0))
+    own, leftover = walk.run(given.order, copies, ops.zero_unless(several, count))
     empty: list[Masks] = [{} for _ in range(len(formats) - count)]
     return Layout(
         formats=formats,
@@ -202,7 +202,7 @@ def _lay_merged(tiles: Tiles, link: Link) -> Layout:
         free: Array = True
         for s in reversed(mine):
             here = holders[s] = ops.both(free, tiles.n[s] > 1)
-            absorbed[s] = ops.where(here, extent, 1)
+            absorbed[s] = ops.one_unless(here, extent)
             bounds[s] = tiles.n[s] * absorbed[s]
             free = ops.both(free, tiles.n[s] <= 1)
         for s in below:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,65 +16,98 @@ from .sparse_traffic import LinkSparse, SparseTraffic
 from .tiles import Tiles
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkTraffic:
-    """What one network carries for every tensor that passes it, in words over all instances."""
+    """What one network carries, in words over all instances; each number is computed when first read."""
 
+    plan: Plan
+    tiles: Tiles
     level: int
-    name: str
-    words_down: dict[str, Array]
-    words_up: dict[str, Array]
-    metadata_bits: dict[str, Array]
-    additions: Array
-    """Spatial reductions: partial sums added on the way up."""
-    hops: dict[str, Array]
-    """Mean number of hops of an injected word."""
-    energy_pj: Array
+    passing: tuple[LinkSparse, ...]
+    """The tensors whose words pass: kept at or outside the level, and next used further inside."""
+
+    @property
+    def network(self) -> Network:
+        """The hardware."""
+        network = self.plan.arch.levels[self.level].network
+        assert network is not None
+        return network
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.network.name
+
+    def _partial(self, k: LinkSparse) -> bool:
+        """Partial sums also travel down where the parent cannot add in place."""
+        return not k.dense.link.output or not self.plan.arch.levels[k.dense.link.parent].reduction
+
+    @cached_property
+    def words_down(self) -> dict[str, Array]:
+        """Words injected downwards: reads.actual, times the copies made by multicast further out."""
+        return {
+            k.dense.link.name: k.reads.actual * self._spread(k) if self._partial(k) else 0.0 * k.updates.total
+            for k in self.passing
+        }
+
+    @cached_property
+    def words_up(self) -> dict[str, Array]:
+        """Reduced words going up: updates.actual."""
+        return {k.dense.link.name: k.updates.actual * self._spread(k) for k in self.passing}
+
+    @cached_property
+    def metadata_bits(self) -> dict[str, Array]:
+        """Metadata that travels with the words."""
+        return {k.dense.link.name: _metadata_bits(k, self._partial(k)) * self._spread(k) for k in self.passing}
+
+    @cached_property
+    def hops(self) -> dict[str, Array]:
+        """Mean number of hops of an injected word."""
+        return {k.dense.link.name: mean_hops(self.plan, self.tiles, k.dense.link, self.level) for k in self.passing}
+
+    @cached_property
+    def additions(self) -> Array:
+        """Spatial reductions: partial sums added on the way up, (M - 1) per reduced word."""
+        merged = {k.dense.link.name: self._group(k) - 1 for k in self.passing if k.dense.link.output}
+        return ops.total(self.words_up[name] * m for name, m in merged.items())
+
+    def _group(self, k: LinkSparse) -> Array:
+        return self.tiles.product(i for i in k.dense.link.multicast if self.plan.slots[i].level == self.level)
+
+    def _spread(self, k: LinkSparse) -> Array:
+        """Copies of a parent's word that enter the network of an inner, bypassed level: multicast higher up."""
+        return self.tiles.product(i for i in k.dense.link.multicast if self.plan.slots[i].level < self.level)
+
+    @cached_property
+    def energy_pj(self) -> Array:
+        """Wires, routers, ingress and additions; a free network is not even counted."""
+        n = self.network
+        hop = n.energy_per_hop_pj
+        if hop is None:
+            hop = n.wire_pj_per_bit_mm * n.word_bits * tile_width_mm(self.plan, self.level) if n.wire_pj_per_bit_mm else 0.0
+        energy: Array = self.additions * n.adder_pj if n.adder_pj else 0.0
+        if not (hop or n.router_pj or n.ingress_pj):
+            return energy
+        for k in self.passing:
+            name = k.dense.link.name
+            words = self.words_down[name] + self.words_up[name] + self.metadata_bits[name] / n.word_bits
+            hops = self.hops[name]
+            routers = n.router_pj * (1.0 + np.floor(hops + 1e-9)) if n.router_pj else 0.0
+            energy = energy + words * (hops * hop + routers + n.ingress_pj)
+        return energy
 
 
 def network_traffic(plan: Plan, tiles: Tiles, sparse: SparseTraffic) -> tuple[NetworkTraffic, ...]:
     """(F6) Down: reads.actual, up: updates.actual reduced words; metadata travels along; the rest is not on the wires."""
-    return tuple(_network(plan, tiles, sparse, level) for level in range(plan.compute))
-
-
-def _network(plan: Plan, tiles: Tiles, sparse: SparseTraffic, level: int) -> NetworkTraffic:
-    network = plan.arch.levels[level].network
-    assert network is not None
-    passing = [k for k in sparse.links if k.dense.link.parent <= level < k.dense.link.child]
-    down: dict[str, Array] = {}
-    up: dict[str, Array] = {}
-    bits: dict[str, Array] = {}
-    hops: dict[str, Array] = {}
-    additions: Array = 0.0
-    energy: Array = 0.0
-    for k in passing:
-        link = k.dense.link
-        spread = _spread(plan, tiles, link, level)
-        partial = not plan.arch.levels[link.parent].reduction or not link.output
-        down[link.name] = k.reads.actual * spread if partial else 0.0 * k.reads.actual
-        up[link.name] = k.updates.actual * spread
-        bits[link.name] = _metadata_bits(k, partial) * spread
-        hops[link.name] = mean_hops(plan, tiles, link, level)
-        merged = tiles.product(i for i in link.multicast if plan.slots[i].level == level) - 1
-        added = up[link.name] * merged
-        additions = additions + added
-        words = down[link.name] + up[link.name] + bits[link.name] / network.word_bits
-        energy = energy + _energy(plan, level, network, (words, hops[link.name])) + added * network.adder_pj
-    return NetworkTraffic(
-        level=level,
-        name=network.name,
-        words_down=down,
-        words_up=up,
-        metadata_bits=bits,
-        additions=additions,
-        hops=hops,
-        energy_pj=energy,
+    return tuple(
+        NetworkTraffic(
+            plan=plan,
+            tiles=tiles,
+            level=level,
+            passing=tuple(k for k in sparse.links if k.dense.link.parent <= level < k.dense.link.child),
+        )
+        for level in range(plan.compute)
     )
-
-
-def _spread(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
-    """Copies of a parent's word that enter the network of an inner, bypassed level: multicast higher up."""
-    return tiles.product(i for i in link.multicast if plan.slots[i].level < level)
 
 
 def _metadata_bits(k: LinkSparse, partial: bool) -> Array:
@@ -84,16 +118,6 @@ def _metadata_bits(k: LinkSparse, partial: bool) -> Array:
         if partial:
             total = total + rank.bits("reads").actual
     return total
-
-
-def _energy(plan: Plan, level: int, network: Network, load: tuple[Array, Array]) -> Array:
-    """Wires, routers and ingress of `load` = (words, mean hops)."""
-    words, hops = load
-    hop = network.energy_per_hop_pj
-    if hop is None:
-        hop = network.wire_pj_per_bit_mm * network.word_bits * tile_width_mm(plan, level)
-    routers = network.router_pj * (1.0 + np.floor(hops + 1e-9)) if network.router_pj else 0.0
-    return words * (hops * hop + routers + network.ingress_pj)
 
 
 def tile_width_mm(plan: Plan, level: int) -> float:
@@ -110,47 +134,39 @@ def tile_width_mm(plan: Plan, level: int) -> float:
 
 
 def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
-    """Mean hops of a word from the parent at the middle of the left edge to all children that share it.
+    """Mean hops of a word from the parent, at the middle of the left edge, to all children that share it.
 
-    h_max + per used column the rows above and below the injection row.
+    Along x to the farthest column, then in every used column to the rows above and below.
     """
     slots = [i for i in link.between if plan.slots[i].level == level]
     if not slots:
         return 0.0
-    fan = plan.arch.fanout(level)
-    flat: list[Array] = [fan[0], fan[1]]
-    for i in slots:
-        shared = i in link.multicast
-        flat += [tiles.n[i], 1 if plan.slots[i].axis == "x" else 0, 1 if shared else 0]
-    return ops.lattice("hops", flat)
-
-
-def _hops(width: int, height: int, *loops: int) -> float:
-    """Mean over the multicast classes of one spatial group; loops: (bound, along x, shared), outermost first."""
-    bounds, along_x, shared = loops[::3], loops[1::3], loops[2::3]
-    logical = {1: 1, 0: 1}
-    for bound, x in zip(bounds, along_x, strict=True):
-        logical[x] *= bound
-    centre = (max(height, logical[0]) - 1) / 2
-    grid = np.indices(bounds).reshape(len(bounds), -1)
-    column, row = np.zeros(grid.shape[1], int), np.zeros(grid.shape[1], int)
-    for k, x in enumerate(along_x):
-        if x:
-            column = column * bounds[k] + grid[k]
+    farthest: Array = 0.0
+    columns: Array = 1
+    stride: Array = 1
+    rows: list[Array] = [plan.arch.fanout(level)[1]]
+    for i in reversed(slots):
+        shared, n = i in link.multicast, tiles.n[i]
+        if plan.slots[i].axis == "x":
+            farthest = farthest + stride * (n - 1) * (1.0 if shared else 0.5)
+            columns = columns * n if shared else columns
+            stride = stride * n
         else:
-            row = row * bounds[k] + grid[k]
-    group = np.zeros(grid.shape[1], int)
-    for k, same in enumerate(shared):
-        group = group if same else group * bounds[k] + grid[k]
-    hops: list[float] = []
-    for g in np.unique(group):
-        mine = group == g
-        length = float(column[mine].max())
-        for c in np.unique(column[mine]):
-            rows = row[mine & (column == c)]
-            length += max(0.0, centre - rows.min()) + max(0.0, rows.max() - centre)
-        hops.append(length)
-    return float(np.mean(hops))
+            rows += [n, 1 if shared else 0]
+    return farthest + columns * ops.lattice("rows", rows)
 
 
-ops.LATTICE["hops"] = _hops
+def _row_hops(height: int, *loops: int) -> float:
+    """Mean vertical hops in one column; loops along y as (bound, shared), innermost first."""
+    lows, reach, stride = np.zeros(1), 0, 1
+    for bound, shared in zip(loops[::2], loops[1::2], strict=True):
+        if shared:
+            reach += stride * (bound - 1)
+        else:
+            lows = (lows[:, None] + stride * np.arange(bound)).reshape(-1)
+        stride *= bound
+    centre = (max(height, stride) - 1) / 2
+    return float(np.mean(np.maximum(0, centre - lows) + np.maximum(0, lows + reach - centre)))
+
+
+ops.LATTICE["rows"] = _row_hops

@@ -3,75 +3,96 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from . import ops
+from .density import DensityModel
 from .formats import Metadata, RankPlace
 from .ops import Array
 from .plan import Link
 from .saf import Features
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Resident:
-    """The resident tile of one tensor in one instance of a level."""
+    """The resident tile of one tensor in one instance of a level; each number is computed when first read."""
 
-    footprint: Array
-    """Distinct words of the dense tile."""
-    extents: tuple[Array, ...]
-    """Bounding extents of the tile, one per axis."""
-    density: Array
-    """Stored words divided by footprint."""
-    occupancy: Array
-    """Expected stored words."""
-    worst: Array
-    """Largest possible number of stored words."""
-    counted: Array
-    """Words the fit test counts: worst, expected or a quantile, as the level's rule says."""
-    metadata_bits: Array
-    metadata_bits_worst: Array
-    metadata_bits_counted: Array
+    features: Features
+    metadata: Metadata
+    link: Link
+
+    @property
+    def rule(self) -> str | float:
+        """The level's fit test: worst, expected, or a quantile."""
+        return self.features.plan.arch.levels[self.link.parent].capacity_rule
+
+    @property
+    def model(self) -> DensityModel:
+        """Density of the tensor."""
+        return self.features.plan.einsum.tensors[self.link.tensor].density
+
+    @cached_property
+    def footprint(self) -> Array:
+        """Distinct words of the dense tile."""
+        return self.features.tiles.size(self.link.tensor, self.features.tiles.inside(self.link.parent))
+
+    @cached_property
+    def extents(self) -> tuple[Array, ...]:
+        """Bounding extents of the tile, one per axis."""
+        return self.features.tiles.extents(self.link.tensor, self.features.tiles.inside(self.link.parent))
+
+    @property
+    def density(self) -> Array:
+        """Stored words divided by footprint."""
+        return self.model.density if self.link.compressed else 1.0
+
+    @cached_property
+    def occupancy(self) -> Array:
+        """Expected stored words."""
+        return self.model.mean(self.footprint) if self.link.compressed else self.footprint
+
+    @cached_property
+    def worst(self) -> Array:
+        """Largest possible number of stored words."""
+        return self.model.maximum(self.footprint, self.extents) if self.link.compressed else self.footprint
+
+    @cached_property
+    def counted(self) -> Array:
+        """Words the fit test counts: worst, expected or a quantile, as the level's rule says."""
+        if not self.link.compressed:
+            return self.footprint
+        if self.rule == "worst":
+            return self.worst
+        if self.rule == "expected":
+            return self.occupancy
+        return self.model.quantile(self.footprint, self.extents, float(self.rule))
+
+    @cached_property
+    def metadata_bits(self) -> Array:
+        """Expected metadata bits."""
+        return _bits_of(self, None)
+
+    @cached_property
+    def metadata_bits_worst(self) -> Array:
+        """Metadata bits at the largest occupancy (an upper bound)."""
+        return _bits_of(self, self.worst)
+
+    @cached_property
+    def metadata_bits_counted(self) -> Array:
+        """Metadata bits the fit test counts."""
+        return self.metadata_bits if self.rule == "expected" else _bits_of(self, self.counted)
 
 
-def resident(features: Features, metadata: Metadata, link: Link) -> Resident:
-    """Tile statistics of the link's tensor at its parent level."""
-    tiles = features.tiles
-    model = features.plan.einsum.tensors[link.tensor].density
-    rule = features.plan.arch.levels[link.parent].capacity_rule
-    cover = tiles.inside(link.parent)
-    size, extents = tiles.size(link.tensor, cover), tiles.extents(link.tensor, cover)
-    worst = expected = counted = size
-    if link.compressed:
-        worst, expected = model.maximum(size, extents), model.mean(size)
-        counted = worst
-        if rule == "expected":
-            counted = expected
-        elif rule != "worst":
-            counted = model.quantile(size, extents, float(rule))
-    bits = [_bits_of(features, metadata, link, k) for k in (None, worst, counted)]
-    return Resident(
-        footprint=size,
-        extents=extents,
-        density=model.density if link.compressed else 1.0,
-        occupancy=expected,
-        worst=worst,
-        counted=counted,
-        metadata_bits=bits[0],
-        metadata_bits_worst=bits[1],
-        metadata_bits_counted=bits[0] if rule == "expected" else bits[2],
-    )
-
-
-def _bits_of(features: Features, metadata: Metadata, link: Link, nonzeros: Array | None) -> Array:
+def _bits_of(tile: Resident, nonzeros: Array | None) -> Array:
     """Metadata bits of the resident tile: expected (None), or for a given number of non-zeros (an upper bound)."""
-    layout = metadata.layouts[link.index]
-    if layout is None:
+    metadata, link = tile.metadata, tile.link
+    if metadata.layouts[link.index] is None:
         return 0.0
-    tiles, width = features.tiles, features.plan.arch.levels[link.parent].metadata_word_bits
-    footprint = tiles.size(link.tensor, tiles.inside(link.parent))
+    tiles, width = tile.features.tiles, tile.features.plan.arch.levels[link.parent].metadata_word_bits
     bits: Array = 0.0
     for place in metadata.places(link):
         tensor, below = next(iter(place.below))
-        positions = footprint / tiles.size(tensor, below)
+        positions = tile.footprint / tiles.size(tensor, below)
         entry = (1.0 if place.format.kind == "B" else width) if (b := place.format.metadata_bits) is None else b
         payload = width if place.format.payload_bits is None else place.format.payload_bits
         if nonzeros is None:
@@ -87,8 +108,8 @@ def _bits_of(features: Features, metadata: Metadata, link: Link, nonzeros: Array
 
 def _worst_units(place: RankPlace, positions: Array, nonzeros: Array) -> tuple[Array, Array]:
     """Entries and payloads if every non-zero lies in a position and fibre of its own, as far as there are any."""
-    there = ops.where(place.has_loops, 1.0, 0.0)
-    payload = ops.where(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0, 0.0)
+    there = ops.zero_unless(place.has_loops, 1.0)
+    payload = ops.zero_unless(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0)
     used = ops.minimum(positions, nonzeros)
     fibres = ops.minimum(positions / place.length, nonzeros)
     match place.format.kind:

@@ -20,6 +20,20 @@ def where(condition: Array, yes: Array, no: Array) -> Array:
     return np.where(condition, yes, no)
 
 
+def one_unless(condition: Array, number: Array) -> Array:
+    """`number` where the condition holds, else 1 (arithmetic: a third of the time of `where`)."""
+    if isinstance(condition, (bool, np.bool_)):
+        return number if condition else 1
+    return condition * (number - 1) + 1
+
+
+def zero_unless(condition: Array, number: Array) -> Array:
+    """`number` where the condition holds, else 0."""
+    if isinstance(condition, (bool, np.bool_)):
+        return number if condition else 0 * number
+    return condition * number
+
+
 def maximum(a: Array, b: Array) -> Array:
     """Elementwise larger value."""
     if isinstance(a, _SCALARS) and isinstance(b, _SCALARS):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from . import ops
 from .emptiness import NONE, Condition, Conditions, Emptiness, widen
@@ -13,36 +15,81 @@ from .sparse import Saf
 from .tiles import Cover, Tiles, join
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Classes:
-    """A dense count split by what happens to the events; the four classes sum to `total`."""
+class Part(NamedTuple):
+    """Dense events with the shares that survive growing sets of conditions (O, O+K, O+K+I, O+K+I+G)."""
 
-    total: Array
-    actual: Array
-    gated: Array
-    skipped: Array
-    absent: Array
+    count: Array
+    a0: Array
+    a1: Array
+    a2: Array
+    a3: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """(F3) A dense count split by what happens to the events; the four classes sum to `total`.
+
+    actual = D a3, gated = D (a2 - a3), skipped = D (a0 - a1), absent = D (1 - a0 + a1 - a2), summed over the parts.
+    Each is computed when it is first read; equal condition sets have identical shares, so nothing is subtracted.
+    """
+
+    parts: tuple[Part, ...] = ()
+
+    @classmethod
+    def of(cls, values: dict[str, Array]) -> Classes:
+        """Classes with given numbers instead of parts."""
+        made = cls()
+        made.__dict__.update(values)
+        return made
+
+    @property
+    def given(self) -> bool:
+        """True if the numbers were given, not derived from parts."""
+        return "total" in self.__dict__ and not self.parts
+
+    @cached_property
+    def total(self) -> Array:
+        """The dense count."""
+        return ops.total(p.count for p in self.parts)
+
+    @cached_property
+    def actual(self) -> Array:
+        """Events that happen."""
+        return ops.total(p.count * p.a3 for p in self.parts)
+
+    @cached_property
+    def gated(self) -> Array:
+        """Events that keep their slot but do nothing."""
+        return ops.total(p.count * (p.a2 - p.a3) for p in self.parts if p.a2 is not p.a3)
+
+    @cached_property
+    def skipped(self) -> Array:
+        """Events removed here, with their slot."""
+        return ops.total(p.count * (p.a0 - p.a1) for p in self.parts if p.a0 is not p.a1)
+
+    @cached_property
+    def absent(self) -> Array:
+        """Events that never come up: removed further out, or words that are not stored."""
+        return ops.total(p.count * ((1.0 - p.a0) + (p.a1 - p.a2 if p.a1 is not p.a2 else 0.0)) for p in self.parts)
+
+    @cached_property
+    def slots(self) -> Array:
+        """Events that take time: actual and gated."""
+        return ops.total(p.count * p.a2 for p in self.parts) if not self.given else self.actual + self.gated
 
     def __add__(self, other: Classes) -> Classes:
-        return Classes(
-            total=self.total + other.total,
-            actual=self.actual + other.actual,
-            gated=self.gated + other.gated,
-            skipped=self.skipped + other.skipped,
-            absent=self.absent + other.absent,
-        )
+        if self.given or other.given:
+            return Classes.of({name: getattr(self, name) + getattr(other, name) for name in CLASS_NAMES})
+        return Classes(self.parts + other.parts)
 
     def __mul__(self, factor: Array) -> Classes:
-        return Classes(
-            total=self.total * factor,
-            actual=self.actual * factor,
-            gated=self.gated * factor,
-            skipped=self.skipped * factor,
-            absent=self.absent * factor,
-        )
+        if self.given:
+            return Classes.of({name: getattr(self, name) * factor for name in CLASS_NAMES})
+        return Classes(tuple(p._replace(count=p.count * factor) for p in self.parts))
 
 
-NOTHING = Classes(total=0.0, actual=0.0, gated=0.0, skipped=0.0, absent=0.0)
+CLASS_NAMES = ("total", "actual", "gated", "skipped", "absent")
+NOTHING = Classes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +287,7 @@ class Features:
             Window(
                 delivered=share,
                 used=share * visits / used,
-                cover=self.tiles.named(f"{name}:{visits}", {s: ops.where(moving[s], visits, 1) for s in slots}),
+                cover=self.tiles.named(f"{name}:{visits}", {s: ops.one_unless(moving[s], visits) for s in slots}),
             )
             for visits, share in enumerate(shares, start=1)
         ]
@@ -303,7 +350,7 @@ class Features:
                 )
                 same = ops.both(same, shift == tiles.step(link.tensor, axis, slot))
             advances = (tiles.n[link.temporal[place]] - 1) * tiles.product(link.temporal[place + 1 :])
-            goes_on = goes_on + ops.where(same, advances, 0)
+            goes_on = goes_on + ops.zero_unless(same, advances)
         steps = tiles.product(link.temporal[start:])
         return steps / (steps - goes_on)
 
@@ -321,18 +368,9 @@ def _known_at(plan: Plan, level: int, tensor: str) -> bool:
 
 
 def classes(count: Array, emptiness: Emptiness, steps: Iterable[Conditions], repeats: Cover | None = None) -> Classes:
-    """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G.
-
-    actual = D a3, gated = D (a2 - a3), skipped = D (a0 - a1), absent = D (1 - a0 + a1 - a2).
-    """
+    """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G."""
     a0, a1, a2, a3 = (emptiness.non_emptiness(s, repeats) for s in steps)
-    return Classes(
-        total=count,
-        actual=count * a3,
-        gated=count * (a2 - a3),
-        skipped=count * (a0 - a1),
-        absent=count * (1.0 - a0 + a1 - a2),
-    )
+    return Classes((Part(count, a0, a1, a2, a3),))
 
 
 def event_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> Classes:
@@ -356,11 +394,4 @@ def compute_classes(features: Features, computes: Array) -> Classes:
     skips = features.operand_conditions(features.skips) | features.compute_skips()
     gates = features.operand_conditions(features.gates) | features.compute_gates()
     kept = features.emptiness.non_emptiness(skips)
-    actual = features.emptiness.non_emptiness(skips | gates)
-    return Classes(
-        total=computes,
-        actual=computes * actual,
-        gated=computes * (kept - actual),
-        skipped=computes * (1.0 - kept),
-        absent=0.0 * computes,
-    )
+    return Classes((Part(computes, 1.0, kept, kept, features.emptiness.non_emptiness(skips | gates)),))

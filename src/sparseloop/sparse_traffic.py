@@ -10,14 +10,17 @@ from typing import Any, TypeVar
 from . import ops
 from .emptiness import Emptiness
 from .formats import Metadata, RankTraffic
-from .occupancy import Resident, resident
+from .occupancy import Resident
 from .ops import Array
 from .plan import Link, Plan
-from .saf import Classes, Features, compute_classes, event_classes, fill_classes
+from .saf import CLASS_NAMES, Classes, Features, compute_classes, event_classes, fill_classes
 from .sparse import Saf
 from .traffic import LinkTraffic, Traffic
 
 T = TypeVar("T")
+
+WHOLE = (str, Link, Plan, Resident, LinkTraffic)
+"""What alternatives have in common."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,14 +116,18 @@ def merge(function: Callable[[Sequence[Array]], Array], records: Sequence[T]) ->
     """One record whose every array is `function` of the arrays of `records`; names and plans are taken from the first."""
     first: Any = records[0]
     merged: Any = first
-    if is_dataclass(first) and not isinstance(first, (type, Link, Plan)):
+    if isinstance(first, Classes):
+        merged = Classes.of({name: function([getattr(r, name) for r in records]) for name in CLASS_NAMES})
+    elif isinstance(first, WHOLE):
+        pass
+    elif is_dataclass(first) and not isinstance(first, type):
         changed = {f.name: merge(function, [getattr(r, f.name) for r in records]) for f in fields(first)}
         merged = replace(first, **changed)
     elif isinstance(first, tuple):
         merged = tuple(merge(function, column) for column in zip(*records, strict=True))  # type: ignore[arg-type]
     elif isinstance(first, dict):
         merged = {k: merge(function, [r[k] for r in records]) for k in first}  # type: ignore[index]
-    elif not isinstance(first, (str, Link, Plan)) and first is not None:
+    elif first is not None:
         merged = function(records)
     return merged
 
@@ -179,7 +186,7 @@ def _link(features: Features, metadata: Metadata, dense: LinkTraffic) -> LinkSpa
         fills=fills,
         updates=updates,
         ranks=tuple(metadata.at(link)),
-        resident=resident(features, metadata, link),
+        resident=Resident(features=features, metadata=metadata, link=link),
         decompress=fills.actual if changes else 0.0,
         compress=updates.actual if changes and link.output else 0.0,
         unlaid=False if layout is None else ops.either(layout.leftover, layout.mismatch),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, final
 
 from .actions import ActionCost
@@ -11,7 +11,7 @@ from .cost import Cost
 from .formula import core
 from .plan import Plan
 from .reasons import below
-from .result import CLASSES, fills_of, metadata_bits
+from .result import CLASSES, fills_of
 from .saf import Classes
 from .sparse_traffic import LinkSparse
 from .trace import Traced
@@ -25,7 +25,7 @@ class Target:
     value: Any
     unit: str
     meaning: str
-    classes: Classes | None = None
+    classes: Mapping[str, Any] | None = None
     """All classes of the count, where the path names an action without a class."""
     actions: tuple[ActionCost, ...] = ()
     """The priced actions, for an energy."""
@@ -54,7 +54,7 @@ def _totals(plan: Plan, cost: Cost) -> Iterator[tuple[str, Target]]:
     yield "area", Target(value=cost.area_um2, unit="um2", meaning="area of all instances")
     meaning = "(actual + gated computes) / (compute instances × cycles)"
     yield "utilization", Target(value=cost.utilization, unit="", meaning=meaning)
-    yield from _classes("computes", cost.sparse.computes, "computes", "computes")
+    yield from _classes("computes", _numbers(cost.sparse.computes), "computes", "computes")
 
 
 def _level(plan: Plan, cost: Cost, level: int) -> Iterator[tuple[str, Target]]:
@@ -63,7 +63,7 @@ def _level(plan: Plan, cost: Cost, level: int) -> Iterator[tuple[str, Target]]:
     yield f"{name}.cycles", Target(value=of.cycles, unit="cycles", meaning=f"cycles {name} needs at least")
     yield f"{name}.instances_used", Target(value=of.instances_used, unit="", meaning=f"instances of {name} that ever work")
     if level == plan.compute:
-        yield from _classes(f"{name}.computes", cost.sparse.computes, "computes", "computes")
+        yield from _classes(f"{name}.computes", _numbers(cost.sparse.computes), "computes", "computes")
         return
     for quantity, meaning in (("expected", "on average"), ("worst", "in the worst case")):
         words, bits = getattr(of, f"capacity_{quantity}"), getattr(of, f"metadata_bits_{quantity}")
@@ -80,14 +80,17 @@ def _tensor(plan: Plan, cost: Cost, level: int, k: LinkSparse) -> Iterator[tuple
     tensor = k.dense.link.name
     name = plan.arch.levels[level].name
     path = f"{name}.{tensor}"
-    above = (o.dense for o in cost.sparse.links if o.dense.link.child == level and o.dense.link.name == tensor)
-    fills = replace(fills_of(cost, level, tensor), total=next((dense.fills for dense in above), 0.0))
-    reads, updates = replace(k.reads, total=k.dense.reads), replace(k.updates, total=k.dense.updates)
-    for action, value in (("reads", reads), ("fills", fills), ("updates", updates)):
-        yield from _classes(f"{path}.{action}", value, "words", f"{action} of {tensor} at {name}")
+    above = (o.dense.fills for o in cost.sparse.links if o.dense.link.child == level and o.dense.link.name == tensor)
+    counts = (
+        ("reads", k.reads, k.dense.reads),
+        ("fills", fills_of(cost, level, tensor), next(above, 0.0)),
+        ("updates", k.updates, k.dense.updates),
+    )
+    for action, split, dense in counts:
+        yield from _classes(f"{path}.{action}", _numbers(split) | {"total": dense}, "words", f"{action} of {tensor} at {name}")
     for action in ("reads", "fills", "updates"):
         meaning = f"metadata bits of {tensor}'s {action} at {name}"
-        yield from _classes(f"{path}.metadata.{action}", metadata_bits(k, action), "bits", meaning)
+        yield from _classes(f"{path}.metadata.{action}", _metadata(k, action), "bits", meaning)
     held = k.resident
     yield f"{path}.tile", Target(value=held.footprint, unit="words", meaning=f"dense words of {tensor} in one {name}")
     yield f"{path}.density", Target(value=held.density, unit="", meaning=f"stored words of {tensor} / dense words in {name}")
@@ -100,11 +103,34 @@ def _tensor(plan: Plan, cost: Cost, level: int, k: LinkSparse) -> Iterator[tuple
     yield f"{path}.energy", Target(value=energy, unit="pJ", meaning=f"energy of {tensor} at {name}", actions=actions)
 
 
-def _classes(path: str, classes: Classes, unit: str, what: str) -> Iterator[tuple[str, Target]]:
-    yield path, Target(value=classes.actual, unit=unit, meaning=what, classes=classes)
-    words = {"total": "dense", "actual": "actual", "gated": "gated", "skipped": "skipped", "absent": "absent"}
-    for name in CLASSES:
-        yield f"{path}.{name}", Target(value=getattr(classes, name), unit=unit, meaning=f"{words[name]} {what}")
+def _numbers(split: Classes) -> dict[str, Any]:
+    return {name: getattr(split, name) for name in (*CLASSES, "slots")}
+
+
+def _metadata(k: LinkSparse, action: str) -> dict[str, Any]:
+    """Bits by class, as sums over the entries and payloads of the ranks."""
+    bits: dict[str, Any] = dict.fromkeys((*CLASSES, "slots"), 0.0)
+    for rank in k.ranks:
+        for name in bits:
+            entries, payloads = (getattr(units[action], name) for units in (rank.entries, rank.payloads))
+            bits[name] = bits[name] + entries * rank.entry_bits + payloads * rank.payload_bits
+    return bits
+
+
+_FATES = {
+    "total": "dense",
+    "actual": "actual",
+    "gated": "gated",
+    "skipped": "skipped",
+    "absent": "absent",
+    "slots": "actual and gated",
+}
+
+
+def _classes(path: str, classes: Mapping[str, Any], unit: str, what: str) -> Iterator[tuple[str, Target]]:
+    yield path, Target(value=classes["actual"], unit=unit, meaning=what, classes=classes)
+    for name, fate in _FATES.items():
+        yield f"{path}.{name}", Target(value=classes[name], unit=unit, meaning=f"{fate} {what}")
 
 
 # --- names for what lies between ----------------------------------------------------------------------------
@@ -131,8 +157,10 @@ def _between(plan: Plan, cost: Cost) -> Iterator[tuple[str, Any]]:
         yield f"{child}s used", dense.children
         yield f"{child}s per access of {link.name}", dense.sharing
         for number, rank in enumerate(k.ranks, start=1):
+            at = f"{parent}.{link.name} {rank.kind}#{number}"
             for action in ("reads", "fills", "updates"):
-                for name in ("actual", *CLASSES):
-                    at, which = f"{parent}.{link.name} {rank.kind}#{number}", "" if name == "actual" else f"{name} "
+                for name in ("actual", "slots", *CLASSES):
+                    which = "" if name == "actual" else f"{name} "
                     yield f"{which}{at} entry {action}", getattr(rank.entries[action], name)
                     yield f"{which}{at} payload {action}", getattr(rank.payloads[action], name)
+                    yield f"{which}{at} bits of {action}", getattr(rank.bits(action), name)

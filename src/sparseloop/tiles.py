@@ -188,10 +188,10 @@ class Tiles:
         runs = [self._run(rank, terms, cover) for rank in sorted({self.plan.slots[i].rank for i, _ in terms})]
         shift = ops.absolute(shift)
         if not runs:
-            return ops.where(shift == 0, 1, 0)
+            return ops.zero_unless(shift == 0, 1)
         if len(runs) == 1 and runs[0] is not None:
             step, length = runs[0]
-            return ops.where(shift % step == 0, ops.maximum(0, length - shift // step), 0)
+            return ops.zero_unless(shift % step == 0, ops.maximum(0, length - shift // step))
         if len(runs) == 2 and runs[0] is not None and runs[1] is not None and min(runs[0][0], runs[1][0]) == 1:
             return _comb_overlap(*sorted((runs[0], runs[1]), key=lambda r: r[0]), shift)
         flat: list[Array] = [shift]
@@ -214,7 +214,7 @@ class Tiles:
             elif moved is False:
                 full.add(slot)
             else:
-                counts[slot] = ops.where(moved, 1, self.n[slot])
+                counts[slot] = ops.one_unless(ops.negate(moved), self.n[slot])
         return join(self.covering(full), self.named(f"run{link.index}", counts))
 
     def visits(self, link: Link) -> Array:
@@ -227,7 +227,7 @@ class Tiles:
             if slot in link.relevant:
                 moved = ops.either(moved, self.n[slot] > 1)
             if moved is not False:
-                count = ops.where(moved, count * self.n[slot], count)
+                count = count * ops.one_unless(moved, self.n[slot])
         return count
 
     def repeats(self, link: Link) -> Cover:
@@ -238,7 +238,7 @@ class Tiles:
             if slot in link.relevant:
                 moved = ops.either(moved, self.n[slot] > 1)
             else:
-                counts[slot] = ops.where(moved, self.n[slot], 1)
+                counts[slot] = ops.one_unless(moved, self.n[slot])
         return self.named(f"again{link.index}", counts)
 
     def passes(self, repeats: Cover) -> Array:

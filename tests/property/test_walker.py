@@ -83,7 +83,8 @@ def outliers(case: Case, models: dict[str, Uniform], seed: int, draws: int, meta
     for name, values in samples.items():
         mean, error = float(np.mean(values)), float(np.std(values)) / math.sqrt(draws)
         if len(set(values)) <= 3:  # rare events: the spread of the sample says nothing, take that of a single coin
-            whole = max(expected.get(name.rsplit(" ", 1)[0] + " total", 0.0), expected[name], 1e-12)
+            events = name.replace("decompress", "fills x").replace("compress", "updates x")
+            whole = max(expected.get(events.rsplit(" ", 1)[0] + " total", 0.0), expected[name], 1e-12)
             chance = expected[name] / whole
             error = max(error, whole * math.sqrt(max(0.0, chance * (1 - chance)) / draws))
         if abs(mean - expected[name]) > LIMIT * error + 1e-9 * max(1.0, abs(mean)):

@@ -20,13 +20,18 @@ from itertools import combinations
 
 from . import ops
 from .emptiness import NONE, Condition, Conditions, Emptiness, widen
-from .layout import Layout, Masks, lay_out
+from .layout import Item, Layout, Masks, lay_out
 from .ops import Array
 from .plan import Link
 from .saf import NOTHING, Classes, Features, LinkConditions, classes, event_classes, fill_classes
 from .sparse import RankFormat
 from .tiles import FIXED, Cover, Tiles, join
 from .traffic import LinkTraffic
+
+
+Units = tuple[Array, Conditions]
+"""Units per position, and the condition under which they exist."""
+PlaceUnits = tuple[Units | None, Units | None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,15 +69,21 @@ class Walk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankPlace:
-    """A rank with its numbers: where it lies and how long its fibres are."""
+    """A rank on loops it may take, with its numbers."""
 
+    name: str
+    rank: int
     format: RankFormat
+    inner: bool
+    """It travels with a delivery of the child's tile; else the level walks it."""
+    masks: Masks
+    """The loops; for a single loop True: what follows holds where the rank takes it."""
     has_loops: Array
     innermost: Array
     length: Array
     """F: fibre length."""
-    below: Conditions
-    fibre: Conditions
+    below: Condition
+    fibre: Condition
 
 
 class Metadata:
@@ -85,47 +96,80 @@ class Metadata:
         self.dense = dense
         self.layouts: dict[int, Layout | None] = {}
         self._places: dict[int, list[RankPlace]] = {}
+        self._walks: dict[str, Walk] = {}
         for link in reversed(features.plan.links):
             child = None if link.to_compute else features.plan.link_of[link.child, link.tensor]
             self.layouts[link.index] = lay_out(self.tiles, link, None if child is None else self.layouts[child.index])
 
     # --- places ---------------------------------------------------------------------------------------------
 
-    def _any(self, masks: Masks) -> Array:
-        result: Array = False
-        for mask in masks.values():
-            result = ops.either(result, mask)
-        return result
-
     def places(self, link: Link) -> list[RankPlace]:
         """The ranks of a tensor at the link's parent with loops, lengths and emptiness conditions."""
         if link.index not in self._places:
-            self._places[link.index] = self._find_places(link)
+            layout = self.layouts[link.index]
+            assert layout is not None
+            places: list[RankPlace] = []
+            for number, item in enumerate(layout.items):
+                if item.slot is not None and not layout.absorbed:
+                    places += self._single(link, layout, item, number)
+                else:
+                    places.append(self._flattened(link, layout, item, number))
+            self._places[link.index] = places
         return self._places[link.index]
 
-    def _find_places(self, link: Link) -> list[RankPlace]:
-        layout = self.layouts[link.index]
-        assert layout is not None
-        has = [self._any(layout.masks(r)) for r in range(len(layout.formats))]
-        result: list[RankPlace] = []
-        for r, rank_format in enumerate(layout.formats):
-            deeper: Array = False
-            for other in has[r + 1 :]:
-                deeper = ops.either(deeper, other)
-            masks = layout.masks(r)
-            result.append(
-                RankPlace(
-                    format=rank_format,
-                    has_loops=has[r],
-                    innermost=ops.both(has[r], ops.negate(deeper)),
-                    length=ops.product(ops.one_unless(m, layout.bounds[s]) for s, m in masks.items()),
-                    below=self._tile(link, f"below{link.index}:{r}", masks, with_loops=False),
-                    fibre=self._tile(link, f"fibre{link.index}:{r}", masks, with_loops=True),
-                )
-            )
-        return result
+    def _single(self, link: Link, layout: Layout, item: Item, number: int) -> list[RankPlace]:
+        """A rank of one loop; at the compute link apart for "it is the innermost one" and "it is not"."""
+        slot = item.slot
+        assert slot is not None
+        mask = item.masks[slot]
+        inside = [s for s in sorted(link.relevant) if s > slot]
+        alone: Array = True
+        for s in inside:
+            alone = ops.both(alone, self.tiles.n[s] == 1)
+        condition = self.emptiness.condition
 
-    def _tile(self, link: Link, name: str, masks: Masks, with_loops: bool) -> Conditions:
+        def place(has: Array, innermost: Array, variant: str) -> RankPlace:
+            return RankPlace(
+                name=f"{link.index}:{number}{variant}",
+                rank=item.rank,
+                format=layout.given.ranks[item.rank],
+                inner=item.inner,
+                masks={slot: True},
+                has_loops=has,
+                innermost=innermost,
+                length=self.tiles.n[slot],
+                below=condition(link.tensor, self.tiles.covering(inside)),
+                fibre=condition(link.tensor, self.tiles.covering([slot, *inside])),
+            )
+
+        if not link.to_compute or isinstance(alone, bool):
+            return [place(mask, ops.both(mask, alone) if alone is not True else True, "")]
+        return [
+            place(ops.both(mask, alone), True, "i"),
+            place(ops.both(mask, ops.negate(alone)), False, "o"),
+        ]
+
+    def _flattened(self, link: Link, layout: Layout, item: Item, number: int) -> RankPlace:
+        """A rank of several loops, or of loops merged with the child's."""
+        has = _any(item.masks)
+        deeper: Array = False
+        for other in layout.items[number + 1 :]:
+            deeper = ops.either(deeper, _any(other.masks))
+        name = f"{link.index}:{number}"
+        return RankPlace(
+            name=name,
+            rank=item.rank,
+            format=layout.given.ranks[item.rank],
+            inner=item.inner,
+            masks=item.masks,
+            has_loops=has,
+            innermost=ops.both(has, ops.negate(deeper)),
+            length=ops.product(ops.one_unless(m, layout.bounds[s]) for s, m in item.masks.items()),
+            below=self._tile(link, f"below{name}", item.masks, with_loops=False),
+            fibre=self._tile(link, f"fibre{name}", item.masks, with_loops=True),
+        )
+
+    def _tile(self, link: Link, name: str, masks: Masks, with_loops: bool) -> Condition:
         """Non-emptiness of one position (or of one fibre) of a rank."""
         layout = self.layouts[link.index]
         assert layout is not None
@@ -141,7 +185,7 @@ class Metadata:
             counts[slot] = ops.one_unless(ops.negate(outside), self.tiles.n[slot])
         if layout.absorbed:
             self._uncover_merged(link, layout, counts)
-        return frozenset({self.emptiness.condition(link.tensor, self.tiles.named(name, counts))})
+        return self.emptiness.condition(link.tensor, self.tiles.named(name, counts))
 
     def _uncover_merged(self, link: Link, layout: Layout, counts: dict[int, Array]) -> None:
         """Loops of the child lie where the own loop lies that absorbed them: fixed if that one is."""
@@ -154,21 +198,25 @@ class Metadata:
                     fixed = ops.either(fixed, ops.both(holds, here))
             counts[slot] = ops.one_unless(ops.negate(fixed), counts[slot])
 
-    def entry_units(self, place: RankPlace) -> tuple[list[tuple[Array, Conditions]], list[tuple[Array, Conditions]]]:
-        """Units per position with their conditions: (entries, payloads); terms add up."""
+    def entry_units(self, place: RankPlace) -> tuple[Units | None, Units | None]:
+        """(entries, payloads): units per position and the condition under which they exist; None if there are none."""
         there = ops.zero_unless(place.has_loops, 1.0)
-        payload = ops.zero_unless(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0)
+        payload = 0.0
+        if place.innermost is not True:
+            payload = ops.zero_unless(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0)
+        data = None if place.innermost is True else (payload, frozenset({place.below}))
         match place.format.kind:
             case "CP" | "RLE":
-                return [(there, place.below)], [(payload, place.below)]
+                return (there, frozenset({place.below})), data
             case "B":
-                return [(there, place.fibre)], [(payload, place.below)]
+                return (there, frozenset({place.fibre})), data
             case "UOP":
-                return [], [(payload * (1.0 + 1.0 / place.length), place.fibre)]
+                offsets = payload * (1.0 + 1.0 / place.length)
+                return None, None if data is None else (offsets, frozenset({place.fibre}))
             case "UB":
-                return [(there, NONE)], [(payload, NONE)]
+                return (there, NONE), None if data is None else (payload, NONE)
             case _:
-                return [], []
+                return None, None
 
     # --- own ranks ------------------------------------------------------------------------------------------
 
@@ -182,31 +230,37 @@ class Metadata:
         for slot in range(len(tiles.n) - 1, -1, -1):
             reached = ops.either(reached, masks.get(slot, False))
             at_or_outside[slot] = reached
-        always = innermost if link.to_compute else False
-        seen: Array = always
+        seen: Array = innermost if link.to_compute else False
+        steps: list[int] = []
         count: Array = 1.0
-        counts: dict[int, Array] = {}
+        stay: dict[int, Array] = {}
         again: dict[int, Array] = {}
+        whole: list[int] = []
         for slot in link.temporal:
             if slot in link.relevant:
-                seen = ops.either(seen, ops.both(at_or_outside[slot], tiles.n[slot] > 1))
-            else:
+                moves = True if masks.get(slot) is True else ops.both(at_or_outside[slot], tiles.n[slot] > 1)
+                seen = ops.either(seen, moves)
+            elif seen is not False:
                 again[slot] = ops.one_unless(seen, tiles.n[slot])
-            count = count * ops.one_unless(seen, tiles.n[slot])
-            counts[slot] = ops.one_unless(ops.negate(seen), tiles.n[slot])
-        for slot in plan.spatial(link.child):
-            if slot in link.between and slot not in link.unshared:
-                if slot in link.relevant:
-                    count = count * ops.one_unless(at_or_outside[slot], tiles.n[slot])
-                    counts[slot] = ops.one_unless(ops.negate(at_or_outside[slot]), tiles.n[slot])
-                else:
-                    counts[slot] = tiles.n[slot]
+            if seen is True:
+                steps.append(slot)
+            elif seen is False:
+                whole.append(slot)
             else:
-                count = count * tiles.n[slot]
+                count = count * ops.one_unless(seen, tiles.n[slot])
+                stay[slot] = ops.one_unless(ops.negate(seen), tiles.n[slot])
+        for slot in plan.spatial(link.child):
+            shared = slot in link.between and slot not in link.unshared
+            if shared and slot not in link.relevant:
+                whole.append(slot)
+            elif shared and at_or_outside[slot] is not True:
+                count = count * ops.one_unless(at_or_outside[slot], tiles.n[slot])
+                stay[slot] = ops.one_unless(ops.negate(at_or_outside[slot]), tiles.n[slot])
+            else:
+                steps.append(slot)
         inside = tiles.point if link.to_compute else tiles.inside(link.child)
-        return Walk(
-            count=count, stay=join(inside, tiles.named(name, counts)), repeats=tiles.named(f"{name}+", again)
-        )
+        cover = join(join(inside, tiles.covering(whole)), tiles.named(f"walk{name}", stay))
+        return Walk(count=count * tiles.product(steps), stay=cover, repeats=tiles.named(f"again{name}", again))
 
     def known_before(self, masks: Masks, condition: Condition) -> Array:
         """True where the leader is known before the fibre is entered.
@@ -271,123 +325,138 @@ class Metadata:
     # --- one level ------------------------------------------------------------------------------------------
 
     def at(self, link: Link) -> list[RankTraffic]:
-        """Metadata reads and updates at the link's parent, and fills from its own parent."""
+        """Metadata reads and updates at the link's parent, and fills from its own parent; outermost rank first."""
         layout = self.layouts[link.index]
         if layout is None:
             return []
         c = self.features.conditions(link)
         width = self.features.plan.arch.levels[link.parent].metadata_word_bits
-        places = self.places(link)
-        lone = ops.negate(self._any({r: p.has_loops for r, p in enumerate(places)}))
-        bottom = max((r for r, f in enumerate(layout.formats) if f.compressed), default=None)
-        ranks: list[RankTraffic] = []
-        for r, place in enumerate(places):
-            actions = self._actions(c, layout, r, place)
-            if r == bottom and lone is not False:
-                actions = {k: (v[0] + self._lone(c, k) * ops.zero_unless(lone, 1.0), v[1]) for k, v in actions.items()}
-            given = place.format
-            one_bit = 1.0 if given.kind == "B" else width
-            ranks.append(
-                RankTraffic(
-                    kind=given.kind,
-                    entry_bits=one_bit if given.metadata_bits is None else given.metadata_bits,
-                    payload_bits=width if given.payload_bits is None else given.payload_bits,
-                    entries={k: v[0] for k, v in actions.items()},
-                    payloads={k: v[1] for k, v in actions.items()},
-                )
+        counts: list[dict[str, tuple[Classes, Classes]]] = [
+            dict.fromkeys(("reads", "fills", "updates"), (NOTHING, NOTHING)) for _ in layout.given.ranks
+        ]
+        for place in self.places(link):
+            for action, (entries, payloads) in self._actions(c, layout, place).items():
+                before = counts[place.rank][action]
+                counts[place.rank][action] = (before[0] + entries, before[1] + payloads)
+        self._add_lone(c, layout, counts)
+        return [
+            RankTraffic(
+                kind=given.kind,
+                entry_bits=(1.0 if given.kind == "B" else width) if given.metadata_bits is None else given.metadata_bits,
+                payload_bits=width if given.payload_bits is None else given.payload_bits,
+                entries={k: v[0] for k, v in count.items()},
+                payloads={k: v[1] for k, v in count.items()},
             )
-        return ranks
+            for given, count in zip(layout.given.ranks, counts, strict=True)
+        ]
 
-    def _actions(
-        self, c: LinkConditions, layout: Layout, rank: int, place: RankPlace
-    ) -> dict[str, tuple[Classes, Classes]]:
+    def _actions(self, c: LinkConditions, layout: Layout, place: RankPlace) -> dict[str, tuple[Classes, Classes]]:
         """(entries, payloads) of one rank per action; a first touch of an output's entry needs no read."""
         output = c.link.output
-        nothing = (NOTHING, NOTHING)
-        return {
-            "reads": self._accesses(c, (layout, rank), place, again=output),
-            "fills": self._fills(c.link, place),
-            "updates": self._accesses(c, (layout, rank), place, again=False) if output else nothing,
+        units = self.entry_units(place)
+        made = {
+            "reads": self._accesses(c, layout, (place, units), again=output),
+            "fills": self._fills(c.link, place, units),
         }
+        if output:
+            made["updates"] = self._accesses(c, layout, (place, units), again=False)
+        return made
 
     def _accesses(
-        self, c: LinkConditions, at: tuple[Layout, int], place: RankPlace, again: bool
+        self, c: LinkConditions, layout: Layout, what: tuple[RankPlace, PlaceUnits], again: bool
     ) -> tuple[Classes, Classes]:
         """Looks at one rank at the parent; `again`: only those that are not the first touch."""
-        layout, rank = at
-        own, inner = layout.own[rank], layout.inner[rank]
-        result: list[Classes] = []
-        for terms in self.entry_units(place):
-            count = NOTHING
-            for factor, there in terms:
-                if own:
-                    walk = self.walk(c.link, own, place.innermost, f"walk{c.link.index}:{rank}")
-                    here = ops.zero_unless(self._any(own), factor) * self._absorbed(layout, own)
-                    count = count + self.own_classes(c, own, walk, (here, there), again)
-                if inner:
-                    here = ops.zero_unless(self._any(inner), factor)
-                    count = count + self._delivered(c, place, (here, there), again)
-            result.append(count)
-        return result[0], result[1]
+        place, units = what
+        if place.inner:
+            entries, payloads = (NOTHING if u is None else self._delivered(c, place, u, again) for u in units)
+            return entries, payloads
+        if units == (None, None):
+            return NOTHING, NOTHING
+        walk = self._walk(c.link, place)
+        absorbed = self._absorbed(layout, place.masks)
+        entries, payloads = (
+            NOTHING if u is None else self.own_classes(c, place.masks, walk, (u[0] * absorbed, u[1]), again) for u in units
+        )
+        return entries, payloads
+
+    def _walk(self, link: Link, place: RankPlace) -> Walk:
+        if place.name not in self._walks:
+            self._walks[place.name] = self.walk(link, place.masks, place.innermost, place.name)
+        return self._walks[place.name]
 
     def _absorbed(self, layout: Layout, masks: Masks) -> Array:
         """Positions that the child's loops add to one look at a rank (UB, UOP over merged loops)."""
+        if not layout.absorbed:
+            return 1.0
         extra: Array = 1.0
         reached: Array = False
         for slot in range(len(self.tiles.n) - 1, -1, -1):
             reached = ops.either(reached, masks.get(slot, False))
             if slot in layout.absorbed:
-                exists = self._any({r: m.get(slot, False) for r, m in enumerate(layout.own)})
+                exists = _any({r: i.masks.get(slot, False) for r, i in enumerate(layout.items)})
                 extra = extra * ops.one_unless(ops.both(reached, exists), layout.absorbed[slot])
         return extra
 
     def _delivered(
-        self, c: LinkConditions, place: RankPlace, unit: tuple[Array, Conditions], again: bool
+        self, c: LinkConditions, place: RankPlace, unit: Units, again: bool
     ) -> Classes:
         """Entries of an inner rank: they travel with every delivery of the child's tile."""
         dense = self.dense[c.link.index]
         accesses = dense.updates if c.link.output and not again else dense.reads
-        tensor, below = next(iter(place.below))
-        positions = dense.tile / self.tiles.size(tensor, below)
+        positions = dense.tile / self.tiles.size(*place.below)
         factor, there = unit
         o, k, g = (widen(x, c.stay, self.tiles) for x in (c.outer, c.local, c.gates))
         o = o | there
         count = accesses / dense.tile * positions * factor
         return classes(count, self.emptiness, (o, o | k, o | k, o | k | g), c.repeats if again else None)
 
-    def _fills(self, link: Link, place: RankPlace) -> tuple[Classes, Classes]:
+    def _fills(self, link: Link, place: RankPlace, units: PlaceUnits) -> tuple[Classes, Classes]:
         """Entries and payloads written into the link's parent from the next outer level that keeps the tensor."""
         source = self._source(link)
-        if source is None:
+        if source is None or units == (None, None):
             return NOTHING, NOTHING
         c = self.features.conditions(source)
         dense = self.dense[source.index]
-        tensor, below = next(iter(place.below))
-        positions = dense.tile / self.tiles.size(tensor, below)
+        positions = dense.fills / self.tiles.size(*place.below)
         o, k, g = (widen(x, c.arrival, self.tiles) for x in (c.outer, c.local, c.gates))
         result: list[Classes] = []
-        for terms in self.entry_units(place):
-            count = NOTHING
-            for factor, there in terms:
-                number = dense.fills / dense.tile * positions * factor
-                sets = (o | there, o | there | k, o | there | k, o | there | k | g)
-                count = count + classes(number, self.emptiness, sets, c.repeats if link.output else None)
-            result.append(count)
+        for unit in units:
+            if unit is None:
+                result.append(NOTHING)
+                continue
+            sets = (o | unit[1], o | unit[1] | k, o | unit[1] | k, o | unit[1] | k | g)
+            repeats = c.repeats if link.output else None
+            result.append(classes(positions * unit[0], self.emptiness, sets, repeats))
         return result[0], result[1]
 
     def _source(self, link: Link) -> Link | None:
         outer = self.features.plan.outer[link.index]
         return self.features.plan.links[outer[-1]] if outer else None
 
-    def _lone(self, c: LinkConditions, action: str) -> Classes:
-        """A tile of one word keeps one entry, which arrives with the word and is read with it (same classes)."""
+    def _add_lone(
+        self, c: LinkConditions, layout: Layout, counts: list[dict[str, tuple[Classes, Classes]]]
+    ) -> None:
+        """A tile of one word keeps one entry in its lowest compressed rank; it arrives and is read with the word."""
+        bottom = max((r for r, f in enumerate(layout.given.ranks) if f.compressed), default=None)
         link = c.link
-        dense = self.dense[link.index]
-        if action == "fills":
-            source = self._source(link)
-            if source is None:
-                return NOTHING
-            count = self.dense[source.index].fills
-            return fill_classes(count, self.emptiness, self.features.conditions(source), True, link.output)
-        count = dense.reads if action == "reads" else dense.updates
-        return event_classes(count, self.emptiness, c, True, link.output and action == "reads")
+        lone = ops.both(bottom is not None, self.tiles.size(link.tensor, self.tiles.inside(link.parent)) == 1)
+        if bottom is None or lone is False:
+            return
+        dense, source = self.dense[link.index], self._source(link)
+        weight = ops.zero_unless(lone, 1.0)
+        found = {"reads": event_classes(dense.reads * weight, self.emptiness, c, True, link.output)}
+        if link.output:
+            found["updates"] = event_classes(dense.updates * weight, self.emptiness, c, True, False)
+        if source is not None:
+            arriving = self.dense[source.index].fills * weight
+            found["fills"] = fill_classes(arriving, self.emptiness, self.features.conditions(source), True, link.output)
+        for action, entry in found.items():
+            entries, payloads = counts[bottom][action]
+            counts[bottom][action] = (entries + entry, payloads)
+
+
+def _any(masks: Masks) -> Array:
+    result: Array = False
+    for mask in masks.values():
+        result = ops.either(result, mask)
+    return result

@@ -1,7 +1,8 @@
 """Laying the rank formats of a tensor on the loops of the nest.
 
 Loops of bound 1 do not exist for a format, so which loop a rank takes depends on the bounds: every assignment is a
-boolean array.
+boolean array. A rank that takes single loops gives one item per loop it may take; everything else about such an item is
+static. Flattened ranks, and lists without compressed ranks (whose loops merge with the child's), are walked in full.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from . import ops
 from .ops import Array
 from .plan import Link, Plan
-from .sparse import RankFormat
+from .sparse import RankFormat, TensorFormat
 from .tiles import Tiles
 
 Masks = dict[int, Array]
@@ -19,14 +20,27 @@ Masks = dict[int, Array]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """The ranks of one tensor at one level, outermost first."""
+class Item:
+    """Loops that one rank may take."""
 
-    formats: tuple[RankFormat, ...]
-    own: tuple[Masks, ...]
-    """Per rank: the loops between this level and the next inner one that keeps the tensor."""
-    inner: tuple[Masks, ...]
-    """Per rank: the loops inside the child's tile (the child's ranks, which travel with a delivery)."""
+    rank: int
+    """Index in the given list, 0 = outermost; repetitions of the outermost rank count as 0."""
+    masks: Masks
+    inner: bool
+    """The loops lie inside the child's tile: the rank travels with a delivery."""
+
+    @property
+    def slot(self) -> int | None:
+        """The loop, if there is only one."""
+        return next(iter(self.masks)) if len(self.masks) == 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The ranks of one tensor at one level on their loops."""
+
+    given: TensorFormat
+    items: tuple[Item, ...]
     bounds: dict[int, Array]
     """Effective loop bounds; larger than the loop's where it also stands for loops of the child (UB, UOP, U)."""
     absorbed: dict[int, Array]
@@ -38,10 +52,6 @@ class Layout:
     mismatch: Array
     """True where the child's ranks do not fit this level's."""
 
-    def masks(self, rank: int) -> Masks:
-        """All loops of a rank."""
-        return {**self.own[rank], **self.inner[rank]}
-
 
 def lay_out(tiles: Tiles, link: Link, child: Layout | None) -> Layout | None:
     """Assign loops to the ranks of `link.tensor` at `link.parent`; None if it has no format there."""
@@ -49,22 +59,18 @@ def lay_out(tiles: Tiles, link: Link, child: Layout | None) -> Layout | None:
     if given is None:
         return None
     if not given.compressed and not link.to_compute:
-        return _lay_merged(tiles, link)
-    slots = _candidates(tiles.plan, link)
-    inner, mismatch = _inner_ranks(tiles, link, child)
+        return _lay_merged(tiles, link, given)
+    inner, count, mismatch = _inner_items(tiles, link, child)
     several = False if link.to_compute else tiles.size(link.tensor, tiles.inside(link.child)) > 1
-    count = len(inner)
-    copies = max(0, len(slots) + count - len(given.ranks)) if given.automatic else 0
-    formats = (given.ranks[0],) * copies + given.ranks
-    nontrivial = {s: tiles.n[s] > 1 for s in slots}
-    walk = _Walk(plan=tiles.plan, formats=formats, slots=slots, nontrivial=nontrivial)
-    own, leftover = walk.run(given.order, copies, ops.zero_unless(several, count))
-    empty: list[Masks] = [{} for _ in range(len(formats) - count)]
+    taken = ops.zero_unless(several, count)
+    if any(r.groups for r in given.ranks):
+        own, leftover = _flattened_items(tiles, link, given, (count, taken))
+    else:
+        own, leftover = _single_items(tiles, link, given, taken)
     return Layout(
-        formats=formats,
-        own=own,
-        inner=tuple([*empty, *inner] if len(inner) <= len(formats) else inner[: len(formats)]),
-        bounds={s: tiles.n[s] for s in range(len(tiles.n))},
+        given=given,
+        items=(*own, *inner),
+        bounds=dict(enumerate(tiles.n)),
         absorbed={},
         holders={},
         leftover=leftover,
@@ -72,29 +78,85 @@ def lay_out(tiles: Tiles, link: Link, child: Layout | None) -> Layout | None:
     )
 
 
-def flattened(tiles: Tiles, link: Link, level: int) -> Masks:
-    """The single rank of a tensor stored without a format: all its loops inside `level`."""
-    start = tiles.plan.starts[level]
-    return {s: tiles.n[s] > 1 for s in sorted(link.relevant) if s >= start}
-
-
 def _candidates(plan: Plan, link: Link) -> list[int]:
     return [s for s in range(plan.starts[link.parent], plan.starts[link.child]) if s in link.relevant]
 
 
-def _inner_ranks(tiles: Tiles, link: Link, child: Layout | None) -> tuple[list[Masks], bool]:
-    """The ranks inside the child's tile, and whether their formats disagree with this level's."""
-    assert link.parent_format is not None
+def _inner_items(tiles: Tiles, link: Link, child: Layout | None) -> tuple[list[Item], int, bool]:
+    """The ranks inside the child's tile, their number, and whether their formats disagree with this level's."""
+    given = link.parent_format
+    assert given is not None
     if link.to_compute:
-        return [], False
+        return [], 0, False
+    last = len(given.ranks) - 1
     if child is None:
-        return [flattened(tiles, link, link.child)], False
-    ranks = [child.masks(r) for r in range(len(child.formats))]
-    mine = link.parent_format.ranks
-    kinds = [f.kind for f in child.formats]
-    own = [f.kind for f in ((mine[0],) * len(kinds) + mine)[-len(kinds) :]]
-    short = len(kinds) > len(mine) and not link.parent_format.automatic
-    return ranks, (link.child_compressed and own != kinds) or short
+        start = tiles.plan.starts[link.child]
+        masks = {s: tiles.n[s] > 1 for s in sorted(link.relevant) if s >= start}
+        return [Item(rank=last, masks=masks, inner=True)] if masks else [], 1, False
+    kinds = [f.kind for f in child.given.ranks]
+    mine = [f.kind for f in given.ranks]
+    depth = len(kinds) - 1
+    items = [Item(rank=max(0, last - (depth - i.rank)), masks=i.masks, inner=True) for i in child.items]
+    aligned = ([mine[0]] * len(kinds) + mine)[-len(kinds) :]
+    short = len(kinds) > len(mine) and not given.automatic
+    return items, len(kinds), (link.child_compressed and aligned != kinds) or short
+
+
+# --- ranks of one loop each ---------------------------------------------------------------------------------
+
+
+def _single_items(tiles: Tiles, link: Link, given: TensorFormat, taken: Array) -> tuple[list[Item], Array]:
+    """Every non-trivial own loop is a rank; which one depends on how many others there are outside (or inside) it."""
+    slots = _candidates(tiles.plan, link)
+    exists = [tiles.n[s] > 1 for s in slots]
+    ranks = len(given.ranks)
+    if ranks == 1:
+        items = [Item(rank=0, masks={s: e}, inner=False) for s, e in zip(slots, exists, strict=True)]
+        return items, False if given.automatic else _sum(exists) > ranks - taken
+    free = ops.maximum(0, ranks - taken)
+    total = _sum(exists)
+    items: list[Item] = []
+    before: Array = 0
+    for position, (slot, here) in enumerate(zip(slots, exists, strict=True)):
+        inside = total - before - here
+        if given.order == "inner_to_outer":
+            rank = free - 1 - inside
+        else:
+            rank = ops.minimum(before, free - 1 - inside)
+        rank = ops.maximum(0, rank)
+        highest = ranks - 1 if given.order == "inner_to_outer" else min(position, ranks - 1)
+        for r in range(highest + 1):
+            items.append(Item(rank=r, masks={slot: ops.both(here, rank == r)}, inner=False))
+        before = before + here
+    return items, False if given.automatic else total > free
+
+
+def _sum(flags: list[Array]) -> Array:
+    result: Array = 0
+    for flag in flags:
+        result = result + flag
+    return result
+
+
+# --- flattened ranks ----------------------------------------------------------------------------------------
+
+
+def _flattened_items(
+    tiles: Tiles, link: Link, given: TensorFormat, child: tuple[int, Array]
+) -> tuple[list[Item], Array]:
+    """Own loops on a list with flattened ranks; `child` = (number of child ranks, those in use)."""
+    count, taken = child
+    slots = _candidates(tiles.plan, link)
+    copies = max(0, len(slots) + count - len(given.ranks)) if given.automatic else 0
+    walk = _Walk(
+        plan=tiles.plan,
+        formats=(given.ranks[0],) * copies + given.ranks,
+        slots=slots,
+        nontrivial={s: tiles.n[s] > 1 for s in slots},
+    )
+    masks, leftover = walk.run(given.order, copies, taken)
+    items = [Item(rank=max(0, r - copies), masks=m, inner=False) for r, m in enumerate(masks) if m]
+    return items, leftover
 
 
 @dataclass(slots=True)
@@ -114,26 +176,25 @@ class _Walk:
         for extra in range(copies + 1):
             trial = self._assign(list(range(count)), self.slots, (copies - extra, count - taken))
             best = trial if best is None else _prefer(best, trial)
+            if best[1] is False:
+                break
         assert best is not None
         return tuple(best[0]), best[1]
 
-    def _assign(
-        self, ranks: list[int], slots: list[int], limits: tuple[Array, Array]
-    ) -> tuple[list[Masks], Array]:
+    def _assign(self, ranks: list[int], slots: list[int], limits: tuple[Array, Array]) -> tuple[list[Masks], Array]:
         """Walk the loops in order; each starts the next rank that accepts it or continues a flattened one."""
         formats = [self.formats[r] for r in ranks]
-        groups = [("", ())] + [(str(k), g) for k, f in enumerate(formats) for g in f.groups]
+        groups = [(-1, ()), *((k, g) for k, f in enumerate(formats) for g in f.groups)]
         first, limit = limits
         state = _State(pointer=first, current=-1, group=0)
         masks: list[Masks] = [{} for _ in ranks]
         leftover: Array = False
         for slot in slots:
             rank = self.plan.slots[slot].rank
-            allowed = [rank in members for _, members in groups]
             following = [_next_rank(formats, p, rank) for p in range(len(formats) + 1)]
             opened = [*(_group_id(groups, k, rank) for k in range(len(formats))), 0]
             exists = self.nontrivial[slot]
-            absorbed = ops.both(exists, ops.pick(allowed, state.group))
+            absorbed = ops.both(exists, ops.pick([rank in members for _, members in groups], state.group))
             fresh = ops.pick(following, state.pointer)
             starts = ops.both(exists, ops.negate(absorbed))
             leftover = ops.either(leftover, ops.both(starts, fresh >= limit))
@@ -145,7 +206,7 @@ class _Walk:
             )
             taken = ops.either(absorbed, starts)
             for r in range(len(ranks)):
-                if formats[r].groups == () or rank in {d for g in formats[r].groups for d in g}:
+                if formats[r].groups == () or any(rank in g for g in formats[r].groups):
                     masks[r][slot] = ops.both(taken, state.current == r)
         return masks, leftover
 
@@ -165,9 +226,9 @@ def _next_rank(formats: list[RankFormat], start: int, rank: str) -> int:
     return len(formats)
 
 
-def _group_id(groups: list[tuple[str, tuple[str, ...]]], rank_format: int, rank: str) -> int:
+def _group_id(groups: list[tuple[int, tuple[str, ...]]], rank_format: int, rank: str) -> int:
     for identity, (owner, members) in enumerate(groups):
-        if owner == str(rank_format) and rank in members:
+        if owner == rank_format and rank in members:
             return identity
     return 0
 
@@ -184,14 +245,15 @@ def _prefer(first: tuple[list[Masks], Array], second: tuple[list[Masks], Array])
     return masks, ops.both(bad, second[1])
 
 
-def _lay_merged(tiles: Tiles, link: Link) -> Layout:
+# --- lists without compressed ranks -------------------------------------------------------------------------
+
+
+def _lay_merged(tiles: Tiles, link: Link, given: TensorFormat) -> Layout:
     """UB, UOP and U alone need no pre-tiling: own loops absorb the child's loops of the same rank variable."""
-    given = link.parent_format
-    assert given is not None
     plan, own_slots = tiles.plan, _candidates(tiles.plan, link)
     start = plan.starts[link.child]
     inner_slots = [s for s in range(start, len(tiles.n)) if s in link.relevant]
-    bounds: dict[int, Array] = {s: tiles.n[s] for s in range(len(tiles.n))}
+    bounds: dict[int, Array] = dict(enumerate(tiles.n))
     nontrivial: dict[int, Array] = {s: tiles.n[s] > 1 for s in own_slots}
     absorbed: dict[int, Array] = {}
     holders: dict[int, Array] = {}
@@ -212,12 +274,10 @@ def _lay_merged(tiles: Tiles, link: Link) -> Layout:
     slots = sorted(nontrivial)
     copies = max(0, len(slots) - len(given.ranks)) if given.automatic else 0
     formats = (given.ranks[0],) * copies + given.ranks
-    walk = _Walk(plan=plan, formats=formats, slots=slots, nontrivial=nontrivial)
-    own, leftover = walk.run(given.order, copies, 0)
+    masks, leftover = _Walk(plan=plan, formats=formats, slots=slots, nontrivial=nontrivial).run(given.order, copies, 0)
     return Layout(
-        formats=formats,
-        own=own,
-        inner=tuple({} for _ in formats),
+        given=given,
+        items=tuple(Item(rank=max(0, r - copies), masks=m, inner=False) for r, m in enumerate(masks) if m),
         bounds=bounds,
         absorbed=absorbed,
         holders=holders,

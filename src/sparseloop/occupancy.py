@@ -91,25 +91,27 @@ def _bits_of(tile: Resident, nonzeros: Array | None) -> Array:
     tiles, width = tile.features.tiles, tile.features.plan.arch.levels[link.parent].metadata_word_bits
     bits: Array = 0.0
     for place in metadata.places(link):
-        tensor, below = next(iter(place.below))
-        positions = tile.footprint / tiles.size(tensor, below)
-        entry = (1.0 if place.format.kind == "B" else width) if (b := place.format.metadata_bits) is None else b
-        payload = width if place.format.payload_bits is None else place.format.payload_bits
-        if nonzeros is None:
-            entries, payloads = (
-                ops.total(positions * f * metadata.emptiness.non_emptiness(c) for f, c in terms)
-                for terms in metadata.entry_units(place)
-            )
-        else:
-            entries, payloads = _worst_units(place, positions, nonzeros)
-        bits = bits + entries * entry + payloads * payload
+        if place.has_loops is not False:
+            positions = tile.footprint / tiles.size(*place.below)
+            entry = (1.0 if place.format.kind == "B" else width) if (b := place.format.metadata_bits) is None else b
+            payload = width if place.format.payload_bits is None else place.format.payload_bits
+            entries, payloads = metadata.entry_units(place)
+            if nonzeros is not None:
+                worst = _worst_units(place, positions, nonzeros)
+                bits = bits + worst[0] * entry + worst[1] * payload
+                continue
+            for units, size in ((entries, entry), (payloads, payload)):
+                if units is not None and size:
+                    bits = bits + positions * units[0] * metadata.emptiness.non_emptiness(units[1]) * size
     return bits
 
 
 def _worst_units(place: RankPlace, positions: Array, nonzeros: Array) -> tuple[Array, Array]:
     """Entries and payloads if every non-zero lies in a position and fibre of its own, as far as there are any."""
     there = ops.zero_unless(place.has_loops, 1.0)
-    payload = ops.zero_unless(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0)
+    payload = 0.0
+    if place.innermost is not True:
+        payload = ops.zero_unless(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0)
     used = ops.minimum(positions, nonzeros)
     fibres = ops.minimum(positions / place.length, nonzeros)
     match place.format.kind:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from .cost import Cost, path_exists
 from .errors import Status
-from .layout import Layout, lay_out
 from .plan import Link, Plan
 from .sparse_traffic import LinkSparse
 
@@ -133,38 +132,30 @@ def _utilization(plan: Plan, cost: Cost) -> Iterator[str]:
 
 
 def _paths(plan: Plan, cost: Cost) -> Iterator[str]:
-    layouts = _layouts(plan, cost)
     for k in cost.sparse.links:
         link = k.dense.link
-        parent, child = plan.arch.levels[link.parent].name, plan.arch.levels[link.child].name
-        layout = layouts[link.index]
-        if bool(k.unlaid) and layout is not None:
-            yield _unlaid(plan, cost, link, layout)
+        if bool(k.unlaid):
+            yield _unlaid(plan, cost, link)
         if not path_exists(plan, k):
             can = plan.arch.levels[link.child]
             abilities = {"decompress": can.decompression, "compress": can.compression or not link.output}
             missing = " and ".join(verb for verb, able in abilities.items() if not able)
-            yield f"{link.name} is compressed in {parent} but not in {child}, which cannot {missing} it"
+            parent = plan.arch.levels[link.parent].name
+            yield f"{link.name} is compressed in {parent} but not in {can.name}, which cannot {missing} it"
 
 
-def _layouts(plan: Plan, cost: Cost) -> dict[int, Layout | None]:
-    layouts: dict[int, Layout | None] = {}
-    for link in reversed(plan.links):
-        child = None if link.to_compute else plan.link_of[link.child, link.tensor]
-        layouts[link.index] = lay_out(cost.dense.tiles, link, None if child is None else layouts[child.index])
-    return layouts
-
-
-def _unlaid(plan: Plan, cost: Cost, link: Link, layout: Layout) -> str:
-    parent, child = plan.arch.levels[link.parent].name, plan.arch.levels[link.child].name
-    ranks = " ".join(f.kind for f in layout.formats)
-    if not bool(layout.leftover):
-        inner = plan.sparse.format(link.child, link.name)
-        theirs = " ".join(f.kind for f in inner.ranks) if inner else "none"
-        return f"the format of {link.name} in {parent} ({ranks}) does not end like the one in {child} ({theirs})"
+def _unlaid(plan: Plan, cost: Cost, link: Link) -> str:
+    """Either the formats of parent and child differ where they describe the same loops, or loops are left over."""
+    given, inner = link.parent_format, link.child_format
+    assert given is not None
+    levels, bounds = plan.arch.levels, cost.dense.tiles.n
+    mine = [rank.kind for rank in given.ranks]
+    theirs = [rank.kind for rank in inner.ranks] if inner else []
+    head = f"the format of {link.name} in {levels[link.parent].name} ({' '.join(mine)})"
+    if theirs and (mine[:1] * len(theirs) + mine)[-len(theirs) :] != theirs:
+        return f"{head} does not end like the one in {levels[link.child].name} ({' '.join(theirs)})"
     slots = range(plan.starts[link.parent], plan.starts[link.child])
-    bounds = cost.dense.tiles.n
-    taken = {s for masks in layout.own for s, mask in masks.items() if bool(mask)}
-    left = [s for s in slots if s in link.relevant and int(bounds[s]) > 1 and s not in taken]
-    loops = ", ".join(f"{plan.slots[s].rank}={int(bounds[s])} at {plan.arch.levels[plan.slots[s].level].name}" for s in left)
-    return f"the format of {link.name} in {parent} ({ranks}) has no rank left for the loops {loops or 'of the mapping'}"
+    met = [s for s in slots if s in link.relevant and int(bounds[s]) > 1]
+    loops = ", ".join(f"{plan.slots[s].rank}={int(bounds[s])} at {levels[plan.slots[s].level].name}" for s in met)
+    rest = f" besides the tile in {levels[link.child].name}" if not link.to_compute else ""
+    return f"{head} has too few ranks for the loops {loops or 'of the mapping'}{rest}"

@@ -39,9 +39,8 @@ def model_counts(case: Case, densities: dict[str, object], metadata: bool = True
 
 
 def add_ranks(out: dict[str, float], at: tuple[int, str], ranks) -> None:
-    """Metadata of the ranks that have any; automatically repeated ranks without loops do not count."""
-    used = [r for r in reversed(ranks) if any(float(c.total) for part in (r.entries, r.payloads) for c in part.values())]
-    for r, rank in enumerate(used):
+    """Metadata per rank; r0 is the innermost."""
+    for r, rank in enumerate(reversed(ranks)):
         for kind in ("reads", "fills", "updates"):
             for part in ("entries", "payloads"):
                 add_classes(out, f"{at} md {kind} {part} r{r}", getattr(rank, part)[kind])
@@ -52,18 +51,14 @@ def add_classes(out: dict[str, float], name: str, classes) -> None:
         out[f"{name} {c}"] = float(getattr(classes, c))
 
 
-def add_walked(out: dict[str, float], at: tuple[int, str], tensor) -> None:
-    kinds = {k: list(reversed(getattr(tensor, f"metadata_{k}"))) for k in ("reads", "fills", "updates")}
-    count = max((len(units) for units in kinds.values()), default=0)
-    used = [
-        r for r in range(count)
-        if any(u[r].metadata.total or u[r].payload.total for u in kinds.values() if r < len(u))
-    ]
-    for index, r in enumerate(used):
-        for kind, units in kinds.items():
-            if r < len(units):
-                add_classes(out, f"{at} md {kind} entries r{index}", units[r].metadata)
-                add_classes(out, f"{at} md {kind} payloads r{index}", units[r].payload)
+def add_walked(out: dict[str, float], at: tuple[int, str], tensor, given: int) -> None:
+    """The same of the walker: what it adds for repetitions of the outermost rank counts as that rank."""
+    for kind in ("reads", "fills", "updates"):
+        for r, units in enumerate(reversed(getattr(tensor, f"metadata_{kind}"))):
+            for part, classes in (("entries", units.metadata), ("payloads", units.payload)):
+                for c in CLASSES:
+                    name = f"{at} md {kind} {part} r{min(r, given - 1)} {c}"
+                    out[name] = out.get(name, 0.0) + getattr(classes, c)
 
 
 def walk_counts(case: Case, walk, metadata: bool = True) -> dict[str, float]:
@@ -76,7 +71,9 @@ def walk_counts(case: Case, walk, metadata: bool = True) -> dict[str, float]:
         out[f"{at} decompress"] = tensor.decompress
         out[f"{at} compress"] = tensor.compress
         if metadata:
-            add_walked(out, at, tensor)
+            given = case.sparse.format(*at)
+            if given is not None:
+                add_walked(out, at, tensor, len(given.ranks))
     for c in CLASSES:
         out[f"computes {c}"] = getattr(walk.computes, c)
     out["steps"] = walk.cycles

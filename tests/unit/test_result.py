@@ -118,7 +118,7 @@ def test_reasons():
         "GLB must hold 4 096 words in the worst case (A 1 024 + B 2 048 + Z 1 024), but one instance has room for 512",
         "bits of metadata in the worst case",
         "RF holds 26 words (A 16 + B 8 + Z 2), 40.6% of its capacity, but at least 90.0% must be used",
-        "the format of A in GLB (CP) has no rank left for the loops",
+        "the format of A in GLB (CP) does not end like the one in RF (UOP CP)",
         "B is compressed in GLB but not in RF, which cannot decompress it",
     ):
         assert any(words in reason for reason in result.reasons), (words, result.reasons)
@@ -130,6 +130,12 @@ def test_reason_of_wrong_factors():
     result = evaluate_design(design, mapping)
     assert result.status == sl.Status.BAD_FACTORS
     assert result.reasons == ("factors of rank m multiply to 32 (2 × 8 × 2), but m is 64",)
+
+
+def test_reason_of_loops_left_over():
+    changes = ["sparse.GLB.formats.A={ranks: [{kind: UOP}, {kind: CP}], automatic: false}", "sparse.RF.formats={}"]
+    (reason,) = sl.evaluate(sl.loads(MATMUL, overrides=changes)).reasons
+    assert reason.startswith("the format of A in GLB (UOP CP) has too few ranks for the loops k=8 at GLB, m=8 at GLB besides")
 
 
 @pytest.mark.parametrize("override", INVALID)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .errors import Diagnostic, SpecError, Status
     from .explain import why
     from .loading import dumps, load, loads, schema
-    from .mapping import Loop, LoopNest, Mapping
+    from .mapping import Loop, LoopNest, Mapping, MappingBatch
     from .result import Result
     from .spec import Spec
 
@@ -25,6 +25,7 @@ __all__ = [
     "Loop",
     "LoopNest",
     "Mapping",
+    "MappingBatch",
     "Result",
     "Spec",
     "SpecError",
@@ -47,6 +48,7 @@ _HOME = {
     "Loop": "mapping",
     "LoopNest": "mapping",
     "Mapping": "mapping",
+    "MappingBatch": "mapping",
     "Result": "result",
     "Spec": "spec",
     "SpecError": "errors",

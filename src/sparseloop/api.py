@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import numpy.typing as npt
+
 from .design import Design
 from .errors import Diagnostic, SpecError
-from .evaluate import evaluate_plan, plan_of
-from .mapping import LoopNest, Mapping
+from .evaluate import COLUMNS, evaluate_columns, evaluate_plan, plan_of
+from .mapping import LoopNest, Mapping, MappingBatch
 from .plan import Plan
 from .resolve import resolve
 from .result import Result
@@ -86,6 +88,12 @@ def own_mapping(design: Design) -> Mapping:
     return design.mapping
 
 
-def _evaluate_batch(design: Design, batch: Any, keep: tuple[str, ...] | None) -> Any:
-    """Seam for batches of mappings under one or several templates: arrays, one entry a mapping."""
-    raise TypeError(f"expected a Mapping, got {type(batch).__name__}")
+def _evaluate_batch(design: Design, batch: Any, keep: tuple[str, ...] | None) -> dict[str, npt.NDArray[Any]]:
+    """Columns of many mappings, one entry a mapping."""
+    if not isinstance(batch, MappingBatch):
+        raise TypeError(f"expected a Mapping or a MappingBatch, got {type(batch).__name__}")
+    keep = ("energy_pj", "cycles", "status") if keep is None else keep
+    unknown = [name for name in keep if name not in COLUMNS]
+    if unknown:
+        raise ValueError(f"cannot keep {', '.join(unknown)}: there are {', '.join(COLUMNS)}")
+    return evaluate_columns(_compiled(_Template(design, batch.nest)), batch.bounds, keep)

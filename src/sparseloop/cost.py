@@ -61,6 +61,11 @@ class Cost:
     cycles: Array
     area_um2: float
 
+    @property
+    def edp(self) -> Array:
+        """Energy-delay product in pJ cycles."""
+        return self.energy_pj * self.cycles
+
     @cached_property
     def utilization(self) -> Array:
         """(actual + gated computes) / (compute instances * total cycles)."""

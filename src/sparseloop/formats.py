@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import product
 
 from . import ops
 from .emptiness import NONE, Condition, Conditions, Emptiness, widen
@@ -290,22 +290,20 @@ class Metadata:
         o = widen(c.outer, walk.stay, self.tiles) | there
         sure_skips, skips = self._local(c, masks, c.local, gates=False)
         sure_gates, gates = self._local(c, masks, c.local_gates, gates=True)
-        optional = [(item, True) for item in skips] + [(item, False) for item in gates]
-        result: Classes | None = None
-        for size in range(len(optional) + 1):
-            for chosen in combinations(optional, size):
-                known_skips = frozenset(item[0] for item, skip in chosen if skip)
-                known_gates = frozenset(item[0] for item, skip in chosen if not skip)
-                k = o | widen(sure_skips | known_skips, walk.stay, self.tiles)
-                g = k | widen(c.outer_gates | sure_gates | known_gates, walk.stay, self.tiles)
+        optional = [(*item, True) for item in skips] + [(*item, False) for item in gates]
+        result = NOTHING
+        for applies in product((False, True), repeat=len(optional)):
+            chosen = [item for item, on in zip(optional, applies, strict=True) if on]
+            k = o | widen(sure_skips | {c for c, _, skip in chosen if skip}, walk.stay, self.tiles)
+            g = k | widen(
+                c.outer_gates | sure_gates | {c for c, _, skip in chosen if not skip}, walk.stay, self.tiles
+            )
+            weight: Array = True
+            for (_, known, _), on in zip(optional, applies, strict=True):
+                weight = ops.both(weight, known if on else ops.negate(known))
+            if weight is not False:
                 part = classes(count, self.emptiness, (o, k, k, g), walk.repeats if again else None)
-                weight: Array = True
-                for choice in optional:
-                    applies = choice[0][1]
-                    weight = ops.both(weight, applies if choice in chosen else ops.negate(applies))
-                part = part * (1.0 if weight is True else ops.zero_unless(weight, 1.0))
-                result = part if result is None else result + part
-        assert result is not None
+                result = result + (part if weight is True else part * ops.zero_unless(weight, 1.0))
         return result
 
     def _local(
@@ -370,7 +368,7 @@ class Metadata:
         if place.inner:
             entries, payloads = (NOTHING if u is None else self._delivered(c, place, u, again) for u in units)
             return entries, payloads
-        if units == (None, None):
+        if all(u is None for u in units):
             return NOTHING, NOTHING
         walk = self._walk(c.link, place)
         absorbed = self._absorbed(layout, place.masks)
@@ -413,7 +411,7 @@ class Metadata:
     def _fills(self, link: Link, place: RankPlace, units: PlaceUnits) -> tuple[Classes, Classes]:
         """Entries and payloads written into the link's parent from the next outer level that keeps the tensor."""
         source = self._source(link)
-        if source is None or units == (None, None):
+        if source is None or all(u is None for u in units):
             return NOTHING, NOTHING
         c = self.features.conditions(source)
         dense = self.dense[source.index]

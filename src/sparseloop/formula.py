@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from . import wording
 from .terms import Term, call, number, power, product, summed, symbol
 from .trace import Traced, value_of
 
@@ -108,9 +107,6 @@ class Reader:
     def _opaque(self, name: str, terms: list[Term], node: Traced) -> Term:
         if " " in name:
             return symbol(name, node.value)
-        if name == "hops":
-            mesh = "x".join(wording.exact(t.value) for t in terms[:2])
-            return call(f"hops in a {mesh} mesh over ", [t for t in terms[2::3] if t.value != 1], node.value)
         return call(name, terms, node.value)
 
     def _asked(self, node: Traced) -> Term:

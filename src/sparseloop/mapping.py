@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +53,24 @@ class Mapping:
     residuals: tuple[int, ...] | None = None
     """None when every factor is perfect; else one last-pass bound per loop (a loop runs `residual` times
     when all outer loops of its rank stand at their last index)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MappingBatch:
+    """Many mappings under one template: `bounds` has shape (loops, mappings); perfect factors."""
+
+    nest: LoopNest
+    bounds: npt.NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if self.bounds.ndim != 2 or self.bounds.shape[0] != len(self.nest.loops):
+            wanted = f"({len(self.nest.loops)}, mappings)"
+            raise ValueError(f"bounds have shape {self.bounds.shape}, the template wants {wanted}")
+        if not np.issubdtype(self.bounds.dtype, np.integer) or bool((self.bounds < 1).any()):
+            raise ValueError("bounds are integers of at least 1")
+
+    def __len__(self) -> int:
+        return int(self.bounds.shape[1])
+
+    def __getitem__(self, index: int) -> Mapping:
+        return Mapping(nest=self.nest, bounds=tuple(int(n) for n in self.bounds[:, index]))

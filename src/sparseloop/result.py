@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from . import wording
 from .actions import ActionCost
 from .cost import Cost
 from .design import Design
@@ -27,6 +28,10 @@ class Result:
     design: Design
     plan: Plan
     cost: Cost
+
+    def __repr__(self) -> str:
+        valid = "valid" if self.valid else "NOT valid"
+        return f"<Result {valid}: {wording.energy(self.energy_pj)}, {wording.count(self.cycles)} cycles>"
 
     @property
     def energy_pj(self) -> float:

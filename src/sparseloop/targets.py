@@ -160,7 +160,7 @@ def _between(plan: Plan, cost: Cost) -> Iterator[tuple[str, Any]]:
             at = f"{parent}.{link.name} {rank.kind}#{number}"
             for action in ("reads", "fills", "updates"):
                 for name in ("actual", "slots", *CLASSES):
-                    which = "" if name == "actual" else f"{name} "
-                    yield f"{which}{at} entry {action}", getattr(rank.entries[action], name)
-                    yield f"{which}{at} payload {action}", getattr(rank.payloads[action], name)
-                    yield f"{which}{at} bits of {action}", getattr(rank.bits(action), name)
+                    ending = action if name == "actual" else f"{action}.{name}"
+                    yield f"{at} entry {ending}", getattr(rank.entries[action], name)
+                    yield f"{at} payload {ending}", getattr(rank.payloads[action], name)
+                    yield f"{at} bits of {ending}", getattr(rank.bits(action), name)

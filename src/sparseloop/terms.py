@@ -135,7 +135,7 @@ def _factored(parts: Sequence[tuple[int, Term]], complement: Complement | None) 
     common = factors[0]
     for other in factors[1:]:
         common = common & other
-    shared = [factor for factor in common.elements() if factor[1].kind != "number"]
+    shared = list(common.elements())
     if len(parts) < 2 or not shared:
         return None
     left = [(sign, product((of - Counter(shared)).elements())) for (sign, _), of in zip(parts, factors, strict=True)]

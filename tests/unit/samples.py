@@ -38,7 +38,12 @@ architecture:
   node: 45nm
   levels:
     - {name: DRAM, class: dram, type: LPDDR4, bandwidth: 16 words/cycle, block_size: 4}
-    - {name: GLB, class: sram, capacity: 108 KiB, bandwidth: {read: 16, write: 16}, metadata: 8 KiB, network: {energy_per_hop: 0.1}}
+    - name: GLB
+      class: sram
+      capacity: 108 KiB
+      bandwidth: {read: 16, write: 16}
+      metadata: 8 KiB
+      network: {energy_per_hop: 0.1}
     - {fanout: {x: 14, y: 12}}
     - {name: spad, class: regfile, capacity: 224 words}
     - {name: MAC, class: mac}

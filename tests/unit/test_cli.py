@@ -89,7 +89,9 @@ def test_infeasible(run, spec):
 
 
 def test_warnings_go_to_stderr(run, spec):
-    status, out, err = run("eval", spec, "-f", "json", "--set", "sparse.GLB.formats.Z=bitmask", "--set", "mapping[1].GLB=for n=8 k=8 | keep A B")
+    status, out, err = run(
+        "eval", spec, "-f", "json", "--set", "sparse.GLB.formats.Z=bitmask", "--set", "mapping[1].GLB=for n=8 k=8 | keep A B"
+    )
     assert status == 0
     assert "warning: GLB: has a format for Z, which it bypasses" in err
     json.loads(out)
@@ -139,7 +141,12 @@ def test_check(run, spec):
 def test_show(run, spec):
     status, out, _ = run("show", spec)
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines() if line[:1].isupper()] == ["Workload", "Architecture", "Mapping", "Sparse"]
+    assert [line.split()[0] for line in out.splitlines() if line[:1].isupper()] == [
+        "Workload",
+        "Architecture",
+        "Mapping",
+        "Sparse",
+    ]
     assert run("show", spec, "arch")[1].startswith("Architecture")
 
 
@@ -194,7 +201,9 @@ def test_examples(run, tmp_path, monkeypatch):
 
 
 def test_as_a_program(spec):
-    done = subprocess.run([sys.executable, "-m", "sparseloop", "why", spec, "cycles"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "sparseloop", "why", spec, "cycles"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0
     assert done.stdout.startswith("cycles = ")
     assert done.stderr == ""

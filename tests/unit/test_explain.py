@@ -17,7 +17,8 @@ from sparseloop.evaluate import evaluate_design
 from sparseloop.formula import Reader
 from sparseloop.targets import names, targets
 from sparseloop.terms import number, product, summed, symbol, text
-from sparseloop.trace import Traced, given as named, traced_cost, value_of
+from sparseloop.trace import Traced, traced_cost, value_of
+from sparseloop.trace import given as named
 
 
 @pytest.fixture(params=ALL, scope="module")
@@ -82,7 +83,7 @@ def test_operations_are_those_of_numbers(a, b):
     for function in (
         lambda p, q: p + q * 2 - 1 / q,
         lambda p, q: (p // q, p % q, abs(p), -p, 2**q, q**2),
-        lambda p, q: (p > q, p <= 2, 3 == q, q != p, (p > 0) & (q > 1), (p > 0) | ~(q > 1) if isinstance(q, Traced) else None),
+        lambda p, q: (p > q, p <= 2, q == 3, q != p, (p > 0) & (q > 1), (p > 0) | ~(q > 1) if isinstance(q, Traced) else None),
         lambda p, q: np.where(p > q, p, q),
         lambda p, q: (np.maximum(p, q), np.minimum(2.5, p), np.ceil(p / q), np.floor(p / q)),
         lambda p, q: np.float64(2.0) * p,

@@ -93,7 +93,7 @@ architecture:
     assert arch.fanout(1) == (2, 6)
     assert dram.shared_bandwidth == pytest.approx(8)
     assert (glb.word_bits, glb.capacity_words, glb.read_bandwidth, glb.write_bandwidth) == (32, 128, 2, None)
-    assert (glb.metadata_capacity_bits, glb.metadata_access_bits, glb.metadata_word_bits) == (1024, 32, 8)
+    assert (glb.metadata_capacity_bits, glb.metadata_access_bits, glb.metadata_word_bits) == (512, 32, 8)
     assert (rf.capacity_words, rf.metadata_capacity_bits, rf.metadata_access_bits, rf.metadata_word_bits) == (10, 8, 0, 4)
     assert mac.word_bits == 16
     assert (dram.reduction, glb.reduction) == (False, True)

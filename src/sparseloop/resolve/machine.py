@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import floor
 from typing import Literal
 
 from ..arch import Arch, Level, Network
@@ -135,6 +136,7 @@ def _word_bits(stage: Stage, einsum: Einsum, names: frozenset[str], found: Findi
 def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, found: Findings) -> Level:
     spec, clock = stage.spec, found.spec.architecture.clock
     capacity = _words(spec.capacity, word_bits)
+    bits = _bits(spec.metadata.capacity, word_bits)
     rates = spec.bandwidth
     return Level(
         name=spec.name,
@@ -144,7 +146,7 @@ def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, fo
         mesh_x=stage.mesh_x,
         mesh_y=stage.mesh_y,
         word_bits=word_bits,
-        capacity_words=None if capacity is None else capacity / spec.multiple_buffering,
+        capacity_words=None if capacity is None else floor(capacity / spec.multiple_buffering + 1e-9),
         capacity_rule=spec.capacity_rule,
         min_utilization=spec.min_utilization,
         block_size=spec.block_size,
@@ -152,7 +154,7 @@ def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, fo
         read_bandwidth=_rate(rates.read, word_bits, clock),
         write_bandwidth=_rate(rates.write, word_bits, clock),
         shared_bandwidth=_rate(rates.shared, word_bits, clock),
-        metadata_capacity_bits=_bits(spec.metadata.capacity, word_bits),
+        metadata_capacity_bits=None if bits is None else bits / spec.multiple_buffering,
         metadata_access_bits=_access_bits(spec, word_bits),
         metadata_word_bits=DEFAULT_METADATA_BITS if spec.metadata.word_bits is None else spec.metadata.word_bits,
         decompression=spec.decompression,

@@ -78,6 +78,8 @@ class RankPlace:
     """It travels with a delivery of the child's tile; else the level walks it."""
     masks: Masks
     """The loops; for a single loop True: what follows holds where the rank takes it."""
+    span: tuple[int, int] | None
+    """First and last+1 slot if the rank takes every loop of the tensor between."""
     has_loops: Array
     innermost: Array
     length: Array
@@ -110,7 +112,9 @@ class Metadata:
             assert layout is not None
             places: list[RankPlace] = []
             for number, item in enumerate(layout.items):
-                if item.slot is not None and not layout.absorbed:
+                if item.span is not None:
+                    places.append(self._spanning(link, layout, item, number))
+                elif item.slot is not None and not layout.absorbed:
                     places += self._single(link, layout, item, number)
                 else:
                     places.append(self._flattened(link, layout, item, number))
@@ -135,6 +139,7 @@ class Metadata:
                 format=layout.given.ranks[item.rank],
                 inner=item.inner,
                 masks={slot: True},
+                span=None,
                 has_loops=has,
                 innermost=innermost,
                 length=self.tiles.n[slot],
@@ -149,6 +154,27 @@ class Metadata:
             place(ops.both(mask, ops.negate(alone)), False, "o"),
         ]
 
+    def _spanning(self, link: Link, layout: Layout, item: Item, number: int) -> RankPlace:
+        """A rank that takes every loop of the tensor in a range of slots."""
+        assert item.span is not None
+        start, stop = item.span
+        mine = [s for s in sorted(link.relevant) if start <= s < stop]
+        inside = [s for s in sorted(link.relevant) if s >= stop]
+        length = self.tiles.product(mine)
+        return RankPlace(
+            name=f"{link.index}:{number}",
+            rank=item.rank,
+            format=layout.given.ranks[item.rank],
+            inner=item.inner,
+            masks=item.masks,
+            span=item.span,
+            has_loops=length > 1,
+            innermost=self.tiles.product(inside) == 1 if inside else True,
+            length=length,
+            below=self.emptiness.condition(link.tensor, self.tiles.covering(inside)),
+            fibre=self.emptiness.condition(link.tensor, self.tiles.covering([*mine, *inside])),
+        )
+
     def _flattened(self, link: Link, layout: Layout, item: Item, number: int) -> RankPlace:
         """A rank of several loops, or of loops merged with the child's."""
         has = _any(item.masks)
@@ -162,6 +188,7 @@ class Metadata:
             format=layout.given.ranks[item.rank],
             inner=item.inner,
             masks=item.masks,
+            span=None,
             has_loops=has,
             innermost=ops.both(has, ops.negate(deeper)),
             length=ops.product(ops.one_unless(m, layout.bounds[s]) for s, m in item.masks.items()),
@@ -220,17 +247,14 @@ class Metadata:
 
     # --- own ranks ------------------------------------------------------------------------------------------
 
-    def walk(self, link: Link, masks: Masks, innermost: Array, name: str) -> Walk:
+    def walk(self, link: Link, place: RankPlace) -> Walk:
         """Looks at the entries of an own rank: whenever its loop, or any loop outside, advances.
 
         At the compute link there is no operand register: the innermost rank is looked at with every access.
         """
-        plan, tiles = self.features.plan, self.tiles
-        reached, at_or_outside = False, {}
-        for slot in range(len(tiles.n) - 1, -1, -1):
-            reached = ops.either(reached, masks.get(slot, False))
-            at_or_outside[slot] = reached
-        seen: Array = innermost if link.to_compute else False
+        plan, tiles, masks, name = self.features.plan, self.tiles, place.masks, place.name
+        at_or_outside = _reached(place, len(tiles.n))
+        seen: Array = place.innermost if link.to_compute else False
         steps: list[int] = []
         count: Array = 1.0
         stay: dict[int, Array] = {}
@@ -238,7 +262,7 @@ class Metadata:
         whole: list[int] = []
         for slot in link.temporal:
             if slot in link.relevant:
-                moves = True if masks.get(slot) is True else ops.both(at_or_outside[slot], tiles.n[slot] > 1)
+                moves = masks.get(slot) is True or ops.both(at_or_outside[slot], tiles.n[slot] > 1)
                 seen = ops.either(seen, moves)
             elif seen is not False:
                 again[slot] = ops.one_unless(seen, tiles.n[slot])
@@ -379,7 +403,7 @@ class Metadata:
 
     def _walk(self, link: Link, place: RankPlace) -> Walk:
         if place.name not in self._walks:
-            self._walks[place.name] = self.walk(link, place.masks, place.innermost, place.name)
+            self._walks[place.name] = self.walk(link, place)
         return self._walks[place.name]
 
     def _absorbed(self, layout: Layout, masks: Masks) -> Array:
@@ -451,6 +475,17 @@ class Metadata:
         for action, entry in found.items():
             entries, payloads = counts[bottom][action]
             counts[bottom][action] = (entries + entry, payloads)
+
+
+def _reached(place: RankPlace, slots: int) -> list[Array]:
+    """Per slot: does it lie at or outside the rank's innermost loop?"""
+    if place.span is not None:
+        return [slot < place.span[1] for slot in range(slots)]
+    reached: list[Array] = [False] * slots
+    seen: Array = False
+    for slot in range(slots - 1, -1, -1):
+        seen = reached[slot] = ops.either(seen, place.masks.get(slot, False))
+    return reached
 
 
 def _any(masks: Masks) -> Array:

@@ -137,6 +137,8 @@ class Reader:
         return term.rebuilt(parts)
 
     def _fold(self, term: Term) -> Term:
+        if term.kind == "call":
+            term = term.rebuilt([(sign, self._part(p) if p.leaves > 4 else p) for sign, p in term.parts])
         while term.leaves > LARGEST:
             largest = max((p for _, p in term.parts), key=lambda p: p.leaves)
             if largest.leaves < 3:

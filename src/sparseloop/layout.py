@@ -7,7 +7,7 @@ static. Flattened ranks, and lists without compressed ranks (whose loops merge w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import ops
 from .ops import Array
@@ -28,6 +28,8 @@ class Item:
     masks: Masks
     inner: bool
     """The loops lie inside the child's tile: the rank travels with a delivery."""
+    span: tuple[int, int] | None = None
+    """First and last+1 slot if the rank takes every loop of the tensor between, whatever the bounds."""
 
     @property
     def slot(self) -> int | None:
@@ -92,11 +94,12 @@ def _inner_items(tiles: Tiles, link: Link, child: Layout | None) -> tuple[list[I
     if child is None:
         start = tiles.plan.starts[link.child]
         masks = {s: tiles.n[s] > 1 for s in sorted(link.relevant) if s >= start}
-        return [Item(rank=last, masks=masks, inner=True)] if masks else [], 1, False
+        span = (start, len(tiles.n))
+        return [Item(rank=last, masks=masks, inner=True, span=span)] if masks else [], 1, False
     kinds = [f.kind for f in child.given.ranks]
     mine = [f.kind for f in given.ranks]
     depth = len(kinds) - 1
-    items = [Item(rank=max(0, last - (depth - i.rank)), masks=i.masks, inner=True) for i in child.items]
+    items = [replace(i, rank=max(0, last - (depth - i.rank)), inner=True) for i in child.items]
     aligned = ([mine[0]] * len(kinds) + mine)[-len(kinds) :]
     short = len(kinds) > len(mine) and not given.automatic
     return items, len(kinds), (link.child_compressed and aligned != kinds) or short
@@ -147,6 +150,16 @@ def _flattened_items(
     """Own loops on a list with flattened ranks; `child` = (number of child ranks, those in use)."""
     count, taken = child
     slots = _candidates(tiles.plan, link)
+    first = given.ranks[0]
+    everything = any(set(tiles.plan.einsum.tensors[link.tensor].ranks) <= set(g) for g in first.groups)
+    if everything and (given.order == "outer_to_inner" or len(given.ranks) == 1):
+        if not slots:
+            return [], False
+        nontrivial = {s: tiles.n[s] > 1 for s in slots}
+        span = (tiles.plan.starts[link.parent], tiles.plan.starts[link.child])
+        none_free = len(given.ranks) - taken < 1
+        leftover = False if given.automatic else ops.both(none_free, tiles.product(slots) > 1)
+        return [Item(rank=0, masks=nontrivial, inner=False, span=span)], leftover
     copies = max(0, len(slots) + count - len(given.ranks)) if given.automatic else 0
     walk = _Walk(
         plan=tiles.plan,

@@ -121,11 +121,28 @@ def lattice(operation: str, arguments: Sequence[Array]) -> Array:
     if any(hasattr(a, "call") for a in arguments):
         traced = next(a for a in arguments if hasattr(a, "call"))
         return traced.call(operation, lambda *values: lattice(operation, values), arguments)
-    rows = np.stack([np.asarray(a, dtype=np.int64) for a in np.broadcast_arrays(*arguments)])
-    flat = rows.reshape(len(arguments), -1)
-    unique, inverse = np.unique(flat, axis=1, return_inverse=True)
-    values = np.array([function(*(int(x) for x in column)) for column in unique.T], dtype=np.float64)
-    return values[inverse.reshape(-1)].reshape(rows.shape[1:])
+    columns = [np.asarray(a).astype(np.int64).reshape(-1) for a in np.broadcast_arrays(*arguments)]
+    shape = np.broadcast_shapes(*(np.shape(a) for a in arguments))
+    first, inverse = distinct_rows(columns)
+    values = np.array([function(*(int(c[i]) for c in columns)) for i in first], dtype=np.float64)
+    return values[inverse].reshape(shape)
+
+
+def distinct_rows(columns: Sequence[Any]) -> tuple[Any, Any]:
+    """Positions of one of each distinct row of some integer columns, and for every row which of them it equals."""
+    code = np.zeros(columns[0].shape, dtype=np.int64)
+    span = 1
+    for column in columns:
+        low, high = int(column.min()), int(column.max())
+        if low == high:
+            continue
+        if span > (1 << 62) // (high - low + 1):
+            _, code = np.unique(code, return_inverse=True)
+            span = int(code.max()) + 1
+        code = code * (high - low + 1) + (column - low)
+        span *= high - low + 1
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    return first, inverse.reshape(-1)
 
 
 def bit_set(steps_and_counts: tuple[int, ...]) -> int:

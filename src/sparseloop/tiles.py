@@ -8,6 +8,7 @@ computed once per batch; their numbers are arrays.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from . import ops
@@ -21,14 +22,21 @@ FIXED: Span = frozenset()
 FULL: Span = frozenset({"full"})
 
 
+@lru_cache(maxsize=1 << 16)
 def join(a: Cover, b: Cover) -> Cover:
     """The smallest cover that contains both."""
     return tuple(x if x == y else (FULL if "full" in x or "full" in y else x | y) for x, y in zip(a, b, strict=True))
 
 
+@lru_cache(maxsize=1 << 16)
 def within(a: Cover, b: Cover) -> bool:
     """True if a is contained in b whatever the bounds."""
     return all(y == FULL or x <= y for x, y in zip(a, b, strict=True))
+
+
+@lru_cache(maxsize=1 << 16)
+def _restrict(cover: Cover, relevant: frozenset[int]) -> Cover:
+    return tuple(s if i in relevant else FIXED for i, s in enumerate(cover))
 
 
 class Tiles:
@@ -82,8 +90,7 @@ class Tiles:
 
     def restrict(self, cover: Cover, tensor: int) -> Cover:
         """The cover without the loops that are irrelevant to the tensor."""
-        relevant = self.plan.relevant[tensor]
-        return tuple(s if i in relevant else FIXED for i, s in enumerate(cover))
+        return _restrict(cover, self.plan.relevant[tensor])
 
     def count(self, span: Span, slot: int) -> Array:
         """Number of consecutive values that `span` covers at `slot`."""
@@ -189,6 +196,8 @@ class Tiles:
         shift = ops.absolute(shift)
         if not runs:
             return ops.zero_unless(shift == 0, 1)
+        if len(runs) == 1 and runs[0] is not None and len(self.plan.einsum.tensors[tensor].axes[axis].terms) == 1:
+            return ops.zero_unless(shift == 0, runs[0][1])  # one rank: a tile moves by at least its own length
         if len(runs) == 1 and runs[0] is not None:
             step, length = runs[0]
             return ops.zero_unless(shift % step == 0, ops.maximum(0, length - shift // step))

@@ -110,10 +110,20 @@ def delivered_share(tiles: Tiles, link: Link) -> Array:
     if link.no_reuse or tiles.plan.plain[link.tensor]:
         return size * tiles.visits(link)
     share = size
+    axes = range(len(tiles.plan.axes[link.tensor]))
+    cover = tiles.inside(link.child)
+    wrapped: list[Array] = [0] * len(axes)
+    moved = False
     for position, slot in enumerate(link.temporal):
+        if slot not in link.relevant and not moved:
+            continue
+        moved = True
+        steps = [tiles.step(link.tensor, axis, slot) for axis in axes]
+        stays = ops.product(tiles.axis_overlap(link.tensor, a, cover, steps[a] - wrapped[a]) for a in axes)
         outside = tiles.product(link.temporal[position + 1 :])
-        fresh = size - halo_overlap(tiles, link, position)
-        share = share + (tiles.n[slot] - 1) * outside * fresh
+        share = share + (tiles.n[slot] - 1) * outside * (size - stays)
+        if slot in link.relevant:
+            wrapped = [w + (tiles.n[slot] - 1) * s for w, s in zip(wrapped, steps, strict=True)]
     return share
 
 

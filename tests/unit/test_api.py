@@ -50,9 +50,8 @@ def test_a_mapping_given():
     spec = sl.loads(MATMUL)
     mapping = sl.design_of(spec).mapping
     assert sl.evaluate(spec, mapping).to_dict() == sl.evaluate(spec).to_dict()
-    other = sl.design_of(
-        sl.loads(MATMUL.replace("- DRAM: for m=4", "- DRAM: for m=2").replace("RF: for m=2", "RF: for m=4"))
-    ).mapping
+    changed = MATMUL.replace("- DRAM: for m=4", "- DRAM: for m=2").replace("RF: for m=2", "RF: for m=4")
+    other = sl.design_of(sl.loads(changed)).mapping
     assert sl.evaluate(spec, other).energy_pj != sl.evaluate(spec).energy_pj
 
 

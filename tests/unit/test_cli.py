@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -89,9 +90,8 @@ def test_infeasible(run, spec):
 
 
 def test_warnings_go_to_stderr(run, spec):
-    status, out, err = run(
-        "eval", spec, "-f", "json", "--set", "sparse.GLB.formats.Z=bitmask", "--set", "mapping[1].GLB=for n=8 k=8 | keep A B"
-    )
+    changes = ["sparse.GLB.formats.Z=bitmask", "mapping[1].GLB=for n=8 k=8 | keep A B"]
+    status, out, err = run("eval", spec, "-f", "json", *(word for change in changes for word in ("--set", change)))
     assert status == 0
     assert "warning: GLB: has a format for Z, which it bypasses" in err
     json.loads(out)
@@ -141,12 +141,8 @@ def test_check(run, spec):
 def test_show(run, spec):
     status, out, _ = run("show", spec)
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines() if line[:1].isupper()] == [
-        "Workload",
-        "Architecture",
-        "Mapping",
-        "Sparse",
-    ]
+    titles = [line.split()[0] for line in out.splitlines() if line[:1].isupper()]
+    assert titles == ["Workload", "Architecture", "Mapping", "Sparse"]
     assert run("show", spec, "arch")[1].startswith("Architecture")
 
 
@@ -200,17 +196,16 @@ def test_examples(run, tmp_path, monkeypatch):
     assert run("example", "chip")[1] == "--- # layer.yaml\n# One layer. More.\na: 1\n"
 
 
+def program(*arguments: object, **environment: str):
+    words = [sys.executable, "-m", "sparseloop", *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+
+
 def test_as_a_program(spec):
-    done = subprocess.run(
-        [sys.executable, "-m", "sparseloop", "why", spec, "cycles"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0
+    done = program("why", spec, "cycles")
+    assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("cycles = ")
-    assert done.stderr == ""
-    ascii_only = subprocess.run(
-        [sys.executable, "-m", "sparseloop", "eval", spec], capture_output=True, check=False, env={"PYTHONIOENCODING": "ascii"}
-    )
-    assert ascii_only.returncode == 0
+    assert program("eval", spec, PYTHONIOENCODING="ascii").returncode == 0
 
 
 def test_light_commands_load_no_tables():

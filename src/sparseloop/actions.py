@@ -99,6 +99,9 @@ def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> Cou
     for action, classes in data:
         for name, prefix in CLASS_PREFIX:
             counts[prefix + action] = partial(_vectors, classes, name, vectors)
+    counts["read"] = partial(_with_extra, counts["read"], lambda: _extra_reads(k, source), vectors)
+    if source is not None:
+        counts["fill"] = partial(_with_extra, counts["fill"], lambda: source.overflow[1], vectors)
     if spec.metadata_access_bits and k.ranks:
         for action in ("read", "fill", "update"):
             for name, prefix in CLASS_PREFIX:
@@ -127,6 +130,16 @@ class _Once:
 
 def _vectors(classes: Classes, name: str, vectors: _Once) -> Array:
     return getattr(classes, name) * vectors.value
+
+
+def _with_extra(counter: Callable[[], Array], extra: Callable[[], Array], vectors: _Once) -> Array:
+    words = extra()
+    return counter() + words * vectors.value
+
+
+def _extra_reads(k: LinkSparse, source: LinkSparse | None) -> Array:
+    """Reads beyond those of the classes: overbooked words streamed to the child, words passed on to a neighbour."""
+    return k.overflow[0] + (source.forwarded if source is not None else 0.0)
 
 
 def _metadata_accesses(k: LinkSparse, action: str, name: str, width: float) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, overload
 
 import numpy.typing as npt
 
@@ -62,8 +62,16 @@ def design_of(spec: Spec) -> Design:
     return _resolved(_Same(spec))
 
 
-def evaluate(spec: Spec, mapping: Any = None, *, keep: tuple[str, ...] | None = None) -> Any:
-    """Evaluates the specification's own mapping, a `Mapping` (both give a `Result`), or a batch (arrays named in `keep`)."""
+@overload
+def evaluate(spec: Spec, mapping: Mapping | None = None) -> Result: ...
+
+
+@overload
+def evaluate(spec: Spec, mapping: object, *, keep: tuple[str, ...] | None = None) -> Any: ...
+
+
+def evaluate(spec: Spec, mapping: object = None, *, keep: tuple[str, ...] | None = None) -> Any:
+    """Evaluates the specification's own mapping or a `Mapping` (both give a `Result`), or a batch (arrays named in `keep`)."""
     design = design_of(spec)
     if mapping is None:
         mapping = own_mapping(design)
@@ -88,7 +96,7 @@ def own_mapping(design: Design) -> Mapping:
     return design.mapping
 
 
-def _evaluate_batch(design: Design, batch: Any, keep: tuple[str, ...] | None) -> dict[str, npt.NDArray[Any]]:
+def _evaluate_batch(design: Design, batch: object, keep: tuple[str, ...] | None) -> dict[str, npt.NDArray[Any]]:
     """Columns of many mappings, one entry a mapping."""
     if not isinstance(batch, MappingBatch):
         raise TypeError(f"expected a Mapping or a MappingBatch, got {type(batch).__name__}")

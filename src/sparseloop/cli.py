@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -45,31 +46,29 @@ As = Annotated[Format, typer.Option("-f", "--format", help="How to write the res
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status, and never shows a traceback unless --debug is given."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # pyright: ignore
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        command = typer.main.get_command(app)
-        return _status(command.main([a for a in given if a != "--debug"], prog_name="sparseloop", standalone_mode=True))
-    except SystemExit as end:
-        return _status(end.code)
+        return _run([argument for argument in given if argument != "--debug"])
     except SpecError as error:
         note(error.render())
         return WRONG_INPUT
-    except BrokenPipeError:
-        sys.stderr.close()
-        return OK
     except Exception as error:
-        if debug:
+        if "--debug" in given:
             raise
         note(f"sparseloop: internal error: {type(error).__name__}: {error}")
         note("This is a bug of ours: please report it, with the output of the same command and --debug.")
         return BUG
 
 
-def _status(code: Any) -> int:
-    return code if isinstance(code, int) else OK if code is None else WRONG_INPUT
+def _run(arguments: list[str]) -> int:
+    """The exit status that Typer ends the program with."""
+    try:
+        typer.main.get_command(app).main(arguments, prog_name="sparseloop", standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else OK if end.code is None else WRONG_INPUT
+    return OK
 
 
 def note(text: str) -> None:

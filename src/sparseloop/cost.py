@@ -153,13 +153,14 @@ def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Array) 
     reads: Array = 0.0
     writes: Array = 0.0
     for k in below:
-        reads = reads + k.reads.slots
+        reads = reads + k.reads.slots + k.overflow[0]
         writes = writes + k.updates.slots
         for rank in k.ranks:
             reads = reads + rank.bits("reads").slots / spec.word_bits
             writes = writes + (rank.bits("fills").slots + rank.bits("updates").slots) / spec.word_bits
     for k in above:
-        writes = writes + k.fills.slots
+        writes = writes + k.fills.slots + k.overflow[1]
+        reads = reads + k.forwarded
     cycles: Array = 0.0 * reads
     for words, bandwidth in (
         (reads, spec.read_bandwidth),

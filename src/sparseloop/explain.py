@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
-from typing import Any, final
+from collections.abc import Mapping as Table
+from typing import final
 
 from . import wording
 from .api import design_of, own_mapping
 from .design import Design
 from .errors import Diagnostic, SpecError, did_you_mean
 from .formula import Definition, Reader, tile_text
-from .plan import Plan
+from .mapping import Mapping
 from .result import CLASSES
 from .spec import Spec
 from .targets import Target, names, targets
@@ -23,27 +23,40 @@ LINES = 12
 WIDTH = 100
 
 
-def why(spec: Spec, path: str, *, mapping: Any = None, width: int = WIDTH) -> str:
+def why(spec: Spec, path: str, *, mapping: Mapping | None = None, width: int = WIDTH) -> str:
     """How the number at `path` came about, e.g. why(spec, 'GLB.A.reads.actual'); `SpecError` if there is no such number."""
     design = design_of(spec)
-    plan, cost = traced_cost(design, mapping or own_mapping(design))
-    known = targets(plan, cost)
-    name = _resolved(path, known)
-    target = known[name]
-    lines = [*_headline(name, target, width), *_classes(target)]
-    if name == "energy":
-        lines += _shares(known)
-    elif target.actions:
-        lines += _energy(target, width)
-    else:
-        lines += _Formulas(design, plan, names(plan, cost, known), width).explained(name, target)
-    return "\n".join(lines)
+    return Explanation(design, mapping or own_mapping(design)).why(path, width=width)
+
+
+@final
+class Explanation:
+    """One mapping evaluated on traced values; answers for any of its numbers."""
+
+    def __init__(self, design: Design, mapping: Mapping) -> None:
+        self.design = design
+        plan, cost = traced_cost(design, mapping)
+        self.known = targets(plan, cost)
+        self._names = names(plan, cost, self.known)
+
+    def why(self, path: str, *, width: int = WIDTH) -> str:
+        """How the number at `path` came about."""
+        name = _resolved(path, self.known)
+        target = self.known[name]
+        lines = [*_headline(name, target, width), *_classes(target)]
+        if name == "energy":
+            lines += _shares(self.known)
+        elif target.actions:
+            lines += _energy(target, width)
+        else:
+            lines += _Formulas(self.design, self._names, width).explained(name, target)
+        return "\n".join(lines)
 
 
 # --- paths --------------------------------------------------------------------------------------------------
 
 
-def _resolved(path: str, known: Mapping[str, Target]) -> str:
+def _resolved(path: str, known: Table[str, Target]) -> str:
     """The path as it is listed: spaces and `metadata_bits` for `metadata` do not matter."""
 
     def plain(name: str) -> str:
@@ -57,7 +70,7 @@ def _resolved(path: str, known: Mapping[str, Target]) -> str:
     raise SpecError([Diagnostic(message=f"there is no number '{path}'", hint=hint)])
 
 
-def _listed(known: Mapping[str, Target]) -> str:
+def _listed(known: Table[str, Target]) -> str:
     """The paths there are, by pattern."""
     tensors: dict[str, list[str]] = {}
     for path in known:
@@ -124,7 +137,7 @@ def _energy(target: Target, width: int) -> list[str]:
     return lines
 
 
-def _shares(known: Mapping[str, Target]) -> list[str]:
+def _shares(known: Table[str, Target]) -> list[str]:
     """The energy of every level and network."""
     total = float(value_of(known["energy"].value)) or 1.0
     whole = [path for path in known if path.endswith(".energy") and path.removesuffix(".energy") + ".tile" not in known]
@@ -141,8 +154,8 @@ def _shares(known: Mapping[str, Target]) -> list[str]:
 class _Formulas:
     """The formulas of one explanation."""
 
-    def __init__(self, design: Design, plan: Plan, known: dict[int, str], width: int) -> None:
-        self.design, self.plan, self.width = design, plan, width
+    def __init__(self, design: Design, known: dict[int, str], width: int) -> None:
+        self.design, self.width = design, width
         self.reader = Reader(known)
         self.loops: dict[str, Term] = {}
 

@@ -74,8 +74,8 @@ class _Value:
         return "*".join(up or ["1"] * bool(down)) + "".join(f"/{name}" for name in down)
 
 
-def _unit(number: float, **powers: int) -> _Value:
-    return _Value(number, tuple(powers.get(name, 0) for name in _DIMENSIONS))
+def _unit(number: float, dimension: str, power: int = 1) -> _Value:
+    return _Value(number, tuple(power * (name == dimension) for name in _DIMENSIONS))
 
 
 _SCALES = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -84,14 +84,14 @@ _SCALES = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2
 def _units() -> dict[str, _Value]:
     units = {name: _Value(scale) for name, scale in _SCALES.items()}
     for scale, factor in {"": 1, **_SCALES, "K": 10**3}.items():
-        units |= {f"{scale}B": _unit(8 * factor, bits=1), f"{scale}b": _unit(factor, bits=1)}
-        units |= {f"{scale}words": _unit(factor, words=1), f"{scale}bits": _unit(factor, bits=1)}
-    units |= {f"{p}Hz": _unit(10**e, s=-1) for p, e in {"": 0, "k": 3, "M": 6, "G": 9}.items()}
-    units |= {f"{p}m": _unit(10.0**e, m=1) for p, e in {"n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3}.items()}
-    units |= {f"{p}J": _unit(10.0**e, J=1) for p, e in {"f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "m": -3}.items()}
-    units |= {f"{p}s": _unit(10.0**e, s=1) for p, e in {"p": -12, "n": -9, "u": -6, "m": -3, "": 0}.items()}
+        units |= {f"{scale}B": _unit(8 * factor, "bits"), f"{scale}b": _unit(factor, "bits")}
+        units |= {f"{scale}words": _unit(factor, "words"), f"{scale}bits": _unit(factor, "bits")}
+    units |= {f"{p}Hz": _unit(10**e, "s", -1) for p, e in {"": 0, "k": 3, "M": 6, "G": 9}.items()}
+    units |= {f"{p}m": _unit(10.0**e, "m") for p, e in {"n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3}.items()}
+    units |= {f"{p}J": _unit(10.0**e, "J") for p, e in {"f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "m": -3}.items()}
+    units |= {f"{p}s": _unit(10.0**e, "s") for p, e in {"p": -12, "n": -9, "u": -6, "m": -3, "": 0}.items()}
     units |= {"bit": units["bits"], "word": units["words"], "bytes": units["B"], "byte": units["B"]}
-    return units | {"cycle": _unit(1, cycle=1), "cycles": _unit(1, cycle=1)}
+    return units | {"cycle": _unit(1, "cycle"), "cycles": _unit(1, "cycle")}
 
 
 UNITS: Mapping[str, _Value] = _units()

@@ -91,7 +91,10 @@ class NetworkTraffic:
         for k in self.passing:
             name = k.dense.link.name
             words = self.words_down[name] + self.words_up[name] + self.metadata_bits[name] / n.word_bits
+            words = words + k.overflow[0] * self._spread(k)
             hops = self.hops[name]
+            if k.dense.link.child == self.level + 1:
+                energy = energy + k.forwarded * (hop + 2.0 * n.router_pj)
             routers = n.router_pj * (1.0 + np.floor(hops + 1e-9)) if n.router_pj else 0.0
             energy = energy + words * (hops * hop + routers + n.ingress_pj)
         return energy

@@ -109,9 +109,8 @@ def compile_plan(einsum: Einsum, arch: Arch, nest: LoopNest, sparse: Sparse) -> 
     """Resolve names to slots and find every link; cheap, and independent of bounds."""
     compute = len(arch.levels) - 1
     loops = nest.loops
-    starts = tuple(
-        next((i for i, s in enumerate(loops) if s.level >= level), len(loops)) for level in range(compute)
-    ) + (len(loops),)
+    end = len(loops)
+    starts = (*(next((i for i, s in enumerate(loops) if s.level >= level), end) for level in range(compute)), end)
     links: list[Link] = []
     outer: dict[int, tuple[int, ...]] = {}
     for t, tensor in enumerate(einsum.tensors):

@@ -8,6 +8,7 @@ from typing import Any, Literal, TextIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -103,7 +104,7 @@ def head(result: Result) -> Group:
         lines.append(Text("the mapping is valid", style="green"))
     else:
         lines.append(Text("the mapping is NOT valid:", style="bold red"))
-        lines += [Text(f"  {reason}", style="red") for reason in result.reasons]
+        lines += [Padding(Text(reason, style="red"), (0, 0, 0, 2)) for reason in result.reasons]
     return Group(*lines, Text(""), _totals(result), Text(""))
 
 

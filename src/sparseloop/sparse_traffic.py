@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ WHOLE = (str, Link, Plan, Resident, LinkTraffic)
 """What alternatives have in common."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LinkSparse:
     """Sparse traffic of one link: accesses of the parent and fills of the child, in words over all instances."""
 
@@ -42,6 +43,29 @@ class LinkSparse:
     """Words a compressor writes into the parent."""
     unlaid: Array
     """True where the parent's format cannot be laid on the loops."""
+    child: LinkSparse | None = None
+    """The tensor's next inner link; None at the compute link."""
+
+    @cached_property
+    def forwarded(self) -> Array:
+        """Words a child passed on to its neighbour: the dense number, thinned like the fills."""
+        return self.dense.forwarded * ops.ratio(self.fills.actual, self.fills.total)
+
+    @cached_property
+    def overflow(self) -> tuple[Array, Array]:
+        """(parent reads, child fills) beyond `reads` and `fills`: words of overbooked tiles streamed at each use.
+
+        A child that sizes its tiles by a quantile retains `counted` words; the excess x = E[max(0, k - counted)] per
+        tile is fetched anew at each of the rho = reads / fills uses: x (rho - 1) per delivered tile.
+        """
+        link = self.dense.link
+        if self.child is None or not link.child_compressed or not isinstance(self.child.resident.rule, float):
+            return 0.0, 0.0
+        tile = self.child.resident
+        excess = tile.model.excess(tile.footprint, tile.extents, tile.counted)
+        uses = ops.maximum(0.0, ops.ratio(self.child.reads.actual, self.fills.actual) - 1.0)
+        fills = excess * uses * self.dense.fills / self.dense.tile
+        return fills / self.dense.sharing, fills
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +144,10 @@ def merge(function: Callable[[Sequence[Array]], Array], records: Sequence[T]) ->
         merged = Classes.of({name: function([getattr(r, name) for r in records]) for name in CLASS_NAMES})
     elif isinstance(first, WHOLE):
         pass
+    elif isinstance(first, SparseTraffic):
+        links = tuple(merge(function, [replace(r.links[i], child=None) for r in records]) for i in range(len(first.links)))
+        computes, packing = (merge(function, [getattr(r, name) for r in records]) for name in ("computes", "packing"))
+        merged = SparseTraffic(links=_chained(links), computes=computes, packing=packing)
     elif is_dataclass(first) and not isinstance(first, type):
         changed = {f.name: merge(function, [getattr(r, f.name) for r in records]) for f in fields(first)}
         merged = replace(first, **changed)
@@ -151,7 +179,7 @@ def _classify(plan: Plan, dense: Traffic, emptiness: Emptiness, active: frozense
         for at in range(len(plan.links))
     )
     used = [ops.product(w.used for w in group.values()) for group in groups]
-    return replace(parts[0], links=links, computes=_weighted([part.computes for part in parts], used))
+    return replace(parts[0], links=_chained(links), computes=_weighted([part.computes for part in parts], used))
 
 
 def _weighted(records: Sequence[T], weights: Sequence[Array]) -> T:
@@ -167,10 +195,20 @@ def _average(links: Sequence[LinkSparse], weights: Sequence[Array]) -> LinkSpars
 def _with(plan: Plan, dense: Traffic, features: Features) -> SparseTraffic:
     metadata = Metadata(features, dense.links)
     return SparseTraffic(
-        links=tuple(_link(features, metadata, counts) for counts in dense.links),
+        links=_chained(tuple(_link(features, metadata, counts) for counts in dense.links)),
         computes=compute_classes(features, dense.computes),
         packing=tuple(features.packing(level) for level in range(plan.compute)),
     )
+
+
+def _chained(links: tuple[LinkSparse, ...]) -> tuple[LinkSparse, ...]:
+    """The links, each knowing the next inner one of its tensor."""
+    chained: dict[int, LinkSparse] = {}
+    for k in reversed(links):
+        link = k.dense.link
+        below = next((c for c in chained.values() if c.dense.link.tensor == link.tensor and c.dense.link.parent == link.child), None)
+        chained[link.index] = replace(k, child=below)
+    return tuple(chained[k.dense.link.index] for k in links)
 
 
 def _link(features: Features, metadata: Metadata, dense: LinkTraffic) -> LinkSparse:

@@ -78,12 +78,14 @@ def dense_counts(tiles: Tiles, link: Link, residuals: Any = None) -> LinkTraffic
         share = delivered_share(tiles, link)
         sharing = tiles.product(link.between) / distinct_positions(tiles, link)
         delivered = share * children
-        accesses = delivered / sharing
+        forwarded = forwarded_words(tiles, link) * children
+        accesses = (delivered - forwarded) / sharing
         first_access, first_fill = first_touches(tiles, link, accesses, delivered)
     else:
         delivered, accesses, first_access, first_fill = imperfect_counts(tiles, link, residuals)
         share = delivered / children
         sharing = ops.ratio(delivered, accesses)
+        forwarded = 0.0
     output = link.output
     return LinkTraffic(
         link=link,
@@ -94,7 +96,7 @@ def dense_counts(tiles: Tiles, link: Link, residuals: Any = None) -> LinkTraffic
         reads=accesses - first_access if output else accesses,
         fills=delivered - first_fill if output else delivered,
         updates=accesses if output else 0.0 * accesses,
-        forwarded=0.0,
+        forwarded=forwarded,
     )
 
 
@@ -109,22 +111,108 @@ def delivered_share(tiles: Tiles, link: Link) -> Array:
     size = tiles.size(link.tensor, tiles.inside(link.child))
     if link.no_reuse or tiles.plan.plain[link.tensor]:
         return size * tiles.visits(link)
-    share = size
+    return ops.total([size, *(t.times * t.fresh for t in transitions(tiles, link))])
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """The steps at which one temporal loop is the outermost that advances (the loops inside it wrap around)."""
+
+    slot: int
+    times: Array
+    shift: tuple[Array, ...]
+    """Displacement of the tile, per axis."""
+    fresh: Array
+    """Words that were not in the tile before."""
+
+
+def transitions(tiles: Tiles, link: Link) -> list[Transition]:
+    """The kinds of steps outside the child that may move its tile.
+
+    Displacement v_j - sum_h (n_h - 1) v_h over the loops h inside j; the compute level keeps nothing between steps.
+    """
     axes = range(len(tiles.plan.axes[link.tensor]))
-    cover = tiles.inside(link.child)
+    cover = tiles.point if link.to_compute else tiles.inside(link.child)
+    size = tiles.size(link.tensor, cover)
     wrapped: list[Array] = [0] * len(axes)
-    moved = False
+    found: list[Transition] = []
     for position, slot in enumerate(link.temporal):
-        if slot not in link.relevant and not moved:
-            continue
-        moved = True
         steps = [tiles.step(link.tensor, axis, slot) for axis in axes]
-        stays = ops.product(tiles.axis_overlap(link.tensor, a, cover, steps[a] - wrapped[a]) for a in axes)
-        outside = tiles.product(link.temporal[position + 1 :])
-        share = share + (tiles.n[slot] - 1) * outside * (size - stays)
+        if slot in link.relevant or found or link.to_compute:
+            shift = tuple(step - w for step, w in zip(steps, wrapped, strict=True))
+            kept = 0
+            if not (link.to_compute or link.no_reuse):
+                kept = ops.product(tiles.axis_overlap(link.tensor, a, cover, shift[a]) for a in axes)
+            times = (tiles.n[slot] - 1) * tiles.product(link.temporal[position + 1 :])
+            found.append(Transition(slot, times, shift, size - kept))
         if slot in link.relevant:
             wrapped = [w + (tiles.n[slot] - 1) * s for w, s in zip(wrapped, steps, strict=True)]
-    return share
+    return found
+
+
+def forwarded_words(tiles: Tiles, link: Link) -> Array:
+    """Words one child receives from a mesh neighbour instead of the parent, over the run (systolic networks).
+
+    A child passes on what it received one step ago. A tile that moves by exactly one step of the innermost spatial
+    loop along a mesh axis comes from the neighbour for all children but those at the edge, (n_s - 1)/n_s; an operand
+    that stays, and that a neighbour shares, comes from there for all.
+    """
+    slots = [i for i in link.between if i in link.relevant and i not in link.unshared and _forwards(tiles.plan, link, i)]
+    if not slots:
+        return 0.0
+    words: Array = 0.0
+    streaming, innermost = _streaming(tiles, link)
+    for step in transitions(tiles, link):
+        share: Array = 0.0
+        for slot in slots:
+            passes = ops.both(_moves_to_neighbour(tiles, link, slot, step.shift), _innermost_on_axis(tiles, slot))
+            part = (tiles.n[slot] - 1) / tiles.n[slot] if slot in link.relevant else tiles.n[slot] > 1
+            share = ops.maximum(share, ops.zero_unless(passes, 1.0) * part)
+        whole = step.fresh == tiles.size(link.tensor, tiles.point if link.to_compute else tiles.inside(link.child))
+        sliced = ops.zero_unless(innermost[step.slot], ops.ratio(ops.maximum(0, tiles.n[step.slot] - 2), tiles.n[step.slot] - 1))
+        usable = ops.where(whole, ops.zero_unless(streaming, 1.0), sliced)
+        words = words + step.times * step.fresh * share * usable
+    return words
+
+
+def _moves_to_neighbour(tiles: Tiles, link: Link, slot: int, shift: tuple[Array, ...]) -> Array:
+    """True where the displacement is one step of the spatial loop at `slot`, in either direction."""
+    ahead: Array = True
+    behind: Array = True
+    for axis, moved in enumerate(shift):
+        offset = tiles.step(link.tensor, axis, slot)
+        ahead, behind = ops.both(ahead, moved == offset), ops.both(behind, moved == -offset)
+    return ops.either(ahead, behind)
+
+
+def _streaming(tiles: Tiles, link: Link) -> tuple[Array, dict[int, Array]]:
+    """Was something received in the step before any movement? And: is a temporal slot the innermost non-trivial one?"""
+    innermost: dict[int, Array] = {}
+    free: Array = True
+    streaming: Array = link.to_compute
+    for slot in link.temporal:
+        innermost[slot] = ops.both(free, tiles.n[slot] > 1)
+        if slot in link.relevant:
+            streaming = ops.either(streaming, innermost[slot])
+        free = ops.both(free, tiles.n[slot] == 1)
+    return streaming, innermost
+
+
+def _forwards(plan: Plan, link: Link, slot: int) -> bool:
+    level = plan.slots[slot].level
+    network = plan.arch.levels[level].network
+    return network is not None and network.forwarding and (level, link.name) not in plan.nest.no_forwarding
+
+
+def _innermost_on_axis(tiles: Tiles, slot: int) -> Array:
+    """True where no spatial loop further inside the same mesh axis separates neighbours."""
+    plan = tiles.plan
+    mine = plan.slots[slot]
+    alone: Array = True
+    for other in range(slot + 1, len(plan.slots)):
+        if plan.slots[other].level == mine.level and plan.slots[other].axis == mine.axis:
+            alone = ops.both(alone, tiles.n[other] == 1)
+    return alone
 
 
 def halo_overlap(tiles: Tiles, link: Link, position: int) -> Array:

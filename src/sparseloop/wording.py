@@ -44,11 +44,12 @@ def area(um2: float) -> str:
 
 
 def percent(part: float) -> str:
-    """A fraction: 12 %, 0.31 %, 100 %."""
+    """A fraction: 12.5 %, 0.31 %, 100 %."""
     value = 100.0 * float(part)
     if 0 < abs(value) < 0.01:
         return "<0.01 %"
-    return f"{value:.0f} %" if abs(value) >= 9.95 or value == 0 else f"{value:.2g} %"
+    text = f"{value:.1f}" if abs(value) >= 9.95 else f"{value:.2g}"
+    return f"{text.removesuffix('.0')} %"
 
 
 def exact(value: float) -> str:

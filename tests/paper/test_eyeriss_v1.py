@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-import sparseloop.evaluate
+import sparseloop
+from sparseloop.evaluate import evaluate_design
 from sparseloop.loading import load
 from sparseloop.resolve import resolve
 from sparseloop.sparse_traffic import LinkSparse
 
-DESIGN = Path(sparseloop.evaluate.__file__).parent / "designs" / "eyeriss_v1"
+DESIGN = Path(sparseloop.__file__).parent / "designs" / "eyeriss_v1"
 WORD_BITS = 16
 PAIR_BITS = 64 / 3
 """Three pairs of 5-bit run and 16-bit value per 64-bit word."""
@@ -88,7 +89,7 @@ class Run:
 def run(layer: str, sparse: str) -> Run:
     """Evaluates one layer of the design."""
     design = resolve(load(*(DESIGN / f"{name}.yaml" for name in ("architecture", sparse, layer))))
-    plan, cost = sparseloop.evaluate.evaluate_design(design)
+    plan, cost = evaluate_design(design)
     dram = [link for link in cost.sparse.links if link.dense.link.parent == 0]
     energy = {level.name: float(c.energy_pj) for level, c in zip(plan.arch.levels, cost.levels, strict=True)}
     return Run(

@@ -18,8 +18,14 @@ from sparseloop.sparse import Saf, Sparse
 from sparseloop.tiles import Tiles
 from sparseloop.traffic import halo_overlap
 
-EXACT = settings(phases=(Phase.explicit, Phase.reuse, Phase.generate), deadline=None, suppress_health_check=list(HealthCheck), max_examples=60, derandomize=True)
-RANDOM = settings(phases=(Phase.explicit, Phase.reuse, Phase.generate), deadline=None, suppress_health_check=list(HealthCheck), max_examples=20, derandomize=True)
+EXACT = settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    max_examples=60,
+    derandomize=True,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
+RANDOM = settings(EXACT, max_examples=20)
 FRACTIONS = st.sampled_from([0.2, 0.5, 0.8])
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -14,6 +14,7 @@ from samples import ALL, CONVOLUTION, MATMUL
 
 import sparseloop as sl
 from sparseloop.evaluate import evaluate_design
+from sparseloop.explain import Explanation
 from sparseloop.formula import Reader
 from sparseloop.targets import names, targets
 from sparseloop.terms import number, product, summed, symbol, text
@@ -54,10 +55,9 @@ def test_formulas_have_the_values_of_the_model(design):
 
 
 def test_every_number_can_be_explained(design):
-    spec = next(s for s in map(sl.loads, ALL.values()) if sl.design_of(s).einsum == design.einsum)
-    plan, cost = traced_cost(design, design.mapping)
-    for path in targets(plan, cost):
-        lines = sl.why(spec, path, width=100).splitlines()
+    explanation = Explanation(design, design.mapping)
+    for path in explanation.known:
+        lines = explanation.why(path, width=100).splitlines()
         assert lines[0].startswith(f"{path} = ")
         assert len(lines) < 90
         assert all(len(line) <= 100 for line in lines if " × " in line)

@@ -34,7 +34,7 @@ def test_totals_come_first():
 
 def test_traffic_rows():
     lines = [line.split() for line in text(sl.evaluate(sl.loads(MATMUL))).splitlines()]
-    assert ["updates", "262", "k", "32.8", "k", "12", "%", "75", "%"] in lines
+    assert ["updates", "262", "k", "32.8", "k", "12.5", "%", "75", "%"] in lines
     assert ["DRAM", "A", "reads", "4096", "1024", "75", "%", "16.9", "k"] in lines
 
 
@@ -141,7 +141,7 @@ def test_show_one_part(part):
         (wording.time(5.07e-5), "50.7 us"),
         (wording.area(999), "999 um2"),
         (wording.area(7.2e6), "7.2 mm2"),
-        (wording.percent(0.1234), "12 %"),
+        (wording.percent(0.1234), "12.3 %"),
         (wording.percent(0.00312), "0.31 %"),
         (wording.percent(1e-7), "<0.01 %"),
         (wording.exact(262144.0), "262144"),

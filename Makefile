@@ -1,0 +1,41 @@
+# Needs python3 (3.11 or later) with venv, nothing else. Everything is installed into $(VENV) inside the checkout.
+VENV ?= .venv
+DESIGN := src/sparseloop/designs/eyeriss_v1
+BIN := $(VENV)/bin
+# Installed once per state of pyproject.toml: its checksum is part of the stamps' names.
+STATE := $(VENV)/installed-$(shell cksum < pyproject.toml | tr ' ' '-')
+BASE := $(STATE)-base
+TEST := $(STATE)-test
+DEV := $(STATE)-dev
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+demo: $(BASE) ## evaluate the shipped design: Eyeriss v1, AlexNet conv3, sparse
+	@$(BIN)/sparseloop eval $(DESIGN)/architecture.yaml $(DESIGN)/sparse.yaml $(DESIGN)/conv3.yaml
+
+test: $(TEST) ## the whole suite
+	@$(BIN)/python -m pytest -q -n auto
+
+lint: $(DEV) ## style, types, layers
+	@$(BIN)/ruff check src tests bench
+	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+bench: $(TEST) ## speed and memory; asserts nothing
+	@$(BIN)/python -m pytest -q bench --benchmark-columns=median,min,rounds --benchmark-sort=name
+
+clean: ## remove the environment and all caches
+	rm -rf $(VENV) .venv-ci .pytest_cache .hypothesis .ruff_cache .import_linter_cache .benchmarks build dist
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(BASE): EXTRAS =
+$(TEST): EXTRAS = [test]
+$(DEV): EXTRAS = [test,dev]
+$(BASE) $(TEST) $(DEV):
+	@test -x $(BIN)/python || python3 -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
+	@rm -f $(filter-out $(STATE)-%,$(wildcard $(VENV)/installed-*))
+	@test $@ != $(DEV) || touch $(TEST)
+	@touch $(BASE) $@

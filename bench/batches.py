@@ -27,10 +27,10 @@ architecture:
     - {name: RF, class: regfile, capacity: 64 words, word_bits: 16, metadata: 64 B}
     - {name: MAC, class: mac}
 mapping:
-  - DRAM: for m=8 n=8 k=4
-  - GLB: for m=2 n=4 k=8
+  - DRAM: for m=8 n=8 k=8
+  - GLB: for m=4 n=4 k=16
   - par: x m=16, y n=16
-  - RF: for m=4 n=2 k=32
+  - RF: for m=2 n=2 k=8
 sparse:
   DRAM: {formats: {A: csr, B: csr}}
   GLB: {formats: {A: csr, B: csr}, skip: [B <- A]}

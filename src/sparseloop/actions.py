@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 from . import ops
+from .lazy import lazy
 from .ops import Array
 from .plan import Plan
 from .saf import Classes
@@ -27,12 +28,12 @@ class ActionCost:
     source: str
     confidence: float
 
-    @cached_property
+    @lazy
     def count(self) -> Array:
         """How often the action happens, over all instances."""
         return self.counter()
 
-    @cached_property
+    @lazy
     def energy_pj(self) -> Array:
         """Energy of all of them; a free action is not even counted."""
         return self.count * self.energy_pj_each if self.energy_pj_each else 0.0
@@ -110,7 +111,7 @@ def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> Cou
     counts["decompress"] = lambda: source.decompress if source is not None else 0.0
     counts["compress"] = lambda: k.compress
     counts["address_generation"] = partial(_addresses, k, source)
-    if link.output:
+    if link.output and not link.to_compute and spec.reduction:  # the compute unit adds what it is given
         counts["reduction"] = lambda: k.reads.actual
     counts["intersect"] = partial(_intersections, k)
     return counts
@@ -122,7 +123,7 @@ class _Once:
     def __init__(self, compute: Callable[[], Array]) -> None:
         self._compute = compute
 
-    @cached_property
+    @lazy
     def value(self) -> Array:
         """The number."""
         return self._compute()
@@ -161,10 +162,13 @@ def _intersections(k: LinkSparse) -> Array:
 
 
 def vectors_per_word(plan: Plan, k: LinkSparse) -> Array:
-    """Physical accesses per word: 1/B, and for packed words of compressed tiles E[ceil(k/B)] / E[k]."""
+    """Physical accesses per word: 1/B, and for packed words of compressed tiles E[ceil(k/B)] / E[k].
+
+    B words of the tensor: a block of the level holds more of a narrow tensor's words, fewer of a wide one's.
+    """
     link = k.dense.link
-    block = plan.arch.levels[link.parent].block_size
-    if block == 1 or not link.compressed:
+    block = plan.arch.levels[link.parent].block_size / plan.width(link.tensor, link.parent)
+    if block <= 1 or not link.compressed:
         return 1.0 / block
     model = plan.einsum.tensors[link.tensor].density
     size = k.resident.footprint

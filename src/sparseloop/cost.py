@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from . import ops
 from .actions import ActionCost, actions_of_compute, actions_of_level
 from .errors import Status
+from .lazy import lazy
 from .networks import NetworkTraffic, network_traffic
 from .occupancy import Resident
 from .ops import Array
@@ -27,22 +27,22 @@ class LevelCost:
     tiles: tuple[Resident, ...]
     """What one instance holds, per tensor kept (none at the compute level)."""
 
-    @cached_property
+    @lazy
     def capacity_expected(self) -> Array:
-        """Expected data words of one instance."""
-        return ops.total(t.occupancy for t in self.tiles)
+        """Expected data of one instance in words of the level."""
+        return ops.total(t.occupancy * t.width for t in self.tiles)
 
-    @cached_property
+    @lazy
     def capacity_worst(self) -> Array:
-        """Data words of one instance at worst."""
-        return ops.total(t.worst for t in self.tiles)
+        """Data of one instance at worst, in words of the level."""
+        return ops.total(t.worst * t.width for t in self.tiles)
 
-    @cached_property
+    @lazy
     def metadata_bits_expected(self) -> Array:
         """Expected metadata bits of one instance."""
         return ops.total(t.metadata_bits for t in self.tiles)
 
-    @cached_property
+    @lazy
     def metadata_bits_worst(self) -> Array:
         """Metadata bits of one instance at worst."""
         return ops.total(t.metadata_bits_worst for t in self.tiles)
@@ -66,12 +66,12 @@ class Cost:
         """Energy-delay product in pJ cycles."""
         return self.energy_pj * self.cycles
 
-    @cached_property
+    @lazy
     def utilization(self) -> Array:
         """(actual + gated computes) / (compute instances * total cycles)."""
         return ops.ratio(self.sparse.computes.slots, self.plan.arch.compute.instances * self.cycles)
 
-    @cached_property
+    @lazy
     def status(self) -> Array:
         """Status flags as integers, 0 = valid."""
         return status(self.plan, self.dense, self.sparse)
@@ -153,14 +153,16 @@ def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Array) 
     reads: Array = 0.0
     writes: Array = 0.0
     for k in below:
-        reads = reads + k.reads.slots + k.overflow[0]
-        writes = writes + k.updates.slots
+        width = plan.width(k.dense.link.tensor, level)
+        reads = reads + (k.reads.slots + k.overflow[0]) * width
+        writes = writes + k.updates.slots * width
         for rank in k.ranks:
             reads = reads + rank.bits("reads").slots / spec.word_bits
             writes = writes + (rank.bits("fills").slots + rank.bits("updates").slots) / spec.word_bits
     for k in above:
-        writes = writes + k.fills.slots + k.overflow[1]
-        reads = reads + k.forwarded
+        width = plan.width(k.dense.link.tensor, level)
+        writes = writes + (k.fills.slots + k.overflow[1]) * width
+        reads = reads + k.forwarded * width
     cycles: Array = 0.0 * reads
     for words, bandwidth in (
         (reads, spec.read_bandwidth),
@@ -237,7 +239,7 @@ def _capacity_flag(plan: Plan, sparse: SparseTraffic, level: int, flags: Array) 
     spec = plan.arch.levels[level]
     below, _ = _links_at(sparse, level)
     if spec.capacity_words is not None and below:
-        words = ops.total(k.resident.counted for k in below)
+        words = ops.total(k.resident.counted * plan.width(k.dense.link.tensor, level) for k in below)
         flags = _flag(flags, words > spec.capacity_words * (1 + 1e-12), Status.OVER_CAPACITY)
         if spec.min_utilization:
             flags = _flag(flags, words < spec.capacity_words * spec.min_utilization, Status.UNDER_UTILIZED)

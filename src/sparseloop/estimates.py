@@ -39,11 +39,11 @@ class Component:
             return "float" if "fp" in name or "float" in name else "integer"
         if "dram" in name:
             return "dram"
-        return "regfile" if "reg" in name or self._tiny else "sram"
+        return "regfile" if "reg" in name else "sram"
 
     @property
-    def _tiny(self) -> bool:
-        """True if the memory is below the range of the SRAM fit."""
+    def tiny(self) -> bool:
+        """True if the memory is below the range of the SRAM fit: the cheaper of SRAM and registers is taken."""
         return self.capacity_words is not None and (self.array_bits / 8 < MINIMUM_SRAM_BYTES or self.rows < MINIMUM_SRAM_ROWS)
 
     @property
@@ -214,15 +214,24 @@ def _access(component: Component, write: bool) -> Estimate | None:
         key = f"dram {(component.type or 'lpddr4').lower()}"
         return _cited(CONSTANTS[key].value * component.access_bits / share, key) if key in CONSTANTS else None
     if component.family == "regfile":
-        rows = max(component.rows, 1)
-        decode = CONSTANTS["register decode"].value * rows * math.log2(rows) / 32
-        energy = CONSTANTS["register bit"].value * component.access_bits + decode
-        return _cited(energy / scale("logic", 40) * scale("logic", node) / share, "register bit")
+        return _register_access(component)
     if not component.capacity_words:
         return None
     form, key = (SRAM_WRITE_PJ, "sram write") if write else (SRAM_READ_PJ, "sram read")
     kilobytes = component.array_bits / 8192
-    return _cited(_sum(form, component.access_bits, kilobytes) * scale("sram", node) / share, key)
+    fitted = _cited(_sum(form, component.access_bits, kilobytes) * scale("sram", node) / share, key)
+    if not component.tiny:
+        return fitted
+    return min(fitted, _register_access(component), key=lambda e: e.value)
+
+
+def _register_access(component: Component) -> Estimate:
+    """A register file: per bit, and a decoder of depth * log2(depth)."""
+    rows = max(component.rows, 1)
+    decode = CONSTANTS["register decode"].value * rows * math.log2(rows) / 32
+    energy = CONSTANTS["register bit"].value * component.access_bits + decode
+    node_scale = scale("logic", component.node_nm) / scale("logic", 40)
+    return _cited(energy * node_scale / component.cluster_size, "register bit")
 
 
 def _compute(component: Component) -> Estimate:
@@ -293,7 +302,11 @@ def area(component: Component) -> Estimate | None:
         per_bit = CONSTANTS["area register bit"].value / scale("area", 40)
         return _cited(per_bit * component.array_bits * share, "area register bit")
     value = 1e6 * _sum(SRAM_AREA_MM2, component.access_bits, component.array_bits / 8192)
-    return _cited(value * share, "sram area")
+    fitted = _cited(value * share, "sram area")
+    if not component.tiny:
+        return fitted
+    per_bit = CONSTANTS["area register bit"].value / scale("area", 40)
+    return min(fitted, _cited(per_bit * component.array_bits * share, "area register bit"), key=lambda e: e.value)
 
 
 def timeloop_energy(component: Component) -> Estimate | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from . import ops
 from .arch import Network
+from .lazy import lazy
 from .ops import Array
 from .plan import Link, Plan
 from .sparse_traffic import LinkSparse, SparseTraffic
@@ -42,7 +42,7 @@ class NetworkTraffic:
         """Partial sums also travel down where the parent cannot add in place."""
         return not k.dense.link.output or not self.plan.arch.levels[k.dense.link.parent].reduction
 
-    @cached_property
+    @lazy
     def words_down(self) -> dict[str, Array]:
         """Words injected downwards: reads.actual, times the copies made by multicast further out."""
         return {
@@ -50,22 +50,22 @@ class NetworkTraffic:
             for k in self.passing
         }
 
-    @cached_property
+    @lazy
     def words_up(self) -> dict[str, Array]:
         """Reduced words going up: updates.actual."""
         return {k.dense.link.name: k.updates.actual * self._spread(k) for k in self.passing}
 
-    @cached_property
+    @lazy
     def metadata_bits(self) -> dict[str, Array]:
         """Metadata that travels with the words."""
         return {k.dense.link.name: _metadata_bits(k, self._partial(k)) * self._spread(k) for k in self.passing}
 
-    @cached_property
+    @lazy
     def hops(self) -> dict[str, Array]:
         """Mean number of hops of an injected word."""
         return {k.dense.link.name: mean_hops(self.plan, self.tiles, k.dense.link, self.level) for k in self.passing}
 
-    @cached_property
+    @lazy
     def additions(self) -> Array:
         """Spatial reductions: partial sums added on the way up, (M - 1) per reduced word."""
         merged = {k.dense.link.name: self._group(k) - 1 for k in self.passing if k.dense.link.output}
@@ -78,7 +78,7 @@ class NetworkTraffic:
         """Copies of a parent's word that enter the network of an inner, bypassed level: multicast higher up."""
         return self.tiles.product(i for i in k.dense.link.multicast if self.plan.slots[i].level < self.level)
 
-    @cached_property
+    @lazy
     def energy_pj(self) -> Array:
         """Wires, routers, ingress and additions; a free network is not even counted."""
         n = self.network
@@ -90,8 +90,9 @@ class NetworkTraffic:
             return energy
         for k in self.passing:
             name = k.dense.link.name
-            words = self.words_down[name] + self.words_up[name] + self.metadata_bits[name] / n.word_bits
-            words = words + k.overflow[0] * self._spread(k)
+            bits = self.plan.einsum.tensors[k.dense.link.tensor].word_bits or n.word_bits
+            words = self.words_down[name] + self.words_up[name] + k.overflow[0] * self._spread(k)
+            words = words * (bits / n.word_bits) + self.metadata_bits[name] / n.word_bits
             hops = self.hops[name]
             if k.dense.link.child == self.level + 1:
                 energy = energy + k.forwarded * (hop + 2.0 * n.router_pj)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from . import ops
 from .density import DensityModel
-from .formats import Metadata, RankPlace
+from .formats import Metadata
+from .lazy import lazy
 from .ops import Array
+from .places import RankPlace, entry_units
 from .plan import Link
 from .saf import Features
 
@@ -27,16 +28,21 @@ class Resident:
         return self.features.plan.arch.levels[self.link.parent].capacity_rule
 
     @property
+    def width(self) -> float:
+        """Words of the level that one word of the tensor takes."""
+        return self.features.plan.width(self.link.tensor, self.link.parent)
+
+    @property
     def model(self) -> DensityModel:
         """Density of the tensor."""
         return self.features.plan.einsum.tensors[self.link.tensor].density
 
-    @cached_property
+    @lazy
     def footprint(self) -> Array:
         """Distinct words of the dense tile."""
         return self.features.tiles.size(self.link.tensor, self.features.tiles.inside(self.link.parent))
 
-    @cached_property
+    @lazy
     def extents(self) -> tuple[Array, ...]:
         """Bounding extents of the tile, one per axis."""
         return self.features.tiles.extents(self.link.tensor, self.features.tiles.inside(self.link.parent))
@@ -46,17 +52,17 @@ class Resident:
         """Stored words divided by footprint."""
         return self.model.density if self.link.compressed else 1.0
 
-    @cached_property
+    @lazy
     def occupancy(self) -> Array:
         """Expected stored words."""
         return self.model.mean(self.footprint) if self.link.compressed else self.footprint
 
-    @cached_property
+    @lazy
     def worst(self) -> Array:
         """Largest possible number of stored words."""
         return self.model.maximum(self.footprint, self.extents) if self.link.compressed else self.footprint
 
-    @cached_property
+    @lazy
     def counted(self) -> Array:
         """Words the fit test counts: worst, expected or a quantile, as the level's rule says."""
         if not self.link.compressed:
@@ -67,17 +73,17 @@ class Resident:
             return self.occupancy
         return self.model.quantile(self.footprint, self.extents, float(self.rule))
 
-    @cached_property
+    @lazy
     def metadata_bits(self) -> Array:
         """Expected metadata bits."""
         return _bits_of(self, None)
 
-    @cached_property
+    @lazy
     def metadata_bits_worst(self) -> Array:
         """Metadata bits at the largest occupancy (an upper bound)."""
         return _bits_of(self, self.worst)
 
-    @cached_property
+    @lazy
     def metadata_bits_counted(self) -> Array:
         """Metadata bits the fit test counts."""
         return self.metadata_bits if self.rule == "expected" else _bits_of(self, self.counted)
@@ -86,16 +92,16 @@ class Resident:
 def _bits_of(tile: Resident, nonzeros: Array | None) -> Array:
     """Metadata bits of the resident tile: expected (None), or for a given number of non-zeros (an upper bound)."""
     metadata, link = tile.metadata, tile.link
-    if metadata.layouts[link.index] is None:
+    if metadata.places.layouts[link.index] is None:
         return 0.0
     tiles, width = tile.features.tiles, tile.features.plan.arch.levels[link.parent].metadata_word_bits
     bits: Array = 0.0
-    for place in metadata.places(link):
+    for place in metadata.places.at(link):
         if place.has_loops is not False:
             positions = tile.footprint / tiles.size(*place.below)
             entry = (1.0 if place.format.kind == "B" else width) if (b := place.format.metadata_bits) is None else b
             payload = width if place.format.payload_bits is None else place.format.payload_bits
-            entries, payloads = metadata.entry_units(place)
+            entries, payloads = entry_units(place)
             if nonzeros is not None:
                 worst = _worst_units(place, positions, nonzeros)
                 bits = bits + worst[0] * entry + worst[1] * payload

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from .arch import Arch
 from .einsum import Einsum, Tensor
+from .lazy import lazy
 from .mapping import Loop, LoopNest
 from .sparse import Saf, Sparse, TensorFormat
 
@@ -78,27 +78,32 @@ class Plan:
         """Index of the compute level."""
         return len(self.arch.levels) - 1
 
-    @cached_property
+    @lazy
     def relevant(self) -> tuple[frozenset[int], ...]:
         """Per tensor: the slots whose rank indexes it."""
         return tuple(_relevant(self.slots, t) for t in self.einsum.tensors)
 
-    @cached_property
+    @lazy
     def plain(self) -> tuple[bool, ...]:
         """Per tensor: every axis is a single rank and no rank occurs twice (no halos, no holes)."""
         return tuple(_plain(t) for t in self.einsum.tensors)
 
-    @cached_property
+    @lazy
     def keepers(self) -> tuple[tuple[int, ...], ...]:
         """Per tensor: the storage levels that keep it, outermost first."""
         return tuple(
             tuple(i for i, kept in enumerate(self.nest.keep) if t.name in kept) for t in self.einsum.tensors
         )
 
-    @cached_property
+    @lazy
     def link_of(self) -> dict[tuple[int, int], Link]:
         """(parent level, tensor) to link."""
         return {(link.parent, link.tensor): link for link in self.links}
+
+    def width(self, tensor: int, level: int) -> float:
+        """Words of the level that one word of the tensor takes: narrow tensors are packed, wide ones split."""
+        bits = self.einsum.tensors[tensor].word_bits
+        return 1.0 if bits is None else bits / self.arch.levels[level].word_bits
 
     def spatial(self, below: int) -> tuple[int, ...]:
         """Spatial slots outside level `below`: their product is the number of instances used there."""

@@ -99,7 +99,7 @@ def _capacity(plan: Plan, cost: Cost) -> Iterator[str]:
     for level, spec in enumerate(plan.arch.storage):
         kept = below(cost, level)
         rule = _rule(spec.capacity_rule)
-        words = {k.dense.link.name: float(k.resident.counted) for k in kept}
+        words = {k.dense.link.name: float(k.resident.counted) * k.resident.width for k in kept}
         if spec.capacity_words is not None and (needed := sum(words.values())) > spec.capacity_words * SLACK:
             yield (
                 f"{spec.name} must hold {number(needed)} words {rule} ({_parts(words)}), "
@@ -119,7 +119,7 @@ def _utilization(plan: Plan, cost: Cost) -> Iterator[str]:
         kept = below(cost, level)
         if not spec.min_utilization or spec.capacity_words is None or not kept:
             continue
-        words = {k.dense.link.name: float(k.resident.counted) for k in kept}
+        words = {k.dense.link.name: float(k.resident.counted) * k.resident.width for k in kept}
         needed, held = spec.capacity_words * spec.min_utilization, sum(words.values())
         if held < needed:
             yield (

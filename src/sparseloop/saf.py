@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 from . import ops
 from .emptiness import NONE, Condition, Conditions, Emptiness, widen
+from .lazy import lazy
 from .ops import Array
 from .plan import Link, Plan
 from .sparse import Saf
@@ -47,32 +47,32 @@ class Classes:
         """True if the numbers were given, not derived from parts."""
         return "total" in self.__dict__ and not self.parts
 
-    @cached_property
+    @lazy
     def total(self) -> Array:
         """The dense count."""
         return ops.total(p.count for p in self.parts)
 
-    @cached_property
+    @lazy
     def actual(self) -> Array:
         """Events that happen."""
         return ops.total(p.count * p.a3 for p in self.parts)
 
-    @cached_property
+    @lazy
     def gated(self) -> Array:
         """Events that keep their slot but do nothing."""
         return ops.total(p.count * (p.a2 - p.a3) for p in self.parts if p.a2 is not p.a3)
 
-    @cached_property
+    @lazy
     def skipped(self) -> Array:
         """Events removed here, with their slot."""
         return ops.total(p.count * (p.a0 - p.a1) for p in self.parts if p.a0 is not p.a1)
 
-    @cached_property
+    @lazy
     def absent(self) -> Array:
         """Events that never come up: removed further out, or words that are not stored."""
         return ops.total(p.count * ((1.0 - p.a0) + (p.a1 - p.a2 if p.a1 is not p.a2 else 0.0)) for p in self.parts)
 
-    @cached_property
+    @lazy
     def slots(self) -> Array:
         """Events that take time: actual and gated."""
         return ops.total(p.count * p.a2 for p in self.parts) if not self.given else self.actual + self.gated

@@ -94,11 +94,16 @@ def _rank(rank: Fields) -> Plain:
     offsets = rank["kind"] == "UOP" and metadata is None
     if len(groups) > 1 or (metadata is None and payload is not None and not offsets):
         return rank
-    widths = [f"{width:g}" for width in (metadata, payload) if width is not None]
+    widths = [_number(width) for width in (metadata, payload) if width is not None]
     if rank["kind"] == "UOP" and metadata is not None and payload is None:
         return rank
     inside = ";".join(part for part in (",".join(groups[0]) if groups else "", ",".join(widths)) if part)
     return rank["kind"] + (f"({inside})" if inside else "")
+
+
+def _number(value: float) -> str:
+    """The shortest text that reads back as the same number."""
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _saf(saf: Fields) -> Plain:

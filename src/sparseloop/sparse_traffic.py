@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cached_property
 from itertools import product
 from typing import Any, TypeVar
 
 from . import ops
 from .emptiness import Emptiness
 from .formats import Metadata, RankTraffic
+from .lazy import lazy
 from .occupancy import Resident
 from .ops import Array
 from .plan import Link, Plan
@@ -46,12 +46,12 @@ class LinkSparse:
     child: LinkSparse | None = None
     """The tensor's next inner link; None at the compute link."""
 
-    @cached_property
+    @lazy
     def forwarded(self) -> Array:
         """Words a child passed on to its neighbour: the dense number, thinned like the fills."""
         return self.dense.forwarded * ops.ratio(self.fills.actual, self.fills.total)
 
-    @cached_property
+    @lazy
     def overflow(self) -> tuple[Array, Array]:
         """(parent reads, child fills) beyond `reads` and `fills`: words of overbooked tiles streamed at each use.
 
@@ -206,9 +206,13 @@ def _chained(links: tuple[LinkSparse, ...]) -> tuple[LinkSparse, ...]:
     chained: dict[int, LinkSparse] = {}
     for k in reversed(links):
         link = k.dense.link
-        below = next((c for c in chained.values() if c.dense.link.tensor == link.tensor and c.dense.link.parent == link.child), None)
+        below = next((c for c in chained.values() if _feeds(link, c.dense.link)), None)
         chained[link.index] = replace(k, child=below)
     return tuple(chained[k.dense.link.index] for k in links)
+
+
+def _feeds(outer: Link, inner: Link) -> bool:
+    return inner.tensor == outer.tensor and inner.parent == outer.child
 
 
 def _link(features: Features, metadata: Metadata, dense: LinkTraffic) -> LinkSparse:
@@ -216,7 +220,7 @@ def _link(features: Features, metadata: Metadata, dense: LinkTraffic) -> LinkSpa
     c = features.conditions(link)
     fills = fill_classes(dense.fills, emptiness, c, link.child_compressed, link.output)
     updates = event_classes(dense.updates, emptiness, c, link.compressed, False)
-    layout = metadata.layouts[link.index]
+    layout = metadata.places.layouts[link.index]
     changes = link.compressed and not link.child_compressed and not link.to_compute
     return LinkSparse(
         dense=dense,

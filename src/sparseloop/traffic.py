@@ -72,7 +72,6 @@ def dense_counts(tiles: Tiles, link: Link, residuals: Any = None) -> LinkTraffic
 
     reads = accesses, fills = share * I_c; for outputs the first touch of a word needs neither a read nor a fill.
     """
-    plan = tiles.plan
     children = instances_used(tiles, link.child, residuals)
     if residuals is None:
         share = delivered_share(tiles, link)

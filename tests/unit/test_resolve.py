@@ -105,9 +105,9 @@ architecture:
     ]
 
 
-def test_word_width_of_what_is_kept():
+def test_word_width_of_the_widest_tensor():
     text = MAPPED.replace("density:", "word_bits: {A: 4, B: 8, Z: 32}, density:")
-    assert [level.word_bits for level in resolve(loading.loads(text)).arch.levels] == [32, 8, 8]
+    assert [level.word_bits for level in resolve(loading.loads(text)).arch.levels] == [32, 32, 8]
 
 
 def test_readings():

@@ -105,7 +105,7 @@ def test_every_priced_action_is_listed():
     listed = [a for level in result.to_dict()["levels"] for a in level["actions"]]
     assert sum(a["energy_pj"] for a in listed) == pytest.approx(result.energy_pj)
     assert all(a["count"] > 0 and a["source"] for a in listed)
-    assert {"intersect", "metadata_read", "reduction", "leak", "gated_update"} <= {a["action"] for a in listed}
+    assert {"intersect", "metadata_read", "leak", "gated_update"} <= {a["action"] for a in listed}
 
 
 def test_reasons():

@@ -23,14 +23,6 @@ def resolve(spec: Spec, source: SourceMap | None = None) -> Design:
     mapping = resolve_mapping(chain, einsum, found)
     sparse = resolve_sparse(chain, einsum, mapping.nest.keep if mapping else None, found)
     check_constraints(chain, einsum, found)
-    tensors = frozenset(tensor.name for tensor in einsum.tensors)
-    kept = mapping.nest.keep if mapping else tuple(_constrained(spec, name, tensors) for name in chain.storage_names)
-    arch = resolve_arch(chain, einsum, kept, sparse, found)
+    arch = resolve_arch(chain, einsum, sparse, found)
     found.raise_errors()
     return Design(einsum=einsum, arch=arch, mapping=mapping, sparse=sparse, warnings=(*spec.notes, *found.warnings))
-
-
-def _constrained(spec: Spec, level: str, tensors: frozenset[str]) -> frozenset[str]:
-    """Tensors that a level can hold under the constraints."""
-    constraint = spec.constraints.get(level)
-    return tensors - frozenset(constraint.bypass or ()) if constraint else tensors

@@ -111,26 +111,35 @@ def _kind(spec: LevelSpec, path: Path, found: Findings, *, innermost: bool) -> L
 # --- levels -------------------------------------------------------------------------------------------------
 
 
-def resolve_arch(chain: Chain, einsum: Einsum, kept: Sequence[frozenset[str]], sparse: Sparse, found: Findings) -> Arch:
+def resolve_arch(chain: Chain, einsum: Einsum, sparse: Sparse, found: Findings) -> Arch:
     """All levels with sizes in words, bandwidths in words per cycle, prices and networks."""
     tables = read_tables(found)
     levels = list[Level]()
     for i, stage in enumerate(chain.stages):
-        names = kept[i] if i < len(kept) else frozenset(t.name for t in einsum.tensors if not t.output)
-        word_bits = _word_bits(stage, einsum, names, found)
+        word_bits = _word_bits(stage, einsum)
         priced = _priced(chain, i, word_bits, sparse, tables, found)
         levels.append(_level(stage, word_bits, chain.stages[i + 1].name if i + 1 < len(chain.stages) else None, priced, found))
+    _warn_of_free_networks(levels, found)
     return Arch(levels=tuple(levels), clock_hz=found.spec.architecture.clock)
 
 
-def _word_bits(stage: Stage, einsum: Einsum, names: frozenset[str], found: Findings) -> float:
-    """The level's own word width, else that of the widest tensor it holds (compute: its operands), else 16."""
+def _warn_of_free_networks(levels: Sequence[Level], found: Findings) -> None:
+    """A network without a price is said to be free, not silently so."""
+    free = [n.name for level in levels if (n := level.network) is not None and _is_free(n)]
+    if free and found.spec.reading == "native":
+        found.warn(f"networks without a price (0 pJ, see network: energy_per_hop): {', '.join(free)}")
+
+
+def _is_free(network: Network) -> bool:
+    return not (network.energy_per_hop_pj or network.wire_pj_per_bit_mm or network.router_pj or network.ingress_pj)
+
+
+def _word_bits(stage: Stage, einsum: Einsum) -> float:
+    """The level's own word width, else that of the widest tensor (compute: operand), whatever the mapping keeps there."""
     if stage.spec.word_bits:
         return stage.spec.word_bits
-    widths = {t.word_bits or DEFAULT_WORD_BITS for t in einsum.tensors if t.name in names} or {DEFAULT_WORD_BITS}
-    if len(widths) > 1 and stage.kind == "storage" and not found.spec.mapping:
-        found.warn(f"{stage.name}: word width taken as {max(widths)} bits, the widest tensor; better say word_bits")
-    return max(widths)
+    tensors = [t for t in einsum.tensors if stage.kind == "storage" or not t.output]
+    return max((t.word_bits or DEFAULT_WORD_BITS for t in tensors), default=DEFAULT_WORD_BITS)
 
 
 def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, found: Findings) -> Level:

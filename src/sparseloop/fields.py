@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -100,7 +100,7 @@ def field(plan: Plan, bounds: Bounds, tensor: int, counts: tuple[int, ...]) -> t
     for position in reversed(range(len(axes))):
         slot = axes[position]
         if counts[slot] >= bounds[slot]:
-            array = array.any(axis=position)
+            array = cast("Any", array).any(axis=position)
         else:
             kept.insert(0, slot)
             if counts[slot] > 1:
@@ -109,7 +109,7 @@ def field(plan: Plan, bounds: Bounds, tensor: int, counts: tuple[int, ...]) -> t
 
 
 def _pieces(array: Any, position: int, length: int) -> Any:
-    starts = np.arange(0, array.shape[position], length)
+    starts = np.arange(0, int(array.shape[position]), length)
     some = np.logical_or.reduceat(array, starts, axis=position)
     repeats = np.minimum(length, array.shape[position] - starts)
     return np.repeat(some, repeats, axis=position)

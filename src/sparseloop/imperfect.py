@@ -29,7 +29,11 @@ def instances_used(tiles: Tiles, level: int, residuals: Any = None) -> Array:
     plan = tiles.plan
     if residuals is None:
         return tiles.product(plan.spatial(level))
-    return _per_mapping(tiles, residuals, lambda n, r: (float(_Nest(plan, n, r).instances(plan.spatial(level))),))[0]
+
+    def count(bounds: Row, last: Row) -> tuple[float, ...]:
+        return (float(_Nest(plan, bounds, last).instances(plan.spatial(level))),)
+
+    return _per_mapping(tiles, residuals, count)[0]
 
 
 def existing_steps(tiles: Tiles, residuals: Any) -> Array:
@@ -47,7 +51,11 @@ def existing_steps(tiles: Tiles, residuals: Any) -> Array:
 def imperfect_counts(tiles: Tiles, link: Link, residuals: Any) -> tuple[Array, Array, Array, Array]:
     """Words delivered to all children, accesses of all parents, and the first touches in both."""
     plan = tiles.plan
-    columns = _per_mapping(tiles, residuals, lambda n, r: _LinkWalk(_Nest(plan, n, r), link).counts())
+
+    def counts(bounds: Row, last: Row) -> tuple[float, ...]:
+        return _LinkWalk(_Nest(plan, bounds, last), link).counts()
+
+    columns = _per_mapping(tiles, residuals, counts)
     return columns[0], columns[1], columns[2], columns[3]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 T = TypeVar("T")
 
 
-class lazy(Generic[T]):  # noqa: N801 - used like a builtin decorator
+class lazy(Generic[T]):
     """A read-only attribute computed at its first use and kept; like functools.cached_property without its lock."""
 
     def __init__(self, compute: Callable[[Any], T]) -> None:

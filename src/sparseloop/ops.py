@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def where(condition: Array, yes: Array, no: Array) -> Array:
     """Elementwise choice."""
     if isinstance(condition, (bool, np.bool_)):
         return yes if condition else no
-    return np.where(condition, yes, no)
+    return cast("Any", np.where)(condition, yes, no)
 
 
 def one_unless(condition: Array, number: Array) -> Array:
@@ -120,7 +120,11 @@ def lattice(operation: str, arguments: Sequence[Array]) -> Array:
         return function(*(int(a) for a in arguments))
     if any(hasattr(a, "call") for a in arguments):
         traced = next(a for a in arguments if hasattr(a, "call"))
-        return traced.call(operation, lambda *values: lattice(operation, values), arguments)
+
+        def again(*values: Array) -> Array:
+            return lattice(operation, values)
+
+        return traced.call(operation, again, arguments)
     columns = [np.asarray(a).astype(np.int64).reshape(-1) for a in np.broadcast_arrays(*arguments)]
     shape = np.broadcast_shapes(*(np.shape(a) for a in arguments))
     first, inverse = distinct_rows(columns)
@@ -168,7 +172,7 @@ def overlap(shift: int, *steps_and_counts: int) -> int:
     return (bits & (bits << abs(shift))).bit_count()
 
 
-LATTICE = {"distinct": distinct, "overlap": overlap}
+LATTICE: dict[str, Callable[..., float]] = {"distinct": distinct, "overlap": overlap}
 
 
 def peak(a: Array) -> int:
@@ -179,8 +183,12 @@ def peak(a: Array) -> int:
 
 def pick(table: Sequence[Array], index: Array) -> Array:
     """table[index], elementwise."""
-    if isinstance(index, (int, np.integer)):
-        return table[int(index)]
     if hasattr(index, "call"):
-        return index.call("pick", lambda i: pick(table, i), [index])
+
+        def again(position: Array) -> Array:
+            return pick(table, position)
+
+        return index.call("pick", again, [index])
+    if np.ndim(index) == 0:
+        return table[int(index)]
     return np.asarray(table)[index]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from . import ops
 from .emptiness import Emptiness
@@ -145,9 +145,7 @@ def merge(function: Callable[[Sequence[Array]], Array], records: Sequence[T]) ->
     elif isinstance(first, WHOLE):
         pass
     elif isinstance(first, SparseTraffic):
-        links = tuple(merge(function, [replace(r.links[i], child=None) for r in records]) for i in range(len(first.links)))
-        computes, packing = (merge(function, [getattr(r, name) for r in records]) for name in ("computes", "packing"))
-        merged = SparseTraffic(links=_chained(links), computes=computes, packing=packing)
+        merged = _merge_traffic(function, cast("Sequence[SparseTraffic]", records))
     elif is_dataclass(first) and not isinstance(first, type):
         changed = {f.name: merge(function, [getattr(r, f.name) for r in records]) for f in fields(first)}
         merged = replace(first, **changed)
@@ -158,6 +156,17 @@ def merge(function: Callable[[Sequence[Array]], Array], records: Sequence[T]) ->
     elif first is not None:
         merged = function(records)
     return merged
+
+
+def _merge_traffic(
+    function: Callable[[Sequence[Array]], Array], records: Sequence[SparseTraffic]
+) -> SparseTraffic:
+    columns = zip(*([replace(k, child=None) for k in r.links] for r in records), strict=True)
+    return SparseTraffic(
+        links=_chained(tuple(merge(function, column) for column in columns)),
+        computes=merge(function, [r.computes for r in records]),
+        packing=merge(function, [r.packing for r in records]),
+    )
 
 
 def _classify(plan: Plan, dense: Traffic, emptiness: Emptiness, active: frozenset[Saf]) -> SparseTraffic:

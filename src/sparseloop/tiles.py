@@ -202,7 +202,8 @@ class Tiles:
             step, length = runs[0]
             return ops.zero_unless(shift % step == 0, ops.maximum(0, length - shift // step))
         if len(runs) == 2 and runs[0] is not None and runs[1] is not None and min(runs[0][0], runs[1][0]) == 1:
-            return _comb_overlap(*sorted((runs[0], runs[1]), key=lambda r: r[0]), shift)
+            teeth, comb = sorted((runs[0], runs[1]), key=lambda r: r[0])
+            return _comb_overlap(teeth, comb, shift)
         flat: list[Array] = [shift]
         for i, c in terms:
             flat += [abs(c) * self.stride[i], self.count(cover[i], i)]

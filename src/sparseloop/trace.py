@@ -262,7 +262,7 @@ class TracedDensity(DensityModel):
         """Quantile of the occupancy."""
         return self._ask("quantile", self.model.quantile, size, extents, confidence)
 
-    def blocks(self, size: Array, extents: tuple[Array, ...], block: int) -> Array:
+    def blocks(self, size: Array, extents: tuple[Array, ...], block: float) -> Array:
         """Expected number of packed words."""
         return self._ask("blocks", self.model.blocks, size, extents, block)
 

@@ -112,7 +112,8 @@ class Evaluation:
         prices = self.case.expected["levels"][0]["extra"]["op_energy"]
         energy = computes.actual * prices.get("random_compute", 0.0)
         energy += computes.gated * prices.get("gated_compute", 0.0) + computes.skipped * prices.get("skipped_compute", 0.0)
-        yield from self._figure(at + "energy_total", "energy", energy, stats["energy_total"], unit=max(prices.values(), default=0))
+        dearest = max(prices.values(), default=0.0)
+        yield from self._figure(at + "energy_total", "energy", energy, stats["energy_total"], unit=dearest)
         yield from self._figure(at + "cycles", "cycles", level.cycles, stats["cycles"])
 
     # --- storage levels ---------------------------------------------------------------------------------------

@@ -123,6 +123,12 @@ def test_rules_for_the_package(rule: Rule) -> None:
     assert offenders(rule, "src") == []
 
 
+def test_every_module_is_in_the_architecture() -> None:
+    package, described = ROOT / "src" / "sparseloop", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in package.glob("*.py")} | {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert sorted(name for name in modules - {"__init__"} if f"| `{name}` |" not in described) == []
+
+
 BAD = """\
 import os
 from os import *

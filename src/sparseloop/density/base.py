@@ -54,7 +54,7 @@ class Occupancy:
         index = int(np.searchsorted(np.cumsum(self.weights), confidence - 1e-12))
         return float(self.values[min(index, len(self.values) - 1)])
 
-    def blocks(self, block: int) -> float:
+    def blocks(self, block: float) -> float:
         """E[ceil(k / block)]."""
         return float(np.ceil(self.values / block) @ self.weights)
 
@@ -106,7 +106,7 @@ class DensityModel(ABC):
         """Smallest k with P(non-zeros of such a tile <= k) >= confidence."""
 
     @abstractmethod
-    def blocks(self, size: Array, extents: tuple[Array, ...], block: int) -> Array:
+    def blocks(self, size: Array, extents: tuple[Array, ...], block: float) -> Array:
         """E[ceil(k / block)], k the number of non-zeros of such a tile packed into words of `block`."""
 
     @abstractmethod
@@ -157,7 +157,7 @@ class TabulatedModel(DensityModel):
             return self.maximum(size, extents)
         return by_rows(self.parameters(size, extents), lambda *row: self.tabulate(*row).quantile(confidence))
 
-    def blocks(self, size: Array, extents: tuple[Array, ...], block: int) -> Array:
+    def blocks(self, size: Array, extents: tuple[Array, ...], block: float) -> Array:
         """E[ceil(k / block)], summed over the distribution."""
         return by_rows(self.parameters(size, extents), lambda *row: self.tabulate(*row).blocks(block))
 
@@ -189,7 +189,7 @@ class SmoothModel(DensityModel):
         columns = self.parameters(size, extents)
         return replaced(rough, sigma < NORMAL_FROM, columns, lambda *row: self.tabulate(*row).quantile(confidence))
 
-    def blocks(self, size: Array, extents: tuple[Array, ...], block: int) -> Array:
+    def blocks(self, size: Array, extents: tuple[Array, ...], block: float) -> Array:
         """E[ceil(k/B)]: the sum over k for sigma < max(B/2, 4), else (mu + (B-1)/2 (1 - e)) / B.
 
         The short form takes the filling of the last word as evenly distributed: within 0.05 %.

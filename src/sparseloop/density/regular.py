@@ -74,7 +74,7 @@ class Even(DensityModel):
         product = self._product(size)
         return plain(np.where(confidence <= 1.0 - product % 1.0 + 1e-12, np.floor(product), np.ceil(product)))
 
-    def blocks(self, size: Array, extents: tuple[Array, ...], block: int) -> Array:
+    def blocks(self, size: Array, extents: tuple[Array, ...], block: float) -> Array:
         """(1 - f) ceil(floor(n d) / B) + f ceil(ceil(n d) / B)."""
         product = self._product(size)
         part = product % 1.0

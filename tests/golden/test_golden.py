@@ -1,0 +1,45 @@
+"""Agreement with the golden corpus of Timeloop v3.0.3 outputs on every path without a label."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import conftest
+from .agreement import REJECTED, Agreement, measure
+from .corpus import COMMITTED, FULL
+
+COUNTS = ("count", "metadata", "network", "capacity")
+ENOUGH_CLOSE = 0.95
+"""At least so many counts agree within 1e-3; the others are small numbers that the reference rounds."""
+
+
+@pytest.fixture(scope="module", params=[COMMITTED, FULL], ids=["fuzz", "full"])
+def agreement(request: pytest.FixtureRequest) -> Agreement:
+    if not request.param.exists():
+        pytest.skip(f"{request.param} is not there: only the committed cases are compared")
+    result = measure(request.param)
+    conftest.REPORTS.append(result)
+    return result
+
+
+def test_every_case_is_evaluated(agreement: Agreement) -> None:
+    assert agreement.rejected == set(REJECTED)
+
+
+def test_every_mapping_is_valid(agreement: Agreement) -> None:
+    """The reference evaluated all of them."""
+    assert not agreement.invalid
+
+
+def test_unlabelled_figures_agree(agreement: Agreement) -> None:
+    assert agreement.unexplained() == []
+
+
+def test_every_exception_is_needed(agreement: Agreement) -> None:
+    assert [entry for entry in agreement.idle_exceptions() if agreement.name == FULL.name or not entry.startswith("art-")] == []
+
+
+@pytest.mark.parametrize("kind", COUNTS)
+def test_most_counts_are_equal(agreement: Agreement, kind: str) -> None:
+    tally = agreement.kinds[kind]
+    assert tally.close / tally.compared >= ENOUGH_CLOSE

@@ -131,6 +131,7 @@ class Metadata:
         sure_skips, skips = self._local(c, masks, c.local, gates=False)
         sure_gates, gates = self._local(c, masks, c.local_gates, gates=True)
         optional = [(*item, True) for item in skips] + [(*item, False) for item in gates]
+        jumping = self._jumping(c)
         result = NOTHING
         for applies in product((False, True), repeat=len(optional)):
             chosen = [item for item, on in zip(optional, applies, strict=True) if on]
@@ -139,12 +140,35 @@ class Metadata:
                 c.outer_gates | sure_gates | {c for c, _, skip in chosen if not skip}, walk.stay, self.tiles
             )
             weight: Array = True
-            for (_, known, _), on in zip(optional, applies, strict=True):
+            met: Array = 1.0
+            for (condition, known, _), on in zip(optional, applies, strict=True):
                 weight = ops.both(weight, known if on else ops.negate(known))
+                if not on and condition in jumping:
+                    met = met * self._met(widen(frozenset({condition}), walk.stay, self.tiles), there)
             if weight is not False:
                 part = classes(count, self.emptiness, (o, k, k, g), walk.repeats if again else None)
+                part = part.thinned(met) if jumping else part
                 result = result + (part if weight is True else part * ops.zero_unless(weight, 1.0))
         return result
+
+    def _jumping(self, c: LinkConditions) -> frozenset[Condition]:
+        """Local conditions whose intersection unit jumps to the other list's next coordinate."""
+        index = self.features.plan.einsum.index
+        return frozenset(
+            self.emptiness.condition(index[leader], self.features.granule(c.link, saf))
+            for saf in self.features.acting(c.link)
+            if saf.intersection == "skip_ahead"
+            for leader in saf.leaders
+        )
+
+    def _met(self, leader: Conditions, own: Conditions) -> Array:
+        """Share of a list's entries that a unit jumping ahead looks at.
+
+        Entries with some leader entry since the previous own one; for independent lists of densities a and b in long
+        fibres: b / (a + b - a b).
+        """
+        a, b = self.emptiness.non_emptiness(own), self.emptiness.non_emptiness(leader)
+        return ops.ratio(b, a + b - a * b)
 
     def _local(
         self, c: LinkConditions, masks: Masks, conditions: Conditions, gates: bool

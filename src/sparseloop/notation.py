@@ -242,7 +242,7 @@ def mapping_line(text: str) -> dict[str, Plain]:
             loops.append(_loop(token, axis, word.start()))
         elif token in ("for", "x", "y"):
             section, axis = "for", None if token == "for" else token
-        elif token in LISTS and section == "":
+        elif token in LISTS and (section == "" or (section == "for" and not loops)):
             section = token
             result[token] = []
         elif section in LISTS:

@@ -77,6 +77,10 @@ class Classes:
         """Events that take time: actual and gated."""
         return ops.total(p.count * p.a2 for p in self.parts) if not self.given else self.actual + self.gated
 
+    def thinned(self, share: Array) -> Classes:
+        """Only a share of what is left after outer conditions comes up; the rest is skipped."""
+        return Classes(tuple(p._replace(a1=p.a1 * share, a2=p.a2 * share, a3=p.a3 * share) for p in self.parts))
+
     def __add__(self, other: Classes) -> Classes:
         if self.given or other.given:
             return Classes.of({name: getattr(self, name) + getattr(other, name) for name in CLASS_NAMES})

@@ -70,6 +70,7 @@ def actions_of_compute(plan: Plan, sparse: SparseTraffic, cycles: Array) -> tupl
     """All priced actions of the compute level."""
     level = plan.compute
     counts: Counters = {prefix + "compute": partial(getattr, sparse.computes, name) for name, prefix in CLASS_PREFIX}
+    counts["skipped_compute"] = lambda: sparse.skipped_at_compute
     priced = [_price(plan, level, (None, action), counter) for action, counter in counts.items()]
     priced.append(_price(plan, level, (None, "leak"), lambda: cycles * plan.arch.compute.instances))
     return tuple(priced)

@@ -399,3 +399,13 @@ def compute_classes(features: Features, computes: Array) -> Classes:
     gates = features.operand_conditions(features.gates) | features.compute_gates()
     kept = features.emptiness.non_emptiness(skips)
     return Classes((Part(computes, 1.0, kept, kept, features.emptiness.non_emptiness(skips | gates)),))
+
+
+def skipped_at_compute(features: Features, computes: Array) -> Array:
+    """Computes removed by the compute unit's own skip and by no skip of an operand's link."""
+    outer = features.operand_conditions(features.skips)
+    own = features.compute_skips()
+    if not own:
+        return 0.0
+    emptiness = features.emptiness
+    return computes * (emptiness.non_emptiness(outer) - emptiness.non_emptiness(outer | own))

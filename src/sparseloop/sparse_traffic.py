@@ -14,7 +14,7 @@ from .lazy import lazy
 from .occupancy import Resident
 from .ops import Array
 from .plan import Link, Plan
-from .saf import CLASS_NAMES, Classes, Features, compute_classes, event_classes, fill_classes
+from .saf import CLASS_NAMES, Classes, Features, compute_classes, event_classes, fill_classes, skipped_at_compute
 from .sparse import Saf
 from .traffic import LinkTraffic, Traffic
 
@@ -74,6 +74,8 @@ class SparseTraffic:
 
     links: tuple[LinkSparse, ...]
     computes: Classes
+    skipped_at_compute: Array
+    """Computes that reach the compute level and are skipped there; the others never come up."""
     packing: tuple[Array, ...]
     """Per storage level: share of its spatial positions that are ever active at once (1 without spatial skips)."""
 
@@ -165,6 +167,7 @@ def _merge_traffic(
     return SparseTraffic(
         links=_chained(tuple(merge(function, column) for column in columns)),
         computes=merge(function, [r.computes for r in records]),
+        skipped_at_compute=merge(function, [r.skipped_at_compute for r in records]),
         packing=merge(function, [r.packing for r in records]),
     )
 
@@ -188,7 +191,12 @@ def _classify(plan: Plan, dense: Traffic, emptiness: Emptiness, active: frozense
         for at in range(len(plan.links))
     )
     used = [ops.product(w.used for w in group.values()) for group in groups]
-    return replace(parts[0], links=_chained(links), computes=_weighted([part.computes for part in parts], used))
+    return replace(
+        parts[0],
+        links=_chained(links),
+        computes=_weighted([part.computes for part in parts], used),
+        skipped_at_compute=_weighted([part.skipped_at_compute for part in parts], used),
+    )
 
 
 def _weighted(records: Sequence[T], weights: Sequence[Array]) -> T:
@@ -206,6 +214,7 @@ def _with(plan: Plan, dense: Traffic, features: Features) -> SparseTraffic:
     return SparseTraffic(
         links=_chained(tuple(_link(features, metadata, counts) for counts in dense.links)),
         computes=compute_classes(features, dense.computes),
+        skipped_at_compute=skipped_at_compute(features, dense.computes),
         packing=tuple(features.packing(level) for level in range(plan.compute)),
     )
 

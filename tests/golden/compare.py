@@ -155,7 +155,7 @@ class Evaluation:
                 yield from self._figure(at + name, "count", count, theirs, dense=self._dense(at, action))
         for name, words in _held(link).items():
             yield from self._figure(at + name, "capacity", words, figures.get(name), dense=at + "data_tile_shape")
-        yield from self._energy(at, expected, level, (link, figures, used))
+        yield from self._energy(at, expected, level, (link, figures, (used, mean)))
 
     def _words(self, link: LinkSparse, name: str, action: str) -> float:
         source = self._source(link)
@@ -177,10 +177,10 @@ class Evaluation:
                     path = f"{at}{name}/{key}/{part}"
                     yield from self._figure(path, "metadata", ours, units[part], dense=self._dense(at, action))
 
-    def _energy(self, at: str, expected: dict[str, Any], level: int, of: tuple[LinkSparse, Any, float]) -> Iterator[Figure]:
+    def _energy(self, at: str, expected: dict[str, Any], level: int, of: tuple[LinkSparse, Any, Any]) -> Iterator[Figure]:
         """Our action counts at the reference's own prices: the model uses HEAD's fall-back chain, the corpus v3.0.3's
         (Q7), whose labels miss tensors where the two happen to be near; prices have tests of their own."""
-        link, figures, used = of
+        link, figures, (used, mean) = of
         prices = expected["extra"]["op_energy"]
         energy, dearest = 0.0, 0.0
         for action in self.cost.levels[level].actions:
@@ -189,7 +189,7 @@ class Evaluation:
                 energy += float(action.count) * price
                 dearest = max(dearest, price)
         yield from self._figure(at + "energy_total", "energy", energy, figures["energy_total"], unit=dearest * used)
-        yield from self._figure(at + "energy_per_instance", "energy", energy / used, figures["energy_per_instance"], unit=dearest)
+        yield from self._figure(at + "energy_per_instance", "energy", energy / (mean or used), figures["energy_per_instance"], unit=dearest)
 
     # --- networks ---------------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ def _held(link: LinkSparse) -> dict[str, Any]:
     return {
         "data_tile_shape": tile.footprint,
         "utilized_capacity": tile.footprint,
-        "max_utilized_data_storage_capacity": tile.worst,
+        "max_utilized_data_storage_capacity": tile.counted,
     }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, overload
 
+import numpy as np
 import numpy.typing as npt
 
 from .design import Design
 from .errors import Diagnostic, SpecError
 from .evaluate import COLUMNS, evaluate_columns, evaluate_plan, plan_of
-from .mapping import LoopNest, Mapping, MappingBatch
+from .mapping import LoopNest, Mapping, MappingBatch, Sample
 from .plan import Plan
 from .resolve import resolve
 from .result import Result
@@ -52,7 +53,7 @@ def _resolved(key: _Same) -> Design:
     return resolve(key.spec)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _compiled(key: _Template) -> Plan:
     return plan_of(key.design, key.nest)
 
@@ -79,7 +80,7 @@ def evaluate(spec: Spec, mapping: object = None, *, keep: tuple[str, ...] | None
         if keep is not None:
             raise ValueError("keep is for a batch of mappings: the result of one mapping has everything")
         return evaluate_design(design, mapping)
-    return _evaluate_batch(design, mapping, keep)
+    return evaluate_batch(design, mapping, keep)
 
 
 def evaluate_design(design: Design, mapping: Mapping) -> Result:
@@ -96,12 +97,27 @@ def own_mapping(design: Design) -> Mapping:
     return design.mapping
 
 
-def _evaluate_batch(design: Design, batch: object, keep: tuple[str, ...] | None) -> dict[str, npt.NDArray[Any]]:
+def evaluate_batch(design: Design, batch: object, keep: tuple[str, ...] | None) -> dict[str, npt.NDArray[Any]]:
     """Columns of many mappings, one entry a mapping."""
-    if not isinstance(batch, MappingBatch):
-        raise TypeError(f"expected a Mapping or a MappingBatch, got {type(batch).__name__}")
+    if not isinstance(batch, MappingBatch | Sample):
+        raise TypeError(f"expected a Mapping, a MappingBatch or a Sample, got {type(batch).__name__}")
     keep = ("energy_pj", "cycles", "status") if keep is None else keep
     unknown = [name for name in keep if name not in COLUMNS]
     if unknown:
         raise ValueError(f"cannot keep {', '.join(unknown)}: there are {', '.join(COLUMNS)}")
-    return evaluate_columns(_compiled(_Template(design, batch.nest)), batch.bounds, keep)
+    if isinstance(batch, MappingBatch):
+        return _columns(design, batch, keep)
+    parts = [_columns(design, part, keep) for part in batch.parts]
+    return {name: np.concatenate([np.empty(0), *(part[name] for part in parts)])[batch.place].astype(_kind(name)) for name in keep}
+
+
+def _kind(column: str) -> type:
+    return np.int64 if column == "status" else np.float64
+
+
+def _columns(design: Design, batch: MappingBatch, keep: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    plan = _compiled(_Template(design, batch.nest))
+    if batch.residuals is None:
+        return evaluate_columns(plan, batch.bounds, keep)
+    cost = evaluate_plan(plan, batch.bounds, batch.residuals)
+    return {name: np.broadcast_to(getattr(cost, name), len(batch)).astype(_kind(name)) for name in keep}

@@ -38,8 +38,8 @@ class Format(StrEnum):
     csv = "csv"
 
 
-Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, in any order.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, templates (.jinja2), .map.txt; any order.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input, or of a template (jinja.NAME=VALUE).")]
 As = Annotated[Format, typer.Option("-f", "--format", help="How to write the result.")]
 
 
@@ -162,6 +162,22 @@ def why(files: Files, overrides: Overrides = None) -> None:
     paths, number = _split(files, "sparseloop why FILE... PATH")
     for spec in _loaded(paths, overrides).per_layer():
         print(explained(spec, number, width=_width()))
+
+
+@app.command("import")
+def import_command(
+    files: Files,
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")] = "",
+    overrides: Overrides = None,
+) -> None:
+    """Convert Timeloop's files into one native file that evaluates to the same numbers."""
+    from .importing import import_files
+
+    text, spec = import_files(files, output, overrides or ())
+    for line in spec.notes:
+        note(f"warning: {line}")
+    if not output:
+        print(text, end="")
 
 
 @app.command()

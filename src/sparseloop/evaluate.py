@@ -15,8 +15,8 @@ from .plan import Plan, compile_plan
 from .sparse_traffic import apply_safs
 from .traffic import traffic
 
-CHUNK = 16384
-"""Mappings per chunk: the best rate measured; temporaries stay below 150 MB."""
+CHUNK = 32768
+"""Mappings per chunk: the best rate measured; temporaries stay below 250 MB."""
 COLUMNS = ("energy_pj", "cycles", "edp", "status", "utilization")
 """What a batch may keep."""
 

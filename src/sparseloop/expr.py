@@ -182,7 +182,10 @@ def evaluate(text: str) -> _Value:
 
 _FUNCTIONS: dict[str, Callable[..., float]] = {
     "min": min, "max": max, "ceil": math.ceil, "floor": math.floor, "log2": math.log2, "sqrt": math.sqrt,
+    "abs": abs, "round": round, "int": int, "exp": math.exp, "log": math.log, "log10": math.log10, "pow": math.pow,
 }  # fmt: skip
+_PLAIN_NUMBERS = ("log2", "sqrt", "exp", "log", "log10", "pow")
+_ARGUMENTS = {"min": range(1, 100), "max": range(1, 100), "pow": range(2, 3)}
 
 
 @dataclass(frozen=True)
@@ -223,10 +226,10 @@ class _Evaluator:
         if name not in _FUNCTIONS:
             raise wrong(f"unknown function '{name}'", did_you_mean(name, _FUNCTIONS), offset=self.at(node), length=len(name))
         values = [self.value(arg) for arg in node.args]
-        if not values or (len(values) > 1 and name not in ("min", "max")):
+        if len(values) not in _ARGUMENTS.get(name, range(1, 2)):
             raise wrong(f"wrong number of arguments of {name}", offset=self.at(node), length=len(name))
         powers = values[0].powers
-        if any(v.powers != powers for v in values) or (any(powers) and name in ("log2", "sqrt")):
+        if any(v.powers != powers for v in values) or (any(powers) and name in _PLAIN_NUMBERS):
             raise wrong(f"units do not fit in {name}(...)", offset=self.at(node), length=len(name))
         function = _FUNCTIONS[name]
         numbers = [v.number for v in values]

@@ -122,11 +122,8 @@ def _single_items(tiles: Tiles, link: Link, given: TensorFormat, taken: Array) -
     before: Array = 0
     for position, (slot, here) in enumerate(zip(slots, exists, strict=True)):
         inside = total - before - here
-        if given.order == "inner_to_outer":
-            rank = free - 1 - inside
-        else:
-            rank = ops.minimum(before, free - 1 - inside)
-        rank = ops.maximum(0, rank)
+        last = free - 1 - inside
+        rank = ops.maximum(0, last if given.order == "inner_to_outer" else ops.minimum(before, last))
         highest = ranks - 1 if given.order == "inner_to_outer" else min(position, ranks - 1)
         for r in range(highest + 1):
             items.append(Item(rank=r, masks={slot: ops.both(here, rank == r)}, inner=False))

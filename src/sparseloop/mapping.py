@@ -57,20 +57,56 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MappingBatch:
-    """Many mappings under one template: `bounds` has shape (loops, mappings); perfect factors."""
+    """Many mappings under one template: `bounds` has shape (loops, mappings)."""
 
     nest: LoopNest
     bounds: npt.NDArray[Any]
+    residuals: npt.NDArray[Any] | None = None
+    """None when every factor is perfect; else the last-pass bounds, in the shape of `bounds`."""
 
     def __post_init__(self) -> None:
-        if self.bounds.ndim != 2 or self.bounds.shape[0] != len(self.nest.loops):
-            wanted = f"({len(self.nest.loops)}, mappings)"
-            raise ValueError(f"bounds have shape {self.bounds.shape}, the template wants {wanted}")
-        if not np.issubdtype(self.bounds.dtype, np.integer) or bool((self.bounds < 1).any()):
-            raise ValueError("bounds are integers of at least 1")
+        wanted = f"({len(self.nest.loops)}, mappings)"
+        for name in ("bounds", "residuals"):
+            array = getattr(self, name)
+            if array is None:
+                continue
+            if array.ndim != 2 or array.shape[0] != len(self.nest.loops):
+                raise ValueError(f"{name} have shape {array.shape}, the template wants {wanted}")
+            if not np.issubdtype(array.dtype, np.integer) or bool((array < 1).any()):
+                raise ValueError(f"{name} are integers of at least 1")
+        if self.residuals is not None and (self.residuals.shape != self.bounds.shape or bool((self.residuals > self.bounds).any())):
+            raise ValueError("residuals have the shape of the bounds and are not larger")
 
     def __len__(self) -> int:
         return int(self.bounds.shape[1])
 
     def __getitem__(self, index: int) -> Mapping:
-        return Mapping(nest=self.nest, bounds=tuple(int(n) for n in self.bounds[:, index]))
+        bounds = tuple(int(n) for n in self.bounds[:, index])
+        residuals = None if self.residuals is None else tuple(int(n) for n in self.residuals[:, index])
+        return Mapping(nest=self.nest, bounds=bounds, residuals=None if residuals == bounds else residuals)
+
+    def chosen(self, columns: npt.NDArray[Any] | slice) -> MappingBatch:
+        """Some of the mappings, by position or by a mask."""
+        last = None if self.residuals is None else self.residuals[:, columns]
+        return MappingBatch(nest=self.nest, bounds=self.bounds[:, columns], residuals=last)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Mappings under several templates, evaluable like a `MappingBatch`; results are in the order of the sample."""
+
+    parts: tuple[MappingBatch, ...]
+    """The mappings by template."""
+    place: npt.NDArray[np.int64]
+    """For every mapping its position among those of all parts, put one after the other."""
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def __getitem__(self, index: int) -> Mapping:
+        left = int(self.place[index])
+        for part in self.parts:
+            if left < len(part):
+                return part[left]
+            left -= len(part)
+        raise IndexError(index)

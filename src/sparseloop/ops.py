@@ -89,16 +89,18 @@ def negate(a: Array) -> Array:
 
 def product(values: Iterable[Array]) -> Array:
     """Product of the values; 1 if there are none."""
-    result: Array = 1
-    for value in values:
+    every = iter(values)
+    result: Array = next(every, 1)
+    for value in every:
         result = result * value
     return result
 
 
 def total(values: Iterable[Array]) -> Array:
     """Sum of the values; 0.0 if there are none."""
-    result: Array = 0.0
-    for value in values:
+    every = iter(values)
+    result: Array = next(every, 0.0)
+    for value in every:
         result = result + value
     return result
 

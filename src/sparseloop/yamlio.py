@@ -4,69 +4,76 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from . import printed, templates
 from .errors import Diagnostic, Path, Span, SpecError, dotted
-from .yamlnodes import NOWHERE, Node, Plain, SourceMap, documents, wrong_file
+from .yamlnodes import NOWHERE, Node, Plain, SourceMap, documents, file_text, scalar, wrong_file
 
 __all__ = ["NOWHERE", "Node", "Plain", "SourceMap", "dump", "load", "loads", "parse_path", "rewritten"]
 
-MAX_BYTES = 64 * 2**20
 _CONCATENATED = ("compound_components", "primitive_components")
+_MAY_BE_EMPTY = ("mapping",)
+"""Timeloop's front end writes `mapping: []` even where the mapping is in a file of its own."""
 
 
 # --- reading ------------------------------------------------------------------------------------------------
 
 
 def load(paths: Iterable[str | FilePath], overrides: Sequence[str] = ()) -> tuple[dict[str, Plain], SourceMap]:
-    """The merged top-level keys of all files (order free) with overrides 'path=value' applied, and the source map."""
-    texts = dict[str, str]()
-    problems = list[Diagnostic]()
-    for path in dict.fromkeys(str(p) for p in paths):
-        try:
-            texts[path] = _read(path)
-        except SpecError as error:
-            problems += error.diagnostics
-    return _merged(texts, overrides, problems)
+    """The merged top-level keys of all files (order free) with overrides 'path=value' applied, and the source map.
+
+    Overrides 'jinja.NAME=value' are variables of templates (`*.jinja2`).
+    """
+    values = dict(_template_value(override) for override in overrides if override.startswith(_TEMPLATE))
+    reader = templates.Reader(values)
+    files = dict.fromkeys(str(path) for path in paths)
+    rest = [override for override in overrides if not override.startswith(_TEMPLATE)]
+    return _merged({path: partial(_documents, path, reader) for path in files}, rest, reader.texts)
 
 
 def loads(text: str, overrides: Sequence[str] = (), *, name: str = "<text>") -> tuple[dict[str, Plain], SourceMap]:
     """As `load`, for a text."""
-    return _merged({name: text}, overrides, [])
+    return _merged({name: lambda: documents(text, name)}, overrides, {name: text})
 
 
-def _read(path: str) -> str:
-    try:
-        if FilePath(path).stat().st_size > MAX_BYTES:
-            raise wrong_file(path, f"file is larger than {MAX_BYTES // 2**20} MiB")
-        raw = FilePath(path).read_bytes()
-    except OSError as error:
-        raise wrong_file(path, f"cannot read the file: {error.strerror}") from None
-    try:
-        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise wrong_file(path, "not a text file (UTF-8)") from None
-    if "\0" in text:
-        raise wrong_file(path, "not a text file (it contains zero bytes)")
-    return text
+_TEMPLATE = "jinja."
 
 
-def _merged(texts: Mapping[str, str], overrides: Sequence[str], problems: list[Diagnostic]) -> tuple[dict[str, Plain], SourceMap]:
-    root = Node({}, next(iter(texts), ""), kids={})
-    lines = {name: text.splitlines() for name, text in texts.items()}
+def _template_value(override: str) -> tuple[str, Plain]:
+    name, _, text = override.removeprefix(_TEMPLATE).partition("=")
+    return name.strip(), scalar(text.strip())
+
+
+def _documents(path: str, reader: templates.Reader) -> Iterable[Node]:
+    """The YAML documents of a file, of a template, or of a printed loop nest."""
+    if path.endswith(templates.SUFFIXES):
+        return reader.read(path)
+    text = reader.texts[path] = file_text(path)
+    return [printed.read_nest(text, path)] if path.endswith(printed.SUFFIX) else documents(text, path)
+
+
+def _merged(
+    files: Mapping[str, Callable[[], Iterable[Node]]], overrides: Sequence[str], texts: Mapping[str, str]
+) -> tuple[dict[str, Plain], SourceMap]:
+    root = Node({}, next(iter(files), ""), kids={})
+    lines, problems = dict[str, Sequence[str]](), list[Diagnostic]()
     source = SourceMap(root, lines)
-    for name, text in texts.items():
+    for read in files.values():
         try:
-            for document in documents(text, name):
+            for document in read():
                 _merge(source, document, problems)
         except SpecError as error:
-            problems += [d if d.span is None else replace(d, span=_with_text(d.span, lines)) for d in error.diagnostics]
+            problems += error.diagnostics
+    lines |= {name: text.splitlines() for name, text in texts.items()}
+    problems = [d if d.span is None else replace(d, span=_with_text(d.span, lines)) for d in problems]
     for number, override in enumerate(overrides, 1):
         try:
             _override(root, override, f"--set #{number}")
@@ -78,7 +85,7 @@ def _merged(texts: Mapping[str, str], overrides: Sequence[str], problems: list[D
 
 
 def _with_text(span: Span, lines: Mapping[str, Sequence[str]]) -> Span:
-    texts = lines.get(span.file, ())
+    texts = lines.get(span.file, ()) if not span.text else ()
     return replace(span, text=texts[span.line - 1]) if span.line and span.line <= len(texts) else span
 
 
@@ -91,7 +98,10 @@ def _merge(source: SourceMap, document: Node, problems: list[Diagnostic]) -> Non
         return
     for name, (key, value) in document.kids.items():
         if name in kids and name in _CONCATENATED:
-            value = _concatenated(kids[name][1], value)
+            value = templates.joined(kids[name][1], value)
+        elif name in _MAY_BE_EMPTY and name in kids and not (kids[name][1].data and value.data):
+            if not value.data:
+                continue
         elif name in kids:
             first = source.place(kids[name][0])
             message = f"'{name}' is defined twice (first in {first})"
@@ -99,18 +109,6 @@ def _merge(source: SourceMap, document: Node, problems: list[Diagnostic]) -> Non
             continue
         kids[name] = (key, value)
         root.data[name] = value.data
-
-
-def _concatenated(first: Node, second: Node) -> Node:
-    """Lists in both mappings one after the other (component libraries come in many files)."""
-    if isinstance(first.kids, list) and isinstance(second.kids, list):
-        return replace(first, data=[*first.data, *second.data], kids=[*first.kids, *second.kids])
-    if not (isinstance(first.kids, dict) and isinstance(second.kids, dict)):
-        return first
-    kids = dict(first.kids)
-    for name, (key, value) in second.kids.items():
-        kids[name] = (key, _concatenated(kids[name][1], value)) if name in kids else (key, value)
-    return replace(first, kids=kids, data={name: value.data for name, (_, value) in kids.items()})
 
 
 # --- overrides ----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from .errors import Diagnostic, Path, Span, SpecError
 Plain = Any
 """dict (text keys), list, str, int, float, bool or None."""
 
+MAX_BYTES = 64 * 2**20
 MAX_NODES = 2_000_000
 MAX_DEPTH = 100
 TAG = "!"
@@ -99,6 +100,23 @@ NOWHERE = SourceMap(Node({}, "", kids={}))
 def wrong_file(file: str, message: str, hint: str | None = None) -> SpecError:
     """One mistake about a file as a whole."""
     return SpecError([Diagnostic(message=message, hint=hint, span=Span(file, None, None))])
+
+
+def file_text(path: str) -> str:
+    """The text of a file (UTF-8 or UTF-16); `SpecError` if there is none."""
+    try:
+        if FilePath(path).stat().st_size > MAX_BYTES:
+            raise wrong_file(path, f"file is larger than {MAX_BYTES // 2**20} MiB")
+        raw = FilePath(path).read_bytes()
+    except OSError as error:
+        raise wrong_file(path, f"cannot read the file: {error.strerror}") from None
+    try:
+        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise wrong_file(path, "not a text file (UTF-8)") from None
+    if "\0" in text:
+        raise wrong_file(path, "not a text file (it contains zero bytes)")
+    return text
 
 
 # --- events to nodes ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 from sparseloop.cost import Cost
 from sparseloop.evaluate import evaluate_design
 from sparseloop.loading import load
+from sparseloop.mapping import Mapping
 from sparseloop.networks import NetworkTraffic
 from sparseloop.plan import Plan
 from sparseloop.resolve import resolve
@@ -59,6 +60,8 @@ class Figure:
     """What one event weighs in this figure (1, or the price of the dearest action)."""
     dense: str = ""
     """Path of the dense count or tile from which the figure is derived."""
+    per: float = 1.0
+    """By how many instances the total was divided."""
 
     @property
     def agrees(self) -> bool:
@@ -80,6 +83,7 @@ class Evaluation:
     case: GoldenCase
     plan: Plan
     cost: Cost
+    mapping: Mapping
 
     @cached_property
     def figures(self) -> list[Figure]:
@@ -152,7 +156,7 @@ class Evaluation:
             else:
                 instances = mean if prefix in ("actual_", "gated_", "skipped_") else self.cost.dense.instances[level]
                 count = self._words(link, prefix.strip("_"), action) / float(instances) if instances else 0.0
-                yield from self._figure(at + name, "count", count, theirs, dense=self._dense(at, action))
+                yield from self._figure(at + name, "count", count, theirs, dense=self._dense(at, action), per=float(instances))
         for name, words in _held(link).items():
             yield from self._figure(at + name, "capacity", words, figures.get(name), dense=at + "data_tile_shape")
         yield from self._energy(at, expected, level, (link, figures, (used, mean)))
@@ -175,7 +179,7 @@ class Evaluation:
                 if bits and mean:
                     ours = float(getattr(classes[action], cls)) / mean
                     path = f"{at}{name}/{key}/{part}"
-                    yield from self._figure(path, "metadata", ours, units[part], dense=self._dense(at, action))
+                    yield from self._figure(path, "metadata", ours, units[part], dense=self._dense(at, action), per=mean)
 
     def _energy(self, at: str, expected: dict[str, Any], level: int, of: tuple[LinkSparse, Any, Any]) -> Iterator[Figure]:
         """Our action counts at the reference's own prices: the model uses HEAD's fall-back chain, the corpus v3.0.3's
@@ -189,7 +193,8 @@ class Evaluation:
                 energy += float(action.count) * price
                 dearest = max(dearest, price)
         yield from self._figure(at + "energy_total", "energy", energy, figures["energy_total"], unit=dearest * used)
-        yield from self._figure(at + "energy_per_instance", "energy", energy / (mean or used), figures["energy_per_instance"], unit=dearest)
+        each = energy / (mean or used)
+        yield from self._figure(at + "energy_per_instance", "energy", each, figures["energy_per_instance"], unit=dearest)
 
     # --- networks ---------------------------------------------------------------------------------------------
 
@@ -218,7 +223,7 @@ def _held(link: LinkSparse) -> dict[str, Any]:
     return {
         "data_tile_shape": tile.footprint,
         "utilized_capacity": tile.footprint,
-        "max_utilized_data_storage_capacity": tile.counted,
+        "max_utilized_data_storage_capacity": tile.worst,
     }
 
 
@@ -239,5 +244,7 @@ def evaluate(case: GoldenCase) -> Evaluation:
         paths = [Path(folder) / name for name in case.inputs]
         for path, text in zip(paths, case.inputs.values(), strict=True):
             path.write_text(text, encoding="utf-8")
-        plan, cost = evaluate_design(resolve(load(*paths)))
-    return Evaluation(case=case, plan=plan, cost=cost)
+        design = resolve(load(*paths))
+    assert design.mapping is not None
+    plan, cost = evaluate_design(design)
+    return Evaluation(case=case, plan=plan, cost=cost, mapping=design.mapping)

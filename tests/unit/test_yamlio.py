@@ -8,7 +8,7 @@ import time
 import pytest
 from ruamel.yaml import YAML
 
-from sparseloop import yamlio
+from sparseloop import yamlio, yamlnodes
 from sparseloop.errors import Diagnostic, SpecError
 
 
@@ -122,7 +122,7 @@ def test_binary_files(tmp_path, raw):
 
 def test_huge_file(tmp_path, monkeypatch):
     (tmp_path / "x.yaml").write_text("a: 123456789")
-    monkeypatch.setattr(yamlio, "MAX_BYTES", 4)
+    monkeypatch.setattr(yamlnodes, "MAX_BYTES", 4)
     with pytest.raises(SpecError, match="larger than"):
         yamlio.load([tmp_path / "x.yaml"])
 

@@ -12,6 +12,7 @@ from .constraints import read_constraints
 from .features import read_features
 from .levels import Machine, read_machine
 from .mapping import read_mapping
+from .nodes import expanded
 from .problem import Problem, read_problem
 from .sections import Log, Plain, Section
 from .tables import Tables, art_data, ert_data, read_tables
@@ -22,9 +23,10 @@ _IGNORED = {
     "ERT_summary": "provenance only",
     "ART_summary": "provenance only",
     "energy_reference_summary": "provenance only",
-    "globals": "settings of Timeloop's front end",
+    "globals": "noted where it matters",
     "dumped_by_timeloop_front_end": "mark of Timeloop's front end",
     "variables": "read first",
+    "shape": "read with the problem",
 }
 
 
@@ -42,7 +44,9 @@ def to_data(data: Mapping[str, Plain], source: Locator | None = None) -> dict[st
     variables = data.get("variables")
     log = Log(source=source, variables=variables if isinstance(variables, dict) else {})  # pyright: ignore[reportUnknownArgumentType]
     root = Section(data, (), log)
+    _check_whole(root)
     problem = _problem(root)
+    root = _with_chain(root, problem)
     tables = read_tables(root)
     chain = _chain(root)
     log.raise_errors()
@@ -55,11 +59,32 @@ def to_data(data: Mapping[str, Plain], source: Locator | None = None) -> dict[st
     return result | {"notes": list(log.notes)}
 
 
+def _check_whole(root: Section) -> None:
+    """A mapping means nothing without the problem and the architecture that it is for."""
+    if root.has("mapping") and not root.has("problem", "architecture", "arch"):
+        native = "; a native design takes a native mapping" if root.has("workload") else ""
+        message = f"a mapping alone: it needs the problem and the architecture it was made for{native}"
+        root.log.error(root.key_path("mapping"), message, "give those files as well: problem.yaml arch.yaml map.yaml")
+        root.log.raise_errors()
+
+
 def _problem(root: Section) -> Problem | None:
     section = root.section("problem")
     if section is None:
         root.log.error((), "no 'problem' in the files")
-    return read_problem(section) if section else None
+    return read_problem(section, root.section("shape")) if section else None
+
+
+def _with_chain(root: Section, problem: Problem | None) -> Section:
+    """The files with the tree of v0.4, if there is one, laid out as a chain."""
+    architecture = root.section("architecture", "arch")
+    if problem is None or architecture is None or not architecture.has("nodes"):
+        return root
+    root.log.raise_errors()
+    chained = Section(expanded(root, problem), (), root.log)
+    root.log.raise_errors()
+    chained.take("problem")
+    return chained
 
 
 def _chain(root: Section) -> Chain | None:
@@ -104,6 +129,9 @@ def _note_rest(root: Section, chain: Chain, tables: Tables) -> None:
         log.note(root.key_path("mapper"), message)
     if (model := root.section("model")) and model.flag("auto_bypass_on_failure"):
         log.note(model.key_path("auto_bypass_on_failure"), "automatic bypass is not modelled")
+    if (settings := root.section("globals")) and settings.take("expression_custom_functions"):
+        message = "functions written in Python are never run: expressions know the built-in ones only"
+        log.note(settings.key_path("expression_custom_functions"), message)
     if (compounds := root.section("compound_components")) and compounds.take("classes") and not tables.energy:
         log.note(compounds.path, "compound components are not estimated: give an ERT")
     known = {c.name for c in chain.levels} | set(chain.networks) | {"wire", "Wire"}

@@ -72,10 +72,6 @@ def component_kind(class_name: str) -> Kind | None:
 def read_architecture(architecture: Section) -> Chain | None:
     """Reads the tree form or the legacy form; None (with mistakes logged) if there is no chain."""
     log = architecture.log
-    if architecture.has("nodes"):
-        message = "the form with 'nodes' (before Timeloop's v0.4 front end) is not read"
-        log.error(architecture.key_path("nodes"), message, "give the front end's output, or the v0.3 form")
-        return None
     architecture.take("constraints")
     node, cycle = None, None
     if architecture.has("arithmetic", "storage"):

@@ -105,12 +105,16 @@ def _collect(items: list[Section], problem: Problem, machine: Machine) -> Nest:
     for item in items:
         kind, level = (item.text("type") or "").replace("-", "_"), target_level(item, machine)
         if level is None or level not in machine.storage:
-            item.used |= {"factors", "permutation", "split", "keep", "bypass"}
+            item.used |= {"factors", "permutation", "split", "keep", "bypass", "keep_only", "bypass_only"}
         elif kind == "temporal":
             _loops(item, nest.temporal.setdefault(level, Directive()), problem)
         elif kind == "spatial":
             _loops(item, nest.spatial.setdefault(level, Directive()), problem)
         elif kind in ("datatype", "bypass", "bypassing", "dataspace"):
+            if item.has("keep_only"):
+                nest.bypass[level] = set(problem.tensors) - set(known_tensors(item, "keep_only", problem.tensors))
+            if item.has("bypass_only"):
+                nest.bypass[level] = set(known_tensors(item, "bypass_only", problem.tensors))
             nest.bypass[level] -= set(known_tensors(item, "keep", problem.tensors))
             nest.bypass[level] |= set(known_tensors(item, "bypass", problem.tensors))
         elif kind == "skew":

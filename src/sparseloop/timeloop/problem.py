@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from ..errors import Path
+from ..errors import Path, did_you_mean
 from .sections import Log, Plain, Section, unknown_name, words
 
 CNN_LAYER: Mapping[str, Plain] = {
@@ -30,6 +30,17 @@ CNN_LAYER: Mapping[str, Plain] = {
     ],
 }
 """The shape Timeloop takes when the problem has none (dense.md section 1.4)."""
+GEMM: Mapping[str, Plain] = {
+    "name": "gemm-ABZ",
+    "dimensions": ["M", "N", "K"],
+    "data_spaces": [
+        {"name": "A", "projection": ["M", "K"]},
+        {"name": "B", "projection": ["N", "K"]},
+        {"name": "Z", "projection": ["M", "N"], "read_write": True},
+    ],
+}
+SHAPES: Mapping[str, Mapping[str, Plain]] = {"cnn-layer": CNN_LAYER, "gemm-abz": GEMM}
+"""Shapes that come with Timeloop, by name (lower case, hyphens)."""
 
 DISTRIBUTIONS = {
     "fixed": "even",
@@ -74,10 +85,10 @@ class Problem:
         return self.flattened.get(name, (name,))
 
 
-def read_problem(problem: Section) -> Problem:
-    """Reads `problem`: shape (inline or the default), instance and densities."""
+def read_problem(problem: Section, named: Section | None = None) -> Problem:
+    """Reads `problem`: shape (inline, `named` from a file of shapes, or the default), instance and densities."""
     log = problem.log
-    shape = _shape(problem)
+    shape = _shape(problem, named)
     instance = problem.section("instance") or problem
     names = shape.names("dimensions") or ()
     bounds = dict[str, int]()
@@ -106,14 +117,26 @@ def read_problem(problem: Section) -> Problem:
     return Problem(bounds=bounds, tensors=tensors, output=output, flattened=flattened, workload=workload)
 
 
-def _shape(problem: Section) -> Section:
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _shape(problem: Section, named: Section | None) -> Section:
+    """The shape: inline, by name, or the default one."""
     value = problem.take("shape")
-    if isinstance(value, str) and value.replace("_", "-") != "cnn-layer":
-        message = f"the shape is named '{value}', but its definition is not in the files"
-        problem.log.error(problem.key_path("shape"), message, "write the shape inline")
     if isinstance(value, dict):
         return problem.section("shape") or problem
-    return Section(CNN_LAYER, problem.key_path("shape"), problem.log)
+    name = "cnn-layer" if value is None else _plain(str(value))
+    if named is not None and value is not None and _plain(str(named.data.get("name") or name)) == name:
+        return named
+    found = SHAPES.get(name)
+    if found is None:
+        message = f"the shape is named '{value}', but its definition is not in the files"
+        hint = did_you_mean(name, SHAPES) or f"known: {', '.join(SHAPES)}"
+        problem.log.error(problem.key_path("shape"), message, f"{hint}; or give the shape's file, or write it inline")
+    if named is not None:
+        problem.log.note(named.path, f"the file's shape '{named.data.get('name')}' is not the problem's ('{name}')")
+    return Section(found or CNN_LAYER, problem.key_path("shape"), problem.log)
 
 
 def _coefficients(shape: Section, instance: Section) -> dict[str, int]:

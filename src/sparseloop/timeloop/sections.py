@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from .. import expr
 from ..errors import Diagnostic, Locator, Path, SpecError, did_you_mean, dotted
 
 Plain = Any
 """Data as it comes from YAML: dict, list, str, int, float, bool or None."""
 
 NO_KEYS: Mapping[str, str] = {}
+_OF_COMPONENT = re.compile(r"(?<![\w.])([^\W\d]\w*)\.(?:attributes\.)?([^\W\d]\w*)")
 
 
 def canonical(key: object) -> str:
@@ -51,6 +54,14 @@ class Log:
             raise error.located(self.source) if self.source else error
 
 
+class Placed(dict[str, Plain]):
+    """A mapping put together by the importer: where it stands in the files, and the names its expressions may use."""
+
+    def __init__(self, data: Mapping[str, Plain], path: Path, scope: Mapping[str, Plain] | None = None) -> None:
+        super().__init__(data)
+        self.path, self.scope = path, scope
+
+
 @dataclass
 class Section:
     """One mapping of the input; every `take` marks the key as used, whatever its spelling (hyphen or underscore)."""
@@ -59,9 +70,18 @@ class Section:
     path: Path
     log: Log
     used: set[str] = field(default_factory=set[str])
+    scope: Mapping[str, Plain] | None = None
+    """Names that expressions may use; None: the variables of the files."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.data, Placed):
+            self.path, self.scope = self.data.path, self.data.scope or self.scope
         self._keys = {canonical(k): k for k in self.data}
+
+    @property
+    def known(self) -> Mapping[str, Plain]:
+        """The names that values may stand for."""
+        return self.log.variables if self.scope is None else self.scope
 
     def has(self, *keys: str) -> bool:
         """True if one of the keys is present and not null."""
@@ -79,7 +99,7 @@ class Section:
                 self.used.add(key)
                 value = self.data[self._keys[key]]
                 found = value if found is None else found
-        return self.log.variables.get(found, found) if isinstance(found, str) else found
+        return self.known.get(found, found) if isinstance(found, str) else found
 
     def number(self, *keys: str) -> float | None:
         """A number, or None."""
@@ -87,8 +107,25 @@ class Section:
         try:
             number = value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else float(value)
         except (TypeError, ValueError):
-            return self._wrong(keys, value, "a number")
+            number = self._evaluated(keys, value) if isinstance(value, str) else self._wrong(keys, value, "a number")
         return self._wrong(keys, value, "a finite number") if number is not None and not math.isfinite(number) else number
+
+    def _evaluated(self, keys: Iterable[str], text: str) -> float | None:
+        """The value of an arithmetic expression over the known names; 'buffer.width' is another component's attribute."""
+        known = self.known
+
+        def of_component(match: re.Match[str]) -> str:
+            name = f"{match[1]}.{match[2]}"
+            return f"({known[name]})" if name in known else match[0]
+
+        try:
+            with expr.variables(known):
+                result = expr.evaluate(_OF_COMPONENT.sub(of_component, text))
+        except expr.NotationError as error:
+            key = next(k for k in keys if k in self._keys)
+            self.log.error(self.key_path(key), f"expected a number, got {text!r}: {error}", error.problems[0].hint)
+            return None
+        return result.number if not result.unit else self._wrong(keys, text, "a number")
 
     def integer(self, *keys: str) -> int | None:
         """A whole number, or None."""
@@ -142,7 +179,7 @@ class Section:
             return None
         key = next(k for k in keys if k in self._keys)
         if isinstance(value, dict):
-            return Section(cast("dict[str, Plain]", value), self.key_path(key), self.log)
+            return Section(cast("dict[str, Plain]", value), self.key_path(key), self.log, scope=self.scope)
         return self._wrong(keys, value, "a mapping")
 
     def sections(self, *keys: str) -> list[Section]:

@@ -1,0 +1,144 @@
+"""Orders of the temporal loops of one level: what constraints leave free, and which orders give the same traffic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelOrder:
+    """The loops that may exist at a level: a fixed outer part, free ones, a fixed inner part (each outermost first)."""
+
+    outer: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
+    inner: tuple[str, ...] = ()
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """All ranks that may have a loop here."""
+        return (*self.outer, *self.free, *self.inner)
+
+    @property
+    def count(self) -> int:
+        """Number of orders, loops of bound 1 included."""
+        return math.factorial(len(self.free))
+
+    def every(self) -> Iterator[tuple[str, ...]]:
+        """All orders, outermost first."""
+        for middle in permutations(self.free):
+            yield (*self.outer, *middle, *self.inner)
+
+    def drawn(self, rng: np.random.Generator) -> tuple[str, ...]:
+        """One order, uniformly."""
+        return (*self.outer, *(self.free[i] for i in rng.permutation(len(self.free))), *self.inner)
+
+    def position(self, rank: str) -> int:
+        """Loops of smaller position stand further inside; free ones share position 0."""
+        if rank in self.inner:
+            return self.inner.index(rank) - len(self.inner)
+        return len(self.outer) - self.outer.index(rank) if rank in self.outer else 0
+
+    def allows(self, ranks: Sequence[str]) -> bool:
+        """True if loops over these ranks (outermost first, none of bound 1) may stand in this order."""
+        if len(set(ranks)) < len(ranks) or not set(ranks) <= set(self.ranks):
+            return False
+        places = [self.position(rank) for rank in ranks]
+        ordered = zip(places, places[1:], strict=False)
+        return all(a > b or a == b == 0 for a, b in ordered)
+
+
+def level_order(text: str | None, ranks: Sequence[str]) -> LevelOrder:
+    """The order constraint 'a b ... c' (outermost first) of a level whose loops may be over `ranks`; no '...': free ones outermost."""
+    words = (text or "").replace("...", " ... ").replace(",", " ").replace("*", " ... ").split()
+    at = words.index("...") if "..." in words else 0
+    named = [word for word in words if word != "..."]
+    outer, inner = named[:at], named[at:]
+    free = tuple(rank for rank in ranks if rank not in named)
+    return LevelOrder(outer=tuple(r for r in outer if r in ranks), free=free, inner=tuple(r for r in inner if r in ranks))
+
+
+# --- orders with the same traffic ---------------------------------------------------------------------------
+
+Signature = tuple[int, ...]
+"""Per tensor the set of loops (as bits) inside its innermost relevant loop; -1 if it has none at this level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The classes of orders of one level: for every set of loops (bits over `ranks`) and signature one order, innermost first."""
+
+    order: LevelOrder
+    ranks: tuple[str, ...]
+    relevant: tuple[int, ...]
+    """Per tensor that waits at a level further inside: the ranks that index it, as bits."""
+    known: dict[int, dict[Signature, tuple[int, ...]]]
+
+    def count(self, loops: int) -> int:
+        """Number of classes when exactly these loops have a bound above 1."""
+        return len(self.known.get(loops, ()))
+
+    def signature(self, inner_first: Sequence[int]) -> Signature:
+        """Which class an order belongs to: of every tensor the loops inside its innermost relevant one."""
+        placed, signature = 0, (-1,) * len(self.relevant)
+        for rank in inner_first:
+            signature = _placed(signature, placed, rank, self.relevant)
+            placed |= 1 << rank
+        return signature
+
+    def library(self) -> list[tuple[tuple[str, ...], frozenset[int]]]:
+        """Orders of all loops (outermost first) that represent every class, each with the sets of loops it stands for."""
+        everything = range(len(self.ranks))
+        waiting = {(loops, s): rep for loops, found in self.known.items() for s, rep in found.items()}
+        chosen: list[tuple[tuple[str, ...], frozenset[int]]] = []
+        for loops, wanted in sorted(waiting, key=lambda key: -key[0].bit_count()):
+            if (loops, wanted) not in waiting:
+                continue
+            start = waiting[loops, wanted]
+            whole = self._completed(start, [r for r in everything if not loops >> r & 1])
+            owned: set[int] = set()
+            for subset in self.known:
+                key = (subset, self.signature([r for r in whole if subset >> r & 1]))
+                if key in waiting:
+                    del waiting[key]
+                    owned.add(subset)
+            chosen.append((tuple(self.ranks[r] for r in reversed(whole)), frozenset(owned)))
+        return chosen
+
+    def _completed(self, order: tuple[int, ...], missing: Sequence[int]) -> list[int]:
+        """The order with the other ranks put where the constraint allows, as far outside as possible."""
+        whole = list(order)
+        for rank in missing:
+            position = self.order.position(self.ranks[rank])
+            at = next((i for i, r in enumerate(whole) if self.order.position(self.ranks[r]) > position), len(whole))
+            whole.insert(at, rank)
+        return whole
+
+
+def _placed(signature: Signature, placed: int, rank: int, relevant: Sequence[int]) -> Signature:
+    return tuple(placed if s < 0 and mask >> rank & 1 else s for s, mask in zip(signature, relevant, strict=True))
+
+
+def classes(order: LevelOrder, ranks: Sequence[str], relevant: Sequence[frozenset[str]]) -> Classes:
+    """All classes of one level, loops put one outside the other; orders that look the same from outside are merged."""
+    masks = tuple(sum(1 << i for i, r in enumerate(ranks) if r in names) for names in relevant)
+    known: dict[int, dict[Signature, tuple[int, ...]]] = {0: {(-1,) * len(masks): ()}}
+    layer = dict(known)
+    while layer:
+        after: dict[int, dict[Signature, tuple[int, ...]]] = {}
+        for placed, found in layer.items():
+            highest = max((order.position(r) for i, r in enumerate(ranks) if placed >> i & 1), default=-len(ranks) - 1)
+            for i, rank in enumerate(ranks):
+                position = order.position(rank)
+                if placed >> i & 1 or rank not in order.ranks or position < highest or (position == highest and position != 0):
+                    continue
+                states = after.setdefault(placed | 1 << i, {})
+                for signature, before in found.items():
+                    states.setdefault(_placed(signature, placed, i, masks), (*before, i))
+        known |= after
+        layer = after
+    return Classes(order=order, ranks=tuple(ranks), relevant=masks, known=known)

@@ -38,8 +38,11 @@ class Format(StrEnum):
     csv = "csv"
 
 
-Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, templates (.jinja2), .map.txt; any order.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input, or of a template (jinja.NAME=VALUE).")]
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, .jinja2, .map.txt.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input (or of its template: jinja.NAME=VALUE)."),
+]
 As = Annotated[Format, typer.Option("-f", "--format", help="How to write the result.")]
 
 

@@ -40,10 +40,11 @@ def native_text(spec: Spec, folder: FilePath) -> str:
 
 def _named_files(data: dict[str, Plain]) -> Iterator[tuple[dict[str, Plain], str, Path]]:
     """Every place that names a file: the mapping and key, and the path that resolution takes for it."""
-    workloads: list[tuple[Path, Plain]] = [(("workload",), data.get("workload"))]
-    workloads += [(("layers", i), layer) for i, layer in enumerate(data.get("layers", ()))]
+    layers = cast("list[dict[str, Plain]]", data.get("layers", []))
+    workloads: list[tuple[Path, dict[str, Plain]]] = [(("layers", i), layer) for i, layer in enumerate(layers)]
+    workloads.append((("workload",), data.get("workload", {})))
     for path, workload in workloads:
-        densities = cast("dict[str, Plain]", (workload or {}).get("density", {}))
+        densities = cast("dict[str, Plain]", workload.get("density", {}))
         for tensor, density in densities.items():
             if isinstance(density, dict) and "file" in density:
                 yield cast("dict[str, Plain]", density), "file", (*path, "density", tensor, "file")

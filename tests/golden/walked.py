@@ -9,13 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
+from sparseloop.arch import Arch
 from sparseloop.density import Banded, DensityModel, Uniform
 from sparseloop.einsum import Einsum, Tensor
 from sparseloop.evaluate import evaluate_plan
-from sparseloop.mapping import Mapping
 from sparseloop.plan import compile_plan
 from sparseloop.reference import Walk, Walker
-from sparseloop.sparse import Sparse
 
 from .compare import Evaluation
 
@@ -64,21 +63,24 @@ def walk_case(evaluation: Evaluation, draws: int, seed: int = 0) -> Walked:
     """Draws the tensors `draws` times and walks; tensors without a random model of their own are placed uniformly."""
     plan = evaluation.plan
     mapping = evaluation.mapping
-    walker = Walker(plan.einsum, [level.block_size for level in plan.arch.storage], mapping, _alone(evaluation))
+    assert all(saf.choice is None for saf in plan.sparse.safs), "alternatives are not walked"
+    walker = Walker(plan.einsum, [level.block_size for level in plan.arch.storage], mapping, plan.sparse)
     touched = {t.name: np.unique(walker.plan.chains[t.name].word) for t in plan.einsum.tensors}
     tensors = tuple(replace(t, density=_drawable(plan.einsum, t, len(touched[t.name]))) for t in plan.einsum.tensors)
     einsum = replace(plan.einsum, tensors=tensors)
-    same = compile_plan(einsum, plan.arch, plan.nest, plan.sparse)
+    same = compile_plan(einsum, _without_forwarding(plan.arch), plan.nest, plan.sparse)
     cost = evaluate_plan(same, mapping.bounds, mapping.residuals)
     rng = np.random.default_rng(seed)
     walks = [walker.walk({t.name: _draw(einsum, t, touched[t.name], rng) for t in tensors}) for _ in range(draws)]
     return Walked(evaluation=Evaluation(case=evaluation.case, plan=same, cost=cost, mapping=mapping), walks=walks)
 
 
-def _alone(evaluation: Evaluation) -> Sparse:
-    """The features without those that Timeloop's files give no effect (the walker knows none such)."""
-    assert all(saf.choice is None for saf in evaluation.plan.sparse.safs), "alternatives are not walked"
-    return evaluation.plan.sparse
+def _without_forwarding(arch: Arch) -> Arch:
+    """The walker sends every word from the parent; passing words on among neighbours is an option of networks (D-link)."""
+    levels = [
+        level if level.network is None else replace(level, network=replace(level.network, forwarding=False)) for level in arch.levels
+    ]
+    return replace(arch, levels=tuple(levels))
 
 
 def _drawable(einsum: Einsum, tensor: Tensor, words: int) -> DensityModel:
@@ -96,5 +98,3 @@ def _draw(einsum: Einsum, tensor: Tensor, touched: np.ndarray, rng: np.random.Ge
     flat[rng.choice(touched, min(tensor.density.nonzeros, len(touched)), replace=False)] = True
     return flat.reshape(shape)
 
-
-__all__ = ["Mapping", "Walked", "walk_case"]

@@ -112,7 +112,7 @@ def factors(draw: st.DrawFn, size: int, parts: int) -> list[int]:
 
 
 @st.composite
-def nests(draw: st.DrawFn, problem: Problem, levels: int, spatial: bool = True) -> tuple[dict[str, int], Mapping]:
+def nests(draw: st.DrawFn, problem: Problem, levels: int, diagonal: bool = False) -> tuple[dict[str, int], Mapping]:
     """Shapes with at most ~200 points, random loop orders, spatial loops and bypasses."""
     budget = 150
     shape: dict[str, int] = {}
@@ -120,18 +120,17 @@ def nests(draw: st.DrawFn, problem: Problem, levels: int, spatial: bool = True) 
         choices = [s for s in (1, 2, 3, 4, 6, 8) if s <= budget] or [1]
         shape[rank] = draw(st.sampled_from(choices))
         budget //= shape[rank]
-    places = levels * 2 if spatial else levels
-    split = {rank: draw(factors(shape[rank], places)) for rank in shape}
-    for rank in problem.halo_ranks[1:]:  # two spatial loops that move one axis share words along diagonals
-        for level in range(levels if spatial else 0):
+    split = {rank: draw(factors(shape[rank], levels * 2)) for rank in shape}
+    for rank in () if diagonal else problem.halo_ranks[1:]:  # two spatial loops on one axis share words along diagonals
+        for level in range(levels):
             split[rank][2 * level] *= split[rank][2 * level + 1]
             split[rank][2 * level + 1] = 1
     loops: list[Loop] = []
     bounds: list[int] = []
     for level in range(levels):
-        for kind in range(2 if spatial else 1):
+        for kind in range(2):
             for rank in draw(st.permutations(list(shape))):
-                n = split[rank][level * (places // levels) + kind]
+                n = split[rank][2 * level + kind]
                 if n > 1 or draw(st.integers(0, 5)) == 0:
                     loops.append(Loop(rank=rank, level=level, axis="x" if kind else None))
                     bounds.append(n)
@@ -198,12 +197,17 @@ def features(draw: st.DrawFn, problem: Problem, mapping: Mapping, formats: bool 
 
 @st.composite
 def cases(
-    draw: st.DrawFn, problems: tuple[Problem, ...] = PLAIN, formats: bool = True, sparse: bool = True, blocks: bool = True
+    draw: st.DrawFn,
+    problems: tuple[Problem, ...] = PLAIN,
+    formats: bool = True,
+    sparse: bool = True,
+    blocks: bool = True,
+    diagonal: bool = False,
 ) -> Case:
-    """A random specification."""
+    """A random specification; `diagonal`: spatial loops over two ranks of one halo axis are allowed."""
     problem = draw(st.sampled_from(problems))
     levels = draw(st.integers(1, 3))
-    shape, mapping = draw(nests(problem, levels))
+    shape, mapping = draw(nests(problem, levels, diagonal))
     saf = draw(features(problem, mapping, formats)) if sparse else Sparse(formats={})
     even = all(n in (1, 2, 4, 6, 8) for n in mapping.bounds)  # a block that does not divide a loop ends early
     sizes = tuple(draw(st.sampled_from([1, 1, 2])) if blocks and even else 1 for _ in range(levels))

@@ -1,0 +1,94 @@
+"""The stated approximations: their error against the walker is measured, and must not grow.
+
+Each figure is |model - walker| summed over the actual reads, fills, updates and computes of one specification, divided
+by the walker's sum; the walker averages over 60 draws (given data: one). `pytest -s` prints mean and worst.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from compare import model_counts, walk_counts, walker
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from specs import AFFINE, PLAIN, Case, cases, data, features, imperfect_cases
+from test_walker import placed
+
+from sparseloop.density import Actual, Uniform
+
+DRAWS = 60
+
+
+@st.composite
+def imperfect_sparse(draw: st.DrawFn) -> Case:
+    case = draw(imperfect_cases(PLAIN))
+    return replace(case, sparse=draw(features(case.problem, case.mapping, formats=False)))
+
+
+@st.composite
+def uneven_blocks(draw: st.DrawFn) -> Case:
+    case = draw(cases(formats=False, blocks=False))
+    return replace(case, blocks=tuple(draw(st.sampled_from([1, 2, 4])) for _ in case.blocks))
+
+
+def actual(counts: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in counts.items() if name.endswith(" actual") and " md " not in name}
+
+
+def error(ours: dict[str, float], theirs: dict[str, float]) -> float:
+    mine = actual(ours)
+    total = sum(theirs.get(name, 0.0) for name in mine)
+    return sum(abs(value - theirs.get(name, 0.0)) for name, value in mine.items()) / max(total, 1.0)
+
+
+def random_error(case: Case, number: int) -> float:
+    rng = np.random.default_rng(number)
+    models = {n: Uniform(case.data_shape(n), 0.4) for n in case.problem.tensors}
+    walk, mean = walker(case), dict[str, float]()
+    for _ in range(DRAWS):
+        patterns = {n: placed(m.shape, round(m.density * m.total), rng) for n, m in models.items()}
+        for name, value in walk_counts(case, walk.walk(patterns), False).items():
+            mean[name] = mean.get(name, 0.0) + value / DRAWS
+    return error(model_counts(case, models, False), mean)  # type: ignore[arg-type]
+
+
+def given_error(case: Case, number: int) -> float:
+    patterns = data(case, number, 0.4)
+    ours = model_counts(case, {n: Actual(p) for n, p in patterns.items()}, False)  # type: ignore[arg-type]
+    return error(ours, walk_counts(case, walker(case).walk(patterns), False))
+
+
+def errors(strategy: st.SearchStrategy[Case], measure: Callable[[Case, int], float], count: int) -> list[float]:
+    found: list[float] = []
+
+    @seed(7)
+    @settings(max_examples=count, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(strategy, st.integers(0, 10**6))
+    def collect(case: Case, number: int) -> None:
+        try:
+            found.append(measure(case, number))
+        except ValueError:
+            found.append(0.0)  # the walker refuses the specification
+
+    collect()
+    return found
+
+
+LIMITS = {
+    "imperfect factors, sparse": (imperfect_sparse(), random_error, 0.005, 0.2),
+    "blocks that do not divide the loops": (uneven_blocks(), random_error, 0.007, 0.12),
+    "given data with sliding windows": (cases(AFFINE, formats=False, blocks=False), given_error, 0.001, 0.01),
+    "windows shared along a diagonal": (cases(AFFINE, formats=False, blocks=False, diagonal=True), given_error, 0.003, 0.12),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_error_of_the_approximation(name: str) -> None:
+    strategy, measure, mean, worst = LIMITS[name]
+    found = errors(strategy, measure, 60 if measure is random_error else 400)
+    print(f"\n{name}: mean {np.mean(found):.4f}, worst {max(found):.4f} over {len(found)} specifications")
+    assert np.mean(found) <= mean
+    assert max(found) <= worst

@@ -182,7 +182,7 @@ def evaluate(text: str) -> _Value:
 
 _FUNCTIONS: dict[str, Callable[..., float]] = {
     "min": min, "max": max, "ceil": math.ceil, "floor": math.floor, "log2": math.log2, "sqrt": math.sqrt,
-    "abs": abs, "round": round, "int": int, "exp": math.exp, "log": math.log, "log10": math.log10, "pow": math.pow,
+    "abs": math.fabs, "round": round, "int": int, "exp": math.exp, "log": math.log, "log10": math.log10, "pow": math.pow,
 }  # fmt: skip
 _PLAIN_NUMBERS = ("log2", "sqrt", "exp", "log", "log10", "pow")
 _ARGUMENTS = {"min": range(1, 100), "max": range(1, 100), "pow": range(2, 3)}

@@ -40,7 +40,7 @@ class LevelOrder:
     def position(self, rank: str) -> int:
         """Loops of smaller position stand further inside; free ones share position 0."""
         if rank in self.inner:
-            return self.inner.index(rank) - len(self.inner)
+            return -1 - self.inner.index(rank)
         return len(self.outer) - self.outer.index(rank) if rank in self.outer else 0
 
     def allows(self, ranks: Sequence[str]) -> bool:

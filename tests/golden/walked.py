@@ -77,10 +77,8 @@ def walk_case(evaluation: Evaluation, draws: int, seed: int = 0) -> Walked:
 
 def _without_forwarding(arch: Arch) -> Arch:
     """The walker sends every word from the parent; passing words on among neighbours is an option of networks (D-link)."""
-    levels = [
-        level if level.network is None else replace(level, network=replace(level.network, forwarding=False)) for level in arch.levels
-    ]
-    return replace(arch, levels=tuple(levels))
+    networks = [level.network and replace(level.network, forwarding=False) for level in arch.levels]
+    return replace(arch, levels=tuple(replace(lv, network=n) for lv, n in zip(arch.levels, networks, strict=True)))
 
 
 def _drawable(einsum: Einsum, tensor: Tensor, words: int) -> DensityModel:

@@ -1,0 +1,285 @@
+"""Admissible bounds for parts of a mapping: what the links across one boundary cost at least, whatever lies around.
+
+The boundary above level c separates c's tile from the loops of level c - 1. For a tensor without halos the words delivered
+across it are
+
+    D = |T| * prod over ranks d that do not index it of N_d / (tile_d * run_d)
+
+with run the innermost run of irrelevant temporal loops; the parent's accesses are D / M, M the spatial loops that share a word.
+Both are known from the tile of c and the loops of level c - 1, but for a run that reaches further out (then it is taken to reach
+all the way) and sharing further out (taken at its largest). An access survives with probability NE of its conditions, and every
+condition's tile contains the child's tile, so NE >= prod of (1 - e(tile of the child)). Metadata, networks, gated and skipped
+actions cost at least nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .density import Even, Uniform
+from .design import Design
+from .einsum import Tensor
+from .freedom import Keep
+from .mapping import Loop, LoopNest
+from .mapspace import Mapspace
+from .plan import Plan, compile_plan
+from .sparse import Saf
+from .tiles import Tiles
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class TileTable:
+    """All tiles whose extents divide the shape, numbered; sizes and the like are arrays over them."""
+
+    def __init__(self, design: Design, ranks: Sequence[str], shape: Sequence[int], divisors: Sequence[Sequence[int]]) -> None:
+        self.design = design
+        self.ranks = tuple(ranks)
+        self.shape = tuple(shape)
+        self.divisors = tuple(np.array(d, dtype=np.int64) for d in divisors)
+        counts = [len(d) for d in self.divisors]
+        self.radix = tuple(math.prod(counts[i + 1 :]) for i in range(len(counts)))
+        self.count = math.prod(counts)
+        grid = np.indices(counts).reshape(len(counts), -1) if counts else np.zeros((0, 1), dtype=np.int64)
+        self.extents: Ints = np.array([d[i] for d, i in zip(self.divisors, grid, strict=True)], dtype=np.int64).reshape(len(counts), -1)
+        """Rank by tile."""
+        self.plan = self._flat_plan()
+        self.tiles = Tiles(self.plan, self.extents.astype(np.float64))
+        self._alive: dict[int, Floats] = {}
+        self._counted: dict[tuple[int, int, bool], Floats] = {}
+
+    def _flat_plan(self) -> Plan:
+        """One level that holds everything, one loop per rank: its tile is the tile."""
+        names = frozenset(t.name for t in self.design.einsum.tensors)
+        keep = (names, *(frozenset[str]() for _ in self.design.arch.storage[1:]))
+        nest = LoopNest(loops=tuple(Loop(rank=r, level=0) for r in self.ranks), keep=keep)
+        return compile_plan(self.design.einsum, self.design.arch, nest, self.design.sparse)
+
+    def size(self, tensor: int) -> Floats:
+        """|T(tile)|."""
+        return self._full(self.tiles.size(tensor, self.tiles.inside(0)))
+
+    def _full(self, value: object) -> Floats:
+        return np.broadcast_to(np.asarray(value, dtype=np.float64), (self.count,))
+
+    def counted(self, tensor: int, level: int, compressed: bool) -> Floats:
+        """Words of the level that the fit test counts for a tile."""
+        key = (tensor, level, compressed)
+        if key not in self._counted:
+            size, extents = self.size(tensor), self.tiles.extents(tensor, self.tiles.inside(0))
+            model, rule = self.design.einsum.tensors[tensor].density, self.design.arch.levels[level].capacity_rule
+            if not compressed:
+                words: object = size
+            elif rule == "worst":
+                words = model.maximum(size, extents)
+            elif rule == "expected":
+                words = model.mean(size)
+            else:
+                words = model.quantile(size, extents, float(rule))
+            self._counted[key] = self._full(words) * self.plan.width(tensor, level)
+        return self._counted[key]
+
+    def alive(self, tensor: int) -> Floats:
+        """At most P(a cover that contains the tile is not empty): monotone models by size, others by a single element."""
+        if tensor not in self._alive:
+            model = self.design.einsum.tensors[tensor].density
+            if model.deterministic:
+                self._alive[tensor] = np.zeros(self.count)
+            elif isinstance(model, Uniform | Even):
+                self._alive[tensor] = 1.0 - self._full(model.empty(self.size(tensor), self.tiles.extents(tensor, self.tiles.inside(0))))
+            else:
+                self._alive[tensor] = np.full(self.count, element_alive(self.design, tensor))
+        return self._alive[tensor]
+
+    def irrelevant(self, tensor: Tensor) -> Floats:
+        """Product of the tile's extents over the ranks that do not index the tensor."""
+        rows = [i for i, r in enumerate(self.ranks) if r not in tensor.ranks]
+        return self.extents[rows].astype(np.float64).prod(axis=0)
+
+
+def element_alive(design: Design, tensor: int) -> float:
+    """P(an element is not zero), 0 where the pattern is known (its zeros may coincide with those of others)."""
+    one = design.einsum.tensors[tensor]
+    if one.density.deterministic:
+        return 0.0
+    return float(min(1.0, max(0.0, 1.0 - float(one.density.empty(1.0, (1.0,) * len(one.axes))))))
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """One tensor across one boundary: prices (pJ per dense word, survival of fixed conditions included) and bandwidth words."""
+
+    tensor: int
+    parent: int
+    output: bool
+    plain: bool
+    reads: float
+    updates: float
+    fills: float
+    leaders: tuple[int, ...]
+    """Tensors whose tile must not be empty: conditions of the features on this and the outer links."""
+    skippers: tuple[int, ...]
+    """Those of skipping features: an access that is only gated still takes its slot."""
+    read_slots: float
+    fill_slots: float
+    """Words of bandwidth at the parent and at the child per dense word."""
+    sharing: float
+    """Most children, by spatial loops of levels between that are bypassed, that share a word of the parent."""
+    spread: float
+    """Most copies of the tensor at instances of the parent."""
+    whole: float
+    """|T|."""
+    irrelevant: float
+    """Product of the sizes of the ranks that do not index it."""
+    forwarded: bool
+    """A mesh neighbour may pass words on, so the parent may be spared any number of reads."""
+
+
+class Bounds:
+    """What can be said about a mapping with given bypasses before its loops are known."""
+
+    def __init__(self, space: Mapspace, tiles: TileTable, keep: Keep) -> None:
+        self.space, self.tiles, self.keep = space, tiles, keep
+        self.design = space.design
+        self.levels = len(self.design.arch.storage)
+        self.classes = space.classes(keep)
+        self.spatial_most = [self._spatial_most(level) for level in range(self.levels)]
+        self.crossings = [self._crossings(level + 1) for level in range(self.levels)]
+        """Per level: tensors whose link ends right inside it."""
+        self.leak = sum(lv.prices["leak"].energy_pj * lv.instances for lv in self.design.arch.levels)
+        self.latency = sum(n.fill_latency + n.drain_latency for lv in self.design.arch.storage if (n := lv.network) is not None)
+        self.compute_energy, self.busy = self._computes()
+
+    # --- static -------------------------------------------------------------------------------------------------
+
+    def _spatial_most(self, level: int) -> dict[str, int]:
+        """Largest spatial factor of every rank at a level."""
+        most: dict[str, int] = {}
+        for space in self.space.ranks:
+            for group in space.factors.groups:
+                if group.level == level and not group.temporal:
+                    options = [d for d in self.tiles.divisors[self.tiles.ranks.index(space.rank)] if group.allows(int(d))]
+                    most[space.rank] = max((int(d) for d in options if any(True for _ in group.splits(int(d)))), default=1)
+        return most
+
+    def _packed(self, level: int) -> bool:
+        return any(s.kind == "spatial_skip" and s.level == level for s in self.design.sparse.safs)
+
+    def most_shared(self, tensor: Tensor, levels: range) -> float:
+        """Largest product of irrelevant spatial factors at these levels."""
+        most = 1.0
+        for level in levels:
+            x, y = self.design.arch.fanout(level)
+            free = math.prod(n for r, n in self.spatial_most[level].items() if r not in tensor.ranks)
+            most *= free if self._packed(level) else min(free, x * y)
+        return most
+
+    def most_lanes(self, levels: range) -> float:
+        """Largest product of all spatial factors at these levels."""
+        most = 1.0
+        for level in levels:
+            x, y = self.design.arch.fanout(level)
+            free = math.prod(self.spatial_most[level].values())
+            most *= free if self._packed(level) else min(free, x * y)
+        return most
+
+    def _leaders(self, tensor: Tensor, child: int, kinds: tuple[str, ...]) -> set[int]:
+        safs: list[Saf] = [s for s in self.design.sparse.safs if s.follower == tensor.name and s.level < child and s.kind in kinds]
+        found = {self.design.einsum.index[u] for s in safs for u in s.leaders}
+        return found | self._inherited(tensor) if child == self.levels else found
+
+    def _inherited(self, tensor: Tensor) -> set[int]:
+        """Leaders of the skips that the compute link of every tensor inherits."""
+        sparse, einsum = self.design.sparse, self.design.einsum
+        if not sparse.implied_skips:
+            return set()
+        operands = {t.name for t in einsum.tensors if not t.output}
+        found = {einsum.index[u] for s in sparse.safs if s.kind != "gate" and s.follower in operands for u in s.leaders}
+        return found | {einsum.index[n] for n in operands} if tensor.output and sparse.compute_skip else found
+
+    def _computes(self) -> tuple[float, float]:
+        """Energy of the computes at least, and the share of them that take a slot at least."""
+        sparse, einsum = self.design.sparse, self.design.einsum
+        operands = {t.name for t in einsum.tensors if not t.output}
+        everyone = {einsum.index[n] for n in operands}
+        safs = [s for s in sparse.safs if s.follower in operands]
+        skips = {einsum.index[u] for s in safs if s.kind != "gate" for u in s.leaders} | (everyone if sparse.compute_skip else set())
+        gates = {einsum.index[u] for s in safs for u in s.leaders} | (everyone if sparse.compute_gate else set()) | skips
+        price = self.design.arch.compute.prices["compute"].energy_pj
+        busy = math.prod(element_alive(self.design, u) for u in skips)
+        return einsum.computes * price * math.prod(element_alive(self.design, u) for u in gates), busy
+
+    def _crossings(self, child: int) -> list[Crossing]:
+        found: list[Crossing] = []
+        for t, tensor in enumerate(self.design.einsum.tensors):
+            held = [i for i, names in enumerate(self.keep) if tensor.name in names]
+            if child == self.levels or child in held:
+                outer = [i for i in held if i < child]
+                if outer:
+                    found.append(self._crossing(t, tensor, (outer[-1], child)))
+        return found
+
+    def _crossing(self, t: int, tensor: Tensor, ends: tuple[int, int]) -> Crossing:
+        parent, child = ends
+        arch, sparse = self.design.arch, self.design.sparse
+        plan = self.tiles.plan
+        to_compute = child == self.levels
+        leaders = self._leaders(tensor, child, ("skip", "spatial_skip", "gate"))
+        skippers = self._leaders(tensor, child, ("skip", "spatial_skip"))
+        own, inner = sparse.format(parent, tensor.name), sparse.format(child, tensor.name) if not to_compute else None
+        stored = element_alive(self.design, t) if own is not None and own.compressed else 1.0
+        arriving = element_alive(self.design, t) if inner is not None and inner.compressed else 1.0
+        up, down = self._per_word(t, parent), 0.0 if to_compute else self._per_word(t, child)
+        prices = arch.levels[parent].prices
+        output = tensor.output
+        visible = prices["address_generation"].energy_pj / arch.levels[parent].cluster_size
+        reduced = prices["reduction"].energy_pj / arch.levels[parent].cluster_size if not to_compute and arch.levels[parent].reduction else 0.0
+        fill = 0.0
+        if not to_compute:
+            below = arch.levels[child].prices
+            fill = below["fill"].energy_pj * down + below["address_generation"].energy_pj / arch.levels[child].cluster_size
+        ranks = dict(zip(self.tiles.ranks, self.tiles.shape, strict=True))
+        return Crossing(
+            tensor=t,
+            parent=parent,
+            output=output,
+            plain=plan.plain[t],
+            reads=(prices["read"].energy_pj * up + (reduced if output else visible)) * stored,
+            updates=(prices["update"].energy_pj * up + visible) * stored if output else 0.0,
+            fills=fill * arriving,
+            leaders=tuple(sorted(leaders)),
+            skippers=tuple(sorted(skippers)),
+            read_slots=plan.width(t, parent) * stored,
+            fill_slots=0.0 if to_compute else plan.width(t, child) * arriving,
+            sharing=self.most_shared(tensor, range(parent, child - 1)),
+            spread=self.most_shared(tensor, range(parent)),
+            whole=float(self.tiles.size(t)[-1]),
+            irrelevant=float(math.prod(n for r, n in ranks.items() if r not in tensor.ranks)),
+            forwarded=not plan.plain[t] and any(n.forwarding for lv in arch.levels[parent:child] if (n := lv.network) is not None),
+        )
+
+    def _per_word(self, t: int, level: int) -> float:
+        """Physical accesses per word at least: 1 / block."""
+        spec = self.design.arch.levels[level]
+        return self.tiles.plan.width(t, level) / spec.block_size / spec.cluster_size
+
+    # --- capacity -----------------------------------------------------------------------------------------------
+
+    def fits(self, level: int) -> npt.NDArray[np.bool_]:
+        """Tiles that respect the level's capacity and the use asked of it (data alone)."""
+        spec = self.design.arch.levels[level]
+        held = [t for t, tensor in enumerate(self.design.einsum.tensors) if tensor.name in self.keep[level]]
+        if spec.capacity_words is None or not held:
+            return np.ones(self.tiles.count, dtype=bool)
+        words = np.zeros(self.tiles.count)
+        for t in held:
+            given = self.design.sparse.format(level, self.design.einsum.tensors[t].name)
+            words = words + self.tiles.counted(t, level, given is not None and given.compressed)
+        limit = spec.capacity_words
+        return (words <= limit * (1 + 1e-9)) & (words >= limit * spec.min_utilization * (1 - 1e-9))

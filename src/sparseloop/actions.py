@@ -155,8 +155,12 @@ def _addresses(k: LinkSparse, source: LinkSparse | None) -> Array:
 
 
 def _intersections(k: LinkSparse) -> Array:
-    """Checks of an intersection unit: one per access that reaches a skip of this link."""
-    if not any(s.kind != "gate" for s in k.dense.link.safs):
+    """Comparisons of an intersection unit: one per access that reaches a skip of this link.
+
+    None for a list looked up by its leader's coordinates, and none for a tensor skipped on its own zeros.
+    """
+    link = k.dense.link
+    if not any(s.kind != "gate" and s.intersection != "leader_follower" and set(s.leaders) - {link.name} for s in link.safs):
         return 0.0
     visible = k.updates if k.dense.link.output else k.reads
     return visible.actual + visible.gated + visible.skipped

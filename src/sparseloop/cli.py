@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .errors import Diagnostic, SpecError
+from .mapcommand import Command, Options
 
 if TYPE_CHECKING:
     from .result import Result
@@ -181,6 +182,50 @@ def import_command(
         note(f"warning: {line}")
     if not output:
         print(text, end="")
+
+
+def map_layers(options: Options) -> None:
+    """Search the best mapping of every layer."""
+    from .mapcommand import found_for, output_path, plot, summary, table, text_with
+
+    results: list[Result] = []
+    specs = list(_loaded(options.files, options.overrides).per_layer())
+    for spec in specs:
+        best = found_for(spec, options)
+        note(summary(best))
+        if best.result is None:
+            from .emptyspace import why_empty
+
+            note("\n".join(why_empty(best).lines()))
+            continue
+        results.append(best.result)
+        if options.pareto:
+            names = [one.name for one in best.task.goal.pareto]
+            print(table(best, best.front, names))
+            print(plot([one.values for one in best.front], names) if len(names) > 1 else "")
+        if options.top > 1:
+            print(table(best, best.top, best.task.goal.objective.name.split(",")))
+        if options.output:
+            path = output_path(options.output, spec.workload.name, len(specs))
+            path.write_text(text_with(spec, best.top[0].mapping, options.files), encoding="utf-8")
+    _mapped(results, Format(options.form))
+    if len(results) < len(specs):
+        raise typer.Exit(INFEASIBLE)
+
+
+app.command("map")(Command(map_layers, Options))
+
+
+def _mapped(results: Sequence[Result], form: Format) -> None:
+    """Loop nests and tables, or the result files."""
+    from .show import mapping as drawn
+
+    if form == Format.table:
+        for result in results:
+            print(drawn(result) + "\n")
+            _written([result], form)
+    elif results:
+        _written(results, form)
 
 
 @app.command()

@@ -119,14 +119,16 @@ def _packs(plan: Plan, level: int) -> bool:
 
 
 def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[Array]:
-    """Instances that ever work; positions dropped by a spatial skip are packed onto the physical instances."""
-    used: list[Array] = []
-    for level, count in enumerate(dense.instances):
-        if any(_packs(plan, outer) for outer in range(level)):
-            packed = ops.product([count, *sparse.packing[:level]])
-            used.append(ops.minimum(packed, plan.arch.levels[level].instances))
-        else:
-            used.append(count)
+    """Instances that ever work; positions dropped by a spatial skip are packed onto the children of the same parent."""
+    if not any(_packs(plan, level) for level in range(plan.compute)):
+        return list(dense.instances)
+    used: list[Array] = [1]
+    for level in range(plan.compute):
+        children = dense.instances[level + 1] / dense.instances[level]
+        if _packs(plan, level):
+            x, y = plan.arch.fanout(level)
+            children = ops.minimum(children * sparse.packing[level], x * y)
+        used.append(used[-1] * children)
     return used
 
 

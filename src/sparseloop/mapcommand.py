@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .mapping import Mapping
     from .search import Best, Budget, Tally, Watch
     from .spec import Spec
+
+
+Form = Literal["table", "json", "csv"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class Options:
     top: Annotated[int, typer.Option(min=1, help="Print so many of the best mappings.")] = 1
     padded: Annotated[bool, typer.Option("--padded", help="Also sizes that fill the fanouts better (imperfect factors).")] = False
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the input with the best mapping.")] = None
-    form: Annotated[str, typer.Option("-f", "--format", metavar="table|json|csv", help="How to write the result.")] = "table"
+    form: Annotated[Form, typer.Option("-f", "--format", help="How to write the result.")] = "table"
 
 
 class Command:

@@ -177,34 +177,306 @@ class StepCost:
         columns = [i for i, r in enumerate(self.table.ranks) if r not in self.tensors[crossing.tensor].ranks]
         return spread.factors[:, columns].astype(np.float64).prod(axis=1)
 
-    def of(self, child: Ints, split: Floats, crossing: Crossing, run: Floats | None) -> tuple[Floats, Floats, Floats]:
-        """(energy, words at the parent, words at the child); `run` None: it reaches past the level."""
-        c, alive = crossing, self.alive[crossing.tensor][child]
-        if self.to_compute:
-            arriving = np.full(len(child), float(self.bounds.design.einsum.computes))
-        elif not c.plain:
-            arriving = np.full(len(child), c.whole)
-        elif run is None:
-            arriving = c.whole * split
-        else:
-            arriving = c.whole * c.irrelevant / self.irrelevant[c.tensor][child] / run
-        halo = not c.plain and not self.to_compute
-        most = c.sharing * split
-        sent = (0.0 if c.forwarded else 1.0) * arriving / (1.0 if halo else most)
-        if not c.plain and self.to_compute:
-            sent = 0.0 * sent if c.forwarded else arriving / self._everything(child, crossing)
+    def of(self, child: Ints, split: Floats, crossing: Crossing, run: Floats | None) -> tuple[Floats, ...]:
+        """(energy, words read and updated at the parent, words filled into the child); `run` None: it reaches past the level."""
+        c, tensor = crossing, self.tensors[crossing.tensor]
+        arriving = self._arriving(child, split, c, run)
+        sent = arriving / self._sharing(split, c)
+        zero = 0.0 * sent
+        energy_alive, slots_alive = self.alive[c.tensor][child], self.slots[c.tensor][child]
         if not c.output:
             energy = c.reads * sent + c.fills * arriving
-            reads, fills = sent, arriving
-        else:
-            inside = split * self.bounds.most_shared(self.tensors[c.tensor], range(self.level))
-            again = np.maximum(0.0, sent - c.whole * c.spread) if c.plain else 0.0 * sent
-            refills = np.maximum(0.0, arriving - c.whole * inside) if c.plain and not self.to_compute else 0.0 * arriving
-            energy = c.updates * sent + c.reads * again + c.fills * refills
-            reads, fills = again, refills
-        slots = self.slots[c.tensor][child]
-        return energy * alive, (reads * slots, sent * slots) if c.output else (reads * slots, 0.0 * sent), fills * slots  # type: ignore[return-value]
+            return energy * energy_alive, sent * slots_alive * c.read_slots, zero, arriving * slots_alive * c.fill_slots
+        again, refills = zero, zero
+        if c.plain:
+            inside = split * self.bounds.most_shared(tensor, range(self.level))
+            again = np.maximum(0.0, sent - c.whole * c.spread)
+            refills = zero if self.to_compute else np.maximum(0.0, arriving - c.whole * inside)
+        energy = c.updates * sent + c.reads * again + c.fills * refills
+        words = slots_alive * c.read_slots
+        return energy * energy_alive, again * words, sent * words, refills * slots_alive * c.fill_slots
 
-    def _everything(self, child: Ints, crossing: Crossing) -> float:
-        """Most lanes that may share a word of a tensor with halos: all."""
-        return self.bounds.most_lanes(range(crossing.parent, self.bounds.levels))
+    def _arriving(self, child: Ints, split: Floats, c: Crossing, run: Floats | None) -> Floats:
+        """Dense words delivered, over all children."""
+        if self.to_compute:
+            return np.full(len(child), float(self.bounds.design.einsum.computes))
+        if not c.plain:
+            return np.full(len(child), c.whole)
+        if run is None:
+            return c.whole * split
+        return c.whole * c.irrelevant / self.irrelevant[c.tensor][child] / run
+
+    def _sharing(self, split: Floats, c: Crossing) -> Floats | float:
+        """Most children that one access of the parent serves."""
+        if c.forwarded:
+            return np.inf
+        if c.plain:
+            return c.sharing * split
+        return self.bounds.most_lanes(range(c.parent, self.bounds.levels)) if self.to_compute else 1.0
+
+    def total(self, child: Ints, shared: dict[int, Floats], runs: dict[int, Floats | None]) -> tuple[Floats, Floats]:
+        """Energy and cycles of all tensors."""
+        energy, cycles = np.zeros(len(child)), np.zeros(len(child))
+        arch = self.bounds.design.arch
+        reads: dict[int, Floats] = {}
+        writes: dict[int, Floats] = {}
+        for c in self.crossings:
+            part, read, update, fill = self.of(child, shared[c.tensor], c, runs.get(c.tensor))
+            energy = energy + part
+            if self.timed:
+                reads[c.parent] = reads.get(c.parent, 0.0) + read
+                writes[c.parent] = writes.get(c.parent, 0.0) + update
+                writes[self.level + 1] = writes.get(self.level + 1, 0.0) + fill
+        for level in sorted({*reads, *writes}):
+            if level >= self.bounds.levels:
+                continue
+            spec, used = arch.levels[level], min(arch.levels[level].instances, self.bounds.most_lanes(range(level)))
+            r, w = reads.get(level, 0.0), writes.get(level, 0.0)
+            for words, rate in ((r, spec.read_bandwidth), (w, spec.write_bandwidth), (r + w, spec.shared_bandwidth)):
+                if rate is not None:
+                    cycles = np.maximum(cycles, words / used / rate)
+        return energy, cycles
+
+    def runs_of(self, signature: tuple[int, ...], factors: Floats) -> dict[int, Floats | None]:
+        """Per tensor the innermost run of irrelevant loops under a class of orders; factors by rank."""
+        found: dict[int, Floats | None] = {}
+        for c in self.crossings:
+            bits = signature[self.waiting[c.tensor]] if c.tensor in self.waiting else 0
+            rows = [i for i in range(len(self.table.ranks)) if bits >= 0 and bits >> i & 1]
+            found[c.tensor] = None if bits < 0 else factors[rows].prod(axis=0)
+        return found
+
+    def least(self, child: Ints, shared: dict[int, Floats], factors: Ints) -> tuple[Floats, Floats]:
+        """Energy and cycles under the best order of the level's loops (each the best on its own); factors rank by column."""
+        if self.to_compute:
+            return self.total(child, shared, {})
+        energy, cycles = np.full(len(child), np.inf), np.full(len(child), np.inf)
+        loops = ((factors > 1).astype(np.int64) << np.arange(len(factors))[:, None]).sum(axis=0)
+        real = factors.astype(np.float64)
+        for existing in np.unique(loops):
+            at = np.flatnonzero(loops == existing)
+            mine = {t: v[at] for t, v in shared.items()}
+            for signature in self.bounds.classes[self.level].known.get(int(existing), {}):
+                e, c = self.total(child[at], mine, self.runs_of(signature, real[:, at]))
+                energy[at], cycles[at] = np.minimum(energy[at], e), np.minimum(cycles[at], c)
+        return energy, cycles
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Complete chains of tiles: per level the choice of spatial factors and the temporal factors of every rank."""
+
+    spread: tuple[Ints, ...]
+    factors: tuple[Ints, ...]
+    """Per level: rank by chain."""
+    energy: Floats
+    cycles: Floats
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+
+class Chains:
+    """All chains of tiles of one choice of bypasses that the bound admits."""
+
+    def __init__(self, bounds: Bounds, steps: Steps, prune: Prune, spent: Callable[[], bool]) -> None:
+        self.bounds, self.table, self.prune, self.spent = bounds, bounds.tiles, prune, spent
+        self.steps = steps.steps
+        self.costs = [StepCost(bounds, level) for level in range(bounds.levels)]
+        self.pruned = {"capacity": 0.0, "bound": 0.0, "chain": 0.0}
+        """Chains that fell away, by reason."""
+        self.outer = self._compulsory()
+        self.layers: list[Layer] = [None] * (bounds.levels + 1)  # type: ignore[list-item]
+
+    def _compulsory(self) -> list[float]:
+        """Per level: energy of what crosses the boundaries outside it even if everything is fetched once."""
+        found = [0.0]
+        for cost in self.costs[:-1]:
+            least, one = 0.0, np.ones(1)
+            for c in cost.crossings:
+                alive = float(cost.alive[c.tensor].min())
+                sent = c.whole / (1.0 if not c.forwarded else np.inf)
+                least += alive * (c.updates * sent if c.output else c.reads * sent / c.sharing + c.fills * c.whole) if c.plain or not c.output else 0.0
+            found.append(found[-1] + least)
+        return found
+
+    # --- from the inside out --------------------------------------------------------------------------------
+
+    def forward(self) -> None:
+        """Layers of states under the bound."""
+        point = np.zeros(1, dtype=np.int64)
+        zero = np.zeros(1)
+        self.layers[-1] = Layer(point, np.ones(1, np.int64), zero, zero, np.ones(1))
+        for step, cost in zip(reversed(self.steps), reversed(self.costs), strict=True):
+            if self.spent():
+                return
+            self.layers[step.level] = self._layer(step, cost, self.layers[step.level + 1])
+
+    def _ways_outside(self, step: Step, code: Ints) -> Floats:
+        result = np.ones(len(code))
+        for rank, radix in enumerate(self.table.radix):
+            result = result * step.outside[rank][code // radix % len(self.table.divisors[rank])]
+        return result
+
+    def total_energy(self, energy: Floats, cycles: Floats) -> Floats:
+        """With computes and leakage."""
+        return energy + self.bounds.compute_energy + self.bounds.leak * (cycles + self.bounds.latency)
+
+    def _hopeless(self, energy: Floats, cycles: Floats, lanes: Ints, level: int) -> npt.NDArray[np.bool_]:
+        """Partial chains up to a level that cannot become good enough."""
+        bounds = self.bounds
+        most = np.minimum(lanes * bounds.most_lanes(range(level)), bounds.design.arch.compute.instances)
+        cycles = np.maximum(cycles, bounds.design.einsum.computes * bounds.busy / most)
+        return self.prune(self.total_energy(energy + self.outer[level], cycles), cycles + bounds.latency)
+
+    def _layer(self, step: Step, cost: StepCost, inner: Layer) -> Layer:
+        fits = self.bounds.fits(step.level)
+        shared = {c.tensor: cost.shared(c, step.spread) for c in cost.crossings}
+        parts: list[tuple[Ints, ...]] = []
+        for source, spread, middle in self._spreads(step, inner):
+            for pick, target, factors in self._temporal(step, middle):
+                src, chosen = source[pick], spread[pick]
+                ok = fits[target]
+                ways = inner.ways[src] * step.spread.ways[chosen] * self._ways_outside(step, target)
+                self.pruned["capacity"] += float(ways[~ok].sum())
+                src, chosen, target, factors, ways = src[ok], chosen[ok], target[ok], factors[:, ok], ways[ok]
+                energy, cycles = cost.least(inner.code[src], {t: v[chosen] for t, v in shared.items()}, factors)
+                lanes = inner.lanes[src] * step.spread.factors[chosen].prod(axis=1)
+                dead = self._hopeless(inner.energy[src] + energy, np.maximum(inner.cycles[src], cycles), lanes, step.level)
+                self.pruned["bound"] += float(ways[dead].sum())
+                alive = ~dead
+                parts.append((src[alive], chosen[alive], target[alive], energy[alive], cycles[alive], lanes[alive]))  # type: ignore[arg-type]
+        return self._merged(step, inner, parts)
+
+    def _spreads(self, step: Step, inner: Layer) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """(state, choice of spatial factors, code of the tile with them), in portions."""
+        choices = len(step.spread.factors)
+        portion = max(1, EXPAND // 64 // max(1, choices))
+        for start in range(0, len(inner.code), portion):
+            states = np.arange(start, min(start + portion, len(inner.code)))
+            source = np.repeat(states, choices)
+            spread = np.tile(np.arange(choices), len(states))
+            code, ok = self._multiplied(inner.code[source], step.spread.factors[spread].T)
+            yield source[ok], spread[ok], code[ok]
+
+    def _multiplied(self, code: Ints, factors: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
+        """Codes of the tiles enlarged by factors (rank by column), and which exist."""
+        result, ok = np.zeros(len(code), dtype=np.int64), np.ones(len(code), dtype=bool)
+        for rank, divisors in enumerate(self.table.divisors):
+            grown = divisors[code // self.table.radix[rank] % len(divisors)] * factors[rank]
+            at = np.minimum(np.searchsorted(divisors, grown), len(divisors) - 1)
+            ok &= divisors[at] == grown
+            result += at * self.table.radix[rank]
+        return result, ok
+
+    def _temporal(self, step: Step, code: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """(column of `code`, code of the tile with temporal factors, the factors), in portions."""
+        counts = np.ones(len(code), dtype=np.int64)
+        digits = [code // r % len(d) for r, d in zip(self.table.radix, self.table.divisors, strict=True)]
+        sizes = [np.array([len(o) for o in options], dtype=np.int64) for options in step.options]
+        flat = [np.concatenate(options) if options else np.empty(0, np.int64) for options in step.options]
+        begins = [np.concatenate([[0], np.cumsum(s)]) for s in sizes]
+        for digit, size in zip(digits, sizes, strict=True):
+            counts *= size[digit]
+        ends = np.cumsum(counts)
+        start = 0
+        while start < len(code):
+            done = int(ends[start - 1]) if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, done + EXPAND, side="right")))
+            pick = np.repeat(np.arange(start, stop), counts[start:stop])
+            local = np.arange(len(pick)) - (ends[pick] - counts[pick] - done)
+            factors = np.empty((len(digits), len(pick)), dtype=np.int64)
+            for rank, digit in enumerate(digits):
+                mine = digit[pick]
+                factors[rank] = flat[rank][begins[rank][mine] + local % sizes[rank][mine]] if len(pick) else 0
+                local //= np.maximum(sizes[rank][mine], 1)
+            target, _ = self._multiplied(code[pick], factors)
+            if len(pick):
+                yield pick, target, factors
+            start = stop
+
+    def _merged(self, step: Step, inner: Layer, parts: list[tuple[Ints, ...]]) -> Layer:
+        """Transitions sorted by the state they lead to, and those states."""
+        empty = [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.int64)]
+        source, spread, target, cost, time, lanes = (np.concatenate([e, *(p[i] for p in parts)]) for i, e in enumerate(empty))
+        key = target * (int(lanes.max(initial=0)) + 1) + lanes
+        order = np.argsort(key, kind="stable")
+        source, spread, target, cost, time, lanes, key = (v[order] for v in (source, spread, target, cost, time, lanes, key))
+        starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(key) else np.empty(0, np.int64)
+        state = np.cumsum(np.concatenate([[0], key[1:] != key[:-1]])) if len(key) else np.empty(0, np.int64)
+        reduce = (lambda f, v: f.reduceat(v, starts)) if len(key) else (lambda f, v: v)
+        return Layer(
+            code=target[starts],
+            lanes=lanes[starts],
+            energy=reduce(np.minimum, inner.energy[source] + cost),
+            cycles=reduce(np.minimum, np.maximum(inner.cycles[source], time)),
+            ways=reduce(np.add, inner.ways[source] * step.spread.ways[spread]),
+            source=source,
+            target=state.astype(np.int64),
+            spread=spread,
+            cost=cost,
+            time=time,
+            starts=np.append(starts, len(key)),
+        )
+
+    # --- from the outside in --------------------------------------------------------------------------------
+
+    def backward(self) -> None:
+        """Per state the least of what lies outside."""
+        bounds, top = self.bounds, self.layers[0]
+        lanes = np.minimum(top.lanes, bounds.design.arch.compute.instances)
+        top.out_energy = np.zeros(len(top.code))
+        top.out_cycles = bounds.design.einsum.computes * bounds.busy / np.maximum(lanes, 1)
+        for outer, inner in zip(self.layers, self.layers[1:], strict=False):
+            inner.out_energy = np.full(len(inner.code), np.inf)
+            inner.out_cycles = np.full(len(inner.code), np.inf)
+            np.minimum.at(inner.out_energy, outer.source, outer.out_energy[outer.target] + outer.cost)
+            np.minimum.at(inner.out_cycles, outer.source, np.maximum(outer.out_cycles[outer.target], outer.time))
+
+    def least(self) -> tuple[float, float]:
+        """Energy and cycles that no chain undercuts (each on its own); infinite if there is no chain."""
+        top = self.layers[0]
+        cycles = np.maximum(top.cycles, top.out_cycles)
+        if not len(cycles):
+            return np.inf, np.inf
+        return float(self.total_energy(top.energy, cycles).min()), float(cycles.min()) + self.bounds.latency
+
+    def complete(self, portion: int) -> Iterator[Chain]:
+        """Complete chains whose own bound is good enough, about the best first, in portions."""
+        top = self.layers[0]
+        many = len(top.code)
+        blank = np.empty((0, many), dtype=np.int64)
+        stack = [(0, np.arange(many), np.zeros(many), top.out_cycles, blank)]
+        while stack:
+            level, state, energy, cycles, path = stack.pop()
+            layer = self.layers[level]
+            time = np.maximum(cycles, layer.cycles[state])
+            bound = self.total_energy(energy + layer.energy[state], time)
+            alive = ~self.prune(bound, time + self.bounds.latency)
+            self.pruned["chain"] += float(layer.ways[state[~alive]].sum())
+            order = np.flatnonzero(alive)[np.argsort(bound[alive], kind="stable")]
+            state, energy, cycles, path = state[order], energy[order], cycles[order], path[:, order]
+            if not len(state):
+                continue
+            if level == self.bounds.levels:
+                yield self._chain(path, energy, cycles)
+                continue
+            counts = layer.starts[state + 1] - layer.starts[state]
+            take = max(1, int(np.searchsorted(np.cumsum(counts), portion, side="right")))
+            if take < len(state):
+                stack.append((level, state[take:], energy[take:], cycles[take:], path[:, take:]))
+                state, energy, cycles, path, counts = state[:take], energy[:take], cycles[:take], path[:, :take], counts[:take]
+            pick = np.repeat(np.arange(len(state)), counts)
+            edge = layer.starts[state][pick] + np.arange(len(pick)) - (np.cumsum(counts) - counts)[pick]
+            grown = np.concatenate([path[:, pick], edge[None]])
+            stack.append((level + 1, layer.source[edge], energy[pick] + layer.cost[edge], np.maximum(cycles[pick], layer.time[edge]), grown))
+
+    def _chain(self, path: Ints, energy: Floats, cycles: Floats) -> Chain:
+        spread: list[Ints] = []
+        factors: list[Ints] = []
+        for step, layer, inner, edge in zip(self.steps, self.layers, self.layers[1:], path, strict=True):
+            spread.append(layer.spread[edge])
+            outer_tile = self.table.extents[:, layer.code[layer.target[edge]]]
+            inner_tile = self.table.extents[:, inner.code[layer.source[edge]]]
+            factors.append(outer_tile // inner_tile // step.spread.factors[layer.spread[edge]].T)
+        return Chain(tuple(spread), tuple(factors), self.total_energy(energy, cycles), cycles + self.bounds.latency)

@@ -39,17 +39,17 @@ class Agreement:
     """Everything measured on one corpus file."""
 
     name: str
-    cases: int = 0
     kinds: dict[str, Tally] = field(default_factory=dict)
     features: dict[str, Tally] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
     rejected: set[str] = field(default_factory=set)
     invalid: set[str] = field(default_factory=set)
     disagreements: list[tuple[str, Figure]] = field(default_factory=list)
 
     def add(self, case: GoldenCase) -> None:
         """Evaluates one case and compares its figures."""
-        self.cases += 1
+        self.seen.add(case.id)
         try:
             evaluation = evaluate(case)
         except SpecError:
@@ -75,16 +75,18 @@ class Agreement:
     def idle_exceptions(self) -> list[str]:
         """Entries of that table that nothing needs (for cases of this corpus)."""
         patterns = [(case, pattern) for cases, patterns, _, _ in EXCEPTIONS for case in cases for pattern in patterns]
-        used = {
-            entry
-            for entry in patterns
-            if any(entry[0] == case and fnmatchcase(figure.path, entry[1]) for case, figure in self.disagreements)
-        }
-        return [f"{case} {pattern}" for case, pattern in patterns if (case, pattern) not in used]
+        differing: dict[str, list[str]] = {}
+        for case, figure in self.disagreements:
+            differing.setdefault(case, []).append(figure.path)
+        return [
+            f"{case} {pattern}"
+            for case, pattern in patterns
+            if case in self.seen and not any(fnmatchcase(path, pattern) for path in differing.get(case, ()))
+        ]
 
     def report(self) -> list[str]:
         """Lines for the terminal."""
-        lines = [f"{self.name}: {self.cases} cases, {len(self.rejected)} rejected, {len(self.disagreements)} differences"]
+        lines = [f"{self.name}: {len(self.seen)} cases, {len(self.rejected)} rejected, {len(self.disagreements)} differences"]
         lines += [f"  {kind:<34}{tally}" for kind, tally in self.kinds.items()]
         lines += [f"  not compared: {rule:<20}{self.left_out[rule]:>7}" for rule in RULES]
         lines.append("  per feature:")

@@ -36,7 +36,7 @@ def test_unlabelled_figures_agree(agreement: Agreement) -> None:
 
 
 def test_every_exception_is_needed(agreement: Agreement) -> None:
-    assert [entry for entry in agreement.idle_exceptions() if agreement.name == FULL.name or not entry.startswith("art-")] == []
+    assert agreement.idle_exceptions() == []
 
 
 @pytest.mark.parametrize("kind", COUNTS)

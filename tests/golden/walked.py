@@ -42,6 +42,12 @@ class Walked:
         values = np.array([self._count(walk, path) for walk in self.walks])
         return float(values.mean()), float(values.std()) / math.sqrt(len(values))
 
+    def coin_error(self, path: str, expected: float) -> float:
+        """Standard error if all events of a kind happen together with the expected frequency (for rare events)."""
+        whole = max(expected, *(self._count(walk, re.sub("actual|gated|skipped", "total", path)) for walk in self.walks))
+        chance = expected / whole if whole else 0.0
+        return whole * math.sqrt(max(0.0, chance * (1.0 - chance)) / len(self.walks))
+
     def _count(self, walk: Walk, path: str) -> float:
         if found := COMPUTES.fullmatch(path):
             return getattr(walk.computes, found["cls"] or "total")
@@ -51,7 +57,7 @@ class Walked:
         assert found, path
         names = [level.name for level in self.evaluation.plan.arch.levels]
         tensor = walk.tensors[names.index(found["level"]), found["tensor"]]
-        cls = "total" if found["cls"] in ("algorithmic", "") else found["cls"]
+        cls = "total" if found["cls"] in ("algorithmic", "total", "") else found["cls"]
         if "rank" not in found.re.groupindex:
             return getattr(getattr(tensor, found["action"]), cls)
         ranks = getattr(tensor, f"metadata_{found['action']}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from .cost import Cost, path_exists
 from .errors import Status
+from .formats import RankTraffic
 from .plan import Link, Plan
 from .sparse_traffic import LinkSparse
 
@@ -159,3 +160,20 @@ def _unlaid(plan: Plan, cost: Cost, link: Link) -> str:
     loops = ", ".join(f"{plan.slots[s].rank}={int(bounds[s])} at {levels[plan.slots[s].level].name}" for s in met)
     rest = f" besides the tile in {levels[link.child].name}" if not link.to_compute else ""
     return f"{head} has too few ranks for the loops {loops or 'of the mapping'}{rest}"
+
+
+def lost_metadata(plan: Plan, cost: Cost) -> Iterator[str]:
+    """Compressed tensors that carry no coordinates because the loops went to ranks above the compressed ones."""
+    for level, spec in enumerate(plan.arch.storage):
+        for k in below(cost, level):
+            words = float(k.resident.footprint)
+            bare = k.dense.link.compressed and words > 1 and float(k.reads.total + k.updates.total) > 0
+            if bare and not any(_has_entries(rank) for rank in k.ranks):
+                yield (
+                    f"{spec.name}: the compressed ranks of {k.dense.link.name} take no loop of this mapping, so its "
+                    f"{number(words)} words carry no metadata; name the rank's loops, e.g. B(*)"
+                )
+
+
+def _has_entries(rank: RankTraffic) -> bool:
+    return any(float(classes.total) > 0 for part in (rank.entries, rank.payloads) for classes in part.values())

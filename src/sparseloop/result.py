@@ -13,7 +13,7 @@ from .design import Design
 from .errors import Status
 from .networks import NetworkTraffic
 from .plan import Plan
-from .reasons import below, reasons
+from .reasons import below, lost_metadata, reasons
 from .saf import NOTHING, Classes
 from .sparse_traffic import LinkSparse
 
@@ -81,7 +81,7 @@ class Result:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was understood differently than written, or assumed."""
-        return self.design.warnings
+        return (*self.design.warnings, *lost_metadata(self.plan, self.cost))
 
     def to_dict(self) -> dict[str, Any]:
         """The result file, schema sparseloop.result/1: plain data ready for JSON."""

@@ -44,6 +44,12 @@ class GoldenCase:
         return "algorithmic_computes_total" in self.expected["levels"][0]["stats"]
 
     @property
+    def computes(self) -> float:
+        """Computes of the dense problem, as the reference counts them."""
+        stats = self.expected["levels"][0]["stats"]
+        return stats["algorithmic_computes_total" if self.sparse else "computes_total"]
+
+    @property
     def arithmetic(self) -> str:
         """Name of the compute level."""
         return self.expected["levels"][0]["name"]

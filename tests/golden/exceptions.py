@@ -129,8 +129,8 @@ EXCEPTIONS: list[Entry] = [
         ("fuzz-00196",),
         ("networks/GLB <==> Buf/dataspaces/Inputs/ingresses", *_paths("levels/{}/*", "GLB Inputs", "Buf Inputs")),
         "definition",
-        "neighbours in y pass words on; the reference wraps logical columns (4) at the mesh's width (5), so they are none (dense.md"
-        " Q-7; no label)",
+        "neighbours in y pass words on; the reference wraps logical columns (4) at the mesh's width (5), so they are none"
+        " (dense.md Q-7; no label)",
     ),
     (
         ("fuzz-00499", "extra-01117"),

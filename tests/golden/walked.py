@@ -50,19 +50,23 @@ class Walked:
 
     def _count(self, walk: Walk, path: str) -> float:
         if found := COMPUTES.fullmatch(path):
-            return getattr(walk.computes, found["cls"] or "total")
+            return getattr(walk.computes, _class(found["cls"]))
         if CYCLES.fullmatch(path):
             return sum(walk.lane_work) / len(walk.lane_work) if self.evaluation.cost.dense.perfect else walk.cycles
         found = ENTRIES.fullmatch(path) or COUNT.fullmatch(path)
         assert found, path
         names = [level.name for level in self.evaluation.plan.arch.levels]
         tensor = walk.tensors[names.index(found["level"]), found["tensor"]]
-        cls = "total" if found["cls"] in ("algorithmic", "total", "") else found["cls"]
+        cls = _class(found["cls"])
         if "rank" not in found.re.groupindex:
             return getattr(getattr(tensor, found["action"]), cls)
         ranks = getattr(tensor, f"metadata_{found['action']}")
         units = ranks[len(ranks) - 1 - int(found["rank"])]
         return getattr(units.payload if found["part"] == "1" else units.metadata, cls)
+
+
+def _class(name: str) -> str:
+    return name if name in ("actual", "gated", "skipped") else "total"
 
 
 def walk_case(evaluation: Evaluation, draws: int, seed: int = 0) -> Walked:

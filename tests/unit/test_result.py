@@ -156,3 +156,18 @@ def test_rows(result):
     level = result.to_dict()["levels"][0]
     for name, tensor in level["tensors"].items():
         assert by_key[level["name"], name, "reads", "actual"] == tensor["reads"]["actual"]
+
+
+def test_compressed_words_without_metadata_are_warned_of():
+    text = """
+workload: {einsum: "Z[m] = A[m,k] * B[k]", shape: {m: 8, k: 1}, density: {A: 0.5}}
+architecture:
+  levels: [{name: DRAM, class: dram}, {name: MAC, class: mac}]
+mapping:
+  - DRAM: for m=8
+sparse:
+  DRAM: {formats: {A: "UOP B(k)"}}
+"""
+    (warning,) = [w for w in sl.evaluate(sl.loads(text)).warnings if "carry no metadata" in w]
+    assert warning.startswith("DRAM: the compressed ranks of A take no loop")
+    assert not any("carry no metadata" in w for w in sl.evaluate(sl.loads(text.replace("UOP B(k)", "B"))).warnings)

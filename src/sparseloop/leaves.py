@@ -1,0 +1,174 @@
+"""From complete chains of tiles to mappings: mesh axes, and the orders of loops that may still be good enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import permutations
+
+import numpy as np
+import numpy.typing as npt
+
+from .bounds import Floats, Ints
+from .distinct import completed
+from .mapping import MappingBatch, Sample
+from .mapspace import Template
+from .tilings import Chain, Chains
+
+Choice = tuple[tuple[str, ...], tuple[int, ...]]
+"""An order of all loops of a level (outermost first), and its class."""
+
+
+class Leaves:
+    """The mappings of the chains of one choice of bypasses."""
+
+    def __init__(self, chains: Chains) -> None:
+        self.chains, self.bounds = chains, chains.bounds
+        self.space = chains.bounds.space
+        self.pruned = 0
+        """Mappings that fell away by the bound of their own orders."""
+        self.alike = 0
+        """Mappings that cost the same as another one: an order of the same class, or other axes of a free mesh."""
+        self._orders: dict[tuple[int, int], list[Choice]] = {}
+        self._split_tables = [self._split_table(level) for level in range(self.bounds.levels)]
+
+    # --- mesh axes ----------------------------------------------------------------------------------------------
+
+    def _axes_matter(self, level: int) -> bool:
+        """Hops, or words passed to neighbours, depend on the axis of a spatial loop."""
+        n = self.bounds.design.arch.levels[level].network
+        return n is not None and bool(n.energy_per_hop_pj or n.wire_pj_per_bit_mm or n.router_pj or n.ingress_pj or n.adder_pj or n.forwarding)
+
+    def _split_table(self, level: int) -> tuple[Ints, Ints, Ints]:
+        """(rows of the spatial slots of a level, first way of every choice, all ways as columns of factors)."""
+        rows = [i for i, loop in enumerate(self.space.slots) if loop.level == level and loop.spatial]
+        splits = self.chains.steps[level].spread.splits
+        if not self._axes_matter(level):
+            splits = tuple(ways[:1] for ways in splits)
+        flat = [[n for rank in way for n in rank] for ways in splits for way in ways]
+        starts = np.concatenate([[0], np.cumsum([len(ways) for ways in splits])])
+        return np.array(rows, dtype=np.int64), starts.astype(np.int64), np.array(flat, dtype=np.int64).reshape(len(flat), -1)
+
+    def _factors(self, chain: Chain) -> tuple[Ints, Ints]:
+        """(chain of every column, factors of all slots)."""
+        origin = np.arange(len(chain))
+        ways = [np.zeros(0, np.int64)] * self.bounds.levels
+        for level, (_, starts, _) in enumerate(self._split_tables):
+            choice = chain.spread[level][origin]
+            counts = starts[choice + 1] - starts[choice]
+            pick = np.repeat(np.arange(len(origin)), counts)
+            local = np.arange(len(pick)) - (np.cumsum(counts) - counts)[pick]
+            ways = [w[pick] if len(w) else w for w in ways]
+            ways[level] = starts[choice[pick]] + local
+            origin = origin[pick]
+        found = np.ones((len(self.space.slots), len(origin)), dtype=np.int64)
+        for level, (rows, _, table) in enumerate(self._split_tables):
+            if len(rows):
+                found[rows] = table[ways[level]].T
+        names = list(self.chains.table.ranks)
+        for i, loop in enumerate(self.space.slots):
+            if not loop.spatial:
+                found[i] = chain.factors[loop.level][names.index(loop.rank), origin]
+        return origin, found
+
+    # --- orders -------------------------------------------------------------------------------------------------
+
+    def _order_seen(self, level: int) -> bool:
+        """True if anything depends on the order of a level's loops."""
+        if self.bounds.design.sparse.formats or any(n.forwarding for lv in self.bounds.design.arch.storage if (n := lv.network)):
+            return True
+        return bool(self.bounds.classes[level].relevant)
+
+    def _choices(self, level: int, loops: int) -> list[Choice]:
+        """Orders of the loops that exist at a level: one of a class where classes cost the same."""
+        key = (level, loops)
+        if key not in self._orders:
+            classes, names = self.bounds.classes[level], self.chains.table.ranks
+            if self.space.exact_classes or not self._order_seen(level):
+                inner_first = list(classes.known.get(loops, {}).values())[: None if self._order_seen(level) else 1]
+            else:
+                existing = [i for i in range(len(names)) if loops >> i & 1]
+                allowed = self.space.orders[level].allows
+                inner_first = [p for p in permutations(existing) if allowed([names[i] for i in reversed(p)])]
+            found: list[Choice] = []
+            for one in inner_first:
+                order = completed(self.space, level, [names[i] for i in reversed(one)])
+                if order is not None:
+                    found.append((order, classes.signature(one)))
+            self._orders[key] = found
+        return self._orders[key]
+
+    def samples(self, chain: Chain) -> Iterator[Sample]:
+        """Mappings of the chains that their own bound admits; lists by template."""
+        chosen: dict[Template, list[Ints]] = {}
+        bits = 1 << np.arange(len(self.chains.table.ranks))
+        loops = np.stack([((f > 1) * bits[:, None]).sum(axis=0) for f in chain.factors])
+        groups, member = np.unique(loops, axis=1, return_inverse=True)
+        for g in range(groups.shape[1]):
+            at = np.flatnonzero(member.reshape(-1) == g)
+            for orders, picked in self._combined(chain, at, [int(n) for n in groups[:, g]]):
+                chosen.setdefault(Template(orders, self.bounds.keep), []).append(picked)
+        parts: list[MappingBatch] = []
+        for template, picks in chosen.items():
+            _, factors = self._factors(_subset(chain, np.concatenate(picks)))
+            parts.append(self.space.batch(template, factors))
+        if parts:
+            yield Sample(tuple(parts), np.arange(sum(len(p) for p in parts)))
+
+    def _combined(self, chain: Chain, at: Ints, loops: list[int]) -> list[tuple[tuple[tuple[str, ...], ...], Ints]]:
+        """Products of orders of the levels, outermost first, with the chains that may still be good under them."""
+        states: list[tuple[tuple[tuple[str, ...], ...], Ints, Floats, Floats]] = []
+        states.append(((), np.arange(len(at)), np.zeros(len(at)), np.zeros(len(at))))
+        parts = [self._costs(chain, at, level, loops[level]) for level in range(self.bounds.levels)]
+        floors = [[np.min([c[k] for _, c in part], axis=0) if part else np.zeros(len(at)) for k in (0, 1)] for part in parts]
+        base = chain.cycles[at] - self.bounds.latency
+        for level, part in enumerate(parts):
+            rest = sum((floors[i][0] for i in range(level + 1, len(parts))), np.zeros(len(at)))
+            after: list[tuple[tuple[tuple[str, ...], ...], Ints, Floats, Floats]] = []
+            for orders, pick, energy, cycles in states:
+                for order, (e, c) in part:
+                    mine, time = energy + e[pick], np.maximum(cycles, c[pick])
+                    low = np.maximum(time, base[pick])
+                    dead = self.chains.prune(self.chains.total_energy(mine + rest[pick], low), low + self.bounds.latency)
+                    self.pruned += int(dead.sum())
+                    if not dead.all():
+                        after.append(((*orders, order), pick[~dead], mine[~dead], time[~dead]))
+            states = after
+        return [(orders, at[pick]) for orders, pick, _, _ in states]
+
+    def _costs(self, chain: Chain, at: Ints, level: int, loops: int) -> list[tuple[tuple[str, ...], tuple[Floats, Floats]]]:
+        """Per order of a level what its boundary costs at least."""
+        cost = self.chains.costs[level]
+        child = self._child(chain, at, level)
+        spread = self.chains.steps[level].spread
+        shared = {c.tensor: cost.shared(c, spread)[chain.spread[level][at]] for c in cost.crossings}
+        factors = chain.factors[level][:, at].astype(np.float64)
+        known: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
+        found: list[tuple[tuple[str, ...], tuple[Floats, Floats]]] = []
+        for order, signature in self._choices(level, loops):
+            if signature not in known:
+                known[signature] = cost.total(child, shared, {} if cost.to_compute else cost.runs_of(signature, factors))
+            found.append((order, known[signature]))
+        return found
+
+    def _child(self, chain: Chain, at: Ints, level: int) -> Ints:
+        """Code of the tile inside a level."""
+        table = self.chains.table
+        extents = np.ones((len(table.ranks), len(at)), dtype=np.int64)
+        for inner in range(level + 1, self.bounds.levels):
+            extents *= chain.factors[inner][:, at] * self.chains.steps[inner].spread.factors[chain.spread[inner][at]].T
+        code = np.zeros(len(at), dtype=np.int64)
+        for rank, divisors in enumerate(table.divisors):
+            code += np.searchsorted(divisors, extents[rank]) * table.radix[rank]
+        return code
+
+
+def _subset(chain: Chain, at: Ints) -> Chain:
+    return Chain(
+        tuple(s[at] for s in chain.spread), tuple(f[:, at] for f in chain.factors), chain.energy[at], chain.cycles[at]
+    )
+
+
+def count_of(numbers: npt.NDArray[np.float64]) -> int:
+    """A sum of counts as an integer."""
+    return int(math.fsum(numbers))

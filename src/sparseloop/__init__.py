@@ -15,18 +15,27 @@ if TYPE_CHECKING:
     from .errors import Diagnostic, SpecError, Status
     from .explain import why
     from .loading import dumps, load, loads, schema
-    from .mapping import Loop, LoopNest, Mapping, MappingBatch
+    from .mapping import Loop, LoopNest, Mapping, MappingBatch, Sample
+    from .mapspace import Mapspace, mapspace
+    from .objectives import Objective
     from .result import Result
+    from .search import Best, Budget, Goal, search
     from .spec import Spec
 
 __all__ = [
+    "Best",
+    "Budget",
     "Design",
     "Diagnostic",
+    "Goal",
     "Loop",
     "LoopNest",
     "Mapping",
     "MappingBatch",
+    "Mapspace",
+    "Objective",
     "Result",
+    "Sample",
     "Spec",
     "SpecError",
     "Status",
@@ -36,20 +45,28 @@ __all__ = [
     "evaluate",
     "load",
     "loads",
+    "mapspace",
     "schema",
+    "search",
     "why",
 ]
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Best": "search",
+    "Budget": "search",
     "Design": "design",
     "Diagnostic": "errors",
+    "Goal": "search",
     "Loop": "mapping",
     "LoopNest": "mapping",
     "Mapping": "mapping",
     "MappingBatch": "mapping",
+    "Mapspace": "mapspace",
+    "Objective": "objectives",
     "Result": "result",
+    "Sample": "mapping",
     "Spec": "spec",
     "SpecError": "errors",
     "Status": "errors",
@@ -58,7 +75,9 @@ _HOME = {
     "evaluate": "api",
     "load": "loading",
     "loads": "loading",
+    "mapspace": "mapspace",
     "schema": "loading",
+    "search": "search",
     "why": "explain",
 }
 """Public name to the module that defines it; imported at first use, so that `import sparseloop` is quick."""

@@ -108,7 +108,9 @@ def evaluate_batch(design: Design, batch: object, keep: tuple[str, ...] | None) 
     if isinstance(batch, MappingBatch):
         return _columns(design, batch, keep)
     parts = [_columns(design, part, keep) for part in batch.parts]
-    return {name: np.concatenate([np.empty(0), *(part[name] for part in parts)])[batch.place].astype(_kind(name)) for name in keep}
+    return {
+        name: np.concatenate([np.empty(0), *(part[name] for part in parts)])[batch.place].astype(_kind(name)) for name in keep
+    }
 
 
 def _kind(column: str) -> type:

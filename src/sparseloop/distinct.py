@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from .factors import Ints, primes
-from .freedom import Keep
+from .freedom import Template
 from .mapping import Mapping, MappingBatch, Sample
-from .mapspace import Mapspace, Template
+
+if TYPE_CHECKING:
+    from .mapspace import Mapspace
 
 
 def coordinates(space: Mapspace, mapping: Mapping) -> tuple[Template, Ints] | None:
-    """Template and factors of a mapping, None if it is no member; loops of bound 1 and the order of spatial loops do not matter."""
+    """Template and factors of a member, else None; loops of bound 1 and the order of spatial loops do not matter."""
     row = {loop: i for i, loop in enumerate(space.slots)}
     factors = np.ones(len(space.slots), dtype=np.int64)
     orders: list[list[str]] = [[] for _ in space.orders]
@@ -130,7 +134,7 @@ def distinct_chunks(space: Mapspace, size: int) -> Iterator[MappingBatch]:
                     yield space.batch(template, factors[:, mine])
 
 
-def _mask(sets: frozenset[int], ranks: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _mask(sets: frozenset[int], ranks: int) -> npt.NDArray[np.bool_]:
     table = np.zeros(1 << ranks, dtype=bool)
     table[list(sets)] = True
     return table
@@ -144,8 +148,3 @@ def _existing(space: Mapspace, level: int, factors: Ints) -> Ints:
             if loop.level == level and not loop.spatial:
                 found |= (factors[rows.start + i] > 1).astype(np.int64) << bit
     return found
-
-
-def all_keeps(space: Mapspace) -> list[Keep]:
-    """Every choice of bypasses."""
-    return list(space.bypass.every())

@@ -15,8 +15,9 @@ from .cost import Cost
 from .errors import SpecError, Status
 from .evaluate import evaluate_plan, plan_of
 from .factors import Ints
+from .freedom import Template
 from .mapping import Mapping, MappingBatch
-from .mapspace import Mapspace, Template, mapspace
+from .mapspace import Mapspace, mapspace
 from .reasons import below
 from .search import Best
 from .searchers import Moves
@@ -40,7 +41,7 @@ class Emptiness:
     misses: tuple[str, ...] = ()
     """What it violates: level, tensors, needed and available."""
     conflict: tuple[str, ...] = ()
-    """Limits that seem to exclude each other: with any one of them lifted (and others not listed too) there are valid mappings."""
+    """Limits that seem to exclude each other, found with all others lifted."""
     helps: tuple[str, ...] = ()
     """Limits that help when they alone are lifted."""
 
@@ -99,7 +100,9 @@ def _ratios(space: Mapspace, batch: MappingBatch, cost: Cost) -> Iterator[Any]:
             if spec.min_utilization:
                 yield spec.capacity_words * spec.min_utilization / words
         if spec.metadata_capacity_bits is not None and kept:
-            yield np.asarray(sum(r.metadata_bits_counted for r in kept), dtype=np.float64) / max(spec.metadata_capacity_bits, 1e-9)
+            yield np.asarray(sum(r.metadata_bits_counted for r in kept), dtype=np.float64) / max(
+                spec.metadata_capacity_bits, 1e-9
+            )
         packs = any(s.kind == "spatial_skip" and s.level == level for s in cost.plan.sparse.safs)
         for axis, limit in zip("xy", arch.fanout(level), strict=True):
             rows = [i for i, loop in enumerate(batch.nest.loops) if loop.level == level and loop.axis == axis]
@@ -168,13 +171,17 @@ def limits(spec: Spec) -> list[Limit]:
     found: list[Limit] = []
     for i, entry in enumerate(spec.architecture.levels):
         if isinstance(entry, LevelSpec):
-            found += [Limit(f"{words} of {entry.name}", _level_lifter(i, key)) for key, words in _ARCH.items() if _given(entry, key)]
+            found += [
+                Limit(f"{words} of {entry.name}", _level_lifter(i, key)) for key, words in _ARCH.items() if _given(entry, key)
+            ]
     for target, rule in spec.constraints.items():
         for key in rule.model_fields_set:
             value = getattr(rule, key)
             if key in ("factors", "max", "min"):
                 sign = {"factors": "=", "max": "<=", "min": ">="}[key]
-                found += [Limit(f"{target}: {rank}{sign}{bound}", _rule_lifter(target, key, rank)) for rank, bound in value.items()]
+                found += [
+                    Limit(f"{target}: {rank}{sign}{bound}", _rule_lifter(target, key, rank)) for rank, bound in value.items()
+                ]
             elif value not in (None, ()) and key in _RULES:
                 text = " ".join(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
                 found.append(Limit(f"{target}: {_RULES[key]} {text}", _rule_lifter(target, key, None)))
@@ -214,7 +221,11 @@ def _level_lifter(index: int, key: str) -> Callable[[Spec], Spec]:
 def _rule_lifter(target: str, key: str, rank: str | None) -> Callable[[Spec], Spec]:
     def lifted(spec: Spec) -> Spec:
         rule = spec.constraints[target]
-        value = {r: bound for r, bound in getattr(rule, key).items() if r != rank} if rank else ConstraintSpec.model_fields[key].default
+        value = (
+            {r: bound for r, bound in getattr(rule, key).items() if r != rank}
+            if rank
+            else ConstraintSpec.model_fields[key].default
+        )
         changed = rule.model_copy(update={key: value})
         return spec.model_copy(update={"constraints": {**spec.constraints, target: changed}})
 

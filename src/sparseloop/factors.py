@@ -43,7 +43,9 @@ class Group:
 
     def allows(self, product: int) -> bool:
         """True if the product of the slots' factors obeys the constraints."""
-        return (self.fixed is None or product == self.fixed) and product >= self.low and (self.high is None or product <= self.high)
+        return (
+            (self.fixed is None or product == self.fixed) and product >= self.low and (self.high is None or product <= self.high)
+        )
 
     def splits(self, product: int) -> Iterator[tuple[int, ...]]:
         """Every way to spread a product over the slots within their limits."""
@@ -144,7 +146,7 @@ class Factorizations:
         return fits
 
     def patterns(self, levels: Mapping[int, int]) -> dict[int, int]:
-        """How many factorizations have a temporal loop (a factor above 1) at exactly these levels: bits `levels[level]` to count."""
+        """Sets of levels (bits `levels[level]`) with a temporal loop of bound above 1, to the number of factorizations."""
         states: dict[tuple[int, int], int] = {}
         for size in self.sizes:
             states[size, 0] = states.get((size, 0), 0) + 1

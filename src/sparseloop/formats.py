@@ -70,7 +70,8 @@ class Metadata:
         """
         plan, tiles, masks, name = self.features.plan, self.tiles, place.masks, place.name
         at_or_outside = _reached(place, len(tiles.n))
-        seen: Array = place.innermost if link.to_compute else False
+        seen_always: Array = place.innermost if link.to_compute else False
+        seen = seen_always
         steps: list[int] = []
         count: Array = 1.0
         stay: dict[int, Array] = {}
@@ -90,10 +91,13 @@ class Metadata:
                 count = count * ops.one_unless(seen, tiles.n[slot])
                 stay[slot] = ops.one_unless(ops.negate(seen), tiles.n[slot])
         for slot in plan.spatial(link.child):
-            shared = slot in link.between and slot not in link.unshared
-            if shared and slot not in link.relevant:
-                whole.append(slot)
-            elif shared and at_or_outside[slot] is not True:
+            between = slot in link.between
+            if between and slot not in link.relevant:
+                apart = seen_always if slot in link.unshared else False
+                count = count * ops.one_unless(apart, tiles.n[slot])
+                again[slot] = ops.one_unless(apart, tiles.n[slot])
+                stay[slot] = ops.one_unless(ops.negate(apart), tiles.n[slot])
+            elif between and slot in link.relevant and at_or_outside[slot] is not True:
                 count = count * ops.one_unless(at_or_outside[slot], tiles.n[slot])
                 stay[slot] = ops.one_unless(ops.negate(at_or_outside[slot]), tiles.n[slot])
             else:
@@ -287,7 +291,7 @@ class Metadata:
                 result.append(NOTHING)
                 continue
             sets = (o | unit[1], o | unit[1] | k, o | unit[1] | k, o | unit[1] | k | g)
-            repeats = c.repeats if link.output else None
+            repeats = c.repeated_fills if link.output else None
             result.append(classes(positions * unit[0], self.emptiness, sets, repeats))
         return result[0], result[1]
 

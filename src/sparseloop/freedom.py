@@ -10,7 +10,7 @@ from .design import Design
 from .factors import Factorizations, Group, padded_sizes
 from .mapping import Loop
 from .orders import LevelOrder, level_order
-from .spec import ConstraintSpec, FanoutSpec, LevelSpec, Spec
+from .spec import ConstraintSpec, LevelSpec, Spec
 
 NOTHING = ConstraintSpec()
 
@@ -126,6 +126,14 @@ def level_orders(ranks: tuple[RankSpace, ...], rules: tuple[Rules, ...]) -> tupl
 Keep = tuple[frozenset[str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Who keeps what, and per level the order of its temporal loops (outermost first)."""
+
+    orders: tuple[tuple[str, ...], ...]
+    keep: Keep
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bypass:
     """Per tensor the sets of storage levels that may hold it."""
@@ -158,12 +166,15 @@ class Bypass:
 
 
 def bypasses(design: Design, rules: tuple[Rules, ...]) -> Bypass:
-    """The outermost level that is not told to bypass a tensor keeps it; further inside `keep` and `bypass` decide, else it is free."""
+    """The outermost level not told to bypass a tensor keeps it; further inside `keep` and `bypass` decide, else it is free."""
     options = dict[str, tuple[frozenset[int], ...]]()
     for tensor in design.einsum.tensors:
         choices: list[tuple[bool, ...]] = []
         for rule in rules:
-            forced = [*([True] if tensor.name in (rule.level.keep or ()) else []), *([False] if tensor.name in (rule.level.bypass or ()) else [])]
+            forced = [
+                *([True] if tensor.name in (rule.level.keep or ()) else []),
+                *([False] if tensor.name in (rule.level.bypass or ()) else []),
+            ]
             first = not any(True in choice for choice in choices)
             choices.append(tuple(forced[:1]) or ((True,) if first else (True, False)))
         sets = product(*choices)
@@ -178,8 +189,3 @@ def switches(rules: tuple[Rules, ...]) -> dict[str, frozenset[tuple[int, str]]]:
         name: frozenset((i, t) for i, rule in enumerate(rules) for part in (rule.level, rule.fanout) for t in getattr(part, name))
         for name in names
     }
-
-
-def has_fanout(spec: Spec) -> bool:
-    """True if some level has several children."""
-    return any(isinstance(entry, FanoutSpec) for entry in spec.architecture.levels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,16 +26,18 @@ class Options:
     """What `sparseloop map` is told."""
 
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, in any order.")]
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input.")] = None
-    minimize: Annotated[str, typer.Option(help="energy, cycles, edp, ed2p; 'energy,cycles' in this order; sums '0.7*energy + cycles'.")] = "edp"
-    pareto: Annotated[str | None, typer.Option(metavar="A,B", help="Also print and plot the Pareto front, e.g. energy,cycles.")] = None
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input.")] = (
+        None
+    )
+    minimize: Annotated[str, typer.Option(help="energy, cycles, edp, ed2p ...; 'energy,cycles'; '0.7*energy + cycles'.")] = "edp"
+    pareto: Annotated[str | None, typer.Option(metavar="A,B", help="Also the Pareto front, e.g. energy,cycles.")] = None
     method: Annotated[str, typer.Option(help="random, annealing, genetic, exhaustive or optimal.")] = "genetic"
     budget: Annotated[str | None, typer.Option(metavar="N|TIME", help="Mappings (100k) or time (10s, 2min).")] = None
     seed: Annotated[int, typer.Option(help="Same seed, same answer (unless the budget is a time).")] = 0
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1
     top: Annotated[int, typer.Option(min=1, help="Print so many of the best mappings.")] = 1
     padded: Annotated[bool, typer.Option("--padded", help="Also sizes that fill the fanouts better (imperfect factors).")] = False
-    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the input with the best mapping.")] = None
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the best mapping.")] = None
     form: Annotated[Form, typer.Option("-f", "--format", help="How to write the result.")] = "table"
 
 
@@ -81,7 +83,7 @@ def found_for(spec: Spec, options: Options) -> Best:
 
 
 @contextmanager
-def progress() -> Iterator[Watch]:
+def progress() -> Generator[Watch]:
     """A line on stderr that is renewed while a search runs; nothing if stderr is no terminal."""
     from .search import silent
 
@@ -142,7 +144,9 @@ def table(best: Best, which: Sequence[Any], names: Sequence[str]) -> str:
 
     lines = ["  ".join(f"{name:>12}" for name in names) + "  mapping"]
     for one in which:
-        text = " / ".join(f"{target}: {loops}" for line in written(one.mapping, best.task.space.spec) for target, loops in line.items())
+        text = " / ".join(
+            f"{target}: {loops}" for line in written(one.mapping, best.task.space.spec) for target, loops in line.items()
+        )
         lines.append("  ".join(f"{value:>12.6g}" for value in one.values) + f"  {text}")
     return "\n".join(lines)
 

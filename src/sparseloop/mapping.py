@@ -74,7 +74,9 @@ class MappingBatch:
                 raise ValueError(f"{name} have shape {array.shape}, the template wants {wanted}")
             if not np.issubdtype(array.dtype, np.integer) or bool((array < 1).any()):
                 raise ValueError(f"{name} are integers of at least 1")
-        if self.residuals is not None and (self.residuals.shape != self.bounds.shape or bool((self.residuals > self.bounds).any())):
+        if self.residuals is not None and (
+            self.residuals.shape != self.bounds.shape or bool((self.residuals > self.bounds).any())
+        ):
             raise ValueError("residuals have the shape of the bounds and are not larger")
 
     def __len__(self) -> int:

@@ -1,9 +1,9 @@
 """The mapspace of a specification: counted exactly, drawn from uniformly, listed, asked for membership and neighbours.
 
-A member has, for every rank, an ordered perfect factorization over its slots (a temporal slot per storage level, a spatial one per
-mesh axis of every fanout), for every level an order of its temporal loops, and for every tensor the levels that hold it; each obeys
-the constraints that concern it alone. What joins several of them is validity, not membership: the product of spatial factors
-against the fanout, capacities, utilization, parallelism (`Mapspace.columns` reports them as status flags). The order of the
+A member has, for every rank, an ordered perfect factorization over its slots (a temporal slot per storage level, a spatial one
+per mesh axis of every fanout), for every level an order of its temporal loops, and for every tensor the levels that hold it; each
+obeys the constraints that concern it alone. What joins several of them is validity, not membership: the product of spatial
+factors against the fanout, capacities, utilization, parallelism (`Mapspace.columns` reports them as status flags). The order of the
 spatial loops of an axis is not free: as constrained, else as in the einsum.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,22 @@ import numpy.typing as npt
 from .api import design_of, evaluate_batch
 from .arch import Arch
 from .design import Design
+from .distinct import coordinates, distinct_chunks, neighbours
 from .errors import Status
-from .factors import Ints, primes
-from .freedom import Bypass, Keep, RankSpace, Rules, bypasses, level_orders, rank_spaces, rules_of, spatial_ranks, switches
+from .factors import Ints
+from .freedom import (
+    Bypass,
+    Keep,
+    RankSpace,
+    Rules,
+    Template,
+    bypasses,
+    level_orders,
+    rank_spaces,
+    rules_of,
+    spatial_ranks,
+    switches,
+)
 from .lazy import lazy
 from .mapping import Loop, LoopNest, Mapping, MappingBatch, Sample
 from .orders import Classes, LevelOrder, classes
@@ -31,14 +45,6 @@ from .spec import Spec
 CHUNK = 16384
 TEMPLATES = 256
 """A sample has so many templates at most, unless told otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """Who keeps what, and per level the order of its temporal loops (outermost first)."""
-
-    orders: tuple[tuple[str, ...], ...]
-    keep: Keep
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -123,7 +129,9 @@ class Mapspace:
             loops: list[Loop] = []
             for level, order in enumerate(template.orders):
                 loops += [Loop(rank=rank, level=level) for rank in order]
-                spread = [Loop(rank=r, level=level, axis=a) for a in ("y", "x") for r in spatial_ranks(self.design, self.rules[level])]
+                spread = [
+                    Loop(rank=r, level=level, axis=a) for a in ("y", "x") for r in spatial_ranks(self.design, self.rules[level])
+                ]
                 loops += [loop for loop in spread if loop in row]
             marks = switches(self.rules)
             nest = LoopNest(
@@ -142,7 +150,7 @@ class Mapspace:
     def rows(self) -> tuple[slice, ...]:
         """Per rank its rows in an array of factors."""
         ends = np.cumsum([0, *(len(space.loops) for space in self.ranks)])
-        return tuple(slice(int(a), int(b)) for a, b in zip(ends, ends[1:], strict=False))
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
     def drawn_factors(self, count: int, rng: np.random.Generator) -> Ints:
         """Factors of all ranks, uniformly: shape (slots, count)."""
@@ -172,7 +180,7 @@ class Mapspace:
         return MappingBatch(nest=nest, bounds=factors[rows], residuals=None if residuals is None else residuals[rows])
 
     def _residuals(self, factors: Ints) -> Ints | None:
-        """Last-pass bounds: the digits of size - 1 in the mixed radix of a rank's bounds, each plus 1; None if nothing is padded."""
+        """Last-pass bounds, the digits of size - 1 in the mixed radix of a rank's bounds, plus 1; None if nothing is padded."""
         last = factors.copy()
         for space, rows in zip(self.ranks, self.rows, strict=True):
             left = np.full(factors.shape[1], space.size - 1, dtype=np.int64)
@@ -227,21 +235,15 @@ class Mapspace:
 
     def distinct_chunks(self, *, size: int = CHUNK) -> Iterator[MappingBatch]:
         """One mapping of every class (`distinct_size` in all), in batches of at most `size`; some may be small."""
-        from .distinct import distinct_chunks  # builds on this class
-
         return distinct_chunks(self, size)
 
     # --- membership -----------------------------------------------------------------------------------------
 
     def __contains__(self, mapping: object) -> bool:
-        from .distinct import coordinates
-
         return isinstance(mapping, Mapping) and coordinates(self, mapping) is not None
 
     def neighbours(self, mapping: Mapping) -> Sample:
         """The members one step away: a prime factor moved to another slot, two adjacent loops swapped, one bypass changed."""
-        from .distinct import neighbours
-
         return neighbours(self, mapping)
 
     # --- evaluation -----------------------------------------------------------------------------------------
@@ -314,7 +316,11 @@ def _distinct(space: Mapspace, keep: Keep) -> int:
     """
     found = space.classes(keep)
     bits = len(space.ranks)
-    tables = {level: tuple(c.count(loops) for loops in range(1 << bits)) for level, c in enumerate(found) if max(map(len, c.known.values())) > 1}
+    tables = {
+        level: tuple(c.count(loops) for loops in range(1 << bits))
+        for level, c in enumerate(found)
+        if max(map(len, c.known.values())) > 1
+    }
     index = {level: i for i, level in enumerate(tables)}
     states: dict[tuple[tuple[int, ...], ...], int] = {tuple(tables.values()): 1}
     for rank in space.ranks:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .errors import Diagnostic, SpecError, did_you_mean
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Columns = Mapping[str, npt.NDArray[Any]]
 
 
@@ -104,7 +105,9 @@ def _terms(text: str) -> dict[str, float]:
         try:
             found[name.strip()] = float(weight) if star else 1.0
         except ValueError:
-            raise SpecError([Diagnostic(message=f"cannot read '{term.strip()}' as weight*objective", hint="0.7*energy")]) from None
+            raise SpecError(
+                [Diagnostic(message=f"cannot read '{term.strip()}' as weight*objective", hint="0.7*energy")]
+            ) from None
     return found
 
 
@@ -116,10 +119,10 @@ def objectives(given: str | tuple[str | Objective, ...]) -> tuple[Objective, ...
 # --- Pareto -------------------------------------------------------------------------------------------------
 
 
-def pareto(points: Floats) -> npt.NDArray[np.int64]:
+def pareto(points: Floats) -> Ints:
     """Positions of the points (columns) that no other is at least as good as in every row; of equal points the first."""
     count = points.shape[1]
-    order = np.lexsort((np.arange(count), *reversed(points)))
+    order: Ints = np.lexsort(np.stack([np.arange(count), *points[::-1]]))
     if len(points) == 1:
         return order[:1]
     if len(points) == 2:

@@ -20,6 +20,8 @@ SLACK = 1e-9
 """Relative difference below which two values of an objective are the same."""
 WARM_UP = 12
 """Batches of the genetic searcher that give the first incumbent."""
+SMALL = 16384
+"""Spaces of at most so many mappings are simply evaluated."""
 PORTION = 4096
 """Chains completed at a time."""
 
@@ -126,7 +128,7 @@ class Search:
 
     def run(self) -> None:
         """Goes through all choices of bypasses, the most promising first."""
-        if self.space.padded or self.space.size <= CHUNK:
+        if self.space.padded or self.space.size <= SMALL:
             self._exhaust()
             return
         self.warm_up()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class LevelOrder:
     @property
     def ranks(self) -> tuple[str, ...]:
         """All ranks that may have a loop here."""
-        return (*self.outer, *self.free, *self.inner)
+        return self.outer + self.free + self.inner
 
     @property
     def count(self) -> int:
@@ -48,12 +48,11 @@ class LevelOrder:
         if len(set(ranks)) < len(ranks) or not set(ranks) <= set(self.ranks):
             return False
         places = [self.position(rank) for rank in ranks]
-        ordered = zip(places, places[1:], strict=False)
-        return all(a > b or a == b == 0 for a, b in ordered)
+        return all(a > b or a == b == 0 for a, b in pairwise(places))
 
 
 def level_order(text: str | None, ranks: Sequence[str]) -> LevelOrder:
-    """The order constraint 'a b ... c' (outermost first) of a level whose loops may be over `ranks`; no '...': free ones outermost."""
+    """The constraint 'a b ... c' (outermost first) at a level with loops over `ranks`; no '...': free ones stand outermost."""
     words = (text or "").replace("...", " ... ").replace(",", " ").replace("*", " ... ").split()
     at = words.index("...") if "..." in words else 0
     named = [word for word in words if word != "..."]
@@ -92,7 +91,7 @@ class Classes:
 
     def library(self) -> list[tuple[tuple[str, ...], frozenset[int]]]:
         """Orders of all loops (outermost first) that represent every class, each with the sets of loops it stands for."""
-        everything = range(len(self.ranks))
+        everything = [r for r, rank in enumerate(self.ranks) if rank in self.order.ranks]
         waiting = {(loops, s): rep for loops, found in self.known.items() for s, rep in found.items()}
         chosen: list[tuple[tuple[str, ...], frozenset[int]]] = []
         for loops, wanted in sorted(waiting, key=lambda key: -key[0].bit_count()):

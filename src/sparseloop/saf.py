@@ -130,7 +130,9 @@ class LinkConditions:
     """I: skips of the other operands, at the compute link."""
     word: Condition
     repeats: Cover
-    """Loops that all stand at index 0 at the first touch of a word."""
+    """Loops that all stand at index 0 at the parent's first touch of a word."""
+    repeated_fills: Cover
+    """The same for a child."""
 
 
 class Features:
@@ -218,7 +220,8 @@ class Features:
             outer_gates=outer_gates,
             inherited=self._inherited(link),
             word=self.emptiness.condition(link.tensor, self.tiles.point),
-            repeats=self.tiles.repeats(link),
+            repeats=self.tiles.repeats(link, of_parent=True),
+            repeated_fills=self.tiles.repeats(link, of_parent=False),
         )
 
     def _inherited(self, link: Link) -> Conditions:
@@ -390,7 +393,7 @@ def fill_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: bo
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.arrival, emptiness.tiles, but=c.word if word else None)
     k, g = (widen(x, c.arrival, emptiness.tiles) for x in (c.local, c.gates))
-    return classes(count, emptiness, (o, o | k, o | k, o | k | g), c.repeats if repeats else None)
+    return classes(count, emptiness, (o, o | k, o | k, o | k | g), c.repeated_fills if repeats else None)
 
 
 def compute_classes(features: Features, computes: Array) -> Classes:

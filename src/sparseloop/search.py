@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -248,7 +248,7 @@ class Evaluator:
 
 
 @contextmanager
-def evaluator(task: Task) -> Iterator[Evaluator]:
+def evaluator(task: Task) -> Generator[Evaluator]:
     """Workers for the time of a search."""
     made = Evaluator(task)
     try:
@@ -334,7 +334,7 @@ def search(
     seed: int = 0,
     workers: int = 1,
 ) -> Best:
-    """The best mapping of a mapspace (that of the specification): `budget` in mappings (100_000), seconds ('10s'), or a `Budget`."""
+    """The best mapping of a specification or mapspace; `budget` in mappings (100_000), in seconds ('10s'), or a `Budget`."""
     goal = minimize if isinstance(minimize, Goal) else Goal(objective=objective(minimize))
     space = spec if isinstance(spec, Mapspace) else mapspace(spec)
     return run(Task(space=space, goal=goal, method=method, budget=budget_of(budget, method), seed=seed, workers=workers))
@@ -356,4 +356,6 @@ def budget_of(given: int | float | str | Budget | None, method: str) -> Budget:
             return Budget(seconds=float(number) * units[unit])
         return Budget(mappings=max(1, int(float(number) * scale[unit])))
     except (ValueError, KeyError):
-        raise SpecError([Diagnostic(message=f"cannot read the budget '{given}'", hint="mappings: 100k; or time: 10s, 2min")]) from None
+        raise SpecError(
+            [Diagnostic(message=f"cannot read the budget '{given}'", hint="mappings: 100k; or time: 10s, 2min")]
+        ) from None

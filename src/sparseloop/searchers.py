@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .factors import Ints, primes
+from .freedom import Template
 from .mapping import MappingBatch, Sample
-from .mapspace import Mapspace, Template
+from .mapspace import Mapspace
 
 Floats = npt.NDArray[np.float64]
 Batch = MappingBatch | Sample
@@ -105,9 +106,10 @@ class Moves:
     """Random steps on many mappings at once."""
 
     def __init__(self, space: Mapspace, seed: int) -> None:
-        self.space, self.rng = space, np.random.default_rng([seed, 7])
+        self.space = space
+        self.rng: np.random.Generator = np.random.default_rng([seed, 7])
         free = [(space_of, rows) for space_of, rows in zip(space.ranks, space.rows, strict=True) if space_of.factors.count > 1]
-        self._ranks = [(rows, np.array(primes(max(s.factors.sizes)) or (2,))) for s, rows in free]
+        self._ranks = [(s, rows, np.array(sorted({p for size in s.factors.sizes for p in primes(size)}))) for s, rows in free]
 
     def island(self, count: int) -> Island:
         """A random template with random factors."""
@@ -116,19 +118,27 @@ class Moves:
 
     def stepped(self, factors: Ints) -> Ints:
         """One or two prime factors of every column moved to another slot; a column stays where that is not allowed."""
-        found = self._moved(factors)
-        again = self.rng.random(factors.shape[1]) < 0.4
+        found, count = self._moved(factors), int(factors.shape[1])
+        again = self.rng.random(count) < 0.4
         found[:, again] = self._moved(found[:, again])
-        return found
+        return self._redrawn(found)
+
+    def _redrawn(self, factors: Ints) -> Ints:
+        """All factors of one rank drawn anew in every twentieth column."""
+        chosen = np.flatnonzero(self.rng.random(int(factors.shape[1])) < 0.05)
+        for column in np.array_split(chosen, len(self._ranks)) if self._ranks else ():
+            space, rows, _ = self._ranks[int(self.rng.integers(len(self._ranks)))]
+            factors[rows, column] = space.factors.drawn(len(column), self.rng)
+        return factors
 
     def _moved(self, factors: Ints) -> Ints:
-        moved, count = factors.copy(), factors.shape[1]
+        moved, count = factors.copy(), int(factors.shape[1])
         if not self._ranks:
             return moved
         undone = np.arange(count)
         for _ in range(6):
             which = self.rng.integers(0, len(self._ranks), len(undone))
-            for r, (rows, prime) in enumerate(self._ranks):
+            for r, (_, rows, prime) in enumerate(self._ranks):
                 columns = undone[which == r]
                 source, target = self.rng.integers(rows.start, rows.stop, (2, len(columns)))
                 factor = prime[self.rng.integers(0, len(prime), len(columns))]
@@ -173,6 +183,8 @@ class Moves:
 
 
 ISLANDS = 8
+MEMBERS = 512
+"""Mappings of one island, at most."""
 
 
 class Annealing:
@@ -191,7 +203,7 @@ class Annealing:
 
     def ask(self, count: int) -> Batch | None:
         """A step from every mapping; the first time the mappings themselves."""
-        size = max(1, count // ISLANDS)
+        size = max(1, min(MEMBERS, count // ISLANDS))
         if not self.islands:
             self.proposed = [self.moves.island(size) for _ in range(min(ISLANDS, count))]
         else:
@@ -240,7 +252,7 @@ class Genetic:
 
     def ask(self, count: int) -> Batch | None:
         """One child per member of every island; the first time the members."""
-        size = max(1, count // ISLANDS)
+        size = max(1, min(MEMBERS, count // ISLANDS))
         if not self.islands:
             self.proposed = [self.moves.island(size) for _ in range(min(ISLANDS, count))]
         else:
@@ -255,12 +267,14 @@ class Genetic:
             return
         ranked = sorted(range(len(self.islands)), key=lambda i: (self.islands[i].best, i))
         donor = self.islands[ranked[int(self.moves.rng.integers(max(1, len(ranked) // 2)))]]
-        self.islands[ranked[-1]] = Island(self.moves.mutated(donor.template), donor.factors.copy(), np.full(len(donor.cost), np.inf))
+        self.islands[ranked[-1]] = Island(
+            self.moves.mutated(donor.template), donor.factors.copy(), np.full(len(donor.cost), np.inf)
+        )
 
     def _children(self, island: Island, size: int) -> Island:
         rng, members = self.moves.rng, len(island.cost)
-        pairs = rng.integers(0, members, (2, 2, size))
-        parents = np.where(island.cost[pairs[0]] <= island.cost[pairs[1]], pairs[0], pairs[1])
+        one, other = rng.integers(0, members, (2, 2, size))
+        parents = np.where(np.less_equal(island.cost[one], island.cost[other]), one, other)
         factors = island.factors[:, parents[0]].copy()
         for rows in self.moves.space.rows:
             swap = rng.random(size) < 0.5

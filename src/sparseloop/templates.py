@@ -63,9 +63,7 @@ class _Page:
         except ImportError:
             raise wrong_file(name, "templates need Jinja2", "pip install 'sparseloop[jinja]'") from None
         places = [str(FilePath(self.path).parent), *self.folders]
-        environment = SandboxedEnvironment(
-            undefined=StrictUndefined, keep_trailing_newline=True, loader=FileSystemLoader(places)
-        )
+        environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, loader=FileSystemLoader(places))
         environment.globals |= {function: getattr(self, function) for function in _FUNCTIONS.split()}
         try:
             return _limited(environment.from_string(source).generate(dict(self.reader.values)), name)

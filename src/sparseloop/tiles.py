@@ -240,16 +240,21 @@ class Tiles:
                 count = count * ops.one_unless(moved, self.n[slot])
         return count
 
-    def repeats(self, link: Link) -> Cover:
-        """The irrelevant loops among those of `visits`: all at index 0 when a word is touched for the first time."""
+    def repeats(self, link: Link, of_parent: bool) -> Cover:
+        """The irrelevant loops among those of `visits`: all at index 0 when a word is touched for the first time.
+
+        At the parent also the lanes that are served one by one: only one of them is the first.
+        """
         counts: dict[int, Array] = {}
+        if of_parent:
+            counts = {s: self.n[s] for s in link.unshared if s not in link.relevant}
         moved: Array = link.to_compute or link.no_reuse
         for slot in link.temporal:
             if slot in link.relevant:
                 moved = ops.either(moved, self.n[slot] > 1)
             else:
                 counts[slot] = ops.one_unless(moved, self.n[slot])
-        return self.named(f"again{link.index}", counts)
+        return self.named(f"again{link.index}:{of_parent}", counts)
 
     def passes(self, repeats: Cover) -> Array:
         """How often the same words are visited: the product over a cover of repeated loops."""

@@ -474,7 +474,7 @@ class Chains:
     def _chain(self, path: Ints, energy: Floats, cycles: Floats) -> Chain:
         spread: list[Ints] = []
         factors: list[Ints] = []
-        for step, layer, inner, edge in zip(self.steps, self.layers, self.layers[1:], path, strict=True):
+        for step, layer, inner, edge in zip(self.steps, self.layers[:-1], self.layers[1:], path, strict=True):
             spread.append(layer.spread[edge])
             outer_tile = self.table.extents[:, layer.code[layer.target[edge]]]
             inner_tile = self.table.extents[:, inner.code[layer.source[edge]]]

@@ -200,7 +200,8 @@ def _streaming(tiles: Tiles, link: Link) -> tuple[Array, dict[int, Array]]:
 def _forwards(plan: Plan, link: Link, slot: int) -> bool:
     level = plan.slots[slot].level
     network = plan.arch.levels[level].network
-    return network is not None and network.forwarding and (level, link.name) not in plan.nest.no_forwarding
+    adjacent = level + 1 == link.child  # neighbours are children of one parent, side by side
+    return adjacent and network is not None and network.forwarding and (level, link.name) not in plan.nest.no_forwarding
 
 
 def _innermost_on_axis(tiles: Tiles, slot: int) -> Array:
@@ -257,9 +258,10 @@ def first_touches(tiles: Tiles, link: Link, accesses: Array, delivered: Array) -
         return 0.0, 0.0
     plan = tiles.plan
     if plan.plain[link.tensor]:
-        passes = tiles.passes(tiles.repeats(link))
-        separate = tiles.product(i for i in link.unshared if i not in link.relevant)
-        return accesses / passes / separate, delivered / passes
+        return (
+            accesses / tiles.passes(tiles.repeats(link, of_parent=True)),
+            delivered / tiles.passes(tiles.repeats(link, of_parent=False)),
+        )
 
     def ever(level: int) -> Array:
         outside = set(plan.spatial(level))

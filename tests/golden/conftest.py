@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from .agreement import Agreement
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "property"))  # the walker's specifications, for test_labels
 
 REPORTS: list[Agreement] = []
 

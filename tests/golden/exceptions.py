@@ -120,23 +120,11 @@ EXCEPTIONS: list[Entry] = [
         "Q3: the outer skip is lost below a weaker inner gate, 4 times the accesses; the counts are labelled Q37 only",
     ),
     (
-        ("fuzz-02399",),
-        _paths(METADATA, "DRAM W"),
-        "reference",
-        "MODEL: an outer rank's looks are multiplied by lanes inside it where multicast is off (formats.walk); walked: 17",
-    ),
-    (
         ("fuzz-00196",),
         ("networks/GLB <==> Buf/dataspaces/Inputs/ingresses", *_paths("levels/{}/*", "GLB Inputs", "Buf Inputs")),
         "definition",
         "neighbours in y pass words on; the reference wraps logical columns (4) at the mesh's width (5), so they are none"
         " (dense.md Q-7; no label)",
-    ),
-    (
-        ("fuzz-00499", "extra-01117"),
-        ("networks/*/dataspaces/I*/ingresses", "levels/GLB/dataspaces/I*/*"),
-        "reference",
-        "MODEL: words are passed on among neighbours although their level is bypassed (dense.md §4.7: link(o) ← 0)",
     ),
     (
         ("fuzz-04220",),

@@ -108,6 +108,16 @@ def test_originals_load_as_templates() -> None:
         assert not any("arch.yaml" in note and "left out" in note for note in spec.notes), (design, spec.notes)
 
 
+@here
+def test_printed_nests_are_the_mappings_they_show(tmp_path: Path) -> None:
+    """What Timeloop's mapper printed beside the mapping it found."""
+    for best in json.loads((SHARED / "speed" / "best.json").read_text()):
+        design = sorted((SHARED / "speed" / best["case"]).glob("*.yaml"))
+        inputs = {"map.yaml": json.dumps({"mapping": best["mapping"]}), "best.map.txt": best["loop_nest"]}
+        listed, shown = written(tmp_path, inputs)
+        assert figures([*design, shown]) == figures([*design, listed])
+
+
 # --- the artifact -------------------------------------------------------------------------------------------
 
 

@@ -234,9 +234,9 @@ def imperfect_cases(draw: st.DrawFn, problems: tuple[Problem, ...] = (*PLAIN, *A
 
 
 @st.composite
-def option_cases(draw: st.DrawFn, problems: tuple[Problem, ...] = (*PLAIN, *AFFINE)) -> Case:
-    """Dense specifications with sharing or temporal reuse switched off at some levels."""
-    case = draw(cases(problems, sparse=False, blocks=False))
+def option_cases(draw: st.DrawFn, problems: tuple[Problem, ...] = (*PLAIN, *AFFINE), sparse: bool = False) -> Case:
+    """Specifications with sharing or temporal reuse switched off at some levels."""
+    case = draw(cases(problems, formats=sparse, sparse=sparse, blocks=False))
     nest = case.mapping.nest
     pairs = st.frozensets(st.tuples(st.integers(0, case.levels - 1), st.sampled_from(list(case.problem.tensors))), max_size=3)
     changed = replace(nest, no_multicast=draw(pairs), no_temporal_reuse=draw(pairs))

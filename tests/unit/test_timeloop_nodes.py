@@ -143,9 +143,19 @@ def test_a_mapping_that_contradicts_a_constraint():
 
 
 def test_features_of_nodes_and_of_the_list():
-    listed = "sparse_optimizations: {targets: [{target: GLB, action_optimization: [{type: skipping, target: A, condition_on: [A]}]}]}"
+    action = "{type: skipping, target: A, condition_on: [A]}"
+    listed = f"sparse_optimizations: {{targets: [{{target: GLB, action_optimization: [{action}]}}]}}"
     spec = convert(PROBLEM, TREE, listed)
     assert set(spec.sparse) == {"a_reg", "GLB"}
+
+
+def test_settings_that_change_nothing_here_are_noted():
+    switches = "{TIMELOOP_HIDE_INCONSEQUENTIAL_STATS: 1, TIMELOOP_ENABLE_FIRST_READ_ELISION: 0}"
+    text = f"globals: {{environment_variables: {switches}, expression_custom_functions: [f.py]}}"
+    notes = "\n".join(convert(PROBLEM, TREE, text).notes)
+    assert "TIMELOOP_ENABLE_FIRST_READ_ELISION of Timeloop has no effect here" in notes
+    assert "functions written in Python are never run" in notes
+    assert "TIMELOOP_HIDE" not in notes
 
 
 def test_disabled_nodes_vanish():

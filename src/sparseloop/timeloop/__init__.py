@@ -129,9 +129,8 @@ def _note_rest(root: Section, chain: Chain, tables: Tables) -> None:
         log.note(root.key_path("mapper"), message)
     if (model := root.section("model")) and model.flag("auto_bypass_on_failure"):
         log.note(model.key_path("auto_bypass_on_failure"), "automatic bypass is not modelled")
-    if (settings := root.section("globals")) and settings.take("expression_custom_functions"):
-        message = "functions written in Python are never run: expressions know the built-in ones only"
-        log.note(settings.key_path("expression_custom_functions"), message)
+    if settings := root.section("globals"):
+        _note_globals(settings)
     if (compounds := root.section("compound_components")) and compounds.take("classes") and not tables.energy:
         log.note(compounds.path, "compound components are not estimated: give an ERT")
     known = {c.name for c in chain.levels} | set(chain.networks) | {"wire", "Wire"}
@@ -139,3 +138,14 @@ def _note_rest(root: Section, chain: Chain, tables: Tables) -> None:
         section = root.section("ERT")
         log.note(section.path if section else (), f"the ERT's component '{name}' is no level of the architecture")
     root.unused(_IGNORED, "the files")
+
+
+def _note_globals(settings: Section) -> None:
+    """Settings of the front end that could change numbers: Python functions, switches of the environment."""
+    if settings.take("expression_custom_functions"):
+        message = "functions written in Python are never run: expressions know the built-in ones only"
+        settings.log.note(settings.key_path("expression_custom_functions"), message)
+    switches = settings.section("environment_variables")
+    for name in switches.data if switches else ():
+        if switches and not str(name).startswith("TIMELOOP_HIDE"):
+            settings.log.note((*switches.path, name), f"the environment switch {name} of Timeloop has no effect here")

@@ -1,0 +1,150 @@
+"""Random small specifications with a mapspace: machine, prices, capacities, bandwidths, constraints, sparse features."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import sparseloop as sl
+from sparseloop.errors import SpecError
+from sparseloop.mapspace import Mapspace, mapspace
+
+EINSUMS: dict[str, tuple[str, ...]] = {
+    "Z[m,n] = A[m,k] * B[k,n]": ("A", "B", "Z"),
+    "Z[b,m] = A[b,m,k] * B[k]": ("A", "B", "Z"),
+    "Z[i,j] = A[i,k,l] * B[k,j] * C[l,j]": ("A", "B", "C", "Z"),
+    "O[m,p] = I[c,p+r] * W[m,c,r]": ("I", "W", "O"),
+    "O[m,p] = I[2*p+r] * W[m,r]": ("I", "W", "O"),
+    "O[p,q] = I[p+r,q+s] * W[r,s]": ("I", "W", "O"),
+}
+SIZES = (1, 2, 2, 3, 4, 4, 6, 8)
+LARGEST = 12_000
+ACTIONS = ("read", "fill", "update", "gated_read", "gated_fill", "gated_update", "leak", "decompress", "compress", "reduction")
+MORE = ("address_generation", "metadata_read", "metadata_fill", "metadata_update", "intersect")
+
+
+def random_space(seed: int, *, sparse: bool | None = None) -> Mapspace | None:
+    """A mapspace of at most LARGEST mappings; None where the dice made nonsense."""
+    dice = random.Random(seed)
+    try:
+        space = mapspace(sl.loads(json.dumps(random_spec(dice, dice.random() < 0.85 if sparse is None else sparse))))
+    except SpecError:
+        return None
+    return space if 0 < space.size <= LARGEST else None
+
+
+def random_spec(dice: random.Random, sparse: bool) -> dict[str, Any]:
+    einsum = dice.choice(list(EINSUMS))
+    names = EINSUMS[einsum]
+    ranks = sorted({c for c in einsum if c.islower()})
+    shape, left = {}, dice.choice((16, 48, 96))
+    for rank in dice.sample(ranks, len(ranks)):
+        shape[rank] = dice.choice([s for s in SIZES if s <= left] or [1])
+        left //= shape[rank]
+    levels = dice.choice((1, 2, 2, 3))
+    spec: dict[str, Any] = {
+        "workload": {"einsum": einsum, "shape": shape, "density": {}},
+        "architecture": {"node": "45nm", "levels": _levels(dice, levels)},
+        "constraints": _constraints(dice, levels, ranks, names),
+    }
+    if sparse:
+        spec["workload"]["density"] = {name: d for name in names if (d := _density(dice, name, einsum, shape)) is not None}
+        spec["sparse"] = _sparse(dice, levels, names)
+    return spec
+
+
+def _levels(dice: random.Random, levels: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for i in range(levels):
+        level: dict[str, Any] = {"name": f"L{i}", "class": "sram" if i else "dram", "word_bits": dice.choice((8, 16, 16)), "capacity": "8 words"}
+        if i == 0:
+            del level["capacity"]
+        else:
+            level["capacity"] = f"{dice.choice((1, 2, 6, 12, 40, 1000))} words"
+            level["capacity_rule"] = dice.choice(("worst", "worst", "expected", 0.9))
+            level["min_utilization"] = dice.choice((0, 0, 0, 0.3))
+        level["block_size"] = dice.choice((1, 1, 2, 4))
+        if dice.random() < 0.4:
+            level["bandwidth"] = dice.choice((1, 4, {"read": 2}, {"read": 1, "write": 0.5}))
+        level["metadata"] = {"access_bits": dice.choice((0, 8)), "word_bits": 4}
+        level["energy"] = _prices(dice, i)
+        level["reduction"] = dice.random() < 0.7
+        if dice.random() < 0.3:
+            level["network"] = {
+                "energy_per_hop": dice.choice((0, 0.5)),
+                "router": dice.choice((0, 0.2)),
+                "adder": dice.choice((0, 0.3)),
+                "fill_latency": dice.choice((0, 3)),
+                "forwarding": dice.random() < 0.5,
+            }
+        found.append(level)
+        if dice.random() < 0.4:
+            found.append({"name": f"F{i}", "fanout": {"x": dice.choice((2, 3, 4)), "y": dice.choice((1, 1, 2))}})
+    mac = {"compute": dice.choice((0, 1, 5)), "gated_compute": dice.choice((0, 0.5)), "leak": dice.choice((0, 0.01))}
+    return [*found, {"name": "MAC", "class": "mac", "energy": mac}]
+
+
+def _prices(dice: random.Random, level: int) -> dict[str, float]:
+    scale = (50, 5, 1, 0.3)[level]
+    prices = {a: round(scale * dice.uniform(0.2, 2), 2) for a in ("read", "fill", "update")}
+    if dice.random() < 0.5:
+        prices |= {a: round(scale * dice.uniform(0, 0.3), 3) for a in ACTIONS[3:]}
+        prices |= {a: round(scale * dice.uniform(0, 0.3), 3) for a in MORE}
+        prices["leak"] = dice.choice((0, 0.01, 1))
+    return prices
+
+
+def _constraints(dice: random.Random, levels: int, ranks: list[str], names: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for i in range(levels):
+        mine: dict[str, Any] = {}
+        if dice.random() < 0.3:
+            mine["order"] = " ".join([*dice.sample(ranks, min(2, len(ranks))), "..."])
+        if dice.random() < 0.2:
+            mine["max"] = {dice.choice(ranks): dice.choice((1, 2))}
+        if i and dice.random() < 0.6:
+            chosen = dice.sample(names, dice.randint(0, len(names)))
+            mine["keep"] = chosen
+            mine["bypass"] = [n for n in names if n not in chosen][: dice.randint(0, 3)]
+        for switch in ("no_multicast", "no_temporal_reuse", "no_forwarding"):
+            if dice.random() < 0.08:
+                mine[switch] = [dice.choice(names)]
+        if mine:
+            found[f"L{i}"] = mine
+    return found
+
+
+def _density(dice: random.Random, name: str, einsum: str, shape: dict[str, int]) -> Any:
+    kind = dice.choice(("dense", "uniform", "uniform", "uniform", "even", "block", "banded", "structured"))
+    if kind in ("uniform", "even"):
+        return {"model": kind, "density": dice.choice((0.1, 0.25, 0.5, 0.9))}
+    if kind == "block":
+        inside = einsum[einsum.index(f"{name}[") + 2 :].split("]")[0]
+        return {"model": "block", "density": 0.5, "block": [1] * len(inside.split(","))}
+    if kind == "banded":
+        return {"model": "banded", "half_width": dice.choice((0, 1))}
+    if kind == "structured":
+        rank = dice.choice([r for r, n in shape.items() if n % 2 == 0] or list(shape))
+        return {"model": "structured", "n": 1, "m": 2, "rank": rank}
+    return None
+
+
+def _sparse(dice: random.Random, levels: int, names: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {f"L{i}": {} for i in range(levels)}
+    for name in names:
+        if dice.random() < 0.5:
+            style = dice.choice((["CP"], ["B"], ["UOP", "CP"], ["UOP"], ["UB", "B"], ["RLE"]))
+            flat = dice.random() < 0.3
+            ranks = [{"kind": k, **({"ranks": [["*"]]} if flat else {})} for k in style]
+            for i in range(dice.randint(1, levels)):
+                found[f"L{i}"].setdefault("formats", {})[name] = {"ranks": ranks}
+    for _ in range(dice.choice((0, 1, 1, 2, 3))):
+        follower, leaders = dice.choice(names), dice.sample(names[:-1], dice.randint(1, 2))
+        saf: dict[str, Any] = {"follower": follower, "leaders": leaders}
+        if dice.random() < 0.2:
+            saf["choice"] = 1
+        kind = dice.choice(("skip", "skip", "gate", "gate", "spatial_skip"))
+        found[f"L{dice.randrange(levels)}"].setdefault(kind, []).append(saf)
+    found["MAC"] = {"skip": dice.random() < 0.2, "gate": dice.random() < 0.2}
+    return {level: features for level, features in found.items() if features}

@@ -16,6 +16,8 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from .errors import did_you_mean
 
 LARGEST_COUNT = 2**53
+LARGEST, SMALLEST = 1e30, 1e-30
+"""Of anything measured, unless it is 0: what is computed from it then stays finite."""
 _MAX_TEXT = 200
 _MAX_BITS = 1100
 _DIMENSIONS = ("bits", "words", "cycle", "s", "m", "J")
@@ -101,32 +103,39 @@ _AFTER_NUMBER_ONLY = frozenset(_SCALES)
 # --- variables ----------------------------------------------------------------------------------------------
 
 _variables: ContextVar[Mapping[str, object]] = ContextVar("variables", default={})  # noqa: B039
+_computed: ContextVar[dict[str, _Value] | None] = ContextVar("computed", default=None)
 _pending: ContextVar[tuple[str, ...]] = ContextVar("pending", default=())
 
 
 @contextmanager
 def variables(raw: Mapping[str, object]) -> Generator[None]:
     """Make the variables of a specification (numbers or expressions) known to every field validated inside."""
-    token = _variables.set(raw)
+    token, computed = _variables.set(raw), _computed.set({})
     try:
         yield
     finally:
         _variables.reset(token)
+        _computed.reset(computed)
 
 
 def _variable(name: str, offset: int) -> _Value:
-    known, pending = _variables.get(), _pending.get()
+    known, pending, computed = _variables.get(), _pending.get(), _computed.get()
+    if computed is not None and name in computed:
+        return computed[name]
     if name in pending:
         raise wrong(f"variable '{name}' is defined by itself", " -> ".join([*pending, name]), offset=offset)
     token = _pending.set((*pending, name))
     try:
-        return _quantity(known[name])
+        value = _quantity(known[name])
     except NotationError as error:
         if error.problems[0].message.startswith("variable"):
             raise
         raise wrong(f"variable '{name}' is wrong: {error}", offset=offset, length=len(name)) from None
     finally:
         _pending.reset(token)
+    if computed is not None:
+        computed[name] = value
+    return value
 
 
 # --- the evaluator ------------------------------------------------------------------------------------------
@@ -176,7 +185,10 @@ def evaluate(text: str) -> _Value:
         at = (getattr(error, "offset", None) or 1) - 1
         last = max((o for o in offsets if o <= at), default=0)
         raise wrong(f"cannot read '{text.strip()}' as a number or expression", offset=offsets.get(last)) from None
-    value = _Evaluator(offsets, names).value(tree.body)
+    try:
+        value = _Evaluator(offsets, names).value(tree.body)
+    except RecursionError:
+        raise wrong("expression is nested too deeply, itself or through its variables") from None
     return _Value(value.number / 100, value.powers) if percent else value
 
 
@@ -313,13 +325,27 @@ def _in_units(value: object, scales: Mapping[str, float], meaning: str) -> float
         raise wrong(f"{str(value).strip()!r} {given}, expected {meaning}")
     if result.number < 0:
         raise wrong(f"expected {meaning} >= 0, got {value}")
-    number = result.number * scales[result.unit]
-    return float(f"{number:.15g}") if scales[result.unit] != 1 and result.unit else float(number)
+    number = _measured(result.number * scales[result.unit], value)
+    return float(f"{number:.15g}") if scales[result.unit] != 1 and result.unit else number
+
+
+def _measured(number: float, value: object) -> float:
+    if number and not SMALLEST <= abs(number) <= LARGEST:
+        raise wrong(f"{value} is too {'large' if abs(number) > 1 else 'small'}", f"0, or from {SMALLEST:g} to {LARGEST:g}")
+    return float(number)
 
 
 def number(value: object) -> float:
     """A finite number >= 0 without unit."""
     return _in_units(value, {"": 1}, "a plain number")
+
+
+def positive(value: object) -> float:
+    """A finite number > 0 without unit."""
+    result = number(value)
+    if not result:
+        raise wrong(f"expected a number above 0, got {value}")
+    return result
 
 
 def variable(value: object) -> float | str:
@@ -338,14 +364,19 @@ def fraction(value: object) -> float:
     return result
 
 
-def count(value: object) -> int:
-    """A whole number from 1 to 2**53."""
+def whole(value: object, least: int = 0) -> int:
+    """A whole number from 0 (or `least`) to 2**53."""
     result = _quantity(value)
-    if result.unit or result.number != math.floor(result.number) or result.number < 1:
-        raise wrong(f"expected a whole number >= 1, got {value}" + _shown(value, result))
+    if result.unit or result.number != math.floor(result.number) or result.number < least:
+        raise wrong(f"expected a whole number >= {least}, got {value}" + _shown(value, result))
     if result.number > LARGEST_COUNT:
         raise wrong(f"{value} is too large (limit 2**53)")
     return int(result.number)
+
+
+def count(value: object) -> int:
+    """A whole number from 1 to 2**53."""
+    return whole(value, 1)
 
 
 def _shown(value: object, result: _Value) -> str:
@@ -387,7 +418,10 @@ def capacity(value: object) -> Quantity:
 def bandwidth(value: object) -> Quantity:
     """A rate in words/cycle, bits/cycle or bits/s; bare numbers are words/cycle."""
     units = {"": "words/cycle", "words/cycle": "words/cycle", "bits/cycle": "bits/cycle", "bits/s": "bits/s"}
-    return _with_unit(value, {**units, "words/s": "words/s"}, "a bandwidth ('16 words/cycle', '25.6 GB/s')")
+    result = _with_unit(value, {**units, "words/s": "words/s"}, "a bandwidth ('16 words/cycle', '25.6 GB/s')")
+    if not result.value:
+        raise wrong(f"expected a bandwidth above 0, got {value}", "leave it out: unlimited")
+    return result
 
 
 def _with_unit(value: object, units: Mapping[str, str], meaning: str) -> Quantity:
@@ -396,7 +430,7 @@ def _with_unit(value: object, units: Mapping[str, str], meaning: str) -> Quantit
         raise wrong(f"{str(value).strip()!r} has unit '{result.unit}', expected {meaning}")
     if result.number < 0:
         raise wrong(f"expected {meaning} >= 0, got {value}")
-    return Quantity(float(result.number), units[result.unit])
+    return Quantity(_measured(result.number, value), units[result.unit])
 
 
 def _text_or_number(kind: str, description: str) -> Any:
@@ -404,8 +438,10 @@ def _text_or_number(kind: str, description: str) -> Any:
 
 
 Number = Annotated[float, BeforeValidator(number), _text_or_number("number", "number >= 0 or expression")]
+Positive = Annotated[float, BeforeValidator(positive), _text_or_number("number", "number > 0 or expression")]
 Variable = Annotated[float | str, BeforeValidator(variable), _text_or_number("number", "number, quantity or expression")]
 Fraction = Annotated[float, BeforeValidator(fraction), _text_or_number("number", "0..1, '60%' or expression")]
+Whole = Annotated[int, BeforeValidator(lambda v: whole(v)), _text_or_number("integer", "whole number >= 0 or expression")]
 Count = Annotated[int, BeforeValidator(count), _text_or_number("integer", "whole number >= 1 or expression")]
 Energy = Annotated[float, BeforeValidator(energy), _text_or_number("number", "pJ, or with a unit")]
 Frequency = Annotated[float, BeforeValidator(frequency), _text_or_number("number", "Hz, or with a unit: 1 GHz")]

@@ -25,7 +25,7 @@ from pydantic import (
 from . import expr, notation
 from .diagnose import as_written, diagnostics
 from .errors import Path, SpecError
-from .expr import Bandwidth, Capacity, Count, Energy, Fraction, Frequency, Length, Node, Number, Variable
+from .expr import Bandwidth, Capacity, Count, Energy, Fraction, Frequency, Length, Node, Number, Positive, Variable, Whole
 from .yamlio import NOWHERE, SourceMap
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
@@ -92,9 +92,7 @@ class DensitySpec(Record):
         Discriminator(_mapping_or_one),
     ] = Field(default=(), description="block: shape of a block, by rank variable or one number per axis.")
     inner: Fraction = Field(default=1.0, description="block: density inside occupied blocks; density / inner of the blocks are.")
-    half_width: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="banded: non-zero iff |i - j| <= half_width."
-    )
+    half_width: Whole | None = Field(default=None, description="banded: non-zero iff |i - j| <= half_width.")
     file: str | None = Field(default=None, description="actual: .npy, .npz, .mtx or a text file of 0 and 1.")
     layout: Literal["first_fastest", "last_fastest"] = Field(
         default="last_fastest", description="actual, text files: which rank varies fastest."
@@ -143,7 +141,7 @@ class NetworkSpec(Record):
     """The network from this level to its children."""
 
     name: str | None = None
-    word_bits: Number | None = Field(default=None, description="Width of a word on the wires; None: the level's word width.")
+    word_bits: Positive | None = Field(default=None, description="Width of a word on the wires; None: the level's word width.")
     energy_per_hop: Energy | None = Field(default=None, description="Energy of one word over one hop (pJ).")
     wire_pj_per_bit_mm: Number = 0.0
     tile_width: Length | None = Field(default=None, description="Length of one hop (mm, or with a unit).")
@@ -177,7 +175,7 @@ class LevelSpec(Record):
     kind: Literal["storage", "compute"] | None = Field(default=None, description="None: from the class; the last level computes.")
     type: str | None = Field(default=None, description="DRAM type: LPDDR4, DDR4, HBM2 ...")
     node: Node | None = Field(default=None, description="Technology node; None: that of the architecture.")
-    word_bits: Number | None = Field(default=None, description="Bits per word; None: widest tensor kept here, else 16.")
+    word_bits: Positive | None = Field(default=None, description="Bits per word; None: widest tensor kept here, else 16.")
     capacity: Capacity | None = Field(default=None, description="Words ('224 words', 224) or bytes ('108 KiB') of one instance.")
     capacity_rule: CapacityRule = Field(
         default="worst", description="Fit test for compressed tensors: worst case, expectation, or a quantile (overbooking)."
@@ -306,7 +304,7 @@ class ConstraintSpec(Record):
     min: dict[str, Count] = Field(default_factory=dict)
     default_max: Count | None = None
     order: str | None = Field(default=None, description="'a b ... c': outermost first, '...' stands for the free ranks.")
-    split: Annotated[int, Field(ge=0)] | None = Field(
+    split: Whole | None = Field(
         default=None, description="At a fanout: how many of the innermost loops lie along x, the others along y."
     )
     no_temporal_reuse: Names = ()

@@ -13,7 +13,13 @@ ENOUGH_CLOSE = 0.95
 """At least so many counts agree within 1e-3; the others are small numbers that the reference rounds."""
 
 
-@pytest.fixture(scope="module", params=[COMMITTED, FULL], ids=["fuzz", "full"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(COMMITTED, id="fuzz", marks=pytest.mark.xdist_group("golden-fuzz")),
+        pytest.param(FULL, id="full", marks=pytest.mark.xdist_group("golden-full")),
+    ],
+)
 def agreement(request: pytest.FixtureRequest) -> Agreement:
     if not request.param.exists():
         pytest.skip(f"{request.param} is not there: only the committed cases are compared")

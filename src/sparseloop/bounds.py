@@ -27,6 +27,7 @@ from .einsum import Tensor
 from .freedom import Keep
 from .mapping import Loop, LoopNest
 from .mapspace import Mapspace
+from .orders import Classes, classes
 from .plan import Plan, compile_plan
 from .sparse import Saf
 from .tiles import Tiles
@@ -97,10 +98,15 @@ class TileTable:
                 self._alive[tensor] = np.full(self.count, element_alive(self.design, tensor))
         return self._alive[tensor]
 
-    def irrelevant(self, tensor: Tensor) -> Floats:
-        """Product of the tile's extents over the ranks that do not index the tensor."""
-        rows = [i for i, r in enumerate(self.ranks) if r not in tensor.ranks]
-        return self.extents[rows].astype(np.float64).prod(axis=0)
+    def delivered(self, tensor: int) -> Floats:
+        """Words delivered to all holders of a tile if nothing stays: |T(tile)| * prod_d N_d / tile_d."""
+        return self.size(tensor) * (float(math.prod(self.shape)) / self.extents.astype(np.float64).prod(axis=0))
+
+
+def _plain_ranks(tensor: Tensor) -> frozenset[str]:
+    """Ranks that have an axis of the tensor of their own: one step takes a tile to wholly different words."""
+    every = [term.rank for axis in tensor.axes for term in axis.terms]
+    return frozenset(axis.terms[0].rank for axis in tensor.axes if len(axis.terms) == 1 and every.count(axis.terms[0].rank) == 1)
 
 
 def element_alive(design: Design, tensor: int) -> float:
@@ -117,6 +123,7 @@ class Crossing:
 
     tensor: int
     parent: int
+    child: int
     output: bool
     plain: bool
     reads: float
@@ -135,10 +142,8 @@ class Crossing:
     """Most copies of the tensor at instances of the parent."""
     whole: float
     """|T|."""
-    irrelevant: float
-    """Product of the sizes of the ranks that do not index it."""
     forwarded: bool
-    """A mesh neighbour may pass words on, so the parent may be spared any number of reads."""
+    """A mesh neighbour may pass on words of a sliding window, so the parent may be spared any number of reads."""
 
 
 class Bounds:
@@ -148,15 +153,32 @@ class Bounds:
         self.space, self.tiles, self.keep = space, tiles, keep
         self.design = space.design
         self.levels = len(self.design.arch.storage)
-        self.classes = space.classes(keep)
+        self.plain_ranks = [_plain_ranks(t) for t in self.design.einsum.tensors]
+        self.classes = self._classes()
         self.spatial_most = [self._spatial_most(level) for level in range(self.levels)]
-        self.crossings = [self._crossings(level + 1) for level in range(self.levels)]
-        """Per level: tensors whose link ends right inside it."""
+        self.crossings: list[list[Crossing]] = [[] for _ in range(self.levels)]
+        """Per level the crossings whose cost is known with its factors: links that end right inside it; those to the compute
+        level, where nothing stays, belong to the level at or inside their parent that may share most."""
+        for child in range(1, self.levels + 1):
+            for crossing, charged in self._crossings(child):
+                self.crossings[charged].append(crossing)
         self.leak = sum(lv.prices["leak"].energy_pj * lv.instances for lv in self.design.arch.levels)
         self.latency = sum(n.fill_latency + n.drain_latency for lv in self.design.arch.storage if (n := lv.network) is not None)
         self.compute_energy, self.busy = self._computes()
 
     # --- static -------------------------------------------------------------------------------------------------
+
+    def _classes(self) -> tuple[Classes, ...]:
+        """Per level the classes of orders: loops inside the innermost one that is sure to bring a whole new tile.
+
+        Of a tensor with halos that is a loop over a rank with an axis of its own: no other keeps all the old tile out.
+        """
+        found: list[Classes] = []
+        for level, order in enumerate(self.space.orders):
+            inner = frozenset[str]().union(*self.keep[level + 1 :])
+            waiting = [self.plain_ranks[i] for i, t in enumerate(self.design.einsum.tensors) if t.name in inner]
+            found.append(classes(order, self.tiles.ranks, waiting))
+        return tuple(found)
 
     def _spatial_most(self, level: int) -> dict[str, int]:
         """Largest spatial factor of every rank at a level."""
@@ -176,9 +198,13 @@ class Bounds:
         most = 1.0
         for level in levels:
             x, y = self.design.arch.fanout(level)
-            free = math.prod(n for r, n in self.spatial_most[level].items() if r not in tensor.ranks)
+            free = math.prod(n for r, n in self.spatial_most[level].items() if r not in self._separate(tensor))
             most *= free if self._packed(level) else min(free, x * y)
         return most
+
+    def _separate(self, tensor: Tensor) -> frozenset[str]:
+        """Ranks whose spatial loops never share a word: all that index a tensor without halos."""
+        return self.plain_ranks[self.design.einsum.index[tensor.name]]
 
     def most_lanes(self, levels: range) -> float:
         """Largest product of all spatial factors at these levels."""
@@ -215,17 +241,19 @@ class Bounds:
         busy = math.prod(element_alive(self.design, u) for u in skips)
         return einsum.computes * price * math.prod(element_alive(self.design, u) for u in gates), busy
 
-    def _crossings(self, child: int) -> list[Crossing]:
-        found: list[Crossing] = []
+    def _crossings(self, child: int) -> list[tuple[Crossing, int]]:
+        found: list[tuple[Crossing, int]] = []
         for t, tensor in enumerate(self.design.einsum.tensors):
             held = [i for i, names in enumerate(self.keep) if tensor.name in names]
-            if child == self.levels or child in held:
-                outer = [i for i in held if i < child]
-                if outer:
-                    found.append(self._crossing(t, tensor, (outer[-1], child)))
+            outer = [i for i in held if i < child]
+            if outer and (child == self.levels or child in held):
+                charged = child - 1
+                if child == self.levels:
+                    charged = max(range(outer[-1], child), key=lambda i: (self.most_shared(tensor, range(i, i + 1)), i))
+                found.append((self._crossing(t, tensor, (outer[-1], child), charged), charged))
         return found
 
-    def _crossing(self, t: int, tensor: Tensor, ends: tuple[int, int]) -> Crossing:
+    def _crossing(self, t: int, tensor: Tensor, ends: tuple[int, int], charged: int) -> Crossing:
         parent, child = ends
         arch, sparse = self.design.arch, self.design.sparse
         plan = self.tiles.plan
@@ -244,10 +272,10 @@ class Bounds:
         if not to_compute:
             below = arch.levels[child].prices
             fill = below["fill"].energy_pj * down + below["address_generation"].energy_pj / arch.levels[child].cluster_size
-        ranks = dict(zip(self.tiles.ranks, self.tiles.shape, strict=True))
         return Crossing(
             tensor=t,
             parent=parent,
+            child=child,
             output=output,
             plain=plan.plain[t],
             reads=(prices["read"].energy_pj * up + (reduced if output else visible)) * stored,
@@ -257,12 +285,16 @@ class Bounds:
             skippers=tuple(sorted(skippers)),
             read_slots=plan.width(t, parent) * stored,
             fill_slots=0.0 if to_compute else plan.width(t, child) * arriving,
-            sharing=self.most_shared(tensor, range(parent, child - 1)),
+            sharing=math.prod(self.most_shared(tensor, range(i, i + 1)) for i in range(parent, child) if i != charged),
             spread=self.most_shared(tensor, range(parent)),
             whole=float(self.tiles.size(t)[-1]),
-            irrelevant=float(math.prod(n for r, n in ranks.items() if r not in tensor.ranks)),
-            forwarded=not plan.plain[t] and any(n.forwarding for lv in arch.levels[parent:child] if (n := lv.network) is not None),
+            forwarded=not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child)),
         )
+
+    def _forwards(self, level: int, tensor: Tensor) -> bool:
+        network = self.design.arch.levels[level].network
+        spread = any(n > 1 and r in tensor.ranks for r, n in self.spatial_most[level].items())
+        return network is not None and network.forwarding and spread
 
     def _per_word(self, t: int, level: int) -> float:
         """Physical accesses per word at least: 1 / block."""

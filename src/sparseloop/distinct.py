@@ -90,7 +90,7 @@ def _moved(space: Mapspace, factors: Ints) -> Ints:
                 column[source] //= prime
                 column[target] *= prime
                 found.append(column)
-    every = np.array(found, dtype=np.int64).reshape(-1, len(factors)).T
+    every = np.array(found, dtype=np.int64).reshape(len(found), len(factors)).T
     return every[:, space.legal(every)]
 
 

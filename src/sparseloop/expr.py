@@ -103,7 +103,7 @@ _AFTER_NUMBER_ONLY = frozenset(_SCALES)
 # --- variables ----------------------------------------------------------------------------------------------
 
 _variables: ContextVar[Mapping[str, object]] = ContextVar("variables", default={})  # noqa: B039
-_computed: ContextVar[dict[str, _Value] | None] = ContextVar("computed", default=None)
+_computed: ContextVar[dict[str, _Value | NotationError] | None] = ContextVar("computed", default=None)
 _pending: ContextVar[tuple[str, ...]] = ContextVar("pending", default=())
 
 
@@ -120,21 +120,24 @@ def variables(raw: Mapping[str, object]) -> Generator[None]:
 
 def _variable(name: str, offset: int) -> _Value:
     known, pending, computed = _variables.get(), _pending.get(), _computed.get()
-    if computed is not None and name in computed:
-        return computed[name]
+    if computed is None:
+        computed = {}
+    if isinstance(before := computed.get(name), NotationError):
+        raise before
+    if before is not None:
+        return before
     if name in pending:
         raise wrong(f"variable '{name}' is defined by itself", " -> ".join([*pending, name]), offset=offset)
     token = _pending.set((*pending, name))
     try:
-        value = _quantity(known[name])
+        value = computed[name] = _quantity(known[name])
     except NotationError as error:
-        if error.problems[0].message.startswith("variable"):
-            raise
-        raise wrong(f"variable '{name}' is wrong: {error}", offset=offset, length=len(name)) from None
+        nested = error.problems[0].message.startswith("variable")
+        message = f"variable '{name}' is wrong: {error}"
+        computed[name] = error if nested else wrong(message, offset=offset, length=len(name))
+        raise computed[name] from None
     finally:
         _pending.reset(token)
-    if computed is not None:
-        computed[name] = value
     return value
 
 
@@ -331,7 +334,8 @@ def _in_units(value: object, scales: Mapping[str, float], meaning: str) -> float
 
 def _measured(number: float, value: object) -> float:
     if number and not SMALLEST <= abs(number) <= LARGEST:
-        raise wrong(f"{value} is too {'large' if abs(number) > 1 else 'small'}", f"0, or from {SMALLEST:g} to {LARGEST:g}")
+        shown, size = str(value), "large" if abs(number) > 1 else "small"
+        raise wrong(f"{shown[:40]}{'...' * (len(shown) > 40)} is too {size}", f"0, or from {SMALLEST:g} to {LARGEST:g}")
     return float(number)
 
 
@@ -370,7 +374,7 @@ def whole(value: object, least: int = 0) -> int:
     if result.unit or result.number != math.floor(result.number) or result.number < least:
         raise wrong(f"expected a whole number >= {least}, got {value}" + _shown(value, result))
     if result.number > LARGEST_COUNT:
-        raise wrong(f"{value} is too large (limit 2**53)")
+        raise wrong(f"{str(value)[:40]} is too large (limit 2**53)")
     return int(result.number)
 
 

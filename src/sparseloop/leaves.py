@@ -75,9 +75,13 @@ class Leaves:
 
     def _order_seen(self, level: int) -> bool:
         """True if anything depends on the order of a level's loops."""
-        if self.bounds.design.sparse.formats or any(n.forwarding for lv in self.bounds.design.arch.storage if (n := lv.network)):
+        if self.bounds.design.sparse.formats or self._forwards():
             return True
         return bool(self.bounds.classes[level].relevant)
+
+    def _forwards(self) -> bool:
+        arch = self.bounds.design.arch
+        return any(n.forwarding and math.prod(arch.fanout(i)) > 1 for i, lv in enumerate(arch.storage) if (n := lv.network))
 
     def _choices(self, level: int, loops: int) -> list[Choice]:
         """Orders of the loops that exist at a level: one of a class where classes cost the same."""
@@ -141,13 +145,13 @@ class Leaves:
         cost = self.chains.costs[level]
         child = self._child(chain, at, level)
         spread = self.chains.steps[level].spread
-        shared = {c.tensor: cost.shared(c, spread)[chain.spread[level][at]] for c in cost.crossings}
+        shared = {c: v[:, chain.spread[level][at]] for c, v in cost.shared(spread).items()}
         factors = chain.factors[level][:, at].astype(np.float64)
         known: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
         found: list[tuple[tuple[str, ...], tuple[Floats, Floats]]] = []
         for order, signature in self._choices(level, loops):
             if signature not in known:
-                known[signature] = cost.total(child, shared, {} if cost.to_compute else cost.runs_of(signature, factors))
+                known[signature] = cost.total(child, shared, cost.runs_of(signature, factors))
             found.append((order, known[signature]))
         return found
 

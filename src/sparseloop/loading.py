@@ -11,7 +11,7 @@ from . import yamlio
 from .errors import SpecError
 from .shorthand import shortened
 from .spec import Spec
-from .yamlio import Node, SourceMap
+from .yamlio import SourceMap
 
 _TIMELOOP_KEYS = frozenset(
     {"problem", "sparse_optimizations", "sparse-optimizations", "ERT", "ART", "mapper", "arch", "architecture_constraints"}
@@ -34,7 +34,7 @@ def _spec(data: dict[str, Any], source: SourceMap) -> Spec:
         if is_timeloop(data):
             from . import timeloop  # only where it is needed
 
-            return timeloop.to_spec(data, source).with_source(_folder(source))
+            return timeloop.to_spec(data, source).with_source(timeloop.native_places(source))
         return Spec.model_validate(data).with_source(source)
     except SpecError as error:
         raise error.located(source) from None
@@ -49,12 +49,6 @@ def is_timeloop(data: Mapping[str, Any]) -> bool:
         return True
     entries = mapping if isinstance(mapping, list) else []  # pyright: ignore
     return any(isinstance(entry, dict) and {"target", "type"} <= set(entry) for entry in entries)  # pyright: ignore
-
-
-def _folder(source: SourceMap) -> SourceMap:
-    """Only the folder of the problem's file: lines of Timeloop's files mean nothing to native paths."""
-    key, _, _ = source.walk(("problem",))
-    return SourceMap(Node({}, (key or source.root).file, kids={}))
 
 
 def to_data(spec: Spec) -> dict[str, Any]:

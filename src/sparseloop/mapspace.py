@@ -1,10 +1,10 @@
 """The mapspace of a specification: counted exactly, drawn from uniformly, listed, asked for membership and neighbours.
 
 A member has, for every rank, an ordered perfect factorization over its slots (a temporal slot per storage level, a spatial one
-per mesh axis of every fanout), for every level an order of its temporal loops, and for every tensor the levels that hold it; each
-obeys the constraints that concern it alone. What joins several of them is validity, not membership: the product of spatial
-factors against the fanout, capacities, utilization, parallelism (`Mapspace.columns` reports them as status flags). The order of the
-spatial loops of an axis is not free: as constrained, else as in the einsum.
+per mesh axis of every fanout), for every level an order of its temporal loops, and for every tensor the levels that hold it;
+each obeys the constraints that concern it alone. What joins several of them is validity, not membership: the product of
+spatial factors against the fanout, capacities, utilization, parallelism (`Mapspace.columns` reports them as status flags).
+The order of the spatial loops of an axis is not free: as constrained, else as in the einsum.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -37,7 +38,6 @@ from .freedom import (
     spatial_ranks,
     switches,
 )
-from .lazy import lazy
 from .mapping import Loop, LoopNest, Mapping, MappingBatch, Sample
 from .orders import Classes, LevelOrder, classes
 from .spec import Spec
@@ -68,12 +68,12 @@ class Mapspace:
 
     # --- size -----------------------------------------------------------------------------------------------
 
-    @lazy
+    @cached_property
     def factor_count(self) -> int:
         """Number of choices of all factors."""
         return math.prod(space.factors.count for space in self.ranks)
 
-    @lazy
+    @cached_property
     def template_count(self) -> int:
         """Number of choices of orders and bypasses."""
         return math.prod(order.count for order in self.orders) * self.bypass.count
@@ -83,12 +83,12 @@ class Mapspace:
         """Number of mappings: factors times orders times bypasses; orders of loops of bound 1 count."""
         return self.factor_count * self.template_count
 
-    @lazy
+    @cached_property
     def distinct_size(self) -> int:
         """Number of mappings when orders with the same traffic count once, and loops of bound 1 do not exist."""
         return sum(_distinct(self, keep) for keep in self.bypass.every())
 
-    @lazy
+    @cached_property
     def exact_classes(self) -> bool:
         """True if orders of one class give the same numbers, not only the same dense traffic up to halos.
 
@@ -146,7 +146,7 @@ class Mapspace:
 
     # --- factors --------------------------------------------------------------------------------------------
 
-    @lazy
+    @cached_property
     def rows(self) -> tuple[slice, ...]:
         """Per rank its rows in an array of factors."""
         ends = np.cumsum([0, *(len(space.loops) for space in self.ranks)])
@@ -259,7 +259,7 @@ class Mapspace:
             found["status"] = found["status"] | np.where(used < wanted * (1 - 1e-12), int(Status.UNDER_UTILIZED), 0)
         return found
 
-    @lazy
+    @cached_property
     def min_parallelism(self) -> float:
         """Share of the compute instances that the constraints want to be used."""
         return max((p.min_parallelism or 0.0 for rule in self.rules for p in (rule.level, rule.fanout)), default=0.0)

@@ -274,7 +274,7 @@ class Genetic:
     def _children(self, island: Island, size: int) -> Island:
         rng, members = self.moves.rng, len(island.cost)
         one, other = rng.integers(0, members, (2, 2, size))
-        parents = np.where(np.less_equal(island.cost[one], island.cost[other]), one, other)
+        parents = one + (other - one) * (island.cost[one] > island.cost[other])
         factors = island.factors[:, parents[0]].copy()
         for rows in self.moves.space.rows:
             swap = rng.random(size) < 0.5

@@ -19,6 +19,7 @@ from .bounds import Bounds, Crossing, Floats, Ints, TileTable, element_alive
 
 Prune = Callable[[Floats, Floats], npt.NDArray[np.bool_]]
 """(energy, cycles), both at least, to: such a mapping cannot be better than the best known one."""
+Shared = dict[Crossing, Floats]
 EXPAND = 1 << 20
 """Transitions made at once."""
 
@@ -148,17 +149,16 @@ class Layer:
 
 
 class StepCost:
-    """Energy and cycles, at least, of what crosses the boundary inside one level."""
+    """Energy and cycles, at least, of what is charged to one level."""
 
     def __init__(self, bounds: Bounds, level: int) -> None:
         self.bounds, self.level = bounds, level
         self.table: TileTable = bounds.tiles
         self.crossings = bounds.crossings[level]
-        self.to_compute = level == bounds.levels - 1
         self.tensors = bounds.design.einsum.tensors
-        self.irrelevant = {c.tensor: self.table.irrelevant(self.tensors[c.tensor]) for c in self.crossings}
-        self.alive = {c.tensor: self._alive(c.leaders) for c in self.crossings}
-        self.slots = {c.tensor: self._alive(c.skippers) for c in self.crossings}
+        self.delivered = {c: self.table.delivered(c.tensor) for c in self.crossings}
+        self.alive = {c: self._alive(c, c.leaders) for c in self.crossings}
+        self.slots = {c: self._alive(c, c.skippers) for c in self.crossings}
         inner = frozenset[str]().union(*bounds.keep[level + 1 :])
         self.waiting = {t: i for i, t in enumerate(t for t, x in enumerate(self.tensors) if x.name in inner)}
         arch = bounds.design.arch
@@ -166,70 +166,74 @@ class StepCost:
             lv.read_bandwidth is not None or lv.write_bandwidth is not None or lv.shared_bandwidth is not None for lv in arch.storage
         )
 
-    def _alive(self, leaders: tuple[int, ...]) -> Floats:
+    @property
+    def ordered(self) -> bool:
+        """True if the order of the level's loops matters to the bound."""
+        return any(c.child < self.bounds.levels for c in self.crossings)
+
+    def _alive(self, crossing: Crossing, leaders: tuple[int, ...]) -> Floats:
         result = np.ones(self.table.count)
         for u in leaders:
-            result = result * (element_alive(self.bounds.design, u) if self.to_compute else self.table.alive(u))
+            result = result * (element_alive(self.bounds.design, u) if crossing.child == self.bounds.levels else self.table.alive(u))
         return result
 
-    def shared(self, crossing: Crossing, spread: Spread) -> Floats:
-        """Product of the irrelevant spatial factors, by choice."""
-        columns = [i for i, r in enumerate(self.table.ranks) if r not in self.tensors[crossing.tensor].ranks]
-        return spread.factors[:, columns].astype(np.float64).prod(axis=1)
+    def shared(self, spread: Spread) -> Shared:
+        """Per crossing and choice the product of spatial factors along which children get the same words, and may share some."""
+        found: Shared = {}
+        for c in self.crossings:
+            copies = [i for i, r in enumerate(self.table.ranks) if r not in self.tensors[c.tensor].ranks]
+            some = [i for i, r in enumerate(self.table.ranks) if r not in self.bounds.plain_ranks[c.tensor]]
+            real = spread.factors.astype(np.float64)
+            found[c] = np.stack([real[:, copies].prod(axis=1), real[:, some].prod(axis=1)])
+        return found
 
-    def of(self, child: Ints, split: Floats, crossing: Crossing, run: Floats | None) -> tuple[Floats, ...]:
+    def of(self, child: Ints, split: Floats, c: Crossing, run: Floats | None) -> tuple[Floats, ...]:
         """(energy, words read and updated at the parent, words filled into the child); `run` None: it reaches past the level."""
-        c, tensor = crossing, self.tensors[crossing.tensor]
-        arriving = self._arriving(child, split, c, run)
-        sent = arriving / self._sharing(split, c)
+        arriving, sent = self._words(child, split, c, run)
         zero = 0.0 * sent
-        energy_alive, slots_alive = self.alive[c.tensor][child], self.slots[c.tensor][child]
+        energy_alive, slots_alive = self.alive[c][child], self.slots[c][child]
         if not c.output:
             energy = c.reads * sent + c.fills * arriving
             return energy * energy_alive, sent * slots_alive * c.read_slots, zero, arriving * slots_alive * c.fill_slots
         again, refills = zero, zero
         if c.plain:
-            inside = split * self.bounds.most_shared(tensor, range(self.level))
             again = np.maximum(0.0, sent - c.whole * c.spread)
-            refills = zero if self.to_compute else np.maximum(0.0, arriving - c.whole * inside)
+            if c.child < self.bounds.levels:
+                inside = split[0] * self.bounds.most_shared(self.tensors[c.tensor], range(self.level))
+                refills = np.maximum(0.0, arriving - c.whole * inside)
         energy = c.updates * sent + c.reads * again + c.fills * refills
         words = slots_alive * c.read_slots
         return energy * energy_alive, again * words, sent * words, refills * slots_alive * c.fill_slots
 
-    def _arriving(self, child: Ints, split: Floats, c: Crossing, run: Floats | None) -> Floats:
-        """Dense words delivered, over all children."""
-        if self.to_compute:
-            return np.full(len(child), float(self.bounds.design.einsum.computes))
-        if not c.plain:
-            return np.full(len(child), c.whole)
-        if run is None:
-            return c.whole * split
-        return c.whole * c.irrelevant / self.irrelevant[c.tensor][child] / run
+    def _words(self, child: Ints, split: Floats, c: Crossing, run: Floats | None) -> tuple[Floats, Floats]:
+        """Dense words delivered to all children, and accesses of the parent, at least."""
+        copies, some = split
+        if c.child == self.bounds.levels:
+            arriving = np.full(len(child), float(self.bounds.design.einsum.computes))
+            return arriving, 0.0 * arriving if c.forwarded else arriving / (c.sharing * some)
+        least = c.whole * copies
+        arriving = least if run is None else np.maximum(least, self.delivered[c][child] / run)
+        once = 0.0 if c.forwarded else c.whole
+        sent = np.full(len(child), once) if run is None else np.maximum(once, arriving / (c.sharing * some))
+        if run is None and c.plain:
+            sent = np.maximum(sent, arriving / (c.sharing * some))
+        return arriving, sent
 
-    def _sharing(self, split: Floats, c: Crossing) -> Floats | float:
-        """Most children that one access of the parent serves."""
-        if c.forwarded:
-            return np.inf
-        if c.plain:
-            return c.sharing * split
-        return self.bounds.most_lanes(range(c.parent, self.bounds.levels)) if self.to_compute else 1.0
-
-    def total(self, child: Ints, shared: dict[int, Floats], runs: dict[int, Floats | None]) -> tuple[Floats, Floats]:
+    def total(self, child: Ints, shared: Shared, runs: dict[int, Floats | None]) -> tuple[Floats, Floats]:
         """Energy and cycles of all tensors."""
         energy, cycles = np.zeros(len(child)), np.zeros(len(child))
         arch = self.bounds.design.arch
         reads: dict[int, Floats] = {}
         writes: dict[int, Floats] = {}
         for c in self.crossings:
-            part, read, update, fill = self.of(child, shared[c.tensor], c, runs.get(c.tensor))
+            part, read, update, fill = self.of(child, shared[c], c, runs.get(c.tensor))
             energy = energy + part
             if self.timed:
                 reads[c.parent] = reads.get(c.parent, 0.0) + read
                 writes[c.parent] = writes.get(c.parent, 0.0) + update
-                writes[self.level + 1] = writes.get(self.level + 1, 0.0) + fill
+                if c.child < self.bounds.levels:
+                    writes[c.child] = writes.get(c.child, 0.0) + fill
         for level in sorted({*reads, *writes}):
-            if level >= self.bounds.levels:
-                continue
             spec, used = arch.levels[level], min(arch.levels[level].instances, self.bounds.most_lanes(range(level)))
             r, w = reads.get(level, 0.0), writes.get(level, 0.0)
             for words, rate in ((r, spec.read_bandwidth), (w, spec.write_bandwidth), (r + w, spec.shared_bandwidth)):
@@ -241,21 +245,23 @@ class StepCost:
         """Per tensor the innermost run of irrelevant loops under a class of orders; factors by rank."""
         found: dict[int, Floats | None] = {}
         for c in self.crossings:
-            bits = signature[self.waiting[c.tensor]] if c.tensor in self.waiting else 0
+            if c.child == self.bounds.levels:
+                continue
+            bits = signature[self.waiting[c.tensor]]
             rows = [i for i in range(len(self.table.ranks)) if bits >= 0 and bits >> i & 1]
             found[c.tensor] = None if bits < 0 else factors[rows].prod(axis=0)
         return found
 
-    def least(self, child: Ints, shared: dict[int, Floats], factors: Ints) -> tuple[Floats, Floats]:
+    def least(self, child: Ints, shared: Shared, factors: Ints) -> tuple[Floats, Floats]:
         """Energy and cycles under the best order of the level's loops (each the best on its own); factors rank by column."""
-        if self.to_compute:
+        if not self.ordered:
             return self.total(child, shared, {})
         energy, cycles = np.full(len(child), np.inf), np.full(len(child), np.inf)
         loops = ((factors > 1).astype(np.int64) << np.arange(len(factors))[:, None]).sum(axis=0)
         real = factors.astype(np.float64)
         for existing in np.unique(loops):
             at = np.flatnonzero(loops == existing)
-            mine = {t: v[at] for t, v in shared.items()}
+            mine = {c: v[:, at] for c, v in shared.items()}
             for signature in self.bounds.classes[self.level].known.get(int(existing), {}):
                 e, c = self.total(child[at], mine, self.runs_of(signature, real[:, at]))
                 energy[at], cycles[at] = np.minimum(energy[at], e), np.minimum(cycles[at], c)
@@ -292,11 +298,15 @@ class Chains:
         """Per level: energy of what crosses the boundaries outside it even if everything is fetched once."""
         found = [0.0]
         for cost in self.costs[:-1]:
-            least, one = 0.0, np.ones(1)
+            least = 0.0
             for c in cost.crossings:
-                alive = float(cost.alive[c.tensor].min())
-                sent = c.whole / (1.0 if not c.forwarded else np.inf)
-                least += alive * (c.updates * sent if c.output else c.reads * sent / c.sharing + c.fills * c.whole) if c.plain or not c.output else 0.0
+                alive = float(cost.alive[c].min())
+                if c.child == self.bounds.levels:
+                    sent, arriving = float(self.bounds.design.einsum.computes) / (c.sharing * self.bounds.most_lanes(range(cost.level, cost.level + 1))), 0.0
+                else:
+                    sent, arriving = c.whole, c.whole
+                sent = 0.0 if c.forwarded else sent
+                least += alive * (c.updates * sent if c.output else c.reads * sent + c.fills * arriving)
             found.append(found[-1] + least)
         return found
 
@@ -331,7 +341,7 @@ class Chains:
 
     def _layer(self, step: Step, cost: StepCost, inner: Layer) -> Layer:
         fits = self.bounds.fits(step.level)
-        shared = {c.tensor: cost.shared(c, step.spread) for c in cost.crossings}
+        shared = cost.shared(step.spread)
         parts: list[tuple[Ints, ...]] = []
         for source, spread, middle in self._spreads(step, inner):
             for pick, target, factors in self._temporal(step, middle):
@@ -340,7 +350,7 @@ class Chains:
                 ways = inner.ways[src] * step.spread.ways[chosen] * self._ways_outside(step, target)
                 self.pruned["capacity"] += float(ways[~ok].sum())
                 src, chosen, target, factors, ways = src[ok], chosen[ok], target[ok], factors[:, ok], ways[ok]
-                energy, cycles = cost.least(inner.code[src], {t: v[chosen] for t, v in shared.items()}, factors)
+                energy, cycles = cost.least(inner.code[src], {c: v[:, chosen] for c, v in shared.items()}, factors)
                 lanes = inner.lanes[src] * step.spread.factors[chosen].prod(axis=1)
                 dead = self._hopeless(inner.energy[src] + energy, np.maximum(inner.cycles[src], cycles), lanes, step.level)
                 self.pruned["bound"] += float(ways[dead].sum())

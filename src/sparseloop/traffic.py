@@ -198,10 +198,17 @@ def _streaming(tiles: Tiles, link: Link) -> tuple[Array, dict[int, Array]]:
 
 
 def _forwards(plan: Plan, link: Link, slot: int) -> bool:
+    """True if neighbours along this loop pass the tensor on: side by side, with no fanout between them and the words.
+
+    Timeloop's files: only if the next level keeps the tensor.
+    """
     level = plan.slots[slot].level
     network = plan.arch.levels[level].network
-    adjacent = level + 1 == link.child  # neighbours are children of one parent, side by side
-    return adjacent and network is not None and network.forwarding and (level, link.name) not in plan.nest.no_forwarding
+    if network is None or not network.forwarding or (level, link.name) in plan.nest.no_forwarding:
+        return False
+    if plan.sparse.timeloop_reading:
+        return level + 1 == link.child
+    return all(plan.slots[i].level <= level for i in link.between)
 
 
 def _innermost_on_axis(tiles: Tiles, slot: int) -> Array:

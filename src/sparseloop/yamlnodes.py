@@ -105,11 +105,12 @@ def wrong_file(file: str, message: str, hint: str | None = None) -> SpecError:
 def file_text(path: str) -> str:
     """The text of a file (UTF-8 or UTF-16); `SpecError` if there is none."""
     try:
-        if FilePath(path).stat().st_size > MAX_BYTES:
-            raise wrong_file(path, f"file is larger than {MAX_BYTES // 2**20} MiB")
-        raw = FilePath(path).read_bytes()
+        with FilePath(path).open("rb") as file:  # never more than that: /dev/zero has no size
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise wrong_file(path, f"cannot read the file: {error.strerror}") from None
+    if len(raw) > MAX_BYTES:
+        raise wrong_file(path, f"file is larger than {MAX_BYTES // 2**20} MiB")
     try:
         text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from mapspaces import CONSTRAINED, FIXED, SPARSE, brute_size, spec_of
+from tinyspaces import CONSTRAINED, FIXED, SPARSE, brute_size, spec_of
 
 import sparseloop as sl
 from sparseloop.distinct import key_of
@@ -232,7 +232,7 @@ def test_parallelism_and_utilization_are_validity() -> None:
     assert ((plain & sl.Status.UNDER_UTILIZED) == 0).all()
     under = (wanted & sl.Status.UNDER_UTILIZED) != 0
     assert 0 < under.sum() < len(under)
-    full = [np.prod([b for loop, b in zip(m.nest.loops, m.bounds, strict=True) if loop.spatial]) == 4
+    full = [np.prod([b for loop, b in zip(m.nest.loops, m.bounds, strict=True) if loop.spatial]) >= 4
             for m in (batch[int(i)] for i in np.flatnonzero(~under))]  # fmt: skip
     assert all(full)
 

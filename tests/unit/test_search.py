@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from mapspaces import CONSTRAINED, FIXED, SPARSE, spec_of
+from tinyspaces import CONSTRAINED, FIXED, SPARSE, spec_of
 
 import sparseloop as sl
 from sparseloop import search as search_function

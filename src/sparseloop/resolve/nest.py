@@ -38,24 +38,31 @@ class _Lines:
 
 
 SWITCHES = ("no_temporal_reuse", "no_multicast", "no_forwarding")
+MAX_LOOPS = 256
+"""The model compares every loop with every other."""
 
 
 def resolve_mapping(chain: Chain, einsum: Einsum, found: Findings) -> Mapping | None:
     """The mapping, or None if the specification has none."""
     if not found.spec.mapping:
         return None
-    lines, seen = _Lines(), dict[str, int]()
+    lines, seen, unknown = _Lines(), dict[str, int](), False
     tensors = [t.name for t in einsum.tensors]
     for i, entry in enumerate(found.spec.mapping):
         path = _entry_path(entry, i, found)
         level = _target(entry, path, chain, found)
         if level is None:
+            unknown = True
             continue
         if found.native:
             _check_order(entry.target, level, path, seen, found)
         _read_loops(entry, level, path, chain, lines, found)
         _read_tensors(entry, level, path, tensors, lines, found)
-    _check_factors(lines.loops, einsum, chain, found)
+    if len(lines.loops) > MAX_LOOPS:
+        message = f"the mapping has {len(lines.loops)} loops, at most {MAX_LOOPS} are possible"
+        found.error(("mapping",), message, "leave out those of bound 1", key=True)
+    if not unknown:
+        _check_factors(lines.loops, einsum, chain, found)
     keep = tuple(lines.keep.get(i, frozenset(tensors)) for i in range(len(chain.storage_names)))
     _check_kept(keep, tensors, found)
     return _mapping(lines, keep)

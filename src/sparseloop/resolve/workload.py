@@ -14,6 +14,8 @@ from .findings import Findings
 
 _LARGEST_AXIS = 2**24
 """Above this extent of an affine axis its holes are not counted."""
+_LARGEST_TENSOR = 2**62
+"""Words of a tensor."""
 
 
 def resolve_workload(found: Findings) -> Einsum:
@@ -55,6 +57,10 @@ def _tensor(access: Access, extents: Mapping[str, int], found: Findings, *, outp
     axes = tuple(
         Axis(terms=tuple(Term(rank=rank, coefficient=c) for rank, c in form.terms), offset=form.offset) for form in access.axes
     )
+    words = math.prod(axis.extent(dict(extents)) for axis in axes)
+    if words > _LARGEST_TENSOR:
+        found.error((*found.spec.workload_path, "shape"), f"{access.name} has more than 2**62 words", key=True)
+        axes = ()
     bits = spec.word_bits.get(access.name) if isinstance(spec.word_bits, dict) else spec.word_bits
     density = _density(access.name, axes, extents, found)
     return Tensor(name=access.name, axes=axes, output=output, density=density, word_bits=bits)
@@ -138,7 +144,10 @@ def _model(
     if model == "block":
         if density > spec.inner:
             raise ValueError(f"is {density:g}, more than the density {spec.inner:g} inside blocks")
-        return Block(shape, _block_shape(spec, axes), density / (spec.inner or 1.0), inner=spec.inner)
+        block = _block_shape(spec, axes)
+        if math.prod(block) > _LARGEST_TENSOR:
+            raise ValueError(f"block {block} is larger than 2**62 words")
+        return Block(shape, block, density / (spec.inner or 1.0), inner=spec.inner)
     if model == "banded":
         return Banded(shape, spec.half_width or 0)
     return None if model == "actual" else Uniform(shape, density, size=size)
@@ -164,4 +173,6 @@ def _block_shape(spec: DensitySpec, axes: tuple[Axis, ...]) -> tuple[int, ...]:
 def _given(spec: DensitySpec, shape: tuple[int, ...], path: Path, found: Findings) -> DensityModel:
     """The pattern stored in a file."""
     file = found.file((*path, "file"), spec.file or "")
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file}: is not a regular file")
     return Actual(load_pattern(file, shape=shape, order=spec.layout))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..errors import Locator, SpecError, dotted
 from ..spec import Spec
+from ..yamlio import Node, SourceMap
 from .architecture import Chain, read_architecture
 from .constraints import read_constraints
 from .features import read_features
@@ -17,7 +18,16 @@ from .problem import Problem, read_problem
 from .sections import Log, Plain, Section
 from .tables import Tables, art_data, ert_data, read_tables
 
-__all__ = ["to_data", "to_spec"]
+__all__ = ["native_places", "to_data", "to_spec"]
+
+_SECTIONS = {
+    "workload": ("problem",),
+    "architecture": ("architecture", "arch"),
+    "mapping": ("mapping",),
+    "sparse": ("sparse_optimizations", "sparse-optimizations"),
+    "energy": ("ERT", "ART"),
+}
+"""Top-level key of the native form to the sections it is made from."""
 
 _IGNORED = {
     "ERT_summary": "provenance only",
@@ -35,8 +45,19 @@ def to_spec(data: Mapping[str, Plain], source: Locator | None = None) -> Spec:
     native = to_data(data, source)
     try:
         return Spec.model_validate(native)
-    except SpecError as error:  # paths of the native form mean nothing in Timeloop's files
-        raise SpecError(replace(d, path=(), message=f"{dotted(d.path)}: {d.message}") for d in error.diagnostics) from None
+    except SpecError as error:
+        named = SpecError(replace(d, message=f"{dotted(d.path)}: {d.message}") for d in error.diagnostics)
+        raise (named.located(native_places(source)) if isinstance(source, SourceMap) else named) from None
+
+
+def native_places(source: SourceMap) -> SourceMap:
+    """The place of a path of the native form: the section of Timeloop's files that it comes from, not the line."""
+    kids = dict[str, tuple[Node, Node]]()
+    for native, names in _SECTIONS.items():
+        key = next((key for name in names if (key := source.walk((name,))[0])), None)
+        if key is not None:
+            kids[native] = (key, replace(key, data=None, kids=None))
+    return SourceMap(Node({}, source.root.file, kids=kids), source.lines)
 
 
 def to_data(data: Mapping[str, Plain], source: Locator | None = None) -> dict[str, Plain]:

@@ -44,6 +44,8 @@ class Emptiness:
     """Limits that seem to exclude each other, found with all others lifted."""
     helps: tuple[str, ...] = ()
     """Limits that help when they alone are lifted."""
+    empty: bool = True
+    """False: `nearest` is valid, the search only missed it."""
 
     def lines(self) -> list[str]:
         """The same in sentences."""
@@ -52,6 +54,8 @@ class Emptiness:
             words = (flag.name or "").lower().replace("_", " ")
             found.append(f"  {words}: {count} ({count / max(1, self.evaluated):.1%})")
         found += [f"nearest miss: {text}" for text in self.misses]
+        if not self.empty:
+            found.append("there are valid mappings, but few: give a larger budget or another seed")
         if self.conflict:
             found.append("these exclude each other: " + "; ".join(self.conflict))
         if self.helps:
@@ -64,6 +68,8 @@ def why_empty(best: Best, *, seconds: float = SECONDS) -> Emptiness:
     space = best.task.space
     near = nearest_miss(space, best.task.seed)
     misses: tuple[str, ...] = ()
+    if near is not None and fits(space, near):
+        return Emptiness(evaluated=best.evaluated, failures=best.failures, nearest=near, empty=False)
     if near is not None:
         misses = evaluate_design(space.design, near).reasons or ("too few instances are used",)
     conflict, helps = blamed(space, best.task.seed, seconds)
@@ -147,7 +153,13 @@ def feasible(spec: Spec, seed: int, *, padded: bool) -> bool:
     near = nearest_miss(space, seed)
     if near is None:
         return False
-    batch = MappingBatch(nest=near.nest, bounds=np.array(near.bounds, dtype=np.int64)[:, None], residuals=_column(near.residuals))
+    return fits(space, near)
+
+
+def fits(space: Mapspace, mapping: Mapping) -> bool:
+    """True if a mapping is valid, utilization and parallelism included."""
+    bounds = np.array(mapping.bounds, dtype=np.int64)[:, None]
+    batch = MappingBatch(nest=mapping.nest, bounds=bounds, residuals=_column(mapping.residuals))
     return bool(space.columns(batch, ("status",))["status"][0] == 0)
 
 

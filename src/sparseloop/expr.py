@@ -9,7 +9,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
+from numbers import Integral, Real
+from typing import Annotated, Any, NoReturn
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -17,7 +19,7 @@ from .errors import did_you_mean
 
 LARGEST_COUNT = 2**53
 LARGEST, SMALLEST = 1e30, 1e-30
-"""Of anything measured, unless it is 0: what is computed from it then stays finite."""
+"""Of anything measured that is not 0: what is computed from it stays finite."""
 _MAX_TEXT = 200
 _MAX_BITS = 1100
 _DIMENSIONS = ("bits", "words", "cycle", "s", "m", "J")
@@ -103,7 +105,7 @@ _AFTER_NUMBER_ONLY = frozenset(_SCALES)
 # --- variables ----------------------------------------------------------------------------------------------
 
 _variables: ContextVar[Mapping[str, object]] = ContextVar("variables", default={})  # noqa: B039
-_computed: ContextVar[dict[str, _Value | NotationError] | None] = ContextVar("computed", default=None)
+_computed: ContextVar[dict[str, _Value | NotationError]] = ContextVar("computed", default={})  # noqa: B039
 _pending: ContextVar[tuple[str, ...]] = ContextVar("pending", default=())
 
 
@@ -120,11 +122,9 @@ def variables(raw: Mapping[str, object]) -> Generator[None]:
 
 def _variable(name: str, offset: int) -> _Value:
     known, pending, computed = _variables.get(), _pending.get(), _computed.get()
-    if computed is None:
-        computed = {}
-    if isinstance(before := computed.get(name), NotationError):
-        raise before
-    if before is not None:
+    if before := computed.get(name):
+        if isinstance(before, NotationError):
+            raise before
         return before
     if name in pending:
         raise wrong(f"variable '{name}' is defined by itself", " -> ".join([*pending, name]), offset=offset)
@@ -132,10 +132,10 @@ def _variable(name: str, offset: int) -> _Value:
     try:
         value = computed[name] = _quantity(known[name])
     except NotationError as error:
-        nested = error.problems[0].message.startswith("variable")
-        message = f"variable '{name}' is wrong: {error}"
-        computed[name] = error if nested else wrong(message, offset=offset, length=len(name))
-        raise computed[name] from None
+        if not error.problems[0].message.startswith("variable"):
+            error = wrong(f"variable '{name}' is wrong: {error}", offset=offset, length=len(name))
+        computed[name] = error
+        raise error from None
     finally:
         _pending.reset(token)
     return value
@@ -304,20 +304,22 @@ def _power(a: _Value, b: _Value) -> _Value:
 def _quantity(value: object) -> _Value:
     if isinstance(value, str):
         result = evaluate(value)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        result = _Value(value)
+    elif isinstance(value, Real) and not isinstance(value, bool):  # NumPy's numbers too
+        result = _Value(int(value) if isinstance(value, Integral) else float(value))
     elif isinstance(value, Quantity):
         result = evaluate(str(value))
     else:
         raise wrong(f"expected a number, got {_kind(value)}")
     if isinstance(result.number, float) and not math.isfinite(result.number):
         raise wrong(f"expected a finite number, got {result.number}")
+    if abs(result.number) > 1e300:
+        raise wrong("number too large")
     return result
 
 
 def _kind(value: object) -> str:
-    names: dict[type, str] = {dict: "a mapping", list: "a list", bool: "a truth value", type(None): "nothing"}
-    return names.get(type(value), type(value).__name__)
+    names = {"dict": "a mapping", "list": "a list", "bool": "a truth value", "NoneType": "nothing"}
+    return names.get(type(value).__name__, type(value).__name__)
 
 
 def _in_units(value: object, scales: Mapping[str, float], meaning: str) -> float:
@@ -334,9 +336,13 @@ def _in_units(value: object, scales: Mapping[str, float], meaning: str) -> float
 
 def _measured(number: float, value: object) -> float:
     if number and not SMALLEST <= abs(number) <= LARGEST:
-        shown, size = str(value), "large" if abs(number) > 1 else "small"
-        raise wrong(f"{shown[:40]}{'...' * (len(shown) > 40)} is too {size}", f"0, or from {SMALLEST:g} to {LARGEST:g}")
+        size = "large" if abs(number) > 1 else "small"
+        raise wrong(f"{str(value)[:40]} is too {size}", f"0, or from {SMALLEST:g} to {LARGEST:g}")
     return float(number)
+
+
+def _refused(value: object, expected: str) -> NoReturn:
+    raise wrong(f"expected {expected}, got {value}")
 
 
 def number(value: object) -> float:
@@ -346,10 +352,7 @@ def number(value: object) -> float:
 
 def positive(value: object) -> float:
     """A finite number > 0 without unit."""
-    result = number(value)
-    if not result:
-        raise wrong(f"expected a number above 0, got {value}")
-    return result
+    return number(value) or _refused(value, "a number above 0")
 
 
 def variable(value: object) -> float | str:
@@ -362,25 +365,19 @@ def fraction(value: object) -> float:
     """A number between 0 and 1; '60%' is 0.6."""
     result = _in_units(value, {"": 1}, "a fraction between 0 and 1")
     if result > 1:
-        raise wrong(
-            f"expected a fraction between 0 and 1, got {value}", f"did you mean {value}%?" if 2 <= result <= 100 else None
-        )
+        hint = f"did you mean {value}%?" if 2 <= result <= 100 else None
+        raise wrong(f"expected a fraction between 0 and 1, got {value}", hint)
     return result
 
 
-def whole(value: object, least: int = 0) -> int:
-    """A whole number from 0 (or `least`) to 2**53."""
+def count(value: object, least: int = 1) -> int:
+    """A whole number from 1 (or `least`) to 2**53."""
     result = _quantity(value)
     if result.unit or result.number != math.floor(result.number) or result.number < least:
         raise wrong(f"expected a whole number >= {least}, got {value}" + _shown(value, result))
     if result.number > LARGEST_COUNT:
         raise wrong(f"{str(value)[:40]} is too large (limit 2**53)")
     return int(result.number)
-
-
-def count(value: object) -> int:
-    """A whole number from 1 to 2**53."""
-    return whole(value, 1)
 
 
 def _shown(value: object, result: _Value) -> str:
@@ -395,10 +392,7 @@ def energy(value: object) -> float:
 
 def frequency(value: object) -> float:
     """A frequency in Hz; bare numbers are Hz."""
-    result = _in_units(value, {"": 1, "1/s": 1}, "a frequency (Hz)")
-    if result <= 0:
-        raise wrong(f"expected a frequency above 0, got {value}")
-    return result
+    return _in_units(value, {"": 1, "1/s": 1}, "a frequency (Hz)") or _refused(value, "a frequency above 0")
 
 
 def length(value: object) -> float:
@@ -423,9 +417,7 @@ def bandwidth(value: object) -> Quantity:
     """A rate in words/cycle, bits/cycle or bits/s; bare numbers are words/cycle."""
     units = {"": "words/cycle", "words/cycle": "words/cycle", "bits/cycle": "bits/cycle", "bits/s": "bits/s"}
     result = _with_unit(value, {**units, "words/s": "words/s"}, "a bandwidth ('16 words/cycle', '25.6 GB/s')")
-    if not result.value:
-        raise wrong(f"expected a bandwidth above 0, got {value}", "leave it out: unlimited")
-    return result
+    return result if result.value else _refused(value, "a bandwidth above 0 (leave it out: unlimited)")
 
 
 def _with_unit(value: object, units: Mapping[str, str], meaning: str) -> Quantity:
@@ -445,7 +437,7 @@ Number = Annotated[float, BeforeValidator(number), _text_or_number("number", "nu
 Positive = Annotated[float, BeforeValidator(positive), _text_or_number("number", "number > 0 or expression")]
 Variable = Annotated[float | str, BeforeValidator(variable), _text_or_number("number", "number, quantity or expression")]
 Fraction = Annotated[float, BeforeValidator(fraction), _text_or_number("number", "0..1, '60%' or expression")]
-Whole = Annotated[int, BeforeValidator(lambda v: whole(v)), _text_or_number("integer", "whole number >= 0 or expression")]
+Whole = Annotated[int, BeforeValidator(partial(count, least=0)), _text_or_number("integer", "whole number >= 0 or expression")]
 Count = Annotated[int, BeforeValidator(count), _text_or_number("integer", "whole number >= 1 or expression")]
 Energy = Annotated[float, BeforeValidator(energy), _text_or_number("number", "pJ, or with a unit")]
 Frequency = Annotated[float, BeforeValidator(frequency), _text_or_number("number", "Hz, or with a unit: 1 GHz")]

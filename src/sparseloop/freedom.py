@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -65,12 +66,14 @@ def rank_spaces(design: Design, rules: tuple[Rules, ...], *, padded: bool) -> tu
 def _rank_space(rank: str, size: int, design: Design, rules: tuple[Rules, ...], padded: bool) -> RankSpace:
     loops, groups, lanes = list[Loop](), list[Group](), list[int]()
     for level, rule in enumerate(rules):
-        places: list[tuple[list[Loop], Group]] = [([Loop(rank=rank, level=level)], _group(level, rule.level, rank, (None,)))]
+        places: list[tuple[list[Loop], Group]] = [([Loop(rank=rank, level=level)], _group(level, rule.level, rank, None))]
         axes = _axes(rank, design.arch.fanout(level), rule.fanout, design.einsum.ranks)
         if axes:
             spatial = [Loop(rank=rank, level=level, axis="y" if axis == "y" else "x") for axis in axes]
-            limits = tuple(axes.values())
-            lanes += [*limits, limits[0] * limits[-1]] if len(limits) > 1 else limits
+            limits: tuple[int | None, ...] = tuple(axes.values())
+            lanes += [*axes.values(), *([math.prod(axes.values())] if len(axes) > 1 else [])]
+            if any(saf.kind == "spatial_skip" and saf.level == level for saf in design.sparse.safs):
+                limits = (None,) * len(limits)  # positions are packed: there may be more of them than lanes
             places.append((spatial, _group(level, rule.fanout, rank, limits)))
         for mine, group in places:
             if group.fixed != 1 and group.high != 1:
@@ -81,11 +84,11 @@ def _rank_space(rank: str, size: int, design: Design, rules: tuple[Rules, ...], 
     return RankSpace(rank=rank, size=size, loops=tuple(loops), factors=Factorizations(sizes=sizes, groups=tuple(groups)))
 
 
-def _group(level: int, rule: ConstraintSpec, rank: str, limits: tuple[int | None, ...]) -> Group:
-    temporal = limits == (None,)
+def _group(level: int, rule: ConstraintSpec, rank: str, limits: tuple[int | None, ...] | None) -> Group:
+    """The temporal slot of a level (no limits), or the slots of its fanout."""
     high = rule.max.get(rank, rule.default_max)
     low = rule.min.get(rank, 1)
-    return Group(level=level, temporal=temporal, limits=limits, fixed=rule.factors.get(rank), low=low, high=high)
+    return Group(level=level, temporal=limits is None, limits=limits or (None,), fixed=rule.factors.get(rank), low=low, high=high)
 
 
 def _axes(rank: str, fanout: tuple[int, int], rule: ConstraintSpec, ranks: tuple[str, ...]) -> dict[str, int]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .bounds import Floats, Ints
+from .charges import Pending
 from .distinct import completed
 from .mapping import MappingBatch, Sample
 from .mapspace import Template
@@ -103,7 +104,12 @@ class Leaves:
         return self._orders[key]
 
     def samples(self, chain: Chain) -> Iterator[Sample]:
-        """Mappings of the chains that their own bound admits; lists by template."""
+        """Mappings of the chains that their own bound admits, by template."""
+        if all(order.count == 1 for order in self.space.orders):
+            template = Template(tuple(next(order.every()) for order in self.space.orders), self.bounds.keep)
+            batch = self.space.batch(template, self._factors(chain)[1])
+            yield Sample((batch,), np.arange(len(batch)))
+            return
         chosen: dict[Template, list[Ints]] = {}
         bits = 1 << np.arange(len(self.chains.table.ranks))
         loops = np.stack([((f > 1) * bits[:, None]).sum(axis=0) for f in chain.factors])
@@ -123,7 +129,7 @@ class Leaves:
         """Products of orders of the levels, outermost first, with the chains that may still be good under them."""
         states: list[tuple[tuple[tuple[str, ...], ...], Ints, Floats, Floats]] = []
         states.append(((), np.arange(len(at)), np.zeros(len(at)), np.zeros(len(at))))
-        parts = [self._costs(chain, at, level, loops[level]) for level in range(self.bounds.levels)]
+        parts = self._costs(chain, at, loops)
         floors = [[np.min([c[k] for _, c in part], axis=0) if part else np.zeros(len(at)) for k in (0, 1)] for part in parts]
         base = chain.cycles[at] - self.bounds.latency
         for level, part in enumerate(parts):
@@ -140,20 +146,18 @@ class Leaves:
             states = after
         return [(orders, at[pick]) for orders, pick, _, _ in states]
 
-    def _costs(self, chain: Chain, at: Ints, level: int, loops: int) -> list[tuple[tuple[str, ...], tuple[Floats, Floats]]]:
-        """Per order of a level what its boundary costs at least."""
-        cost = self.chains.costs[level]
-        child = self._child(chain, at, level)
-        spread = self.chains.steps[level].spread
-        shared = {c: v[:, chain.spread[level][at]] for c, v in cost.shared(spread).items()}
-        factors = chain.factors[level][:, at].astype(np.float64)
-        known: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
-        found: list[tuple[tuple[str, ...], tuple[Floats, Floats]]] = []
-        for order, signature in self._choices(level, loops):
-            if signature not in known:
-                known[signature] = cost.total(child, shared, cost.runs_of(signature, factors))
-            found.append((order, known[signature]))
-        return found
+    def _costs(self, chain: Chain, at: Ints, loops: list[int]) -> list[list[tuple[tuple[str, ...], tuple[Floats, Floats]]]]:
+        """Per level and order what the level is charged at least."""
+        found: list[list[tuple[tuple[str, ...], tuple[Floats, Floats]]]] = []
+        pending: Pending = {}
+        for level in reversed(range(self.bounds.levels)):
+            cost, child, spread = self.chains.costs[level], self._child(chain, at, level), chain.spread[level][at]
+            pending = pending | cost.started(child)
+            factors = chain.factors[level][:, at].astype(np.float64)
+            known = {signature: (e, c) for signature, e, c in cost.charges(child, spread, factors, loops[level], pending)}
+            found.append([(order, known[signature]) for order, signature in self._choices(level, loops[level])])
+            pending = {c: cost.waits(c, carry, spread) for c, carry in pending.items() if cost.open(c, loops[level])}
+        return found[::-1]
 
     def _child(self, chain: Chain, at: Ints, level: int) -> Ints:
         """Code of the tile inside a level."""

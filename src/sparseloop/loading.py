@@ -21,12 +21,17 @@ _TIMELOOP_TREE = frozenset({"subtree", "nodes", "version", "arithmetic", "storag
 
 def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
     """The specification in one or several files, native or Timeloop's, in any order; `overrides` are 'path=value'."""
-    return _spec(*yamlio.load([Path(path) for path in paths], overrides))
+    return _spec(*yamlio.load([Path(path) for path in paths], _listed(overrides)))
 
 
 def loads(text: str, *, overrides: Sequence[str] = (), name: str = "<text>") -> Spec:
     """As `load`, for a text."""
-    return _spec(*yamlio.loads(text, overrides, name=name))
+    return _spec(*yamlio.loads(text, _listed(overrides), name=name))
+
+
+def _listed(overrides: Sequence[str]) -> Sequence[str]:
+    """One override may be given without a list."""
+    return [overrides] if isinstance(overrides, str) else overrides
 
 
 def _spec(data: dict[str, Any], source: SourceMap) -> Spec:

@@ -18,6 +18,12 @@ Plain = Any
 """Data as it comes from YAML: dict, list, str, int, float, bool or None."""
 
 _NAME = r"[^\W\d]\w*"
+_DIGITS = 400
+
+
+def _whole(digits: str) -> int | str:
+    """A number; digits without end stay text, which the field then refuses."""
+    return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else digits
 
 
 def _problems_at(error: NotationError, *path: str | int) -> Iterator[Problem]:
@@ -37,7 +43,7 @@ def density(value: Plain) -> Plain:
         return {"density": value} if isinstance(value, int | float) else value
     if match := _STRUCTURED.match(value):
         n, m, rank = match.groups()
-        return {"model": "structured", "n": int(n), "m": int(m), "rank": rank}
+        return {"model": "structured", "n": _whole(n), "m": _whole(m), "rank": rank}
     return {"model": "actual", "file": value} if _DATA_FILE.match(value) else {"density": value}
 
 
@@ -54,7 +60,7 @@ def metadata(value: Plain) -> Plain:
 def fanout(value: Plain) -> Plain:
     """14 or '14' is {x: 14}; '14x12' is {x: 14, y: 12}."""
     if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", value)):
-        return {"x": int(match[1]), "y": int(match[2])}
+        return {"x": _whole(match[1]), "y": _whole(match[2])}
     return {"x": value} if isinstance(value, int | float | str) else value
 
 
@@ -268,9 +274,9 @@ def _loop(token: str, axis: str | None, at: int) -> dict[str, Plain]:
     rank, bound, residual = match.groups()
     if (zero := next((group for group in (2, 3) if match[group] and match[group].strip("0") == ""), 0)) > 0:
         raise wrong(f"loop '{token}': a bound is at least 1", offset=at + match.start(zero), length=len(match[zero]))
-    loop: dict[str, Plain] = {"rank": rank, "bound": int(bound) if bound.isdigit() else bound}
+    loop: dict[str, Plain] = {"rank": rank, "bound": _whole(bound)}
     if residual is not None:
-        loop["residual"] = int(residual) if residual.isdigit() else residual
+        loop["residual"] = _whole(residual)
     return loop | ({"axis": axis} if axis else {})
 
 
@@ -360,7 +366,10 @@ def _index(text: str, offset: int) -> IndexForm:
             raise wrong(f"cannot read index '{text.strip()}'", "sums of coefficient*rank, e.g. 2*p+r", offset=offset + at)
         sign = -1 if match[1] == "-" else 1
         rank = match[3] or match[4] or match[6]
-        factor = int(match[2] or match[5] or match[7] or 1)
+        digits = match[2] or match[5] or match[7] or "1"
+        if len(digits) > _DIGITS:
+            raise wrong(f"{digits[:20]}... is too large", offset=offset + match.start())
+        factor = int(digits)
         if rank:
             terms[rank] = terms.get(rank, 0) + sign * factor
         else:

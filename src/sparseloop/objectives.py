@@ -121,8 +121,7 @@ def objectives(given: str | tuple[str | Objective, ...]) -> tuple[Objective, ...
 
 def pareto(points: Floats) -> Ints:
     """Positions of the points (columns) that no other is at least as good as in every row; of equal points the first."""
-    count = points.shape[1]
-    order: Ints = np.lexsort(np.stack([np.arange(count), *points[::-1]]))
+    order: Ints = np.lexsort(np.concatenate([np.arange(len(points[0]))[None], points[::-1]]))
     if len(points) == 1:
         return order[:1]
     if len(points) == 2:

@@ -14,14 +14,14 @@ import numpy as np
 class LevelOrder:
     """The loops that may exist at a level: a fixed outer part, free ones, a fixed inner part (each outermost first)."""
 
-    outer: tuple[str, ...] = ()
-    free: tuple[str, ...] = ()
-    inner: tuple[str, ...] = ()
+    outer: tuple[str, ...]
+    free: tuple[str, ...]
+    inner: tuple[str, ...]
 
     @property
     def ranks(self) -> tuple[str, ...]:
         """All ranks that may have a loop here."""
-        return self.outer + self.free + self.inner
+        return (*self.outer, *self.free, *self.inner)
 
     @property
     def count(self) -> int:
@@ -31,11 +31,12 @@ class LevelOrder:
     def every(self) -> Iterator[tuple[str, ...]]:
         """All orders, outermost first."""
         for middle in permutations(self.free):
-            yield (*self.outer, *middle, *self.inner)
+            yield self.outer + middle + self.inner
 
     def drawn(self, rng: np.random.Generator) -> tuple[str, ...]:
         """One order, uniformly."""
-        return (*self.outer, *(self.free[i] for i in rng.permutation(len(self.free))), *self.inner)
+        middle = [self.free[int(i)] for i in rng.permutation(len(self.free))]
+        return (*self.outer, *middle, *self.inner)
 
     def position(self, rank: str) -> int:
         """Loops of smaller position stand further inside; free ones share position 0."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .factors import Ints, primes
 from .freedom import Template
 from .mapping import MappingBatch, Sample
-from .mapspace import Mapspace
+from .mapspace import TEMPLATES, Mapspace
 
 Floats = npt.NDArray[np.float64]
 Batch = MappingBatch | Sample
@@ -79,7 +79,8 @@ class Random:
         """The next chunk."""
         derived = int(np.random.SeedSequence([self.seed, self.chunk]).generate_state(1)[0])
         self.chunk += 1
-        return self.space.sample(count, derived, templates=self.templates)
+        enough = min(TEMPLATES, count // max(1, self.space.factor_count))
+        return self.space.sample(count, derived, templates=max(self.templates, enough))
 
     def tell(self, batch: Batch, cost: Floats) -> None:
         """Learns nothing."""
@@ -240,7 +241,8 @@ class Annealing:
 class Genetic:
     """A genetic algorithm on islands: parents win tournaments, children take every rank's factors from one of two, then mutate.
 
-    The better half of parents and children stays. The worst island starts anew from a changed template of the best one.
+    The better half of parents and children stays. The worst island starts anew from a changed template of a better one every
+    fourth round; the worse half does every round where there are fewer choices of factors than members.
     """
 
     learns, complete = True, False
@@ -263,13 +265,15 @@ class Genetic:
         return self.moves.gathered(self.proposed)
 
     def _replace_worst(self) -> None:
-        if self.round % 4 or len(self.islands) < 2:
+        few = self.moves.space.factor_count <= MEMBERS
+        if (self.round % 4 and not few) or len(self.islands) < 2:
             return
         ranked = sorted(range(len(self.islands)), key=lambda i: (self.islands[i].best, i))
-        donor = self.islands[ranked[int(self.moves.rng.integers(max(1, len(ranked) // 2)))]]
-        self.islands[ranked[-1]] = Island(
-            self.moves.mutated(donor.template), donor.factors.copy(), np.full(len(donor.cost), np.inf)
-        )
+        half = len(ranked) // 2
+        for worst in ranked[half:] if few else ranked[-1:]:
+            donor = self.islands[ranked[int(self.moves.rng.integers(half))]]
+            template = self.moves.mutated(donor.template)
+            self.islands[worst] = Island(template, donor.factors.copy(), np.full(len(donor.cost), np.inf))
 
     def _children(self, island: Island, size: int) -> Island:
         rng, members = self.moves.rng, len(island.cost)

@@ -41,7 +41,7 @@ class Record(BaseModel):
     def _diagnosed(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """Turns pydantic's errors into one SpecError, at the outermost record only."""
         if isinstance(data, dict):
-            data = {k: v for k, v in cast("dict[str, Any]", data).items() if v is not None}
+            data = {k: _filled_in(v) for k, v in cast("dict[str, Any]", data).items() if v is not None}
         if _inside.get():
             return handler(data)
         token = _inside.set(True)
@@ -51,6 +51,11 @@ class Record(BaseModel):
             raise SpecError(diagnostics(error, cls, data)) from None
         finally:
             _inside.reset(token)
+
+
+def _filled_in(value: Any) -> Any:
+    """A mapping without its empty values: they mean the default, as empty fields do."""
+    return {k: v for k, v in cast("dict[str, Any]", value).items() if v is not None} if isinstance(value, dict) else value
 
 
 def _flag_or_list(value: object) -> str:
@@ -420,6 +425,8 @@ class Spec(Record):
 
 
 def _with_layers(fields: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(fields.get("mapping"), dict):  # a line of it may be empty
+        fields = {**fields, "mapping": notation.mapping(fields["mapping"])}
     layers = fields.get("layers")
     shared: Any = fields.get("workload") or {}
     if not isinstance(layers, list | tuple) or not layers or not isinstance(shared, dict):

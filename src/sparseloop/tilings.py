@@ -15,24 +15,13 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from .bounds import Bounds, Crossing, Floats, Ints, TileTable, element_alive
+from .bounds import Bounds, Crossing, Floats, Ints
+from .charges import Carry, Pending, Spread, StepCost
 
 Prune = Callable[[Floats, Floats], npt.NDArray[np.bool_]]
 """(energy, cycles), both at least, to: such a mapping cannot be better than the best known one."""
-Shared = dict[Crossing, Floats]
 EXPAND = 1 << 20
 """Transitions made at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """The spatial factors of one level: per choice the factor of every rank, and in how many ways the axes give it."""
-
-    factors: Ints
-    """Choice by rank."""
-    ways: Floats
-    splits: tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
-    """Per choice the ways: per rank its factors along the axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +127,10 @@ class Layer:
     cycles: Floats
     ways: Floats
     """Chains inside that are still there."""
+    mask: Ints
+    """Which crossings are pending, as bits."""
+    carried: dict[int, Carry]
+    """Bit of a crossing to what it carries, by state."""
     source: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     target: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     spread: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -146,126 +139,6 @@ class Layer:
     out_energy: Floats = field(default_factory=lambda: np.empty(0))
     out_cycles: Floats = field(default_factory=lambda: np.empty(0))
     starts: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-
-
-class StepCost:
-    """Energy and cycles, at least, of what is charged to one level."""
-
-    def __init__(self, bounds: Bounds, level: int) -> None:
-        self.bounds, self.level = bounds, level
-        self.table: TileTable = bounds.tiles
-        self.crossings = bounds.crossings[level]
-        self.tensors = bounds.design.einsum.tensors
-        self.delivered = {c: self.table.delivered(c.tensor) for c in self.crossings}
-        self.alive = {c: self._alive(c, c.leaders) for c in self.crossings}
-        self.slots = {c: self._alive(c, c.skippers) for c in self.crossings}
-        inner = frozenset[str]().union(*bounds.keep[level + 1 :])
-        self.waiting = {t: i for i, t in enumerate(t for t, x in enumerate(self.tensors) if x.name in inner)}
-        arch = bounds.design.arch
-        self.timed = any(
-            lv.read_bandwidth is not None or lv.write_bandwidth is not None or lv.shared_bandwidth is not None for lv in arch.storage
-        )
-
-    @property
-    def ordered(self) -> bool:
-        """True if the order of the level's loops matters to the bound."""
-        return any(c.child < self.bounds.levels for c in self.crossings)
-
-    def _alive(self, crossing: Crossing, leaders: tuple[int, ...]) -> Floats:
-        result = np.ones(self.table.count)
-        for u in leaders:
-            result = result * (element_alive(self.bounds.design, u) if crossing.child == self.bounds.levels else self.table.alive(u))
-        return result
-
-    def shared(self, spread: Spread) -> Shared:
-        """Per crossing and choice the product of spatial factors along which children get the same words, and may share some."""
-        found: Shared = {}
-        for c in self.crossings:
-            copies = [i for i, r in enumerate(self.table.ranks) if r not in self.tensors[c.tensor].ranks]
-            some = [i for i, r in enumerate(self.table.ranks) if r not in self.bounds.plain_ranks[c.tensor]]
-            real = spread.factors.astype(np.float64)
-            found[c] = np.stack([real[:, copies].prod(axis=1), real[:, some].prod(axis=1)])
-        return found
-
-    def of(self, child: Ints, split: Floats, c: Crossing, run: Floats | None) -> tuple[Floats, ...]:
-        """(energy, words read and updated at the parent, words filled into the child); `run` None: it reaches past the level."""
-        arriving, sent = self._words(child, split, c, run)
-        zero = 0.0 * sent
-        energy_alive, slots_alive = self.alive[c][child], self.slots[c][child]
-        if not c.output:
-            energy = c.reads * sent + c.fills * arriving
-            return energy * energy_alive, sent * slots_alive * c.read_slots, zero, arriving * slots_alive * c.fill_slots
-        again, refills = zero, zero
-        if c.plain:
-            again = np.maximum(0.0, sent - c.whole * c.spread)
-            if c.child < self.bounds.levels:
-                inside = split[0] * self.bounds.most_shared(self.tensors[c.tensor], range(self.level))
-                refills = np.maximum(0.0, arriving - c.whole * inside)
-        energy = c.updates * sent + c.reads * again + c.fills * refills
-        words = slots_alive * c.read_slots
-        return energy * energy_alive, again * words, sent * words, refills * slots_alive * c.fill_slots
-
-    def _words(self, child: Ints, split: Floats, c: Crossing, run: Floats | None) -> tuple[Floats, Floats]:
-        """Dense words delivered to all children, and accesses of the parent, at least."""
-        copies, some = split
-        if c.child == self.bounds.levels:
-            arriving = np.full(len(child), float(self.bounds.design.einsum.computes))
-            return arriving, 0.0 * arriving if c.forwarded else arriving / (c.sharing * some)
-        least = c.whole * copies
-        arriving = least if run is None else np.maximum(least, self.delivered[c][child] / run)
-        once = 0.0 if c.forwarded else c.whole
-        sent = np.full(len(child), once) if run is None else np.maximum(once, arriving / (c.sharing * some))
-        if run is None and c.plain:
-            sent = np.maximum(sent, arriving / (c.sharing * some))
-        return arriving, sent
-
-    def total(self, child: Ints, shared: Shared, runs: dict[int, Floats | None]) -> tuple[Floats, Floats]:
-        """Energy and cycles of all tensors."""
-        energy, cycles = np.zeros(len(child)), np.zeros(len(child))
-        arch = self.bounds.design.arch
-        reads: dict[int, Floats] = {}
-        writes: dict[int, Floats] = {}
-        for c in self.crossings:
-            part, read, update, fill = self.of(child, shared[c], c, runs.get(c.tensor))
-            energy = energy + part
-            if self.timed:
-                reads[c.parent] = reads.get(c.parent, 0.0) + read
-                writes[c.parent] = writes.get(c.parent, 0.0) + update
-                if c.child < self.bounds.levels:
-                    writes[c.child] = writes.get(c.child, 0.0) + fill
-        for level in sorted({*reads, *writes}):
-            spec, used = arch.levels[level], min(arch.levels[level].instances, self.bounds.most_lanes(range(level)))
-            r, w = reads.get(level, 0.0), writes.get(level, 0.0)
-            for words, rate in ((r, spec.read_bandwidth), (w, spec.write_bandwidth), (r + w, spec.shared_bandwidth)):
-                if rate is not None:
-                    cycles = np.maximum(cycles, words / used / rate)
-        return energy, cycles
-
-    def runs_of(self, signature: tuple[int, ...], factors: Floats) -> dict[int, Floats | None]:
-        """Per tensor the innermost run of irrelevant loops under a class of orders; factors by rank."""
-        found: dict[int, Floats | None] = {}
-        for c in self.crossings:
-            if c.child == self.bounds.levels:
-                continue
-            bits = signature[self.waiting[c.tensor]]
-            rows = [i for i in range(len(self.table.ranks)) if bits >= 0 and bits >> i & 1]
-            found[c.tensor] = None if bits < 0 else factors[rows].prod(axis=0)
-        return found
-
-    def least(self, child: Ints, shared: Shared, factors: Ints) -> tuple[Floats, Floats]:
-        """Energy and cycles under the best order of the level's loops (each the best on its own); factors rank by column."""
-        if not self.ordered:
-            return self.total(child, shared, {})
-        energy, cycles = np.full(len(child), np.inf), np.full(len(child), np.inf)
-        loops = ((factors > 1).astype(np.int64) << np.arange(len(factors))[:, None]).sum(axis=0)
-        real = factors.astype(np.float64)
-        for existing in np.unique(loops):
-            at = np.flatnonzero(loops == existing)
-            mine = {c: v[:, at] for c, v in shared.items()}
-            for signature in self.bounds.classes[self.level].known.get(int(existing), {}):
-                e, c = self.total(child[at], mine, self.runs_of(signature, real[:, at]))
-                energy[at], cycles[at] = np.minimum(energy[at], e), np.minimum(cycles[at], c)
-        return energy, cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +161,8 @@ class Chains:
     def __init__(self, bounds: Bounds, steps: Steps, prune: Prune, spent: Callable[[], bool]) -> None:
         self.bounds, self.table, self.prune, self.spent = bounds, bounds.tiles, prune, spent
         self.steps = steps.steps
-        self.costs = [StepCost(bounds, level) for level in range(bounds.levels)]
+        self.costs = [StepCost(bounds, step.level, step.spread) for step in self.steps]
+        self.numbered = [c for crossings in bounds.crossings for c in crossings if c.child < bounds.levels]
         self.pruned = {"capacity": 0.0, "bound": 0.0, "chain": 0.0}
         """Chains that fell away, by reason."""
         self.outer = self._compulsory()
@@ -299,8 +173,8 @@ class Chains:
         found = [0.0]
         for cost in self.costs[:-1]:
             least = 0.0
-            for c in cost.crossings:
-                alive = float(cost.alive[c].min())
+            for c in (*cost.free, *cost.starting):
+                alive = float(cost.tables[c][1].min())
                 if c.child == self.bounds.levels:
                     sent, arriving = float(self.bounds.design.einsum.computes) / (c.sharing * self.bounds.most_lanes(range(cost.level, cost.level + 1))), 0.0
                 else:
@@ -316,7 +190,7 @@ class Chains:
         """Layers of states under the bound."""
         point = np.zeros(1, dtype=np.int64)
         zero = np.zeros(1)
-        self.layers[-1] = Layer(point, np.ones(1, np.int64), zero, zero, np.ones(1))
+        self.layers[-1] = Layer(point, np.ones(1, np.int64), zero, zero, np.ones(1), point, {})
         for step, cost in zip(reversed(self.steps), reversed(self.costs), strict=True):
             if self.spent():
                 return
@@ -341,7 +215,6 @@ class Chains:
 
     def _layer(self, step: Step, cost: StepCost, inner: Layer) -> Layer:
         fits = self.bounds.fits(step.level)
-        shared = cost.shared(step.spread)
         parts: list[tuple[Ints, ...]] = []
         for source, spread, middle in self._spreads(step, inner):
             for pick, target, factors in self._temporal(step, middle):
@@ -350,13 +223,32 @@ class Chains:
                 ways = inner.ways[src] * step.spread.ways[chosen] * self._ways_outside(step, target)
                 self.pruned["capacity"] += float(ways[~ok].sum())
                 src, chosen, target, factors, ways = src[ok], chosen[ok], target[ok], factors[:, ok], ways[ok]
-                energy, cycles = cost.least(inner.code[src], {c: v[:, chosen] for c, v in shared.items()}, factors)
+                energy, cycles, mask = self._charged(cost, inner, src, chosen, factors)
                 lanes = inner.lanes[src] * step.spread.factors[chosen].prod(axis=1)
                 dead = self._hopeless(inner.energy[src] + energy, np.maximum(inner.cycles[src], cycles), lanes, step.level)
                 self.pruned["bound"] += float(ways[dead].sum())
                 alive = ~dead
-                parts.append((src[alive], chosen[alive], target[alive], energy[alive], cycles[alive], lanes[alive]))  # type: ignore[arg-type]
-        return self._merged(step, inner, parts)
+                parts.append((src[alive], chosen[alive], target[alive], energy[alive], cycles[alive], lanes[alive], mask[alive]))  # type: ignore[arg-type]
+        return self._merged(step, cost, inner, parts)
+
+    def pending(self, cost: StepCost, inner: Layer, mask: int, states: Ints) -> Pending:
+        """What waits, or begins, inside the level."""
+        found = {self.numbered[b]: _picked(inner.carried[b], states) for b in range(len(self.numbered)) if mask >> b & 1}
+        return found | cost.started(inner.code[states])
+
+    def _charged(self, cost: StepCost, inner: Layer, src: Ints, spread: Ints, factors: Ints) -> tuple[Floats, Floats, Ints]:
+        """Least energy and cycles of transitions, and which crossings wait after them; grouped by what makes them alike."""
+        energy, cycles, after = np.zeros(len(src)), np.zeros(len(src)), np.zeros(len(src), dtype=np.int64)
+        loops = ((factors > 1).astype(np.int64) << np.arange(len(factors))[:, None]).sum(axis=0)
+        bits = len(factors)
+        key = (inner.mask[src] << bits) | loops
+        for group in np.unique(key):
+            at = np.flatnonzero(key == group)
+            mask, existing = int(group) >> bits, int(group) & ((1 << bits) - 1)
+            pending = self.pending(cost, inner, mask, src[at])
+            energy[at], cycles[at] = cost.least(inner.code[src[at]], spread[at], factors[:, at].astype(np.float64), existing, pending)
+            after[at] = sum(1 << self.numbered.index(c) for c in pending if cost.open(c, existing))
+        return energy, cycles, after
 
     def _spreads(self, step: Step, inner: Layer) -> Iterator[tuple[Ints, Ints, Ints]]:
         """(state, choice of spatial factors, code of the tile with them), in portions."""
@@ -405,29 +297,49 @@ class Chains:
                 yield pick, target, factors
             start = stop
 
-    def _merged(self, step: Step, inner: Layer, parts: list[tuple[Ints, ...]]) -> Layer:
+    def _merged(self, step: Step, cost: StepCost, inner: Layer, parts: list[tuple[Ints, ...]]) -> Layer:
         """Transitions sorted by the state they lead to, and those states."""
-        empty = [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.int64)]
-        source, spread, target, cost, time, lanes = (np.concatenate([e, *(p[i] for p in parts)]) for i, e in enumerate(empty))
-        key = target * (int(lanes.max(initial=0)) + 1) + lanes
-        order = np.argsort(key, kind="stable")
-        source, spread, target, cost, time, lanes, key = (v[order] for v in (source, spread, target, cost, time, lanes, key))
-        starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(key) else np.empty(0, np.int64)
-        state = np.cumsum(np.concatenate([[0], key[1:] != key[:-1]])) if len(key) else np.empty(0, np.int64)
-        reduce = (lambda f, v: f.reduceat(v, starts)) if len(key) else (lambda f, v: v)
+        empty = [np.empty(0, t) for t in (np.int64, np.int64, np.int64, np.float64, np.float64, np.int64, np.int64)]
+        source, spread, target, price, time, lanes, mask = (np.concatenate([e, *(p[i] for p in parts)]) for i, e in enumerate(empty))
+        order = np.lexsort((mask, lanes, target))
+        source, spread, target, price, time, lanes, mask = (v[order] for v in (source, spread, target, price, time, lanes, mask))
+        fresh = np.concatenate([[True], (np.diff(target) != 0) | (np.diff(lanes) != 0) | (np.diff(mask) != 0)])[: len(target)]
+        starts = np.flatnonzero(fresh)
+        carried: dict[int, Carry] = {}
+        for b, c in enumerate(self.numbered):
+            at = np.flatnonzero(mask >> b & 1)
+            if len(at):
+                carried[b] = self._carried(cost, inner, (b, c), (source, spread, at), starts)
+        reduce = (lambda f, v: f.reduceat(v, starts)) if len(starts) else (lambda f, v: v)
         return Layer(
             code=target[starts],
             lanes=lanes[starts],
-            energy=reduce(np.minimum, inner.energy[source] + cost),
+            energy=reduce(np.minimum, inner.energy[source] + price),
             cycles=reduce(np.minimum, np.maximum(inner.cycles[source], time)),
             ways=reduce(np.add, inner.ways[source] * step.spread.ways[spread]),
+            mask=mask[starts],
+            carried=carried,
             source=source,
-            target=state.astype(np.int64),
+            target=np.cumsum(fresh) - 1,
             spread=spread,
-            cost=cost,
+            cost=price,
             time=time,
-            starts=np.append(starts, len(key)),
+            starts=np.append(starts, len(target)),
         )
+
+    def _carried(self, cost: StepCost, inner: Layer, crossing: tuple[int, Crossing], edges: tuple[Ints, Ints, Ints], starts: Ints) -> Carry:
+        """What a crossing carries into the states, the least of all transitions into each."""
+        bit, c = crossing
+        source, spread, at = edges
+        before = cost.started(inner.code[source[at]])[c] if c in cost.starting else _picked(inner.carried[bit], source[at])
+        after = cost.waits(c, before, spread[at])
+
+        def least(values: Floats) -> Floats:
+            every = np.full(len(source), np.inf)
+            every[at] = values
+            return np.minimum.reduceat(every, starts)
+
+        return Carry(least(after.weight), least(after.sent), least(after.alive), least(after.slots))
 
     # --- from the outside in --------------------------------------------------------------------------------
 
@@ -490,3 +402,7 @@ class Chains:
             inner_tile = self.table.extents[:, inner.code[layer.source[edge]]]
             factors.append(outer_tile // inner_tile // step.spread.factors[layer.spread[edge]].T)
         return Chain(tuple(spread), tuple(factors), self.total_energy(energy, cycles), cycles + self.bounds.latency)
+
+
+def _picked(carry: Carry, states: Ints) -> Carry:
+    return Carry(carry.weight[states], carry.sent[states], carry.alive[states], carry.slots[states])

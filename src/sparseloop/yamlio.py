@@ -147,7 +147,9 @@ def _place(node: Node, path: Path, value: Node, whole: Path) -> None:
     part, rest = path[0], path[1:]
     kids = node.kids
     if isinstance(kids, list):
-        part = _position(node, part, whole, value.file)
+        name, part = part, _position(node, part, whole, value.file)
+        if node.data[part] != name and name in _names(node.data[part])[2:]:
+            rest = (name, *rest)  # {GLB: for m=4} is found by its only key, and keeps it
     step = node.child(part)
     key = (step[0] if step else None) or Node(str(part), value.file)
     child = value

@@ -265,7 +265,9 @@ class _Builder:
         if name == "<<" and value.kids is not None:
             others = value.kids if isinstance(value.kids, list) else [value]
             for other in others:
-                for k, pair in cast("dict[str, tuple[Node, Node]]", other.kids or {}).items():
+                if not isinstance(other.kids, dict):
+                    raise self.error("'<<' takes a mapping or a list of mappings", _Mark(key.line or 0, key.col), 2)
+                for k, pair in other.kids.items():
                     kids.setdefault(k, (replace(pair[0], end=None, quoted=-1), pair[1]))
                     parent.data.setdefault(k, pair[1].data)
             return

@@ -78,6 +78,8 @@ def resolve_chain(found: Findings) -> Chain:
     path: Path = ("architecture", "levels")
     last = max((i for i, entry in enumerate(entries) if isinstance(entry, LevelSpec)), default=-1)
     for i, entry in enumerate(entries):
+        if not entry.name.strip() or not entry.name.isprintable():
+            found.error((*path, i, "name"), f"{entry.name!r} is no name: it is empty or cannot be printed")
         if isinstance(entry, FanoutSpec):
             x, y = x * entry.fanout.get("x", 1), y * entry.fanout.get("y", 1)
             if i > last:

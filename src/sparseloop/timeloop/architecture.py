@@ -16,7 +16,8 @@ _CLASSES: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("compute", ("mac", "intmac", "fpmac", "compute")),
     ("network", ("XY_NoC", "Legacy", "ReductionTree", "SimpleMulticast")),
 )
-_RANGE = re.compile(r"^(.*?)\s*\[\s*(\d+)\s*\.\.\s*(\d+)\s*\]$")
+_NO_PART = "is not part of the model"
+_RANGE = re.compile(r"^(.*?)\s*\[\s*(\d{1,15})\s*\.\.\s*(\d{1,15})\s*\]$")
 _IGNORED = {
     "version": "format",
     "required_actions": "a request to the energy estimator",
@@ -89,7 +90,8 @@ def read_architecture(architecture: Section) -> Chain | None:
     computes = [c for c in found if c.kind == "compute"]
     if len(computes) != 1 or not storage:
         message = f"one compute component and at least one storage are needed, here {len(computes)} and {len(storage)}"
-        log.error(architecture.path, message)
+        unknown = next((note for note in log.notes if note.endswith(_NO_PART)), None)
+        log.error(architecture.path, message, unknown)
         return None
     networks = {c.name: c for c in found if c.kind == "network"}
     return Chain(storage=storage, compute=computes[0], networks=networks, node=node, cycle_seconds=cycle)
@@ -103,9 +105,16 @@ def _containers(root: Section) -> Iterator[tuple[Section, int]]:
             node.log.error(node.key_path("subtree"), "only one subtree per node is modelled (the machine is a chain)")
         node = children[0]
         _, more = split_range(node.text("name") or "")
-        count *= more
+        count *= _at_least_one(more, node)
         yield node, count
     return
+
+
+def _at_least_one(count: int, named: Section) -> int:
+    """The length of the range in a name; a mistake if nothing is in it."""
+    if count < 1:
+        named.log.error(named.key_path("name"), f"the range of '{named.text('name')}' is empty")
+    return max(1, count)
 
 
 def _locals(container: Section, count: int) -> Iterator[Component]:
@@ -122,9 +131,9 @@ def _component(item: Section, attributes: Section, count: int) -> Iterator[Compo
     class_name = item.text("class") or ""
     kind = component_kind(class_name)
     if kind is None:
-        item.log.note(item.key_path("class"), f"component '{name}' of class '{class_name}' is not part of the model")
+        item.log.note(item.key_path("class"), f"component '{name}' of class '{class_name}' {_NO_PART}")
         return
-    instances, mesh_x, mesh_y = _mesh(attributes, count * own, name, item.log)
+    instances, mesh_x, mesh_y = _mesh(attributes, count * _at_least_one(own, item), name, item.log)
     yield Component(
         name=name,
         kind=kind,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ Plain = Any
 """Data as it comes from YAML: dict, list, str, int, float, bool or None."""
 
 NO_KEYS: Mapping[str, str] = {}
+_LARGEST = 1e300
 _OF_COMPONENT = re.compile(r"(?<![\w.])([^\W\d]\w*)\.(?:attributes\.)?([^\W\d]\w*)")
 
 
@@ -108,7 +108,8 @@ class Section:
             number = value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else float(value)
         except (TypeError, ValueError):
             number = self._evaluated(keys, value) if isinstance(value, str) else self._wrong(keys, value, "a number")
-        return self._wrong(keys, value, "a finite number") if number is not None and not math.isfinite(number) else number
+        finite = number is None or abs(number) <= _LARGEST
+        return number if finite else self._wrong(keys, str(value)[:40], "a finite number")
 
     def _evaluated(self, keys: Iterable[str], text: str) -> float | None:
         """The value of an arithmetic expression over the known names; 'buffer.width' is another component's attribute."""

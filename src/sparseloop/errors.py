@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from enum import IntFlag
 from typing import Literal, Protocol
 
+MAX_SHOWN = 100
+"""Diagnostics that are printed."""
+
 Path = tuple[str | int, ...]
 """Where something stands in a specification, e.g. ("architecture", "levels", 1, "capacity")."""
 
@@ -86,10 +89,11 @@ class SpecError(Exception):
         return self.render()
 
     def render(self) -> str:
-        """All diagnostics, one after the other, and how many errors there are."""
+        """The first diagnostics, one after the other, and how many errors there are."""
         errors = sum(d.severity == "error" for d in self.diagnostics)
         count = f"{errors} error{'' if errors == 1 else 's'}"
-        return "\n".join([*(d.render() for d in self.diagnostics), count])
+        left_out = f", the first {MAX_SHOWN} are shown" if len(self.diagnostics) > MAX_SHOWN else ""
+        return "\n".join([*(d.render() for d in self.diagnostics[:MAX_SHOWN]), count + left_out])
 
     def located(self, source: Locator) -> SpecError:
         """The same mistakes with their places in the files, in file order."""

@@ -304,7 +304,7 @@ def _power(a: _Value, b: _Value) -> _Value:
 def _quantity(value: object) -> _Value:
     if isinstance(value, str):
         result = evaluate(value)
-    elif isinstance(value, Real) and not isinstance(value, bool):  # NumPy's numbers too
+    elif not isinstance(value, bool) and isinstance(value, Real):  # NumPy's numbers too
         result = _Value(int(value) if isinstance(value, Integral) else float(value))
     elif isinstance(value, Quantity):
         result = evaluate(str(value))

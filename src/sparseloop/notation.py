@@ -145,6 +145,8 @@ def safs(value: Plain) -> Plain:
             if isinstance(item, dict) and "options" in item:
                 options += 1
                 chosen = safs(cast("dict[str, Plain]", item)["options"])
+                if not chosen or isinstance(chosen, bool):
+                    raise wrong("'options' is a list of features", "{options: [A <- B, B <- A]}")
                 result += [_option(one, -options) for one in chosen]
             else:
                 result += _saf(item) if isinstance(item, str) else [item]

@@ -20,8 +20,9 @@ from .errors import Diagnostic, Path, Span, SpecError
 Plain = Any
 """dict (text keys), list, str, int, float, bool or None."""
 
-MAX_BYTES = 64 * 2**20
-MAX_NODES = 2_000_000
+MAX_BYTES = 8 * 2**20
+MAX_NODES = 200_000
+"""Of all values with aliases expanded; a large energy table has a few thousand."""
 MAX_DEPTH = 100
 TAG = "!"
 """Key under which the local tag of a mapping is kept: `!Component {name: x}` is {"!": "Component", "name": "x"}."""

@@ -84,6 +84,15 @@ CHANGED: list[Case] = [  # what is written, what instead, place, message
     ("m=4", "m=" + "9" * 5000, LINES["m=4"], "longer than 200 characters"),
     ("{x: 2, y: 2}", "9" * 5000 + "x2", LINES["fanout"], "longer than 200 characters"),
     ("A: 0.25", f"A: '2:{'9' * 5000} k'", LINES["density"], "longer than 200 characters"),
+    ("[B <- A]", "[{options: []}]", "spec.yaml:20:", "'options' is a list of features"),
+    ("A: csr}, skip", "A: 'UOP(m) CP(k,k)'}, skip", "spec.yaml:20:", "names rank 'k' twice"),
+    (
+        "    - {fanout: {x: 2, y: 2}}\n",
+        "    - {fanout: 2**53}\n    - {fanout: 2}\n",
+        "spec.yaml:11:",
+        "more than 2**53 instances",
+    ),
+    ("mapping:\n", f"energy: {{ert: {'x' * 300}}}\nmapping:\n", "spec.yaml:13:", "there is no file"),
     ("m: 8", "m: 0", LINES["shape"], "expected a whole number >= 1, got 0"),
     ("m: 8", "m: 9**9**9**9", LINES["shape"], "power too large"),
     ("m: 8", "m: -2**1090", LINES["shape"], "power too large"),
@@ -204,7 +213,7 @@ def test_no_file_a_folder_and_a_device(run, tmp_path) -> None:
     for name, message in (
         ("nowhere.yaml", "No such file"),
         (str(tmp_path), "Is a directory"),
-        ("/dev/zero", "larger than 64 MiB"),
+        ("/dev/zero", "larger than 8 MiB"),
     ):
         status, _, err = run("eval", name)
         assert status == WRONG
@@ -213,11 +222,16 @@ def test_no_file_a_folder_and_a_device(run, tmp_path) -> None:
 
 
 def test_ten_million_lines(run, monkeypatch) -> None:
-    """Refused by size; below it by the number of values."""
-    Path("spec.yaml").write_text("a: b\n" * 10**7 + "c: d\n" * 10**7)
+    """Refused by size; below it by the number of values; of many mistakes the first are shown."""
+    Path("spec.yaml").write_text("\n" * 10**7)
     status, _, err = run("eval", "spec.yaml")
     assert status == WRONG
-    assert "larger than 64 MiB" in err
+    assert "larger than 8 MiB" in err
+    Path("spec.yaml").write_text("".join(f"k{i}: b\n" for i in range(500)))
+    status, _, err = run("eval", "spec.yaml")
+    assert status == WRONG
+    assert err.endswith("502 errors, the first 100 are shown\n")
+    assert err.count(": error: ") + err.count("\nerror: ") + err.startswith("error: ") == 100
     monkeypatch.setattr(yamlnodes, "MAX_NODES", 1000)
     Path("spec.yaml").write_text("".join(f"k{i}: b\n" for i in range(2000)))
     status, _, err = run("eval", "spec.yaml")

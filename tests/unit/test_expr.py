@@ -112,10 +112,10 @@ def test_mistakes(field, text, part, offset):
 
 @given(st.text(alphabet="0123456789+-*/%(). KiBMkmaxin,_e", max_size=80))
 def test_any_text_ends_soon_with_a_value_or_a_notation_error(text):
-    start = time.perf_counter()
+    start = time.process_time()
     with contextlib.suppress(NotationError):
         expr.number(text)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 5  # of our own time, whatever else runs
 
 
 @given(st.integers(-1000, 1000), st.integers(1, 1000), st.integers(0, 8))

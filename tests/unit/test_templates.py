@@ -78,7 +78,7 @@ def test_merge_keys_of_included_files(tmp_path: Path):
         ("a: {{ cwd.__globals__ }}", "template: access to attribute '__globals__'"),
         ("a: {{ include.__self__.reader }}", "template: access to attribute '__self__'"),
         ("a: {{ setenv('A', 1) }}", "template: 'setenv' is undefined"),
-        ("a: {{ 'x' * 100000000 }}", "the rendered text is larger than 64 MiB"),
+        ("a: {{ 'x' * 100000000 }}", "the rendered text is larger than 8 MiB"),
         ("{% include 'top.yaml.jinja2' %}", "templates include each other"),
         ("{% include 'no.yaml' %}", "template: 'no.yaml' not found"),
     ],

@@ -89,6 +89,9 @@ def _rank(spec: RankFormatSpec, tensor: str, path: Path, einsum: Einsum, found: 
     for rank in (rank for group in groups for rank in group):
         if rank not in own and (found.native or rank not in einsum.ranks):
             found.error(path, f"{tensor} has no rank '{rank}'", did_you_mean(rank, own), word=rank)
+    named = [rank for group in groups for rank in group]
+    if found.native and (twice := next((rank for rank in named if named.count(rank) > 1), None)):
+        found.error(path, f"format of {tensor}: {spec.kind} names rank '{twice}' twice", word=twice)
     return RankFormat(kind=spec.kind, groups=groups, metadata_bits=spec.metadata_bits, payload_bits=spec.payload_bits)
 
 

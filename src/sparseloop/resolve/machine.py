@@ -12,7 +12,7 @@ from ..einsum import Einsum
 from ..energy import Priced, PriceRequest, price_level
 from ..errors import Path
 from ..estimates import Component
-from ..expr import Quantity
+from ..expr import LARGEST_COUNT, Quantity
 from ..sparse import Sparse
 from ..spec import FanoutSpec, LevelSpec, NetworkSpec
 from .findings import Findings
@@ -82,6 +82,9 @@ def resolve_chain(found: Findings) -> Chain:
             found.error((*path, i, "name"), f"{entry.name!r} is no name: it is empty or cannot be printed")
         if isinstance(entry, FanoutSpec):
             x, y = x * entry.fanout.get("x", 1), y * entry.fanout.get("y", 1)
+            if x * y > LARGEST_COUNT:
+                found.error((*path, i), "more than 2**53 instances in all")
+                x, y = 1, 1
             if i > last:
                 found.error((*path, i), "a fanout must be followed by the level it multiplies")
             owners[entry.name] = (*owners.get(entry.name, ()), len(stages) - 1)

@@ -16,6 +16,9 @@ from ..timeloop.tables import base_name
 from ..timeloop.tables import read_tables as read_reference_tables
 from .findings import Findings
 
+_LONGEST_NAME = 250
+"""Of a file, in characters; the system would refuse the question."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
@@ -45,8 +48,8 @@ def read_tables(found: Findings) -> Tables:
 def _file(name: str, path: Path, found: Findings) -> ReferenceTables:
     """Accelergy's ERT and ART in a file."""
     file = found.file(path, name)
-    if not file.is_file():
-        found.error(path, f"there is no file {file}")
+    if len(file.name) > _LONGEST_NAME or not file.is_file():
+        found.error(path, f"there is no file {str(file)[:_LONGEST_NAME]}")
         return ReferenceTables()
     try:
         data, source = yamlio.load([file])

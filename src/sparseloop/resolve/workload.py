@@ -13,7 +13,7 @@ from ..spec import DensitySpec, WorkloadSpec
 from .findings import Findings
 
 _LARGEST_AXIS = 2**24
-"""Above this extent of an affine axis its holes are not counted."""
+"""Above this extent of an affine axis its holes are not counted, and no rows of a band."""
 _LARGEST_TENSOR = 2**62
 """Words of a tensor."""
 
@@ -105,6 +105,8 @@ def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], foun
         return dense
     try:
         return _model(model, spec, axes, shape, size) or _given(spec, shape, path, found)
+    except MemoryError:
+        found.error((*path, "file"), f"density of {name}: the data does not fit into memory")
     except OSError as error:
         found.error((*path, "file"), f"density of {name}: {error.strerror} ({error.filename})")
     except ValueError as error:
@@ -149,6 +151,8 @@ def _model(
             raise ValueError(f"block {block} is larger than 2**62 words")
         return Block(shape, block, density / (spec.inner or 1.0), inner=spec.inner)
     if model == "banded":
+        if max(shape, default=0) > _LARGEST_AXIS:
+            raise ValueError("a band is counted row by row, over at most 2**24 rows and columns")
         return Banded(shape, spec.half_width or 0)
     return None if model == "actual" else Uniform(shape, density, size=size)
 

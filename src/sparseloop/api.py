@@ -60,6 +60,8 @@ def _compiled(key: _Template) -> Plan:
 
 def design_of(spec: Spec) -> Design:
     """The meaning of a specification; the same object for the same specification. Raises `SpecError`."""
+    if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected a Spec, got {type(spec).__name__}: read files with sparseloop.load(...), text with loads(...)")
     return _resolved(_Same(spec))
 
 

@@ -139,9 +139,10 @@ def check(files: Files, overrides: Overrides = None) -> None:
     except SpecError as error:
         print(error.render())
         raise typer.Exit(WRONG_INPUT) from None
-    for text in dict.fromkeys(text for design in designs for text in design.warnings):
+    results = [evaluate(spec) for spec, design in zip(specs, designs, strict=True) if design.mapping]
+    for text in dict.fromkeys(text for one in (*designs, *results) for text in one.warnings):
         note(f"warning: {text}")
-    reasons = [r for spec, design in zip(specs, designs, strict=True) if design.mapping for r in evaluate(spec).reasons]
+    reasons = [reason for result in results for reason in result.reasons]
     print("\n".join(f"the mapping is not valid: {reason}" for reason in reasons) or "ok")
     if reasons:
         raise typer.Exit(INFEASIBLE)

@@ -63,3 +63,8 @@ def test_what_cannot_be_evaluated():
         sl.evaluate(sl.loads(MATMUL), 3)
     with pytest.raises(ValueError, match="keep is for a batch"):
         sl.evaluate(sl.loads(MATMUL), keep=("cycles",))
+
+
+def test_a_path_is_not_a_specification() -> None:
+    with pytest.raises(TypeError, match=r"sparseloop\.load"):
+        sl.evaluate("spec.yaml")  # type: ignore[arg-type]

@@ -148,6 +148,7 @@ class Features:
         self.plan: Plan = tiles.plan
         self.emptiness = emptiness
         self.active = active
+        self._conditions: dict[int, LinkConditions] = {}
         staying = {} if windows is None else windows
         self.copy_stay = [
             join(join(self._tile(link), tiles.stationary(link)), staying.get(link.index, tiles.point))
@@ -204,6 +205,11 @@ class Features:
 
     def conditions(self, link: Link) -> LinkConditions:
         """(F2) K, O, G and I of a link."""
+        if link.index not in self._conditions:
+            self._conditions[link.index] = self._conditions_of(link)
+        return self._conditions[link.index]
+
+    def _conditions_of(self, link: Link) -> LinkConditions:
         outer = self.plan.outer[link.index]
         at = link.index
         outer_gates = frozenset[Condition]().union(*(self.gates[o] for o in outer))

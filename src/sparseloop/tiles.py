@@ -52,6 +52,8 @@ class Tiles:
         """(name of a partial cover, slot) to the number of values it covers; missing = 1."""
         self._sizes: dict[tuple[int, Cover], Array] = {}
         self._products: dict[frozenset[int], Array] = {}
+        self._repeats: dict[tuple[int, bool], Cover] = {}
+        self._passes: dict[Cover, Array] = {}
         self.point: Cover = (FIXED,) * len(plan.slots)
 
     def _strides(self) -> list[Array]:
@@ -245,6 +247,12 @@ class Tiles:
 
         At the parent also the lanes that are served one by one: only one of them is the first.
         """
+        key = (link.index, of_parent)
+        if key not in self._repeats:
+            self._repeats[key] = self._repeats_of(link, of_parent)
+        return self._repeats[key]
+
+    def _repeats_of(self, link: Link, of_parent: bool) -> Cover:
         counts: dict[int, Array] = {}
         if of_parent:
             counts = {s: self.n[s] for s in link.unshared if s not in link.relevant}
@@ -258,7 +266,9 @@ class Tiles:
 
     def passes(self, repeats: Cover) -> Array:
         """How often the same words are visited: the product over a cover of repeated loops."""
-        return ops.product(self.count(span, i) for i, span in enumerate(repeats) if span)
+        if repeats not in self._passes:
+            self._passes[repeats] = ops.product(self.count(span, i) for i, span in enumerate(repeats) if span)
+        return self._passes[repeats]
 
 
 def _two_term_distinct(first: tuple[int, Array], second: tuple[int, Array]) -> Array:

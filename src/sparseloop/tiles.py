@@ -51,6 +51,7 @@ class Tiles:
         self.partial: dict[tuple[str, int], Array] = {}
         """(name of a partial cover, slot) to the number of values it covers; missing = 1."""
         self._sizes: dict[tuple[int, Cover], Array] = {}
+        self._extents: dict[tuple[int, Cover], tuple[Array, ...]] = {}
         self._products: dict[frozenset[int], Array] = {}
         self._repeats: dict[tuple[int, bool], Cover] = {}
         self._passes: dict[Cover, Array] = {}
@@ -149,6 +150,12 @@ class Tiles:
 
     def extents(self, tensor: int, cover: Cover) -> tuple[Array, ...]:
         """Bounding extents of T(cover), one per axis."""
+        key = (tensor, self.restrict(cover, tensor))
+        if key not in self._extents:
+            self._extents[key] = self._extents_of(tensor, key[1])
+        return self._extents[key]
+
+    def _extents_of(self, tensor: int, cover: Cover) -> tuple[Array, ...]:
         if self.clipped:
             return tuple(
                 ops.minimum(self._extent(axis, cover), size)

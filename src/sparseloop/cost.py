@@ -89,8 +89,7 @@ def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
     cycles = cycles + sum(n.fill_latency + n.drain_latency for lv in arch.storage if (n := lv.network) is not None)
     networks = network_traffic(plan, dense.tiles, sparse)
     levels = [
-        _level_cost(plan, dense, sparse, (level, used[level], level_cycles[level], cycles))
-        for level in range(plan.compute)
+        _level_cost(plan, dense, sparse, (level, used[level], level_cycles[level], cycles)) for level in range(plan.compute)
     ]
     actions = actions_of_compute(plan, sparse, cycles)
     levels.append(
@@ -176,9 +175,7 @@ def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Array) 
     return cycles
 
 
-def _level_cost(
-    plan: Plan, dense: Traffic, sparse: SparseTraffic, at: tuple[int, Array, Array, Array]
-) -> LevelCost:
+def _level_cost(plan: Plan, dense: Traffic, sparse: SparseTraffic, at: tuple[int, Array, Array, Array]) -> LevelCost:
     level, used, level_cycles, cycles = at
     below, above = _links_at(sparse, level)
     actions = actions_of_level(plan, level, (below, above), (used, cycles))

@@ -70,9 +70,7 @@ def _mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ...]) ->
     return (everything - start) / (size - start_size) if size > start_size else everything / size
 
 
-def _contract(
-    operands: list[tuple[Any, tuple[int, ...]]], bounds: Bounds, also: set[int]
-) -> tuple[float, float]:
+def _contract(operands: list[tuple[Any, tuple[int, ...]]], bounds: Bounds, also: set[int]) -> tuple[float, float]:
     """Sum over all index values of the product of the fields, and the number of index values."""
     involved = sorted({s for _, axes in operands for s in axes})
     label = {s: k for k, s in enumerate(involved)}
@@ -122,9 +120,7 @@ def _coordinates(plan: Plan, bounds: Bounds, tensor: int, axis: int, slots: tupl
     for slot, coefficient in plan.axes[tensor][axis]:
         if bounds[slot] == 1:
             continue
-        stride = math.prod(
-            bounds[i] for i in range(slot + 1, len(bounds)) if plan.slots[i].rank == plan.slots[slot].rank
-        )
+        stride = math.prod(bounds[i] for i in range(slot + 1, len(bounds)) if plan.slots[i].rank == plan.slots[slot].rank)
         values = coefficient * stride * np.arange(bounds[slot])
         values -= min(0, int(values[-1]))
         view = list(shape)

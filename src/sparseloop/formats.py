@@ -35,8 +35,7 @@ class RankTraffic:
     @lazy
     def _bits(self) -> dict[str, Classes]:
         return {
-            action: self.entries[action] * self.entry_bits + self.payloads[action] * self.payload_bits
-            for action in self.entries
+            action: self.entries[action] * self.entry_bits + self.payloads[action] * self.payload_bits for action in self.entries
         }
 
 
@@ -117,15 +116,15 @@ class Metadata:
         for slot in range(len(self.tiles.n)):
             entered = ops.either(entered, masks.get(slot, False))
             if slot in self.features.plan.relevant[tensor] and entered is not False:
-                covered = self.tiles.count(cover[slot], slot) == self.tiles.n[slot] if cover[slot] != FIXED else (
-                    self.tiles.n[slot] == 1
+                covered = (
+                    self.tiles.count(cover[slot], slot) == self.tiles.n[slot]
+                    if cover[slot] != FIXED
+                    else (self.tiles.n[slot] == 1)
                 )
                 known = ops.both(known, ops.either(ops.negate(entered), covered))
         return known
 
-    def own_classes(
-        self, c: LinkConditions, masks: Masks, walk: Walk, unit: tuple[Array, Conditions], again: bool
-    ) -> Classes:
+    def own_classes(self, c: LinkConditions, masks: Masks, walk: Walk, unit: tuple[Array, Conditions], again: bool) -> Classes:
         """(F3) Classes of the looks at an own rank's entries: outer conditions, and local ones known in time."""
         factor, there = unit
         count = walk.count * factor
@@ -140,9 +139,7 @@ class Metadata:
         for applies in product((False, True), repeat=len(optional)):
             chosen = [item for item, on in zip(optional, applies, strict=True) if on]
             k = o | widen(sure_skips | {c for c, _, skip in chosen if skip}, walk.stay, self.tiles)
-            g = k | widen(
-                c.outer_gates | sure_gates | {c for c, _, skip in chosen if not skip}, walk.stay, self.tiles
-            )
+            g = k | widen(c.outer_gates | sure_gates | {c for c, _, skip in chosen if not skip}, walk.stay, self.tiles)
             weight: Array = True
             met: Array = 1.0
             for (condition, known, _), on in zip(optional, applies, strict=True):
@@ -263,9 +260,7 @@ class Metadata:
                 extra = extra * ops.one_unless(ops.both(reached, exists), layout.absorbed[slot])
         return extra
 
-    def _delivered(
-        self, c: LinkConditions, place: RankPlace, unit: Units, again: bool
-    ) -> Classes:
+    def _delivered(self, c: LinkConditions, place: RankPlace, unit: Units, again: bool) -> Classes:
         """Entries of an inner rank: they travel with every delivery of the child's tile."""
         dense = self.dense[c.link.index]
         accesses = dense.updates if c.link.output and not again else dense.reads
@@ -299,9 +294,7 @@ class Metadata:
         outer = self.features.plan.outer[link.index]
         return self.features.plan.links[outer[-1]] if outer else None
 
-    def _add_lone(
-        self, c: LinkConditions, layout: Layout, counts: list[dict[str, tuple[Classes, Classes]]]
-    ) -> None:
+    def _add_lone(self, c: LinkConditions, layout: Layout, counts: list[dict[str, tuple[Classes, Classes]]]) -> None:
         """A tile of one word keeps one entry in its lowest compressed rank; it arrives and is read with the word."""
         bottom = max((r for r, f in enumerate(layout.given.ranks) if f.compressed), default=None)
         link = c.link

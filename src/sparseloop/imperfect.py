@@ -149,8 +149,7 @@ class _Nest:
     def instances(self, spatial: tuple[int, ...]) -> int:
         """Spatial index tuples at which some point exists at some time."""
         return math.prod(
-            len(self.places(rank, [i for i in spatial if self.plan.slots[i].rank == rank]))
-            for rank in self.plan.einsum.ranks
+            len(self.places(rank, [i for i in spatial if self.plan.slots[i].rank == rank])) for rank in self.plan.einsum.ranks
         )
 
     def places(self, rank: str, spatial: list[int]) -> list[dict[int, int]]:

@@ -141,9 +141,7 @@ def _sum(flags: list[Array]) -> Array:
 # --- flattened ranks ----------------------------------------------------------------------------------------
 
 
-def _flattened_items(
-    tiles: Tiles, link: Link, given: TensorFormat, child: tuple[int, Array]
-) -> tuple[list[Item], Array]:
+def _flattened_items(tiles: Tiles, link: Link, given: TensorFormat, child: tuple[int, Array]) -> tuple[list[Item], Array]:
     """Own loops on a list with flattened ranks; `child` = (number of child ranks, those in use)."""
     count, taken = child
     slots = _candidates(tiles.plan, link)

@@ -91,9 +91,7 @@ class Plan:
     @lazy
     def keepers(self) -> tuple[tuple[int, ...], ...]:
         """Per tensor: the storage levels that keep it, outermost first."""
-        return tuple(
-            tuple(i for i, kept in enumerate(self.nest.keep) if t.name in kept) for t in self.einsum.tensors
-        )
+        return tuple(tuple(i for i, kept in enumerate(self.nest.keep) if t.name in kept) for t in self.einsum.tensors)
 
     @lazy
     def link_of(self) -> dict[tuple[int, int], Link]:
@@ -133,9 +131,7 @@ def compile_plan(einsum: Einsum, arch: Arch, nest: LoopNest, sparse: Sparse) -> 
         )
         for tensor in einsum.tensors
     )
-    return Plan(
-        einsum=einsum, arch=arch, nest=nest, sparse=sparse, links=tuple(links), starts=starts, outer=outer, axes=axes
-    )
+    return Plan(einsum=einsum, arch=arch, nest=nest, sparse=sparse, links=tuple(links), starts=starts, outer=outer, axes=axes)
 
 
 @dataclass(frozen=True, slots=True)

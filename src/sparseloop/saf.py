@@ -151,12 +151,10 @@ class Features:
         self._conditions: dict[int, LinkConditions] = {}
         staying = {} if windows is None else windows
         self.copy_stay = [
-            join(join(self._tile(link), tiles.stationary(link)), staying.get(link.index, tiles.point))
-            for link in self.plan.links
+            join(join(self._tile(link), tiles.stationary(link)), staying.get(link.index, tiles.point)) for link in self.plan.links
         ]
         self.stay = [
-            join(cover, tiles.covering(link.multicast))
-            for link, cover in zip(self.plan.links, self.copy_stay, strict=True)
+            join(cover, tiles.covering(link.multicast)) for link, cover in zip(self.plan.links, self.copy_stay, strict=True)
         ]
         self.skips = [self._fired(link, ("skip", "spatial_skip")) for link in self.plan.links]
         self.gates = [self._fired(link, ("gate",)) for link in self.plan.links]
@@ -279,9 +277,7 @@ class Features:
             i for i in self.plan.relevant[tensor] if self.plan.slots[i].spatial and self.plan.slots[i].level == saf.level
         )
         cover = self.tiles.restrict(join(self.granule(link, saf), self.tiles.covering(loops)), tensor)
-        most = self.plan.einsum.tensors[tensor].density.maximum(
-            self.tiles.size(tensor, cover), self.tiles.extents(tensor, cover)
-        )
+        most = self.plan.einsum.tensors[tensor].density.maximum(self.tiles.size(tensor, cover), self.tiles.extents(tensor, cover))
         share = ops.minimum(1.0, most / self.tiles.product(loops))
         shares[loops] = ops.minimum(shares.get(loops, 1.0), share)
 

@@ -160,9 +160,7 @@ def merge(function: Callable[[Sequence[Array]], Array], records: Sequence[T]) ->
     return merged
 
 
-def _merge_traffic(
-    function: Callable[[Sequence[Array]], Array], records: Sequence[SparseTraffic]
-) -> SparseTraffic:
+def _merge_traffic(function: Callable[[Sequence[Array]], Array], records: Sequence[SparseTraffic]) -> SparseTraffic:
     columns = zip(*([replace(k, child=None) for k in r.links] for r in records), strict=True)
     return SparseTraffic(
         links=_chained(tuple(merge(function, column) for column in columns)),
@@ -180,8 +178,7 @@ def _classify(plan: Plan, dense: Traffic, emptiness: Emptiness, active: frozense
         return _with(plan, dense, base)
     groups = [dict(zip(sliding, choice, strict=True)) for choice in product(*sliding.values())]
     parts = [
-        _with(plan, dense, Features(dense.tiles, emptiness, active, {k: w.cover for k, w in group.items()}))
-        for group in groups
+        _with(plan, dense, Features(dense.tiles, emptiness, active, {k: w.cover for k, w in group.items()})) for group in groups
     ]
     links = tuple(
         _average(

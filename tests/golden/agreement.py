@@ -104,8 +104,7 @@ def measure(path: Path) -> Agreement:
 
 def _excepted(case: str, figure: Figure) -> bool:
     return any(
-        case in cases and any(fnmatchcase(figure.path, pattern) for pattern in patterns)
-        for cases, patterns, _, _ in EXCEPTIONS
+        case in cases and any(fnmatchcase(figure.path, pattern) for pattern in patterns) for cases, patterns, _, _ in EXCEPTIONS
     )
 
 

@@ -105,4 +105,3 @@ def _draw(einsum: Einsum, tensor: Tensor, touched: np.ndarray, rng: np.random.Ge
     flat = np.zeros(math.prod(shape), dtype=np.bool_)
     flat[rng.choice(touched, min(tensor.density.nonzeros, len(touched)), replace=False)] = True
     return flat.reshape(shape)
-

@@ -26,7 +26,6 @@ class Problem:
     def ranks(self) -> list[str]:
         return list(dict.fromkeys(r for axes in self.tensors.values() for axis in axes for r, _ in axis))
 
-
     @property
     def halo_ranks(self) -> list[str]:
         """Ranks that share an axis with another one."""
@@ -84,8 +83,17 @@ class Case:
         levels: list[Level] = []
         for level, block in enumerate(self.blocks):
             levels.append(
-                Level(name=f"L{level}", kind="storage", instances=mesh, mesh_x=mesh, block_size=block,
-                      metadata_word_bits=8, metadata_access_bits=8, prices=prices, network=network)
+                Level(
+                    name=f"L{level}",
+                    kind="storage",
+                    instances=mesh,
+                    mesh_x=mesh,
+                    block_size=block,
+                    metadata_word_bits=8,
+                    metadata_access_bits=8,
+                    prices=prices,
+                    network=network,
+                )
             )
             bounds = zip(self.mapping.nest.loops, self.mapping.bounds, strict=True)
             mesh *= prod(n for loop, n in bounds if loop.spatial and loop.level == level)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -47,8 +48,8 @@ class TileTable:
         counts = [len(d) for d in self.divisors]
         self.radix = tuple(math.prod(counts[i + 1 :]) for i in range(len(counts)))
         self.count = math.prod(counts)
-        grid = np.indices(counts).reshape(len(counts), -1) if counts else np.zeros((0, 1), dtype=np.int64)
-        self.extents: Ints = np.array([d[i] for d, i in zip(self.divisors, grid, strict=True)], dtype=np.int64).reshape(len(counts), -1)
+        grid = np.indices(counts).reshape(len(counts), self.count)
+        self.extents: Ints = np.stack([d[i] for d, i in zip(self.divisors, grid, strict=True)])
         """Rank by tile."""
         self.plan = self._flat_plan()
         self.tiles = Tiles(self.plan, self.extents.astype(np.float64))
@@ -65,6 +66,14 @@ class TileTable:
     def size(self, tensor: int) -> Floats:
         """|T(tile)|."""
         return self._full(self.tiles.size(tensor, self.tiles.inside(0)))
+
+    def code(self, extents: Ints) -> Ints:
+        """Numbers of tiles by their extents, rank by column."""
+        number: Ints = np.zeros(extents.shape[1], dtype=np.int64)
+        for divisors, row, radix in zip(self.divisors, extents, self.radix, strict=True):
+            at: Ints = cast("Any", np.searchsorted)(divisors, row)
+            number = number + at * radix
+        return number
 
     def _full(self, value: object) -> Floats:
         return np.broadcast_to(np.asarray(value, dtype=np.float64), (self.count,))
@@ -93,7 +102,8 @@ class TileTable:
             if model.deterministic:
                 self._alive[tensor] = np.zeros(self.count)
             elif isinstance(model, Uniform | Even):
-                self._alive[tensor] = 1.0 - self._full(model.empty(self.size(tensor), self.tiles.extents(tensor, self.tiles.inside(0))))
+                extents = self.tiles.extents(tensor, self.tiles.inside(0))
+                self._alive[tensor] = 1.0 - self._full(model.empty(self.size(tensor), extents))
             else:
                 self._alive[tensor] = np.full(self.count, element_alive(self.design, tensor))
         return self._alive[tensor]
@@ -216,7 +226,8 @@ class Bounds:
         return most
 
     def _leaders(self, tensor: Tensor, child: int, kinds: tuple[str, ...]) -> set[int]:
-        safs: list[Saf] = [s for s in self.design.sparse.safs if s.follower == tensor.name and s.level < child and s.kind in kinds]
+        mine = [s for s in self.design.sparse.safs if s.follower == tensor.name and s.level < child]
+        safs: list[Saf] = [s for s in mine if s.kind in kinds]
         found = {self.design.einsum.index[u] for s in safs for u in s.leaders}
         return found | self._inherited(tensor) if child == self.levels else found
 
@@ -235,8 +246,10 @@ class Bounds:
         operands = {t.name for t in einsum.tensors if not t.output}
         everyone = {einsum.index[n] for n in operands}
         safs = [s for s in sparse.safs if s.follower in operands]
-        skips = {einsum.index[u] for s in safs if s.kind != "gate" for u in s.leaders} | (everyone if sparse.compute_skip else set())
-        gates = {einsum.index[u] for s in safs for u in s.leaders} | (everyone if sparse.compute_gate else set()) | skips
+        skips = {einsum.index[u] for s in safs if s.kind != "gate" for u in s.leaders}
+        skips |= everyone if sparse.compute_skip else set[int]()
+        gates = skips | {einsum.index[u] for s in safs for u in s.leaders}
+        gates |= everyone if sparse.compute_gate else set[int]()
         price = self.design.arch.compute.prices["compute"].energy_pj
         busy = math.prod(element_alive(self.design, u) for u in skips)
         return einsum.computes * price * math.prod(element_alive(self.design, u) for u in gates), busy
@@ -267,7 +280,8 @@ class Bounds:
         prices = arch.levels[parent].prices
         output = tensor.output
         visible = prices["address_generation"].energy_pj / arch.levels[parent].cluster_size
-        reduced = prices["reduction"].energy_pj / arch.levels[parent].cluster_size if not to_compute and arch.levels[parent].reduction else 0.0
+        adds = not to_compute and arch.levels[parent].reduction
+        reduced = prices["reduction"].energy_pj / arch.levels[parent].cluster_size if adds else 0.0
         fill = 0.0
         if not to_compute:
             below = arch.levels[child].prices

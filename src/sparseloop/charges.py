@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bounds import Bounds, Crossing, Floats, Ints, TileTable, element_alive
+from .orders import LevelOrder, classes
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
@@ -36,13 +38,19 @@ class Carry:
 Pending = dict[Crossing, Carry]
 Charge = tuple[tuple[int, ...], Floats, Floats]
 """(class of orders, energy, cycles)."""
+Moved = tuple[Crossing, Floats, Floats, Floats]
+"""(crossing, energy, words read and written at the parent, words written into the child)."""
+Sum = tuple[Floats, dict[int, Floats], dict[int, Floats]]
+"""(energy, words read and words written by level)."""
 
 
 class StepCost:
     """Energy and cycles, at least, of what is charged to one level."""
 
-    def __init__(self, bounds: Bounds, level: int, spread: Spread) -> None:
+    def __init__(self, bounds: Bounds, level: int, spread: Spread, lumped: bool = False) -> None:
         self.bounds, self.level, self.spread = bounds, level, spread
+        self.last = lumped or level == 0
+        """No loop lies further out: what is still pending stays for good."""
         self.table: TileTable = bounds.tiles
         self.tensors = bounds.design.einsum.tensors
         mine = bounds.crossings[level]
@@ -67,6 +75,38 @@ class StepCost:
         self.inside = {c: bounds.most_shared(self.tensors[c.tensor], range(level)) for c in everything}
         self.beyond = {c: bounds.most_shared(self.tensors[c.tensor], range(c.parent, level)) for c in everything}
         """Most sharing at levels further out that lie inside the parent."""
+
+        self.order = bounds.classes[level]
+        if lumped:
+            everything = LevelOrder(outer=(), free=self.table.ranks, inner=())
+            self.order = classes(everything, self.table.ranks, self._relevant())
+
+    def share_most(self) -> StepCost:
+        """As if the spatial factors, which are not known, let every tensor share as much as it may."""
+        here = range(self.level, self.level + 1)
+        for c in self.some:
+            most = self.bounds.most_shared(self.tensors[c.tensor], here)
+            self.some[c] = np.full(1, most if self.level >= c.parent else 1.0)
+            self.inside[c] *= most
+        return self
+
+    def lumped(self, code: Ints, spread: Ints) -> tuple[Floats, Floats]:
+        """Energy and cycles at least, all loops outside the spatial ones joined rank by rank, in the best order.
+
+        In any nest the ranks have an order by their innermost loops; with the loops of every rank joined in that order no run of
+        irrelevant loops gets shorter.
+        """
+        shape = np.array(self.table.shape, dtype=np.float64)[:, None]
+        factors = shape / (self.table.extents[:, code] * self.spread.factors[spread].T)
+        loops = ((factors > 1).astype(np.int64) << np.arange(len(factors))[:, None]).sum(axis=0)
+        energy, cycles = np.zeros(len(code)), np.zeros(len(code))
+        for existing in np.unique(loops):
+            at = np.flatnonzero(loops == existing)
+            energy[at], cycles[at] = self.least(code[at], spread[at], factors[:, at], int(existing), self.started(code[at]))
+        return energy, cycles
+
+    def _relevant(self) -> list[frozenset[str]]:
+        return [self.bounds.plain_ranks[t] for t in self.waiting]
 
     def _product(self, factors: Floats, ranks: frozenset[str]) -> Floats:
         columns = [i for i, r in enumerate(self.table.ranks) if r not in ranks]
@@ -93,7 +133,7 @@ class StepCost:
 
     def open(self, c: Crossing, loops: int) -> bool:
         """True if loops over these ranks (bits) keep the child's tile where it is."""
-        return self.level > 0 and not loops & self.bounds.classes[self.level].relevant[self.waiting[c.tensor]]
+        return not self.last and not loops & self.order.relevant[self.waiting[c.tensor]]
 
     def waits(self, c: Crossing, carry: Carry, spread: Ints) -> Carry:
         """The crossing past this level."""
@@ -106,7 +146,7 @@ class StepCost:
     def charges(self, code: Ints, spread: Ints, factors: Floats, loops: int, pending: Pending) -> list[Charge]:
         """Per class of orders what is known with this level; `factors` rank by column, all with the same loops (bits)."""
         closing = {c: carry for c, carry in pending.items() if not self.open(c, loops)}
-        fixed = self._sum([self._compute_words(c, code, spread) for c in self.free], len(code))
+        fixed = self._sum([self._compute_words(c, spread) for c in self.free], len(code))
         if not closing:
             energy, cycles = self._timed([fixed])
             return [(signature, energy, cycles) for signature in self._signatures(loops)]
@@ -116,13 +156,14 @@ class StepCost:
         for signature in self._signatures(loops):
             key = tuple(signature[self.waiting[c.tensor]] for c in closing)
             if key not in known:
-                parts = [self._words(c, carry, left, spread, (self._run(bits, factors), bits)) for (c, carry), bits in zip(closing.items(), key, strict=True)]
+                runs = [(self._run(bits, factors), bits) for bits in key]
+                parts = [self._words(c, closing[c], left, spread, run) for c, run in zip(closing, runs, strict=True)]
                 known[key] = self._timed([fixed, self._sum(parts, len(code))])
             found.append((signature, *known[key]))
         return found
 
     def _signatures(self, loops: int) -> list[tuple[int, ...]]:
-        return list(self.bounds.classes[self.level].known.get(loops, {}))
+        return list(self.order.known.get(loops, {}))
 
     def _run(self, bits: int, factors: Floats) -> Floats:
         rows = [i for i in range(len(self.table.ranks)) if bits < 0 or bits >> i & 1]
@@ -135,7 +176,7 @@ class StepCost:
             energy, cycles = np.minimum(energy, e), np.minimum(cycles, c)
         return energy, cycles
 
-    def _compute_words(self, c: Crossing, code: Ints, spread: Ints) -> tuple[Crossing, Floats, Floats, Floats]:
+    def _compute_words(self, c: Crossing, spread: Ints) -> Moved:
         """Accesses of the parent by the compute level: energy, and words read and updated."""
         computes = float(self.bounds.design.einsum.computes)
         sent = 0.0 * self.lanes[spread] if c.forwarded else computes / (c.sharing * self.some[c][spread])
@@ -146,16 +187,13 @@ class StepCost:
             return c, c.reads * sent * alive, np.stack([sent * slots * c.read_slots, zero]), zero
         return c, (c.updates * sent + c.reads * again) * alive, np.stack([again, sent]) * (slots * c.read_slots), zero
 
-    def _words(self, c: Crossing, carry: Carry, left: Floats, spread: Ints, runs: tuple[Floats, int]) -> tuple[Crossing, Floats, Floats, Floats]:
+    def _words(self, c: Crossing, carry: Carry, left: Floats, spread: Ints, runs: tuple[Floats, int]) -> Moved:
         """The words of a crossing that closes here, or never."""
         run, bits = runs
         shared = self.beyond[c] * (self.some[c][spread] if self.level >= c.parent else 1.0)
         arriving = np.maximum(c.whole, carry.weight * left / run)
         sent = carry.sent * left / run / shared
-        if c.forwarded:
-            sent = sent if bits >= 0 else 0.0 * sent
-        else:
-            sent = np.maximum(c.whole, sent)
+        sent = np.maximum(0.0 if c.forwarded else c.whole, 0.0 * sent if c.forwarded and bits < 0 else sent)
         slots = carry.slots
         if not c.output:
             reads = np.stack([sent * slots * c.read_slots, 0.0 * sent])
@@ -163,12 +201,14 @@ class StepCost:
         again, refills = 0.0 * sent, 0.0 * sent
         if c.plain:
             again = np.maximum(0.0, sent - c.whole * c.spread)
-            copies = self.copies[c][spread] * self.inside[c] if self.level == c.child - 1 else self.bounds.most_shared(self.tensors[c.tensor], range(c.child))
+            copies: Floats | float = self.bounds.most_shared(self.tensors[c.tensor], range(c.child))
+            if self.level == c.child - 1:
+                copies = self.copies[c][spread] * self.inside[c]
             refills = np.maximum(0.0, arriving - c.whole * copies)
         energy = (c.updates * sent + c.reads * again + c.fills * refills) * carry.alive
         return c, energy, np.stack([again, sent]) * (slots * c.read_slots), refills * slots * c.fill_slots
 
-    def _sum(self, parts: list[tuple[Crossing, Floats, Floats, Floats]], count: int) -> tuple[Floats, dict[int, Floats], dict[int, Floats]]:
+    def _sum(self, parts: list[Moved], count: int) -> Sum:
         """Energy, and words read and written by level."""
         energy = np.zeros(count)
         reads: dict[int, Floats] = {}
@@ -182,7 +222,7 @@ class StepCost:
                     writes[c.child] = writes.get(c.child, 0.0) + filled
         return energy, reads, writes
 
-    def _timed(self, sums: list[tuple[Floats, dict[int, Floats], dict[int, Floats]]]) -> tuple[Floats, Floats]:
+    def _timed(self, sums: list[Sum]) -> tuple[Floats, Floats]:
         """Energy, and cycles of the slowest level."""
         energy = sum((s[0] for s in sums[1:]), sums[0][0])
         cycles = 0.0 * energy
@@ -194,3 +234,11 @@ class StepCost:
                 if rate is not None:
                     cycles = np.maximum(cycles, words / self.used[level] / rate)
         return energy, cycles
+
+
+def ahead(bounds: Bounds, level: int) -> tuple[Floats, Floats]:
+    """By tile inside a level: energy and cycles of what is charged to the level, whatever it and the levels outside it do."""
+    table = bounds.tiles
+    unit = Spread(np.ones((1, len(table.ranks)), dtype=np.int64), np.ones(1), ((),))
+    cost = StepCost(bounds, level, unit, lumped=True).share_most()
+    return cost.lumped(np.arange(table.count), np.zeros(table.count, dtype=np.int64))

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import permutations
 
 import numpy as np
-import numpy.typing as npt
 
 from .bounds import Floats, Ints
 from .charges import Pending
@@ -30,15 +29,23 @@ class Leaves:
         """Mappings that fell away by the bound of their own orders."""
         self.alike = 0
         """Mappings that cost the same as another one: an order of the same class, or other axes of a free mesh."""
+        sparse, arch = self.bounds.design.sparse, self.bounds.design.arch
+        self.laid = bool(sparse.formats) or (bool(sparse.safs) and any(level.block_size > 1 for level in arch.storage))
+        """Formats, and features that look at whole blocks, are laid on the loops one by one: every loop and its place matter."""
         self._orders: dict[tuple[int, int], list[Choice]] = {}
         self._split_tables = [self._split_table(level) for level in range(self.bounds.levels)]
 
     # --- mesh axes ----------------------------------------------------------------------------------------------
 
     def _axes_matter(self, level: int) -> bool:
-        """Hops, or words passed to neighbours, depend on the axis of a spatial loop."""
+        """Ranks of formats, hops, or words passed to neighbours depend on the axes of spatial loops."""
+        if self.laid:
+            return True
         n = self.bounds.design.arch.levels[level].network
-        return n is not None and bool(n.energy_per_hop_pj or n.wire_pj_per_bit_mm or n.router_pj or n.ingress_pj or n.adder_pj or n.forwarding)
+        if n is None:
+            return False
+        priced = n.energy_per_hop_pj or n.wire_pj_per_bit_mm or n.router_pj or n.ingress_pj or n.adder_pj
+        return n.forwarding or bool(priced)
 
     def _split_table(self, level: int) -> tuple[Ints, Ints, Ints]:
         """(rows of the spatial slots of a level, first way of every choice, all ways as columns of factors)."""
@@ -76,7 +83,7 @@ class Leaves:
 
     def _order_seen(self, level: int) -> bool:
         """True if anything depends on the order of a level's loops."""
-        if self.bounds.design.sparse.formats or self._forwards():
+        if self.laid or self._forwards():
             return True
         return bool(self.bounds.classes[level].relevant)
 
@@ -89,12 +96,14 @@ class Leaves:
         key = (level, loops)
         if key not in self._orders:
             classes, names = self.bounds.classes[level], self.chains.table.ranks
-            if self.space.exact_classes or not self._order_seen(level):
+            if (self.space.exact_classes and not self.laid) or not self._order_seen(level):
                 inner_first = list(classes.known.get(loops, {}).values())[: None if self._order_seen(level) else 1]
             else:
                 existing = [i for i in range(len(names)) if loops >> i & 1]
                 allowed = self.space.orders[level].allows
                 inner_first = [p for p in permutations(existing) if allowed([names[i] for i in reversed(p)])]
+                if not self.laid:
+                    inner_first = list({self._key(level, p): p for p in reversed(inner_first)}.values())
             found: list[Choice] = []
             for one in inner_first:
                 order = completed(self.space, level, [names[i] for i in reversed(one)])
@@ -102,6 +111,19 @@ class Leaves:
                     found.append((order, classes.signature(one)))
             self._orders[key] = found
         return self._orders[key]
+
+    def _key(self, level: int, inner_first: tuple[int, ...]) -> tuple[object, ...]:
+        """Orders with equal keys cost the same if no format is laid on the loops.
+
+        Outside the innermost loop that brings a wholly new tile every step does; inside it a sliding window sees the sequence.
+        """
+        inner = frozenset[str]().union(*self.bounds.keep[level + 1 :])
+        names, found = self.chains.table.ranks, list[object]()
+        for t, tensor in enumerate(self.bounds.design.einsum.tensors):
+            if tensor.name in inner and not self.chains.table.plan.plain[t]:
+                new = [i for i, r in enumerate(inner_first) if names[r] in self.bounds.plain_ranks[t]]
+                found.append(inner_first[: new[0]] if new else inner_first)
+        return self.bounds.classes[level].signature(inner_first), *found
 
     def samples(self, chain: Chain) -> Iterator[Sample]:
         """Mappings of the chains that their own bound admits, by template."""
@@ -165,18 +187,8 @@ class Leaves:
         extents = np.ones((len(table.ranks), len(at)), dtype=np.int64)
         for inner in range(level + 1, self.bounds.levels):
             extents *= chain.factors[inner][:, at] * self.chains.steps[inner].spread.factors[chain.spread[inner][at]].T
-        code = np.zeros(len(at), dtype=np.int64)
-        for rank, divisors in enumerate(table.divisors):
-            code += np.searchsorted(divisors, extents[rank]) * table.radix[rank]
-        return code
+        return table.code(extents)
 
 
 def _subset(chain: Chain, at: Ints) -> Chain:
-    return Chain(
-        tuple(s[at] for s in chain.spread), tuple(f[:, at] for f in chain.factors), chain.energy[at], chain.cycles[at]
-    )
-
-
-def count_of(numbers: npt.NDArray[np.float64]) -> int:
-    """A sum of counts as an integer."""
-    return int(math.fsum(numbers))
+    return Chain(tuple(s[at] for s in chain.spread), tuple(f[:, at] for f in chain.factors), chain.energy[at], chain.cycles[at])

@@ -14,7 +14,8 @@ from .freedom import Keep
 from .leaves import Leaves
 from .search import CHUNK, Best, Evaluator, Tally, Task, Watch, evaluator, silent
 from .searchers import Batch, Exhaustive, Genetic
-from .tilings import Chains, Steps
+from .steps import Steps
+from .tilings import Chains
 
 SLACK = 1e-9
 """Relative difference below which two values of an objective are the same."""
@@ -22,18 +23,19 @@ WARM_UP = 12
 """Batches of the genetic searcher that give the first incumbent."""
 SMALL = 16384
 """Spaces of at most so many mappings are simply evaluated."""
-PORTION = 4096
-"""Chains completed at a time."""
+PORTIONS = (16, 4096)
+"""Chains completed at a time: few at first, so that the best known mapping soon is the best."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What the proof rests on: every mapping of the space is in exactly one of these."""
+    """What the proof rests on; the rest of the covered mappings cost the same as evaluated ones, or exceed a fanout."""
 
     covered: int
-    """Mappings of the space."""
+    """Mappings about which the proof speaks: all with the choices of bypasses that were finished."""
     pruned: dict[str, int]
-    """Those that fell away unseen: by capacity, by the bound of a partial chain, of a whole chain, of the bypasses or the orders."""
+    """Those that fell away unseen: by capacity, by the bound of a partial chain of tiles, by that of a whole chain (all in
+    mappings), by the bound of the orders of a whole chain (in mappings of different traffic)."""
     evaluated: int
     """Mappings evaluated by the model, those of the first incumbents included."""
     left: int = 0
@@ -96,8 +98,10 @@ class Search:
         share = self.space.design.einsum.computes / arch.compute.instances
         self.incumbent = Incumbent(self.tally, True, {"area_um2": area, "utilization": share})
         self.incumbent.monotone = _monotone(self.incumbent)
-        self.pruned = {"capacity": 0, "bound": 0, "chain": 0, "bypass": 0, "order": 0}
-        self.bound = -np.inf
+        self.pruned = {"capacity": 0, "bound": 0, "chain": 0, "order": 0}
+        self.bound = np.inf
+        """Nothing that was not proven is better than this."""
+        self.open: list[Keep] = []
         self.finished = False
 
     # --- evaluation -----------------------------------------------------------------------------------------
@@ -128,17 +132,31 @@ class Search:
 
     def run(self) -> None:
         """Goes through all choices of bypasses, the most promising first."""
-        if self.space.padded or self.space.size <= SMALL:
+        if self.space.padded or not self.space.ranks or self.space.size <= SMALL:
             self._exhaust()
             return
         self.warm_up()
         ranks = self.space.ranks
-        table = TileTable(self.space.design, [r.rank for r in ranks], [r.size for r in ranks], [divisors(r.size) for r in ranks])
-        for keep in self.space.bypass.every():
-            if self.spent():
-                return
-            self._prove(table, keep)
-        self.finished = True
+        sizes = [r.size for r in ranks]
+        table = TileTable(self.space.design, [r.rank for r in ranks], sizes, [divisors(size) for size in sizes])
+        self.open = self._keeps()
+        while self.open and not self.spent() and self._prove(table, self.open[0]):
+            del self.open[0]
+        self.finished = not self.open
+        if self.open:
+            self._bound_open(table)
+
+    def _bound_open(self, table: TileTable) -> None:
+        """The lower bound of what was not proven: every choice of bypasses by its cheapest tiles."""
+        for keep in self.open:
+            bounds = Bounds(self.space, table, keep)
+            energy, cycles = Chains(bounds, Steps(bounds), self.incumbent.beats, self.spent).floor()
+            self.bound = min(self.bound, float(self.incumbent.values(np.array([energy]), np.array([cycles]))[0, 0]))
+
+    def _keeps(self) -> list[Keep]:
+        """All choices of bypasses, those of the best known mapping first."""
+        known = self.tally.top[0].mapping.nest.keep if self.tally.top else ()
+        return sorted(self.space.bypass.every(), key=lambda keep: sum(a != b for a, b in zip(keep, known, strict=False)))
 
     def _exhaust(self) -> None:
         """Small spaces, and padded ones, whose tiles the bounds do not describe."""
@@ -147,30 +165,33 @@ class Search:
             self.evaluate(batch)
         self.finished = searcher.complete
 
-    def _prove(self, table: TileTable, keep: Keep) -> None:
-        """One choice of bypasses."""
+    def _prove(self, table: TileTable, keep: Keep) -> bool:
+        """One choice of bypasses; False if the budget ended first."""
         bounds = Bounds(self.space, table, keep)
         chains = Chains(bounds, Steps(bounds), self.incumbent.beats, self.spent)
-        chains.forward()
-        if chains.layers[0] is None:
-            return
+        if not chains.forward():
+            return False
         chains.backward()
         leaves = Leaves(chains)
-        for chain in chains.complete(PORTION):
+        for chain in chains.complete(*PORTIONS):
             for sample in leaves.samples(chain):
                 self.evaluate(sample)
             if self.spent():
-                return
+                return False
         orders = self.space.template_count // self.space.bypass.count
         for name, count in chains.pruned.items():
             self.pruned[name] += int(count) * orders
         self.pruned["order"] += leaves.pruned
+        return True
 
     def best(self, stopped: str) -> Certified:
         """The outcome."""
         plain = self.tally.best(self.task, stopped, complete=self.finished)
         values = {f.name: getattr(plain, f.name) for f in fields(plain)}
-        proof = Certificate(covered=self.space.size if self.finished else 0, pruned=self.pruned, evaluated=self.tally.evaluated)
+        if not self.finished and self.incumbent.monotone and np.isfinite(self.bound):
+            values["lower_bound"] = min(self.bound, plain.value if plain.value is not None else np.inf)
+        left = 0 if self.finished else self.space.size // max(1, self.space.bypass.count) * max(1, len(self.open))
+        proof = Certificate(covered=self.space.size - left, pruned=self.pruned, evaluated=self.tally.evaluated, left=left)
         return Certified(**values, certificate=proof)
 
 

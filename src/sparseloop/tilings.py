@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import product
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from .bounds import Bounds, Crossing, Floats, Ints
-from .charges import Carry, Pending, Spread, StepCost
+from .bounds import Bounds, Floats, Ints
+from .charges import Carry, Pending, StepCost, ahead
+from .steps import Step, Steps
 
 Prune = Callable[[Floats, Floats], npt.NDArray[np.bool_]]
 """(energy, cycles), both at least, to: such a mapping cannot be better than the best known one."""
@@ -25,96 +26,35 @@ EXPAND = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What a level may do to the tile."""
+class Edges:
+    """Transitions of one level: from a state inside, by spatial factors, to a tile with lanes and pending crossings."""
 
-    level: int
-    spread: Spread
-    options: tuple[tuple[Ints, ...], ...]
-    """Per rank and index of the tile before the temporal loops: admissible temporal factors."""
-    outside: tuple[Floats, ...]
-    """Per rank and index of the tile: ways to factor what is left over the levels outside."""
+    source: Ints
+    spread: Ints
+    target: Ints
+    lanes: Ints
+    mask: Ints
+    cost: Floats
+    time: Floats
 
+    def chosen(self, at: Ints | npt.NDArray[np.bool_]) -> Edges:
+        """Some of them."""
+        whole = (self.source[at], self.spread[at], self.target[at], self.lanes[at], self.mask[at])
+        return Edges(*whole, self.cost[at], self.time[at])
 
-class Steps:
-    """The factors that the mapspace admits, level by level."""
-
-    def __init__(self, bounds: Bounds) -> None:
-        self.bounds = bounds
-        self.space, self.table = bounds.space, bounds.tiles
-        self.index: list[dict[int, int]] = [{int(v): i for i, v in enumerate(d)} for d in self.table.divisors]
-        outside = self._outside()
-        self.steps = [self._step(level, outside[level]) for level in range(bounds.levels)]
-
-    def _groups(self, rank: int, level: int) -> tuple[list[int], dict[int, list[tuple[int, ...]]]]:
-        """Temporal factors, and spatial factors with their splits, of a rank at a level."""
-        temporal, spatial = [1], {1: [()]}
-        for group in self.space.ranks[rank].factors.groups:
-            if group.level != level:
-                continue
-            values = [int(v) for v in self.table.divisors[rank] if group.allows(int(v))]
-            if group.temporal:
-                temporal = values
-            else:
-                spatial = {v: found for v in values if (found := list(group.splits(v)))}
-        return temporal, spatial
-
-    def _outside(self) -> list[tuple[Floats, ...]]:
-        """Ways to complete a tile by the levels outside each level."""
-        found: list[tuple[Floats, ...]] = []
-        for rank, divisors in enumerate(self.table.divisors):
-            ways = np.zeros(len(divisors))
-            ways[-1] = 1.0
-            mine = [ways]
-            for level in range(self.bounds.levels - 1):
-                temporal, spatial = self._groups(rank, level)
-                before = np.zeros(len(divisors))
-                for (t, (s, splits)), i in product(product(temporal, spatial.items()), range(len(divisors))):
-                    target = self.index[rank].get(int(divisors[i]) * t * s)
-                    before[i] += len(splits) * ways[target] if target is not None else 0.0
-                ways = before
-                mine.append(ways)
-            found.append(tuple(mine))
-        return [tuple(mine[level] for mine in found) for level in range(self.bounds.levels)]
-
-    def _step(self, level: int, outside: tuple[Floats, ...]) -> Step:
-        options: list[tuple[Ints, ...]] = []
-        for rank, divisors in enumerate(self.table.divisors):
-            temporal, _ = self._groups(rank, level)
-            index = self.index[rank]
-            fits = [[t for t in temporal if (at := index.get(int(v) * t)) is not None and outside[rank][at] > 0] for v in divisors]
-            options.append(tuple(np.array(f, dtype=np.int64) for f in fits))
-        return Step(level, self._spread(level), tuple(options), outside)
-
-    def _spread(self, level: int) -> Spread:
-        """Spatial factors of all ranks within the fanout (not where lanes are packed)."""
-        x, y = self.bounds.design.arch.fanout(level)
-        packed = any(s.kind == "spatial_skip" and s.level == level for s in self.bounds.design.sparse.safs)
-        choices = [self._groups(rank, level)[1] for rank in range(len(self.table.divisors))]
-        axes = [self._axes(rank, level) for rank in range(len(self.table.divisors))]
-        found: dict[tuple[int, ...], list[tuple[tuple[int, ...], ...]]] = {}
-
-        def extended(rank: int, factors: tuple[int, ...], split: tuple[tuple[int, ...], ...], used: tuple[int, int]) -> None:
-            if rank == len(choices):
-                found.setdefault(factors, []).append(split)
-                return
-            for factor, splits in choices[rank].items():
-                for one in splits:
-                    now = list(used)
-                    for axis, n in zip(axes[rank], one, strict=True):
-                        now[axis == "y"] *= n
-                    if packed or (now[0] <= x and now[1] <= y):
-                        extended(rank + 1, (*factors, factor), (*split, one), (now[0], now[1]))
-
-        extended(0, (), (), (1, 1))
-        return Spread(
-            factors=np.array(list(found), dtype=np.int64).reshape(len(found), len(choices)),
-            ways=np.array([len(v) for v in found.values()], dtype=np.float64),
-            splits=tuple(tuple(v) for v in found.values()),
+    @classmethod
+    def joined(cls, parts: list[Edges]) -> Edges:
+        """All of them."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(
+            source=np.concatenate([nothing, *(p.source for p in parts)]),
+            spread=np.concatenate([nothing, *(p.spread for p in parts)]),
+            target=np.concatenate([nothing, *(p.target for p in parts)]),
+            lanes=np.concatenate([nothing, *(p.lanes for p in parts)]),
+            mask=np.concatenate([nothing, *(p.mask for p in parts)]),
+            cost=np.concatenate([np.empty(0), *(p.cost for p in parts)]),
+            time=np.concatenate([np.empty(0), *(p.time for p in parts)]),
         )
-
-    def _axes(self, rank: int, level: int) -> list[str]:
-        return [str(loop.axis) for loop in self.space.ranks[rank].loops if loop.level == level and loop.spatial]
 
 
 @dataclass(slots=True)
@@ -155,6 +95,21 @@ class Chain:
         return len(self.energy)
 
 
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """Chains from the outside in to the states of one layer: the transitions taken, and what they cost."""
+
+    level: int
+    state: Ints
+    energy: Floats
+    cycles: Floats
+    path: Ints
+
+    def chosen(self, at: Ints) -> Partial:
+        """Some of them."""
+        return Partial(self.level, self.state[at], self.energy[at], self.cycles[at], self.path[:, at])
+
+
 class Chains:
     """All chains of tiles of one choice of bypasses that the bound admits."""
 
@@ -165,90 +120,121 @@ class Chains:
         self.numbered = [c for crossings in bounds.crossings for c in crossings if c.child < bounds.levels]
         self.pruned = {"capacity": 0.0, "bound": 0.0, "chain": 0.0}
         """Chains that fell away, by reason."""
-        self.outer = self._compulsory()
-        self.layers: list[Layer] = [None] * (bounds.levels + 1)  # type: ignore[list-item]
+        self.outer = self._outside()
+        self.layers: list[Layer] = []
+        """Outermost first, once `forward` is done; the last one is the point inside everything."""
 
-    def _compulsory(self) -> list[float]:
-        """Per level: energy of what crosses the boundaries outside it even if everything is fetched once."""
-        found = [0.0]
-        for cost in self.costs[:-1]:
-            least = 0.0
-            for c in (*cost.free, *cost.starting):
-                alive = float(cost.tables[c][1].min())
-                if c.child == self.bounds.levels:
-                    sent, arriving = float(self.bounds.design.einsum.computes) / (c.sharing * self.bounds.most_lanes(range(cost.level, cost.level + 1))), 0.0
-                else:
-                    sent, arriving = c.whole, c.whole
-                sent = 0.0 if c.forwarded else sent
-                least += alive * (c.updates * sent if c.output else c.reads * sent + c.fills * arriving)
-            found.append(found[-1] + least)
+    def _outside(self) -> list[tuple[Floats, Floats]]:
+        """Per level and tile: energy and cycles of what is charged to the levels outside it, at least."""
+        nothing = np.zeros(self.table.count)
+        found = [(nothing, nothing)]
+        least = 0.0
+        for level in range(self.bounds.levels - 1):
+            energy, cycles = ahead(self.bounds, level)
+            found.append((energy + least, cycles))
+            least += float(energy.min())
         return found
+
+    def floor(self) -> tuple[float, float]:
+        """Energy and cycles that no chain undercuts: the cheapest tiles that fit, level by level."""
+        energy, cycles = 0.0, 0.0
+        for level in range(self.bounds.levels):
+            held = ahead(self.bounds, level)
+            fits = self.bounds.fits(level + 1) if level + 1 < self.bounds.levels else np.arange(self.table.count) == 0
+            energy += float(held[0][fits].min(initial=np.inf))
+            cycles = max(cycles, float(held[1][fits].min(initial=np.inf)))
+        if not np.isfinite(energy):
+            return np.inf, np.inf
+        most = min(self.bounds.most_lanes(range(self.bounds.levels)), self.bounds.design.arch.compute.instances)
+        cycles = max(cycles, self.bounds.design.einsum.computes * self.bounds.busy / most)
+        return float(self.total_energy(np.array(energy), np.array(cycles))), cycles + self.bounds.latency
 
     # --- from the inside out --------------------------------------------------------------------------------
 
-    def forward(self) -> None:
-        """Layers of states under the bound."""
-        point = np.zeros(1, dtype=np.int64)
-        zero = np.zeros(1)
-        self.layers[-1] = Layer(point, np.ones(1, np.int64), zero, zero, np.ones(1), point, {})
+    def forward(self) -> bool:
+        """Layers of states under the bound; False if the budget ended first."""
+        point, zero = np.zeros(1, dtype=np.int64), np.zeros(1)
+        layers = [Layer(point, np.ones(1, np.int64), zero, zero, np.ones(1), point, {})]
         for step, cost in zip(reversed(self.steps), reversed(self.costs), strict=True):
             if self.spent():
-                return
-            self.layers[step.level] = self._layer(step, cost, self.layers[step.level + 1])
+                return False
+            layers.append(self._layer(step, cost, layers[-1]))
+        self.layers = layers[::-1]
+        return True
 
-    def _ways_outside(self, step: Step, code: Ints) -> Floats:
+    def _ways(self, ways: tuple[Floats, ...], code: Ints) -> Floats:
+        """Product over the ranks of numbers of ways by tile."""
         result = np.ones(len(code))
         for rank, radix in enumerate(self.table.radix):
-            result = result * step.outside[rank][code // radix % len(self.table.divisors[rank])]
+            result = result * ways[rank][code // radix % len(self.table.divisors[rank])]
         return result
 
     def total_energy(self, energy: Floats, cycles: Floats) -> Floats:
         """With computes and leakage."""
         return energy + self.bounds.compute_energy + self.bounds.leak * (cycles + self.bounds.latency)
 
-    def _hopeless(self, energy: Floats, cycles: Floats, lanes: Ints, level: int) -> npt.NDArray[np.bool_]:
-        """Partial chains up to a level that cannot become good enough."""
-        bounds = self.bounds
-        most = np.minimum(lanes * bounds.most_lanes(range(level)), bounds.design.arch.compute.instances)
-        cycles = np.maximum(cycles, bounds.design.einsum.computes * bounds.busy / most)
-        return self.prune(self.total_energy(energy + self.outer[level], cycles), cycles + bounds.latency)
+    def _late(self, energy: Floats, cycles: Floats, lanes: Ints, level: int) -> npt.NDArray[np.bool_]:
+        """Whether nothing good can come of that much energy, cycles and lanes at and inside a level."""
+        most = np.minimum(lanes * self.bounds.most_lanes(range(level)), self.bounds.design.arch.compute.instances)
+        cycles = np.maximum(cycles, self.bounds.design.einsum.computes * self.bounds.busy / most)
+        return self.prune(self.total_energy(energy, cycles), cycles + self.bounds.latency)
+
+    def _hopeless(self, edges: Edges, inner: Layer, level: int) -> npt.NDArray[np.bool_]:
+        """Transitions that cannot be part of anything good, by what their tiles cost further out."""
+        outer, slowest = self.outer[level]
+        energy = inner.energy[edges.source] + edges.cost + outer[edges.target]
+        cycles = np.maximum(np.maximum(inner.cycles[edges.source], edges.time), slowest[edges.target])
+        return self._late(energy, cycles, edges.lanes, level)
 
     def _layer(self, step: Step, cost: StepCost, inner: Layer) -> Layer:
         fits = self.bounds.fits(step.level)
-        parts: list[tuple[Ints, ...]] = []
+        lumped = StepCost(self.bounds, step.level, step.spread, lumped=True)
+        floor = min((float(v) for v in self.outer[step.level][0][fits]), default=np.inf)
+        parts: list[Edges] = []
         for source, spread, middle in self._spreads(step, inner):
-            for pick, target, factors in self._temporal(step, middle):
-                src, chosen = source[pick], spread[pick]
+            good = self._promising(step, lumped, inner, (source, spread, middle, floor))
+            src, chosen = source[good], spread[good]
+            for pick, target, factors in self._temporal(step, middle[good]):
                 ok = fits[target]
-                ways = inner.ways[src] * step.spread.ways[chosen] * self._ways_outside(step, target)
+                ways = inner.ways[src[pick]] * step.spread.ways[chosen[pick]] * self._ways(step.outside, target)
                 self.pruned["capacity"] += float(ways[~ok].sum())
-                src, chosen, target, factors, ways = src[ok], chosen[ok], target[ok], factors[:, ok], ways[ok]
-                energy, cycles, mask = self._charged(cost, inner, src, chosen, factors)
-                lanes = inner.lanes[src] * step.spread.factors[chosen].prod(axis=1)
-                dead = self._hopeless(inner.energy[src] + energy, np.maximum(inner.cycles[src], cycles), lanes, step.level)
-                self.pruned["bound"] += float(ways[dead].sum())
-                alive = ~dead
-                parts.append((src[alive], chosen[alive], target[alive], energy[alive], cycles[alive], lanes[alive], mask[alive]))  # type: ignore[arg-type]
-        return self._merged(step, cost, inner, parts)
+                pick, target = pick[ok], target[ok]
+                found = self._charged(cost, inner, (src[pick], chosen[pick], target), factors[:, ok])
+                dead = self._hopeless(found, inner, step.level)
+                self.pruned["bound"] += float(ways[ok][dead].sum())
+                parts.append(found.chosen(~dead))
+        return self._merged(step, cost, inner, Edges.joined(parts))
+
+    def _promising(self, step: Step, lumped: StepCost, inner: Layer, at: tuple[Ints, Ints, Ints, float]) -> npt.NDArray[np.bool_]:
+        """States with spatial factors that may still be good enough."""
+        source, spread, middle, floor = at
+        energy, cycles = lumped.lumped(inner.code[source], spread)
+        lanes = inner.lanes[source] * step.spread.factors[spread].prod(axis=1)
+        dead = self._late(inner.energy[source] + energy + floor, np.maximum(inner.cycles[source], cycles), lanes, step.level)
+        ways = inner.ways[source] * step.spread.ways[spread] * self._ways(step.middle, middle)
+        self.pruned["bound"] += float(ways[dead].sum())
+        return ~dead
 
     def pending(self, cost: StepCost, inner: Layer, mask: int, states: Ints) -> Pending:
         """What waits, or begins, inside the level."""
         found = {self.numbered[b]: _picked(inner.carried[b], states) for b in range(len(self.numbered)) if mask >> b & 1}
         return found | cost.started(inner.code[states])
 
-    def _charged(self, cost: StepCost, inner: Layer, src: Ints, spread: Ints, factors: Ints) -> tuple[Floats, Floats, Ints]:
-        """Least energy and cycles of transitions, and which crossings wait after them; grouped by what makes them alike."""
+    def _charged(self, cost: StepCost, inner: Layer, at: tuple[Ints, Ints, Ints], factors: Ints) -> Edges:
+        """Transitions with their least energy and cycles, and which crossings wait after them; alike ones together."""
+        src, spread, target = at
         energy, cycles, after = np.zeros(len(src)), np.zeros(len(src)), np.zeros(len(src), dtype=np.int64)
         loops = ((factors > 1).astype(np.int64) << np.arange(len(factors))[:, None]).sum(axis=0)
-        bits = len(factors)
+        bits, real = len(factors), factors.astype(np.float64)
         key = (inner.mask[src] << bits) | loops
         for group in np.unique(key):
-            at = np.flatnonzero(key == group)
+            mine = np.flatnonzero(key == group)
             mask, existing = int(group) >> bits, int(group) & ((1 << bits) - 1)
-            pending = self.pending(cost, inner, mask, src[at])
-            energy[at], cycles[at] = cost.least(inner.code[src[at]], spread[at], factors[:, at].astype(np.float64), existing, pending)
-            after[at] = sum(1 << self.numbered.index(c) for c in pending if cost.open(c, existing))
-        return energy, cycles, after
+            pending = self.pending(cost, inner, mask, src[mine])
+            energy[mine], cycles[mine] = cost.least(inner.code[src[mine]], spread[mine], real[:, mine], existing, pending)
+            after[mine] = sum(1 << self.numbered.index(c) for c in pending if cost.open(c, existing))
+        lanes = inner.lanes[src] * cost.spread.factors[spread].prod(axis=1)
+        return Edges(src, spread, target, lanes, after, energy, cycles)
 
     def _spreads(self, step: Step, inner: Layer) -> Iterator[tuple[Ints, Ints, Ints]]:
         """(state, choice of spatial factors, code of the tile with them), in portions."""
@@ -265,8 +251,8 @@ class Chains:
         """Codes of the tiles enlarged by factors (rank by column), and which exist."""
         result, ok = np.zeros(len(code), dtype=np.int64), np.ones(len(code), dtype=bool)
         for rank, divisors in enumerate(self.table.divisors):
-            grown = divisors[code // self.table.radix[rank] % len(divisors)] * factors[rank]
-            at = np.minimum(np.searchsorted(divisors, grown), len(divisors) - 1)
+            grown: Any = divisors[code // self.table.radix[rank] % len(divisors)] * factors[rank]
+            at: Ints = np.minimum(cast("Any", np.searchsorted)(divisors, grown), len(divisors) - 1)
             ok &= divisors[at] == grown
             result += at * self.table.radix[rank]
         return result, ok
@@ -276,7 +262,7 @@ class Chains:
         counts = np.ones(len(code), dtype=np.int64)
         digits = [code // r % len(d) for r, d in zip(self.table.radix, self.table.divisors, strict=True)]
         sizes = [np.array([len(o) for o in options], dtype=np.int64) for options in step.options]
-        flat = [np.concatenate(options) if options else np.empty(0, np.int64) for options in step.options]
+        flat: list[Ints] = [np.concatenate([np.empty(0, dtype=np.int64), *options]) for options in step.options]
         begins = [np.concatenate([[0], np.cumsum(s)]) for s in sizes]
         for digit, size in zip(digits, sizes, strict=True):
             counts *= size[digit]
@@ -297,47 +283,43 @@ class Chains:
                 yield pick, target, factors
             start = stop
 
-    def _merged(self, step: Step, cost: StepCost, inner: Layer, parts: list[tuple[Ints, ...]]) -> Layer:
+    def _merged(self, step: Step, cost: StepCost, inner: Layer, edges: Edges) -> Layer:
         """Transitions sorted by the state they lead to, and those states."""
-        empty = [np.empty(0, t) for t in (np.int64, np.int64, np.int64, np.float64, np.float64, np.int64, np.int64)]
-        source, spread, target, price, time, lanes, mask = (np.concatenate([e, *(p[i] for p in parts)]) for i, e in enumerate(empty))
-        order = np.lexsort((mask, lanes, target))
-        source, spread, target, price, time, lanes, mask = (v[order] for v in (source, spread, target, price, time, lanes, mask))
-        fresh = np.concatenate([[True], (np.diff(target) != 0) | (np.diff(lanes) != 0) | (np.diff(mask) != 0)])[: len(target)]
+        e = edges.chosen(np.lexsort((edges.mask, edges.lanes, edges.target)))
+        changes = (np.diff(e.target) != 0) | (np.diff(e.lanes) != 0) | (np.diff(e.mask) != 0)
+        fresh = np.concatenate([[True], changes])[: len(e.target)]
         starts = np.flatnonzero(fresh)
-        carried: dict[int, Carry] = {}
-        for b, c in enumerate(self.numbered):
-            at = np.flatnonzero(mask >> b & 1)
-            if len(at):
-                carried[b] = self._carried(cost, inner, (b, c), (source, spread, at), starts)
-        reduce = (lambda f, v: f.reduceat(v, starts)) if len(starts) else (lambda f, v: v)
+        waiting = [b for b in range(len(self.numbered)) if bool((e.mask >> b & 1).any())]
+        ways = inner.ways[e.source] * step.spread.ways[e.spread]
         return Layer(
-            code=target[starts],
-            lanes=lanes[starts],
-            energy=reduce(np.minimum, inner.energy[source] + price),
-            cycles=reduce(np.minimum, np.maximum(inner.cycles[source], time)),
-            ways=reduce(np.add, inner.ways[source] * step.spread.ways[spread]),
-            mask=mask[starts],
-            carried=carried,
-            source=source,
+            code=e.target[starts],
+            lanes=e.lanes[starts],
+            energy=_least(inner.energy[e.source] + e.cost, starts),
+            cycles=_least(np.maximum(inner.cycles[e.source], e.time), starts),
+            ways=np.add.reduceat(ways, starts) if len(starts) else ways,
+            mask=e.mask[starts],
+            carried={b: self._carried(cost, inner, b, (e, starts)) for b in waiting},
+            source=e.source,
             target=np.cumsum(fresh) - 1,
-            spread=spread,
-            cost=price,
-            time=time,
-            starts=np.append(starts, len(target)),
+            spread=e.spread,
+            cost=e.cost,
+            time=e.time,
+            starts=np.append(starts, len(e.target)),
         )
 
-    def _carried(self, cost: StepCost, inner: Layer, crossing: tuple[int, Crossing], edges: tuple[Ints, Ints, Ints], starts: Ints) -> Carry:
+    def _carried(self, cost: StepCost, inner: Layer, bit: int, at: tuple[Edges, Ints]) -> Carry:
         """What a crossing carries into the states, the least of all transitions into each."""
-        bit, c = crossing
-        source, spread, at = edges
-        before = cost.started(inner.code[source[at]])[c] if c in cost.starting else _picked(inner.carried[bit], source[at])
-        after = cost.waits(c, before, spread[at])
+        edges, starts = at
+        crossing, waiting = self.numbered[bit], np.flatnonzero(edges.mask >> bit & 1)
+        source, spread = edges.source[waiting], edges.spread[waiting]
+        begins = crossing in cost.starting
+        before = cost.started(inner.code[source])[crossing] if begins else _picked(inner.carried[bit], source)
+        after = cost.waits(crossing, before, spread)
 
         def least(values: Floats) -> Floats:
-            every = np.full(len(source), np.inf)
-            every[at] = values
-            return np.minimum.reduceat(every, starts)
+            every = np.full(len(edges.source), np.inf)
+            every[waiting] = values
+            return _least(every, starts)
 
         return Carry(least(after.weight), least(after.sent), least(after.alive), least(after.slots))
 
@@ -355,54 +337,65 @@ class Chains:
             np.minimum.at(inner.out_energy, outer.source, outer.out_energy[outer.target] + outer.cost)
             np.minimum.at(inner.out_cycles, outer.source, np.maximum(outer.out_cycles[outer.target], outer.time))
 
-    def least(self) -> tuple[float, float]:
-        """Energy and cycles that no chain undercuts (each on its own); infinite if there is no chain."""
-        top = self.layers[0]
-        cycles = np.maximum(top.cycles, top.out_cycles)
-        if not len(cycles):
-            return np.inf, np.inf
-        return float(self.total_energy(top.energy, cycles).min()), float(cycles.min()) + self.bounds.latency
-
-    def complete(self, portion: int) -> Iterator[Chain]:
-        """Complete chains whose own bound is good enough, about the best first, in portions."""
-        top = self.layers[0]
+    def complete(self, first: int, last: int) -> Iterator[Chain]:
+        """Complete chains whose own bound is good enough, about the best first, in portions that grow."""
+        top, portion = self.layers[0], first
         many = len(top.code)
-        blank = np.empty((0, many), dtype=np.int64)
-        stack = [(0, np.arange(many), np.zeros(many), top.out_cycles, blank)]
+        stack = [Partial(0, np.arange(many), np.zeros(many), top.out_cycles, np.empty((0, many), dtype=np.int64))]
         while stack:
-            level, state, energy, cycles, path = stack.pop()
-            layer = self.layers[level]
-            time = np.maximum(cycles, layer.cycles[state])
-            bound = self.total_energy(energy + layer.energy[state], time)
-            alive = ~self.prune(bound, time + self.bounds.latency)
-            self.pruned["chain"] += float(layer.ways[state[~alive]].sum())
-            order = np.flatnonzero(alive)[np.argsort(bound[alive], kind="stable")]
-            state, energy, cycles, path = state[order], energy[order], cycles[order], path[:, order]
-            if not len(state):
+            some = self._good(stack.pop())
+            if not len(some.state):
                 continue
-            if level == self.bounds.levels:
-                yield self._chain(path, energy, cycles)
+            if some.level == self.bounds.levels:
+                yield self._chain(some)
+                portion = min(last, 2 * portion)
                 continue
-            counts = layer.starts[state + 1] - layer.starts[state]
+            layer = self.layers[some.level]
+            counts = layer.starts[some.state + 1] - layer.starts[some.state]
             take = max(1, int(np.searchsorted(np.cumsum(counts), portion, side="right")))
-            if take < len(state):
-                stack.append((level, state[take:], energy[take:], cycles[take:], path[:, take:]))
-                state, energy, cycles, path, counts = state[:take], energy[:take], cycles[:take], path[:, :take], counts[:take]
-            pick = np.repeat(np.arange(len(state)), counts)
-            edge = layer.starts[state][pick] + np.arange(len(pick)) - (np.cumsum(counts) - counts)[pick]
-            grown = np.concatenate([path[:, pick], edge[None]])
-            stack.append((level + 1, layer.source[edge], energy[pick] + layer.cost[edge], np.maximum(cycles[pick], layer.time[edge]), grown))
+            if take < len(some.state):
+                stack.append(some.chosen(np.arange(take, len(some.state))))
+            stack.append(self._extended(some.chosen(np.arange(min(take, len(some.state)))), layer))
 
-    def _chain(self, path: Ints, energy: Floats, cycles: Floats) -> Chain:
+    def _good(self, some: Partial) -> Partial:
+        """Those that may be part of something good, the best first."""
+        layer = self.layers[some.level]
+        time = np.maximum(some.cycles, layer.cycles[some.state])
+        bound = self.total_energy(some.energy + layer.energy[some.state], time)
+        alive = ~self.prune(bound, time + self.bounds.latency)
+        self.pruned["chain"] += float(layer.ways[some.state[~alive]].sum())
+        return some.chosen(np.flatnonzero(alive)[np.argsort(bound[alive], kind="stable")])
+
+    def _extended(self, some: Partial, layer: Layer) -> Partial:
+        """By every transition of the next level inwards."""
+        counts = layer.starts[some.state + 1] - layer.starts[some.state]
+        pick = np.repeat(np.arange(len(some.state)), counts)
+        edge = layer.starts[some.state][pick] + np.arange(len(pick)) - (np.cumsum(counts) - counts)[pick]
+        return Partial(
+            some.level + 1,
+            layer.source[edge],
+            some.energy[pick] + layer.cost[edge],
+            np.maximum(some.cycles[pick], layer.time[edge]),
+            np.concatenate([some.path[:, pick], edge[None]]),
+        )
+
+    def _chain(self, some: Partial) -> Chain:
+        """The factors of complete chains."""
         spread: list[Ints] = []
         factors: list[Ints] = []
-        for step, layer, inner, edge in zip(self.steps, self.layers[:-1], self.layers[1:], path, strict=True):
+        for step, layer, inner, edge in zip(self.steps, self.layers[:-1], self.layers[1:], some.path, strict=True):
             spread.append(layer.spread[edge])
             outer_tile = self.table.extents[:, layer.code[layer.target[edge]]]
             inner_tile = self.table.extents[:, inner.code[layer.source[edge]]]
             factors.append(outer_tile // inner_tile // step.spread.factors[layer.spread[edge]].T)
-        return Chain(tuple(spread), tuple(factors), self.total_energy(energy, cycles), cycles + self.bounds.latency)
+        cycles = some.cycles + self.bounds.latency
+        return Chain(tuple(spread), tuple(factors), self.total_energy(some.energy, some.cycles), cycles)
 
 
 def _picked(carry: Carry, states: Ints) -> Carry:
     return Carry(carry.weight[states], carry.sent[states], carry.alive[states], carry.slots[states])
+
+
+def _least(values: Floats, starts: Ints) -> Floats:
+    """The least of every run of values."""
+    return np.minimum.reduceat(values, starts) if len(starts) else values

@@ -57,10 +57,8 @@ def random_spec(dice: random.Random, sparse: bool) -> dict[str, Any]:
 def _levels(dice: random.Random, levels: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for i in range(levels):
-        level: dict[str, Any] = {"name": f"L{i}", "class": "sram" if i else "dram", "word_bits": dice.choice((8, 16, 16)), "capacity": "8 words"}
-        if i == 0:
-            del level["capacity"]
-        else:
+        level: dict[str, Any] = {"name": f"L{i}", "class": "sram" if i else "dram", "word_bits": dice.choice((8, 16, 16))}
+        if i:
             level["capacity"] = f"{dice.choice((1, 2, 6, 12, 40, 1000))} words"
             level["capacity_rule"] = dice.choice(("worst", "worst", "expected", 0.9))
             level["min_utilization"] = dice.choice((0, 0, 0, 0.3))

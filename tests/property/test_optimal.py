@@ -1,0 +1,148 @@
+"""`optimal` against listing everything, and every partial bound against the mappings below it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mapspaces import random_space
+
+import sparseloop.optimal as method
+from sparseloop.bounds import Bounds, TileTable
+from sparseloop.factors import divisors
+from sparseloop.mapping import MappingBatch
+from sparseloop.mapspace import Mapspace
+from sparseloop.objectives import Objective, objective
+from sparseloop.search import search
+from sparseloop.steps import Steps
+from sparseloop.tilings import Chains
+
+OBJECTIVES = ("energy", "cycles", "edp", "ed2p", "edap", "energy,cycles", "0.5*energy + 100*cycles", "cycles,energy", "idleness")
+
+
+@pytest.fixture(autouse=True)
+def _no_short_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small spaces are proven too."""
+    monkeypatch.setattr(method, "SMALL", 0)
+
+
+def everything(space: Mapspace, objective: Objective) -> list[tuple[tuple[float, ...], MappingBatch, int]]:
+    """All valid mappings, orders of one class too, as (values, batch, column), the best first; one of each value."""
+    area = float(sum(level.area_um2 * level.instances for level in space.design.arch.levels))
+    found: dict[tuple[float, ...], tuple[MappingBatch, int]] = {}
+    for batch in space.chunks():
+        columns = space.columns(batch, ("energy_pj", "cycles", "status", "utilization"))
+        values = objective.values({**columns, "area_um2": np.full(len(batch), area)})
+        for i in np.flatnonzero(columns["status"] == 0):
+            found.setdefault(tuple(float(v) for v in values[:, i]), (batch, int(i)))
+    return [(values, *found[values]) for values in sorted(found)]
+
+
+def second_best(listed: list[tuple[tuple[float, ...], MappingBatch, int]]) -> MappingBatch | None:
+    """The mapping next to the best that differs by more than the proof's slack: with it known, a bound too high shows."""
+    best = listed[0][0]
+    for values, batch, i in listed[1:]:
+        if values != pytest.approx(best, rel=1e-6):
+            return batch.chosen(slice(i, i + 1))
+    return None
+
+
+def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = random_space(seed)
+    if space is None:
+        return
+    goal = objective(OBJECTIVES[seed % len(OBJECTIVES)])
+    listed = everything(space, goal)
+    start = second_best(listed) if listed else None
+    monkeypatch.setattr(method.Search, "warm_up", lambda self: None if start is None else self.evaluate(start))
+    proven = search(space, minimize=goal, method="optimal")
+    assert (proven.mapping is None) == (not listed)
+    if listed:
+        assert proven.proven_optimal
+        assert proven.top[0].values == pytest.approx(listed[0][0], rel=2e-9), seed
+        assert proven.lower_bound == proven.value
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_equals_exhaustive(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(12 * block, 12 * (block + 1)):
+        check(seed, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(40))
+def test_equals_exhaustive_on_many(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(10_000 + 25 * block, 10_000 + 25 * (block + 1)):
+        check(seed, monkeypatch)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_bound_of_every_part_is_admissible(block: int) -> None:
+    for seed in range(20_000 + 20 * block, 20_000 + 20 * (block + 1)):
+        space = random_space(seed)
+        if space is not None and space.ranks:
+            for batch in space.sample(200, seed).parts:
+                assert_admissible(space, batch)
+
+
+def assert_admissible(space: Mapspace, batch: MappingBatch) -> None:
+    """Walks the nest of every valid mapping from the inside out: no bound on the way exceeds what it costs."""
+    columns = space.columns(batch, ("energy_pj", "cycles", "status"))
+    good = np.flatnonzero(columns["status"] == 0)
+    sizes = [r.size for r in space.ranks]
+    table = TileTable(space.design, [r.rank for r in space.ranks], sizes, [divisors(n) for n in sizes])
+    bounds = Bounds(space, table, batch.nest.keep)
+    steps = Steps(bounds)
+    chains = Chains(bounds, steps, lambda e, _: np.zeros(len(e), dtype=bool), lambda: False)
+    lowest = chains.floor()
+    for i in good:
+        energy, cycles = columns["energy_pj"][i], columns["cycles"][i]
+        assert lowest[0] <= energy * (1 + 1e-9)
+        assert lowest[1] <= cycles * (1 + 1e-9)
+        for low, time in partial_bounds(chains, steps, batch, int(i)):
+            assert low <= energy * (1 + 1e-9)
+            assert time <= cycles * (1 + 1e-9)
+
+
+def partial_bounds(chains: Chains, steps: Steps, batch: MappingBatch, column: int):
+    """(energy, cycles) at least, when the levels inside are known."""
+    bounds, table = chains.bounds, chains.table
+    names = list(table.ranks)
+    extents = np.ones((len(names), 1), dtype=np.int64)
+    energy, cycles, pending = np.zeros(1), np.zeros(1), {}
+    for level in reversed(range(bounds.levels)):
+        factors, spread, order = np.ones((len(names), 1)), np.ones(len(names), dtype=np.int64), []
+        for loop, bound in zip(batch.nest.loops, batch.bounds[:, column], strict=True):
+            if loop.level == level and loop.spatial:
+                spread[names.index(loop.rank)] *= bound
+            elif loop.level == level and bound > 1:
+                factors[names.index(loop.rank)] = bound
+                order.append(names.index(loop.rank))
+        choice = np.flatnonzero((steps.steps[level].spread.factors == spread).all(axis=1))
+        cost, code, loops = chains.costs[level], table.code(extents), sum(1 << r for r in order)
+        pending = pending | cost.started(code)
+        known = {s: (e, c) for s, e, c in cost.charges(code, choice, factors, loops, pending)}
+        part = known[bounds.classes[level].signature(order[::-1])]
+        energy, cycles = energy + part[0], np.maximum(cycles, part[1])
+        pending = {c: cost.waits(c, carry, choice) for c, carry in pending.items() if cost.open(c, loops)}
+        extents = extents * spread[:, None] * factors.astype(np.int64)
+        assert bool(bounds.fits(level)[table.code(extents)][0])
+        outer = [column[table.code(extents)] for column in chains.outer[level]]
+        time = np.maximum(cycles, outer[1])
+        yield float(chains.total_energy(energy + outer[0], time)[0]), float(time[0]) + bounds.latency
+
+
+def test_a_budget_that_ends_first_leaves_a_bound() -> None:
+    space = next(s for seed in range(100) if (s := random_space(seed)) is not None and s.size > 3000 and s.bypass.count > 1)
+    best = search(space, minimize="energy", method="optimal", budget=1)
+    assert not best.proven_optimal
+    assert best.lower_bound is not None
+    proven = search(space, minimize="energy", method="optimal")
+    assert proven.value is not None
+    assert best.lower_bound <= proven.value
+
+
+def test_the_same_seed_gives_the_same_answer() -> None:
+    space = next(s for seed in range(100) if (s := random_space(seed)) is not None and s.size > 3000)
+    first, second = (search(space, minimize="edp", method="optimal", seed=3) for _ in range(2))
+    assert first.top == second.top
+    assert first.evaluated == second.evaluated

@@ -69,11 +69,9 @@ class TileTable:
 
     def code(self, extents: Ints) -> Ints:
         """Numbers of tiles by their extents, rank by column."""
-        number: Ints = np.zeros(extents.shape[1], dtype=np.int64)
-        for divisors, row, radix in zip(self.divisors, extents, self.radix, strict=True):
-            at: Ints = cast("Any", np.searchsorted)(divisors, row)
-            number = number + at * radix
-        return number
+        located: Any = cast("Any", np.searchsorted)
+        terms = [located(d, row) * r for d, row, r in zip(self.divisors, extents, self.radix, strict=True)]
+        return cast("Any", sum)(terms, np.zeros(extents.shape[1], dtype=np.int64))
 
     def _full(self, value: object) -> Floats:
         return np.broadcast_to(np.asarray(value, dtype=np.float64), (self.count,))

@@ -65,7 +65,8 @@ class Incumbent:
             "area_um2": np.full(len(cycles), self.extra["area_um2"]),
             "utilization": self.extra["utilization"] / np.maximum(cycles, 1e-300),
         }
-        return self.tally.goal.objective.values(columns)
+        with np.errstate(invalid="ignore"):  # nothing fits: infinite energy; what is not a number is never pruned
+            return self.tally.goal.objective.values(columns)
 
     def beats(self, energy: Floats, cycles: Floats) -> npt.NDArray[np.bool_]:
         """True where nothing with at least this energy and these cycles is better than what is known."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import permutations
 
@@ -12,7 +11,7 @@ from .bounds import Floats, Ints
 from .charges import Pending
 from .distinct import completed
 from .mapping import MappingBatch, Sample
-from .mapspace import Template
+from .mapspace import Template, forwards, laid_on_loops
 from .tilings import Chain, Chains
 
 Choice = tuple[tuple[str, ...], tuple[int, ...]]
@@ -29,9 +28,8 @@ class Leaves:
         """Mappings that fell away by the bound of their own orders."""
         self.alike = 0
         """Mappings that cost the same as another one: an order of the same class, or other axes of a free mesh."""
-        sparse, arch = self.bounds.design.sparse, self.bounds.design.arch
-        self.laid = bool(sparse.formats) or (bool(sparse.safs) and any(level.block_size > 1 for level in arch.storage))
-        """Formats, and features that look at whole blocks, are laid on the loops one by one: every loop and its place matter."""
+        self.laid = laid_on_loops(chains.bounds.design)
+        self.forwards = forwards(chains.bounds.design)
         self._orders: dict[tuple[int, int], list[Choice]] = {}
         self._split_tables = [self._split_table(level) for level in range(self.bounds.levels)]
 
@@ -83,20 +81,16 @@ class Leaves:
 
     def _order_seen(self, level: int) -> bool:
         """True if anything depends on the order of a level's loops."""
-        if self.laid or self._forwards():
+        if self.laid or self.forwards:
             return True
         return bool(self.bounds.classes[level].relevant)
-
-    def _forwards(self) -> bool:
-        arch = self.bounds.design.arch
-        return any(n.forwarding and math.prod(arch.fanout(i)) > 1 for i, lv in enumerate(arch.storage) if (n := lv.network))
 
     def _choices(self, level: int, loops: int) -> list[Choice]:
         """Orders of the loops that exist at a level: one of a class where classes cost the same."""
         key = (level, loops)
         if key not in self._orders:
             classes, names = self.bounds.classes[level], self.chains.table.ranks
-            if (self.space.exact_classes and not self.laid) or not self._order_seen(level):
+            if self.space.exact_classes or not self._order_seen(level):
                 inner_first = list(classes.known.get(loops, {}).values())[: None if self._order_seen(level) else 1]
             else:
                 existing = [i for i in range(len(names)) if loops >> i & 1]

@@ -47,6 +47,18 @@ TEMPLATES = 256
 """A sample has so many templates at most, unless told otherwise."""
 
 
+def laid_on_loops(design: Design) -> bool:
+    """True if every loop and its place matter: for rank formats, and for features that decide on whole blocks of words."""
+    blocks = any(level.block_size > 1 for level in design.arch.storage)
+    return bool(design.sparse.formats) or (bool(design.sparse.safs) and blocks)
+
+
+def forwards(design: Design) -> bool:
+    """True if some level passes words between neighbouring instances."""
+    fanouts = (math.prod(design.arch.fanout(i)) for i in range(len(design.arch.storage)))
+    return any(n > 1 and lv.network and lv.network.forwarding for n, lv in zip(fanouts, design.arch.storage, strict=True))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Mapspace:
     """All mappings of a specification that its constraints admit; factors are arrays with one row per entry of `slots`."""
@@ -92,12 +104,11 @@ class Mapspace:
     def exact_classes(self) -> bool:
         """True if orders of one class give the same numbers, not only the same dense traffic up to halos.
 
-        Halos, formats of several ranks and forwarding networks see more of an order than the innermost run of irrelevant loops.
+        Halos, formats, features that look at whole blocks and forwarding networks see more of an order than the innermost
+        run of irrelevant loops.
         """
-        tensors, sparse, arch = self.design.einsum.tensors, self.design.sparse, self.design.arch
-        halo = any(len(axis.terms) > 1 for tensor in tensors for axis in tensor.axes)
-        forwards = any(n.forwarding and math.prod(arch.fanout(i)) > 1 for i, lv in enumerate(arch.storage) if (n := lv.network))
-        return not halo and not forwards and not sparse.formats
+        halo = any(len(axis.terms) > 1 for tensor in self.design.einsum.tensors for axis in tensor.axes)
+        return not (halo or forwards(self.design) or laid_on_loops(self.design))
 
     def classes(self, keep: Keep) -> tuple[Classes, ...]:
         """Per level the classes of orders: only tensors that wait at a level further inside see the order."""

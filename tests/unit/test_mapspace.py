@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
-from tinyspaces import CONSTRAINED, FIXED, SPARSE, brute_size, spec_of
+from tinyspaces import CONSTRAINED, FIXED, SPARSE, TINY, brute_size, spec_of
 
 import sparseloop as sl
 from sparseloop.distinct import key_of
 from sparseloop.factors import Factorizations, Group, padded_sizes
+from sparseloop.mapping import MappingBatch
 from sparseloop.orders import classes, level_order
 
 KEEP = ("energy_pj", "cycles", "status")
@@ -141,6 +143,14 @@ def test_the_library_represents_every_class_once(text: str | None) -> None:
             assert found.order.allows([r for r in order if loops >> found.ranks.index(r) & 1])
 
 
+def costs_of(spec: sl.Spec, batches: Iterable[MappingBatch]) -> set[tuple[str, str, int]]:
+    found: set[tuple[str, str, int]] = set()
+    for batch in batches:
+        columns = sl.evaluate(spec, batch, keep=KEEP)
+        found |= {(f"{e:.9g}", f"{c:.9g}", int(s)) for e, c, s in zip(*columns.values(), strict=True)}
+    return found
+
+
 @pytest.mark.parametrize("extra", [FIXED, FIXED + SPARSE, CONSTRAINED])
 def test_mappings_of_one_class_cost_the_same(extra: str) -> None:
     """The set of costs of all mappings is that of the representatives, and there are `distinct_size` of these."""
@@ -149,12 +159,15 @@ def test_mappings_of_one_class_cost_the_same(extra: str) -> None:
     assert space.exact_classes
     few = list(space.distinct_chunks())
     assert sum(map(len, few)) == space.distinct_size < space.size
-    costs = [set(), set()]
-    for found, batches in zip(costs, (few, space.chunks()), strict=True):
-        for batch in batches:
-            columns = sl.evaluate(spec, batch, keep=KEEP)
-            found |= {(f"{e:.9g}", f"{c:.9g}", s) for e, c, s in zip(*columns.values(), strict=True)}
-    assert costs[0] == costs[1]
+    assert costs_of(spec, few) == costs_of(spec, space.chunks())
+
+
+def test_orders_of_one_class_differ_where_features_look_at_blocks() -> None:
+    text = (TINY + FIXED + SPARSE).replace("capacity: 20 words", "capacity: 20 words, block_size: 2").replace("n: 2", "n: 4")
+    spec = sl.loads(text)
+    space = sl.mapspace(spec)
+    assert not space.exact_classes
+    assert costs_of(spec, space.distinct_chunks()) < costs_of(spec, space.chunks())
 
 
 # --- factors ------------------------------------------------------------------------------------------------

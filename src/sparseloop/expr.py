@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
+from types import MappingProxyType
 from typing import Annotated, Any, NoReturn
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -20,8 +21,7 @@ from .errors import did_you_mean
 LARGEST_COUNT = 2**53
 LARGEST, SMALLEST = 1e30, 1e-30
 """Of anything measured that is not 0: what is computed from it stays finite."""
-_MAX_TEXT = 200
-_MAX_BITS = 1100
+_MAX_TEXT, _MAX_BITS = 200, 1100
 _DIMENSIONS = ("bits", "words", "cycle", "s", "m", "J")
 
 
@@ -104,8 +104,8 @@ _AFTER_NUMBER_ONLY = frozenset(_SCALES)
 
 # --- variables ----------------------------------------------------------------------------------------------
 
-_variables: ContextVar[Mapping[str, object]] = ContextVar("variables", default={})  # noqa: B039
-_computed: ContextVar[dict[str, _Value | NotationError]] = ContextVar("computed", default={})  # noqa: B039
+_variables: ContextVar[Mapping[str, object]] = ContextVar("variables", default=MappingProxyType({}))
+_computed: ContextVar[dict[str, _Value | NotationError]] = ContextVar("computed")  # set with the variables
 _pending: ContextVar[tuple[str, ...]] = ContextVar("pending", default=())
 
 

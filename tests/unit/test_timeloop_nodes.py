@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from timeloopfiles import convert, mistakes
 
-from sparseloop import timeloop, yamlio
 from sparseloop.api import evaluate
 from sparseloop.cli import main
 from sparseloop.errors import SpecError
@@ -84,17 +84,6 @@ z_reg [ Z:2 (2) ]
 |       for M in [0:2)
 |         << Compute >>
 """
-
-
-def convert(*texts: str) -> Spec:
-    data, source = yamlio.loads("\n".join(texts), name="all.yaml")
-    return timeloop.to_spec(data, source)
-
-
-def mistakes(*texts: str) -> str:
-    with pytest.raises(SpecError) as caught:
-        convert(*texts)
-    return str(caught.value)
 
 
 def levels(spec: Spec) -> dict[str, LevelSpec]:

@@ -6,7 +6,7 @@ Prices come from what the user wrote, else from an energy table, else from the b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from . import estimates
@@ -235,14 +235,7 @@ def _price_timeloop(request: PriceRequest) -> Priced:
 
 def _without_table(request: PriceRequest) -> PriceRequest:
     """The same request, the energy table ignored."""
-    return PriceRequest(
-        component=request.component,
-        own=request.own,
-        own_area=request.own_area,
-        area_table=request.area_table,
-        used=request.used,
-        reading=request.reading,
-    )
+    return replace(request, table=None)
 
 
 def _full_price(action: str, price: Estimate) -> bool:

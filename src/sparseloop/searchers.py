@@ -188,30 +188,44 @@ MEMBERS = 512
 """Mappings of one island, at most."""
 
 
-class Annealing:
+class Islands:
+    """Groups of mappings that share a template; from every group a round of new ones is proposed."""
+
+    learns, complete = True, False
+
+    def __init__(self, space: Mapspace, seed: int = 0) -> None:
+        self.moves, self.round = Moves(space, seed), 0
+        self.islands: list[Island] = []
+        self.proposed: list[Island] = []
+
+    def ask(self, count: int) -> Batch | None:
+        """A round of proposals; the first time the mappings themselves."""
+        size = max(1, min(MEMBERS, count // ISLANDS))
+        if not self.islands:
+            self.proposed = [self.moves.island(size) for _ in range(min(ISLANDS, count))]
+        else:
+            self.round += 1
+            self.proposed = self._proposals(size)[: max(1, count // size)]
+        return self.moves.gathered(self.proposed)
+
+    def _proposals(self, size: int) -> list[Island]:
+        """At most `size` new mappings for every island."""
+        raise NotImplementedError
+
+
+class Annealing(Islands):
     """Simulated annealing of many mappings at once: each takes a step, and keeps it if it is better or by Metropolis' chance.
 
     Steps of one island share a template; now and then the template itself is changed for all of them. The cost is its logarithm,
     the temperature falls by 7 % a round and rises again when it is low.
     """
 
-    learns, complete = True, False
-
     def __init__(self, space: Mapspace, seed: int = 0) -> None:
-        self.moves, self.heat, self.round = Moves(space, seed), 1.0, 0
-        self.islands: list[Island] = []
-        self.proposed: list[Island] = []
+        super().__init__(space, seed)
+        self.heat = 1.0
 
-    def ask(self, count: int) -> Batch | None:
-        """A step from every mapping; the first time the mappings themselves."""
-        size = max(1, min(MEMBERS, count // ISLANDS))
-        if not self.islands:
-            self.proposed = [self.moves.island(size) for _ in range(min(ISLANDS, count))]
-        else:
-            self.round += 1
-            self.proposed = [self._proposal(i, min(size, island.factors.shape[1])) for i, island in enumerate(self.islands)]
-            self.proposed = self.proposed[: max(1, count // size)]
-        return self.moves.gathered(self.proposed)
+    def _proposals(self, size: int) -> list[Island]:
+        return [self._proposal(i, min(size, island.factors.shape[1])) for i, island in enumerate(self.islands)]
 
     def _proposal(self, number: int, size: int) -> Island:
         island = self.islands[number]
@@ -238,31 +252,16 @@ class Annealing:
         self.heat = self.heat * 0.93 if self.heat > 1e-3 else 0.3
 
 
-class Genetic:
+class Genetic(Islands):
     """A genetic algorithm on islands: parents win tournaments, children take every rank's factors from one of two, then mutate.
 
     The better half of parents and children stays. The worst island starts anew from a changed template of a better one every
     fourth round; the worse half does every round where there are fewer choices of factors than members.
     """
 
-    learns, complete = True, False
-
-    def __init__(self, space: Mapspace, seed: int = 0) -> None:
-        self.moves, self.round = Moves(space, seed), 0
-        self.islands: list[Island] = []
-        self.proposed: list[Island] = []
-
-    def ask(self, count: int) -> Batch | None:
-        """One child per member of every island; the first time the members."""
-        size = max(1, min(MEMBERS, count // ISLANDS))
-        if not self.islands:
-            self.proposed = [self.moves.island(size) for _ in range(min(ISLANDS, count))]
-        else:
-            self.round += 1
-            self._replace_worst()
-            self.proposed = [self._children(island, min(size, island.factors.shape[1])) for island in self.islands]
-            self.proposed = self.proposed[: max(1, count // size)]
-        return self.moves.gathered(self.proposed)
+    def _proposals(self, size: int) -> list[Island]:
+        self._replace_worst()
+        return [self._children(island, min(size, island.factors.shape[1])) for island in self.islands]
 
     def _replace_worst(self) -> None:
         few = self.moves.space.factor_count <= MEMBERS

@@ -15,9 +15,10 @@ actions cost at least nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from itertools import pairwise
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,9 @@ from .tiles import Tiles
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+T = TypeVar("T")
+NOTICED = 0.01
+"""Leakage over the shortest time, relative to the computes, from which it is worth to bound the time for its sake."""
 
 
 class TileTable:
@@ -53,8 +57,26 @@ class TileTable:
         """Rank by tile."""
         self.plan = self._flat_plan()
         self.tiles = Tiles(self.plan, self.extents.astype(np.float64))
+        self._chains = [all(b % a == 0 for a, b in pairwise(d)) for d in divisors]
         self._alive: dict[int, Floats] = {}
         self._counted: dict[tuple[int, int, bool], Floats] = {}
+        self._known: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, made: Callable[[], T]) -> T:
+        """What several choices of bypasses ask for, made by the first that does."""
+        if key not in self._known:
+            self._known[key] = made()
+        return self._known[key]
+
+    def least_around(self, values: Floats) -> Floats:
+        """By tile: the least value of all tiles that contain it, that is whose extents are multiples of its own."""
+        grid = values.reshape([len(d) for d in self.divisors])
+        for axis, (divisors, chain) in enumerate(zip(self.divisors, self._chains, strict=True)):
+            if chain:
+                grid = np.flip(np.minimum.accumulate(np.flip(grid, axis), axis), axis)
+            else:
+                grid = np.stack([grid.take(np.flatnonzero(divisors % d == 0), axis).min(axis) for d in divisors], axis)
+        return grid.reshape(-1)
 
     def _flat_plan(self) -> Plan:
         """One level that holds everything, one loop per rank: its tile is the tile."""
@@ -157,22 +179,26 @@ class Crossing:
 class Bounds:
     """What can be said about a mapping with given bypasses before its loops are known."""
 
-    def __init__(self, space: Mapspace, tiles: TileTable, keep: Keep) -> None:
+    def __init__(self, space: Mapspace, tiles: TileTable, keep: Keep, *, timed: bool = True) -> None:
         self.space, self.tiles, self.keep = space, tiles, keep
         self.design = space.design
         self.levels = len(self.design.arch.storage)
         self.plain_ranks = [_plain_ranks(t) for t in self.design.einsum.tensors]
         self.classes = self._classes()
-        self.spatial_most = [self._spatial_most(level) for level in range(self.levels)]
+        self.spatial_most = [tiles.once(("most", i), lambda i=i: self._spatial_most(i)) for i in range(self.levels)]
         self.crossings: list[list[Crossing]] = [[] for _ in range(self.levels)]
         """Per level the crossings whose cost is known with its factors: links that end right inside it; those to the compute
         level, where nothing stays, belong to the level at or inside their parent that may share most."""
         for child in range(1, self.levels + 1):
             for crossing, charged in self._crossings(child):
                 self.crossings[charged].append(crossing)
-        self.leak = sum(lv.prices["leak"].energy_pj * lv.instances for lv in self.design.arch.levels)
         self.latency = sum(n.fill_latency + n.drain_latency for lv in self.design.arch.storage if (n := lv.network) is not None)
         self.compute_energy, self.busy = self._computes()
+        self.leak = sum(lv.prices["leak"].energy_pj * lv.instances for lv in self.design.arch.levels)
+        limited = any(lv.read_bandwidth or lv.write_bandwidth or lv.shared_bandwidth for lv in self.design.arch.storage)
+        leaks = self.leak * self.design.einsum.computes * self.busy / self.design.arch.compute.instances
+        self.timed = limited and (timed or leaks > NOTICED * self.compute_energy)
+        """False: cycles of storage levels are not bounded, for the objective sees them at most through a little leakage."""
 
     # --- static -------------------------------------------------------------------------------------------------
 
@@ -185,7 +211,8 @@ class Bounds:
         for level, order in enumerate(self.space.orders):
             inner = frozenset[str]().union(*self.keep[level + 1 :])
             waiting = [self.plain_ranks[i] for i, t in enumerate(self.design.einsum.tensors) if t.name in inner]
-            found.append(classes(order, self.tiles.ranks, waiting))
+            key = ("classes", order, *waiting)
+            found.append(self.tiles.once(key, lambda o=order, w=waiting: classes(o, self.tiles.ranks, w)))
         return tuple(found)
 
     def _spatial_most(self, level: int) -> dict[str, int]:
@@ -203,6 +230,9 @@ class Bounds:
 
     def most_shared(self, tensor: Tensor, levels: range) -> float:
         """Largest product of irrelevant spatial factors at these levels."""
+        return self.tiles.once(("shared", tensor.name, levels), lambda: self._most_shared(tensor, levels))
+
+    def _most_shared(self, tensor: Tensor, levels: range) -> float:
         most = 1.0
         for level in levels:
             x, y = self.design.arch.fanout(level)
@@ -313,10 +343,17 @@ class Bounds:
         spec = self.design.arch.levels[level]
         return self.tiles.plan.width(t, level) / spec.block_size / spec.cluster_size
 
+    def total_energy(self, energy: Floats, cycles: Floats) -> Floats:
+        """With computes and leakage."""
+        return energy + self.compute_energy + self.leak * (cycles + self.latency)
+
     # --- capacity -----------------------------------------------------------------------------------------------
 
     def fits(self, level: int) -> npt.NDArray[np.bool_]:
         """Tiles that respect the level's capacity and the use asked of it (data alone)."""
+        return self.tiles.once(("fits", level, self.keep[level]), lambda: self._fits(level))
+
+    def _fits(self, level: int) -> npt.NDArray[np.bool_]:
         spec = self.design.arch.levels[level]
         held = [t for t, tensor in enumerate(self.design.einsum.tensors) if tensor.name in self.keep[level]]
         if spec.capacity_words is None or not held:

@@ -20,6 +20,8 @@ class Spread:
 
     factors: Ints
     """Choice by rank."""
+    lanes: Ints
+    """Their product."""
     ways: Floats
     splits: tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
     """Per choice the ways: per rank its factors along the axes."""
@@ -35,12 +37,25 @@ class Carry:
     slots: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a crossing costs: energy, and words, of which the share `slots` takes time."""
+
+    crossing: Crossing
+    energy: Floats
+    slots: Floats | float
+    read: Floats | float = 0.0
+    """From the parent."""
+    updated: Floats | float = 0.0
+    """At the parent."""
+    filled: Floats | float = 0.0
+    """Into the child."""
+
+
 Pending = dict[Crossing, Carry]
 Charge = tuple[tuple[int, ...], Floats, Floats]
 """(class of orders, energy, cycles)."""
-Moved = tuple[Crossing, Floats, Floats, Floats]
-"""(crossing, energy, words read and written at the parent, words written into the child)."""
-Sum = tuple[Floats, dict[int, Floats], dict[int, Floats]]
+Sum = tuple[Floats, dict[int, Floats | float], dict[int, Floats | float]]
 """(energy, words read and words written by level)."""
 
 
@@ -62,42 +77,40 @@ class StepCost:
         self.tables = {c: self._tables(c) for c in mine}
         inner = frozenset[str]().union(*bounds.keep[level + 1 :])
         self.waiting = {t: i for i, t in enumerate(t for t, x in enumerate(self.tensors) if x.name in inner)}
-        real = spread.factors.astype(np.float64)
-        self.lanes = real.prod(axis=1)
+        self.factors = spread.factors.astype(np.float64)
+        self.lanes = spread.lanes
+        products: dict[frozenset[str], Floats] = {}
         everything = {c for crossings in bounds.crossings for c in crossings if c.child > level}
-        self.copies = {c: self._product(real, self.tensors[c.tensor].ranks) for c in everything}
-        self.some = {c: self._product(real, bounds.plain_ranks[c.tensor]) for c in everything}
+        self.copies = {c: self._product(self.tensors[c.tensor].ranks, products) for c in everything}
+        self.some = {c: self._product(bounds.plain_ranks[c.tensor], products) for c in everything}
         self.used = [min(lv.instances, bounds.most_lanes(range(i))) for i, lv in enumerate(bounds.design.arch.storage)]
-        self.timed = any(
-            lv.read_bandwidth is not None or lv.write_bandwidth is not None or lv.shared_bandwidth is not None
-            for lv in bounds.design.arch.storage
-        )
         self.inside = {c: bounds.most_shared(self.tensors[c.tensor], range(level)) for c in everything}
         self.beyond = {c: bounds.most_shared(self.tensors[c.tensor], range(c.parent, level)) for c in everything}
         """Most sharing at levels further out that lie inside the parent."""
-
         self.order = bounds.classes[level]
         if lumped:
-            everything = LevelOrder(outer=(), free=self.table.ranks, inner=())
-            self.order = classes(everything, self.table.ranks, self._relevant())
+            free, relevant = LevelOrder(outer=(), free=self.table.ranks, inner=()), self._relevant()
+            self.order = self.table.once(("classes", free, *relevant), lambda: classes(free, self.table.ranks, relevant))
 
-    def share_most(self) -> StepCost:
-        """As if the spatial factors, which are not known, let every tensor share as much as it may."""
-        here = range(self.level, self.level + 1)
+    def sharing(self, shares: Floats) -> StepCost:
+        """As if nothing were known of the spatial factors but how many lanes share a word: by choice and tensor."""
         for c in self.some:
-            most = self.bounds.most_shared(self.tensors[c.tensor], here)
-            self.some[c] = np.full(1, most if self.level >= c.parent else 1.0)
-            self.inside[c] *= most
+            most = shares[:, c.tensor]
+            self.some[c] = most if self.level >= c.parent else np.ones(len(most))
+            self.inside[c] *= float(most.max())
         return self
 
     def lumped(self, code: Ints, spread: Ints) -> tuple[Floats, Floats]:
         """Energy and cycles at least, all loops outside the spatial ones joined rank by rank, in the best order.
 
         In any nest the ranks have an order by their innermost loops; with the loops of every rank joined in that order no run of
-        irrelevant loops gets shorter.
+        irrelevant loops gets shorter. A loop of bound 1 does no harm: some order has it outermost. Only what neighbours pass on
+        depends on which loops exist.
         """
         shape = np.array(self.table.shape, dtype=np.float64)[:, None]
         factors = shape / (self.table.extents[:, code] * self.spread.factors[spread].T)
+        if not any(c.forwarded for c in self.starting):
+            return self.least(code, spread, factors, (1 << len(factors)) - 1, self.started(code))
         loops = ((factors > 1).astype(np.int64) << np.arange(len(factors))[:, None]).sum(axis=0)
         energy, cycles = np.zeros(len(code)), np.zeros(len(code))
         for existing in np.unique(loops):
@@ -108,9 +121,11 @@ class StepCost:
     def _relevant(self) -> list[frozenset[str]]:
         return [self.bounds.plain_ranks[t] for t in self.waiting]
 
-    def _product(self, factors: Floats, ranks: frozenset[str]) -> Floats:
-        columns = [i for i, r in enumerate(self.table.ranks) if r not in ranks]
-        return factors[:, columns].prod(axis=1)
+    def _product(self, ranks: frozenset[str], known: dict[frozenset[str], Floats]) -> Floats:
+        """Of the spatial factors of all other ranks."""
+        if ranks not in known:
+            known[ranks] = self.factors[:, [i for i, r in enumerate(self.table.ranks) if r not in ranks]].prod(axis=1)
+        return known[ranks]
 
     def _tables(self, c: Crossing) -> tuple[Floats, Floats, Floats]:
         """By tile of the child: |T(tile)| and the shares of accesses that happen, and that take time."""
@@ -151,13 +166,19 @@ class StepCost:
             energy, cycles = self._timed([fixed])
             return [(signature, energy, cycles) for signature in self._signatures(loops)]
         known: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
+        words: dict[tuple[Crossing, int], Moved] = {}
+        passes: dict[int, Floats] = {}
         found: list[Charge] = []
         left = self.whole_shape / self.volume[code]
         for signature in self._signatures(loops):
             key = tuple(signature[self.waiting[c.tensor]] for c in closing)
             if key not in known:
-                runs = [(self._run(bits, factors), bits) for bits in key]
-                parts = [self._words(c, closing[c], left, spread, run) for c, run in zip(closing, runs, strict=True)]
+                for c, bits in zip(closing, key, strict=True):
+                    if bits not in passes:
+                        passes[bits] = left / self._run(bits, factors)
+                    if (c, bits) not in words:
+                        words[c, bits] = self._words(c, closing[c], passes[bits], spread, bits < 0)
+                parts = [words[one] for one in zip(closing, key, strict=True)]
                 known[key] = self._timed([fixed, self._sum(parts, len(code))])
             found.append((signature, *known[key]))
         return found
@@ -177,68 +198,60 @@ class StepCost:
         return energy, cycles
 
     def _compute_words(self, c: Crossing, spread: Ints) -> Moved:
-        """Accesses of the parent by the compute level: energy, and words read and updated."""
+        """Accesses of the parent by the compute level."""
         computes = float(self.bounds.design.einsum.computes)
-        sent = 0.0 * self.lanes[spread] if c.forwarded else computes / (c.sharing * self.some[c][spread])
-        _, alive, slots = (t[0] for t in self.tables[c])
-        again = np.maximum(0.0, sent - c.whole * c.spread) if c.output and c.plain else 0.0 * sent
-        zero = 0.0 * sent
+        sent: Floats = computes / (c.sharing * self.some[c][spread])
+        sent = 0.0 * sent if c.forwarded else sent
+        _, alive, slots = (float(t[0]) for t in self.tables[c])
+        again = np.maximum(0.0, sent - c.whole * c.spread) if c.output and c.plain else 0.0
         if not c.output:
-            return c, c.reads * sent * alive, np.stack([sent * slots * c.read_slots, zero]), zero
-        return c, (c.updates * sent + c.reads * again) * alive, np.stack([again, sent]) * (slots * c.read_slots), zero
+            return Moved(c, c.reads * alive * sent, slots, sent)
+        return Moved(c, c.updates * alive * sent + c.reads * alive * again, slots, again, sent)
 
-    def _words(self, c: Crossing, carry: Carry, left: Floats, spread: Ints, runs: tuple[Floats, int]) -> Moved:
-        """The words of a crossing that closes here, or never."""
-        run, bits = runs
+    def _words(self, c: Crossing, carry: Carry, passes: Floats, spread: Ints, lone: bool) -> Moved:
+        """The words of a crossing that closes here, or never; `passes`: tiles outside, those of the run not counted."""
+        arriving = np.maximum(c.whole, carry.weight * passes)
         shared = self.beyond[c] * (self.some[c][spread] if self.level >= c.parent else 1.0)
-        arriving = np.maximum(c.whole, carry.weight * left / run)
-        sent = carry.sent * left / run / shared
-        sent = np.maximum(0.0 if c.forwarded else c.whole, 0.0 * sent if c.forwarded and bits < 0 else sent)
-        slots = carry.slots
+        sent = carry.sent * passes / shared
+        sent = np.maximum(0.0 if c.forwarded else c.whole, 0.0 * sent if c.forwarded and lone else sent)
+        alive = carry.alive if c.leaders else 1.0
         if not c.output:
-            reads = np.stack([sent * slots * c.read_slots, 0.0 * sent])
-            return c, (c.reads * sent + c.fills * arriving) * carry.alive, reads, arriving * slots * c.fill_slots
-        again, refills = 0.0 * sent, 0.0 * sent
-        if c.plain:
-            again = np.maximum(0.0, sent - c.whole * c.spread)
-            copies: Floats | float = self.bounds.most_shared(self.tensors[c.tensor], range(c.child))
-            if self.level == c.child - 1:
-                copies = self.copies[c][spread] * self.inside[c]
-            refills = np.maximum(0.0, arriving - c.whole * copies)
-        energy = (c.updates * sent + c.reads * again + c.fills * refills) * carry.alive
-        return c, energy, np.stack([again, sent]) * (slots * c.read_slots), refills * slots * c.fill_slots
+            return Moved(c, (c.reads * sent + c.fills * arriving) * alive, carry.slots, sent, 0.0, arriving)
+        if not c.plain:
+            return Moved(c, c.updates * sent * alive, carry.slots, 0.0, sent)
+        copies: Floats | float = self.bounds.most_shared(self.tensors[c.tensor], range(c.child))
+        if self.level == c.child - 1:
+            copies = self.copies[c][spread] * self.inside[c]
+        again = np.maximum(0.0, sent - c.whole * c.spread)
+        refills = np.maximum(0.0, arriving - c.whole * copies)
+        energy = (c.updates * sent + c.reads * again + c.fills * refills) * alive
+        return Moved(c, energy, carry.slots, again, sent, refills)
 
     def _sum(self, parts: list[Moved], count: int) -> Sum:
         """Energy, and words read and written by level."""
         energy = np.zeros(count)
-        reads: dict[int, Floats] = {}
-        writes: dict[int, Floats] = {}
-        for c, part, moved, filled in parts:
-            energy = energy + part
-            if self.timed:
-                reads[c.parent] = reads.get(c.parent, 0.0) + moved[0]
-                writes[c.parent] = writes.get(c.parent, 0.0) + moved[1]
+        reads: dict[int, Floats | float] = {}
+        writes: dict[int, Floats | float] = {}
+        for moved in parts:
+            c = moved.crossing
+            energy += moved.energy
+            if self.bounds.timed:
+                slots = moved.slots * c.read_slots
+                reads[c.parent] = reads.get(c.parent, 0.0) + moved.read * slots
+                writes[c.parent] = writes.get(c.parent, 0.0) + moved.updated * slots
                 if c.child < self.bounds.levels:
-                    writes[c.child] = writes.get(c.child, 0.0) + filled
+                    writes[c.child] = writes.get(c.child, 0.0) + moved.filled * (moved.slots * c.fill_slots)
         return energy, reads, writes
 
     def _timed(self, sums: list[Sum]) -> tuple[Floats, Floats]:
         """Energy, and cycles of the slowest level."""
-        energy = sum((s[0] for s in sums[1:]), sums[0][0])
-        cycles = 0.0 * energy
+        energy = sums[0][0] + sums[1][0] if len(sums) > 1 else sums[0][0]
+        cycles = np.zeros(len(energy))
         for level in sorted({lv for s in sums for words in s[1:] for lv in words}):
             spec = self.bounds.design.arch.levels[level]
-            r = sum((s[1].get(level, 0.0) for s in sums), 0.0 * energy)
-            w = sum((s[2].get(level, 0.0) for s in sums), 0.0 * energy)
+            r: Floats | float = sum(s[1].get(level, 0.0) for s in sums)
+            w: Floats | float = sum(s[2].get(level, 0.0) for s in sums)
             for words, rate in ((r, spec.read_bandwidth), (w, spec.write_bandwidth), (r + w, spec.shared_bandwidth)):
                 if rate is not None:
-                    cycles = np.maximum(cycles, words / self.used[level] / rate)
+                    cycles = np.maximum(cycles, words / (self.used[level] * rate))
         return energy, cycles
-
-
-def ahead(bounds: Bounds, level: int) -> tuple[Floats, Floats]:
-    """By tile inside a level: energy and cycles of what is charged to the level, whatever it and the levels outside it do."""
-    table = bounds.tiles
-    unit = Spread(np.ones((1, len(table.ranks)), dtype=np.int64), np.ones(1), ((),))
-    cost = StepCost(bounds, level, unit, lumped=True).share_most()
-    return cost.lumped(np.arange(table.count), np.zeros(table.count, dtype=np.int64))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import permutations
 
 import numpy as np
@@ -21,8 +20,9 @@ Choice = tuple[tuple[str, ...], tuple[int, ...]]
 class Leaves:
     """The mappings of the chains of one choice of bypasses."""
 
-    def __init__(self, chains: Chains) -> None:
-        self.chains, self.bounds = chains, chains.bounds
+    def __init__(self, chains: Chains, *, width: int = 0) -> None:
+        self.chains, self.bounds, self.width = chains, chains.bounds, width
+        """Of a chain at most so many combinations of orders, if given."""
         self.space = chains.bounds.space
         self.pruned = 0
         """Mappings that fell away by the bound of their own orders."""
@@ -31,6 +31,7 @@ class Leaves:
         self.laid = laid_on_loops(chains.bounds.design)
         self.forwards = forwards(chains.bounds.design)
         self._orders: dict[tuple[int, int], list[Choice]] = {}
+        self._hosts: list[list[tuple[str, ...]]] = [[] for _ in self.space.orders]
         self._split_tables = [self._split_table(level) for level in range(self.bounds.levels)]
 
     # --- mesh axes ----------------------------------------------------------------------------------------------
@@ -100,11 +101,22 @@ class Leaves:
                     inner_first = list({self._key(level, p): p for p in reversed(inner_first)}.values())
             found: list[Choice] = []
             for one in inner_first:
-                order = completed(self.space, level, [names[i] for i in reversed(one)])
+                order = self._hosted(level, [names[i] for i in reversed(one)])
                 if order is not None:
                     found.append((order, classes.signature(one)))
             self._orders[key] = found
         return self._orders[key]
+
+    def _hosted(self, level: int, order: list[str]) -> tuple[str, ...] | None:
+        """An order of all loops that has these in this order, the same one for as many as possible: templates cost time."""
+        hosts, wanted = self._hosts[level], frozenset(order)
+        for host in hosts:
+            if [rank for rank in host if rank in wanted] == order:
+                return host
+        made = completed(self.space, level, order)
+        if made is not None:
+            hosts.append(made)
+        return made
 
     def _key(self, level: int, inner_first: tuple[int, ...]) -> tuple[object, ...]:
         """Orders with equal keys cost the same if no format is laid on the loops.
@@ -119,48 +131,60 @@ class Leaves:
                 found.append(inner_first[: new[0]] if new else inner_first)
         return self.bounds.classes[level].signature(inner_first), *found
 
-    def samples(self, chain: Chain) -> Iterator[Sample]:
-        """Mappings of the chains that their own bound admits, by template."""
+    def sample(self, chain: Chain) -> Sample | None:
+        """The mappings of the chains that their own bound admits, by template."""
+        found: dict[tuple[tuple[str, ...], ...], list[Ints]] = {}
         if all(order.count == 1 for order in self.space.orders):
-            template = Template(tuple(next(order.every()) for order in self.space.orders), self.bounds.keep)
-            batch = self.space.batch(template, self._factors(chain)[1])
-            yield Sample((batch,), np.arange(len(batch)))
-            return
-        chosen: dict[Template, list[Ints]] = {}
-        bits = 1 << np.arange(len(self.chains.table.ranks))
-        loops = np.stack([((f > 1) * bits[:, None]).sum(axis=0) for f in chain.factors])
-        groups, member = np.unique(loops, axis=1, return_inverse=True)
-        for g in range(groups.shape[1]):
-            at = np.flatnonzero(member.reshape(-1) == g)
-            for orders, picked in self._combined(chain, at, [int(n) for n in groups[:, g]]):
-                chosen.setdefault(Template(orders, self.bounds.keep), []).append(picked)
+            found[tuple(next(order.every()) for order in self.space.orders)] = [np.arange(len(chain))]
+        else:
+            bits = 1 << np.arange(len(self.chains.table.ranks))
+            loops = np.stack([((f > 1) * bits[:, None]).sum(axis=0) for f in chain.factors])
+            groups, member = np.unique(loops, axis=1, return_inverse=True)
+            for g in range(groups.shape[1]):
+                at = np.flatnonzero(member.reshape(-1) == g)
+                for orders, picked in self._combined(chain, at, [int(n) for n in groups[:, g]]):
+                    found.setdefault(orders, []).append(picked)
         parts: list[MappingBatch] = []
-        for template, picks in chosen.items():
-            _, factors = self._factors(_subset(chain, np.concatenate(picks)))
-            parts.append(self.space.batch(template, factors))
-        if parts:
-            yield Sample(tuple(parts), np.arange(sum(len(p) for p in parts)))
+        for orders, picks in found.items():
+            _, factors = self._factors(chain.chosen(np.concatenate(picks)))
+            parts.append(self.space.batch(Template(orders, self.bounds.keep), factors))
+        return Sample(tuple(parts), np.arange(sum(len(p) for p in parts))) if parts else None
 
     def _combined(self, chain: Chain, at: Ints, loops: list[int]) -> list[tuple[tuple[tuple[str, ...], ...], Ints]]:
         """Products of orders of the levels, outermost first, with the chains that may still be good under them."""
-        states: list[tuple[tuple[tuple[str, ...], ...], Ints, Floats, Floats]] = []
-        states.append(((), np.arange(len(at)), np.zeros(len(at)), np.zeros(len(at))))
         parts = self._costs(chain, at, loops)
-        floors = [[np.min([c[k] for _, c in part], axis=0) if part else np.zeros(len(at)) for k in (0, 1)] for part in parts]
+        if not all(parts):
+            return []
+        tables = [(np.stack([e for _, (e, _) in part]), np.stack([c for _, (_, c) in part])) for part in parts]
+        floors = [energy.min(axis=0) for energy, _ in tables]
         base = chain.cycles[at] - self.bounds.latency
-        for level, part in enumerate(parts):
-            rest = sum((floors[i][0] for i in range(level + 1, len(parts))), np.zeros(len(at)))
-            after: list[tuple[tuple[tuple[str, ...], ...], Ints, Floats, Floats]] = []
-            for orders, pick, energy, cycles in states:
-                for order, (e, c) in part:
-                    mine, time = energy + e[pick], np.maximum(cycles, c[pick])
-                    low = np.maximum(time, base[pick])
-                    dead = self.chains.prune(self.chains.total_energy(mine + rest[pick], low), low + self.bounds.latency)
-                    self.pruned += int(dead.sum())
-                    if not dead.all():
-                        after.append(((*orders, order), pick[~dead], mine[~dead], time[~dead]))
-            states = after
-        return [(orders, at[pick]) for orders, pick, _, _ in states]
+        pick, energy, cycles = np.arange(len(at)), np.zeros(len(at)), np.zeros(len(at))
+        path = np.empty((0, len(at)), dtype=np.int64)
+        for level, table in enumerate(tables):
+            rest = sum(floors[level + 1 :], np.zeros(len(at)))
+            count, who = len(pick), np.tile(pick, len(table[0]))
+            energy = (energy + table[0][:, pick]).reshape(-1)
+            cycles = np.maximum(cycles, table[1][:, pick]).reshape(-1)
+            low = np.maximum(cycles, base[who])
+            totals = self.bounds.total_energy(energy + rest[who], low), low + self.bounds.latency
+            dead = self.chains.judge.beats(*totals)
+            self.pruned += int(dead.sum())
+            ok = np.flatnonzero(~dead)
+            ok = ok[self._narrowed(who[ok], self.chains.judge.score(*totals)[ok])] if self.width else ok
+            path = np.concatenate([path[:, ok % count], (ok // count)[None]]) if len(ok) else np.empty((level + 1, 0), np.int64)
+            pick, energy, cycles = who[ok], energy[ok], cycles[ok]
+        combinations, member = np.unique(path, axis=1, return_inverse=True)
+        found: list[tuple[tuple[tuple[str, ...], ...], Ints]] = []
+        for i, column in enumerate(combinations.T):
+            orders = tuple(part[int(n)][0] for part, n in zip(parts, column, strict=True))
+            found.append((orders, at[pick[member.reshape(-1) == i]]))
+        return found
+
+    def _narrowed(self, chain: Ints, score: Floats) -> Ints:
+        """Where the best few combinations of orders of every chain are."""
+        ranked = np.lexsort((score, chain))
+        place = np.arange(len(ranked)) - np.searchsorted(chain[ranked], chain[ranked])
+        return np.sort(ranked[place < self.width])
 
     def _costs(self, chain: Chain, at: Ints, loops: list[int]) -> list[list[tuple[tuple[str, ...], tuple[Floats, Floats]]]]:
         """Per level and order what the level is charged at least."""
@@ -182,7 +206,3 @@ class Leaves:
         for inner in range(level + 1, self.bounds.levels):
             extents *= chain.factors[inner][:, at] * self.chains.steps[inner].spread.factors[chain.spread[inner][at]].T
         return table.code(extents)
-
-
-def _subset(chain: Chain, at: Ints) -> Chain:
-    return Chain(tuple(s[at] for s in chain.spread), tuple(f[:, at] for f in chain.factors), chain.energy[at], chain.cycles[at])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,21 @@ from .leaves import Leaves
 from .search import CHUNK, Best, Evaluator, Tally, Task, Watch, evaluator, silent
 from .searchers import Batch, Exhaustive, Genetic
 from .steps import Steps
-from .tilings import Chains
+from .surroundings import Surroundings
+from .tilings import BEAM, Chain, Chains
 
 SLACK = 1e-9
 """Relative difference below which two values of an objective are the same."""
-WARM_UP = 12
-"""Batches of the genetic searcher that give the first incumbent."""
+WARM_UP = 3
+"""Batches of the genetic searcher that give the first incumbent where dives find none."""
+DIVES, DIVERS, WIDTH = 8, 8, 2
+"""Choices of bypasses to dive into, chains of each, and orders of a chain that a dive looks at."""
 SMALL = 16384
 """Spaces of at most so many mappings are simply evaluated."""
 PORTIONS = (16, 4096)
 """Chains completed at a time: few at first, so that the best known mapping soon is the best."""
+EAGER = 4
+"""Portions evaluated at once; later ones wait for more chains with the same orders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +40,8 @@ class Certificate:
     covered: int
     """Mappings about which the proof speaks: all with the choices of bypasses that were finished."""
     pruned: dict[str, int]
-    """Those that fell away unseen: by capacity, by the bound of a partial chain of tiles, by that of a whole chain (all in
-    mappings), by the bound of the orders of a whole chain (in mappings of different traffic)."""
+    """Those that fell away unseen: by the bound of their bypasses, by capacity, by the bound of a partial chain of tiles, by that
+    of a whole chain (all in mappings), by the bound of the orders of a whole chain (in mappings of different traffic)."""
     evaluated: int
     """Mappings evaluated by the model, those of the first incumbents included."""
     left: int = 0
@@ -49,12 +55,26 @@ class Certified(Best):
     certificate: Certificate
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A choice of bypasses, and what it costs at least."""
+
+    keep: Keep
+    least: float
+    """The first value of the objective."""
+    energy: Floats
+    cycles: Floats
+    """Arrays of one."""
+
+
 @dataclass
 class Incumbent:
     """The best known values, and which bounds cannot beat them."""
 
     tally: Tally
     monotone: bool
+    timed: bool
+    """True if the objective sees the cycles."""
     extra: dict[str, float] = field(default_factory=dict[str, float])
 
     def values(self, energy: Floats, cycles: Floats) -> Floats:
@@ -67,6 +87,10 @@ class Incumbent:
         }
         with np.errstate(invalid="ignore"):  # nothing fits: infinite energy; what is not a number is never pruned
             return self.tally.goal.objective.values(columns)
+
+    def score(self, energy: Floats, cycles: Floats) -> Floats:
+        """The first value of the objective."""
+        return self.values(energy, cycles)[0]
 
     def beats(self, energy: Floats, cycles: Floats) -> npt.NDArray[np.bool_]:
         """True where nothing with at least this energy and these cycles is better than what is known."""
@@ -81,11 +105,12 @@ class Incumbent:
         return dead | same
 
 
-def _monotone(incumbent: Incumbent) -> bool:
-    """Probes that the objective grows with energy and with cycles (a sum with negative weights does not)."""
+def _probed(incumbent: Incumbent) -> tuple[bool, bool]:
+    """Whether the objective never falls with energy and cycles (a sum with negative weights does), and whether it sees cycles."""
     energy, cycles = np.meshgrid(np.geomspace(1, 1e15, 31), np.geomspace(1, 1e12, 25))
     values = incumbent.values(energy.reshape(-1), cycles.reshape(-1)).reshape(-1, *energy.shape)
-    return bool((np.diff(values, axis=1) >= 0).all() and (np.diff(values, axis=2) >= 0).all())
+    by_cycles = np.diff(values, axis=1)
+    return bool((by_cycles >= 0).all() and (np.diff(values, axis=2) >= 0).all()), bool((by_cycles != 0).any())
 
 
 class Search:
@@ -97,12 +122,12 @@ class Search:
         arch = self.space.design.arch
         area = float(sum(level.area_um2 * level.instances for level in arch.levels))
         share = self.space.design.einsum.computes / arch.compute.instances
-        self.incumbent = Incumbent(self.tally, True, {"area_um2": area, "utilization": share})
-        self.incumbent.monotone = _monotone(self.incumbent)
-        self.pruned = {"capacity": 0, "bound": 0, "chain": 0, "order": 0}
+        self.incumbent = Incumbent(self.tally, True, True, {"area_um2": area, "utilization": share})
+        self.incumbent.monotone, self.incumbent.timed = _probed(self.incumbent)
+        self.pruned = {"bypass": 0, "capacity": 0, "bound": 0, "chain": 0, "order": 0}
         self.bound = np.inf
         """Nothing that was not proven is better than this."""
-        self.open: list[Keep] = []
+        self.open: list[Choice] = []
         self.finished = False
 
     # --- evaluation -----------------------------------------------------------------------------------------
@@ -120,14 +145,28 @@ class Search:
         self.watch(self.tally, self.task.budget)
         return np.where(columns["status"] == 0, self.task.goal.objective.scalars(columns), np.inf)
 
+    def _evaluate_chains(self, leaves: Leaves, chain: Chain) -> None:
+        sample = leaves.sample(chain)
+        if sample is not None:
+            self.evaluate(sample)
+
     def warm_up(self) -> None:
         """First incumbents, by the genetic searcher."""
         searcher = Genetic(self.space, self.task.seed)
         for _ in range(WARM_UP):
-            batch = None if self.spent() else searcher.ask(CHUNK // 4)
+            batch = None if self.spent() else searcher.ask(CHUNK // 8)
             if batch is None:
                 return
             searcher.tell(batch, self.evaluate(batch))
+
+    def _dive(self, chains: Chains) -> None:
+        """Better incumbents: the mappings that the bounds think best, of few chains of tiles."""
+        if not chains.forward(BEAM):
+            return
+        chains.backward()
+        leaves = Leaves(chains, width=WIDTH)
+        for chain in islice(chains.complete(DIVERS, DIVERS), 1):
+            self._evaluate_chains(leaves, chain)
 
     # --- the proof ------------------------------------------------------------------------------------------
 
@@ -136,28 +175,33 @@ class Search:
         if self.space.padded or not self.space.ranks or self.space.size <= SMALL:
             self._exhaust()
             return
-        self.warm_up()
         ranks = self.space.ranks
         sizes = [r.size for r in ranks]
         table = TileTable(self.space.design, [r.rank for r in ranks], sizes, [divisors(size) for size in sizes])
-        self.open = self._keeps()
-        while self.open and not self.spent() and self._prove(table, self.open[0]):
+        steps = Steps(self.space, table)
+        steps = Steps(self.space, table)
+        self.open = self._choices(table, steps)
+        for choice in self.open[:DIVES]:
+            self._dive(Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent))
+        if not self.tally.top:
+            self.warm_up()
+        while self.open and not self.spent() and self._prove(table, steps, self.open[0]):
             del self.open[0]
         self.finished = not self.open
         if self.open:
-            self._bound_open(table)
+            self.bound = min(one.least for one in self.open)
 
-    def _bound_open(self, table: TileTable) -> None:
-        """The lower bound of what was not proven: every choice of bypasses by its cheapest tiles."""
-        for keep in self.open:
-            bounds = Bounds(self.space, table, keep)
-            energy, cycles = Chains(bounds, Steps(bounds), self.incumbent.beats, self.spent).floor()
-            self.bound = min(self.bound, float(self.incumbent.values(np.array([energy]), np.array([cycles]))[0, 0]))
+    def _choices(self, table: TileTable, steps: Steps) -> list[Choice]:
+        """All choices of bypasses, the most promising first."""
+        found: list[Choice] = []
+        for keep in self.space.bypass.every():
+            energy, cycles = Surroundings(self._bounds(table, keep), steps).floor()
+            least = float(self.incumbent.values(energy, cycles)[0, 0])
+            found.append(Choice(keep, least, energy, cycles))
+        return sorted(found, key=lambda one: one.least)
 
-    def _keeps(self) -> list[Keep]:
-        """All choices of bypasses, those of the best known mapping first."""
-        known = self.tally.top[0].mapping.nest.keep if self.tally.top else ()
-        return sorted(self.space.bypass.every(), key=lambda keep: sum(a != b for a, b in zip(keep, known, strict=False)))
+    def _bounds(self, table: TileTable, keep: Keep) -> Bounds:
+        return Bounds(self.space, table, keep, timed=self.incumbent.timed)
 
     def _exhaust(self) -> None:
         """Small spaces, and padded ones, whose tiles the bounds do not describe."""
@@ -166,20 +210,27 @@ class Search:
             self.evaluate(batch)
         self.finished = searcher.complete
 
-    def _prove(self, table: TileTable, keep: Keep) -> bool:
+    def _prove(self, table: TileTable, steps: Steps, choice: Choice) -> bool:
         """One choice of bypasses; False if the budget ended first."""
-        bounds = Bounds(self.space, table, keep)
-        chains = Chains(bounds, Steps(bounds), self.incumbent.beats, self.spent)
+        orders = self.space.template_count // self.space.bypass.count
+        if bool(self.incumbent.beats(choice.energy, choice.cycles)[0]):
+            self.pruned["bypass"] += self.space.factor_count * orders
+            return True
+        chains = Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent)
         if not chains.forward():
             return False
         chains.backward()
         leaves = Leaves(chains)
-        for chain in chains.complete(*PORTIONS):
-            for sample in leaves.samples(chain):
-                self.evaluate(sample)
+        waiting: list[Chain] = []
+        for i, chain in enumerate(chains.complete(*PORTIONS)):
+            waiting.append(chain)
+            if i < EAGER or sum(map(len, waiting)) >= PORTIONS[1]:
+                self._evaluate_chains(leaves, Chain.joined(waiting))
+                waiting = []
             if self.spent():
                 return False
-        orders = self.space.template_count // self.space.bypass.count
+        if waiting:
+            self._evaluate_chains(leaves, Chain.joined(waiting))
         for name, count in chains.pruned.items():
             self.pruned[name] += int(count) * orders
         self.pruned["order"] += leaves.pruned

@@ -7,8 +7,9 @@ from itertools import product
 
 import numpy as np
 
-from .bounds import Bounds, Floats, Ints
+from .bounds import Floats, Ints, TileTable
 from .charges import Spread
+from .mapspace import Mapspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,12 @@ class Step:
 class Steps:
     """The factors that the mapspace admits, level by level."""
 
-    def __init__(self, bounds: Bounds) -> None:
-        self.bounds = bounds
-        self.space, self.table = bounds.space, bounds.tiles
+    def __init__(self, space: Mapspace, table: TileTable) -> None:
+        self.space, self.table = space, table
+        self.levels = len(space.design.arch.storage)
         self.index: list[dict[int, int]] = [{int(v): i for i, v in enumerate(d)} for d in self.table.divisors]
         outside = self._outside()
-        self.steps = [self._step(level, outside[level]) for level in range(bounds.levels)]
+        self.steps = [self._step(level, outside[level]) for level in range(self.levels)]
 
     def _groups(self, rank: int, level: int) -> tuple[list[int], dict[int, list[tuple[int, ...]]]]:
         """Temporal factors, and spatial factors with their splits, of a rank at a level."""
@@ -55,7 +56,7 @@ class Steps:
             ways = np.zeros(len(divisors))
             ways[-1] = 1.0
             mine = [ways]
-            for level in range(self.bounds.levels - 1):
+            for level in range(self.levels - 1):
                 temporal, spatial = self._groups(rank, level)
                 before = np.zeros(len(divisors))
                 for (t, (s, splits)), i in product(product(temporal, spatial.items()), range(len(divisors))):
@@ -64,7 +65,7 @@ class Steps:
                 ways = before
                 mine.append(ways)
             found.append(tuple(mine))
-        return [tuple(mine[level] for mine in found) for level in range(self.bounds.levels)]
+        return [tuple(mine[level] for mine in found) for level in range(self.levels)]
 
     def _step(self, level: int, outside: tuple[Floats, ...]) -> Step:
         options: list[tuple[Ints, ...]] = []
@@ -82,8 +83,8 @@ class Steps:
 
     def _spread(self, level: int) -> Spread:
         """Spatial factors of all ranks within the fanout (not where lanes are packed)."""
-        x, y = self.bounds.design.arch.fanout(level)
-        packed = any(s.kind == "spatial_skip" and s.level == level for s in self.bounds.design.sparse.safs)
+        x, y = self.space.design.arch.fanout(level)
+        packed = any(s.kind == "spatial_skip" and s.level == level for s in self.space.design.sparse.safs)
         choices = [self._groups(rank, level)[1] for rank in range(len(self.table.divisors))]
         axes = [self._axes(rank, level) for rank in range(len(self.table.divisors))]
         found: dict[tuple[int, ...], list[tuple[tuple[int, ...], ...]]] = {}
@@ -101,8 +102,10 @@ class Steps:
                         extended(rank + 1, (*factors, factor), (*split, one), (now[0], now[1]))
 
         extended(0, (), (), (1, 1))
+        factors = np.array(list(found), dtype=np.int64).reshape(len(found), len(choices))
         return Spread(
-            factors=np.array(list(found), dtype=np.int64).reshape(len(found), len(choices)),
+            factors=factors,
+            lanes=factors.prod(axis=1),
             ways=np.array([len(v) for v in found.values()], dtype=np.float64),
             splits=tuple(tuple(v) for v in found.values()),
         )

@@ -10,19 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from .bounds import Bounds, Floats, Ints
-from .charges import Carry, Pending, StepCost, ahead
+from .charges import Carry, Pending, StepCost
 from .steps import Step, Steps
+from .surroundings import Surroundings
 
-Prune = Callable[[Floats, Floats], npt.NDArray[np.bool_]]
-"""(energy, cycles), both at least, to: such a mapping cannot be better than the best known one."""
-EXPAND = 1 << 20
+BEAM = 64
+"""Transitions of a level that a dive keeps."""
+EXPAND = 1 << 18
 """Transitions made at once."""
+
+
+class Judge(Protocol):
+    """What is known about good mappings; energy and cycles are both at least."""
+
+    def beats(self, energy: Floats, cycles: Floats) -> npt.NDArray[np.bool_]:
+        """True where such a mapping cannot be better than the best known one."""
+        ...
+
+    def score(self, energy: Floats, cycles: Floats) -> Floats:
+        """The (first) objective."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,17 @@ class Chain:
     def __len__(self) -> int:
         return len(self.energy)
 
+    def chosen(self, at: Ints) -> Chain:
+        """Some of them."""
+        return Chain(tuple(s[at] for s in self.spread), tuple(f[:, at] for f in self.factors), self.energy[at], self.cycles[at])
+
+    @classmethod
+    def joined(cls, parts: list[Chain]) -> Chain:
+        """All of them."""
+        spread = tuple(np.concatenate(level) for level in zip(*(p.spread for p in parts), strict=True))
+        factors = tuple(np.concatenate(level, axis=1) for level in zip(*(p.factors for p in parts), strict=True))
+        return cls(spread, factors, np.concatenate([p.energy for p in parts]), np.concatenate([p.cycles for p in parts]))
+
 
 @dataclass(frozen=True, slots=True)
 class Partial:
@@ -113,52 +137,28 @@ class Partial:
 class Chains:
     """All chains of tiles of one choice of bypasses that the bound admits."""
 
-    def __init__(self, bounds: Bounds, steps: Steps, prune: Prune, spent: Callable[[], bool]) -> None:
-        self.bounds, self.table, self.prune, self.spent = bounds, bounds.tiles, prune, spent
+    def __init__(self, bounds: Bounds, steps: Steps, judge: Judge, spent: Callable[[], bool]) -> None:
+        self.bounds, self.table, self.judge, self.spent = bounds, bounds.tiles, judge, spent
         self.steps = steps.steps
-        self.costs = [StepCost(bounds, step.level, step.spread) for step in self.steps]
+        self.costs: list[StepCost] = []
         self.numbered = [c for crossings in bounds.crossings for c in crossings if c.child < bounds.levels]
         self.pruned = {"capacity": 0.0, "bound": 0.0, "chain": 0.0}
         """Chains that fell away, by reason."""
-        self.outer = self._outside()
+        self.outside = Surroundings(bounds, steps)
         self.layers: list[Layer] = []
         """Outermost first, once `forward` is done; the last one is the point inside everything."""
 
-    def _outside(self) -> list[tuple[Floats, Floats]]:
-        """Per level and tile: energy and cycles of what is charged to the levels outside it, at least."""
-        nothing = np.zeros(self.table.count)
-        found = [(nothing, nothing)]
-        least = 0.0
-        for level in range(self.bounds.levels - 1):
-            energy, cycles = ahead(self.bounds, level)
-            found.append((energy + least, cycles))
-            least += float(energy.min())
-        return found
-
-    def floor(self) -> tuple[float, float]:
-        """Energy and cycles that no chain undercuts: the cheapest tiles that fit, level by level."""
-        energy, cycles = 0.0, 0.0
-        for level in range(self.bounds.levels):
-            held = ahead(self.bounds, level)
-            fits = self.bounds.fits(level + 1) if level + 1 < self.bounds.levels else np.arange(self.table.count) == 0
-            energy += float(held[0][fits].min(initial=np.inf))
-            cycles = max(cycles, float(held[1][fits].min(initial=np.inf)))
-        if not np.isfinite(energy):
-            return np.inf, np.inf
-        most = min(self.bounds.most_lanes(range(self.bounds.levels)), self.bounds.design.arch.compute.instances)
-        cycles = max(cycles, self.bounds.design.einsum.computes * self.bounds.busy / most)
-        return float(self.total_energy(np.array(energy), np.array(cycles))), cycles + self.bounds.latency
-
     # --- from the inside out --------------------------------------------------------------------------------
 
-    def forward(self) -> bool:
-        """Layers of states under the bound; False if the budget ended first."""
+    def forward(self, beam: int = 0) -> bool:
+        """Layers of states under the bound, only the best `beam` transitions of each if given; False if the budget ended."""
+        self.costs = [StepCost(self.bounds, step.level, step.spread) for step in self.steps]
         point, zero = np.zeros(1, dtype=np.int64), np.zeros(1)
         layers = [Layer(point, np.ones(1, np.int64), zero, zero, np.ones(1), point, {})]
         for step, cost in zip(reversed(self.steps), reversed(self.costs), strict=True):
             if self.spent():
                 return False
-            layers.append(self._layer(step, cost, layers[-1]))
+            layers.append(self._layer(step, cost, layers[-1], beam))
         self.layers = layers[::-1]
         return True
 
@@ -169,51 +169,83 @@ class Chains:
             result = result * ways[rank][code // radix % len(self.table.divisors[rank])]
         return result
 
-    def total_energy(self, energy: Floats, cycles: Floats) -> Floats:
-        """With computes and leakage."""
-        return energy + self.bounds.compute_energy + self.bounds.leak * (cycles + self.bounds.latency)
-
-    def _late(self, energy: Floats, cycles: Floats, lanes: Ints, level: int) -> npt.NDArray[np.bool_]:
-        """Whether nothing good can come of that much energy, cycles and lanes at and inside a level."""
+    def _whole(self, energy: Floats, cycles: Floats, lanes: Ints, level: int) -> tuple[Floats, Floats]:
+        """Totals at least of a mapping with that much energy, cycles and lanes at and inside a level."""
         most = np.minimum(lanes * self.bounds.most_lanes(range(level)), self.bounds.design.arch.compute.instances)
         cycles = np.maximum(cycles, self.bounds.design.einsum.computes * self.bounds.busy / most)
-        return self.prune(self.total_energy(energy, cycles), cycles + self.bounds.latency)
+        return self.bounds.total_energy(energy, cycles), cycles + self.bounds.latency
 
-    def _hopeless(self, edges: Edges, inner: Layer, level: int) -> npt.NDArray[np.bool_]:
-        """Transitions that cannot be part of anything good, by what their tiles cost further out."""
-        outer, slowest = self.outer[level]
-        energy = inner.energy[edges.source] + edges.cost + outer[edges.target]
-        cycles = np.maximum(np.maximum(inner.cycles[edges.source], edges.time), slowest[edges.target])
-        return self._late(energy, cycles, edges.lanes, level)
+    def _outwards(self, at: tuple[Floats, Floats, Ints, Ints], level: int) -> tuple[Floats, Floats]:
+        """Totals at least of (energy, cycles, tile, lanes), by what the tile costs further out."""
+        energy, cycles, target, lanes = at
+        outer, slowest = self.outside.outer[level]
+        return self._whole(energy + outer[target], np.maximum(cycles, slowest[target]), lanes, level)
 
-    def _layer(self, step: Step, cost: StepCost, inner: Layer) -> Layer:
+    def _best(self, totals: tuple[Floats, Floats], count: int) -> Ints:
+        """Where the best of them are, in their order."""
+        if not count or len(totals[0]) <= count:
+            return np.arange(len(totals[0]))
+        return np.sort(np.argpartition(self.judge.score(*totals), count)[:count])
+
+    def _layer(self, step: Step, cost: StepCost, inner: Layer, beam: int) -> Layer:
         fits = self.bounds.fits(step.level)
-        lumped = StepCost(self.bounds, step.level, step.spread, lumped=True)
-        floor = min((float(v) for v in self.outer[step.level][0][fits]), default=np.inf)
         parts: list[Edges] = []
-        for source, spread, middle in self._spreads(step, inner):
-            good = self._promising(step, lumped, inner, (source, spread, middle, floor))
-            src, chosen = source[good], spread[good]
-            for pick, target, factors in self._temporal(step, middle[good]):
-                ok = fits[target]
+        for src, chosen, middle, low, slow in self._openings(step, inner, beam):
+            for pick, target, factors in self._temporal(step, middle):
                 ways = inner.ways[src[pick]] * step.spread.ways[chosen[pick]] * self._ways(step.outside, target)
-                self.pruned["capacity"] += float(ways[~ok].sum())
+                fit = fits[target]
+                self.pruned["capacity"] += float(ways[~fit].sum())
+                lanes = inner.lanes[src[pick]] * step.spread.lanes[chosen[pick]]
+                totals = self._outwards((low[pick], slow[pick], target, lanes), step.level)
+                dead = fit & self.judge.beats(*totals)
+                self.pruned["bound"] += float(ways[dead].sum())
+                ok = np.flatnonzero(fit & ~dead)
+                ok = ok[self._best((totals[0][ok], totals[1][ok]), 4 * beam)]
                 pick, target = pick[ok], target[ok]
                 found = self._charged(cost, inner, (src[pick], chosen[pick], target), factors[:, ok])
-                dead = self._hopeless(found, inner, step.level)
+                dead = self.judge.beats(*self._reached(inner, found, step.level))
                 self.pruned["bound"] += float(ways[ok][dead].sum())
                 parts.append(found.chosen(~dead))
-        return self._merged(step, cost, inner, Edges.joined(parts))
+        edges = Edges.joined(parts)
+        if beam:
+            edges = edges.chosen(self._best(self._reached(inner, edges, step.level), beam))
+        return self._merged(step, cost, inner, edges)
 
-    def _promising(self, step: Step, lumped: StepCost, inner: Layer, at: tuple[Ints, Ints, Ints, float]) -> npt.NDArray[np.bool_]:
-        """States with spatial factors that may still be good enough."""
-        source, spread, middle, floor = at
+    def _reached(self, inner: Layer, edges: Edges, level: int) -> tuple[Floats, Floats]:
+        """Totals at least with these transitions."""
+        energy = inner.energy[edges.source] + edges.cost
+        cycles = np.maximum(inner.cycles[edges.source], edges.time)
+        return self._outwards((energy, cycles, edges.target, edges.lanes), level)
+
+    def _openings(self, step: Step, inner: Layer, beam: int) -> Iterator[tuple[Ints, Ints, Ints, Floats, Floats]]:
+        """States with spatial factors that may be good: (state, choice, tile, energy and cycles at and inside the level)."""
+        lumped = StepCost(self.bounds, step.level, step.spread, lumped=True)
+        around, slowest = self.outside.around[step.level]
+        found: list[tuple[Ints, Ints, Ints, Floats, Floats]] = []
+        scores: list[Floats] = []
+        for source, spread, middle in self._spreads(step, inner):
+            low, slow = self._lowest(lumped, inner, source, spread)
+            lanes = inner.lanes[source] * step.spread.lanes[spread]
+            totals = self._whole(low + around[middle], np.maximum(slow, slowest[middle]), lanes, step.level)
+            dead = self.judge.beats(*totals)
+            ways = inner.ways[source] * step.spread.ways[spread] * self._ways(step.middle, middle)
+            self.pruned["bound"] += float(ways[dead].sum())
+            good = np.flatnonzero(~dead)
+            some = (source[good], spread[good], middle[good], low[good], slow[good])
+            if beam:
+                found.append(some)
+                scores.append(self.judge.score(*totals)[good])
+            else:
+                yield some
+        if found:
+            best = np.argsort(np.concatenate(scores), kind="stable")[:beam]
+            whole: list[Any] = [np.concatenate(column)[best] for column in zip(*found, strict=True)]
+            yield (whole[0], whole[1], whole[2], whole[3], whole[4])
+
+    def _lowest(self, lumped: StepCost, inner: Layer, source: Ints, spread: Ints) -> tuple[Floats, Floats]:
+        """Energy and cycles at and inside a level at least, whatever its temporal loops are."""
         energy, cycles = lumped.lumped(inner.code[source], spread)
-        lanes = inner.lanes[source] * step.spread.factors[spread].prod(axis=1)
-        dead = self._late(inner.energy[source] + energy + floor, np.maximum(inner.cycles[source], cycles), lanes, step.level)
-        ways = inner.ways[source] * step.spread.ways[spread] * self._ways(step.middle, middle)
-        self.pruned["bound"] += float(ways[dead].sum())
-        return ~dead
+        return inner.energy[source] + energy, np.maximum(inner.cycles[source], cycles)
 
     def pending(self, cost: StepCost, inner: Layer, mask: int, states: Ints) -> Pending:
         """What waits, or begins, inside the level."""
@@ -233,13 +265,13 @@ class Chains:
             pending = self.pending(cost, inner, mask, src[mine])
             energy[mine], cycles[mine] = cost.least(inner.code[src[mine]], spread[mine], real[:, mine], existing, pending)
             after[mine] = sum(1 << self.numbered.index(c) for c in pending if cost.open(c, existing))
-        lanes = inner.lanes[src] * cost.spread.factors[spread].prod(axis=1)
+        lanes = inner.lanes[src] * cost.spread.lanes[spread]
         return Edges(src, spread, target, lanes, after, energy, cycles)
 
     def _spreads(self, step: Step, inner: Layer) -> Iterator[tuple[Ints, Ints, Ints]]:
         """(state, choice of spatial factors, code of the tile with them), in portions."""
         choices = len(step.spread.factors)
-        portion = max(1, EXPAND // 64 // max(1, choices))
+        portion = max(1, EXPAND // 16 // max(1, choices))
         for start in range(0, len(inner.code), portion):
             states = np.arange(start, min(start + portion, len(inner.code)))
             source = np.repeat(states, choices)
@@ -361,8 +393,8 @@ class Chains:
         """Those that may be part of something good, the best first."""
         layer = self.layers[some.level]
         time = np.maximum(some.cycles, layer.cycles[some.state])
-        bound = self.total_energy(some.energy + layer.energy[some.state], time)
-        alive = ~self.prune(bound, time + self.bounds.latency)
+        bound = self.bounds.total_energy(some.energy + layer.energy[some.state], time)
+        alive = ~self.judge.beats(bound, time + self.bounds.latency)
         self.pruned["chain"] += float(layer.ways[some.state[~alive]].sum())
         return some.chosen(np.flatnonzero(alive)[np.argsort(bound[alive], kind="stable")])
 
@@ -389,7 +421,7 @@ class Chains:
             inner_tile = self.table.extents[:, inner.code[layer.source[edge]]]
             factors.append(outer_tile // inner_tile // step.spread.factors[layer.spread[edge]].T)
         cycles = some.cycles + self.bounds.latency
-        return Chain(tuple(spread), tuple(factors), self.total_energy(some.energy, some.cycles), cycles)
+        return Chain(tuple(spread), tuple(factors), self.bounds.total_energy(some.energy, some.cycles), cycles)
 
 
 def _picked(carry: Carry, states: Ints) -> Carry:

@@ -86,6 +86,16 @@ def test_bound_of_every_part_is_admissible(block: int) -> None:
                 assert_admissible(space, batch)
 
 
+class Undecided:
+    """Prunes nothing."""
+
+    def beats(self, energy: np.ndarray, _: np.ndarray) -> np.ndarray:
+        return np.zeros(len(energy), dtype=bool)
+
+    def score(self, energy: np.ndarray, _: np.ndarray) -> np.ndarray:
+        return energy
+
+
 def assert_admissible(space: Mapspace, batch: MappingBatch) -> None:
     """Walks the nest of every valid mapping from the inside out: no bound on the way exceeds what it costs."""
     columns = space.columns(batch, ("energy_pj", "cycles", "status"))
@@ -93,11 +103,11 @@ def assert_admissible(space: Mapspace, batch: MappingBatch) -> None:
     sizes = [r.size for r in space.ranks]
     table = TileTable(space.design, [r.rank for r in space.ranks], sizes, [divisors(n) for n in sizes])
     bounds = Bounds(space, table, batch.nest.keep)
-    steps = Steps(bounds)
-    chains = Chains(bounds, steps, lambda e, _: np.zeros(len(e), dtype=bool), lambda: False)
+    steps = Steps(space, table)
+    chains = Chains(bounds, steps, Undecided(), lambda: False)
     chains.forward()
     chains.backward()
-    lowest = chains.floor()
+    lowest = [float(low[0]) for low in chains.outside.floor()]
     for i in good[:20]:
         energy, cycles = columns["energy_pj"][i] * (1 + 1e-9), columns["cycles"][i] * (1 + 1e-9)
         assert lowest[0] <= energy
@@ -114,7 +124,7 @@ def table_bounds(chains: Chains, level: int, at: tuple[int, int, int], path: tup
     assert len(state) == 1
     for energy, cycles in ((layer.energy[state], layer.cycles[state]), (np.array([path[0]]), np.array([path[1]]))):
         time = np.maximum(cycles, layer.out_cycles[state])
-        yield float(chains.total_energy(energy + layer.out_energy[state], time)[0]), float(time[0]) + chains.bounds.latency
+        yield float(chains.bounds.total_energy(energy + layer.out_energy[state], time)[0]), float(time[0]) + chains.bounds.latency
 
 
 def partial_bounds(chains: Chains, steps: Steps, batch: MappingBatch, column: int):
@@ -135,7 +145,7 @@ def partial_bounds(chains: Chains, steps: Steps, batch: MappingBatch, column: in
         cost, code, loops = chains.costs[level], table.code(extents), sum(1 << r for r in order)
         joined = StepCost(bounds, level, steps.steps[level].spread, lumped=True).lumped(code, choice)
         time = np.maximum(cycles, joined[1])
-        yield float(chains.total_energy(energy + joined[0], time)[0]), float(time[0]) + bounds.latency
+        yield float(chains.bounds.total_energy(energy + joined[0], time)[0]), float(time[0]) + bounds.latency
         pending = pending | cost.started(code)
         known = {s: (e, c) for s, e, c in cost.charges(code, choice, factors, loops, pending)}
         part = known[bounds.classes[level].signature(order[::-1])]
@@ -146,9 +156,15 @@ def partial_bounds(chains: Chains, steps: Steps, batch: MappingBatch, column: in
         mask = sum(1 << chains.numbered.index(c) for c in pending)
         yield from table_bounds(chains, level, (int(table.code(extents)[0]), lanes, mask), (float(energy[0]), float(cycles[0])))
         assert bool(bounds.fits(level)[table.code(extents)][0])
-        outer = [column[table.code(extents)] for column in chains.outer[level]]
+        assert all(bool((around[code] <= outer[table.code(extents)]).all()) for around, outer in _pairs(chains, level))
+        outer = [column[table.code(extents)] for column in chains.outside.outer[level]]
         time = np.maximum(cycles, outer[1])
-        yield float(chains.total_energy(energy + outer[0], time)[0]), float(time[0]) + bounds.latency
+        yield float(chains.bounds.total_energy(energy + outer[0], time)[0]), float(time[0]) + bounds.latency
+
+
+def _pairs(chains: Chains, level: int):
+    """(by a tile inside that of a level, by the tile of the level): energy, and cycles."""
+    return zip(chains.outside.around[level], chains.outside.outer[level], strict=True)
 
 
 def test_a_budget_that_ends_first_leaves_a_bound() -> None:

@@ -167,16 +167,16 @@ class Network:
                 workers.interrupt(list(running))
             except BrokenProcessPool:
                 lacking = LOST
-        for future, problem in running.items():
-            self._settle(problem, _result(future), lacking=lacking)
-        for problem in left:
-            self._settle(problem, None, lacking=lacking)
+        begun = {problem.key: future for future, problem in running.items()}
+        for problem in waiting:
+            if problem.members[-1] not in self.layers:
+                self._settle(problem, _result(begun.get(problem.key)), lacking=lacking)
 
 
-def _result(future: Future[Outcome | None]) -> Outcome | None:
+def _result(future: Future[Outcome | None] | None) -> Outcome | None:
     """What is there when the workers have ended."""
-    done = future.done() and not future.cancelled() and future.exception() is None
-    return future.result() if done else None
+    done = future is not None and future.done() and not future.cancelled() and future.exception() is None
+    return future.result() if future is not None and done else None
 
 
 def _lines(layer: Layer, outcome: Outcome) -> list[str]:

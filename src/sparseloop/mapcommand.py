@@ -206,7 +206,7 @@ def progress(label: str = "") -> Generator[Watch]:
         def shown(tally: Tally, budget: Budget) -> None:
             show(label + progress_line(tally, budget))
 
-        show(f"{label}searching ...")
+        show(f"{label or 'searching '}...")
         yield shown
 
 

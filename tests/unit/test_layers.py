@@ -9,6 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +19,7 @@ import pytest
 from tinyspaces import FIXED, TINY
 
 import sparseloop as sl
-from sparseloop import cli, layers
+from sparseloop import cli, layers, mapcommand
 from sparseloop.search import Best, Task, Watch
 
 MACHINE = TINY.partition("\n")[2]
@@ -196,6 +199,32 @@ def test_an_interrupt_ends_the_search_and_leaves_out_the_rest(
     assert shown.status == cli.INFEASIBLE
     assert shown.err == "a: not searched (interrupted)\nb: not searched (interrupted)\n"
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.parametrize(("end", "said"), [(BrokenProcessPool, "ended unexpectedly"), (KeyboardInterrupt, "interrupted")])
+def test_what_ends_the_workers_costs_only_layers_under_way(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, end: type[BaseException], said: str
+) -> None:  # fmt: skip
+    class Workers:
+        """The first layer is done at once, the second never begins."""
+
+        calls = 0
+
+        def started(self, spec: sl.Spec, options: mapcommand.Options, key: str) -> Future[layers.Outcome | None]:
+            self.calls += 1
+            if self.calls == 2:
+                raise end
+            future = Future[layers.Outcome | None]()
+            future.set_result(layers.kept(layers.run(mapcommand.task_of(spec, options)), key, None))
+            return future
+
+        def interrupt(self, running: object) -> None: ...
+
+    monkeypatch.setattr(layers, "_workers", lambda count: nullcontext(Workers()))
+    shown = run(network(tmp_path, SMALL, OTHER, SMALL, ENDLESS), "--workers", 2)
+    assert shown.status == cli.INFEASIBLE
+    assert "c: same as a" in shown.err
+    assert [line[0] for line in shown.err.splitlines() if said in line] == ["b", "d"]
 
 
 def program(*arguments: object) -> subprocess.Popen[str]:

@@ -16,6 +16,7 @@ from .errors import Diagnostic, SpecError
 from .mapcommand import Command, Options
 
 if TYPE_CHECKING:
+    from .layers import Layer
     from .result import Result
     from .spec import Spec
 
@@ -187,46 +188,68 @@ def import_command(
 
 def map_layers(options: Options) -> None:
     """Search the best mapping of every layer."""
-    from .mapcommand import found_for, output_path, plot, summary, table, text_with
+    from .mapcommand import check, check_places, output_paths, unique
 
-    results: list[Result] = []
+    check(options)
     specs = list(_loaded(options.files, options.overrides).per_layer())
-    for spec in specs:
-        best = found_for(spec, options)
-        note(summary(best))
-        if best.result is None:
-            from .emptyspace import why_empty
+    names = unique([spec.workload.name for spec in specs])
+    files = dict(zip(names, output_paths(options.output, names), strict=True)) if options.output else {}
+    check_places(options, list(files.values()))
+    from .layers import mapped
 
-            note("\n".join(why_empty(best).lines()))
-            continue
-        results.append(best.result)
-        if options.pareto:
-            names = [one.name for one in best.task.goal.pareto]
-            print(table(best, best.front, names))
-            print(plot([one.values for one in best.front], names) if len(names) > 1 else "")
-        if options.top > 1:
-            print(table(best, best.top, best.task.goal.objective.name.split(",")))
-        if options.output:
-            path = output_path(options.output, spec.workload.name, len(specs))
-            path.write_text(text_with(spec, best.top[0].mapping, options.files), encoding="utf-8")
-    _mapped(results, Format(options.form))
-    if len(results) < len(specs):
+    unwritten: list[str] = []
+
+    def tell(layer: Layer) -> None:
+        note("\n".join(layer.notes))
+        if layer.name in files and layer.best and layer.best.top:
+            unwritten.extend(_kept(layer, files[layer.name], options))
+
+    layers = mapped(specs, options, tell)
+    _mapped(layers, options)
+    if unwritten:
+        raise SpecError(Diagnostic(path=("--output",), message=text) for text in unwritten)
+    if not all(layer.best and layer.best.top for layer in layers):
         raise typer.Exit(INFEASIBLE)
 
 
 app.command("map")(Command(map_layers, Options))
 
 
-def _mapped(results: Sequence[Result], form: Format) -> None:
-    """Loop nests and tables, or the result files."""
-    from .show import mapping as drawn
+def _kept(layer: Layer, path: Path, options: Options) -> list[str]:
+    """Writes the best mapping of a layer; what went wrong, e.g. a full disk, must not cost the other layers."""
+    from .mapcommand import text_with
 
+    assert layer.best is not None
+    try:
+        path.write_text(text_with(layer.spec, layer.best.top[0].mapping, options.files), encoding="utf-8")
+    except OSError as error:
+        return [f"cannot write {path} ({error.strerror})"]
+    return []
+
+
+def _mapped(layers: Sequence[Layer], options: Options) -> None:
+    """Fronts, loop nests and tables, or the result files; the totals of several layers."""
+    from .mapcommand import fronts
+    from .show import mapping as drawn
+    from .totals import printed, sentence
+
+    form = Format(options.form)
+    for layer in layers:
+        found = fronts(layer.best, options) if layer.best else []
+        for text in [f"{layer.name}:", *found] if found and len(layers) > 1 else found:
+            print(text, file=sys.stdout if form == Format.table else sys.stderr)
+    results = [layer.best.result for layer in layers if layer.best and layer.best.result]
     if form == Format.table:
         for result in results:
             print(drawn(result) + "\n")
             _written([result], form)
-    elif results:
+        if len(layers) > 1:
+            printed(layers, sys.stdout)
+        return
+    if results:
         _written(results, form)
+    if len(layers) > 1:
+        note(sentence(layers))
 
 
 @app.command()

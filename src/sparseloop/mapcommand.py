@@ -6,15 +6,19 @@ import inspect
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from .errors import Diagnostic, SpecError
+
 if TYPE_CHECKING:
     from .mapping import Mapping
-    from .search import Best, Budget, Tally, Watch
+    from .mapspace import Mapspace
+    from .search import Best, Budget, Tally, Task, Watch
     from .spec import Spec
 
 
@@ -33,11 +37,14 @@ class Options:
     pareto: Annotated[str | None, typer.Option(metavar="A,B", help="Also the Pareto front, e.g. energy,cycles.")] = None
     method: Annotated[str, typer.Option(help="random, annealing, genetic, exhaustive or optimal.")] = "genetic"
     budget: Annotated[str | None, typer.Option(metavar="N|TIME", help="Mappings (100k) or time (10s, 2min).")] = None
-    seed: Annotated[int, typer.Option(help="Same seed, same answer (unless the budget is a time).")] = 0
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same answer (unless the budget is a time).")] = 0
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes; several layers are searched side by side.")] = 1
     top: Annotated[int, typer.Option(min=1, help="Print so many of the best mappings.")] = 1
     padded: Annotated[bool, typer.Option("--padded", help="Also sizes that fill the fanouts better (imperfect factors).")] = False
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the best mapping.")] = None
+    resume: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Keep every finished layer there, and do not search it again.")
+    ] = None
     form: Annotated[Form, typer.Option("-f", "--format", help="How to write the result.")] = "table"
 
 
@@ -62,41 +69,144 @@ def _parameter(one: Any, hint: Any) -> inspect.Parameter:
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
-def found_for(spec: Spec, options: Options) -> Best:
-    """One search, with its progress on stderr."""
+# --- the options in their own words -------------------------------------------------------------------------
+
+
+def check(options: Options) -> None:
+    """Raises every mistake in the options that can be seen before the files are read."""
+    from .objectives import objective
+    from .search import budget_of, known_method
+
+    found = [
+        *_mistakes("--minimize", lambda: objective(options.minimize)),
+        *_mistakes("--pareto", lambda: options.pareto is None or _front(options.pareto)),
+        *_mistakes("--method", lambda: known_method(options.method)),
+        *_mistakes("--budget", lambda: budget_of(options.budget, options.method)),
+        *_mistakes("--output", lambda: options.output is None or _no_folder(options.output)),
+        *_mistakes("--resume", lambda: options.resume is None or _no_file(options.resume)),
+    ]
+    if found:
+        raise SpecError(found)
+
+
+def _front(given: str) -> None:
+    from .objectives import objectives
+
+    if len({one.name for one in objectives(given)}) < 2:
+        raise SpecError([Diagnostic(message="a front needs two different objectives or more", hint="e.g. energy,cycles")])
+
+
+def _no_folder(file: str) -> None:
+    if Path(file).is_dir():
+        raise SpecError([Diagnostic(message=f"'{file}' is a folder, not a file")])
+
+
+def _mistakes(option: str, attempt: Callable[[], object]) -> list[Diagnostic]:
+    """What is wrong about the value of an option."""
+    try:
+        attempt()
+    except SpecError as error:
+        return [replace(one, path=(option,)) for one in error.diagnostics]
+    return []
+
+
+def _no_file(folder: str) -> None:
+    if not folder or (Path(folder).exists() and not Path(folder).is_dir()):
+        raise SpecError([Diagnostic(message=f"'{folder}' is not a folder", hint="it is created if it is missing")])
+
+
+def check_places(options: Options, files: Sequence[Path]) -> None:
+    """Raises what would keep results from being written: better now than after the search. Makes the folder of --resume."""
+    found = [
+        one
+        for folder in {file.parent for file in files if not file.exists()}
+        for one in _mistakes("--output", partial(_folder, folder))
+    ]
+    found += [one for file in files if file.exists() for one in _mistakes("--output", partial(_writable, file))]
+    if options.resume is not None:
+        found += _mistakes("--resume", partial(_folder, Path(options.resume), make=True))
+    if found:
+        raise SpecError(found)
+
+
+def _folder(folder: Path, *, make: bool = False) -> None:
+    """Tries to write there: permissions alone do not tell (read-only disks, special folders)."""
+    import tempfile
+
+    try:
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise SpecError([Diagnostic(message=f"cannot write into the folder {folder} ({error.strerror})")]) from None
+
+
+def _writable(file: Path) -> None:
+    _no_folder(str(file))
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise SpecError([Diagnostic(message=f"cannot write {file} ({error.strerror})")]) from None
+
+
+def task_of(spec: Spec, options: Options) -> Task:
+    """What is to be searched for one layer."""
     from .mapspace import mapspace
     from .objectives import objective, objectives
-    from .search import Goal, Task, budget_of, run
+    from .search import Goal, Task, budget_of
 
     pareto = objectives(options.pareto) if options.pareto else ()
-    goal = Goal(objective=objective(options.minimize), top=options.top, pareto=pareto)
-    task = Task(
+    return Task(
         space=mapspace(spec, padded=options.padded),
-        goal=goal,
+        goal=Goal(objective=objective(options.minimize), top=options.top, pareto=pareto),
         method=options.method,
         budget=budget_of(options.budget, options.method),
         seed=options.seed,
         workers=options.workers,
     )
-    with progress() as watch:
-        return run(task, watch)
+
+
+def settings(options: Options) -> dict[str, str | int | float | None]:
+    """What the outcome of a search depends on beside the specification (not on the number of workers)."""
+    from .search import budget_of
+
+    budget = budget_of(options.budget, options.method)
+    return {
+        "minimize": "".join(options.minimize.split()),
+        "pareto": "".join((options.pareto or "").split()),
+        "method": options.method,
+        "mappings": budget.mappings,
+        "seconds": budget.seconds,
+        "seed": options.seed,
+        "padded": options.padded,
+        "top": options.top,
+    }
+
+
+# --- progress and notes -------------------------------------------------------------------------------------
 
 
 @contextmanager
-def progress() -> Generator[Watch]:
-    """A line on stderr that is renewed while a search runs; nothing if stderr is no terminal."""
-    from .search import silent
-
+def status_line() -> Generator[Callable[[str], None]]:
+    """A line on stderr that is renewed; nothing if stderr is no terminal."""
     if not sys.stderr.isatty():
-        yield silent
+        yield lambda text: None
         return
     from rich.console import Console
 
     with Console(stderr=True).status("searching ...") as status:
+        yield lambda text: status.update(text)
+
+
+@contextmanager
+def progress(label: str = "") -> Generator[Watch]:
+    """How a search proceeds, in a line on stderr."""
+    with status_line() as show:
 
         def shown(tally: Tally, budget: Budget) -> None:
-            status.update(progress_line(tally, budget))
+            show(label + progress_line(tally, budget))
 
+        show(f"{label or 'searching '}...")
         yield shown
 
 
@@ -111,24 +221,44 @@ def progress_line(tally: Tally, budget: Budget) -> str:
     return f"{wording.count(tally.evaluated)}{of} mappings, {valid} valid{best}, {rate}/s"
 
 
-def summary(best: Best) -> str:
+def summary(best: Best) -> list[str]:
     """What was searched and what came of it, in two lines."""
-    from . import wording
-
-    space = best.task.space
     end = {"done": "everything that was to be done", "budget": "the budget is spent", "interrupted": "interrupted"}[best.stopped]
     lines = [
-        f"mapspace {_size(space.size)} ({_size(space.distinct_size)} with distinct traffic); {best.task.method}: "
+        f"mapspace {_sizes(best.task.space)}; {best.task.method}: "
         f"{best.evaluated} evaluated, {best.valid} valid, {best.seconds:.1f} s; {end}"
     ]
-    if best.top:
-        values = ", ".join(f"{value:.6g}" for value in best.top[0].values)
-        bound = " (proven optimal)" if best.proven_optimal else ""
-        if best.lower_bound is not None and not best.proven_optimal:
-            gap = best.top[0].values[0] / best.lower_bound - 1 if best.lower_bound else float("inf")
-            bound = f" (lower bound {best.lower_bound:.6g}, gap {wording.percent(gap)})"
-        lines.append(f"best {best.task.goal.objective.name}: {values}{bound}")
-    return "\n".join(lines)
+    return lines + best_line(best)
+
+
+def best_line(best: Best) -> list[str]:
+    """The best values and how good they are at most; nothing if there are none."""
+    if not best.top:
+        return []
+    values = ", ".join(f"{value:.6g}" for value in best.top[0].values)
+    bound = " (proven optimal)" if best.proven_optimal else ""
+    if gap := gap_of(best):
+        bound = f" (lower bound {best.lower_bound:.6g}, gap {gap})"
+    return [f"best {best.task.goal.objective.name}: {values}{bound}"]
+
+
+def gap_of(best: Best) -> str:
+    """By how much the best known may exceed the optimum, in percent of the lower bound; nothing if that is not known."""
+    from . import wording
+
+    if best.lower_bound is None or best.proven_optimal or not best.top:
+        return ""
+    return wording.percent(best.top[0].values[0] / best.lower_bound - 1 if best.lower_bound else float("inf"))
+
+
+COUNTED = 4096
+"""Counting the mappings of distinct traffic takes long for more sets of loops and bypasses than these."""
+
+
+def _sizes(space: Mapspace) -> str:
+    if space.bypass.count << len(space.ranks) > COUNTED:
+        return _size(space.size)
+    return f"{_size(space.size)} ({_size(space.distinct_size)} with distinct traffic)"
 
 
 def _size(number: int) -> str:
@@ -136,6 +266,17 @@ def _size(number: int) -> str:
 
 
 # --- front and top ------------------------------------------------------------------------------------------
+
+
+def fronts(best: Best, options: Options) -> list[str]:
+    """The Pareto front with its picture, and the best mappings, where they are asked for."""
+    found: list[str] = []
+    if options.pareto and best.front:
+        names = [one.name for one in best.task.goal.pareto]
+        found += [table(best, best.front, names), plot([one.values for one in best.front], names)]
+    if options.top > 1 and best.top:
+        found.append(table(best, best.top, best.task.goal.objective.name.split(",")))
+    return found
 
 
 def table(best: Best, which: Sequence[Any], names: Sequence[str]) -> str:
@@ -186,7 +327,24 @@ def text_with(spec: Spec, mapping: Mapping, files: Sequence[str]) -> str:
     return dumps(Whole.model_validate({**to_data(spec), "mapping": lines}))
 
 
-def output_path(given: str, name: str, layers: int) -> Path:
-    """best.yaml; with several layers best-conv1.yaml ..."""
+def output_paths(given: str, names: Sequence[str]) -> list[Path]:
+    """best.yaml; with several layers best-conv1.yaml ...; no two are the same."""
+    import re
+
     path = Path(given)
-    return path if layers == 1 else path.with_name(f"{path.stem}-{name}{path.suffix}")
+    if len(names) == 1:
+        return [path]
+    safe = unique([re.sub(r"[/\\:\0]", "_", name) for name in names])
+    return [path.parent / f"{path.stem}-{name}{path.suffix}" for name in safe]
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """The names of layers; of equal ones the second is 'conv-2'."""
+    found: list[str] = []
+    for name in names:
+        number, mine = 1, name
+        while mine in found or (number > 1 and mine in names):
+            number += 1
+            mine = f"{name}-{number}"
+        found.append(mine)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -102,8 +103,11 @@ def _terms(text: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for term in re.split(r"(?<![eE])\+", text):
         weight, star, name = term.strip().rpartition("*")
+        name = name.strip()
         try:
-            found[name.strip()] = float(weight) if star else 1.0
+            found[name] = found.get(name, 0.0) + (float(weight) if star else 1.0)
+            if not math.isfinite(found[name]):
+                raise ValueError
         except ValueError:
             raise SpecError(
                 [Diagnostic(message=f"cannot read '{term.strip()}' as weight*objective", hint="0.7*energy")]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -206,9 +210,24 @@ class Tally:
 _workspace: dict[str, Mapspace] = {}
 
 
+def end_with_parent() -> None:
+    """In a worker process: it ends when its parent is killed; left to itself it would wait for work for ever."""
+    from multiprocessing.connection import wait
+
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _start_worker(spec: Spec, padded: bool) -> None:
     """In a worker process: the mapspace, once; interrupts are the parent's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     _workspace["space"] = mapspace(spec, padded=padded)
 
 
@@ -264,9 +283,7 @@ def run(task: Task, watch: Watch = silent) -> Best:
     """Runs a search: by a searcher of `SEARCHERS`, or by a method of its own."""
     if task.method in METHODS:
         return METHODS[task.method](task, watch)
-    if task.method not in SEARCHERS:
-        hint = did_you_mean(task.method, (*SEARCHERS, *METHODS))
-        raise SpecError([Diagnostic(message=f"unknown method '{task.method}'", hint=hint)])
+    known_method(task.method)
     return asked(task, SEARCHERS[task.method](task.space, task.seed), watch)
 
 
@@ -322,6 +339,14 @@ METHODS: dict[str, Callable[[Task, Watch], Best]] = {"optimal": _optimal}
 """Methods that are no ask-and-tell searchers."""
 
 
+def known_method(name: str) -> str:
+    """The name of a method; `SpecError` if there is none such."""
+    known = (*SEARCHERS, *METHODS)
+    if name not in known:
+        raise SpecError([Diagnostic(message=f"unknown method '{name}'", hint=did_you_mean(name, known))])
+    return name
+
+
 # --- what users call ----------------------------------------------------------------------------------------
 
 
@@ -352,10 +377,13 @@ def budget_of(given: int | float | str | Budget | None, method: str) -> Budget:
     unit = text[len(number) :]
     scale = {"": 1, "k": 1000, "m": 1_000_000}
     try:
-        if unit in units:
-            return Budget(seconds=float(number) * units[unit])
-        return Budget(mappings=max(1, int(float(number) * scale[unit])))
+        value = float(number) * (units[unit] if unit in units else scale[unit])
+        if not math.isfinite(value):
+            raise ValueError
     except (ValueError, KeyError):
         raise SpecError(
             [Diagnostic(message=f"cannot read the budget '{given}'", hint="mappings: 100k; or time: 10s, 2min")]
         ) from None
+    if value <= 0 or (unit in scale and value < 1):
+        raise SpecError([Diagnostic(message=f"a budget of '{given}' allows no search", hint="at least one mapping, or 0.1s")])
+    return Budget(seconds=value) if unit in units else Budget(mappings=int(value))

@@ -58,6 +58,68 @@ def test_nothing_found_is_status_1_with_the_reason(tmp_path: Path, capsys: pytes
     assert "no valid mapping among 1000 evaluated" in shown.err
 
 
-@pytest.mark.parametrize(("option", "value"), [("--minimize", "speed"), ("--method", "luck"), ("--budget", "soon")])
-def test_mistakes_are_status_2(tmp_path: Path, option: str, value: str) -> None:
-    assert cli.main(["map", file(tmp_path), option, value]) == cli.WRONG_INPUT
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--minimize", "speed", "unknown objective 'speed'"),
+        ("--minimize", "nan*energy", "cannot read 'nan*energy'"),
+        ("--pareto", "energy", "two different objectives or more"),
+        ("--pareto", "energy,energy_pj", "two different objectives or more"),
+        ("--pareto", "x,y", "unknown objective 'x'"),
+        ("--method", "genetics", "did you mean 'genetic'?"),
+        ("--budget", "soon", "cannot read the budget 'soon'"),
+        ("--budget", "1e999", "cannot read the budget"),
+        ("--budget", "-5", "a budget of '-5' allows no search"),
+        ("--budget", "0", "a budget of '0' allows no search"),
+        ("--budget", "0s", "a budget of '0s' allows no search"),
+        ("--workers", "0", "--workers"),
+        ("--top", "0", "--top"),
+        ("--seed", "abc", "--seed"),
+        ("--seed", "-1", "--seed"),
+        ("--output", "missing/best.yaml", "cannot write into the folder missing"),
+        ("--output", "spec.yaml/best.yaml", "cannot write into the folder spec.yaml"),
+        ("--output", ".", "is a folder"),
+        ("--resume", "spec.yaml", "'spec.yaml' is not a folder"),
+        ("--resume", "spec.yaml/kept", "cannot write into the folder spec.yaml/kept"),
+        ("--resume", "", "is not a folder"),
+    ],
+)
+def test_mistakes_are_status_2_before_any_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
+) -> None:  # fmt: skip
+    file(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["map", "spec.yaml", option, value]) == cli.WRONG_INPUT
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert message in shown.err
+    assert shown.err.count(option) == 1
+    assert "1 error" in shown.err or "Error: Invalid value" in shown.err
+    assert "mapspace" not in shown.err
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["map", file(tmp_path), "--minimize", "speed", "--budget", "soon"]) == cli.WRONG_INPUT
+    assert "2 errors" in capsys.readouterr().err
+
+
+def test_fronts_stay_out_of_results_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["map", file(tmp_path), "--budget", "300", "--pareto", "energy,cycles", "--top", "2", "-f", "json"]
+    assert cli.main(given) == cli.OK
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["status"]["valid"]
+    assert "cycles (log)" in shown.err
+
+
+def test_an_output_that_fails_late_costs_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    def full(path: Path, text: str, encoding: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    given = ["map", file(tmp_path), "--budget", "300", "-f", "json", "-o", str(tmp_path / "best.yaml")]
+    monkeypatch.setattr(Path, "write_text", full)
+    assert cli.main(given) == cli.WRONG_INPUT
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["status"]["valid"]
+    assert "No space left on device" in shown.err

@@ -29,6 +29,7 @@ COLUMNS = {
         ("idleness", [0.5, 0, 1]),
         ("0.5*energy + 2e+0*cycles", [11, 3.5, 9]),
         ("energy + cycles", [7, 4, 6]),
+        ("energy + cycles + energy", [9, 7, 8]),
     ],
 )
 def test_values(name: str, values: list[float]) -> None:
@@ -43,7 +44,10 @@ def test_lexicographic_objectives_have_one_row_per_part() -> None:
     assert [one.name for one in objectives("energy, edp")] == ["energy", "edp"]
 
 
-@pytest.mark.parametrize(("text", "message"), [("enregy", "did you mean 'energy'"), ("x*energy", "cannot read"), ("", "unknown")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("enregy", "did you mean 'energy'"), ("x*energy", "cannot read"), ("", "unknown"), ("inf*edp", "cannot")],
+)
 def test_mistakes(text: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         objective(text)

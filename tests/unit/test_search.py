@@ -125,6 +125,12 @@ def test_default_budgets() -> None:
         budget_of("soon", "random")
 
 
+@pytest.mark.parametrize("given", [0, -5, "0.0001k", "-2 min", "0s"])
+def test_budgets_that_allow_nothing(given: int | str) -> None:
+    with pytest.raises(SpecError, match="allows no search"):
+        budget_of(given, "random")
+
+
 def test_an_unknown_method_is_named() -> None:
     with pytest.raises(SpecError, match="did you mean 'genetic'"):
         sl.search(spec_of(), method="genetics")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -122,16 +123,20 @@ def lattice(operation: str, arguments: Sequence[Array]) -> Array:
         return function(*(int(a) for a in arguments))
     if any(hasattr(a, "call") for a in arguments):
         traced = next(a for a in arguments if hasattr(a, "call"))
-
-        def again(*values: Array) -> Array:
-            return lattice(operation, values)
-
-        return traced.call(operation, again, arguments)
+        return traced.call(operation, _lattice_of(operation), arguments)
     columns = [np.asarray(a).astype(np.int64).reshape(-1) for a in np.broadcast_arrays(*arguments)]
     shape = np.broadcast_shapes(*(np.shape(a) for a in arguments))
     first, inverse = distinct_rows(columns)
     values = np.array([function(*(int(c[i]) for c in columns)) for i in first], dtype=np.float64)
     return values[inverse].reshape(shape)
+
+
+@cache
+def _lattice_of(operation: str) -> Callable[..., Array]:
+    def answer(*arguments: Array) -> Array:
+        return lattice(operation, arguments)
+
+    return answer
 
 
 def distinct_rows(columns: Sequence[Any]) -> tuple[Any, Any]:

@@ -50,6 +50,8 @@ class Tiles:
         self.stride = self._strides()
         self.partial: dict[tuple[str, int], Array] = {}
         """(name of a partial cover, slot) to the number of values it covers; missing = 1."""
+        self.peaks: list[tuple[Array, int]] = []
+        """Numbers whose largest one settled how far a Python loop went, and how far it went."""
         self._sizes: dict[tuple[int, Cover], Array] = {}
         self._extents: dict[tuple[int, Cover], tuple[Array, ...]] = {}
         self._products: dict[frozenset[int], Array] = {}

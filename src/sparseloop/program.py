@@ -169,7 +169,7 @@ class _Writer:
         return self._step(function, arguments, flag=isinstance(node.value, bool | np.bool_))
 
     def _constant(self, value: Any) -> int:
-        key: tuple[Any, ...] = (type(value), value)
+        key = (value.__class__, value)
         if key not in self._equal:
             self._constants[self._count] = value
             self._equal[key] = self._new()

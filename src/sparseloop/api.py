@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .design import Design
 from .errors import Diagnostic, SpecError
-from .evaluate import COLUMNS, evaluate_columns, evaluate_plan, plan_of
+from .evaluate import COLUMNS, evaluate_plan, plan_of
 from .mapping import LoopNest, Mapping, MappingBatch, Sample
 from .plan import Plan
 from .resolve import resolve
@@ -122,6 +122,8 @@ def _kind(column: str) -> type:
 def _columns(design: Design, batch: MappingBatch, keep: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     plan = _compiled(_Template(design, batch.nest))
     if batch.residuals is None:
+        from .program import evaluate_columns  # one mapping needs no recordings
+
         return evaluate_columns(plan, batch.bounds, keep)
     cost = evaluate_plan(plan, batch.bounds, batch.residuals)
     return {name: np.broadcast_to(getattr(cost, name), len(batch)).astype(_kind(name)) for name in keep}

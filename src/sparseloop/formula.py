@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from .terms import Term, call, number, power, product, summed, symbol
-from .trace import Traced, value_of
+from .trace import Question, Traced, value_of
 
 LARGEST = 10
 """Names and numbers in one formula; larger ones are folded."""
@@ -169,7 +169,8 @@ def core(value: Any) -> Any:
 
 def tile_text(node: Traced) -> str:
     """A tile that a density model was asked about: A[2x8], or 'word of A'."""
-    sides = [int(value_of(a)) for a in node.arguments[1:]]
+    axes = node.function.axes if isinstance(node.function, Question) else len(node.arguments)
+    sides = [int(value_of(a)) for a in node.arguments[1 : 1 + axes]]
     shape = "x".join(map(str, sides)) if math.prod(sides) < 10**15 else "whole"
     return f"{node.tensor}[{shape or '1'}]"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -160,6 +161,7 @@ def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
     return farthest + columns * ops.lattice("rows", rows)
 
 
+@lru_cache(maxsize=1 << 12)
 def _row_hops(height: int, *loops: int) -> float:
     """Mean vertical hops in one column; loops along y as (bound, shared), innermost first."""
     lows, reach, stride = np.zeros(1), 0, 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -122,16 +123,20 @@ def lattice(operation: str, arguments: Sequence[Array]) -> Array:
         return function(*(int(a) for a in arguments))
     if any(hasattr(a, "call") for a in arguments):
         traced = next(a for a in arguments if hasattr(a, "call"))
-
-        def again(*values: Array) -> Array:
-            return lattice(operation, values)
-
-        return traced.call(operation, again, arguments)
+        return traced.call(operation, _lattice_of(operation), arguments)
     columns = [np.asarray(a).astype(np.int64).reshape(-1) for a in np.broadcast_arrays(*arguments)]
     shape = np.broadcast_shapes(*(np.shape(a) for a in arguments))
     first, inverse = distinct_rows(columns)
     values = np.array([function(*(int(c[i]) for c in columns)) for i in first], dtype=np.float64)
     return values[inverse].reshape(shape)
+
+
+@cache
+def _lattice_of(operation: str) -> Callable[..., Array]:
+    def answer(*arguments: Array) -> Array:
+        return lattice(operation, arguments)
+
+    return answer
 
 
 def distinct_rows(columns: Sequence[Any]) -> tuple[Any, Any]:
@@ -147,6 +152,12 @@ def distinct_rows(columns: Sequence[Any]) -> tuple[Any, Any]:
             span = int(code.max()) + 1
         code = code * (high - low + 1) + (column - low)
         span *= high - low + 1
+    if span <= 4 * len(code):  # a table of all codes: faster than sorting the rows
+        row, number = np.empty(span, dtype=np.int64), np.empty(span, dtype=np.int64)
+        row[code] = np.arange(len(code))
+        used = np.flatnonzero(np.bincount(code))
+        number[used] = np.arange(len(used))
+        return row[used], number[code]
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     return first, inverse.reshape(-1)
 
@@ -163,11 +174,13 @@ def bit_set(steps_and_counts: tuple[int, ...]) -> int:
     return bits
 
 
+@lru_cache(maxsize=1 << 15)
 def distinct(*steps_and_counts: int) -> int:
     """Number of distinct values of sum(step_i * q_i), 0 <= q_i < count_i."""
     return bit_set(steps_and_counts).bit_count()
 
 
+@lru_cache(maxsize=1 << 15)
 def overlap(shift: int, *steps_and_counts: int) -> int:
     """Number of values of such a set that also lie in the set displaced by `shift`."""
     bits = bit_set(steps_and_counts)

@@ -68,7 +68,7 @@ class Plan:
     axes: tuple[tuple[tuple[tuple[int, int], ...], ...], ...]
     """Per tensor and axis: (slot, coefficient) of every slot that moves the coordinate."""
 
-    @property
+    @lazy
     def slots(self) -> tuple[Loop, ...]:
         """The loops, outermost first."""
         return self.nest.loops
@@ -82,6 +82,12 @@ class Plan:
     def relevant(self) -> tuple[frozenset[int], ...]:
         """Per tensor: the slots whose rank indexes it."""
         return tuple(_relevant(self.slots, t) for t in self.einsum.tensors)
+
+    @lazy
+    def of_rank(self) -> dict[str, tuple[int, ...]]:
+        """Rank to its slots, innermost first."""
+        inwards = [(i, self.slots[i].rank) for i in reversed(range(len(self.slots)))]
+        return {rank: tuple(i for i, other in inwards if other == rank) for _, rank in inwards}
 
     @lazy
     def plain(self) -> tuple[bool, ...]:

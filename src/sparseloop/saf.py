@@ -323,7 +323,9 @@ class Features:
             if slot in link.relevant:
                 if slot in slots:
                     moving[slot] = ops.both(ops.negate(moved), tiles.n[slot] > 1)
-                    longest = max(longest, ops.peak(ops.where(moving[slot], self._longest(link, slot), 1)))
+                    stays = ops.where(moving[slot], self._longest(link, slot), 1)
+                    longest = max(longest, ops.peak(stays))
+                    tiles.peaks.append((stays, longest))
                 moved = ops.either(moved, tiles.n[slot] > 1)
         shares: list[Array] = [1.0] + [0.0] * (longest - 1)
         for slot in slots:

@@ -50,11 +50,15 @@ class Tiles:
         self.stride = self._strides()
         self.partial: dict[tuple[str, int], Array] = {}
         """(name of a partial cover, slot) to the number of values it covers; missing = 1."""
+        self.peaks: list[tuple[Array, int]] = []
+        """Numbers whose largest one settled how far a Python loop went, and how far it went."""
         self._sizes: dict[tuple[int, Cover], Array] = {}
         self._extents: dict[tuple[int, Cover], tuple[Array, ...]] = {}
         self._products: dict[frozenset[int], Array] = {}
         self._repeats: dict[tuple[int, bool], Cover] = {}
         self._passes: dict[Cover, Array] = {}
+        self._steps: dict[tuple[int, int, int], Array] = {}
+        self._inside: dict[int, Cover] = {}
         self.point: Cover = (FIXED,) * len(plan.slots)
 
     def _strides(self) -> list[Array]:
@@ -77,8 +81,10 @@ class Tiles:
 
     def inside(self, level: int) -> Cover:
         """Everything inside level `level`: its own tile."""
-        start = self.plan.starts[level]
-        return tuple(FULL if i >= start else FIXED for i in range(len(self.n)))
+        if level not in self._inside:
+            start = self.plan.starts[level]
+            self._inside[level] = (FIXED,) * start + (FULL,) * (len(self.n) - start)
+        return self._inside[level]
 
     def covering(self, slots: Any) -> Cover:
         """All values of these slots, one of the others."""
@@ -186,9 +192,8 @@ class Tiles:
     def _run(self, rank: str, terms: list[tuple[int, int]], cover: Cover) -> tuple[int, Array] | None:
         """(coefficient, length) if the values of `rank` under the cover are 0..length-1 whatever the bounds."""
         mine = [(i, c) for i, c in reversed(terms) if self.plan.slots[i].rank == rank]
-        inner = [i for i in reversed(range(len(self.n))) if self.plan.slots[i].rank == rank]
         partial = False
-        for (i, _), expected in zip(mine, inner, strict=False):
+        for (i, _), expected in zip(mine, self.plan.of_rank[rank], strict=False):
             if partial or i != expected:
                 return None
             partial = cover[i] != FULL
@@ -196,7 +201,10 @@ class Tiles:
 
     def step(self, tensor: int, axis: int, slot: int) -> Array:
         """Displacement of the coordinate of `axis` by one step of the loop at `slot`."""
-        return ops.total(c * self.stride[i] for i, c in self.plan.axes[tensor][axis] if i == slot)
+        key = (tensor, axis, slot)
+        if key not in self._steps:
+            self._steps[key] = ops.total(c * self.stride[i] for i, c in self.plan.axes[tensor][axis] if i == slot)
+        return self._steps[key]
 
     def axis_overlap(self, tensor: int, axis: int, cover: Cover, shift: Array) -> Array:
         """Distinct coordinates of one axis under `cover` that remain when it is displaced by `shift`."""
@@ -209,6 +217,8 @@ class Tiles:
             return ops.zero_unless(shift == 0, runs[0][1])  # one rank: a tile moves by at least its own length
         if len(runs) == 1 and runs[0] is not None:
             step, length = runs[0]
+            if step == 1:
+                return ops.maximum(0, length - shift)
             return ops.zero_unless(shift % step == 0, ops.maximum(0, length - shift // step))
         if len(runs) == 2 and runs[0] is not None and runs[1] is not None and min(runs[0][0], runs[1][0]) == 1:
             teeth, comb = sorted((runs[0], runs[1]), key=lambda r: r[0])
@@ -294,6 +304,7 @@ def _comb_overlap(teeth: tuple[int, Array], comb: tuple[int, Array], shift: Arra
     if s == 1:
         return ops.maximum(0, e + f - 1 - shift)
     whole = ops.maximum(0, s * (f - 1) + e - shift)
-    q, rest = shift // s, shift % s
+    q = shift // s
+    rest = shift - s * q
     blocks = ops.maximum(0, f - q) * ops.maximum(0, e - rest) + ops.maximum(0, f - q - 1) * ops.maximum(0, e - s + rest)
     return ops.where(ops.either(e >= s, f == 1), whole, blocks)

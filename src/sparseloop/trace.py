@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from .cost import Cost, cost
 from .density import DensityModel, Occupancy, Pattern, Tile
 from .design import Design
+from .einsum import Einsum
 from .evaluate import plan_of
 from .mapping import Mapping
 from .ops import Array
@@ -32,12 +33,14 @@ _plain: Any = operator
 class Traced:
     """A number with the operation and arguments that gave it; refuses to steer control flow."""
 
-    __slots__ = ("arguments", "label", "operation", "tensor", "value")
+    __slots__ = ("arguments", "function", "label", "operation", "tensor", "value")
 
     def __init__(self, value: Any, operation: str, arguments: tuple[Any, ...] = (), *, label: str = "", tensor: str = "") -> None:
         self.value = value
         self.operation = operation
         self.arguments = arguments
+        self.function: Function | None = None
+        """What gave the value; None for one that was given."""
         self.label = label
         """Name of a value that was given (a loop bound, a bandwidth)."""
         self.tensor = tensor
@@ -177,7 +180,9 @@ class Traced:
 
 def applied(name: str, function: Function, arguments: tuple[Any, ...], *, tensor: str = "") -> Traced:
     """The traced result of a function of traced and plain values."""
-    return Traced(function(*(value_of(a) for a in arguments)), name, arguments, tensor=tensor)
+    made = Traced(function(*(value_of(a) for a in arguments)), name, arguments, tensor=tensor)
+    made.function = function
+    return made
 
 
 def given(value: Any, label: str) -> Traced:
@@ -198,6 +203,18 @@ def _chosen(condition: Any, yes: Any, no: Any) -> Any:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A method of a density model with its arguments in one row: the size, the extents, and whatever else it takes."""
+
+    method: Function
+    axes: int
+
+    def __call__(self, size: Any, *others: Any) -> Any:
+        return self.method(size, others[: self.axes], *others[self.axes :])
+
+
+@final
 class TracedDensity(DensityModel):
     """A density model whose answers are opaque traced values."""
 
@@ -207,10 +224,7 @@ class TracedDensity(DensityModel):
         self.shape = model.shape
 
     def _ask(self, name: str, function: Function, size: Array, extents: tuple[Array, ...], *more: Any) -> Traced:
-        def ask(n: Any, *sides: Any) -> Any:
-            return function(n, sides, *more)
-
-        return applied(name, ask, (size, *extents), tensor=self.tensor)
+        return applied(name, Question(function, len(extents)), (size, *extents, *more), tensor=self.tensor)
 
     @property
     def total(self) -> int:
@@ -268,7 +282,7 @@ class TracedDensity(DensityModel):
 
     def excess(self, size: Array, extents: tuple[Array, ...], capacity: Array) -> Array:
         """Expected non-zeros beyond the capacity."""
-        return self._ask("excess", self.model.excess, size, extents, value_of(capacity))
+        return self._ask("excess", self.model.excess, size, extents, capacity)
 
     def parameters(self, size: Array, extents: tuple[Array, ...]) -> tuple[Array, ...]:
         """Refused: only the model itself needs them."""
@@ -280,6 +294,11 @@ class TracedDensity(DensityModel):
 
 
 # --- the model on traced values -----------------------------------------------------------------------------
+
+
+def with_traced_densities(einsum: Einsum) -> Einsum:
+    """The einsum whose density models give traced answers to questions about traced tiles."""
+    return replace(einsum, tensors=tuple(replace(t, density=TracedDensity(t.density, t.name)) for t in einsum.tensors))
 
 
 def traced_cost(design: Design, mapping: Mapping) -> tuple[Plan, Cost]:
@@ -297,7 +316,6 @@ def traced_cost(design: Design, mapping: Mapping) -> tuple[Plan, Cost]:
 
 def _named(design: Design) -> Design:
     """The design with densities, bandwidths and instances that carry names."""
-    tensors = tuple(replace(t, density=TracedDensity(t.density, t.name)) for t in design.einsum.tensors)
     levels: list[Any] = []
     for level in design.arch.levels:
         rates: dict[str, Any] = {}
@@ -305,7 +323,7 @@ def _named(design: Design) -> Design:
             rate = getattr(level, f"{kind}_bandwidth")
             rates[f"{kind}_bandwidth"] = None if rate is None else given(rate, f"{level.name} {kind} bandwidth")
         levels.append(replace(level, **rates, instances=given(level.instances, f"{level.name} instances")))
-    return replace(design, einsum=replace(design.einsum, tensors=tensors), arch=replace(design.arch, levels=tuple(levels)))
+    return replace(design, einsum=with_traced_densities(design.einsum), arch=replace(design.arch, levels=tuple(levels)))
 
 
 def loop_labels(plan: Plan) -> list[str]:

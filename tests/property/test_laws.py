@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from specs import AFFINE, PLAIN, Case, cases, factors
 
 from sparseloop.density import Actual, Banded, DensityModel, Even, Structured, Uniform
-from sparseloop.evaluate import evaluate_plan
+from sparseloop.evaluate import COLUMNS, evaluate_plan
 from sparseloop.plan import compile_plan
+from sparseloop.program import Program
 from sparseloop.sparse import Saf, Sparse
 
 LAWS = settings(
@@ -81,7 +82,7 @@ def test_another_feature_never_raises_an_actual_count(
 @LAWS
 @given(cases((*PLAIN, *AFFINE)), FRACTIONS, st.sampled_from(["uniform", "even", "structured", "actual", "banded"]), st.data())
 def test_batch_equals_scalar(case: Case, fraction: float, kind: str, choice: st.DataObject) -> None:
-    """The same code on a batch and on each of its mappings; a batch of other factors under the same template."""
+    """The same code on a batch, on each of its mappings and recorded; a batch of other factors under the same template."""
     models: dict[str, DensityModel] = densities(case, fraction, Even if kind == "even" else Uniform)
     for name in case.problem.tensors:
         shape = case.data_shape(name)
@@ -109,3 +110,8 @@ def test_batch_equals_scalar(case: Case, fraction: float, kind: str, choice: st.
         for name in ("energy_pj", "cycles", "status", "utilization"):
             both = np.broadcast_to(getattr(whole, name), (len(columns),))[i], getattr(one, name)
             assert abs(both[0] - both[1]) <= 1e-9 * max(1.0, abs(both[1])), (name, i)
+    same = {i: int(row[0]) for i, row in enumerate(bounds) if (row == row[0]).all()}
+    for fixed in ({}, same):
+        replayed = Program(plan, bounds[:, 0], fixed, COLUMNS).run(bounds)
+        for name, values in zip(COLUMNS, replayed or [], strict=replayed is not None):
+            np.testing.assert_allclose(values, getattr(whole, name), rtol=1e-13, err_msg=name)

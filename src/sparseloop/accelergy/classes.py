@@ -260,16 +260,17 @@ PRIMITIVES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
     "SRAM": {"n_banks": 1, "n_rdwr_ports": 1, "n_rd_ports": 0, "n_wr_ports": 0, "latency": "5ns"},
     "intadder": {"datawidth": 16, "latency": "5ns"},
+    "aladdin_register": {"width": 1},
 }
 """Attributes a primitive has when nothing is written, as published flattened architectures and tables show them."""
 
 
 def known_primitive(name: str, log: Log) -> ComponentClass | None:
     """The class of a primitive that files need not define."""
-    if name not in PRIMITIVES:
+    if name not in PRIMITIVES and name not in DEFAULTS:
         return None
     path: Path = ("primitive_components", name)
-    items = [{"name": action, "arguments": dict(arguments)} for action, arguments in PRIMITIVES[name].items()]
+    items = [{"name": action, "arguments": dict(arguments)} for action, arguments in PRIMITIVES.get(name, {}).items()]
     actions = {item.text("name") or "": _action(item, {}, "0.3") for item in sections(items, path, log)}
     attributes = {key: Written(value, path) for key, value in DEFAULTS.get(name, {}).items()}
     return ComponentClass(name=name, version="0.3", path=path, attributes=attributes, actions=actions)

@@ -7,7 +7,7 @@ area = sum of primitive area x scales of the subcomponent x elements of the list
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, cast
 
@@ -21,6 +21,8 @@ from .values import MUST_SPECIFY, Reported, Scope, Written
 
 _MOST_ROWS, _MOST_TERMS = 10_000, 2_000
 _NOTHING = Primitive(class_name="")
+_INHERITED = ("technology", "global_cycle_seconds")
+"""What primitives inherit from the compounds around them in v0.4; a register in a file of 32 bits still has its own width."""
 _TIMING = ("global_cycle_seconds", "action_latency_cycles")
 """Arguments that tables of v0.4 give the actions of primitives."""
 
@@ -164,7 +166,7 @@ class Expander:
         label = f"{holder.label}.{part.span.name}".lstrip(".")
         kind = self.classes.get(part.class_name)
         if kind is None or not kind.parts:
-            inherited = _shared(holder.scope) if holder.kind.version == "0.4" else {}
+            inherited = _shared(holder.scope, _INHERITED) if holder.kind.version == "0.4" else {}
             own = _values(part.attributes, holder.scope)
             return primitive_of(part.class_name, own, inherited, self._known(part.class_name))
         around = (*holder.around, holder.kind.name)
@@ -244,7 +246,8 @@ class Expander:
         kind = holder.kind
         if kind.primitive_type is None:
             return parts
-        primitive = primitive_of(kind.primitive_type, _shared(holder.scope), {}, self._known(kind.primitive_type))
+        whole_scope = _shared(holder.scope, tuple(holder.scope))
+        primitive = primitive_of(kind.primitive_type, whole_scope, {}, self._known(kind.primitive_type))
         arguments = tuple(point.items())
         return [replace(whole, primitive=primitive, label=holder.label, arguments=arguments, parts=tuple(parts))]
 
@@ -360,8 +363,9 @@ def _values(attributes: Mapping[str, Written], scope: Scope) -> dict[str, Plain]
     return result
 
 
-def _shared(scope: Scope) -> dict[str, Plain]:
-    return {name: value for name, value in scope.resolved().items() if name not in ("area_scale", "energy_scale")}
+def _shared(scope: Scope, names: Collection[str]) -> dict[str, Plain]:
+    """Those of the names that have a value."""
+    return {name: value for name, value in scope.resolved().items() if name in names and value is not None}
 
 
 def _own_scale(holder: Holder, name: str) -> float:

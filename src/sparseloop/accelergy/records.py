@@ -32,7 +32,7 @@ class Primitive:
     class_name: str
     attributes: Attributes = field(default_factory=dict[str, Plain])
     inherited: Attributes = field(default_factory=dict[str, Plain])
-    """Attributes of the compounds around it (v0.4) and defaults of its class."""
+    """Technology and cycle time of the compounds around it (v0.4), and defaults of its class."""
 
     def value(self, name: str) -> Plain:
         """An attribute: the own one, else the inherited one, else None."""

@@ -98,9 +98,9 @@ def distinct(designs: Iterable[Design]) -> list[Design]:
 
 def compared(design: Design, primitives: Primitives) -> Comparison:
     """Our tables beside the published ones."""
-    ours = priced(design.components, primitives)
-    rows = {row.key: row.energy_pj for row in ours.rows}
-    areas = {area.component: area.area_um2 for area in ours.areas}
+    made = priced(design.components, primitives)
+    rows = {row.key: row.energy_pj for row in made.rows}
+    areas = {area.component: area.area_um2 for area in made.areas}
     published = design.published
     energies = [(row, rows[row.key]) for row in published.rows if row.key in rows]
     sizes = [(area, areas[area.component]) for area in published.areas if area.component in areas]

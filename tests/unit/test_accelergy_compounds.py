@@ -173,6 +173,14 @@ architecture:
     assert prices.asked[-1][1] == {"technology": "7nm", "depth": 64}
 
 
+def test_a_tree_of_nodes_asks_for_the_actions_of_its_kind():
+    nodes = "[!Component {name: m, class: DRAM}, !Component {name: x, class: intmac}]"
+    tables = made(f"architecture: {{version: '0.4', nodes: {nodes}}}")
+    asked = [(row.component, row.action) for row in tables.rows]
+    memory = [("system_top_level.m[1..1]", action) for action in ("read", "write", "update", "leak")]
+    assert asked == [*memory, ("system_top_level.x[1..1]", "compute"), ("system_top_level.x[1..1]", "leak")]
+
+
 def test_a_flattened_architecture():
     text = "architecture: {version: 0.3, local: [{name: 'chip.PE[0..3].m', class: DRAM}]}"
     assert areas(made(text)) == {"chip.PE[0..3].m": 10.0}

@@ -26,6 +26,8 @@ _OTHERS = (
     "ART_summary", "dumped_by_timeloop_front_end", "variables",
 )  # fmt: skip
 """Top-level keys that say nothing about compounds."""
+_EMPTY = ("dummy_storage",)
+"""Classes without hardware: Timeloop's front end has them for meshes."""
 _NEVER_ASKED = ("idle", "mac_reused")
 """Actions that every primitive has, and that no count of the model belongs to."""
 
@@ -92,7 +94,7 @@ def priced(components: Sequence[Expanded], primitives: Primitives, notes: Collec
             if total is not None:
                 rows.append(_row(component, row, total))
         lacking += _without_price(component, unpriced)
-        if not component.rows:
+        if not component.rows and component.class_name not in _EMPTY:
             lacking.append(f"{component.name}: nothing is known of class '{component.class_name}', no energies are given")
         unpriced.clear()
         area = _total(component.areas, primitives, unpriced) if component.areas else None

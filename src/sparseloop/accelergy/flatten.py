@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import Path, did_you_mean
+from ..timeloop.architecture import component_kind
 from ..timeloop.sections import Log, Section
 from ..timeloop.tree import KINDS
 from ..yamlnodes import TAG
@@ -20,6 +21,8 @@ _COMPONENT = ("name", "class", "subclass", "attributes", "required_actions", "en
 _NODE = ("name", "attributes", "local", "subtree", "enabled")
 _MAPPING = ("constraints", "sparse_optimizations")
 """Keys of v0.4 nodes that say nothing about the hardware's cost."""
+_REQUIRED: Mapping[str, tuple[str, ...]] = {"storage": ("read", "write", "update", "leak"), "compute": ("compute", "leak")}
+"""What the front end asks of components in a tree of nodes, by their kind, where they do not say it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +165,8 @@ def _leaf(node: Section, kind: str, place: _Place) -> Iterator[Component]:
         leftover(node, "a !Container", ("name", "attributes", "spatial", "enabled", TAG, *_MAPPING))
         return
     found = _component(node, f"{TOP}.", place.attributes, "0.4")
-    yield replace(found, name=f"{found.name}[1..{instances}]")
+    required = found.required or _REQUIRED.get(component_kind(node.text("class") or "") or "", ())
+    yield replace(found, name=f"{found.name}[1..{instances}]", required=required)
     leftover(node, "a component", (*_COMPONENT, "spatial", TAG, *_MAPPING))
 
 

@@ -81,6 +81,21 @@ def test_what_has_no_price_is_a_note():
     assert any("lack of a price of counters.add" in note for note in spec.notes)
 
 
+def test_sizes_that_are_not_given_have_no_price():
+    prices = accelergy.built_in()
+    for attributes in ({}, {"depth": 8}, {"width": 1e300, "depth": 4}):
+        assert prices.energy(accelergy.Primitive(class_name="SRAM", attributes=attributes), "read", {}) is None
+    adder = prices.energy(accelergy.Primitive(class_name="intadder", attributes={"datawidth": 32}), "add", {})
+    assert adder is not None
+    assert adder.value == pytest.approx(0.1)  # Horowitz, 32 bits at 45 nm
+    whole, parts = (
+        prices.area(accelergy.Primitive(class_name=c, attributes={"datawidth": 32})) for c in ("intmac", "intmultiplier")
+    )
+    assert whole is not None
+    assert parts is not None
+    assert whole.value > parts.value > 0
+
+
 # --- tables of designs --------------------------------------------------------------------------------------
 
 

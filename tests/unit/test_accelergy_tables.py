@@ -78,6 +78,11 @@ def test_what_is_written_is_read_again(tmp_path: Path, version: str):
     assert "1.25e-07" in path.read_text()
 
 
+def test_an_energy_that_is_none_is_a_mistake(tmp_path: Path):
+    with pytest.raises(SpecError, match="expected a number"):
+        read_ert([file(tmp_path, V02.replace("{energy: 0.1}", "[[1]]"))])
+
+
 def test_the_writer_refuses_other_versions(tmp_path: Path):
     with pytest.raises(ValueError, match=r"cannot write version '0\.2'"):
         write_ert(Tables(), tmp_path / "x.yaml", "0.2")
@@ -139,6 +144,7 @@ def test_expressions_wildcards_and_what_is_unknown(tmp_path: Path):
     assert table.energy(Primitive(class_name="adder"), "add", {}) is None
     assert table.energy(primitive(technology="45nm"), "read", {}) is None  # no width to compare
     assert table.area(Primitive(class_name="adder")) is None
+    assert table.energy(primitive(width=[8]), "read", {}) is None
     with pytest.raises(SpecError, match=r"t\.csv:6: cannot compute the energy"):
         table.energy(primitive(depth=1), "write", {})
 

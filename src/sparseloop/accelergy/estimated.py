@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from .. import estimates, expr
 from ..estimates import Component, Estimate
+from ..expr import LARGEST_COUNT
 from .records import Attributes, Found, Plain, Primitive
 
 Energy = Callable[[Primitive, str, Attributes], Found | None]
@@ -48,7 +49,8 @@ DEFAULT_WIDTH = 16
 def _number(primitive: Primitive, *names: str) -> float | None:
     """The first of these attributes that is a number; own ones only, since those of a buffer are not those of its adder."""
     values = (primitive.attributes.get(name) for name in names)
-    return next((float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)), None)
+    numbers = (float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v <= LARGEST_COUNT)
+    return next(numbers, None)
 
 
 def _node(primitive: Primitive) -> float | None:
@@ -60,20 +62,24 @@ def _node(primitive: Primitive) -> float | None:
         return None
 
 
-def _storage(primitive: Primitive) -> Component | None:
-    name = primitive.class_name.lower()
-    word = next((word for word in _STORAGE if word in name), None)
+def _kind(primitive: Primitive) -> str | None:
+    """The word that makes a class a storage."""
+    return next((word for word in _STORAGE if word in primitive.class_name.lower()), None)
+
+
+def _storage(primitive: Primitive, word: str) -> Component | None:
+    """The storage, if its width is known; a register without one has one bit."""
     width = _number(primitive, "width", "memory_width", "datawidth")
-    if word is None:
-        return None
     single = word == "register" and "depth" not in primitive.attributes
+    if width is None and not single:
+        return None
     return Component(
         name=primitive.class_name,
         kind="storage",
         class_name={"register": "regfile", "cache": "sram", "storage": "sram", "buffer": "sram"}.get(word, word),
         type=str(primitive.value("type")) if primitive.value("type") else None,
         node_nm=_node(primitive),
-        word_bits=(width or 0) if not single else width or 1,
+        word_bits=1 if width is None else width,
         capacity_words=1 if single else _number(primitive, "depth", "memory_depth"),
     )
 
@@ -95,8 +101,9 @@ def _unit(primitive: Primitive) -> Component:
 
 def _energy(primitive: Primitive, action: str, arguments: Attributes) -> Found | None:
     """One action in pJ; with arguments of Accelergy's storages (address_delta, data_delta), 0 of both is idle."""
-    if (storage := _storage(primitive)) is not None:
-        return _of_storage(storage, action, arguments)
+    if word := _kind(primitive):
+        storage = _storage(primitive, word)
+        return _of_storage(storage, action, arguments) if storage else None
     unit = _unit(primitive)
     if unit.word_bits <= 0:
         return Found(value=0.0, source="a unit of 0 bits")
@@ -143,7 +150,10 @@ def _difference(whole: Estimate | None, adder: Estimate | None) -> Found | None:
 
 def _area(primitive: Primitive) -> Found | None:
     """Area of one instance in um2."""
-    if (storage := _storage(primitive)) is not None:
+    if word := _kind(primitive):
+        storage = _storage(primitive, word)
+        if storage is None:
+            return None
         if storage.word_bits <= 0 or storage.capacity_words == 0:
             return Found(value=0.0, source="a storage of 0 bits")
         return _found(estimates.area(storage))

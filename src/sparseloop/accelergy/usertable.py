@@ -46,10 +46,11 @@ class TableRow:
         total = 0.0
         for name, cell in self.attributes.items():
             value = values.get(name)
-            if value is None or isinstance(value, str) or isinstance(cell, str):
-                total += 0.0 if _word(value) == _word(cell) and value is not None else math.inf
-            elif value != cell:
-                total += abs(math.log(value / cell)) if value > 0 and cell > 0 else math.inf
+            if isinstance(value, int | float) and isinstance(cell, int | float):
+                both = value > 0 and cell > 0
+                total += 0.0 if value == cell else abs(math.log(value) - math.log(cell)) if both else math.inf
+            else:
+                total += 0.0 if value is not None and _word(value) == _word(cell) else math.inf
         return total
 
 

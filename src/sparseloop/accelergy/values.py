@@ -163,9 +163,10 @@ class Scope(Mapping[str, object]):
             left, found, right = text.partition(sign)
             if found:
                 a, b = self._of_text(left.strip()), self._of_text(right.strip())
-                if isinstance(a, str) != isinstance(b, str) and sign not in ("==", "!="):
-                    raise expr.wrong(f"cannot compare {a!r} with {b!r}")
-                return compare(a, b)
+                try:
+                    return compare(a, b)
+                except TypeError:
+                    raise expr.wrong(f"cannot compare {a!r} with {b!r}") from None
         return bool(self._of_text(text))
 
 

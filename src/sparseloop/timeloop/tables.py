@@ -104,7 +104,7 @@ def variants(component: Section) -> Iterator[tuple[Section, str]]:
         body = Section(value, at, log)  # pyright: ignore[reportUnknownArgumentType]
         for name, item in body.data.items():
             for i, variant in enumerate(item if isinstance(item, list) else [item]):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-                number = {"energy": variant} if isinstance(variant, int | float) else variant  # pyright: ignore[reportUnknownVariableType]
+                number = variant if isinstance(variant, dict) else {"energy": variant}  # pyright: ignore[reportUnknownVariableType]
                 yield Section(number, (*at, name, i), log), str(name)  # pyright: ignore[reportUnknownArgumentType]
     elif value is not None:
         for section in sections(value, path, log):

@@ -37,9 +37,11 @@ def _listed(overrides: Sequence[str]) -> Sequence[str]:
 def _spec(data: dict[str, Any], source: SourceMap) -> Spec:
     try:
         if is_timeloop(data):
-            from . import timeloop  # only where it is needed
+            from . import accelergy, timeloop  # only where they are needed
 
-            return timeloop.to_spec(data, source).with_source(timeloop.native_places(source))
+            data, notes = accelergy.with_tables(data, source, accelergy.built_in())
+            spec = timeloop.to_spec(data, source)
+            return spec.model_copy(update={"notes": (*notes, *spec.notes)}).with_source(timeloop.native_places(source))
         return Spec.model_validate(data).with_source(source)
     except SpecError as error:
         raise error.located(source) from None

@@ -16,7 +16,7 @@ from ..expr import LARGEST_COUNT, Quantity
 from ..sparse import Sparse
 from ..spec import FanoutSpec, LevelSpec, NetworkSpec
 from .findings import Findings
-from .prices import Tables, read_tables, used
+from .prices import Tables, read_tables, used, warn_of_strangers
 
 _STORAGE = ("dram", "sram", "regfile", "buffer")
 _COMPUTE = ("mac", "alu", "mult", "compute")
@@ -119,6 +119,7 @@ def _kind(spec: LevelSpec, path: Path, found: Findings, *, innermost: bool) -> L
 def resolve_arch(chain: Chain, einsum: Einsum, sparse: Sparse, found: Findings) -> Arch:
     """All levels with sizes in words, bandwidths in words per cycle, prices and networks."""
     tables = read_tables(found)
+    warn_of_strangers(tables, [stage.name for stage in chain.stages], found)
     levels = list[Level]()
     for i, stage in enumerate(chain.stages):
         word_bits = _word_bits(stage, einsum)

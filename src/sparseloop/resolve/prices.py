@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from .. import yamlio
 from ..energy import TableEntry, used_actions
-from ..errors import Path, SpecError
+from ..errors import Path, SpecError, did_you_mean
 from ..sparse import Sparse
 from ..timeloop.sections import Log, Section
 from ..timeloop.tables import Tables as ReferenceTables
@@ -60,8 +60,17 @@ def _file(name: str, path: Path, found: Findings) -> ReferenceTables:
         found.diagnostics += error.diagnostics
         return ReferenceTables()
     if not tables.energy and not tables.area:
-        found.error(path, f"{file} holds no ERT and no ART")
+        summary = next((key for key in ("ERT_summary", "ART_summary") if key in data), None)
+        hint = f"{summary} is a summary, not a table: give the file that it was made with" if summary else None
+        found.error(path, f"{file} holds no ERT and no ART", hint)
     return tables
+
+
+def warn_of_strangers(tables: Tables, levels: Collection[str], found: Findings) -> None:
+    """Entries of tables for components that are no level price nothing: said, never silently so."""
+    if found.native and (names := sorted({*tables.energy, *tables.area} - set(levels))):
+        hint = f"; {close}" if (close := did_you_mean(names[0], levels)) and close.startswith("did") else ""
+        found.warn(f"components of the energy tables that are no level: {', '.join(names)}{hint}")
 
 
 def used(level: int, sparse: Sparse, kind: Literal["storage", "compute"]) -> frozenset[str]:

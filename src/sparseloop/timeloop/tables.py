@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .architecture import split_range
-from .sections import Log, Plain, Section, sections
+from .sections import Plain, Section, sections
 
 VERSIONS = ("0.2", "0.3", "0.4")
 
@@ -48,27 +48,27 @@ def read_tables(root: Section) -> Tables:
     """Reads the ERT and the ART; of tables with equal base names the last one holds, as in Timeloop."""
     energy, area = dict[str, Mapping[str, Entry]](), dict[str, Entry]()
     if ert := root.section("ERT"):
-        for section, name in _components(ert, ("0.2", "0.3", "0.4")):
+        for section, name in table_components(ert):
             energy[base_name(name)] = _actions(section)
     if art := root.section("ART"):
-        for section, name in _components(art, ("0.2", "0.3", "0.4")):
+        for section, name in table_components(art):
             value = section.number("area")
             if value is not None:
-                area[base_name(name)] = Entry(value=value, source=_source(section.log, section.key_path("area"), "ART"))
+                area[base_name(name)] = Entry(value=value, source=source_of(section, section.key_path("area"), "ART"))
             section.unused(what="an area table")
     return Tables(energy=energy, area=area)
 
 
-def _source(log: Log, path: tuple[str | int, ...], kind: str) -> str:
-    """'ERT ert.yaml:12', or the path when there are no files."""
-    return f"{kind} {log.place(path)}"
+def source_of(section: Section, path: tuple[str | int, ...], kind: str) -> str:
+    """What the entry says of itself, else 'ERT ert.yaml:12', or the path when there are no files."""
+    return section.text("source") or f"{kind} {section.log.place(path)}"
 
 
-def _components(table: Section, versions: tuple[str, ...]) -> Iterator[tuple[Section, str]]:
+def table_components(table: Section) -> Iterator[tuple[Section, str]]:
     """(section, component name) of every component; version 0.2 has a map instead of a list."""
     version = str(table.take("version") or "")
-    if version not in versions:
-        table.log.error(table.key_path("version"), f"unknown table version '{version}'", f"known: {', '.join(versions)}")
+    if version not in VERSIONS:
+        table.log.error(table.key_path("version"), f"unknown table version '{version}'", f"known: {', '.join(VERSIONS)}")
     value = table.take("tables")
     path = table.key_path("tables")
     if isinstance(value, dict):
@@ -86,16 +86,17 @@ def _components(table: Section, versions: tuple[str, ...]) -> Iterator[tuple[Sec
 def _actions(component: Section) -> dict[str, Entry]:
     """Action to its highest energy over the argument variants."""
     result = dict[str, Entry]()
-    for section, name in _variants(component):
+    for section, name in variants(component):
         energy = section.number("energy")
         if energy is not None and (name not in result or energy > result[name].value):
-            result[name] = Entry(value=energy, source=_source(section.log, section.path, "ERT"))
-        section.unused({"arguments": "the highest variant counts", "name": "key"}, "an action")
+            result[name] = Entry(value=energy, source=source_of(section, section.path, "ERT"))
+        section.unused({"source": "of a lower variant", "arguments": "the highest variant counts", "name": "key"}, "an action")
     component.unused(what="an energy table")
     return result
 
 
-def _variants(component: Section) -> Iterator[tuple[Section, str]]:
+def variants(component: Section) -> Iterator[tuple[Section, str]]:
+    """(section, action name) of every variant of every action; version 0.2 has a map instead of a list."""
     value: Plain = component.take("actions")
     log, path = component.log, component.key_path("actions")
     if isinstance(value, dict):  # version 0.2: action to a map or a list of variants
@@ -103,7 +104,7 @@ def _variants(component: Section) -> Iterator[tuple[Section, str]]:
         body = Section(value, at, log)  # pyright: ignore[reportUnknownArgumentType]
         for name, item in body.data.items():
             for i, variant in enumerate(item if isinstance(item, list) else [item]):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-                number = {"energy": variant} if isinstance(variant, int | float) else variant  # pyright: ignore[reportUnknownVariableType]
+                number = variant if isinstance(variant, dict) else {"energy": variant}  # pyright: ignore[reportUnknownVariableType]
                 yield Section(number, (*at, name, i), log), str(name)  # pyright: ignore[reportUnknownArgumentType]
     elif value is not None:
         for section in sections(value, path, log):

@@ -38,7 +38,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 T = TypeVar("T")
 NOTICED = 0.01
-"""Leakage over the shortest time, relative to the computes, from which it is worth to bound the time for its sake."""
+"""Leakage per compute, relative to its price, from which it is worth to bound the time for its sake."""
 
 
 class TileTable:
@@ -196,8 +196,8 @@ class Bounds:
         self.compute_energy, self.busy = self._computes()
         self.leak = sum(lv.prices["leak"].energy_pj * lv.instances for lv in self.design.arch.levels)
         limited = any(lv.read_bandwidth or lv.write_bandwidth or lv.shared_bandwidth for lv in self.design.arch.storage)
-        leaks = self.leak * self.design.einsum.computes * self.busy / self.design.arch.compute.instances
-        self.timed = limited and (timed or leaks > NOTICED * self.compute_energy)
+        compute = self.design.arch.compute
+        self.timed = limited and (timed or self.leak / compute.instances > NOTICED * compute.prices["compute"].energy_pj)
         """False: cycles of storage levels are not bounded, for the objective sees them at most through a little leakage."""
 
     # --- static -------------------------------------------------------------------------------------------------

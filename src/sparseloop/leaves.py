@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from .mapping import MappingBatch, Sample
 from .mapspace import Template, forwards, laid_on_loops
 from .tilings import Chain, Chains
 
-Choice = tuple[tuple[str, ...], tuple[int, ...]]
-"""An order of all loops of a level (outermost first), and its class."""
+Choice = tuple[str, ...]
+"""An order of the loops that exist at a level, outermost first."""
+Cost = tuple[list[Choice], tuple[Floats, Floats]]
+"""Orders of one class, and by chain the energy and the cycles of the level at least."""
 
 
 class Leaves:
@@ -30,8 +32,8 @@ class Leaves:
         """Mappings that cost the same as another one: an order of the same class, or other axes of a free mesh."""
         self.laid = laid_on_loops(chains.bounds.design)
         self.forwards = forwards(chains.bounds.design)
-        self._orders: dict[tuple[int, int], list[Choice]] = {}
-        self._hosts: list[list[tuple[str, ...]]] = [[] for _ in self.space.orders]
+        self._orders: dict[tuple[int, int], dict[tuple[int, ...], list[Choice]]] = {}
+        self._hosts: dict[tuple[int, Choice], tuple[str, ...]] = {}
         self._split_tables = [self._split_table(level) for level in range(self.bounds.levels)]
 
     # --- mesh axes ----------------------------------------------------------------------------------------------
@@ -86,8 +88,8 @@ class Leaves:
             return True
         return bool(self.bounds.classes[level].relevant)
 
-    def _choices(self, level: int, loops: int) -> list[Choice]:
-        """Orders of the loops that exist at a level: one of a class where classes cost the same."""
+    def _choices(self, level: int, loops: int) -> dict[tuple[int, ...], list[Choice]]:
+        """Orders of the loops that exist at a level, by class: one of a class where classes cost the same."""
         key = (level, loops)
         if key not in self._orders:
             classes, names = self.bounds.classes[level], self.chains.table.ranks
@@ -99,24 +101,22 @@ class Leaves:
                 inner_first = [p for p in permutations(existing) if allowed([names[i] for i in reversed(p)])]
                 if not self.laid:
                     inner_first = list({self._key(level, p): p for p in reversed(inner_first)}.values())
-            found: list[Choice] = []
+            found: dict[tuple[int, ...], list[Choice]] = {}
             for one in inner_first:
-                order = self._hosted(level, [names[i] for i in reversed(one)])
-                if order is not None:
-                    found.append((order, classes.signature(one)))
+                found.setdefault(classes.signature(one), []).append(tuple(names[i] for i in reversed(one)))
             self._orders[key] = found
         return self._orders[key]
 
-    def _hosted(self, level: int, order: list[str]) -> tuple[str, ...] | None:
+    def _hosted(self, level: int, order: Choice) -> tuple[str, ...]:
         """An order of all loops that has these in this order, the same one for as many as possible: templates cost time."""
-        hosts, wanted = self._hosts[level], frozenset(order)
-        for host in hosts:
-            if [rank for rank in host if rank in wanted] == order:
-                return host
-        made = completed(self.space, level, order)
-        if made is not None:
-            hosts.append(made)
-        return made
+        key = (level, order)
+        if key not in self._hosts:
+            wanted, mine = frozenset(order), (host for at, host in self._hosts.items() if at[0] == level)
+            host = next((host for host in mine if tuple(rank for rank in host if rank in wanted) == order), None)
+            host = host or completed(self.space, level, list(order))
+            assert host is not None, "orders are chosen within the constraints"
+            self._hosts[key] = host
+        return self._hosts[key]
 
     def _key(self, level: int, inner_first: tuple[int, ...]) -> tuple[object, ...]:
         """Orders with equal keys cost the same if no format is laid on the loops.
@@ -176,8 +176,10 @@ class Leaves:
         combinations, member = np.unique(path, axis=1, return_inverse=True)
         found: list[tuple[tuple[tuple[str, ...], ...], Ints]] = []
         for i, column in enumerate(combinations.T):
-            orders = tuple(part[int(n)][0] for part, n in zip(parts, column, strict=True))
-            found.append((orders, at[pick[member.reshape(-1) == i]]))
+            classes = [part[int(n)][0] for part, n in zip(parts, column, strict=True)]
+            mine = at[pick[member.reshape(-1) == i]]
+            for orders in product(*classes):
+                found.append((tuple(self._hosted(level, order) for level, order in enumerate(orders)), mine))
         return found
 
     def _narrowed(self, chain: Ints, score: Floats) -> Ints:
@@ -186,16 +188,16 @@ class Leaves:
         place = np.arange(len(ranked)) - np.searchsorted(chain[ranked], chain[ranked])
         return np.sort(ranked[place < self.width])
 
-    def _costs(self, chain: Chain, at: Ints, loops: list[int]) -> list[list[tuple[tuple[str, ...], tuple[Floats, Floats]]]]:
-        """Per level and order what the level is charged at least."""
-        found: list[list[tuple[tuple[str, ...], tuple[Floats, Floats]]]] = []
+    def _costs(self, chain: Chain, at: Ints, loops: list[int]) -> list[list[Cost]]:
+        """Per level and class of orders what the level is charged at least."""
+        found: list[list[Cost]] = []
         pending: Pending = {}
         for level in reversed(range(self.bounds.levels)):
             cost, child, spread = self.chains.costs[level], self._child(chain, at, level), chain.spread[level][at]
             pending = pending | cost.started(child)
             factors = chain.factors[level][:, at].astype(np.float64)
             known = {signature: (e, c) for signature, e, c in cost.charges(child, spread, factors, loops[level], pending)}
-            found.append([(order, known[signature]) for order, signature in self._choices(level, loops[level])])
+            found.append([(orders, known[signature]) for signature, orders in self._choices(level, loops[level]).items()])
             pending = {c: cost.waits(c, carry, spread) for c, carry in pending.items() if cost.open(c, loops[level])}
         return found[::-1]
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from sparseloop import estimates
 from sparseloop.energy import ACTIONS, NATIVE_NAMES, TIMELOOP_NAMES, PriceRequest, price_level, used_actions
-from sparseloop.estimates import CONSTANTS, Component, scale, timeloop_energy
+from sparseloop.estimators.constants import value
+from sparseloop.hardware import Component
+from sparseloop.pat import timeloop_energy
 
 GLB = Component(name="GLB", kind="storage", class_name="sram", word_bits=16, capacity_words=8192, metadata_access_bits=4)
 MAC = Component(name="MAC", kind="compute", class_name="mac", word_bits=16)
@@ -85,7 +86,7 @@ def test_gated_is_a_small_fraction_and_skipped_is_free():
 
 
 def test_horowitz_anchors():
-    add, mul = CONSTANTS["add int 32"].value, CONSTANTS["multiply int 32"].value
+    add, mul = value("int add 32"), value("int multiply 32")
     assert energies(PriceRequest(component=replace(MAC, word_bits=32)))["compute"] == pytest.approx(add + mul)
     eight = energies(PriceRequest(component=replace(MAC, word_bits=8)))["compute"]
     assert eight == pytest.approx(0.2 + 0.1, rel=0.02)  # 8-bit multiplier, 32-bit accumulator
@@ -113,13 +114,13 @@ def test_dram_by_type():
     assert energies(PriceRequest(component=dram))["read"] == pytest.approx(3.9 * 32)
     unknown = price_level(PriceRequest(component=replace(dram, type="XDR9")))
     assert unknown.prices["read"].energy_pj == 0.0
-    assert unknown.warnings == ("DRAM: no price for read, fill, update: counted as 0 pJ",)
+    assert unknown.warnings == ("DRAM: no price for read, fill, update, leak: counted as 0 pJ",)
 
 
 def test_only_actions_that_can_occur_are_warned_of():
     unlimited = replace(GLB, capacity_words=None)
     quiet = PriceRequest(component=unlimited, used=frozenset())
-    assert price_level(quiet).warnings == ()
+    assert price_level(quiet).warnings == ("GLB: no price for address_generation, leak: counted as 0 pJ",)
     used = used_actions(metadata=True, gating=False, skipping=False, decompression=False, compression=False)
     assert "metadata_fill" in price_level(replace(quiet, used=used)).warnings[0]
 
@@ -130,13 +131,6 @@ def test_entries_nobody_asks_for_are_named():
         "GLB: entries of the energy table that price no action: idle",
         "GLB: prices of unknown actions are not used: raed",
     )
-
-
-def test_node_scale_is_one_at_45_and_passes_through_its_table():
-    for kind, points in estimates.SCALES.items():
-        assert scale(kind, None) == 1.0
-        for node, value in points:
-            assert scale(kind, node) == pytest.approx(value)
 
 
 def test_area():

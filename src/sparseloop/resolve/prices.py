@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .. import yamlio
+from ..einsum import Einsum
 from ..energy import TableEntry, used_actions
 from ..errors import Path, SpecError
 from ..sparse import Sparse
@@ -64,16 +65,18 @@ def _file(name: str, path: Path, found: Findings) -> ReferenceTables:
     return tables
 
 
-def used(level: int, sparse: Sparse, kind: Literal["storage", "compute"]) -> frozenset[str]:
+def used(level: int, sparse: Sparse, einsum: Einsum, kind: Literal["storage", "compute"]) -> frozenset[str]:
     """The actions that can occur at a level: those of features here and, for what follows from them, further out."""
     formats = {t: f for (at, t), f in sparse.formats.items() if at == level}
     outer = {t for (at, t), f in sparse.formats.items() if at < level and f.compressed}
     plain_here = any(t not in formats or not formats[t].compressed for t in outer)
     compute = kind == "compute"
+    results = {tensor.name for tensor in einsum.tensors if tensor.output}
     return used_actions(
         metadata=any(f.has_metadata for f in formats.values()),
         gating=(compute and sparse.compute_gate) or any(s.kind == "gate" and s.level <= level for s in sparse.safs),
         skipping=(compute and sparse.compute_skip) or any(s.kind != "gate" and s.level <= level for s in sparse.safs),
         decompression=plain_here and not compute,
-        compression=False,
+        compression=not sparse.timeloop_reading and any(f.compressed for t, f in formats.items() if t in results),
+        intersection=not sparse.timeloop_reading and any(s.level == level and s.kind != "gate" for s in sparse.safs),
     )

@@ -279,7 +279,8 @@ def _derived(component: Component, action: str, found: Mapping[str, Estimate]) -
         return Estimate(value=0.0, source=NOTHING)
     if action.startswith("gated_"):
         share, key = gated_share(component.family)
-        return cited(share * found[action.removeprefix("gated_")].value, key)
+        energy = cited(share * found[action.removeprefix("gated_")].value, key)
+        return replace(energy, source=f"builtin: {share:g} of {action.removeprefix('gated_')}: {energy.source}")
     if action.startswith("metadata_"):
         return _metadata(component, found[action.removeprefix("metadata_")])
     if action == "address_generation" and component.family == "dram":
@@ -303,7 +304,8 @@ def _announced(request: PriceRequest, prices: Mapping[str, Estimate], parts: Seq
     component, free = request.component, dict[str, list[str]]()
     always = {"leak", "address_generation"} if component.kind == "storage" else {"leak"}
     for action, price in prices.items():
-        expected = price.source in ("given", NOTHING, NO_BITS, INCLUDED)
+        base = prices.get(action.removeprefix("gated_").removeprefix("metadata_"), price)
+        expected = price.source in ("given", NOTHING, NO_BITS, INCLUDED) or (base.source == "given" and base.value == 0)
         if price.value == 0 and not expected and action in request.used | always:
             what = "no price for {}: counted as 0 pJ" if price.confidence == 0 else f"0 pJ for {{}}: {price.source}"
             free.setdefault(what, []).append(action)

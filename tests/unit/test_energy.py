@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from samples import MATMUL
 
+import sparseloop as sl
+from sparseloop.arch import Price
 from sparseloop.energy import ACTIONS, NATIVE_NAMES, TIMELOOP_NAMES, PriceRequest, price_level, used_actions
+from sparseloop.errors import SpecError
 from sparseloop.estimators.constants import value
 from sparseloop.hardware import Component
 from sparseloop.pat import timeloop_energy
@@ -206,3 +211,46 @@ def test_timeloop_built_in_table(component: Component, expected: float):
 def test_timeloop_without_a_size_is_warned_of():
     found = price_level(timeloop(replace(GLB, capacity_words=None)))
     assert "GLB: no price for read, fill, update: 0 pJ (no capacity given)" in found.warnings
+
+
+# --- tables of one's own -----------------------------------------------------------------------------------
+
+
+def test_tables_as_csv(tmp_path: Path):
+    (tmp_path / "prices.csv").write_text(
+        "# measured\ncomponent,action,energy_pj,source\nGLB,read,3.5,chip\nsystem.GLB[0..1],write,2 nJ,\n\nMAC,compute,0.5,chip\n"
+    )
+    (tmp_path / "areas.csv").write_text("component,area_um2\nGLB,700\n")
+    (tmp_path / "spec.yaml").write_text(MATMUL + "energy: {ert: prices.csv, art: areas.csv}\n")
+    arch = sl.evaluate(sl.load(tmp_path / "spec.yaml")).plan.arch
+    glb = arch.levels[1]
+    assert glb.prices["read"] == Price(energy_pj=3.5, source="chip (prices.csv:3) (read)", confidence=0.95)
+    assert (glb.prices["fill"].energy_pj, glb.prices["fill"].source) == (2000, "prices.csv:4 (write)")
+    assert glb.area_um2 == 700
+    assert sum(part.area_um2 * part.count for part in glb.parts) == 700
+    assert arch.compute.prices["compute"].energy_pj == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("component,action,energy\nGLB,read,3\n", "1:18:", "unknown column 'energy'"),
+        ("component,energy_pj\nGLB,3\n", "1:1:", "columns are missing"),
+        ("component,action,energy_pj\nGLB,read,three\n", "2:10:", "three"),
+        ("component,action,energy_pj\nGLB,read,-3\n", "2:10:", "expected an energy (pJ) >= 0"),
+        ("component,action,energy_pj\nGLB,,3\n", "2:1:", "a price without action"),
+        ("component,action,energy_pj\nGLB,read,3,4,5\n", "2:1:", "5 cells for 3 columns"),
+        ('component,action,energy_pj\nGLB,"read,3\n', "2:1:", "cannot read the line"),
+        ("", "13:15:", "holds no ERT and no ART"),
+    ],
+)
+def test_mistakes_in_csv_tables(tmp_path: Path, text: str, place: str, message: str):
+    (tmp_path / "prices.csv").write_text(text)
+    (tmp_path / "spec.yaml").write_text(
+        "energy: {ert: prices.csv}\n" + MATMUL if text else MATMUL + "energy: {ert: prices.csv}\n"
+    )
+    with pytest.raises(SpecError) as error:
+        sl.evaluate(sl.load(tmp_path / "spec.yaml"))
+    shown = str(error.value)
+    assert message in shown
+    assert (f"prices.csv:{place}" in shown) or not text

@@ -272,11 +272,11 @@ def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], ta
 def _wire(spec: LevelSpec, found: Findings) -> Estimate:
     """pJ per bit and mm: as written; else, where nothing else of the network is priced, that of the estimators."""
     network, arch = spec.network, found.spec.architecture
-    given = network.model_fields_set - {"name", "forwarding", "word_bits", "tile_width", "adder", "fill_latency", "drain_latency"}
+    written = (network.energy_per_hop, network.wire_pj_per_bit_mm, network.router or None, network.ingress or None)
+    given = any(price is not None for price in written)
     if given or not found.native:
-        return Estimate(
-            value=network.wire_pj_per_bit_mm or 0.0, source="given" if given else "default", confidence=float(bool(given))
-        )
+        source, confidence = ("given", 1.0) if given else ("default", 0.0)
+        return Estimate(value=network.wire_pj_per_bit_mm or 0.0, source=source, confidence=confidence)
     node, vdd = spec.node or arch.node or DEFAULT_NODE_NM, spec.vdd or arch.vdd
     query = Query(class_name="wire", kind="network", attributes={"bits": 1.0, "length_mm": 1.0}, node_nm=node, vdd=vdd)
     best = offer(query, wanted=spec.estimator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Literal
 
 from .. import yamlio
@@ -15,6 +16,7 @@ from ..timeloop.sections import Log, Section
 from ..timeloop.tables import Tables as ReferenceTables
 from ..timeloop.tables import base_name
 from ..timeloop.tables import read_tables as read_reference_tables
+from .csvtables import read_csv
 from .findings import Findings
 
 _LONGEST_NAME = 250
@@ -47,12 +49,14 @@ def read_tables(found: Findings) -> Tables:
 
 
 def _file(name: str, path: Path, found: Findings) -> ReferenceTables:
-    """Accelergy's ERT and ART in a file."""
+    """Accelergy's ERT and ART in a file, or a table of one's own as CSV."""
     file = found.file(path, name)
     if len(file.name) > _LONGEST_NAME or not file.is_file():
         found.error(path, f"there is no file {str(file)[:_LONGEST_NAME]}")
         return ReferenceTables()
     try:
+        if file.suffix.lower() == ".csv":
+            return _not_empty(read_csv(file), path, file, found)
         data, source = yamlio.load([file])
         root = Section(data, (), Log(source=source))
         tables = read_reference_tables(root)
@@ -60,6 +64,10 @@ def _file(name: str, path: Path, found: Findings) -> ReferenceTables:
     except SpecError as error:
         found.diagnostics += error.diagnostics
         return ReferenceTables()
+    return _not_empty(tables, path, file, found)
+
+
+def _not_empty(tables: ReferenceTables, path: Path, file: FilePath, found: Findings) -> ReferenceTables:
     if not tables.energy and not tables.area:
         found.error(path, f"{file} holds no ERT and no ART")
     return tables

@@ -31,14 +31,8 @@ def parts(text: str, name: str, *overrides: str) -> dict[str, Part]:
 def test_features_bring_their_units() -> None:
     assert list(parts(DENSE, "RF")) == ["array", "addresses"]
     found = parts(MATMUL, "RF")
-    assert list(found) == [
-        "array",
-        "addresses",
-        "UOP decoder of A",
-        "CP decoder of A",
-        "decompressor of B",
-        "intersection of A and B",
-    ] + ["zero detectors of B"] * ("zero detectors of B" in found)
+    units = [part.name for part in found.values() if part.unit]
+    assert units == ["UOP decoder of A", "CP decoder of A", "decompressor of B", "intersection of A and B"]
     assert found["intersection of A and B"].tensors == {"A", "B"}
     assert parts(MATMUL, "MAC")["zero detectors"].count == 2
 

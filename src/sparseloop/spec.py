@@ -86,9 +86,8 @@ class NetworkSpec(Record):
     name: str | None = None
     word_bits: Positive | None = Field(default=None, description="Width of a word on the wires; None: the level's word width.")
     energy_per_hop: Energy | None = Field(default=None, description="Energy of one word over one hop (pJ).")
-    wire_pj_per_bit_mm: Number | None = Field(
-        default=None, description="None: the built-in estimate, where nothing else of the network is priced."
-    )
+    wire_pj_per_bit_mm: Number | None = Field(default=None, description="None: that of the estimator, else free.")
+    estimator: str | None = Field(default=None, description="Who prices the wires of this mesh, e.g. builtin; None: nobody.")
     tile_width: Length | None = Field(default=None, description="Length of one hop (mm, or with a unit).")
     router: Energy = Field(default=0.0, description="Energy per router passed (pJ).")
     ingress: Energy = Field(default=0.0, description="Energy per word entering the network (pJ).")

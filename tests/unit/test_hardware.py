@@ -11,8 +11,9 @@ import pytest
 from samples import DENSE, MATMUL
 
 import sparseloop as sl
-from sparseloop.arch import Level, Part
+from sparseloop.arch import Level, Network, Part
 from sparseloop.cli import main
+from sparseloop.errors import SpecError
 from sparseloop.estimators import Query, offer
 
 
@@ -134,15 +135,36 @@ def test_a_lower_supply_costs_less() -> None:
     assert read("architecture.vdd=0.45", "architecture.levels.GLB.vdd=0.9") == pytest.approx(read())
 
 
-def test_networks_are_wires_unless_priced() -> None:
-    network = level(MATMUL, "GLB").network
-    assert network is not None
-    assert network.source.startswith("builtin: ")
-    assert network.wire_pj_per_bit_mm == pytest.approx(0.1215)
+def network(fields: str, *overrides: str) -> Network:
+    found = level(MATMUL.replace("metadata: 8 KiB", f"metadata: 8 KiB, network: {{{fields}}}"), "GLB", *overrides).network
+    assert found is not None
+    return found
+
+
+def test_wires_are_priced_where_an_estimator_is_asked() -> None:
+    asked = network("estimator: builtin")
+    assert asked.source.startswith("builtin: ")
+    assert asked.wire_pj_per_bit_mm == pytest.approx(0.1215)
+    assert network("estimator: builtin", "architecture.vdd=0.45").wire_pj_per_bit_mm == pytest.approx(0.1215 / 4)
     for field in ("wire_pj_per_bit_mm: 0", "energy_per_hop: 0", "router: 1"):
-        given = level(MATMUL.replace("metadata: 8 KiB", f"metadata: 8 KiB, network: {{{field}}}"), "GLB").network
-        assert given is not None
+        given = network(field)
         assert (given.source, given.wire_pj_per_bit_mm) == ("given", 0)
+    free = sl.evaluate(sl.loads(MATMUL))
+    assert any("networks without a price (0 pJ" in text and "GLB <==> RF" in text for text in free.warnings)
+    with pytest.raises(SpecError, match="unknown estimator 'buildin'"):
+        network("estimator: buildin")
+
+
+def test_packed_positions_lie_as_densely_as_the_lanes_allow() -> None:
+    """Twice as many positions as lanes along each axis, packed by a spatial skip, are closer."""
+    packed = MATMUL.replace("skip: [B <- A]}\n  RF", "spatial_skip: [A <- A]}\n  RF")
+    assert packed != MATMUL
+    crowded = packed.replace("fanout: {x: 8, y: 8}", "fanout: {x: 4, y: 4}")
+    far, near = (sl.evaluate(sl.loads(text)).cost.networks[1].hops for text in (packed, crowded))
+    assert far["A"] == 7 + 8 * 2  # along the row, and in each of 8 columns to its rows
+    assert near["A"] == 7 / 2 + (8 / 2) * (2 / 2)
+    assert near["B"] < far["B"]
+    assert near["Z"] < far["Z"]
 
 
 def test_zero_prices_are_announced_once_per_level(tmp_path: Path) -> None:

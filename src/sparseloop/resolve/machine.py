@@ -148,7 +148,7 @@ def _warn_of_free_networks(levels: Sequence[Level], found: Findings) -> None:
     """A network without a price is said to be free, not silently so."""
     free = [n.name for level in levels if (n := level.network) is not None and _is_free(n) and n.source != "given"]
     if free and found.spec.reading == "native":
-        found.warn(f"networks without a price (0 pJ, see network: energy_per_hop): {', '.join(free)}")
+        found.warn(f"networks without a price (0 pJ, see network: energy_per_hop, estimator): {', '.join(free)}")
 
 
 def _is_free(network: Network) -> bool:
@@ -194,7 +194,7 @@ def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, fo
         area_source=priced.area.source,
         parts=priced.parts,
         prices=priced.prices,
-        network=None if child is None else _network(spec, child, word_bits, _wire(spec, found), found.native),
+        network=None if child is None else _network(spec, child, word_bits, _wire(stage, found), found.native),
     )
 
 
@@ -269,17 +269,20 @@ def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], ta
     return result
 
 
-def _wire(spec: LevelSpec, found: Findings) -> Estimate:
-    """pJ per bit and mm: as written; else, where nothing else of the network is priced, that of the estimators."""
-    network, arch = spec.network, found.spec.architecture
+def _wire(stage: Stage, found: Findings) -> Estimate:
+    """pJ per bit and mm: as written, else of the estimator that is asked for: whether wires form a mesh only the user knows."""
+    spec, arch = stage.spec, found.spec.architecture
+    network, wanted = spec.network, spec.network.estimator
     written = (network.energy_per_hop, network.wire_pj_per_bit_mm, network.router or None, network.ingress or None)
     given = any(price is not None for price in written)
-    if given or not found.native:
+    if wanted and wanted not in registry().names:
+        found.unknown((*stage.path, "network", "estimator"), "estimator", wanted, registry().names)
+    if network.wire_pj_per_bit_mm is not None or network.energy_per_hop is not None or not wanted:
         source, confidence = ("given", 1.0) if given else ("default", 0.0)
         return Estimate(value=network.wire_pj_per_bit_mm or 0.0, source=source, confidence=confidence)
     node, vdd = spec.node or arch.node or DEFAULT_NODE_NM, spec.vdd or arch.vdd
     query = Query(class_name="wire", kind="network", attributes={"bits": 1.0, "length_mm": 1.0}, node_nm=node, vdd=vdd)
-    best = offer(query, wanted=spec.estimator)
+    best = offer(query, wanted=wanted)
     for note in best.notes:
         found.warn(note)
     return best.answer.energy_pj.get("transfer", Estimate(value=0.0, source="no estimate", confidence=0.0))

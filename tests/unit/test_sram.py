@@ -97,6 +97,9 @@ def test_ports_and_cells() -> None:
     two = Query(class_name="sram", kind="storage", attributes={**plain.attributes, "ports": 2})
     fast = Query(class_name="sram", kind="storage", attributes={**plain.attributes, "cell": "hp"})
     assert read(two) == pytest.approx(1.93 * read(plain))
+    for attributes in ({"ports": 7}, {"cell": "edram"}):
+        found = offer(Query(class_name="sram", kind="storage", attributes={**plain.attributes, **attributes}))
+        assert "estimator 'builtin' failed for sram: ValueError: no SRAM with" in found.notes[0]
     leak, slow = offer(fast).answer.leak_mw, offer(plain).answer.leak_mw
     assert leak is not None
     assert slow is not None

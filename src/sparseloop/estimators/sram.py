@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from . import scaling
-from .constants import cited, rows, value
+from .constants import cited, constants, rows, value
 from .query import Answer, Estimate, Query, times, total
 
 QUANTITIES = ("read_pj", "write_pj", "area_mm2", "leak_mw")
@@ -121,6 +121,8 @@ def _of_sram(quantity: str, query: Query) -> Estimate:
     estimate = scaling.at_node(cited(slices * number, key), SCALES[quantity], query, PUBLISHED_NM)
     for option in (f"ports {query.number('ports', 1):g}", f"cell {query.text('cell', 'lstp').removeprefix('itrs-')}"):
         if option not in ("ports 1", "cell lstp"):
+            if f"{option} read" not in constants():
+                raise ValueError(f"no SRAM with {option} is known: ports are 1 to 4, cells lstp, lop, hp")
             estimate = _changed(estimate, f"{option} {OPTIONS[quantity]}")
     return estimate
 

@@ -278,14 +278,21 @@ def _derived(component: Component, action: str, found: Mapping[str, Estimate]) -
     if action.startswith("skipped_"):
         return Estimate(value=0.0, source=NOTHING)
     if action.startswith("gated_"):
-        share, key = gated_share(component.family)
-        energy = cited(share * found[action.removeprefix("gated_")].value, key)
-        return replace(energy, source=f"builtin: {share:g} of {action.removeprefix('gated_')}: {energy.source}")
+        return _gated(component, action.removeprefix("gated_"), found[action.removeprefix("gated_")])
     if action.startswith("metadata_"):
         return _metadata(component, found[action.removeprefix("metadata_")])
     if action == "address_generation" and component.family == "dram":
         return Estimate(value=0.0, source=INCLUDED)
     return None
+
+
+def _gated(component: Component, action: str, actual: Estimate) -> Estimate | None:
+    """What an idle slot costs, as a fraction of the actual action."""
+    if actual == UNKNOWN:
+        return None
+    share, key = gated_share(component.family)
+    energy = cited(share * actual.value, key)
+    return replace(energy, source=f"builtin: {share:g} of {action}: {energy.source}")
 
 
 def _metadata(component: Component, data: Estimate) -> Estimate:
@@ -301,15 +308,16 @@ def _announced(request: PriceRequest, prices: Mapping[str, Estimate], parts: Seq
     """Every price of 0 that the user did not write and that is not 0 by its meaning, of actions that can occur."""
     if parts and parts[0].leak_source == UNKNOWN.source:  # whatever its units leak
         prices = {**prices, "leak": UNKNOWN}
-    component, free = request.component, dict[str, list[str]]()
+    component, free = request.component, dict[str, list[str]]()  # by source; empty: unknown
     always = {"leak", "address_generation"} if component.kind == "storage" else {"leak"}
     for action, price in prices.items():
         base = prices.get(action.removeprefix("gated_").removeprefix("metadata_"), price)
         expected = price.source in ("given", NOTHING, NO_BITS, INCLUDED) or (base.source == "given" and base.value == 0)
         if price.value == 0 and not expected and action in request.used | always:
-            what = "no price for {}: counted as 0 pJ" if price.confidence == 0 else f"0 pJ for {{}}: {price.source}"
-            free.setdefault(what, []).append(action)
-    return [f"{component.name}: {what.format(', '.join(actions))}" for what, actions in free.items()]
+            free.setdefault(price.source if price.confidence else "", []).append(action)
+    listed = {source: ", ".join(actions) for source, actions in free.items()}
+    unknown = _total_warning(component, "counted as 0 pJ", free.pop("", []))
+    return [*unknown, *(f"{component.name}: 0 pJ for {listed[source]}: {source}" for source in free)]
 
 
 def _given_area(request: PriceRequest) -> Estimate | None:

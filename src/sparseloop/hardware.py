@@ -127,6 +127,8 @@ def asked(component: Component) -> tuple[list[Known], list[str]]:
     for piece in pieces(component):
         best = offer(piece.query, wanted=component.estimator)
         notes |= dict.fromkeys(f"{component.name}: {note}" for note in best.notes)
+        if piece.actions is None and component.estimator and component.estimator not in best.asked:
+            notes[f"{component.name}: estimator '{component.estimator}' has no answer for {piece.query.class_name}"] = None
         found.append(Known(piece=piece, answer=best.answer))
     return found, list(notes)
 

@@ -153,6 +153,16 @@ def test_it_falls_through_with_a_note(installed: Path, monkeypatch: pytest.Monke
         choice.registry.cache_clear()
 
 
+def test_one_that_is_asked_and_knows_nothing_is_named(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    choice.registry.cache_clear()
+    try:
+        text = MATMUL.replace("class: sram,", "class: sram, estimator: foundry,")
+        assert "GLB: estimator 'foundry' has no answer for sram" in sl.evaluate(sl.loads(text)).warnings
+    finally:
+        choice.registry.cache_clear()
+
+
 def test_the_example_is_short() -> None:
     assert len((PLUGIN / "example_estimator.py").read_text(encoding="utf-8").splitlines()) <= 40
 

@@ -174,6 +174,11 @@ def test_zero_prices_are_announced_once_per_level(tmp_path: Path) -> None:
     assert "RF: 0 pJ for read: ert.csv:2 (read)" in warnings
     assert "RF: 0 pJ for fill, update: ert.csv:3 (write)" in warnings
     assert not any("skipped" in text for text in warnings)
+    unlimited = sl.evaluate(
+        sl.loads(MATMUL.replace("capacity: 64 words, ", "").replace("RF, class: regfile", "RF, class: buffer"))
+    )
+    (unknown,) = (text for text in unlimited.warnings if text.startswith("RF: no price"))
+    assert "gated_update" in unknown
     given = sl.evaluate(sl.loads(MATMUL.replace("class: regfile,", "class: regfile, energy: {read: 0, write: 0},")))
     assert not any("read" in text for text in given.warnings)
 

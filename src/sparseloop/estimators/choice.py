@@ -35,6 +35,8 @@ class Offer:
 
     answer: Answer
     notes: tuple[str, ...] = ()
+    asked: frozenset[str] = frozenset()
+    """Names of the estimators that answered or failed."""
 
 
 @cache
@@ -63,13 +65,16 @@ def offer(query: Query, *, wanted: str | None = None, among: Registry | None = N
     """Every number from the best estimator that has it; sources begin with the estimator's name."""
     answers: list[tuple[Estimator, Answer]] = []
     notes: list[str] = []
+    names: set[str] = set()
     for estimator in (among or registry()).estimators:
         try:
             answer = checked(estimator.estimate(query))
         except Exception as error:  # a plug-in that fails is passed over, and named
             notes.append(f"estimator '{estimator.name}' failed for {query.class_name}: {_told(error)}")
+            names.add(estimator.name)
             continue
         if answer is not None:
+            names.add(estimator.name)
             answers.append((estimator, answer))
     actions = sorted({action for _, answer in answers for action in answer.energy_pj})
     energies = {action: _best(((e, a.energy_pj.get(action)) for e, a in answers), wanted) for action in actions}
@@ -80,6 +85,7 @@ def offer(query: Query, *, wanted: str | None = None, among: Registry | None = N
             leak_mw=_best(((e, a.leak_mw) for e, a in answers), wanted),
         ),
         notes=tuple(notes),
+        asked=frozenset(names),
     )
 
 

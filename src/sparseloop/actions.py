@@ -109,6 +109,8 @@ def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> Cou
             for name, prefix in CLASS_PREFIX:
                 key = f"{prefix}metadata_{action}"
                 counts[key] = partial(_metadata_accesses, k, f"{action}s", name, spec.metadata_access_bits)
+        if link.to_compute:  # further out entries stay as they are, or words are decompressed
+            counts["decode"] = counts["metadata_read"]
     counts["decompress"] = lambda: source.decompress if source is not None else 0.0
     counts["compress"] = lambda: k.compress
     counts["address_generation"] = partial(_addresses, k, source)

@@ -36,6 +36,28 @@ class Network:
     forwarding: bool = False
     """True: a child may receive a word from a mesh neighbour that held it one step ago (systolic)."""
     source: str = "default"
+    """Who says what it costs."""
+    confidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One kind of hardware in a level: how many of it one instance has, and what each of them is."""
+
+    name: str
+    count: float
+    """A fraction where instances share one."""
+    area_um2: float
+    area_source: str
+    area_confidence: float
+    leak_pj: float
+    """pJ per cycle."""
+    leak_source: str
+    leak_confidence: float
+    unit: str = ""
+    """Class of a unit that sparse features need; empty for what is there without them."""
+    tensors: frozenset[str] = frozenset()
+    """The tensors that the unit serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +98,8 @@ class Level:
     """Adds an incoming partial sum in place; else partial sums also travel down its network."""
     area_um2: float = 0.0
     area_source: str = "default"
+    parts: tuple[Part, ...] = ()
+    """What the area and the leakage are made of."""
     prices: Mapping[str, Price]
     """Action name to price; see energy.ACTIONS for the names."""
     network: Network | None = None

@@ -170,6 +170,26 @@ def why(files: Files, overrides: Overrides = None) -> None:
         print(explained(spec, number, width=_width()))
 
 
+@app.command("energy")
+def energy_command(files: Files, overrides: Overrides = None, form: As = Format.table) -> None:
+    """The price of every action of every component, with its source; areas and leakage."""
+    from . import pricelist
+    from .api import design_of
+
+    specs = list(_loaded(files, overrides).per_layer())
+    designs = [design_of(spec) for spec in specs]
+    for text in dict.fromkeys(text for design in designs for text in design.warnings):
+        note(f"warning: {text}")
+    # Tables for other tools (--ert OUT) are written from the same `Arch` records: designs[i].arch.
+    if form == Format.json:
+        records = [pricelist.to_dict(design.arch) for design in designs]
+        print(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))
+    elif form == Format.csv:
+        _listed([list(pricelist.to_rows(design.arch)) for design in designs], pricelist.COLUMNS, [s.workload.name for s in specs])
+    else:
+        print("\n\n".join(dict.fromkeys(pricelist.text(design.arch, width=_width()) for design in designs)))
+
+
 @app.command("import")
 def import_command(
     files: Files,
@@ -302,13 +322,17 @@ def _written(results: Sequence[Result], form: Format) -> None:
 
 
 def _csv(results: Sequence[Result]) -> None:
-    import csv
-
     from .rows import COLUMNS
 
+    _listed([result.to_rows() for result in results], COLUMNS, [result.design.einsum.name for result in results])
+
+
+def _listed(tables: Sequence[Sequence[tuple[object, ...]]], columns: Sequence[str], layers: Sequence[str]) -> None:
+    """CSV rows; the layer in front if there are several."""
+    import csv
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    layers = ("layer",) if len(results) > 1 else ()
-    writer.writerow((*layers, *COLUMNS))
-    for result in results:
-        name = (result.design.einsum.name,) if layers else ()
-        writer.writerows((*name, *row) for row in result.to_rows())
+    several = len(tables) > 1
+    writer.writerow((*(("layer",) if several else ()), *columns))
+    for layer, rows in zip(layers, tables, strict=True):
+        writer.writerows((*((layer,) if several else ()), *row) for row in rows)

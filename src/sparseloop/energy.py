@@ -1,17 +1,21 @@
 """Prices of actions: what one access or compute costs (pJ), who says so, and how sure it is.
 
-Prices come from what the user wrote, else from an energy table, else from the built-in estimates of `estimates`.
+Prices come from what the user wrote, else from an energy table, else from the estimators, each number with its source. A price of
+0 is announced unless the user wrote it or it follows from the meaning of the action.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from . import estimates
-from .arch import Price
-from .estimates import Component, Estimate
+from .arch import Part, Price
+from .estimators import Estimate, times, total
+from .estimators.constants import cited
+from .estimators.sparse_units import gated_share
+from .hardware import Component, Known, asked, leak_pj
+from .pat import timeloop_energy
 
 TableEntry = tuple[float, str | None]
 """Energy in pJ (or area in um2) and where it is written."""
@@ -23,14 +27,15 @@ CLASSES = ("", "gated_", "skipped_")
 DATA = ("read", "fill", "update")
 METADATA = ("metadata_read", "metadata_fill", "metadata_update")
 ACCESSES = tuple(c + a for a in (*DATA, *METADATA) for c in CLASSES)
-SERVICES = ("decompress", "compress", "intersect", "address_generation", "reduction", "leak")
+SERVICES = ("decompress", "compress", "intersect", "decode", "address_generation", "reduction", "leak")
 COMPUTES = ("compute", "gated_compute", "skipped_compute")
 
 STORAGE_ACTIONS = (*ACCESSES, *SERVICES)
 COMPUTE_ACTIONS = (*COMPUTES, "leak")
 ACTIONS = (*ACCESSES, *COMPUTES, *SERVICES)
 """Every canonical action name. Data accesses are per physical (vector) access, metadata per metadata access,
-`decompress`, `compress`, `reduction` and `address_generation` per word, `leak` per cycle and instance."""
+`decode` per metadata access, `decompress`, `compress`, `reduction` and `address_generation` per word, `leak` per cycle and
+instance."""
 
 GIVEN, TABLE = 1.0, 0.95
 """Confidence of a price the user wrote at the level, and of one from an energy table."""
@@ -59,6 +64,8 @@ class Priced:
     prices: Mapping[str, Price]
     area: Estimate
     """Area of one instance in um2."""
+    parts: tuple[Part, ...] = ()
+    """What area and leakage are made of."""
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -67,12 +74,14 @@ class Priced:
         return self.area.value
 
 
-def used_actions(*, metadata: bool, gating: bool, skipping: bool, decompression: bool, compression: bool) -> frozenset[str]:
+def used_actions(
+    *, metadata: bool, gating: bool, skipping: bool, decompression: bool, compression: bool, intersection: bool = False
+) -> frozenset[str]:
     """The actions that can occur at a level (or at the compute level) with these features."""
     classes = [c for c, on in zip(CLASSES, (True, gating, skipping), strict=True) if on]
     bases = (*DATA, *(METADATA if metadata else ()), "compute")
-    services = [a for a, on in (("decompress", decompression), ("compress", compression)) if on]
-    return frozenset([c + b for c in classes for b in bases] + services)
+    flags = (("decompress", decompression), ("compress", compression), ("intersect", intersection))
+    return frozenset([c + b for c in classes for b in bases] + [a for a, on in flags if on])
 
 
 # --- names -----------------------------------------------------------------------------------------------
@@ -102,6 +111,7 @@ NATIVE_NAMES: Chains = {
     "decompress": ("decompress", "decompression_count"),
     "compress": ("compress", "compression_count"),
     "intersect": ("intersect", "intersect_try", "intersection"),
+    "decode": ("decode",),
     "address_generation": ("address_generation",),
     "reduction": ("reduction", "temporal_reduction"),
     "leak": ("leak",),
@@ -130,6 +140,7 @@ TIMELOOP_NAMES: Chains = {
     "decompress": ("decompression_count",),
     "compress": ("compression_count",),
     "intersect": (),
+    "decode": (),
     "address_generation": (),
     "reduction": (),
     "leak": ("leak",),
@@ -181,22 +192,132 @@ def _prices(found: Mapping[str, Estimate]) -> dict[str, Price]:
 
 # --- native ----------------------------------------------------------------------------------------------
 
+NOTHING, NO_BITS, INCLUDED = "skipped: nothing happens", "metadata access of 0 bits", "part of the access"
+"""Sources of prices that are 0 by the meaning of the action."""
+UNKNOWN = Estimate(value=0.0, source="no estimate", confidence=0.0)
+METADATA_TRUST = 0.7
+"""Confidence of a share of a data access, relative to that of the access."""
+
 
 def _price_native(request: PriceRequest) -> Priced:
-    """Given price, else table entry, else the built-in estimate, else 0 with a warning."""
+    """Given price, else table entry, else that of an estimator, else one that follows from others, else 0 with a warning."""
     component = request.component
-    prices, missing = dict[str, Estimate](), list[str]()
+    known, notes = asked(component)
+    parts = tuple(_parts(request, known))
+    estimated = _estimated(known) | _leak(parts)
+    prices = dict[str, Estimate]()
     for action in STORAGE_ACTIONS if component.kind == "storage" else COMPUTE_ACTIONS:
-        price = _own(request, action) or _from_table(NATIVE_NAMES[action], request) or estimates.energy(component, action, prices)
-        if price is not None:
-            prices[action] = price
-        else:
-            missing.append(action)
-    prices |= dict.fromkeys(missing, Estimate(value=0.0, source="no estimate", confidence=0.0))
-    named = [action for action in missing if action in request.used]
-    warnings = _unused_names(request, NATIVE_NAMES) + _total_warning(component, "counted as 0 pJ", named)
-    area = _given_area(request) or estimates.area(component) or Estimate(value=0.0, source="no estimate", confidence=0.0)
-    return Priced(prices=_prices(prices), area=area, warnings=tuple(warnings))
+        price = _own(request, action) or _from_table(NATIVE_NAMES[action], request) or estimated.get(action)
+        prices[action] = price or _derived(component, action, prices) or UNKNOWN
+    areas = [Estimate(value=p.count * p.area_um2, source=p.area_source, confidence=p.area_confidence) for p in parts]
+    warnings = (*notes, *_unused_names(request, NATIVE_NAMES), *_announced(request, prices, parts))
+    return Priced(prices=_prices(prices), area=_given_area(request) or total(areas), parts=parts, warnings=warnings)
+
+
+def _estimated(known: Sequence[Known]) -> dict[str, Estimate]:
+    """Action to the estimators' price: that of the array or arithmetic if it has one, of several units the dearest."""
+    main = known[0]
+    by_unit = dict[str, Estimate]()
+    for one in known[1:]:
+        for action, name in (one.piece.actions or {}).items():
+            energy = one.answer.energy_pj.get(name)
+            if energy is not None and (action not in by_unit or energy.value > by_unit[action].value):
+                by_unit[action] = times(one.piece.share, energy)
+    own = {action: _first_of(names, main.answer.energy_pj) for action, names in NATIVE_NAMES.items()}
+    return by_unit | {action: times(main.piece.share, energy) for action, energy in own.items() if energy is not None}
+
+
+def _first_of(names: tuple[str, ...], energies: Mapping[str, Estimate]) -> Estimate | None:
+    return next((energies[name] for name in names if name in energies), None)
+
+
+def _parts(request: PriceRequest, known: Sequence[Known]) -> Iterator[Part]:
+    """What the level has, with areas and leakage; those written or in tables are of the whole level: of its first part."""
+    area, leak = _given_area(request), _own(request, "leak") or _from_table(NATIVE_NAMES["leak"], request)
+    inside = Estimate(value=0.0, source="part of what is given")
+    for number, one in enumerate(known):
+        count = one.piece.count
+        if not count or any(_own_zero(request, action) for action in one.piece.actions or ()):
+            continue
+        power = one.answer.leak_mw
+        lost = UNKNOWN if power is None else times(leak_pj(1, request.component.clock_hz), power)
+        taken = one.answer.area_um2 or UNKNOWN
+        if area is not None:
+            taken = inside if number else replace(area, value=area.value / count)
+        if leak is not None:
+            lost = inside if number else replace(leak, value=leak.value / count)
+        yield Part(
+            name=one.piece.name,
+            count=count,
+            area_um2=taken.value,
+            area_source=taken.source,
+            area_confidence=taken.confidence,
+            leak_pj=lost.value,
+            leak_source=lost.source,
+            leak_confidence=lost.confidence,
+            unit="" if one.piece.tensors is None else one.piece.query.class_name,
+            tensors=one.piece.tensors or frozenset(),
+        )
+
+
+def _own_zero(request: PriceRequest, action: str) -> bool:
+    """True if the user says that an action of this kind costs nothing: then there is no unit for it."""
+    own = _own(request, action)
+    return own is not None and own.value == 0
+
+
+def _leak(parts: Sequence[Part]) -> dict[str, Estimate]:
+    """Leakage of one instance in pJ per cycle; nothing where it is not known."""
+    known = [Estimate(value=p.count * p.leak_pj, source=p.leak_source, confidence=p.leak_confidence) for p in parts]
+    known = [one for one in known if one.source != UNKNOWN.source]
+    return {"leak": total(known)} if known else {}
+
+
+def _derived(component: Component, action: str, found: Mapping[str, Estimate]) -> Estimate | None:
+    """A price that follows from that of another action, or from the meaning of this one."""
+    if action.startswith("skipped_"):
+        return Estimate(value=0.0, source=NOTHING)
+    if action.startswith("gated_"):
+        return _gated(component, action.removeprefix("gated_"), found[action.removeprefix("gated_")])
+    if action.startswith("metadata_"):
+        return _metadata(component, found[action.removeprefix("metadata_")])
+    if action == "address_generation" and component.family == "dram":
+        return Estimate(value=0.0, source=INCLUDED)
+    return None
+
+
+def _gated(component: Component, action: str, actual: Estimate) -> Estimate | None:
+    """What an idle slot costs, as a fraction of the actual action."""
+    if actual == UNKNOWN:
+        return None
+    share, key = gated_share(component.family)
+    energy = cited(share * actual.value, key)
+    return replace(energy, source=f"builtin: {share:g} of {action}: {energy.source}")
+
+
+def _metadata(component: Component, data: Estimate) -> Estimate:
+    """A metadata access to the array of the data, by its bits."""
+    if component.metadata_access_bits == 0:
+        return Estimate(value=0.0, source=NO_BITS)
+    share = component.metadata_access_bits / (component.word_bits * component.block_size)
+    named = Estimate(value=data.value, source=f"{component.metadata_access_bits:g}-bit share of {data.source}")
+    return times(share, replace(named, confidence=data.confidence), trust=METADATA_TRUST)
+
+
+def _announced(request: PriceRequest, prices: Mapping[str, Estimate], parts: Sequence[Part]) -> list[str]:
+    """Every price of 0 that the user did not write and that is not 0 by its meaning, of actions that can occur."""
+    if parts and parts[0].leak_source == UNKNOWN.source:  # whatever its units leak
+        prices = {**prices, "leak": UNKNOWN}
+    component, free = request.component, dict[str, list[str]]()  # by source; empty: unknown
+    always = {"leak", "address_generation"} if component.kind == "storage" else {"leak"}
+    for action, price in prices.items():
+        base = prices.get(action.removeprefix("gated_").removeprefix("metadata_"), price)
+        expected = price.source in ("given", NOTHING, NO_BITS, INCLUDED) or (base.source == "given" and base.value == 0)
+        if price.value == 0 and not expected and action in request.used | always:
+            free.setdefault(price.source if price.confidence else "", []).append(action)
+    listed = {source: ", ".join(actions) for source, actions in free.items()}
+    unknown = _total_warning(component, "counted as 0 pJ", free.pop("", []))
+    return [*unknown, *(f"{component.name}: 0 pJ for {listed[source]}: {source}" for source in free)]
 
 
 def _given_area(request: PriceRequest) -> Estimate | None:
@@ -252,7 +373,7 @@ def _timeloop_default(request: PriceRequest, action: str) -> tuple[Estimate, str
         price = Estimate(value=highest[0], source=f"{highest[1] or 'energy table'} (highest entry)", confidence=0.5)
         return price, "the highest entry of the table is taken"
     if actual:
-        price = estimates.timeloop_energy(request.component)
+        price = timeloop_energy(request.component)
         return (price, "") if price else (Estimate(value=0.0, source="no size", confidence=0.0), "0 pJ (no capacity given)")
     return Estimate(value=0.0, source="Timeloop default (no entry)", confidence=0.0), "counted as 0 pJ, as Timeloop does"
 

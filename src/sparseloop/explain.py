@@ -50,6 +50,8 @@ class Explanation:
             lines += _energy(target, width)
         else:
             lines += _Formulas(self.design, self._names, width).explained(name, target)
+        if target.source:
+            lines += ["", *textwrap.wrap(f"price: {target.source}", width, subsequent_indent="  ")]
         return "\n".join(lines)
 
 

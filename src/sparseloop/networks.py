@@ -141,7 +141,8 @@ def tile_width_mm(plan: Plan, level: int) -> float:
 def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
     """Mean hops of a word from the parent, at the middle of the left edge, to all children that share it.
 
-    Along x to the farthest column, then in every used column to the rows above and below.
+    Along x to the farthest column, then in every used column to the rows above and below. Positions that a spatial skip packs
+    onto fewer lanes lie as densely as the lanes allow.
     """
     slots = [i for i in link.between if plan.slots[i].level == level]
     if not slots:
@@ -158,7 +159,17 @@ def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
             stride = stride * n
         else:
             rows += [n, 1 if shared else 0]
-    return farthest + columns * ops.lattice("rows", rows)
+    vertical = ops.lattice("rows", rows)
+    if any(s.kind == "spatial_skip" and s.level == level for s in plan.sparse.safs):
+        wide, high = (_folding(plan, tiles, level, axis) for axis in ("x", "y"))
+        farthest, columns, vertical = farthest / wide, columns / wide, vertical / high
+    return farthest + columns * vertical
+
+
+def _folding(plan: Plan, tiles: Tiles, level: int, axis: str) -> Array:
+    """Positions per lane along an axis, at least 1."""
+    positions = tiles.product(i for i, s in enumerate(plan.slots) if s.level == level and s.axis == axis)
+    return ops.maximum(positions / plan.arch.fanout(level)[axis == "y"], 1.0)
 
 
 @lru_cache(maxsize=1 << 12)

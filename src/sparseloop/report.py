@@ -183,14 +183,16 @@ def traffic_table(result: Result) -> Table:
 
 
 def savings_table(result: Result, mapping: Mapping | None) -> Table | None:
-    """Every sparse feature: events it removes, and energy and cycles against the same mapping without it."""
+    """Every sparse feature: events it removes, energy and cycles against the same mapping without it, area of its units."""
     found = savings(result, mapping) if mapping is not None else ()
     if not found:
         return None
     note = "against the same mapping without the feature"
-    table = _table("Saved", "<by", "removed there", "energy saved", "cycles saved", note=note)
+    units = any(one.area_um2 for one in found)
+    table = _table("Saved", "<by", "removed there", "energy saved", "cycles saved", *(["its units"] if units else []), note=note)
     for one in found:
-        table.add_row(one.feature, _removed(one), *_saved(result, one))
+        area = [wording.area(one.area_um2) if one.area_um2 else "-"] if units else []
+        table.add_row(one.feature, _removed(one), *_saved(result, one), *area)
     table.add_row("")
     return table
 

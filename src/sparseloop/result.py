@@ -8,6 +8,7 @@ from typing import Any
 
 from . import wording
 from .actions import ActionCost
+from .arch import Part
 from .cost import Cost
 from .design import Design
 from .errors import Status
@@ -117,6 +118,7 @@ class Result:
             "energy_pj": float(cost.energy_pj),
             "cycles": float(cost.cycles),
             "area_um2": float(level.area_um2 * level.instances),
+            "parts": [part_record(part) for part in level.parts],
         }
 
     def _storage(self, index: int) -> dict[str, Any]:
@@ -206,12 +208,26 @@ def action_record(action: ActionCost) -> dict[str, Any]:
     }
 
 
+def part_record(part: Part) -> dict[str, Any]:
+    """One kind of hardware of one instance as plain data: area and leakage (pJ per cycle) of each."""
+    return {
+        "name": part.name,
+        "count": float(part.count),
+        "area_um2": float(part.area_um2),
+        "leak_pj": float(part.leak_pj),
+        "source": part.area_source,
+        "confidence": float(part.area_confidence),
+    }
+
+
 def network_record(plan: Plan, network: NetworkTraffic) -> dict[str, Any]:
     """One network as plain data; only results go up."""
     outputs = {t.name for t in plan.einsum.tensors if t.output}
     return {
         "name": network.name,
         "energy_pj": float(network.energy_pj),
+        "source": network.network.source,
+        "confidence": float(network.network.confidence),
         "words_down": {name: float(words) for name, words in network.words_down.items()},
         "words_up": {name: float(words) for name, words in network.words_up.items() if name in outputs},
         "metadata_bits": {name: float(bits) for name, bits in network.metadata_bits.items()},

@@ -38,6 +38,11 @@ def _level(level: dict[str, Any]) -> Iterator[Row]:
     name = level["name"]
     for quantity, unit in _LEVEL:
         yield name, "", quantity, "", level[quantity], unit
+    for part in level["parts"]:
+        at = (name, "", f"part.{part['name']}")
+        yield *at, "count", part["count"], "1"
+        yield *at, "area", part["area_um2"], "um2"
+        yield *at, "leak", part["leak_pj"], "pJ/cycle"
     for quantity, value in level.get("capacity", {}).items():
         yield name, "", f"capacity.{quantity}", "", value, _CAPACITY.get(quantity, "bits")
     if "computes" in level:

@@ -1,4 +1,4 @@
-"""What each sparse feature saves: the same mapping evaluated without it."""
+"""What each sparse feature saves: the same mapping evaluated without it and without the units that only it needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from . import wording
-from .cost import Cost
+from .arch import Arch, Level, Part
 from .evaluate import evaluate_plan
 from .mapping import Mapping
 from .plan import compile_plan
@@ -31,6 +31,8 @@ class Saving:
     """Energy of the mapping without the feature."""
     cycles: float
     """Cycles of the mapping without the feature."""
+    area_um2: float
+    """Area of all units that only the feature needs."""
 
 
 def savings(result: Result, mapping: Mapping) -> tuple[Saving, ...]:
@@ -60,7 +62,9 @@ def savings(result: Result, mapping: Mapping) -> tuple[Saving, ...]:
 def _without(result: Result, mapping: Mapping, changed: tuple[str, Sparse], acts: tuple[str, float, float]) -> Saving:
     feature, sparse = changed
     what, removed, dense = acts
-    other = _cost(result, mapping, sparse)
+    arch = _without_units(result.plan.arch, sparse)
+    plan = compile_plan(result.design.einsum, arch, mapping.nest, sparse)
+    other = evaluate_plan(plan, mapping.bounds, mapping.residuals)
     return Saving(
         feature=feature,
         what=what,
@@ -68,13 +72,33 @@ def _without(result: Result, mapping: Mapping, changed: tuple[str, Sparse], acts
         dense=float(dense),
         energy_pj=float(other.energy_pj),
         cycles=float(other.cycles),
+        area_um2=float(result.cost.area_um2 - other.area_um2),
     )
 
 
-def _cost(result: Result, mapping: Mapping, sparse: Sparse) -> Cost:
-    design = result.design
-    plan = compile_plan(design.einsum, design.arch, mapping.nest, sparse)
-    return evaluate_plan(plan, mapping.bounds, mapping.residuals)
+def _without_units(arch: Arch, sparse: Sparse) -> Arch:
+    """The machine without the area and the leakage of units that no feature needs any more."""
+    levels: list[Level] = []
+    for index, level in enumerate(arch.levels):
+        gone = [part for part in level.parts if part.unit and not _needed(part, arch, index, sparse)]
+        leak = level.prices["leak"]
+        less = replace(leak, energy_pj=max(0.0, leak.energy_pj - sum(part.count * part.leak_pj for part in gone)))
+        area = max(0.0, level.area_um2 - sum(part.count * part.area_um2 for part in gone))
+        prices = {**level.prices, "leak": less} if gone else level.prices
+        levels.append(replace(level, parts=tuple(p for p in level.parts if p not in gone), area_um2=area, prices=prices))
+    return replace(arch, levels=tuple(levels))
+
+
+def _needed(part: Part, arch: Arch, level: int, sparse: Sparse) -> bool:
+    """True if a feature of `sparse` needs the unit."""
+    if level == len(arch.levels) - 1:
+        return sparse.compute_gate or sparse.compute_skip
+    here = [saf for saf in sparse.safs if saf.level == level]
+    if part.unit == "intersection":
+        return any(saf.kind != "gate" and part.tensors == frozenset((saf.follower, *saf.leaders)) for saf in here)
+    if part.unit == "zero_detector":
+        return any(saf.kind == "gate" and part.tensors <= set(saf.leaders) for saf in here)
+    return any(tensor in part.tensors for _, tensor in sparse.formats)
 
 
 def _without_saf(sparse: Sparse, saf: Saf) -> Sparse:

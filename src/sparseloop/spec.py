@@ -6,78 +6,16 @@ Short notations (strings) are turned into these structures by `notation`; units 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    ModelWrapValidatorHandler,
-    PrivateAttr,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, ModelWrapValidatorHandler, PrivateAttr, Tag, model_validator
 
 from . import expr, notation
-from .diagnose import as_written, diagnostics
+from .diagnose import as_written
 from .errors import Path, SpecError
 from .expr import Bandwidth, Capacity, Count, Energy, Fraction, Frequency, Length, Node, Number, Positive, Variable, Whole
+from .record import Names, Record, flag_or_list, mapping_or_one, text_or_list
 from .yamlio import NOWHERE, SourceMap
-
-_inside: ContextVar[bool] = ContextVar("inside", default=False)
-
-
-class Record(BaseModel):
-    """Base of everything a user writes: frozen, unknown keys are errors, an empty value means the default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _diagnosed(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Turns pydantic's errors into one SpecError, at the outermost record only."""
-        if isinstance(data, dict):
-            data = {k: _filled_in(v) for k, v in cast("dict[str, Any]", data).items() if v is not None}
-        if _inside.get():
-            return handler(data)
-        token = _inside.set(True)
-        try:
-            return handler(data)
-        except ValidationError as error:
-            raise SpecError(diagnostics(error, cls, data)) from None
-        finally:
-            _inside.reset(token)
-
-
-def _filled_in(value: Any) -> Any:
-    """A mapping without its empty values: they mean the default, as empty fields do."""
-    return {k: v for k, v in cast("dict[str, Any]", value).items() if v is not None} if isinstance(value, dict) else value
-
-
-def _flag_or_list(value: object) -> str:
-    return "flag" if isinstance(value, bool) else "list"
-
-
-def _mapping_or_one(value: object) -> str:
-    return "mapping" if isinstance(value, dict) else "one"
-
-
-def _text_or_list(value: object) -> str:
-    return "text" if isinstance(value, str) else "list"
-
-
-def _words(value: object) -> object:
-    """'A B' or 'A, B' stands for a list of names."""
-    return value.replace(",", " ").split() if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_words)]
-"""A list of names; 'A B' is short for [A, B]."""
-
 
 # --- workload -----------------------------------------------------------------------------------------------
 
@@ -94,7 +32,7 @@ class DensitySpec(Record):
     rank: str | None = Field(default=None, description="structured: rank variable along which groups lie.")
     block: Annotated[
         Annotated[dict[str, Count], Tag("mapping")] | Annotated[tuple[Count, ...], Tag("one")],
-        Discriminator(_mapping_or_one),
+        Discriminator(mapping_or_one),
     ] = Field(default=(), description="block: shape of a block, by rank variable or one number per axis.")
     inner: Fraction = Field(default=1.0, description="block: density inside occupied blocks; density / inner of the blocks are.")
     half_width: Whole | None = Field(default=None, description="banded: non-zero iff |i - j| <= half_width.")
@@ -117,7 +55,7 @@ class WorkloadSpec(Record):
     shape: dict[str, Count] = Field(description="Size of every rank variable.")
     density: dict[str, DensityField] = Field(default_factory=dict, description="Per tensor; missing: dense.")
     word_bits: Annotated[
-        Annotated[dict[str, Count], Tag("mapping")] | Annotated[Count, Tag("one")], Discriminator(_mapping_or_one)
+        Annotated[dict[str, Count], Tag("mapping")] | Annotated[Count, Tag("one")], Discriminator(mapping_or_one)
     ] = Field(default_factory=dict[str, int], description="Bits per word, of all tensors or per tensor; missing: 16.")
 
 
@@ -148,7 +86,8 @@ class NetworkSpec(Record):
     name: str | None = None
     word_bits: Positive | None = Field(default=None, description="Width of a word on the wires; None: the level's word width.")
     energy_per_hop: Energy | None = Field(default=None, description="Energy of one word over one hop (pJ).")
-    wire_pj_per_bit_mm: Number = 0.0
+    wire_pj_per_bit_mm: Number | None = Field(default=None, description="None: that of the estimator, else free.")
+    estimator: str | None = Field(default=None, description="Who prices the wires of this mesh, e.g. builtin; None: nobody.")
     tile_width: Length | None = Field(default=None, description="Length of one hop (mm, or with a unit).")
     router: Energy = Field(default=0.0, description="Energy per router passed (pJ).")
     ingress: Energy = Field(default=0.0, description="Energy per word entering the network (pJ).")
@@ -156,6 +95,16 @@ class NetworkSpec(Record):
     fill_latency: Number = 0.0
     drain_latency: Number = 0.0
     forwarding: bool | None = Field(default=None, description="Children pass words to neighbours (systolic); None: no.")
+
+
+def _supply(value: object) -> float:
+    volts = expr.number(value)
+    if not 0.1 <= volts <= 10:
+        raise expr.wrong(f"expected a supply between 0.1 and 10 V, got {value}", "write e.g. 0.9")
+    return volts
+
+
+Supply = Annotated[float, BeforeValidator(_supply, json_schema_input_type=float | str)]
 
 
 def _rule(value: object) -> str | float:
@@ -180,6 +129,7 @@ class LevelSpec(Record):
     kind: Literal["storage", "compute"] | None = Field(default=None, description="None: from the class; the last level computes.")
     type: str | None = Field(default=None, description="DRAM type: LPDDR4, DDR4, HBM2 ...")
     node: Node | None = Field(default=None, description="Technology node; None: that of the architecture.")
+    vdd: Supply | None = Field(default=None, description="Supply in V; None: that of the architecture.")
     word_bits: Positive | None = Field(default=None, description="Bits per word; None: widest tensor kept here, else 16.")
     capacity: Capacity | None = Field(default=None, description="Words ('224 words', 224) or bytes ('108 KiB') of one instance.")
     capacity_rule: CapacityRule = Field(
@@ -191,13 +141,18 @@ class LevelSpec(Record):
     min_utilization: Fraction = 0.0
     block_size: Count = Field(default=1, description="Words per physical access.")
     cluster_size: Count = Field(default=1, description="Instances that share one physical array.")
+    banks: Count = Field(default=1, description="Banks of one instance (for its price).")
     bandwidth: Annotated[BandwidthSpec, BeforeValidator(notation.bandwidth)] = BandwidthSpec()
     metadata: Annotated[MetadataSpec, BeforeValidator(notation.metadata)] = MetadataSpec()
     decompression: bool = True
     compression: bool = True
     reduction: bool | None = Field(default=None, description="Adds partial sums in place; None: yes, except DRAM.")
     energy: dict[str, Energy] | None = Field(default=None, description="Price per action in pJ; wins over tables.")
-    area: Number | None = Field(default=None, description="um2 of one instance.")
+    area: Number | None = Field(default=None, description="um2 of one instance, with all that belongs to it.")
+    estimator: str | None = Field(default=None, description="Estimator to be asked first, by name; None: the surest.")
+    attributes: dict[str, bool | float | str] = Field(
+        default_factory=dict[str, bool | float | str], description="What else estimators are to know: {ports: 2, cell: hp}."
+    )
     network: NetworkSpec = NetworkSpec()
 
 
@@ -218,6 +173,7 @@ class ArchSpec(Record):
 
     name: str = "architecture"
     node: Node | None = Field(default=None, description="Technology node, e.g. 45nm.")
+    vdd: Supply | None = Field(default=None, description="Supply in V, e.g. 0.9; None: the nominal one of the node.")
     clock: Frequency = Field(default=1e9, description="Clock, e.g. 1 GHz.")
     levels: tuple[
         Annotated[Annotated[LevelSpec, Tag("level")] | Annotated[FanoutSpec, Tag("fanout")], Discriminator(_entry_kind)], ...
@@ -283,7 +239,7 @@ class SafSpec(Record):
 
 
 SafList = Annotated[tuple[SafSpec, ...], BeforeValidator(notation.safs)]
-SafField = Annotated[Annotated[bool, Tag("flag")] | Annotated[SafList, Tag("list")], Discriminator(_flag_or_list)]
+SafField = Annotated[Annotated[bool, Tag("flag")] | Annotated[SafList, Tag("list")], Discriminator(flag_or_list)]
 
 
 class LevelSparseSpec(Record):
@@ -350,10 +306,10 @@ class ArtTable(Record):
 class EnergySpec(Record):
     """Where prices come from, besides the `energy` of a level: tables first, then the built-in estimator."""
 
-    ert: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ErtTable, ...], Tag("list")], Discriminator(_text_or_list)] = (
+    ert: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ErtTable, ...], Tag("list")], Discriminator(text_or_list)] = (
         Field((), description="Energy tables, or the file (Accelergy's ERT) that holds them.")
     )
-    art: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ArtTable, ...], Tag("list")], Discriminator(_text_or_list)] = (
+    art: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ArtTable, ...], Tag("list")], Discriminator(text_or_list)] = (
         Field((), description="Area tables, or the file (Accelergy's ART) that holds them.")
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from .actions import ActionCost
+from .arch import Network
 from .cost import Cost
 from .formula import core
 from .plan import Plan
@@ -29,6 +30,8 @@ class Target:
     """All classes of the count, where the path names an action without a class."""
     actions: tuple[ActionCost, ...] = ()
     """The priced actions, for an energy."""
+    source: str = ""
+    """Who priced it, for the energy of a network."""
 
 
 def targets(plan: Plan, cost: Cost) -> dict[str, Target]:
@@ -37,13 +40,25 @@ def targets(plan: Plan, cost: Cost) -> dict[str, Target]:
     for level in range(plan.compute + 1):
         found |= dict(_level(plan, cost, level))
     for network in cost.networks:
-        found[f"{network.name}.energy"] = Target(value=network.energy_pj, unit="pJ", meaning="energy of the network")
+        found[f"{network.name}.energy"] = Target(
+            value=network.energy_pj, unit="pJ", meaning="energy of the network", source=_priced_by(network.network)
+        )
         for quantity, unit in (("words_down", "words"), ("words_up", "words"), ("metadata_bits", "bits"), ("hops", "hops")):
             values: dict[str, Any] = getattr(network, quantity)
             for tensor, value in values.items():
                 meaning = f"{quantity.replace('_', ' ')} of {tensor} on {network.name}"
                 found[f"{network.name}.{quantity}.{tensor}"] = Target(value=value, unit=unit, meaning=meaning)
     return found
+
+
+def _priced_by(network: Network) -> str:
+    """What a hop costs, who says so, and how sure it is."""
+    price = (
+        f"{network.energy_per_hop_pj:g} pJ per word and hop"
+        if network.energy_per_hop_pj is not None
+        else (f"{network.wire_pj_per_bit_mm:g} pJ per bit and mm")
+    )
+    return f"{price}: {network.source} (confidence {network.confidence:.2g})"
 
 
 def _totals(plan: Plan, cost: Cost) -> Iterator[tuple[str, Target]]:

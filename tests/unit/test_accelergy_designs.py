@@ -47,7 +47,7 @@ def test_levels_are_priced_through_their_compounds():
     spec = sparseloop.loads(PROBLEM + TREE + MAPPING + CLASSES)
     arch = arch_of(spec)
     glb = arch.levels[1]
-    assert glb.prices["read"].source.startswith("compound spad: 1 x storage.read (fit to a CACTI 7 sweep")
+    assert glb.prices["read"].source.startswith("compound spad: 1 x storage.read (builtin: CACTI 7 sweep")
     assert "1 x counters.add (Horowitz" in glb.prices["read"].source
     alone = sparseloop.loads(PROBLEM + TREE.replace("subclass: spad, ", "").replace("storage", "SRAM") + MAPPING + CLASSES)
     assert glb.prices["read"].energy_pj > arch_of(alone).levels[1].prices["read"].energy_pj > 0

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from samples import MATMUL
 
-from sparseloop import estimates
+import sparseloop as sl
+from sparseloop.arch import Price
 from sparseloop.energy import ACTIONS, NATIVE_NAMES, TIMELOOP_NAMES, PriceRequest, price_level, used_actions
-from sparseloop.estimates import CONSTANTS, Component, scale, timeloop_energy
+from sparseloop.errors import SpecError
+from sparseloop.estimators.constants import value
+from sparseloop.hardware import Component
+from sparseloop.pat import timeloop_energy
 
 GLB = Component(name="GLB", kind="storage", class_name="sram", word_bits=16, capacity_words=8192, metadata_access_bits=4)
 MAC = Component(name="MAC", kind="compute", class_name="mac", word_bits=16)
@@ -85,7 +91,7 @@ def test_gated_is_a_small_fraction_and_skipped_is_free():
 
 
 def test_horowitz_anchors():
-    add, mul = CONSTANTS["add int 32"].value, CONSTANTS["multiply int 32"].value
+    add, mul = value("int add 32"), value("int multiply 32")
     assert energies(PriceRequest(component=replace(MAC, word_bits=32)))["compute"] == pytest.approx(add + mul)
     eight = energies(PriceRequest(component=replace(MAC, word_bits=8)))["compute"]
     assert eight == pytest.approx(0.2 + 0.1, rel=0.02)  # 8-bit multiplier, 32-bit accumulator
@@ -113,13 +119,13 @@ def test_dram_by_type():
     assert energies(PriceRequest(component=dram))["read"] == pytest.approx(3.9 * 32)
     unknown = price_level(PriceRequest(component=replace(dram, type="XDR9")))
     assert unknown.prices["read"].energy_pj == 0.0
-    assert unknown.warnings == ("DRAM: no price for read, fill, update: counted as 0 pJ",)
+    assert unknown.warnings == ("DRAM: no price for read, fill, update, leak: counted as 0 pJ",)
 
 
 def test_only_actions_that_can_occur_are_warned_of():
     unlimited = replace(GLB, capacity_words=None)
     quiet = PriceRequest(component=unlimited, used=frozenset())
-    assert price_level(quiet).warnings == ()
+    assert price_level(quiet).warnings == ("GLB: no price for address_generation, leak: counted as 0 pJ",)
     used = used_actions(metadata=True, gating=False, skipping=False, decompression=False, compression=False)
     assert "metadata_fill" in price_level(replace(quiet, used=used)).warnings[0]
 
@@ -130,13 +136,6 @@ def test_entries_nobody_asks_for_are_named():
         "GLB: entries of the energy table that price no action: idle",
         "GLB: prices of unknown actions are not used: raed",
     )
-
-
-def test_node_scale_is_one_at_45_and_passes_through_its_table():
-    for kind, points in estimates.SCALES.items():
-        assert scale(kind, None) == 1.0
-        for node, value in points:
-            assert scale(kind, node) == pytest.approx(value)
 
 
 def test_area():
@@ -212,3 +211,46 @@ def test_timeloop_built_in_table(component: Component, expected: float):
 def test_timeloop_without_a_size_is_warned_of():
     found = price_level(timeloop(replace(GLB, capacity_words=None)))
     assert "GLB: no price for read, fill, update: 0 pJ (no capacity given)" in found.warnings
+
+
+# --- tables of one's own -----------------------------------------------------------------------------------
+
+
+def test_tables_as_csv(tmp_path: Path):
+    (tmp_path / "prices.csv").write_text(
+        "# measured\ncomponent,action,energy_pj,source\nGLB,read,3.5,chip\nsystem.GLB[0..1],write,2 nJ,\n\nMAC,compute,0.5,chip\n"
+    )
+    (tmp_path / "areas.csv").write_text("component,area_um2\nGLB,700\n")
+    (tmp_path / "spec.yaml").write_text(MATMUL + "energy: {ert: prices.csv, art: areas.csv}\n")
+    arch = sl.evaluate(sl.load(tmp_path / "spec.yaml")).plan.arch
+    glb = arch.levels[1]
+    assert glb.prices["read"] == Price(energy_pj=3.5, source="chip (prices.csv:3) (read)", confidence=0.95)
+    assert (glb.prices["fill"].energy_pj, glb.prices["fill"].source) == (2000, "prices.csv:4 (write)")
+    assert glb.area_um2 == 700
+    assert sum(part.area_um2 * part.count for part in glb.parts) == 700
+    assert arch.compute.prices["compute"].energy_pj == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("component,action,energy\nGLB,read,3\n", "1:18:", "unknown column 'energy'"),
+        ("component,energy_pj\nGLB,3\n", "1:1:", "columns are missing"),
+        ("component,action,energy_pj\nGLB,read,three\n", "2:10:", "three"),
+        ("component,action,energy_pj\nGLB,read,-3\n", "2:10:", "expected an energy (pJ) >= 0"),
+        ("component,action,energy_pj\nGLB,,3\n", "2:1:", "a price without action"),
+        ("component,action,energy_pj\nGLB,read,3,4,5\n", "2:1:", "5 cells for 3 columns"),
+        ('component,action,energy_pj\nGLB,"read,3\n', "2:1:", "cannot read the line"),
+        ("", "13:15:", "holds no ERT and no ART"),
+    ],
+)
+def test_mistakes_in_csv_tables(tmp_path: Path, text: str, place: str, message: str):
+    (tmp_path / "prices.csv").write_text(text)
+    (tmp_path / "spec.yaml").write_text(
+        "energy: {ert: prices.csv}\n" + MATMUL if text else MATMUL + "energy: {ert: prices.csv}\n"
+    )
+    with pytest.raises(SpecError) as error:
+        sl.evaluate(sl.load(tmp_path / "spec.yaml"))
+    shown = str(error.value)
+    assert message in shown
+    assert (f"prices.csv:{place}" in shown) or not text

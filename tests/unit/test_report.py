@@ -67,6 +67,10 @@ def test_savings():
     assert (skip.what, skip.removed, skip.dense) == ("reads", 196608, 262144)
     assert skip.cycles > result.cycles
     assert found["MAC: gate"].cycles == result.cycles
+    free = [one.feature for one in found.values() if not one.area_um2]
+    assert free == ["RF: gate Z <- A & B"]  # looks at metadata that is there for the skips
+    units = sum(p.count * p.area_um2 * lv.instances for lv in result.plan.arch.levels for p in lv.parts if p.unit)
+    assert found["all together"].area_um2 == pytest.approx(units)
     dense = sl.evaluate(sl.loads(DENSE))
     assert found["all together"].energy_pj == pytest.approx(dense.energy_pj)
     assert found["all together"].cycles == dense.cycles

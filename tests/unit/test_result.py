@@ -41,9 +41,11 @@ def test_schema(result):
     assert list(data) == ["schema", "status", "totals", "levels", "networks"]
     assert data["schema"] == "sparseloop.result/1"
     assert list(data["totals"]) == ["energy_pj", "cycles", "edp_pj_cycles", "area_um2", "utilization", "computes"]
-    head = ["name", "kind", "instances", "instances_used", "energy_pj", "cycles", "area_um2"]
+    head = ["name", "kind", "instances", "instances_used", "energy_pj", "cycles", "area_um2", "parts"]
     *storage, compute = data["levels"]
     assert list(compute) == [*head, "computes", "actions"]
+    for part in (part for level in data["levels"] for part in level["parts"]):
+        assert list(part) == ["name", "count", "area_um2", "leak_pj", "source", "confidence"]
     for level in storage:
         assert list(level) == [*head, "capacity", "tensors", "actions"]
         capacity = ["words", "expected", "worst", "metadata_words", "metadata_bits_expected", "metadata_bits_worst"]
@@ -56,7 +58,7 @@ def test_schema(result):
             keys = ["tensor", "action", "count", "energy_pj_each", "energy_pj", "source", "confidence"]
             assert list(action) == keys
     for network in data["networks"]:
-        assert list(network) == ["name", "energy_pj", "words_down", "words_up", "metadata_bits"]
+        assert list(network) == ["name", "energy_pj", "source", "confidence", "words_down", "words_up", "metadata_bits"]
     assert all(list(record) == list(CLASSES) for record in records(data))
 
 
@@ -77,6 +79,8 @@ def test_laws(result):
     assert totals["area_um2"] == pytest.approx(sum(level["area_um2"] for level in levels))
     assert totals["cycles"] >= max(level["cycles"] for level in levels)
     for level in levels:
+        area = level["instances"] * sum(part["count"] * part["area_um2"] for part in level["parts"])
+        assert level["area_um2"] == pytest.approx(area)
         assert level["energy_pj"] == pytest.approx(sum(a["energy_pj"] for a in level["actions"]))
         for name, tensor in level.get("tensors", {}).items():
             priced = sum(a["energy_pj"] for a in level["actions"] if a["tensor"] == name)
@@ -103,7 +107,8 @@ def test_bypassed_tensors_are_left_out():
 def test_every_priced_action_is_listed():
     result = sl.evaluate(sl.loads(MATMUL))
     listed = [a for level in result.to_dict()["levels"] for a in level["actions"]]
-    assert sum(a["energy_pj"] for a in listed) == pytest.approx(result.energy_pj)
+    wires = sum(network["energy_pj"] for network in result.to_dict()["networks"])
+    assert wires + sum(a["energy_pj"] for a in listed) == pytest.approx(result.energy_pj)
     assert all(a["count"] > 0 and a["source"] for a in listed)
     assert {"intersect", "metadata_read", "leak", "gated_update"} <= {a["action"] for a in listed}
 

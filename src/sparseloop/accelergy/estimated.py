@@ -1,12 +1,13 @@
-"""Prices of primitives from the built-in estimates: the one place that knows how these are asked."""
+"""Prices of primitives from the estimators: the one place that knows how these are asked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from .. import estimates, expr
-from ..estimates import Component, Estimate
+from .. import expr
+from ..estimators import DEFAULT_NODE_NM, Answer, Attribute, Estimate, Query, offer
+from ..estimators.constants import cited, value
 from ..expr import LARGEST_COUNT
 from .records import Attributes, Found, Plain, Primitive
 
@@ -31,7 +32,7 @@ class Estimated:
 
 
 def built_in() -> Estimated:
-    """The built-in estimates of `estimates`."""
+    """Those of `estimators`."""
     return Estimated(_energy, _area)
 
 
@@ -39,10 +40,17 @@ def built_in() -> Estimated:
 
 _WIDTHS = ("datawidth", "width", "n_bits", "precision", "width_a", "multiplier_width")
 _STORAGE = ("sram", "regfile", "dram", "register", "storage", "cache", "buffer")
-_READS = ("read",)
 _WRITES = ("write", "fill", "update")
-_IDLE = ("idle", "leak")
-_ADDERS = ("add", "count", "compar", "shift", "alu")
+_UNITS = {
+    "mac": "mac",
+    "mult": "multiplier",
+    "count": "counter",
+    "compar": "comparator",
+    "shift": "shifter",
+    "add": "adder",
+    "alu": "adder",
+}
+"""Part of a class's name to the unit that the estimators know."""
 DEFAULT_WIDTH = 16
 
 
@@ -53,13 +61,13 @@ def _number(primitive: Primitive, *names: str) -> float | None:
     return next(numbers, None)
 
 
-def _node(primitive: Primitive) -> float | None:
+def _node(primitive: Primitive) -> float:
     """The technology node in nm."""
-    value: Plain = primitive.value("technology")
+    given: Plain = primitive.value("technology")
     try:
-        return None if value is None else expr.node(value)
+        return DEFAULT_NODE_NM if given is None else expr.node(given) or DEFAULT_NODE_NM
     except expr.NotationError:
-        return None
+        return DEFAULT_NODE_NM
 
 
 def _kind(primitive: Primitive) -> str | None:
@@ -67,111 +75,105 @@ def _kind(primitive: Primitive) -> str | None:
     return next((word for word in _STORAGE if word in primitive.class_name.lower()), None)
 
 
-def _storage(primitive: Primitive, word: str) -> Component | None:
+def _storage(primitive: Primitive, word: str) -> Query | None:
     """The storage, if its width is known; a register without one has one bit."""
     width = _number(primitive, "width", "memory_width", "datawidth")
     single = word == "register" and "depth" not in primitive.attributes
     if width is None and not single:
         return None
-    return Component(
-        name=primitive.class_name,
-        kind="storage",
-        class_name={"register": "regfile", "cache": "sram", "storage": "sram", "buffer": "sram"}.get(word, word),
-        type=str(primitive.value("type")) if primitive.value("type") else None,
-        node_nm=_node(primitive),
-        word_bits=1 if width is None else width,
-        capacity_words=1 if single else _number(primitive, "depth", "memory_depth"),
-    )
+    bits, depth = 1.0 if width is None else width, 1.0 if single else _number(primitive, "depth", "memory_depth") or 0.0
+    sizes: dict[str, Attribute] = {
+        "word_bits": bits,
+        "width_bits": bits,
+        "depth": depth,
+        "capacity_bits": bits * depth,
+        "banks": _number(primitive, "n_banks") or 1.0,
+    }
+    if primitive.value("type"):
+        sizes["type"] = str(primitive.value("type"))
+    name = {"register": "regfile", "cache": "sram", "storage": "sram", "buffer": "sram"}.get(word, word)
+    return Query(class_name=name, kind="storage", attributes=sizes, node_nm=_node(primitive))
 
 
-def _unit(primitive: Primitive) -> Component:
+def _unit(primitive: Primitive) -> Query | None:
     """An arithmetic unit of the primitive's width."""
+    name = primitive.class_name.lower()
+    known = next((unit for part, unit in _UNITS.items() if part in name), None)
+    if known is None:
+        return None
     real = _number(primitive, "exponent") is not None
     width = _number(primitive, *_WIDTHS)
     if real:
         width = sum(_number(primitive, part) or 0 for part in ("exponent", "mantissa", "sign"))
-    return Component(
-        name=primitive.class_name,
-        kind="compute",
-        class_name="fpmac" if real or primitive.class_name.lower().startswith("fp") else "intmac",
-        node_nm=_node(primitive),
-        word_bits=DEFAULT_WIDTH if width is None else width,
+    bits = DEFAULT_WIDTH if width is None else width
+    floating = (real or name.startswith("fp")) and known in ("mac", "multiplier", "adder")
+    class_name = f"fp{known}" if floating else known
+    return Query(class_name=class_name, kind="unit", attributes={"bits": bits}, node_nm=_node(primitive))
+
+
+def _empty(query: Query) -> bool:
+    """True for hardware of no size, which costs nothing."""
+    unlimited = query.class_name == "dram"
+    return query.number("bits", query.number("width_bits")) <= 0 or (
+        query.kind == "storage" and not unlimited and query.number("depth") <= 0
     )
+
+
+def _answer(primitive: Primitive) -> tuple[Query, Answer] | None:
+    """What the estimators say of a primitive."""
+    word = _kind(primitive)
+    query = _storage(primitive, word) if word else _unit(primitive)
+    if query is None:
+        return None
+    return query, Answer() if _empty(query) else offer(query).answer
 
 
 def _energy(primitive: Primitive, action: str, arguments: Attributes) -> Found | None:
     """One action in pJ; with arguments of Accelergy's storages (address_delta, data_delta), 0 of both is idle."""
-    if word := _kind(primitive):
-        storage = _storage(primitive, word)
-        return _of_storage(storage, action, arguments) if storage else None
-    unit = _unit(primitive)
-    if unit.word_bits <= 0:
-        return Found(value=0.0, source="a unit of 0 bits")
-    whole = _of_unit(primitive, unit)
-    if action in _IDLE or action.endswith(("gated", "skipped")):
-        share = estimates.CONSTANTS["gated compute"]
-        text = f"{share.value:g} of: {whole.source}" if whole else ""
-        return Found(value=share.value * whole.value, source=text, confidence=share.confidence) if whole else None
-    return whole
-
-
-def _of_storage(storage: Component, action: str, arguments: Attributes) -> Found | None:
-    if storage.word_bits <= 0 or storage.capacity_words == 0:
-        return Found(value=0.0, source="a storage of 0 bits")
+    known = _answer(primitive)
+    if known is None:
+        return None
+    query, answer = known
+    if _empty(query):
+        return Found(value=0.0, source="hardware of 0 bits")
+    if action == "leak":
+        return _leak(primitive, answer)
     still = arguments.get("address_delta") == 0 and arguments.get("data_delta") == 0
-    if action in _IDLE or still:
-        name = "gated_read"
-    elif action in _READS or action in _WRITES:
-        name = "read" if action in _READS else "fill"
-    else:
+    idle = action == "idle" or still or action.endswith(("gated", "skipped"))
+    if query.kind == "storage":
+        if not idle and action != "read" and action not in _WRITES:
+            return None
+        whole = answer.energy_pj.get("write" if action in _WRITES and not idle else "read")
+        return _share(whole, f"gated {query.class_name}") if idle else _found(whole)
+    whole = next(iter(answer.energy_pj.values()), None)
+    return _share(whole, "gated compute") if idle else _found(whole)
+
+
+def _share(whole: Estimate | None, key: str) -> Found | None:
+    """What an idle slot takes of an action."""
+    if whole is None:
         return None
-    read = estimates.energy(storage, "read", {})
-    return _found(estimates.energy(storage, name, {"read": read} if read else {}))
+    share, known = value(key), cited(value(key), key)
+    return Found(value=share * whole.value, source=f"{share:g} of: {whole.source}", confidence=known.confidence)
 
 
-def _of_unit(primitive: Primitive, unit: Component) -> Found | None:
-    """One operation: a MAC, its multiplier (the MAC without its adder), or an adder of the width."""
-    name = primitive.class_name.lower()
-    adder = estimates.energy(unit, "reduction", {})
-    if "mac" in name:
-        return _found(estimates.energy(unit, "compute", {}))
-    if "mult" in name:
-        wide = replace(unit, word_bits=max(32, unit.word_bits))
-        return _difference(estimates.energy(unit, "compute", {}), estimates.energy(wide, "reduction", {}))
-    return _found(adder) if any(word in name for word in _ADDERS) else None
-
-
-def _difference(whole: Estimate | None, adder: Estimate | None) -> Found | None:
-    """A MAC without its adder."""
-    if whole is None or adder is None:
+def _leak(primitive: Primitive, answer: Answer) -> Found | None:
+    """Leakage of one cycle of the global clock, 1 ns where none is given: 1 mW over 1 ns is 1 pJ."""
+    if answer.leak_mw is None:
         return None
-    return Found(value=max(0.0, whole.value - adder.value), source=whole.source, confidence=whole.confidence)
+    seconds = primitive.value("global_cycle_seconds")
+    cycle_ns = float(seconds) * 1e9 if isinstance(seconds, int | float) and seconds > 0 else 1.0
+    leak = answer.leak_mw
+    return Found(value=leak.value * cycle_ns, source=leak.source, confidence=leak.confidence)
 
 
 def _area(primitive: Primitive) -> Found | None:
     """Area of one instance in um2."""
-    if word := _kind(primitive):
-        storage = _storage(primitive, word)
-        if storage is None:
-            return None
-        if storage.word_bits <= 0 or storage.capacity_words == 0:
-            return Found(value=0.0, source="a storage of 0 bits")
-        return _found(estimates.area(storage))
-    unit, name = _unit(primitive), primitive.class_name.lower()
-    if unit.word_bits <= 0:
-        return Found(value=0.0, source="a unit of 0 bits")
-    if "mac" in name:
-        return _found(estimates.area(unit))
-    if "mult" in name:
-        return _difference(estimates.area(unit), _adder_area(replace(unit, word_bits=max(32, unit.word_bits))))
-    return _found(_adder_area(unit)) if any(word in name for word in _ADDERS) else None
-
-
-def _adder_area(unit: Component) -> Estimate:
-    kind = "float" if unit.family == "float" else "int"
-    anchor, exponent = estimates.CONSTANTS[f"area add {kind} 32"], estimates.CONSTANTS[f"area add {kind} exponent"]
-    value = anchor.value * (unit.word_bits / 32) ** exponent.value * estimates.scale("area", unit.node_nm)
-    return Estimate(value=value, source=anchor.citation, confidence=anchor.confidence)
+    known = _answer(primitive)
+    if known is None:
+        return None
+    query, answer = known
+    return Found(value=0.0, source="hardware of 0 bits") if _empty(query) else _found(answer.area_um2)
 
 
 def _found(estimate: Estimate | None) -> Found | None:

@@ -11,17 +11,19 @@ from ..arch import Arch, Level, Network
 from ..einsum import Einsum
 from ..energy import Priced, PriceRequest, price_level
 from ..errors import Path
-from ..estimates import Component
-from ..expr import LARGEST_COUNT, Quantity
+from ..estimators import DEFAULT_NODE_NM, Estimate, Query, offer, registry
+from ..expr import LARGEST_COUNT
+from ..hardware import Component, Unit
 from ..sparse import Sparse
-from ..spec import FanoutSpec, LevelSpec, NetworkSpec
+from ..spec import FanoutSpec, LevelSpec
+from . import sizes
 from .findings import Findings
 from .prices import Tables, read_tables, used, warn_of_strangers
+from .units import DEFAULT_METADATA_BITS, Place, units
 
 _STORAGE = ("dram", "sram", "regfile", "buffer")
 _COMPUTE = ("mac", "alu", "mult", "compute")
 DEFAULT_WORD_BITS = 16
-DEFAULT_METADATA_BITS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,20 +122,34 @@ def resolve_arch(chain: Chain, einsum: Einsum, sparse: Sparse, found: Findings) 
     """All levels with sizes in words, bandwidths in words per cycle, prices and networks."""
     tables = read_tables(found)
     warn_of_strangers(tables, [stage.name for stage in chain.stages], found)
+    if found.native:
+        for note in registry().notes:
+            found.warn(note)
+    places = [_place(chain, i, einsum, found) for i in range(len(chain.stages))]
     levels = list[Level]()
     for i, stage in enumerate(chain.stages):
-        word_bits = _word_bits(stage, einsum)
-        priced = _priced(chain, i, word_bits, sparse, tables, found)
-        levels.append(_level(stage, word_bits, chain.stages[i + 1].name if i + 1 < len(chain.stages) else None, priced, found))
+        needed = units(i, places, einsum, sparse) if found.native else ()
+        component = _component(stage, places[i], needed, found)
+        priced = _priced(stage.spec, component, used(i, sparse, einsum, stage.kind), tables, found)
+        child = chain.stages[i + 1].name if i + 1 < len(chain.stages) else None
+        levels.append(_level(stage, places[i].word_bits, child, priced, found))
     _warn_of_free_networks(levels, found)
     return Arch(levels=tuple(levels), clock_hz=found.spec.architecture.clock)
 
 
+def _place(chain: Chain, index: int, einsum: Einsum, found: Findings) -> Place:
+    stage = chain.stages[index]
+    inner = chain.stages[index + 1] if index + 1 < len(chain.stages) else stage
+    children = (inner.mesh_x * inner.mesh_y) // (stage.mesh_x * stage.mesh_y)
+    clock = found.spec.architecture.clock
+    return Place(spec=stage.spec, word_bits=_word_bits(stage, einsum), children=children, clock_hz=clock)
+
+
 def _warn_of_free_networks(levels: Sequence[Level], found: Findings) -> None:
     """A network without a price is said to be free, not silently so."""
-    free = [n.name for level in levels if (n := level.network) is not None and _is_free(n)]
+    free = [n.name for level in levels if (n := level.network) is not None and _is_free(n) and n.source != "given"]
     if free and found.spec.reading == "native":
-        found.warn(f"networks without a price (0 pJ, see network: energy_per_hop): {', '.join(free)}")
+        found.warn(f"networks without a price (0 pJ, see network: energy_per_hop, estimator): {', '.join(free)}")
 
 
 def _is_free(network: Network) -> bool:
@@ -150,8 +166,8 @@ def _word_bits(stage: Stage, einsum: Einsum) -> float:
 
 def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, found: Findings) -> Level:
     spec, clock = stage.spec, found.spec.architecture.clock
-    capacity = _words(spec.capacity, word_bits)
-    bits = _bits(spec.metadata.capacity, word_bits)
+    capacity = sizes.words(spec.capacity, word_bits)
+    bits = sizes.bits(spec.metadata.capacity, word_bits)
     rates = spec.bandwidth
     return Level(
         name=spec.name,
@@ -166,9 +182,9 @@ def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, fo
         min_utilization=spec.min_utilization,
         block_size=spec.block_size,
         cluster_size=spec.cluster_size,
-        read_bandwidth=_rate(rates.read, word_bits, clock),
-        write_bandwidth=_rate(rates.write, word_bits, clock),
-        shared_bandwidth=_rate(rates.shared, word_bits, clock),
+        read_bandwidth=sizes.rate(rates.read, word_bits, clock),
+        write_bandwidth=sizes.rate(rates.write, word_bits, clock),
+        shared_bandwidth=sizes.rate(rates.shared, word_bits, clock),
         metadata_capacity_bits=None if bits is None else bits / spec.multiple_buffering,
         metadata_access_bits=_access_bits(spec, word_bits),
         metadata_word_bits=DEFAULT_METADATA_BITS if spec.metadata.word_bits is None else spec.metadata.word_bits,
@@ -177,8 +193,9 @@ def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, fo
         reduction=spec.class_.lower() != "dram" if spec.reduction is None else spec.reduction,
         area_um2=priced.area_um2,
         area_source=priced.area.source,
+        parts=priced.parts,
         prices=priced.prices,
-        network=None if child is None else _network(spec.network, spec.name, child, word_bits, found.native),
+        network=None if child is None else _network(spec, child, word_bits, _wire(stage, found), found.native),
     )
 
 
@@ -186,33 +203,13 @@ def _access_bits(spec: LevelSpec, word_bits: float) -> float:
     return word_bits if spec.metadata.access_bits is None else spec.metadata.access_bits
 
 
-def _words(size: Quantity | None, word_bits: float) -> float | None:
-    """A size in words; fractions of a word are of no use."""
-    if size is None or size.unit == "words":
-        return None if size is None else size.value
-    return float(size.value // word_bits)
-
-
-def _bits(size: Quantity | None, word_bits: float) -> float | None:
-    if size is None:
-        return None
-    return size.value * word_bits if size.unit == "words" else size.value
-
-
-def _rate(rate: Quantity | None, word_bits: float, clock: float) -> float | None:
-    """A bandwidth in words per cycle."""
-    if rate is None:
-        return None
-    value = rate.value / clock if rate.unit.endswith("/s") else rate.value
-    return value / word_bits if rate.unit.startswith("bits") else value
-
-
-def _network(spec: NetworkSpec, level: str, child: str, word_bits: float, native: bool) -> Network:
+def _network(level: LevelSpec, child: str, word_bits: float, wire: Estimate, native: bool) -> Network:
+    spec = level.network
     return Network(
-        name=spec.name or f"{level} <==> {child}",
+        name=spec.name or f"{level.name} <==> {child}",
         word_bits=spec.word_bits or word_bits,
         energy_per_hop_pj=spec.energy_per_hop,
-        wire_pj_per_bit_mm=spec.wire_pj_per_bit_mm,
+        wire_pj_per_bit_mm=wire.value,
         tile_width_mm=spec.tile_width,
         router_pj=spec.router,
         ingress_pj=spec.ingress,
@@ -220,29 +217,43 @@ def _network(spec: NetworkSpec, level: str, child: str, word_bits: float, native
         fill_latency=spec.fill_latency,
         drain_latency=spec.drain_latency,
         forwarding=not native if spec.forwarding is None else spec.forwarding,
-        source="given" if spec.model_fields_set - {"name", "forwarding"} else "default",
+        source=wire.source,
+        confidence=wire.confidence,
     )
 
 
 # --- prices -------------------------------------------------------------------------------------------------
 
 
-def _priced(chain: Chain, index: int, word_bits: float, sparse: Sparse, tables: Tables, found: Findings) -> Priced:
-    """Prices and area of one level; warnings are noted."""
-    stage = chain.stages[index]
-    spec = stage.spec
-    component = Component(
+def _component(stage: Stage, place: Place, needed: tuple[Unit, ...], found: Findings) -> Component:
+    """The hardware of a level as far as its price depends on it."""
+    spec, arch = stage.spec, found.spec.architecture
+    if spec.estimator and found.native and spec.estimator not in registry().names:
+        found.unknown((*stage.path, "estimator"), "estimator", spec.estimator, registry().names)
+    return Component(
         name=spec.name,
         kind=stage.kind,
         class_name=spec.class_,
         type=spec.type,
-        node_nm=spec.node or found.spec.architecture.node,
-        word_bits=word_bits,
+        node_nm=spec.node or arch.node,
+        vdd=spec.vdd or arch.vdd,
+        clock_hz=arch.clock,
+        word_bits=place.word_bits,
         block_size=spec.block_size,
         cluster_size=spec.cluster_size,
-        capacity_words=_words(spec.capacity, word_bits),
-        metadata_access_bits=_access_bits(spec, word_bits),
+        banks=spec.banks,
+        capacity_words=sizes.words(spec.capacity, place.word_bits),
+        metadata_access_bits=_access_bits(spec, place.word_bits),
+        metadata_capacity_bits=sizes.bits(spec.metadata.capacity, place.word_bits),
+        metadata_word_bits=place.metadata_bits,
+        units=needed,
+        estimator=spec.estimator,
+        attributes=spec.attributes,
     )
+
+
+def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], tables: Tables, found: Findings) -> Priced:
+    """Prices and area of one level; warnings are noted."""
     result = price_level(
         PriceRequest(
             component=component,
@@ -250,10 +261,29 @@ def _priced(chain: Chain, index: int, word_bits: float, sparse: Sparse, tables: 
             table=tables.energy.get(spec.name),
             own_area=spec.area,
             area_table=tables.area.get(spec.name),
-            used=used(index, sparse, stage.kind),
+            used=occurring,
             reading=found.spec.reading,
         )
     )
     for text in result.warnings:
         found.warn(text)
     return result
+
+
+def _wire(stage: Stage, found: Findings) -> Estimate:
+    """pJ per bit and mm: as written, else of the estimator that is asked for: whether wires form a mesh only the user knows."""
+    spec, arch = stage.spec, found.spec.architecture
+    network, wanted = spec.network, spec.network.estimator
+    written = (network.energy_per_hop, network.wire_pj_per_bit_mm, network.router or None, network.ingress or None)
+    given = any(price is not None for price in written)
+    if wanted and wanted not in registry().names:
+        found.unknown((*stage.path, "network", "estimator"), "estimator", wanted, registry().names)
+    if network.wire_pj_per_bit_mm is not None or network.energy_per_hop is not None or not wanted:
+        source, confidence = ("given", 1.0) if given else ("default", 0.0)
+        return Estimate(value=network.wire_pj_per_bit_mm or 0.0, source=source, confidence=confidence)
+    node, vdd = spec.node or arch.node or DEFAULT_NODE_NM, spec.vdd or arch.vdd
+    query = Query(class_name="wire", kind="network", attributes={"bits": 1.0, "length_mm": 1.0}, node_nm=node, vdd=vdd)
+    best = offer(query, wanted=wanted)
+    for note in best.notes:
+        found.warn(note)
+    return best.answer.energy_pj.get("transfer", Estimate(value=0.0, source="no estimate", confidence=0.0))

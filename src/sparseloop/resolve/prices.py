@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Literal
 
 from .. import yamlio
+from ..einsum import Einsum
 from ..energy import TableEntry, used_actions
 from ..errors import Path, SpecError, did_you_mean
 from ..sparse import Sparse
@@ -14,6 +16,7 @@ from ..timeloop.sections import Log, Section
 from ..timeloop.tables import Tables as ReferenceTables
 from ..timeloop.tables import base_name
 from ..timeloop.tables import read_tables as read_reference_tables
+from .csvtables import read_csv
 from .findings import Findings
 
 _LONGEST_NAME = 250
@@ -46,12 +49,14 @@ def read_tables(found: Findings) -> Tables:
 
 
 def _file(name: str, path: Path, found: Findings) -> ReferenceTables:
-    """Accelergy's ERT and ART in a file."""
+    """Accelergy's ERT and ART in a file, or a table of one's own as CSV."""
     file = found.file(path, name)
     if len(file.name) > _LONGEST_NAME or not file.is_file():
         found.error(path, f"there is no file {str(file)[:_LONGEST_NAME]}")
         return ReferenceTables()
     try:
+        if file.suffix.lower() == ".csv":
+            return _not_empty(read_csv(file), {}, (path, file), found)
         data, source = yamlio.load([file])
         root = Section(data, (), Log(source=source))
         tables = read_reference_tables(root)
@@ -59,6 +64,13 @@ def _file(name: str, path: Path, found: Findings) -> ReferenceTables:
     except SpecError as error:
         found.diagnostics += error.diagnostics
         return ReferenceTables()
+    return _not_empty(tables, data, (path, file), found)
+
+
+def _not_empty(
+    tables: ReferenceTables, data: Mapping[str, object], at: tuple[Path, FilePath], found: Findings
+) -> ReferenceTables:
+    path, file = at
     if not tables.energy and not tables.area:
         summary = next((key for key in ("ERT_summary", "ART_summary") if key in data), None)
         hint = f"{summary} is a summary, not a table: give the file that it was made with" if summary else None
@@ -73,16 +85,18 @@ def warn_of_strangers(tables: Tables, levels: Collection[str], found: Findings) 
         found.warn(f"components of the energy tables that are no level: {', '.join(names)}{hint}")
 
 
-def used(level: int, sparse: Sparse, kind: Literal["storage", "compute"]) -> frozenset[str]:
+def used(level: int, sparse: Sparse, einsum: Einsum, kind: Literal["storage", "compute"]) -> frozenset[str]:
     """The actions that can occur at a level: those of features here and, for what follows from them, further out."""
     formats = {t: f for (at, t), f in sparse.formats.items() if at == level}
     outer = {t for (at, t), f in sparse.formats.items() if at < level and f.compressed}
     plain_here = any(t not in formats or not formats[t].compressed for t in outer)
     compute = kind == "compute"
+    results = {tensor.name for tensor in einsum.tensors if tensor.output}
     return used_actions(
         metadata=any(f.has_metadata for f in formats.values()),
         gating=(compute and sparse.compute_gate) or any(s.kind == "gate" and s.level <= level for s in sparse.safs),
         skipping=(compute and sparse.compute_skip) or any(s.kind != "gate" and s.level <= level for s in sparse.safs),
         decompression=plain_here and not compute,
-        compression=False,
+        compression=not sparse.timeloop_reading and any(f.compressed for t, f in formats.items() if t in results),
+        intersection=not sparse.timeloop_reading and any(s.level == level and s.kind != "gate" for s in sparse.safs),
     )

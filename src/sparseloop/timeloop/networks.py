@@ -70,7 +70,7 @@ def _wires(section: Section, numbers: Section) -> dict[str, Plain]:
     result: dict[str, Plain] = {
         "word_bits": numbers.number("network_word_bits"),
         "energy_per_hop": section.number("energy_per_hop"),
-        "wire_pj_per_bit_mm": section.number("wire_energy") or 0,
+        "wire_pj_per_bit_mm": section.number("wire_energy"),
         "tile_width": None if tile is None else tile / 1000,
         "router": section.number("router_energy") or 0,
         "ingress": section.number("energy_per_ingress") or 0,

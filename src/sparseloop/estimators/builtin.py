@@ -1,0 +1,52 @@
+"""The estimator that is always there: every component from published numbers, in Python alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import final
+
+from . import arithmetic, sparse_units, wires
+from .dram import dram
+from .query import Answer, Query
+from .sram import memory
+
+UNITS: Mapping[str, Callable[[Query], Answer]] = {
+    "adder": arithmetic.adder,
+    "multiplier": arithmetic.multiplier,
+    "mac": arithmetic.mac,
+    "accumulator": arithmetic.accumulator,
+    "register": arithmetic.register,
+    "comparator": arithmetic.comparator,
+    "counter": arithmetic.counter,
+    "shifter": arithmetic.shifter,
+    "bitwise": arithmetic.bitwise,
+    "wire": wires.wire,
+    "router": wires.router,
+    "crossbar": wires.crossbar,
+    "intersection": sparse_units.intersection,
+    "decoder": sparse_units.decoder,
+    "decompressor": sparse_units.decompressor,
+    "compressor": sparse_units.compressor,
+    "address_generator": sparse_units.address_generator,
+    "zero_detector": sparse_units.zero_detector,
+}
+"""What levels and networks are made of; a number format may stand before the name: fpadder, intmultiplier."""
+
+
+@final
+class Builtin:
+    """Tables and constants of the package's data folder."""
+
+    name = "builtin"
+    priority = 0.0
+
+    def estimate(self, query: Query) -> Answer | None:
+        """Storage by dram, reg or anything else in the name of its class; compute levels by mult, add or anything else."""
+        name = query.class_name.lower()
+        if query.kind == "storage":
+            return dram(query) if "dram" in name else memory(query)
+        if query.kind == "compute":
+            return arithmetic.compute(query)
+        plain = next((name.removeprefix(p) for p in ("int", "fp", "float") if name.removeprefix(p) in UNITS), name)
+        unit = UNITS.get(plain)
+        return unit(query) if unit else None

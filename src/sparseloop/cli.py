@@ -171,7 +171,12 @@ def why(files: Files, overrides: Overrides = None) -> None:
 
 
 @app.command("energy")
-def energy_command(files: Files, overrides: Overrides = None, form: As = Format.table) -> None:
+def energy_command(
+    files: Files,
+    overrides: Overrides = None,
+    form: As = Format.table,
+    ert: Annotated[str, typer.Option("--ert", metavar="FILE", help="Also write ERT and ART for Accelergy and Timeloop.")] = "",
+) -> None:
     """The price of every action of every component, with its source; areas and leakage."""
     from . import pricelist
     from .api import design_of
@@ -180,7 +185,13 @@ def energy_command(files: Files, overrides: Overrides = None, form: As = Format.
     designs = [design_of(spec) for spec in specs]
     for text in dict.fromkeys(text for design in designs for text in design.warnings):
         note(f"warning: {text}")
-    # Tables for other tools (--ert OUT) are written from the same `Arch` records: designs[i].arch.
+    if ert:
+        from . import accelergy
+
+        tables = accelergy.tables_of_arch(designs[0].arch)
+        accelergy.write_ert(tables, ert)
+        for text in tables.notes:
+            note(f"warning: {text}")
     if form == Format.json:
         records = [pricelist.to_dict(design.arch) for design in designs]
         print(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))

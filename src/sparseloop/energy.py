@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .arch import Part, Price
 from .estimators import Estimate, times, total
@@ -17,7 +17,16 @@ from .estimators.sparse_units import gated_share
 from .hardware import Component, Known, asked, leak_pj
 from .pat import timeloop_energy
 
-TableEntry = tuple[float, str | None]
+
+class TableEntry(NamedTuple):
+    """One number of an energy or area table."""
+
+    value: float
+    source: str | None = None
+    confidence: float | None = None
+    """None: that of tables."""
+
+
 """Energy in pJ (or area in um2) and where it is written."""
 
 Chains = Mapping[str, tuple[str, ...]]
@@ -155,7 +164,7 @@ def _first(names: tuple[str, ...], prices: Mapping[str, TableEntry]) -> tuple[st
 
 def _own(request: PriceRequest, action: str) -> Estimate | None:
     """The price written at the level itself."""
-    found = _first(NATIVE_NAMES[action], {n: (v, None) for n, v in (request.own or {}).items()})
+    found = _first(NATIVE_NAMES[action], {n: TableEntry(v) for n, v in (request.own or {}).items()})
     return None if found is None else Estimate(value=found[1][0], source="given", confidence=GIVEN)
 
 
@@ -164,8 +173,12 @@ def _from_table(names: tuple[str, ...], request: PriceRequest) -> Estimate | Non
     found = _first(names, request.table or {})
     if found is None:
         return None
-    name, (energy, source) = found
-    return Estimate(value=energy, source=f"{source or 'energy table'} ({name})", confidence=TABLE)
+    name, entry = found[0], TableEntry(*found[1])
+    return Estimate(value=entry.value, source=f"{entry.source or 'energy table'} ({name})", confidence=_sure(entry))
+
+
+def _sure(entry: TableEntry) -> float:
+    return TABLE if entry.confidence is None else entry.confidence
 
 
 def _unused_names(request: PriceRequest, chains: Chains) -> list[str]:
@@ -325,8 +338,8 @@ def _given_area(request: PriceRequest) -> Estimate | None:
     if request.own_area is not None:
         return Estimate(value=request.own_area, source="given", confidence=GIVEN)
     if request.area_table is not None:
-        value, source = request.area_table
-        return Estimate(value=value, source=source or "area table", confidence=TABLE)
+        entry = TableEntry(*request.area_table)
+        return Estimate(value=entry.value, source=entry.source or "area table", confidence=_sure(entry))
     return None
 
 

@@ -133,7 +133,7 @@ class Leaves:
 
     def sample(self, chain: Chain) -> Sample | None:
         """The mappings of the chains that their own bound admits, by template."""
-        found: dict[tuple[tuple[str, ...], ...], list[Ints]] = {}
+        found: dict[tuple[Choice, ...], list[Ints]] = {}
         if all(order.count == 1 for order in self.space.orders):
             found[tuple(next(order.every()) for order in self.space.orders)] = [np.arange(len(chain))]
         else:
@@ -145,12 +145,23 @@ class Leaves:
                 for orders, picked in self._combined(chain, at, [int(n) for n in groups[:, g]]):
                     found.setdefault(orders, []).append(picked)
         parts: list[MappingBatch] = []
-        for orders, picks in found.items():
+        for orders, picks in self._by_hosts(found).items():
             _, factors = self._factors(chain.chosen(np.concatenate(picks)))
             parts.append(self.space.batch(Template(orders, self.bounds.keep), factors))
         return Sample(tuple(parts), np.arange(sum(len(p) for p in parts))) if parts else None
 
-    def _combined(self, chain: Chain, at: Ints, loops: list[int]) -> list[tuple[tuple[tuple[str, ...], ...], Ints]]:
+    def _by_hosts(self, found: dict[tuple[Choice, ...], list[Ints]]) -> dict[tuple[Choice, ...], list[Ints]]:
+        """The same under orders of all loops; long orders first, for shorter ones fit into them."""
+        for level in range(self.bounds.levels):
+            for order in sorted({orders[level] for orders in found}, key=lambda order: (-len(order), order)):
+                self._hosted(level, order)
+        merged: dict[tuple[Choice, ...], list[Ints]] = {}
+        for orders, picks in found.items():
+            hosts = tuple(self._hosted(level, order) for level, order in enumerate(orders))
+            merged.setdefault(hosts, []).extend(picks)
+        return merged
+
+    def _combined(self, chain: Chain, at: Ints, loops: list[int]) -> list[tuple[tuple[Choice, ...], Ints]]:
         """Products of orders of the levels, outermost first, with the chains that may still be good under them."""
         parts = self._costs(chain, at, loops)
         if not all(parts):
@@ -174,12 +185,12 @@ class Leaves:
             path = np.concatenate([path[:, ok % count], (ok // count)[None]]) if len(ok) else np.empty((level + 1, 0), np.int64)
             pick, energy, cycles = who[ok], energy[ok], cycles[ok]
         combinations, member = np.unique(path, axis=1, return_inverse=True)
-        found: list[tuple[tuple[tuple[str, ...], ...], Ints]] = []
+        found: list[tuple[tuple[Choice, ...], Ints]] = []
         for i, column in enumerate(combinations.T):
             classes = [part[int(n)][0] for part, n in zip(parts, column, strict=True)]
             mine = at[pick[member.reshape(-1) == i]]
             for orders in product(*classes):
-                found.append((tuple(self._hosted(level, order) for level, order in enumerate(orders)), mine))
+                found.append((orders, mine))
         return found
 
     def _narrowed(self, chain: Ints, score: Floats) -> Ints:

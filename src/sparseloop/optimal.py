@@ -168,6 +168,13 @@ class Search:
         for chain in islice(chains.complete(DIVERS, DIVERS), 1):
             self._evaluate_chains(leaves, chain)
 
+    def _climb(self) -> None:
+        """To a better neighbour as long as there is one."""
+        known = None
+        while self.tally.top and not self.spent() and self.tally.top[0].values != known:
+            known = self.tally.top[0].values
+            self.evaluate(self.space.neighbours(self.tally.top[0].mapping))
+
     # --- the proof ------------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -185,6 +192,7 @@ class Search:
             self._dive(Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent))
         if not self.tally.top:
             self.warm_up()
+        self._climb()
         while self.open and not self.spent() and self._prove(table, steps, self.open[0]):
             del self.open[0]
         self.finished = not self.open

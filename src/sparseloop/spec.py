@@ -282,6 +282,7 @@ class ActionPrice(Record):
 
     energy: Energy
     source: str | None = None
+    confidence: Fraction | None = None
 
 
 def _price(value: object) -> object:
@@ -301,6 +302,7 @@ class ArtTable(Record):
     name: str
     area: Number
     source: str | None = None
+    confidence: Fraction | None = None
 
 
 class EnergySpec(Record):

@@ -79,10 +79,14 @@ def ert_data(tables: Tables, version: str = "0.4", *, sources: bool = False) -> 
     for row in tables.rows:
         arguments = dict(row.arguments) or nothing
         entry = {"name": row.action, "arguments": arguments, "energy": row.energy_pj}
-        energy.setdefault(row.component, []).append(entry | ({"source": row.source} if sources else {}))
-    area = [{"name": one.component, "area": one.area_um2} | ({"source": one.source} if sources else {}) for one in tables.areas]
+        energy.setdefault(row.component, []).append(entry | (_told(row) if sources else {}))
+    area = [{"name": one.component, "area": one.area_um2} | (_told(one) if sources else {}) for one in tables.areas]
     components = [{"name": name, "actions": actions} for name, actions in energy.items()]
     return {"ERT": {"version": number, "tables": components}, "ART": {"version": number, "tables": area}}
+
+
+def _told(one: Row | AreaRow) -> dict[str, Plain]:
+    return {"source": one.source, "confidence": one.confidence}
 
 
 def ert_text(tables: Tables, version: str = "0.4") -> str:

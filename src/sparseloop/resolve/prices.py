@@ -37,14 +37,15 @@ def read_tables(found: Findings) -> Tables:
     energy, area = dict[str, Mapping[str, TableEntry]](), dict[str, TableEntry]()
     if isinstance(spec.ert, str):
         for name, actions in _file(spec.ert, (*path, "ert"), found).energy.items():
-            energy[name] = {action: (entry.value, entry.source) for action, entry in actions.items()}
+            energy[name] = {action: TableEntry(e.value, e.source, e.confidence) for action, e in actions.items()}
     else:
         for table in spec.ert:
-            energy[base_name(table.name)] = {a: (price.energy, price.source) for a, price in table.actions.items()}
+            energy[base_name(table.name)] = {a: TableEntry(p.energy, p.source, p.confidence) for a, p in table.actions.items()}
     if isinstance(spec.art, str):
-        area = {name: (entry.value, entry.source) for name, entry in _file(spec.art, (*path, "art"), found).area.items()}
+        entries = _file(spec.art, (*path, "art"), found).area
+        area = {name: TableEntry(e.value, e.source, e.confidence) for name, e in entries.items()}
     else:
-        area = {base_name(table.name): (table.area, table.source) for table in spec.art}
+        area = {base_name(t.name): TableEntry(t.area, t.source, t.confidence) for t in spec.art}
     return Tables(energy=energy, area=area)
 
 

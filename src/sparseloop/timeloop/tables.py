@@ -17,6 +17,8 @@ class Entry:
 
     value: float
     source: str
+    confidence: float | None = None
+    """Of prices that are estimates; None: that of tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,8 @@ def read_tables(root: Section) -> Tables:
         for section, name in table_components(art):
             value = section.number("area")
             if value is not None:
-                area[base_name(name)] = Entry(value=value, source=source_of(section, section.key_path("area"), "ART"))
+                source = source_of(section, section.key_path("area"), "ART")
+                area[base_name(name)] = Entry(value=value, source=source, confidence=section.number("confidence"))
             section.unused(what="an area table")
     return Tables(energy=energy, area=area)
 
@@ -89,8 +92,17 @@ def _actions(component: Section) -> dict[str, Entry]:
     for section, name in variants(component):
         energy = section.number("energy")
         if energy is not None and (name not in result or energy > result[name].value):
-            result[name] = Entry(value=energy, source=source_of(section, section.path, "ERT"))
-        section.unused({"source": "of a lower variant", "arguments": "the highest variant counts", "name": "key"}, "an action")
+            source = source_of(section, section.path, "ERT")
+            result[name] = Entry(value=energy, source=source, confidence=section.number("confidence"))
+        section.unused(
+            {
+                "source": "of a lower variant",
+                "confidence": "of a lower variant",
+                "arguments": "the highest variant counts",
+                "name": "key",
+            },
+            "an action",
+        )
     component.unused(what="an energy table")
     return result
 
@@ -114,16 +126,16 @@ def variants(component: Section) -> Iterator[tuple[Section, str]]:
 def ert_data(tables: Tables, levels: tuple[str, ...]) -> list[Plain]:
     """`EnergySpec.ert` as plain data, for the levels of the machine."""
     return [
-        {"name": name, "actions": {a: {"energy": e.value, "source": e.source} for a, e in tables.energy[name].items()}}
+        {"name": name, "actions": {a: {"energy": e.value, **_told(e)} for a, e in tables.energy[name].items()}}
         for name in levels
         if name in tables.energy
     ]
 
 
+def _told(entry: Entry) -> dict[str, Plain]:
+    return {"source": entry.source} | ({} if entry.confidence is None else {"confidence": entry.confidence})
+
+
 def art_data(tables: Tables, levels: tuple[str, ...]) -> list[Plain]:
     """`EnergySpec.art` as plain data, for the levels of the machine."""
-    return [
-        {"name": name, "area": tables.area[name].value, "source": tables.area[name].source}
-        for name in levels
-        if name in tables.area
-    ]
+    return [{"name": name, "area": tables.area[name].value, **_told(tables.area[name])} for name in levels if name in tables.area]

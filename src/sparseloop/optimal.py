@@ -173,7 +173,9 @@ class Search:
         known = None
         while self.tally.top and not self.spent() and self.tally.top[0].values != known:
             known = self.tally.top[0].values
-            self.evaluate(self.space.neighbours(self.tally.top[0].mapping))
+            around = self.space.neighbours(self.tally.top[0].mapping)
+            if len(around):
+                self.evaluate(around)
 
     # --- the proof ------------------------------------------------------------------------------------------
 

@@ -159,3 +159,15 @@ def test_a_summary_in_place_of_a_table_is_a_mistake(tmp_path: Path):
     spec = eval_with("ERT_summary: {version: 0.3, table_summary: []}", tmp_path)
     with pytest.raises(SpecError, match="ERT_summary is a summary, not a table"):
         design_of(spec)
+
+
+def test_the_command_writes_tables_that_price_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from sparseloop.cli import main
+
+    files = [str(examples.path_of(f"eyeriss_v1/{name}")) for name in ("architecture", "sparse", "conv3")]
+    table = tmp_path / "ert.yaml"
+    assert main(["energy", *files, "--ert", str(table)]) == 0
+    again = sparseloop.load(*files, overrides=[f"energy.ert={table}", f"energy.art={table}"])
+    assert sparseloop.evaluate(again).energy_pj == pytest.approx(sparseloop.evaluate(sparseloop.load(*files)).energy_pj, rel=1e-9)
+    assert main(["energy", *files, "--ert", str(tmp_path / "missing" / "ert.yaml")]) == 2
+    assert "cannot write the file" in capsys.readouterr().err

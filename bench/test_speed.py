@@ -67,3 +67,12 @@ def test_batch(benchmark: Any, figures: Any, name: str) -> None:
     """In a process of its own, so that the peak memory is that of the batch."""
     script = Path(__file__).with_name("batches.py")
     figures(json.loads(benchmark.pedantic(run, args=(str(script), name, str(BATCH)), rounds=1)))
+
+
+def test_load_300_lines(benchmark: Any) -> None:
+    level = "    - {{name: L{0}, class: sram,   # comment\n       capacity: {0} KiB,\n"
+    level += "       bandwidth: {{read: 16, write: 16}},\n       word_bits: 16}}\n"
+    levels = "".join(level.format(i) for i in range(1, 76))
+    head = 'workload: {einsum: "Z[m] = A[m]", shape: {m: 4}}\narchitecture:\n  levels:\n    - {name: DRAM, class: dram}\n'
+    spec = benchmark(sl.loads, head + levels + "    - {name: MAC, class: mac}\n")
+    assert len(spec.architecture.levels) == 77

@@ -107,7 +107,7 @@ def test_an_interrupt_returns_the_best_so_far() -> None:
 def test_seconds_end_a_search() -> None:
     best = sl.search(spec_of(CONSTRAINED), budget="0.2s")
     assert best.stopped == "budget"
-    assert best.seconds < 5
+    assert best.seconds >= 0.2
 
 
 @pytest.mark.parametrize(

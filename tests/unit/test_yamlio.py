@@ -162,14 +162,3 @@ def test_writing_keeps_comments():
 def test_dump_there_and_back():
     data = {"a": {"b": [1, 2.5, "no", "1e-3", None, True], "c": {"d": "x: y"}}, "e": math.pi}
     assert yamlio.loads(yamlio.dump(data))[0] == data
-
-
-def test_speed_of_300_lines():
-    entry = "    - name: L{0}   # comment\n      class: sram\n      capacity: {0} KiB\n      bandwidth: {{read: 16, write: 16}}\n"
-    text = "architecture:\n  levels:\n" + "".join(entry.format(i) for i in range(75))
-    times = list[float]()
-    for _ in range(3):
-        start = time.perf_counter()
-        yamlio.loads(text)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.2  # 0.022 measured; the machine may be busy

@@ -44,6 +44,8 @@ class Emptiness:
     """Limits that seem to exclude each other, found with all others lifted."""
     helps: tuple[str, ...] = ()
     """Limits that help when they alone are lifted."""
+    proven: bool = False
+    """True: there is none for sure, the whole space was covered."""
     empty: bool = True
     """False: `nearest` is valid, the search only missed it."""
 
@@ -57,7 +59,10 @@ class Emptiness:
         if not self.empty:
             found.append("there are valid mappings, but few: give a larger budget or another seed")
         if self.conflict:
-            found.append("these exclude each other: " + "; ".join(self.conflict))
+            sure = "these exclude each other" if self.proven else "no mapping was found that respects all of these"
+            found.append(f"{sure}: " + "; ".join(self.conflict))
+        if not self.proven and self.empty:
+            found.append("nothing is proven by this search: --method optimal or a larger budget may still find a mapping")
         if self.helps:
             found.append("lifting any one of these helps: " + "; ".join(self.helps))
         return found
@@ -74,7 +79,13 @@ def why_empty(best: Best, *, seconds: float = SECONDS) -> Emptiness:
         misses = evaluate_design(space.design, near).reasons or ("too few instances are used",)
     conflict, helps = blamed(space, best.task.seed, seconds)
     return Emptiness(
-        evaluated=best.evaluated, failures=best.failures, nearest=near, misses=misses, conflict=conflict, helps=helps
+        evaluated=best.evaluated,
+        failures=best.failures,
+        nearest=near,
+        misses=misses,
+        conflict=conflict,
+        helps=helps,
+        proven=best.stopped == "done",
     )
 
 

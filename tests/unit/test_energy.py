@@ -239,6 +239,7 @@ def test_tables_as_csv(tmp_path: Path):
         ("component,action,energy_pj\nGLB,read,three\n", "2:10:", "three"),
         ("component,action,energy_pj\nGLB,read,-3\n", "2:10:", "expected an energy (pJ) >= 0"),
         ("component,action,energy_pj\nGLB,,3\n", "2:1:", "a price without action"),
+        ("component,action,energy_pj\nGLB,read,3\nGLB,write\n", "3:1:", "a line without energy_pj and area_um2"),
         ("component,action,energy_pj\nGLB,read,3,4,5\n", "2:1:", "5 cells for 3 columns"),
         ('component,action,energy_pj\nGLB,"read,3\n', "2:1:", "cannot read the line"),
         ("", "13:15:", "holds no ERT and no ART"),

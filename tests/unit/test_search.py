@@ -168,6 +168,7 @@ def test_why_constraints_contradict_each_other() -> None:
     why = why_empty(best)
     assert why.nearest is None
     assert why.conflict == ("RF: k=2",)
+    assert ("may still find a mapping" in "\n".join(why.lines())) != why.proven
     assert why.lines()[0] == "the constraints admit no mapping"
 
 
@@ -176,3 +177,15 @@ def test_batches_of_the_exhaustive_searcher_cover_the_space() -> None:
     searcher = Exhaustive(space)
     total = sum(len(batch) for batch in islice(iter(lambda: searcher.ask(333), None), 10**6))
     assert total == space.distinct_size
+
+
+def test_what_a_search_missed_is_not_called_impossible() -> None:
+    why = why_empty(sl.search(spec_of("constraints: {RF: {keep: [A, B, Z], factors: {m: 4, n: 2}}}\n"), budget=5000))
+    assert not why.proven
+    assert "may still find a mapping" in why.lines()[-1] or "lifting" in why.lines()[-1]
+    assert not any("exclude each other" in line for line in why.lines())
+
+
+def test_kept_and_bypassed_is_a_mistake() -> None:
+    with pytest.raises(sl.SpecError, match="A is both kept and bypassed at 'RF'"):
+        sl.mapspace(spec_of("constraints: {RF: {keep: [A], bypass: [A]}}\n"))

@@ -32,6 +32,8 @@ def read_csv(path: Path) -> Tables:
                     missing = "component" if not name else "action"
                     problems.append(_problem(Span(file, number, 1, text=lines[number - 1]), f"a price without {missing}"))
                 where[key] = Entry(value=value, source=source)
+        if not row.get("energy_pj") and not row.get("area_um2"):
+            problems.append(_problem(Span(file, number, 1, text=lines[number - 1]), "a line without energy_pj and area_um2"))
     if problems:
         raise SpecError(problems)
     return Tables(energy={name: actions for name, actions in energy.items() if actions}, area=area)

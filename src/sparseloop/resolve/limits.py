@@ -20,6 +20,8 @@ def check_constraints(chain: Chain, einsum: Einsum, found: Findings) -> None:
                 if rank not in einsum.ranks:
                     found.unknown((*path, key, rank), "rank", rank, einsum.ranks, key=True)
         _check_order(spec, (*path, "order"), einsum, found)
+        for tensor in sorted(set(spec.keep or ()) & set(spec.bypass or ())):
+            found.error((*path, "bypass"), f"{tensor} is both kept and bypassed at '{name}'")
         for key in ("keep", "bypass", "no_temporal_reuse", "no_multicast", "no_forwarding"):
             for tensor in getattr(spec, key) or ():
                 if tensor not in einsum.index:

@@ -347,6 +347,12 @@ class Bounds:
         """With computes and leakage."""
         return energy + self.compute_energy + self.leak * (cycles + self.latency)
 
+    def floor(self, energy: Floats, cycles: Floats) -> tuple[Floats, Floats]:
+        """Totals at least, if the storage levels take at least that much energy and that many cycles."""
+        most = min(self.most_lanes(range(self.levels)), self.design.arch.compute.instances)
+        cycles = np.maximum(cycles, self.design.einsum.computes * self.busy / most)
+        return self.total_energy(energy, cycles), cycles + self.latency
+
     # --- capacity -----------------------------------------------------------------------------------------------
 
     def fits(self, level: int) -> npt.NDArray[np.bool_]:

@@ -25,6 +25,8 @@ WARM_UP = 3
 """Batches of the genetic searcher that give the first incumbent where dives find none."""
 DIVES, DIVERS, WIDTH = 8, 8, 2
 """Choices of bypasses to dive into, chains of each, and orders of a chain that a dive looks at."""
+ORDERING = 0.25
+"""Share of a budget of time after which choices of bypasses are no longer bounded before the search begins."""
 SMALL = 16384
 """Spaces of at most so many mappings are simply evaluated."""
 PORTIONS = (16, 4096)
@@ -153,8 +155,8 @@ class Search:
     def warm_up(self) -> None:
         """First incumbents, by the genetic searcher."""
         searcher = Genetic(self.space, self.task.seed)
-        for _ in range(WARM_UP):
-            batch = None if self.spent() else searcher.ask(CHUNK // 8)
+        for turn in range(WARM_UP):  # the first one whatever the budget: some answer is better than none
+            batch = None if turn and self.spent() else searcher.ask(CHUNK // 8)
             if batch is None:
                 return
             searcher.tell(batch, self.evaluate(batch))
@@ -188,7 +190,6 @@ class Search:
         sizes = [r.size for r in ranks]
         table = TileTable(self.space.design, [r.rank for r in ranks], sizes, [divisors(size) for size in sizes])
         steps = Steps(self.space, table)
-        steps = Steps(self.space, table)
         self.open = self._choices(table, steps)
         for choice in self.open[:DIVES]:
             self._dive(Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent))
@@ -202,13 +203,20 @@ class Search:
             self.bound = min(one.least for one in self.open)
 
     def _choices(self, table: TileTable, steps: Steps) -> list[Choice]:
-        """All choices of bypasses, the most promising first."""
-        found: list[Choice] = []
+        """All choices of bypasses, the most promising first; last those for whose bounds a budget of time leaves no room."""
+        limit, nothing = self.task.budget.seconds, np.zeros(1)
+        bounded: list[Choice] = []
+        unknown: list[Choice] = []
+        computes = self._bounds(table, next(self.space.bypass.every())).floor(nothing, nothing)
         for keep in self.space.bypass.every():
-            energy, cycles = Surroundings(self._bounds(table, keep), steps).floor()
-            least = float(self.incumbent.values(energy, cycles)[0, 0])
-            found.append(Choice(keep, least, energy, cycles))
-        return sorted(found, key=lambda one: one.least)
+            if limit is None or not bounded or self.tally.seconds < ORDERING * limit:
+                bounded.append(self._choice(keep, *Surroundings(self._bounds(table, keep), steps).floor()))
+            else:
+                unknown.append(self._choice(keep, *computes))
+        return [*sorted(bounded, key=lambda one: one.least), *unknown]
+
+    def _choice(self, keep: Keep, energy: Floats, cycles: Floats) -> Choice:
+        return Choice(keep, float(self.incumbent.values(energy, cycles)[0, 0]), energy, cycles)
 
     def _bounds(self, table: TileTable, keep: Keep) -> Bounds:
         return Bounds(self.space, table, keep, timed=self.incumbent.timed)
@@ -223,10 +231,12 @@ class Search:
     def _prove(self, table: TileTable, steps: Steps, choice: Choice) -> bool:
         """One choice of bypasses; False if the budget ended first."""
         orders = self.space.template_count // self.space.bypass.count
-        if bool(self.incumbent.beats(choice.energy, choice.cycles)[0]):
+        chains = None
+        if not self.incumbent.beats(choice.energy, choice.cycles)[0]:
+            chains = Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent)
+        if chains is None or self.incumbent.beats(*chains.outside.floor())[0]:
             self.pruned["bypass"] += self.space.factor_count * orders
             return True
-        chains = Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent)
         if not chains.forward():
             return False
         chains.backward()

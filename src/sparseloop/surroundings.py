@@ -39,10 +39,7 @@ class Surroundings:
 
     def floor(self) -> tuple[Floats, Floats]:
         """Energy and cycles that no mapping with these bypasses undercuts (arrays of one)."""
-        bounds = self.bounds
-        most = min(bounds.most_lanes(range(bounds.levels)), bounds.design.arch.compute.instances)
-        cycles = np.maximum(self.least[1], bounds.design.einsum.computes * bounds.busy / most)
-        return bounds.total_energy(self.least[0], cycles), cycles + bounds.latency
+        return self.bounds.floor(*self.least)
 
     def _ahead(self, level: int) -> tuple[Floats, Floats]:
         """By tile inside a level: energy and cycles of what is charged to it, whatever it and the levels outside it do.

@@ -10,6 +10,7 @@ import sparseloop.optimal as method
 from sparseloop.bounds import Bounds, TileTable
 from sparseloop.charges import StepCost
 from sparseloop.factors import divisors
+from sparseloop.loading import loads
 from sparseloop.mapping import MappingBatch
 from sparseloop.mapspace import Mapspace
 from sparseloop.objectives import Objective, objective
@@ -182,3 +183,13 @@ def test_the_same_seed_gives_the_same_answer() -> None:
     first, second = (search(space, minimize="edp", method="optimal", seed=3) for _ in range(2))
     assert first.top == second.top
     assert first.evaluated == second.evaluated
+
+
+def test_a_short_budget_of_time_still_finds_a_mapping_and_a_bound() -> None:
+    free = "workload: {einsum: 'Z[m,n] = A[m,k] * B[k,n]', shape: {m: 64, k: 64, n: 64}}\narchitecture:\n  levels:\n"
+    free += "    - {name: DRAM, class: dram}\n"
+    free += "".join(f"    - {{name: L{i}, class: sram, capacity: 4 KiB}}\n" for i in range(3))
+    best = search(loads(free + "    - {name: MAC, class: mac}\n"), minimize="energy", method="optimal", budget="0.01s")
+    assert best.value is not None
+    assert best.lower_bound is not None
+    assert 0 < best.lower_bound <= best.value

@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from .mapping import Loop, LoopNest, MappingBatch
 
-SMALL = 4096
-"""Templates with fewer mappings are joined: to compile a nest and walk through it takes as long as to evaluate about so many."""
+SMALL = 1 << 16
+"""Templates with fewer mappings are joined: to record the model on a nest takes as long as to evaluate about so many."""
 PORTION = 1 << 16
 """Mappings joined at a time."""
-ROOMY = 1.5
-"""A known host is used again if it has at most so many times the loops that are needed."""
+KNOWN = 8
+"""Hosts remembered of a frame."""
+ROOMY, SPARE = 1.5, 8
+"""A known host is used again if it has at most so many times the loops that are needed, and so many more."""
 
 Ints = npt.NDArray[np.int64]
 Order = tuple[str, ...]
@@ -48,7 +50,7 @@ def joined(parts: Sequence[MappingBatch]) -> Iterator[tuple[MappingBatch, Ints]]
         alike.setdefault(_frame(part.nest) if len(part) < SMALL and part.residuals is None else None, []).append(i)
     for frame, members in alike.items():
         for some in _portions(parts, members):
-            if frame is None or len(some) == 1:
+            if frame is None:
                 yield from ((parts[i], places[i]) for i in some)
             else:
                 yield _hosted(frame, [parts[i] for i in some]), np.concatenate([places[i] for i in some])
@@ -134,22 +136,26 @@ def _nest(frame: Frame, hosts: tuple[Order, ...]) -> LoopNest:
 
 @lru_cache(maxsize=64)
 def _hosts(frame: Frame) -> Hosts:
-    return Hosts(tuple(() for _ in frame.temporal))
+    return Hosts(len(frame.temporal))
 
 
 @final
 class Hosts:
-    """The host last used for a frame: where it does for the next batch, neither plan nor recording is made anew."""
+    """The hosts of a frame: where a known one does for a batch, neither plan nor recording is made anew."""
 
-    def __init__(self, known: tuple[Order, ...]) -> None:
-        self.known = known
+    def __init__(self, levels: int) -> None:
+        self.known: list[tuple[Order, ...]] = [((),) * levels]
+        """The last used first."""
 
     def fitting(self, orders: Sequence[Collection[Order]]) -> tuple[Order, ...]:
         """Per level a sequence that contains all these orders."""
         fresh = tuple(_grown((), mine) for mine in orders)
-        grown = tuple(_grown(host, mine) for host, mine in zip(self.known, orders, strict=True))
-        self.known = grown if sum(map(len, grown)) <= ROOMY * sum(map(len, fresh)) else fresh
-        return self.known
+        most = ROOMY * sum(map(len, fresh)) + SPARE
+        grown = ((host, tuple(_grown(*both) for both in zip(host, orders, strict=True))) for host in self.known)
+        fitting = [(host != more, more, host) for host, more in grown if sum(map(len, more)) <= most]
+        changed, found, before = min(fitting, key=lambda one: one[0], default=(True, fresh, None))
+        self.known = [found, *(host for host in self.known if host not in (found, before if changed else found))][:KNOWN]
+        return found
 
 
 def _grown(host: Order, orders: Collection[Order]) -> Order:

@@ -211,12 +211,15 @@ def progress(label: str = "") -> Generator[Watch]:
 
 
 def progress_line(tally: Tally, budget: Budget) -> str:
-    """'48.0 k of 200 k mappings, 36 % valid, best edp 1.04e+16, 96 k/s'."""
+    """'48.0 k of 200 k mappings, 36 % valid, best edp 1.04e+16 (lower bound 9.9e+15, gap 5 %), 96 k/s'."""
     from . import wording
 
     of = f" of {wording.count(budget.mappings)}" if budget.mappings else ""
     valid = wording.percent(tally.valid / max(1, tally.evaluated))
     best = f", best {tally.goal.objective.name} {tally.top[0].values[0]:.4g}" if tally.top else ""
+    if tally.top and tally.lower_bound:
+        gap = wording.percent(max(0.0, tally.top[0].values[0] / tally.lower_bound - 1))
+        best += f" (lower bound {tally.lower_bound:.4g}, gap {gap})"
     rate = wording.count(tally.evaluated / max(tally.seconds, 1e-9))
     return f"{wording.count(tally.evaluated)}{of} mappings, {valid} valid{best}, {rate}/s"
 

@@ -145,8 +145,6 @@ class Search:
         self.incumbent = Incumbent(self.tally, True, True, {"area_um2": area, "utilization": share})
         self.incumbent.monotone, self.incumbent.timed = _probed(self.incumbent)
         self.pruned = {"bypass": 0, "capacity": 0, "bound": 0, "chain": 0, "order": 0}
-        self.bound = 0.0
-        """Nothing that was not proven is better than this."""
         self.open: list[Choice] = []
         self.finished = False
 
@@ -214,6 +212,7 @@ class Search:
         if not self.tally.top:
             self.warm_up()
         self._climb()
+        self._proven(min(one.least for one in self.open))
         self._deepen(table, steps)
 
     def _deepen(self, table: TileTable, steps: Steps) -> None:
@@ -225,14 +224,21 @@ class Search:
             while self.open and not self.spent() and self._prove(table, steps, self.open[0]):
                 del self.open[0]
             if self.open:
-                self.bound = max(self.bound, min(one.least for one in self.open))
+                self._proven(min(one.least for one in self.open))
                 return
             worst = self.incumbent.worst
             if np.isinf(limit) or (worst is not None and worst[0] <= limit):
                 self.finished = True
                 return
-            self.bound, self.open = limit, every
+            self._proven(limit)
+            self.open = every
             every.sort(key=lambda one: one.least)
+
+    def _proven(self, bound: float) -> None:
+        """Nothing is better than this."""
+        if self.incumbent.deciding and bound > 0:
+            self.tally.lower_bound = max(bound, self.tally.lower_bound or 0.0)
+            self.watch(self.tally, self.task.budget)
 
     def _limits(self) -> Iterator[float]:
         """Up to the best known value; from then on it limits by itself."""
@@ -308,8 +314,8 @@ class Search:
         """The outcome."""
         plain = self.tally.best(self.task, stopped, complete=self.finished)
         values = {f.name: getattr(plain, f.name) for f in fields(plain)}
-        if not self.finished and self.incumbent.deciding and self.bound > 0:
-            values["lower_bound"] = min(self.bound, plain.value if plain.value is not None else np.inf)
+        if not self.finished and self.tally.lower_bound is not None:
+            values["lower_bound"] = min(self.tally.lower_bound, plain.value if plain.value is not None else np.inf)
         left = 0 if self.finished else self.space.size // max(1, self.space.bypass.count) * max(1, len(self.open))
         proof = Certificate(covered=self.space.size - left, pruned=self.pruned, evaluated=self.tally.evaluated, left=left)
         return Certified(**values, certificate=proof)

@@ -146,6 +146,8 @@ class Tally:
     failures: dict[Status, int] = field(default_factory=dict[Status, int])
     top: list[Found] = field(default_factory=list[Found])
     front: list[Found] = field(default_factory=list[Found])
+    lower_bound: float | None = None
+    """Proven so far, where a method proves anything."""
 
     @property
     def seconds(self) -> float:

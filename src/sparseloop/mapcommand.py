@@ -276,7 +276,11 @@ def fronts(best: Best, options: Options) -> list[str]:
     found: list[str] = []
     if options.pareto and best.front:
         names = [one.name for one in best.task.goal.pareto]
-        found += [table(best, best.front, names), plot([one.values for one in best.front], names)]
+        found.append(table(best, best.front, names))
+        if len(best.front) > 1:
+            found.append(plot([one.values for one in best.front], names))
+        else:
+            found.append(f"one mapping is the best in {' and '.join(names)}")
     if options.top > 1 and best.top:
         found.append(table(best, best.top, best.task.goal.objective.name.split(",")))
     return found

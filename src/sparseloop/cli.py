@@ -219,7 +219,7 @@ def import_command(
 
 def map_layers(options: Options) -> None:
     """Search the best mapping of every layer."""
-    from .mapcommand import check, check_places, output_paths, unique
+    from .mapcommand import OUTPUT, check, check_places, output_paths, unique
 
     check(options)
     specs = list(_loaded(options.files, options.overrides).per_layer())
@@ -238,7 +238,7 @@ def map_layers(options: Options) -> None:
     layers = mapped(specs, options, tell)
     _mapped(layers, options)
     if unwritten:
-        raise SpecError(Diagnostic(path=("--output",), message=text) for text in unwritten)
+        raise SpecError(Diagnostic(path=(OUTPUT,), message=text) for text in unwritten)
     if not all(layer.best and layer.best.top for layer in layers):
         raise typer.Exit(INFEASIBLE)
 

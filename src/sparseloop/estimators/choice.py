@@ -61,12 +61,12 @@ def registry() -> Registry:
     return Registry(estimators=tuple(found[name] for name in sorted(found)), notes=tuple(notes))
 
 
-def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None) -> Offer:
-    """Every number from the best estimator that has it; sources begin with the estimator's name."""
+def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None, backend: Estimator | None = None) -> Offer:
+    """Every number from the best estimator that has it; sources begin with the estimator's name. `backend`: one more."""
     answers: list[tuple[Estimator, Answer]] = []
     notes: list[str] = []
     names: set[str] = set()
-    for estimator in (among or registry()).estimators:
+    for estimator in (*(among or registry()).estimators, *((backend,) if backend else ())):
         try:
             answer = checked(estimator.estimate(query))
         except Exception as error:  # a plug-in that fails is passed over, and named

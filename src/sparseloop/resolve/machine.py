@@ -17,6 +17,7 @@ from ..hardware import Component, Unit
 from ..sparse import Sparse
 from ..spec import FanoutSpec, LevelSpec
 from . import sizes
+from .asked import Asked, asked
 from .findings import Findings
 from .prices import Tables, read_tables, used, warn_of_strangers
 from .units import DEFAULT_METADATA_BITS, Place, units
@@ -228,8 +229,7 @@ def _network(level: LevelSpec, child: str, word_bits: float, wire: Estimate, nat
 def _component(stage: Stage, place: Place, needed: tuple[Unit, ...], found: Findings) -> Component:
     """The hardware of a level as far as its price depends on it."""
     spec, arch = stage.spec, found.spec.architecture
-    if spec.estimator and found.native and spec.estimator not in registry().names:
-        found.unknown((*stage.path, "estimator"), "estimator", spec.estimator, registry().names)
+    whom = asked((*stage.path, "estimator"), spec.estimator, found)
     return Component(
         name=spec.name,
         kind=stage.kind,
@@ -247,7 +247,8 @@ def _component(stage: Stage, place: Place, needed: tuple[Unit, ...], found: Find
         metadata_capacity_bits=sizes.bits(spec.metadata.capacity, place.word_bits),
         metadata_word_bits=place.metadata_bits,
         units=needed,
-        estimator=spec.estimator,
+        estimator=whom.name,
+        backend=whom.backend,
         attributes=spec.attributes,
     )
 
@@ -276,14 +277,14 @@ def _wire(stage: Stage, found: Findings) -> Estimate:
     network, wanted = spec.network, spec.network.estimator
     written = (network.energy_per_hop, network.wire_pj_per_bit_mm, network.router or None, network.ingress or None)
     given = any(price is not None for price in written)
-    if wanted and wanted not in registry().names:
-        found.unknown((*stage.path, "network", "estimator"), "estimator", wanted, registry().names)
+    whom = asked((*stage.path, "network", "estimator"), wanted, found) if wanted else Asked()
     if network.wire_pj_per_bit_mm is not None or network.energy_per_hop is not None or not wanted:
         source, confidence = ("given", 1.0) if given else ("default", 0.0)
         return Estimate(value=network.wire_pj_per_bit_mm or 0.0, source=source, confidence=confidence)
     node, vdd = spec.node or arch.node or DEFAULT_NODE_NM, spec.vdd or arch.vdd
     query = Query(class_name="wire", kind="network", attributes={"bits": 1.0, "length_mm": 1.0}, node_nm=node, vdd=vdd)
-    best = offer(query, wanted=wanted)
-    for note in best.notes:
-        found.warn(note)
+    best = offer(query, wanted=whom.name, backend=whom.backend)
+    unanswered = [f"estimator '{whom.name}' has no answer for wires"] if whom.name and whom.name not in best.asked else []
+    for note in (*best.notes, *unanswered):
+        found.warn(f"network of {spec.name}: {note}")
     return best.answer.energy_pj.get("transfer", Estimate(value=0.0, source="no estimate", confidence=0.0))

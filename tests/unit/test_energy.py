@@ -126,7 +126,10 @@ def test_dram_by_type():
 def test_only_actions_that_can_occur_are_warned_of():
     unlimited = replace(GLB, capacity_words=None)
     quiet = PriceRequest(component=unlimited, used=frozenset())
-    assert price_level(quiet).warnings == ("GLB: no price for address_generation, leak: counted as 0 pJ",)
+    assert price_level(quiet).warnings == (
+        "GLB: no price for address_generation, leak: counted as 0 pJ",
+        "GLB: no area for array: counted as 0 um2",
+    )
     used = used_actions(metadata=True, gating=False, skipping=False, decompression=False, compression=False)
     assert "metadata_fill" in price_level(replace(quiet, used=used)).warnings[0]
 
@@ -258,6 +261,19 @@ def test_mistakes_in_csv_tables(tmp_path: Path, text: str, place: str, message: 
     assert message in shown
     assert (f"prices.csv:{place}" in shown) or not text
     assert shown.count("error: ") == (2 if "unknown column" in message else 1)
+
+
+def test_an_area_that_nobody_knows_is_told():
+    text = MATMUL.replace("capacity: 16 KiB, ", "").replace("metadata: 8 KiB", "block_size: 1")
+    assert "GLB: no area for array: counted as 0 um2" in sl.evaluate(sl.loads(text)).warnings
+    given = sl.evaluate(sl.loads(text.replace("block_size: 1", "area: 0"))).warnings
+    assert not [warning for warning in given if "no area" in warning]
+
+
+def test_free_gated_actions_are_told_in_one_line():
+    text = MATMUL.replace("DRAM: {formats: {A: csr, B: csr}}", "DRAM: {formats: {A: csr, B: csr}, gate: [B <- A]}")
+    (note,) = [warning for warning in sl.evaluate(sl.loads(text)).warnings if "gated" in warning]
+    assert note.startswith("DRAM: 0 pJ for gated_read, gated_fill, gated_update, gated_metadata_read, ")
 
 
 def test_tables_of_a_priced_design_are_read_back_without_ado(tmp_path: Path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..backends import BACKENDS, Backend
-from ..errors import Path
-from ..estimators import registry
+from ..errors import Path, did_you_mean
+from ..estimators import OPTIONS, registry
+from ..spec import LevelSpec
 from .findings import Findings
 
 DEFAULT: Path = ("energy", "estimator")
@@ -39,3 +40,18 @@ def asked(path: Path, name: str | None, found: Findings) -> Asked:
         found.warn(f"estimator '{name}' is skipped: {missing}")
         return Asked()
     return Asked(name, BACKENDS[name])
+
+
+def check_attributes(spec: LevelSpec, path: Path, whom: Asked, found: Findings) -> None:
+    """Mistakes in the attributes of a level that only the built-in estimator can read; any other may know more of them."""
+    if whom.backend or not found.native or registry().names != ("builtin",):
+        return
+    for name, value in spec.attributes.items():
+        at = (*path, "attributes", name)
+        if name not in OPTIONS:
+            found.warn(f"{spec.name}: no estimator knows the attribute '{name}': {did_you_mean(name, OPTIONS)}")
+        elif OPTIONS[name] and (value.lower() if isinstance(value, str) else value) not in OPTIONS[name]:
+            shown = repr(value) if isinstance(value, str) else f"{value:g}"
+            found.error(at, f"unknown {name} {shown}", f"known: {', '.join(map(str, OPTIONS[name]))}")
+        elif not OPTIONS[name] and (isinstance(value, str) or value <= 0):
+            found.error(at, f"{name} must be a number above 0, not {value!r}")

@@ -188,8 +188,10 @@ def energy_command(
     if ert:
         from . import accelergy
 
-        tables = accelergy.tables_of_arch(designs[0].arch)
+        tables, *others = [accelergy.tables_of_arch(design.arch) for design in designs]
         accelergy.write_ert(tables, ert)
+        if any((other.rows, other.areas) != (tables.rows, tables.areas) for other in others):
+            note(f"warning: {ert} is of '{specs[0].workload.name}'; prices of other layers differ")
         for text in tables.notes:
             note(f"warning: {text}")
     if form == Format.json:

@@ -271,6 +271,14 @@ def test_the_description_of_a_component() -> None:
     assert data == accelergy.description(SRAM)
 
 
+def test_a_dram_has_a_type() -> None:
+    for given, asked in (({}, "LPDDR4"), ({"type": "HBM2"}, "HBM2")):
+        query = replace(SRAM, class_name="dram", attributes={"width_bits": 64, **given})
+        (tree,) = accelergy.description(query)["architecture"]["subtree"]  # type: ignore[index]
+        (part,) = tree["local"]
+        assert (part["class"], part["attributes"]["type"]) == ("DRAM", asked)
+
+
 def test_floats_have_exponent_and_mantissa() -> None:
     (tree,) = accelergy.description(replace(MAC, class_name="fpmac", attributes={"word_bits": 32}))["architecture"]["subtree"]  # type: ignore[index]
     attributes = tree["local"][0]["attributes"]

@@ -23,7 +23,7 @@ from ..errors import SpecError
 from ..estimators import Answer, Attribute, Estimate, Query
 from ..timeloop.sections import Log, Section
 from ..timeloop.tables import Tables, read_tables
-from .common import at_supply, attributes_of, class_of, estimates
+from .common import DEFAULT_TYPE, DRAM, at_supply, attributes_of, class_of, estimates
 
 NAME = "accelergy"
 CONFIDENCE = 0.7
@@ -85,7 +85,8 @@ def description(query: Query) -> Mapping[str, object]:
 def _attributes(query: Query) -> dict[str, Attribute]:
     found = attributes_of(query)
     if query.kind == "storage":
-        kind: dict[str, Attribute] = {"type": str(query.attributes["type"])} if query.attributes.get("type") else {}
+        dram = query.class_name.lower() == DRAM
+        kind: dict[str, Attribute] = {"type": str(query.attributes.get("type") or DEFAULT_TYPE)} if dram else {}
         return found | {"datawidth": found["width"]} | kind
     name = query.class_name.lower()
     floating = "bf16" if "bf16" in name else f"fp{query.number('word_bits'):g}" if "fp" in name or "float" in name else ""

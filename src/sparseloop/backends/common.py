@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ..estimators import Answer, Attribute, Estimate, Query, scaling, times
 
-DRAM = "dram"
+DRAM, DEFAULT_TYPE = "dram", "LPDDR4"
 STORAGE = {"sram": "SRAM", "buffer": "SRAM", "regfile": "regfile", DRAM: "DRAM"}
 COMPUTE = {"mac": "intmac", "multiplier": "intmultiplier", "adder": "intadder"}
 """Classes of ours to those of Accelergy's libraries; all other names are passed on as they are."""

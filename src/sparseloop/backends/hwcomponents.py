@@ -13,12 +13,11 @@ from importlib import metadata
 from typing import Any, final
 
 from ..estimators import Answer, Attribute, Estimate, Query
-from .common import DRAM, at_supply, attributes_of, class_of, estimates, whole
+from .common import DEFAULT_TYPE, DRAM, at_supply, attributes_of, class_of, estimates, whole
 
 PACKAGE = "hwcomponents"
 CONFIDENCE = 0.8
 PJ, UM2, MW, NM_PER_M = 1e12, 1e12, 1e3, 1e9
-DEFAULT_TYPE = "LPDDR4"
 ACTIONS = {"storage": ("read", "write", "update"), "compute": ("compute", "mac", "multiply", "add")}
 """Actions to be asked for; of those of a compute level the first that the model has."""
 

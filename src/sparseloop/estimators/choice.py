@@ -16,6 +16,10 @@ GROUP = "sparseloop.estimators"
 """Entry points of this group are estimators: instances, or classes that need no arguments."""
 
 
+LONGEST_NOTE = 200
+"""Characters of what an exception says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
     """The estimators that are installed, by name, and what kept others out."""
@@ -91,8 +95,8 @@ def offer(query: Query, *, wanted: str | None = None, among: Registry | None = N
 
 def _told(error: Exception) -> str:
     """What an exception says, on one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:200]
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return text if len(text) <= LONGEST_NOTE else text[:LONGEST_NOTE] + " ..."
 
 
 def _best(candidates: Iterable[tuple[Estimator, Estimate | None]], wanted: str | None) -> Estimate | None:

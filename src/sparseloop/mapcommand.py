@@ -69,6 +69,10 @@ def _parameter(one: Any, hint: Any) -> inspect.Parameter:
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
+OUTPUT = "-o/--output"
+"""The option in messages, as whoever uses it may have written it."""
+
+
 # --- the options in their own words -------------------------------------------------------------------------
 
 
@@ -82,7 +86,7 @@ def check(options: Options) -> None:
         *_mistakes("--pareto", lambda: options.pareto is None or _front(options.pareto)),
         *_mistakes("--method", lambda: known_method(options.method)),
         *_mistakes("--budget", lambda: budget_of(options.budget, options.method)),
-        *_mistakes("--output", lambda: options.output is None or _no_folder(options.output)),
+        *_mistakes(OUTPUT, lambda: options.output is None or _no_folder(options.output)),
         *_mistakes("--resume", lambda: options.resume is None or _no_file(options.resume)),
     ]
     if found:
@@ -120,9 +124,9 @@ def check_places(options: Options, files: Sequence[Path]) -> None:
     found = [
         one
         for folder in {file.parent for file in files if not file.exists()}
-        for one in _mistakes("--output", partial(_folder, folder))
+        for one in _mistakes(OUTPUT, partial(_folder, folder))
     ]
-    found += [one for file in files if file.exists() for one in _mistakes("--output", partial(_writable, file))]
+    found += [one for file in files if file.exists() for one in _mistakes(OUTPUT, partial(_writable, file))]
     if options.resume is not None:
         found += _mistakes("--resume", partial(_folder, Path(options.resume), make=True))
     if found:

@@ -49,6 +49,7 @@ OBJECTIVES: dict[str, Objective] = {
         _plain("ed2p", ("energy_pj", "cycles"), lambda c: c["energy_pj"] * c["cycles"] ** 2),
         _plain("edap", ("energy_pj", "cycles", "area_um2"), lambda c: c["energy_pj"] * c["cycles"] * c["area_um2"]),
         _plain("area_cycles", ("cycles", "area_um2"), lambda c: c["cycles"] * c["area_um2"]),
+        _plain("area", ("area_um2",), lambda c: c["area_um2"]),
         _plain("idleness", ("utilization",), lambda c: 1 - c["utilization"]),
     )
 }

@@ -16,6 +16,10 @@ GROUP = "sparseloop.estimators"
 """Entry points of this group are estimators: instances, or classes that need no arguments."""
 
 
+LONGEST_NOTE = 200
+"""Characters of what an exception says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
     """The estimators that are installed, by name, and what kept others out."""
@@ -61,12 +65,12 @@ def registry() -> Registry:
     return Registry(estimators=tuple(found[name] for name in sorted(found)), notes=tuple(notes))
 
 
-def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None) -> Offer:
-    """Every number from the best estimator that has it; sources begin with the estimator's name."""
+def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None, backend: Estimator | None = None) -> Offer:
+    """Every number from the best estimator that has it; sources begin with the estimator's name. `backend`: one more."""
     answers: list[tuple[Estimator, Answer]] = []
     notes: list[str] = []
     names: set[str] = set()
-    for estimator in (among or registry()).estimators:
+    for estimator in (*(among or registry()).estimators, *((backend,) if backend else ())):
         try:
             answer = checked(estimator.estimate(query))
         except Exception as error:  # a plug-in that fails is passed over, and named
@@ -91,8 +95,8 @@ def offer(query: Query, *, wanted: str | None = None, among: Registry | None = N
 
 def _told(error: Exception) -> str:
     """What an exception says, on one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:200]
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return text if len(text) <= LONGEST_NOTE else text[:LONGEST_NOTE] + " ..."
 
 
 def _best(candidates: Iterable[tuple[Estimator, Estimate | None]], wanted: str | None) -> Estimate | None:

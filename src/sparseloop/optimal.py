@@ -22,8 +22,8 @@ from .tilings import BEAM, Chain, Chains
 
 SLACK = 1e-9
 """Relative difference below which two values of an objective are the same."""
-WARM_UP = 3
-"""Batches of the genetic searcher that give the first incumbent where dives find none."""
+WARM_UP, FAR = 16, 2.0
+"""Batches of the genetic searcher, where dives find nothing or nothing below so many times the lowest bound."""
 DIVES, DIVERS, WIDTH = 8, 8, 2
 """Choices of bypasses to dive into, chains of each, and orders of a chain that a dive looks at."""
 ORDERING = 0.25
@@ -169,7 +169,7 @@ class Search:
             self.evaluate(sample)
 
     def warm_up(self) -> None:
-        """First incumbents, by the genetic searcher."""
+        """Incumbents by the genetic searcher."""
         searcher = Genetic(self.space, self.task.seed)
         for turn in range(WARM_UP):  # the first one whatever the budget: some answer is better than none
             batch = None if turn and self.spent() else searcher.ask(CHUNK // 8)
@@ -209,9 +209,11 @@ class Search:
         self.open = self._choices(table, steps)
         for choice in self.open[:DIVES]:
             self._dive(self._chains(table, steps, choice))
-        if not self.tally.top:
-            self.warm_up()
         self._climb()
+        worst = self.incumbent.worst
+        if worst is None or worst[0] > FAR * min(one.least for one in self.open):
+            self.warm_up()
+            self._climb()
         self._proven(min(one.least for one in self.open))
         self._deepen(table, steps)
 

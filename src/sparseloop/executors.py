@@ -201,7 +201,7 @@ class Dask:
         self.client, self._owned = client, owned
         self._designs = client.submit(_loaded, pickle.dumps(designs), pure=True)  # a task, so that it can be done again
         self._running: dict[Any, Jobs] = {}
-        self._done = distributed.as_completed(with_results=False)
+        self._done = distributed.as_completed(loop=client.loop)
 
     @property
     def slots(self) -> int:
@@ -255,12 +255,12 @@ def batch_cluster(kind: str, asked: ClusterSpec, workers: int) -> Any:
         memory=asked.memory,
         walltime=asked.walltime,
         queue=asked.queue,
-        account=asked.account,
+        **{"project" if kind == "sge" else "account": asked.account},
         interface=asked.interface,
         job_script_prologue=list(asked.prologue),
         job_extra_directives=list(asked.directives),
         python=asked.python,
-        scheduler_options={"dashboard": False},
+        scheduler_options={"dashboard_address": None},
     )
     if workers:
         cluster.scale(jobs=-(-workers // asked.cores))

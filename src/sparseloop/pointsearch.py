@@ -97,19 +97,15 @@ NOTHING = 700.0
 """Logarithm of an objective that is worse than any."""
 
 
-def _samplers() -> dict[str, Callable[[int, Any], Any]]:
+def _samplers() -> dict[str, Callable[[int], Any]]:
     optuna = needed("optuna")
     of = optuna.samplers
     return {
-        "tpe": lambda seed, rule: of.TPESampler(seed=seed, constraints_func=rule, constant_liar=True),
-        "nsga2": lambda seed, rule: of.NSGAIISampler(seed=seed, constraints_func=rule),
-        "nsga3": lambda seed, rule: of.NSGAIIISampler(seed=seed, constraints_func=rule),
-        "gp": lambda seed, rule: of.GPSampler(seed=seed, constraints_func=rule, deterministic_objective=True),
+        "tpe": lambda seed: of.TPESampler(seed=seed, constant_liar=True),
+        "nsga2": lambda seed: of.NSGAIISampler(seed=seed),
+        "nsga3": lambda seed: of.NSGAIIISampler(seed=seed),
+        "gp": lambda seed: of.GPSampler(seed=seed, deterministic_objective=True),
     }
-
-
-def _violation(trial: Any) -> tuple[float, ...]:
-    return (trial.user_attrs["violation"],)
 
 
 @dataclass
@@ -143,7 +139,7 @@ class Asked:
             if logs is not None:
                 known = [-math.inf if worst == NOTHING else worst for worst in self.worst]
                 self.worst = [max(pair) for pair in zip(known, logs, strict=True)]
-            trial.set_user_attr("violation", 0.0 if one.valid else 1.0)
+            trial.set_constraint("valid", 0.0 if one.valid else 1.0)
             self.study.tell(trial, [worst + 1 for worst in self.worst] if logs is None else logs)
 
 
@@ -158,7 +154,7 @@ def asked(space: DesignSpace, search: SearchSpec, objectives: int) -> PointSearc
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-        sampler = _samplers()[search.method](search.seed, _violation)
+        sampler = _samplers()[search.method](search.seed)
     study = optuna.create_study(sampler=sampler, directions=["minimize"] * objectives)
     return Asked(space, search, study, search.points or 0, [NOTHING] * objectives)
 

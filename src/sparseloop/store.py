@@ -152,13 +152,18 @@ class Store:
         for attempt in range(3):
             try:
                 with contextlib.closing(self.connected()) as connection:
-                    return connection.sql(question).to_arrow_table()
+                    answer = connection.sql(question)
+                    if answer is None:
+                        raise duckdb.Error("only questions (select ...) have an answer")
+                    return answer.to_arrow_table()
             except duckdb.IOException:  # a part was put into a larger one meanwhile
                 if attempt == 2:
                     raise
             except duckdb.Error as error:
                 hint = "tables: points, layers, evaluations; columns: select * from points limit 1"
-                raise SpecError([Diagnostic(message=f"SQL: {str(error).strip()}", hint=hint)]) from None
+                raise SpecError(
+                    [Diagnostic(message=f"SQL: {str(error).strip().replace(chr(10) * 2, chr(10))}", hint=hint)]
+                ) from None
         raise AssertionError
 
     def connected(self) -> Any:

@@ -64,7 +64,8 @@ class _Pending:
     values: Point
     rows: list[Row | None]
     left: int
-    why: list[str] = field(default_factory=list[str])
+    why: dict[int, str] = field(default_factory=dict[int, str])
+    """By workload."""
     faulty: bool = False
 
 
@@ -190,7 +191,7 @@ class Sweep:
         pending.left -= 1
         name = self.designs.workloads[outcome.job.workload].name
         if outcome.wrong:
-            pending.why.append(f"{name}: {outcome.wrong}")
+            pending.why[outcome.job.workload] = f"{name}: {outcome.wrong}"
             if len(self.tally.wrong) < 3 and outcome.wrong not in self.tally.wrong:
                 self.tally.wrong.append(outcome.wrong)
         if outcome.fault:
@@ -201,7 +202,7 @@ class Sweep:
             self.writer.add(rows)
             return
         del self.pending[pending.number]
-        row = self.combined.row(pending.number, pending.values, pending.rows, pending.why)
+        row = self.combined.row(pending.number, pending.values, pending.rows, [pending.why[i] for i in sorted(pending.why)])
         if pending.faulty:
             self.writer.add(rows)
             self.told[pending.number] = Told(None, False)

@@ -64,6 +64,9 @@ class Condition:
         for part in self.parts:
             part.check(values, labels)
         named = [text for text in self.operands if text in labels]
+        if self.operands and not self.names(values):
+            message = f"'{self.text}' speaks of nothing that varies"
+            raise wrong(message, did_you_mean(self.operands[0], values), offset=self.offset, length=len(self.text))
         for text in self.operands:
             quoted = text[0] in "\"'"
             if named and text not in labels and (quoted or (_NAME.fullmatch(text) and text not in values)):

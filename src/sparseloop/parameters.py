@@ -215,7 +215,8 @@ def labels(given: Sequence[Any]) -> tuple[Value, ...]:
     if all(isinstance(value, bool) for value in given):
         return tuple(given)
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
-        return plain(given, whole=False)
+        whole = all(value == round(value) for value in given)
+        return tuple(round(value) if whole else float(value) for value in given)
     return tuple(_text(value) for value in given)
 
 

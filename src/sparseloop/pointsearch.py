@@ -97,14 +97,14 @@ NOTHING = 700.0
 """Logarithm of an objective that is worse than any."""
 
 
-def _samplers() -> dict[str, Callable[[int], Any]]:
+def _samplers() -> dict[str, Callable[[SearchSpec], Any]]:
     optuna = needed("optuna")
     of = optuna.samplers
     return {
-        "tpe": lambda seed: of.TPESampler(seed=seed, constant_liar=True),
-        "nsga2": lambda seed: of.NSGAIISampler(seed=seed),
-        "nsga3": lambda seed: of.NSGAIIISampler(seed=seed),
-        "gp": lambda seed: of.GPSampler(seed=seed, deterministic_objective=True),
+        "tpe": lambda search: of.TPESampler(seed=search.seed, constant_liar=True),
+        "nsga2": lambda search: of.NSGAIISampler(seed=search.seed, population_size=max(2, search.batch)),
+        "nsga3": lambda search: of.NSGAIIISampler(seed=search.seed, population_size=max(2, search.batch)),
+        "gp": lambda search: of.GPSampler(seed=search.seed, deterministic_objective=True),
     }
 
 
@@ -154,7 +154,7 @@ def asked(space: DesignSpace, search: SearchSpec, objectives: int) -> PointSearc
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-        sampler = _samplers()[search.method](search.seed)
+        sampler = _samplers()[search.method](search)
     study = optuna.create_study(sampler=sampler, directions=["minimize"] * objectives)
     return Asked(space, search, study, search.points or 0, [NOTHING] * objectives)
 

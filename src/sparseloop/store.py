@@ -160,10 +160,10 @@ class Store:
                 if attempt == 2:
                     raise
             except duckdb.Error as error:
+                said = "\n".join(line for line in str(error).splitlines() if line.strip())
+                said = "\n".join(line for line in str(error).splitlines() if line.strip())
                 hint = "tables: points, layers, evaluations; columns: select * from points limit 1"
-                raise SpecError(
-                    [Diagnostic(message=f"SQL: {str(error).strip().replace(chr(10) * 2, chr(10))}", hint=hint)]
-                ) from None
+                raise SpecError([Diagnostic(message=f"SQL: {said}", hint=hint)]) from None
         raise AssertionError
 
     def connected(self) -> Any:

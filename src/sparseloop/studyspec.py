@@ -98,7 +98,7 @@ class SearchSpec(Record):
     method: Literal["grid", "random", "tpe", "nsga2", "nsga3", "gp"] = "grid"
     points: Count | None = Field(default=None, description="How many; a grid has all of its own.")
     seed: Whole = 0
-    batch: Count = Field(default=16, description="Points asked for at a time (tpe, nsga2, nsga3, gp), for any number of workers.")
+    batch: Count = Field(default=32, description="Points asked at a time (not grid, random); the population of nsga2 and nsga3.")
 
 
 class ClusterSpec(Record):

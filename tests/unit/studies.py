@@ -20,6 +20,9 @@ architecture:
     - {name: DRAM, class: dram, bandwidth: 4, energy: {read: 100, write: 100, leak: 0}, area: 0}
     - {name: GLB, class: sram, capacity: 256, bandwidth: 8, energy: {read: 5, write: 5, leak: 0}, area: 1000}
     - {name: MAC, class: mac, energy: {compute: 1, leak: 0}, area: 100}
+sparse:
+  DRAM: {formats: {A: csr}}
+  GLB: {formats: {A: csr}, skip: [B <- A, Z <- A]}
 mapping:
   - DRAM: for m=2 n=2
   - GLB: for m=4 n=4 k=8
@@ -28,7 +31,7 @@ STUDY = """\
 name: small
 spec: spec.yaml
 parameters:
-  glb: {path: architecture.levels.GLB.capacity, values: [64, 256, 1024]}
+  glb: {path: architecture.levels.GLB.capacity, values: [16, 256, 1024]}
   bw: {path: architecture.levels.DRAM.bandwidth, range: [1, 8], scale: log, step: 2}
   A: {path: workload.density.A, range: [0.1, 1.0], points: 10}
 mapping: fixed

@@ -46,7 +46,8 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("bank >= 8", "unknown name 'bank'"),
+        ("bank >= 8", "'bank >= 8' speaks of nothing that varies"),
+        ("bank >= glb", "unknown name 'bank'"),
         ("format == crs", "'format' is never 'crs'"),
         ("format in [U, B]", "'format' is never 'B'"),
         ("banks * two > 4", "unknown name 'two'"),

@@ -41,7 +41,7 @@ def test_every_point_equals_its_evaluation(whole: list[dict[str, Any]], tmp_path
     assert (row["energy_pj"], row["cycles"], row["valid"]) == (result.energy_pj, result.cycles, result.valid)
     assert row["edp"] == result.edp
     assert row["power_w"] == pytest.approx(result.energy_pj * 1e-12 / result.latency_s)
-    refused = [one for one in whole if one["glb"] == 64]
+    refused = [one for one in whole if one["glb"] == 16]
     assert not any(one["valid"] for one in refused)
     assert "GLB must hold" in refused[0]["why"]
 
@@ -118,7 +118,7 @@ def test_a_killed_study_goes_on_and_loses_no_finished_point(whole: list[dict[str
     for options, enough in (((), 1), (("--resume", "--workers", "2"), 30)):
         process = started(file, folder, *options)
         while process.poll() is None and len(finished(folder)) < enough:
-            time.sleep(0.02)
+            time.sleep(0.1)
         process.kill()
         process.wait()
         now = finished(folder)
@@ -155,7 +155,7 @@ def test_two_writers_in_one_folder(whole: list[dict[str, Any]], tmp_path: Path) 
 def test_nothing_is_evaluated_twice(whole: list[dict[str, Any]], tmp_path: Path) -> None:
     file, folder = studies.written(tmp_path), tmp_path / "out"
     studies.run(file, folder)
-    wider = studies.written(tmp_path, studies.STUDY.replace("[64, 256, 1024]", "[64, 128, 256, 1024]"))
+    wider = studies.written(tmp_path, studies.STUDY.replace("[16, 256, 1024]", "[16, 128, 256, 1024]"))
     explored = Study.load(wider).run(folder, sl.Running(resume=True))  # the same folder, another study
     assert (explored.tally.evaluated, explored.tally.reused) == (40, 120)
     explored = Study.load(wider).run(tmp_path / "other", sl.Running(reuse=(folder,)))  # another folder

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .result import Result
     from .search import Best, Budget, Goal, search
     from .spec import Spec
+    from .store import Store
+    from .study import Running, Study
 
 __all__ = [
     "Best",
@@ -35,10 +37,13 @@ __all__ = [
     "Mapspace",
     "Objective",
     "Result",
+    "Running",
     "Sample",
     "Spec",
     "SpecError",
     "Status",
+    "Store",
+    "Study",
     "__version__",
     "design_of",
     "dumps",
@@ -66,10 +71,13 @@ _HOME = {
     "Mapspace": "mapspace",
     "Objective": "objectives",
     "Result": "result",
+    "Running": "study",
     "Sample": "mapping",
     "Spec": "spec",
     "SpecError": "errors",
     "Status": "errors",
+    "Store": "store",
+    "Study": "study",
     "design_of": "api",
     "dumps": "loading",
     "evaluate": "api",

@@ -14,6 +14,7 @@ import typer
 
 from .errors import Diagnostic, SpecError
 from .mapcommand import Command, Options
+from .sweepcommand import Options as SweepOptions
 
 if TYPE_CHECKING:
     from .layers import Layer
@@ -283,6 +284,40 @@ def _mapped(layers: Sequence[Layer], options: Options) -> None:
         _written(results, form)
     if len(layers) > 1:
         note(sentence(layers))
+
+
+def sweep_study(options: SweepOptions) -> None:
+    """Explore a design space: every point mapped, the best ones printed, all kept in a folder."""
+    from .sweepcommand import best, sizes, summary, swept
+
+    study, explored = swept(options)
+    if explored is None:
+        if not options.check:
+            raise typer.Exit(INFEASIBLE)
+        print(sizes(study))
+        return
+    note("\n".join(summary(explored)))
+    if text := best(explored, options.form):
+        print(text)
+    if explored.tally.faults:
+        raise typer.Exit(BUG)
+    if not explored.tally.valid:
+        raise typer.Exit(INFEASIBLE)
+
+
+app.command("sweep")(Command(sweep_study, SweepOptions))
+
+
+@app.command()
+def query(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The results of a study.")],
+    question: Annotated[str, typer.Argument(metavar="SQL", help="Tables: points, layers, evaluations.")],
+    form: As = Format.table,
+) -> None:
+    """Ask the results of a study: query DIR "select * from points where valid order by edp limit 5"."""
+    from .sweepcommand import asked
+
+    print(asked(folder, question, form))
 
 
 @app.command()

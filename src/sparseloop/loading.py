@@ -21,12 +21,12 @@ _TIMELOOP_TREE = frozenset({"subtree", "nodes", "version", "arithmetic", "storag
 
 def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
     """The specification in one or several files, native or Timeloop's, in any order; `overrides` are 'path=value'."""
-    return _spec(*yamlio.load([Path(path) for path in paths], _listed(overrides)))
+    return understood(*yamlio.load([Path(path) for path in paths], _listed(overrides)))
 
 
 def loads(text: str, *, overrides: Sequence[str] = (), name: str = "<text>") -> Spec:
     """As `load`, for a text."""
-    return _spec(*yamlio.loads(text, _listed(overrides), name=name))
+    return understood(*yamlio.loads(text, _listed(overrides), name=name))
 
 
 def _listed(overrides: Sequence[str]) -> Sequence[str]:
@@ -34,7 +34,8 @@ def _listed(overrides: Sequence[str]) -> Sequence[str]:
     return [overrides] if isinstance(overrides, str) else overrides
 
 
-def _spec(data: dict[str, Any], source: SourceMap) -> Spec:
+def understood(data: dict[str, Any], source: SourceMap) -> Spec:
+    """The specification behind data with its places, native or Timeloop's."""
     try:
         data = _with_named_tables(data, source)
         if is_timeloop(data):

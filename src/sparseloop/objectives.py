@@ -50,12 +50,13 @@ OBJECTIVES: dict[str, Objective] = {
         _plain("edap", ("energy_pj", "cycles", "area_um2"), lambda c: c["energy_pj"] * c["cycles"] * c["area_um2"]),
         _plain("area_cycles", ("cycles", "area_um2"), lambda c: c["cycles"] * c["area_um2"]),
         _plain("area", ("area_um2",), lambda c: c["area_um2"]),
+        _plain("power", ("energy_pj", "cycles"), lambda c: c["energy_pj"] / c["cycles"]),
         _plain("idleness", ("utilization",), lambda c: 1 - c["utilization"]),
     )
 }
 """Objectives by name; add your own `Objective` here."""
 
-ALIASES = {"delay": "cycles", "latency": "cycles", "energy_pj": "energy"}
+ALIASES = {"delay": "cycles", "latency": "cycles", "energy_pj": "energy", "area_um2": "area", "power_w": "power"}
 
 
 def weighted(weights: Mapping[str, float]) -> Objective:

@@ -17,7 +17,7 @@ from . import printed, templates
 from .errors import Diagnostic, Path, Span, SpecError, dotted
 from .yamlnodes import NOWHERE, Node, Plain, SourceMap, documents, file_text, scalar, wrong_file
 
-__all__ = ["NOWHERE", "Node", "Plain", "SourceMap", "dump", "load", "loads", "parse_path", "rewritten"]
+__all__ = ["NOWHERE", "Node", "Plain", "SourceMap", "dump", "joined", "load", "loads", "parse_path", "placed", "rewritten"]
 
 _CONCATENATED = ("compound_components", "primitive_components")
 _MAY_BE_EMPTY = ("mapping",)
@@ -42,6 +42,17 @@ def load(paths: Iterable[str | FilePath], overrides: Sequence[str] = ()) -> tupl
 def loads(text: str, overrides: Sequence[str] = (), *, name: str = "<text>") -> tuple[dict[str, Plain], SourceMap]:
     """As `load`, for a text."""
     return _merged({name: lambda: documents(text, name)}, overrides, {name: text})
+
+
+def joined(documents: Iterable[Node], paths: Iterable[str | FilePath], texts: Mapping[str, Sequence[str]]) -> SourceMap:
+    """As `load`, for pieces of files that were read before (`texts`: the lines of these) and further files."""
+    reader = templates.Reader({})
+    found: dict[str, Callable[[], Iterable[Node]]] = {str(path): partial(_documents, str(path), reader) for path in paths}
+    given = list(documents)
+    if given:
+        found = {given[0].file: lambda: given} | found
+    source = _merged(found, (), reader.texts)[1]
+    return replace(source, lines={**texts, **source.lines})
 
 
 _TEMPLATE = "jinja."
@@ -132,6 +143,14 @@ def _override(root: Node, override: str, file: str) -> None:
     _place(root, path, _moved(value, file), path)
 
 
+def placed(root: Node, changes: Iterable[tuple[Path, Node]]) -> Node:
+    """A copy with values written at paths (as overrides are); a value of None takes away what is there. The root stays."""
+    root = replace(root, data=root.data.copy(), kids=cast("Any", root.kids).copy())
+    for path, value in changes:
+        _place(root, path, value, path)
+    return root
+
+
 def _moved(node: Node, file: str) -> Node:
     """The node and all below it, without line and column."""
     kids = node.kids
@@ -151,7 +170,7 @@ def _place(node: Node, path: Path, value: Node, whole: Path) -> None:
         if node.data[part] != name and name in _names(node.data[part])[2:]:
             rest = (name, *rest)  # {GLB: for m=4} is found by its only key, and keeps it
     step = node.child(part)
-    key = (step[0] if step else None) or Node(str(part), value.file)
+    key = (step[0] if step else None) or Node(str(part), value.file, value.line, value.col, value.end)
     child = value
     if rest:
         if step and step[1].kids is None and step[1].data is not None:

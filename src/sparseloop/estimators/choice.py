@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from typing import cast
@@ -26,6 +26,8 @@ class Registry:
 
     estimators: tuple[Estimator, ...]
     notes: tuple[str, ...] = ()
+    answered: dict[str, Offer] = field(default_factory=dict[str, "Offer"], compare=False, repr=False)
+    """Best answers by query: the designs of a study have most of their hardware in common."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,12 +67,37 @@ def registry() -> Registry:
     return Registry(estimators=tuple(found[name] for name in sorted(found)), notes=tuple(notes))
 
 
+<<<<<<< HEAD
 def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None, backend: Estimator | None = None) -> Offer:
     """Every number from the best estimator that has it; sources begin with the estimator's name. `backend`: one more."""
     answers: list[tuple[Estimator, Answer]] = []
     notes: list[str] = []
     names: set[str] = set()
     for estimator in (*(among or registry()).estimators, *((backend,) if backend else ())):
+=======
+KEPT = 10_000
+"""Answers that are remembered."""
+
+
+def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None) -> Offer:
+    """Every number from the best estimator that has it; sources begin with the estimator's name."""
+    registered, key = among or registry(), f"{wanted} {query!r}"
+    if (known := registered.answered.get(key)) is not None:
+        return known
+    found = _offer(query, wanted, registered.estimators)
+    if not found.notes:  # what failed may succeed the next time
+        if len(registered.answered) >= KEPT:
+            registered.answered.clear()
+        registered.answered[key] = found
+    return found
+
+
+def _offer(query: Query, wanted: str | None, estimators: Sequence[Estimator]) -> Offer:
+    answers: list[tuple[Estimator, Answer]] = []
+    notes: list[str] = []
+    names: set[str] = set()
+    for estimator in estimators:
+>>>>>>> work-6a
         try:
             answer = checked(estimator.estimate(query))
         except Exception as error:  # a plug-in that fails is passed over, and named

@@ -1,0 +1,226 @@
+"""A study run: points asked, evaluated somewhere, combined over workloads, kept. The answers depend on no worker."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .combining import Combined
+from .executors import Executor
+from .known import Known
+from .points import FIXED, Job, Outcome
+from .pointsearch import METHODS, Point, PointSearch, Told
+from .store import Row, Store, Table, Writer
+from .studyfile import Definition
+
+TASK_SECONDS, LARGEST_TASK = 0.5, 256
+"""Jobs that are done together take about so long, and are at most so many."""
+AHEAD = 2
+"""Submissions under way for every worker: one is done, one waits."""
+
+
+@dataclass
+class Tally:
+    """How a study proceeds."""
+
+    total: int | None
+    started: float = field(default_factory=time.monotonic)
+    points: int = 0
+    """Points that are finished, those of earlier runs included."""
+    before: int = 0
+    """Of these, finished by earlier runs."""
+    valid: int = 0
+    evaluated: int = 0
+    """Designs and workloads evaluated by this run."""
+    reused: int = 0
+    """Those that were known."""
+    faults: list[str] = field(default_factory=list[str])
+    """What went wrong in evaluations that are not kept, so that they are tried again."""
+    wrong: list[str] = field(default_factory=list[str])
+    """The first reasons why points make no design."""
+    best: float = math.inf
+    """Of the first objective."""
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.started
+
+
+Watch = Callable[[Tally], None]
+
+
+@dataclass
+class _Pending:
+    """A point under way."""
+
+    number: int
+    values: Point
+    rows: list[Row | None]
+    left: int
+    why: dict[int, str] = field(default_factory=dict[int, str])
+    """By workload."""
+    faulty: bool = False
+
+
+class Sweep:
+    """One run of a study into a store."""
+
+    def __init__(self, definition: Definition, store: Store, known: Known, executor: Executor, watch: Watch) -> None:
+        self.definition, self.designs, self.store = definition, definition.designs, store
+        self.executor, self.watch, self.known = executor, watch, known
+        self.combined = Combined(definition)
+        search = definition.spec.search
+        goals = definition.objectives if definition.spec.pareto else definition.objectives[:1]
+        self.search: PointSearch = METHODS[search.method](self.designs.space, search, len(goals))
+        self.columns = [self.combined.columns[one.name] for one in goals]
+        self.tally = Tally(self.search.total)
+        self.queue: deque[Job] = deque()
+        self.pending: dict[int, _Pending] = {}
+        self.told: dict[int, Told] = {}
+        self.waiting: dict[Any, list[Job]] = {}
+        """Jobs that are equal to one under way, by what identifies that."""
+        self.identity: dict[tuple[int, int], Any] = {}
+        self.job_seconds = 0.0
+
+    def run(self, study: str) -> Tally:
+        """Until all points are finished; an interrupt leaves what is finished in the store."""
+        before, number = self._finished_before(), 0
+        with Writer(self.store, study) as self.writer:
+            while portion := self.search.ask():
+                points = list(enumerate(portion, number))
+                number += len(portion)
+                for one in points:
+                    self._enter(*one, before)
+                self._work(everything=self.search.learns)
+                if self.search.learns:
+                    self.search.tell([self.told.pop(n) for n, _ in points])
+            self._work(everything=True)
+        self.store.compact(study)
+        self.watch(self.tally)
+        return self.tally
+
+    def _finished_before(self) -> dict[int, Told] | set[int]:
+        """The points that earlier runs finished; with what came of them if the search learns."""
+        if not self.search.learns:
+            table = self.store.points(["point", "valid", self.columns[0]])
+            valid = np.asarray(table["valid"].fill_null(False))
+            values = np.asarray(table[self.columns[0]], dtype=float)[valid]
+            self.tally.valid = int(valid.sum())
+            self.tally.best = float(np.nanmin(values)) if len(values) else math.inf
+            self.tally.before = self.tally.points = len(valid)
+            table = table.select(["point"])
+            return set(table["point"].to_pylist())
+        found: dict[int, Told] = {}
+        for row in self.store.points(["point", "valid", *self.columns]).to_pylist():
+            found[row["point"]] = self._told(row)
+            self._count(row)
+        self.tally.before = self.tally.points
+        return found
+
+    # --- points ---------------------------------------------------------------------------------------------
+
+    def _enter(self, number: int, values: Point, before: dict[int, Told] | set[int]) -> None:
+        """A point that was asked: finished, refused, or made jobs of."""
+        if number in before:
+            if isinstance(before, dict):
+                self.told[number] = before[number]
+            return
+        if broken := self.combined.refused(values):
+            self._finish(self.combined.row(number, values, [], [broken]))
+            return
+        count = len(self.designs.workloads)
+        self.pending[number] = _Pending(number, values, [None] * count, count)
+        for workload in range(count):
+            self._job(Job(number, workload, values))
+
+    def _job(self, job: Job) -> None:
+        """Evaluates a job, unless an equal one is known or under way."""
+        identity = self.known.identity(self.designs, job)
+        if identity is not None:
+            if (row := self.known.row(identity)) is not None:
+                self.tally.reused += 1
+                self._settle(Outcome(job, row), new=self.known.foreign(identity))
+                return
+            if identity in self.waiting:
+                self.waiting[identity].append(job)
+                return
+            self.waiting[identity] = []
+            self.identity[job.point, job.workload] = identity
+        self.queue.append(job)
+
+    def _work(self, *, everything: bool) -> None:
+        """Keeps the workers busy; returns when nothing is left to be submitted, or when everything is finished."""
+        while self.queue or (everything and self.executor.busy):
+            while self.queue and self.executor.busy < AHEAD * self.executor.slots:
+                size = min(len(self.queue), self._task_size())
+                self.executor.submit(tuple(self.queue.popleft() for _ in range(size)))
+            for _, outcomes in self.executor.collect():
+                for outcome in outcomes:
+                    self._finished(outcome)
+            self.watch(self.tally)
+
+    def _task_size(self) -> int:
+        if self.designs.mapper.method != FIXED or not self.job_seconds:
+            return 1
+        return max(1, min(LARGEST_TASK, int(TASK_SECONDS / self.job_seconds)))
+
+    def _finished(self, outcome: Outcome) -> None:
+        """An evaluation, for its point and for all that wait for the same."""
+        self.tally.evaluated += 1
+        if outcome.row is not None:
+            self.job_seconds += 0.1 * (outcome.row["seconds"] - self.job_seconds)
+        identity = self.identity.pop((outcome.job.point, outcome.job.workload), None)
+        if identity is not None and outcome.row is not None:
+            self.known.learn(identity, outcome.row)
+        self._settle(outcome, new=True)
+        for job in self.waiting.pop(identity, ()) if identity is not None else ():
+            self.tally.reused += outcome.row is not None
+            self._settle(Outcome(job, outcome.row, outcome.wrong, outcome.fault), new=False)
+
+    def _settle(self, outcome: Outcome, *, new: bool) -> None:
+        """Keeps an evaluation, and its point if it was the last one."""
+        pending = self.pending[outcome.job.point]
+        pending.rows[outcome.job.workload] = outcome.row
+        pending.left -= 1
+        name = self.designs.workloads[outcome.job.workload].name
+        if outcome.wrong:
+            pending.why[outcome.job.workload] = f"{name}: {outcome.wrong}"
+            if len(self.tally.wrong) < 3 and outcome.wrong not in self.tally.wrong:
+                self.tally.wrong.append(outcome.wrong)
+        if outcome.fault:
+            pending.faulty = True
+            self.tally.faults.append(f"point {pending.number}, {name}: {outcome.fault}")
+        rows: list[tuple[Table, Row]] = [("evaluations", outcome.row)] if new and outcome.row is not None else []
+        if pending.left:
+            self.writer.add(rows)
+            return
+        del self.pending[pending.number]
+        row = self.combined.row(pending.number, pending.values, pending.rows, [pending.why[i] for i in sorted(pending.why)])
+        if pending.faulty:
+            self.writer.add(rows)
+            self.told[pending.number] = Told(None, False)
+        else:
+            self._finish(row, rows)
+
+    def _finish(self, row: Row, rows: Iterable[tuple[Table, Row]] = ()) -> None:
+        self.writer.add([*rows, ("points", row)])
+        self._count(row)
+        if self.search.learns:
+            self.told[row["point"]] = self._told(row)
+
+    def _count(self, row: Row) -> None:
+        self.tally.points += 1
+        if row["valid"]:
+            self.tally.valid += 1
+            self.tally.best = min(self.tally.best, row[self.columns[0]])
+
+    def _told(self, row: Row) -> Told:
+        values: Sequence[Any] = [row.get(name) for name in self.columns]
+        return Told(None if None in values else tuple(values), bool(row["valid"]))

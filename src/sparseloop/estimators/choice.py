@@ -67,24 +67,16 @@ def registry() -> Registry:
     return Registry(estimators=tuple(found[name] for name in sorted(found)), notes=tuple(notes))
 
 
-<<<<<<< HEAD
-def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None, backend: Estimator | None = None) -> Offer:
-    """Every number from the best estimator that has it; sources begin with the estimator's name. `backend`: one more."""
-    answers: list[tuple[Estimator, Answer]] = []
-    notes: list[str] = []
-    names: set[str] = set()
-    for estimator in (*(among or registry()).estimators, *((backend,) if backend else ())):
-=======
 KEPT = 10_000
 """Answers that are remembered."""
 
 
-def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None) -> Offer:
-    """Every number from the best estimator that has it; sources begin with the estimator's name."""
-    registered, key = among or registry(), f"{wanted} {query!r}"
+def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None, backend: Estimator | None = None) -> Offer:
+    """Every number from the best estimator that has it; sources begin with the estimator's name. `backend`: one more."""
+    registered, key = among or registry(), f"{wanted} {backend.name if backend else ''} {query!r}"
     if (known := registered.answered.get(key)) is not None:
         return known
-    found = _offer(query, wanted, registered.estimators)
+    found = _offer(query, wanted, (*registered.estimators, *((backend,) if backend else ())))
     if not found.notes:  # what failed may succeed the next time
         if len(registered.answered) >= KEPT:
             registered.answered.clear()
@@ -97,7 +89,6 @@ def _offer(query: Query, wanted: str | None, estimators: Sequence[Estimator]) ->
     notes: list[str] = []
     names: set[str] = set()
     for estimator in estimators:
->>>>>>> work-6a
         try:
             answer = checked(estimator.estimate(query))
         except Exception as error:  # a plug-in that fails is passed over, and named

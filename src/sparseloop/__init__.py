@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .design import Design
     from .errors import Diagnostic, SpecError, Status
     from .explain import why
+    from .figures import plot
     from .loading import dumps, load, loads, schema
     from .mapping import Loop, LoopNest, Mapping, MappingBatch, Sample
     from .mapspace import Mapspace, mapspace
@@ -51,6 +52,7 @@ __all__ = [
     "load",
     "loads",
     "mapspace",
+    "plot",
     "schema",
     "search",
     "why",
@@ -84,6 +86,7 @@ _HOME = {
     "load": "loading",
     "loads": "loading",
     "mapspace": "mapspace",
+    "plot": "figures",
     "schema": "loading",
     "search": "search",
     "why": "explain",

@@ -14,6 +14,7 @@ import typer
 
 from .errors import Diagnostic, SpecError
 from .mapcommand import Command, Options
+from .plotcommand import Options as PlotOptions
 from .sweepcommand import Options as SweepOptions
 
 if TYPE_CHECKING:
@@ -318,6 +319,30 @@ def query(
     from .sweepcommand import asked
 
     print(asked(folder, question, form))
+
+
+def plot_figure(options: PlotOptions) -> None:
+    """Draw a figure for a paper: of results, or of a study."""
+    from .plotcommand import plotted
+
+    note(f"written to {plotted(options)}")
+
+
+app.command("plot")(Command(plot_figure, PlotOptions))
+
+
+@app.command("report")
+def report_page(
+    given: Annotated[
+        list[str], typer.Argument(metavar="DIR|FILE...", help="A study's folder, result files, or a specification.")
+    ],
+    output: Annotated[str, typer.Option("-o", "--output", help="File of the page.")] = "report.html",
+    overrides: Overrides = None,
+) -> None:
+    """Write everything about results or a study as one interactive page, which needs no network."""
+    from .plotcommand import reported
+
+    note(f"written to {reported(given, output, overrides or ())}")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .api import design_of, evaluate_design, own_mapping
+from .api import design_of, evaluate_similar, own_mapping
 from .designspace import DesignSpace, Values
 from .errors import Diagnostic, SpecError
 from .finished import key_of
@@ -117,7 +117,7 @@ class Designs:
         design = design_of(spec)
         row: Row = {"key": self.key(spec), "workload": self.workloads[job.workload].name, "clock_hz": design.arch.clock_hz}
         if self.mapper.method == FIXED:
-            result: Result | None = evaluate_design(design, own_mapping(design))
+            result: Result | None = evaluate_similar(design, own_mapping(design))
             row |= {"mappings": 1, "proven": None, "lower_bound": None}
         else:
             best = self.mapped(spec)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .combining import Combined
 from .executors import Executor
@@ -54,6 +55,17 @@ class Tally:
 
 
 Watch = Callable[[Tally], None]
+
+
+class Numbers:
+    """A set of numbers of points, one byte each."""
+
+    def __init__(self, numbers: npt.NDArray[np.int64]) -> None:
+        self._held = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=bool)
+        self._held[numbers] = True
+
+    def __contains__(self, number: int) -> bool:
+        return number < len(self._held) and bool(self._held[number])
 
 
 @dataclass
@@ -106,7 +118,7 @@ class Sweep:
         self.watch(self.tally)
         return self.tally
 
-    def _finished_before(self) -> dict[int, Told] | set[int]:
+    def _finished_before(self) -> dict[int, Told] | Numbers:
         """The points that earlier runs finished; with what came of them if the search learns."""
         if not self.search.learns:
             table = self.store.points(["point", "valid", self.columns[0]])
@@ -115,8 +127,7 @@ class Sweep:
             self.tally.valid = int(valid.sum())
             self.tally.best = float(np.nanmin(values)) if len(values) else math.inf
             self.tally.before = self.tally.points = len(valid)
-            table = table.select(["point"])
-            return set(table["point"].to_pylist())
+            return Numbers(np.asarray(table["point"]))
         found: dict[int, Told] = {}
         for row in self.store.points(["point", "valid", *self.columns]).to_pylist():
             found[row["point"]] = self._told(row)
@@ -126,7 +137,7 @@ class Sweep:
 
     # --- points ---------------------------------------------------------------------------------------------
 
-    def _enter(self, number: int, values: Point, before: dict[int, Told] | set[int]) -> None:
+    def _enter(self, number: int, values: Point, before: dict[int, Told] | Numbers) -> None:
         """A point that was asked: finished, refused, or made jobs of."""
         if number in before:
             if isinstance(before, dict):

@@ -121,6 +121,8 @@ class Designs:
             row |= {"mappings": 1, "proven": None, "lower_bound": None}
         else:
             best = self.mapped(spec)
+            if best.stopped == "interrupted":
+                raise KeyboardInterrupt  # half a search is no result
             result = best.result
             row |= {"mappings": best.evaluated, "proven": best.proven_optimal, "lower_bound": _finite(best.lower_bound)}
             row |= {"value": best.value}

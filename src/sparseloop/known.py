@@ -12,7 +12,7 @@ import numpy as np
 from .points import FIXED, Designs, Job
 from .store import EVALUATION_COLUMNS, Row, Store
 
-_KEPT = tuple(name for name in EVALUATION_COLUMNS if name not in ("mapping", "levels"))
+_KEPT = tuple(name for name in EVALUATION_COLUMNS if name != "levels")
 
 
 class Known:

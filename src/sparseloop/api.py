@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from .cost import cost
 from .design import Design
 from .errors import Diagnostic, SpecError
-from .evaluate import COLUMNS, evaluate_plan, plan_of
+from .evaluate import COLUMNS, counts, evaluate_plan, plan_of
 from .joined import joined
 from .mapping import LoopNest, Mapping, MappingBatch, Sample
 from .plan import Plan
 from .resolve import resolve
 from .result import Result
+from .sparse_traffic import SparseTraffic
 from .spec import Spec
+from .traffic import Traffic
 
 
 class _Same:
@@ -90,6 +94,31 @@ def evaluate_design(design: Design, mapping: Mapping) -> Result:
     """The result of one mapping of a design."""
     plan = _compiled(_Template(design, mapping.nest))
     return Result(design=design, plan=plan, cost=evaluate_plan(plan, mapping.bounds, mapping.residuals))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    """All that counts depend on, and a design that has it."""
+
+    design: Design = field(compare=False)
+    mapping: Mapping
+    alike: tuple[object, ...]
+
+
+@lru_cache(maxsize=64)
+def _counted(key: _Counting) -> tuple[Traffic, SparseTraffic]:
+    return counts(plan_of(key.design, key.mapping.nest), key.mapping.bounds, key.mapping.residuals)
+
+
+def evaluate_similar(design: Design, mapping: Mapping) -> Result:
+    """As `evaluate_design`; designs that differ in sizes, bandwidths and prices only share the counts."""
+    sparse = design.sparse
+    if any(saf.choice is not None for saf in sparse.safs):
+        return evaluate_design(design, mapping)  # which alternative is taken is a question of prices
+    plan = plan_of(design, mapping.nest)
+    rest = (sparse.safs, sparse.compute_skip, sparse.compute_gate, sparse.implied_skips, sparse.timeloop_reading)
+    alike = (design.einsum, design.arch.structure, frozenset(sparse.formats.items()), *rest)
+    return Result(design=design, plan=plan, cost=cost(plan, *_counted(_Counting(design, mapping, alike))))
 
 
 def own_mapping(design: Design) -> Mapping:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 
@@ -106,6 +106,13 @@ class Level:
     """Connection to the next level; None for the compute level."""
 
 
+_COSTS = frozenset({
+    "capacity_words", "min_utilization", "read_bandwidth", "write_bandwidth", "shared_bandwidth", "metadata_capacity_bits",
+    "area_um2", "area_source", "parts", "prices", "network",
+})  # fmt: skip
+_STRUCTURE = tuple(one.name for one in fields(Level) if one.name not in _COSTS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arch:
     """All levels, outermost storage first, the compute level last."""
@@ -122,6 +129,14 @@ class Arch:
     def compute(self) -> Level:
         """The compute level."""
         return self.levels[-1]
+
+    @property
+    def structure(self) -> tuple[tuple[object, ...], ...]:
+        """What counts depend on: everything but sizes, bandwidths, prices, areas and the clock."""
+        return tuple(
+            (*(getattr(level, name) for name in _STRUCTURE), level.network is not None and level.network.forwarding)
+            for level in self.levels
+        )
 
     def fanout(self, level: int) -> tuple[int, int]:
         """Children of one instance of storage level `level` along x and y."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from .arch import Part, Price
-from .estimators import Estimate, times, total
+from .estimators import Estimate, registry, remember, times, total
 from .estimators.constants import cited
 from .estimators.sparse_units import gated_share
 from .hardware import Component, Known, asked, leak_pj
@@ -76,6 +76,8 @@ class Priced:
     parts: tuple[Part, ...] = ()
     """What area and leakage are made of."""
     warnings: tuple[str, ...] = field(default=())
+    lasting: bool = True
+    """False: an estimator failed, and may succeed the next time."""
 
     @property
     def area_um2(self) -> float:
@@ -224,7 +226,9 @@ def _price_native(request: PriceRequest) -> Priced:
         prices[action] = price or _derived(component, action, prices) or UNKNOWN
     areas = [Estimate(value=p.count * p.area_um2, source=p.area_source, confidence=p.area_confidence) for p in parts]
     warnings = (*notes, *_unused_names(request, NATIVE_NAMES), *_announced(request, prices, parts))
-    return Priced(prices=_prices(prices), area=_given_area(request) or total(areas), parts=parts, warnings=warnings)
+    return Priced(
+        prices=_prices(prices), area=_given_area(request) or total(areas), parts=parts, warnings=warnings, lasting=not notes
+    )
 
 
 def _estimated(known: Sequence[Known]) -> dict[str, Estimate]:
@@ -402,4 +406,14 @@ def _timeloop_default(request: PriceRequest, action: str) -> tuple[Estimate, str
 
 def price_level(request: PriceRequest) -> Priced:
     """Prices of all actions of one level: pJ per vector access, metadata access, word, compute or cycle."""
-    return _price_timeloop(request) if request.reading == "timeloop" else _price_native(request)
+    if request.reading == "timeloop":
+        return _price_timeloop(request)
+    if request.component.backend is not None:  # another tool, which remembers what it wants to
+        return _price_native(request)
+    known, key = registry().priced, repr(request)
+    if (before := known.get(key)) is not None:
+        return before
+    found = _price_native(request)
+    if found.lasting:
+        remember(known, key, found)
+    return found

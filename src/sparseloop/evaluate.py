@@ -8,8 +8,8 @@ from .cost import Cost, cost
 from .design import Design
 from .mapping import LoopNest
 from .plan import Plan, compile_plan
-from .sparse_traffic import apply_safs
-from .traffic import traffic
+from .sparse_traffic import SparseTraffic, apply_safs
+from .traffic import Traffic, traffic
 
 COLUMNS = ("energy_pj", "cycles", "edp", "status", "utilization")
 """What a batch may keep."""
@@ -17,9 +17,14 @@ COLUMNS = ("energy_pj", "cycles", "edp", "status", "utilization")
 
 def evaluate_plan(plan: Plan, bounds: Any, residuals: Any = None) -> Cost:
     """Cost of loop bounds of shape (slots, *batch) under one template."""
-    dense = traffic(plan, bounds, residuals)
-    sparse = apply_safs(plan, dense)
+    dense, sparse = counts(plan, bounds, residuals)
     return cost(plan, dense, sparse)
+
+
+def counts(plan: Plan, bounds: Any, residuals: Any = None) -> tuple[Traffic, SparseTraffic]:
+    """What happens how often; of the architecture this depends on all but sizes, bandwidths, prices and areas."""
+    dense = traffic(plan, bounds, residuals)
+    return dense, apply_safs(plan, dense)
 
 
 def evaluate_design(design: Design) -> tuple[Plan, Cost]:

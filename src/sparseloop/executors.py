@@ -267,6 +267,14 @@ def batch_cluster(kind: str, asked: ClusterSpec, workers: int) -> Any:
     return cluster
 
 
+def _joined(address: str) -> Any:
+    """A client of a scheduler that runs already."""
+    try:
+        return needed("distributed", "dask").Client(address)
+    except (OSError, ValueError) as error:
+        raise SpecError([Diagnostic(message=f"no Dask scheduler answers at {address} ({error})")]) from None
+
+
 EXECUTORS = ("local", "dask", *SCHEDULERS)
 
 
@@ -277,7 +285,7 @@ def executor(designs: Designs, name: str, workers: int, cluster: ClusterSpec) ->
     if name == "local":
         made = Local(designs, workers) if workers > 1 else Here(designs)
     elif "://" in name:
-        made = Dask(designs, needed("distributed", "dask").Client(name))
+        made = Dask(designs, _joined(name))
     elif name in EXECUTORS:
         started = local_cluster(workers) if name == "dask" else batch_cluster(name, cluster, workers)
         made = Dask(designs, needed("distributed", "dask").Client(started), [started])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,25 @@ import numpy as np
 from .points import FIXED, Designs, Job
 from .store import EVALUATION_COLUMNS, Row, Store
 
-_KEPT = tuple(name for name in EVALUATION_COLUMNS if name not in ("mapping", "levels"))
+_KEPT = tuple(name for name in EVALUATION_COLUMNS if name != "levels")
 
 
 class Known:
     """Rows of `evaluations` by what identifies them."""
 
     def __init__(self, store: Store, others: Sequence[str | Path] = (), *, repeats: bool = True) -> None:
-        tables = [(store.evaluations(), False)]
-        tables += [(Store.opened(other).evaluations(), True) for other in others]
-        self._tables = [table for table, _ in tables]
-        self._foreign = [foreign for _, foreign in tables]
-        self._keys = [np.array(table["key"].to_pylist(), dtype="S32") for table in self._tables]  # sorted by the query
+        self._stores = [store, *(Store.opened(other) for other in others)]
         self._learnt: dict[Any, Row] = {}
         self._repeats = repeats
+
+    @cached_property
+    def _tables(self) -> list[Any]:
+        """What the folders hold, by key; of this one only what points are made of. Read when it is first asked for."""
+        return [one.evaluations(_KEPT if number == 0 else None) for number, one in enumerate(self._stores)]
+
+    @cached_property
+    def _keys(self) -> list[Any]:
+        return [np.array(table["key"].to_pylist(), dtype="S32") for table in self._tables]
 
     def identity(self, designs: Designs, job: Job) -> Any:
         """What identifies a job: its key where that is worth its price, else the values that matter; None: it is unique."""
@@ -49,7 +55,7 @@ class Known:
     def foreign(self, identity: Any) -> bool:
         """True if it stands in the folder of another study only."""
         place = None if identity in self._learnt else self._place(identity)
-        if place is None or not self._foreign[place[0]]:
+        if place is None or place[0] == 0:
             return False
         row = self.row(identity)
         assert row is not None

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .api import design_of, evaluate_design, own_mapping
+from .api import design_of, evaluate_similar, own_mapping
 from .designspace import DesignSpace, Values
 from .errors import Diagnostic, SpecError
 from .finished import key_of
 from .mapspace import mapspace
-from .objectives import objective
+from .neighbours import Hint, handed_on
+from .objectives import Objective, objective
 from .resolve import written
 from .result import Result
 from .search import Best, Goal, Task, budget_of, run
@@ -66,6 +67,7 @@ class Job:
     point: int
     workload: int
     values: Values
+    hint: Hint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,15 @@ class Designs:
         design = design_of(spec)
         row: Row = {"key": self.key(spec), "workload": self.workloads[job.workload].name, "clock_hz": design.arch.clock_hz}
         if self.mapper.method == FIXED:
-            result: Result | None = evaluate_design(design, own_mapping(design))
+            result: Result | None = evaluate_similar(design, own_mapping(design))
             row |= {"mappings": 1, "proven": None, "lower_bound": None}
+        elif job.hint and (found := handed_on(spec, self.spec(job.hint.values, job.workload), job.hint, self.goal)):
+            result = found
+            row |= {"mappings": 1, "proven": True, "lower_bound": job.hint.value, "value": job.hint.value}
         else:
             best = self.mapped(spec)
+            if best.stopped == "interrupted":
+                raise KeyboardInterrupt  # half a search is no result
             result = best.result
             row |= {"mappings": best.evaluated, "proven": best.proven_optimal, "lower_bound": _finite(best.lower_bound)}
             row |= {"value": best.value}
@@ -129,13 +136,18 @@ class Designs:
             row["mapping"] = json.dumps(written(result.design.mapping, spec))
         return row | _measured(result) | {"seconds": time.perf_counter() - started}
 
+    @property
+    def goal(self) -> Objective:
+        """What the mapper minimizes."""
+        return objective(self.mapper.minimize)
+
     def mapped(self, spec: Spec) -> Best:
         """The search of one specification."""
         mapper = self.mapper
         budget = budget_of(None, mapper.method)
         if mapper.mappings is not None or mapper.seconds is not None:
             budget = replace(budget, mappings=mapper.mappings, seconds=mapper.seconds)
-        goal = Goal(objective=objective(mapper.minimize))
+        goal = Goal(objective=self.goal)
         space = mapspace(spec, padded=mapper.padded)
         return run(Task(space=space, goal=goal, method=mapper.method, budget=budget, seed=mapper.seed))
 

@@ -6,14 +6,17 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .combining import Combined
+from .designspace import Values
 from .executors import Executor
 from .known import Known
+from .neighbours import Hint, richest, supplies
 from .points import FIXED, Job, Outcome
 from .pointsearch import METHODS, Point, PointSearch, Told
 from .store import Row, Store, Table, Writer
@@ -56,6 +59,24 @@ class Tally:
 Watch = Callable[[Tally], None]
 
 
+class Numbers:
+    """A set of numbers of points, one byte each."""
+
+    def __init__(self, numbers: npt.NDArray[np.int64]) -> None:
+        self._held = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=bool)
+        self._held[numbers] = True
+
+    def __contains__(self, number: int) -> bool:
+        return number < len(self._held) and bool(self._held[number])
+
+
+def hinted(job: Job, values: Values, row: Row | None) -> Job:
+    """A job with the proof of its neighbour, if there is one."""
+    if row is None or not row["proven"] or not row["valid"] or row["value"] is None:
+        return replace(job, hint=None)
+    return replace(job, hint=Hint(values, row["value"], row["mapping"]))
+
+
 @dataclass
 class _Pending:
     """A point under way."""
@@ -87,6 +108,9 @@ class Sweep:
         self.waiting: dict[Any, list[Job]] = {}
         """Jobs that are equal to one under way, by what identifies that."""
         self.identity: dict[tuple[int, int], Any] = {}
+        self.lines = supplies(self.designs.space) if search.method == "grid" and self.designs.mapper.method != FIXED else ()
+        self.leaning: dict[Any, list[Job]] = {}
+        """Jobs whose richer neighbour is not finished, by what identifies that."""
         self.job_seconds = 0.0
 
     def run(self, study: str) -> Tally:
@@ -106,7 +130,7 @@ class Sweep:
         self.watch(self.tally)
         return self.tally
 
-    def _finished_before(self) -> dict[int, Told] | set[int]:
+    def _finished_before(self) -> dict[int, Told] | Numbers:
         """The points that earlier runs finished; with what came of them if the search learns."""
         if not self.search.learns:
             table = self.store.points(["point", "valid", self.columns[0]])
@@ -115,8 +139,7 @@ class Sweep:
             self.tally.valid = int(valid.sum())
             self.tally.best = float(np.nanmin(values)) if len(values) else math.inf
             self.tally.before = self.tally.points = len(valid)
-            table = table.select(["point"])
-            return set(table["point"].to_pylist())
+            return Numbers(np.asarray(table["point"]))
         found: dict[int, Told] = {}
         for row in self.store.points(["point", "valid", *self.columns]).to_pylist():
             found[row["point"]] = self._told(row)
@@ -126,7 +149,7 @@ class Sweep:
 
     # --- points ---------------------------------------------------------------------------------------------
 
-    def _enter(self, number: int, values: Point, before: dict[int, Told] | set[int]) -> None:
+    def _enter(self, number: int, values: Point, before: dict[int, Told] | Numbers) -> None:
         """A point that was asked: finished, refused, or made jobs of."""
         if number in before:
             if isinstance(before, dict):
@@ -153,11 +176,26 @@ class Sweep:
                 return
             self.waiting[identity] = []
             self.identity[job.point, job.workload] = identity
-        self.queue.append(job)
+        self._queue(job)
+
+    def _queue(self, job: Job) -> None:
+        """A job is done after its neighbour with the largest bandwidths, whose proof may hold for it too."""
+        rich = richest(job.values, self.lines) if self.lines else job.values
+        if rich == job.values or self.combined.refused(rich):
+            self.queue.append(job)
+            return
+        neighbour = self.known.identity(self.designs, Job(-1, job.workload, rich))
+        row = None if neighbour is None else self.known.row(neighbour)
+        if neighbour is None or row is not None:
+            self.queue.append(hinted(job, rich, row))
+        else:
+            self.leaning.setdefault(neighbour, []).append(replace(job, hint=Hint(rich, 0.0, "")))
 
     def _work(self, *, everything: bool) -> None:
         """Keeps the workers busy; returns when nothing is left to be submitted, or when everything is finished."""
-        while self.queue or (everything and self.executor.busy):
+        while self.queue or (everything and (self.executor.busy or self.leaning)):
+            if not self.queue and not self.executor.busy:  # their neighbours make no designs
+                self._lean(next(iter(self.leaning)), None)
             while self.queue and self.executor.busy < AHEAD * self.executor.slots:
                 size = min(len(self.queue), self._task_size())
                 self.executor.submit(tuple(self.queue.popleft() for _ in range(size)))
@@ -179,10 +217,17 @@ class Sweep:
         identity = self.identity.pop((outcome.job.point, outcome.job.workload), None)
         if identity is not None and outcome.row is not None:
             self.known.learn(identity, outcome.row)
+            self._lean(identity, outcome.row)
         self._settle(outcome, new=True)
         for job in self.waiting.pop(identity, ()) if identity is not None else ():
             self.tally.reused += outcome.row is not None
             self._settle(Outcome(job, outcome.row, outcome.wrong, outcome.fault), new=False)
+
+    def _lean(self, identity: Any, row: Row | None) -> None:
+        """The neighbour of some jobs is finished."""
+        for job in self.leaning.pop(identity, ()):
+            assert job.hint is not None
+            self.queue.append(hinted(job, job.hint.values, row))
 
     def _settle(self, outcome: Outcome, *, new: bool) -> None:
         """Keeps an evaluation, and its point if it was the last one."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import studies
+from timeloopfiles import ARCHITECTURE, MAPPING, PROBLEM
 
 import sparseloop as sl
+from sparseloop import conditions, yamlio
 from sparseloop.cli import main
 from sparseloop.designspace import DesignSpace
 from sparseloop.study import Study
+from sparseloop.studyfile import _complete  # pyright: ignore[reportPrivateUsage]
+from sparseloop.studyspec import StudySpec
 
 
 def space(tmp_path: Path, parameters: str, more: str = "mapping: fixed\n") -> DesignSpace:
@@ -230,3 +236,33 @@ def test_all_mistakes_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "3 errors" in shown
     assert f"{tmp_path}/study.yaml:3:" in shown
     assert "^" in shown
+
+
+def test_the_example_of_the_documentation_is_understood() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explore.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(# buffers.*?)^```", page, re.MULTILINE | re.DOTALL)
+    spec = StudySpec.model_validate(_complete(yamlio.loads(text)[0]))
+    assert list(spec.parameters) == ["glb", "bw", "spad", "weights", "saf"]
+    for condition in (*spec.constraints, spec.parameters["saf"].when or ""):
+        conditions.condition(condition)
+
+
+def test_methods_that_need_more_say_what_to_install(tmp_path: Path) -> None:
+    if find_spec("torch"):
+        pytest.skip("PyTorch is installed")
+    text = studies.STUDY + "search: {method: gp, points: 4}\n"
+    with pytest.raises(sl.SpecError, match=r"pip install 'sparseloop\[gp\]'"):
+        Study.load(studies.written(tmp_path, text)).run(tmp_path / "out")
+
+
+def test_files_of_timeloop_are_the_base_of_a_study_in_native_paths(tmp_path: Path) -> None:
+    names = {"problem.yaml": PROBLEM, "arch.yaml": ARCHITECTURE, "map.yaml": MAPPING}
+    for name, text in names.items():
+        (tmp_path / name).write_text(text)
+    text = f"spec: [{', '.join(names)}]\nmapping: fixed\nparameters:\n"
+    text += "  glb: {path: architecture.levels.GLB.capacity, values: [1024, 4096]}\n"
+    text += "  A: {path: workload.density.A, values: [1.0, 0.5]}\n"
+    rows = studies.run(studies.written(tmp_path, text), tmp_path / "out")
+    base = sl.evaluate(sl.load(*(tmp_path / name for name in names)))
+    assert (rows[2]["energy_pj"], rows[2]["cycles"]) == (base.energy_pj, base.cycles)
+    assert len({row["energy_pj"] for row in rows}) > 1

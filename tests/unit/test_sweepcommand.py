@@ -73,6 +73,8 @@ def test_unwritable_folders_are_mistakes(tmp_path: Path, capsys: pytest.CaptureF
     assert "cannot write into" in capsys.readouterr().err
     assert main(["sweep", str(file), "-o", str(tmp_path / "out"), "--executor", "ray"]) == 2
     assert "unknown executor 'ray'" in capsys.readouterr().err
+    assert main(["sweep", str(file), "-o", str(tmp_path / "no"), "--executor", "nothing://here"]) == 2
+    assert "no Dask scheduler answers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

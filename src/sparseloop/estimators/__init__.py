@@ -6,7 +6,7 @@ Packages add their own under the entry-point group `sparseloop.estimators`; `bui
 from __future__ import annotations
 
 from .builtin import OPTIONS
-from .choice import GROUP, Offer, Registry, offer, registry
+from .choice import GROUP, Offer, Registry, offer, registry, remember
 from .query import DEFAULT_NODE_NM, Answer, Attribute, Estimate, Estimator, Kind, Query, times, total
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Registry",
     "offer",
     "registry",
+    "remember",
     "times",
     "total",
 ]

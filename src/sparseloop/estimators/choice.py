@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from .builtin import Builtin
 from .query import Answer, Estimate, Estimator, Query
 
+T = TypeVar("T")
 GROUP = "sparseloop.estimators"
 """Entry points of this group are estimators: instances, or classes that need no arguments."""
 
@@ -28,6 +29,8 @@ class Registry:
     notes: tuple[str, ...] = ()
     answered: dict[str, Offer] = field(default_factory=dict[str, "Offer"], compare=False, repr=False)
     """Best answers by query: the designs of a study have most of their hardware in common."""
+    priced: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+    """Prices of whole levels, likewise."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,10 +83,15 @@ def offer(query: Query, *, wanted: str | None = None, among: Registry | None = N
         return known
     found = _offer(query, wanted, registered.estimators)
     if not found.notes:  # what failed may succeed the next time
-        if len(registered.answered) >= KEPT:
-            registered.answered.clear()
-        registered.answered[key] = found
+        remember(registered.answered, key, found)
     return found
+
+
+def remember(known: dict[str, T], key: str, answer: T) -> None:
+    """Adds an answer; when there are too many, all are forgotten."""
+    if len(known) >= KEPT:
+        known.clear()
+    known[key] = answer
 
 
 def _offer(query: Query, wanted: str | None, estimators: Sequence[Estimator]) -> Offer:

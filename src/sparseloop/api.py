@@ -13,6 +13,7 @@ from .cost import cost
 from .design import Design
 from .errors import Diagnostic, SpecError
 from .evaluate import COLUMNS, counts, evaluate_plan, plan_of
+from .joined import joined
 from .mapping import LoopNest, Mapping, MappingBatch, Sample
 from .plan import Plan
 from .resolve import resolve
@@ -138,10 +139,11 @@ def evaluate_batch(design: Design, batch: object, keep: tuple[str, ...] | None) 
         raise ValueError(f"cannot keep {', '.join(unknown)}: there are {', '.join(COLUMNS)}")
     if isinstance(batch, MappingBatch):
         return _columns(design, batch, keep)
-    parts = [_columns(design, part, keep) for part in batch.parts]
-    return {
-        name: np.concatenate([np.empty(0), *(part[name] for part in parts)])[batch.place].astype(_kind(name)) for name in keep
-    }
+    columns: dict[str, npt.NDArray[Any]] = {name: np.empty(sum(map(len, batch.parts)), _kind(name)) for name in keep}
+    for part, place in joined(batch.parts):
+        for name, values in _columns(design, part, keep).items():
+            columns[name][place] = values
+    return {name: values[batch.place] for name, values in columns.items()}
 
 
 def _kind(column: str) -> type:

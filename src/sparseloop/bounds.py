@@ -172,6 +172,8 @@ class Crossing:
     """Most copies of the tensor at instances of the parent."""
     whole: float
     """|T|."""
+    checks: float
+    """Energy per dense access of an intersection unit: it looks at what its own leaders remove, too."""
     forwarded: bool
     """A mesh neighbour may pass on words of a sliding window, so the parent may be spared any number of reads."""
 
@@ -304,6 +306,8 @@ class Bounds:
         own, inner = sparse.format(parent, tensor.name), sparse.format(child, tensor.name) if not to_compute else None
         stored = element_alive(self.design, t) if own is not None and own.compressed else 1.0
         arriving = element_alive(self.design, t) if inner is not None and inner.compressed else 1.0
+        if own is not None and own.compressed and (to_compute or (inner is not None and inner.compressed)):
+            leaders, skippers = leaders - {t}, skippers - {t}  # where the word is not zero, no tile that contains it is empty
         up, down = self._per_word(t, parent), 0.0 if to_compute else self._per_word(t, child)
         prices = arch.levels[parent].prices
         output = tensor.output
@@ -314,6 +318,10 @@ class Bounds:
         if not to_compute:
             below = arch.levels[child].prices
             fill = below["fill"].energy_pj * down + below["address_generation"].energy_pj / arch.levels[child].cluster_size
+        changes = not to_compute and own is not None and own.compressed and not (inner is not None and inner.compressed)
+        if changes:
+            fill += arch.levels[child].prices["decompress"].energy_pj / arch.levels[child].cluster_size
+        packing = prices["compress"].energy_pj / arch.levels[parent].cluster_size if changes else 0.0
         return Crossing(
             tensor=t,
             parent=parent,
@@ -321,7 +329,7 @@ class Bounds:
             output=output,
             plain=plan.plain[t],
             reads=(prices["read"].energy_pj * up + (reduced if output else visible)) * stored,
-            updates=(prices["update"].energy_pj * up + visible) * stored if output else 0.0,
+            updates=(prices["update"].energy_pj * up + visible + packing) * stored if output else 0.0,
             fills=fill * arriving,
             leaders=tuple(sorted(leaders)),
             skippers=tuple(sorted(skippers)),
@@ -330,8 +338,27 @@ class Bounds:
             sharing=math.prod(self.most_shared(tensor, range(i, i + 1)) for i in range(parent, child) if i != charged),
             spread=self.most_shared(tensor, range(parent)),
             whole=float(self.tiles.size(t)[-1]),
+            checks=self._checks(tensor, ends) * stored,
             forwarded=not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child)),
         )
+
+    def _checks(self, tensor: Tensor, ends: tuple[int, int]) -> float:
+        """Intersections per dense access at least, priced: what outer skips remove, the unit does not see."""
+        parent, child = ends
+        level, sparse, index = self.design.arch.levels[parent], self.design.sparse, self.design.einsum.index
+        mine = [s for s in sparse.safs if s.follower == tensor.name and s.level == parent]
+        if not any(s.kind != "gate" and s.intersection != "leader_follower" and set(s.leaders) - {tensor.name} for s in mine):
+            return 0.0
+        if any(s.choice is not None for s in mine):
+            return 0.0
+        others = {
+            s for s in sparse.safs if s.kind != "gate" and s not in mine and (s.follower == tensor.name or child == self.levels)
+        }
+        seen = {index[u] for s in others for u in s.leaders}
+        if child == self.levels and sparse.compute_skip:
+            seen |= {index[t.name] for t in self.design.einsum.tensors if not t.output}
+        share = math.prod(element_alive(self.design, u) for u in seen)
+        return level.prices["intersect"].energy_pj * share / level.cluster_size
 
     def _forwards(self, level: int, tensor: Tensor) -> bool:
         network = self.design.arch.levels[level].network

@@ -189,8 +189,10 @@ def energy_command(
     if ert:
         from . import accelergy
 
-        tables = accelergy.tables_of_arch(designs[0].arch)
+        tables, *others = [accelergy.tables_of_arch(design.arch) for design in designs]
         accelergy.write_ert(tables, ert)
+        if any((other.rows, other.areas) != (tables.rows, tables.areas) for other in others):
+            note(f"warning: {ert} is of '{specs[0].workload.name}'; prices of other layers differ")
         for text in tables.notes:
             note(f"warning: {text}")
     if form == Format.json:
@@ -220,7 +222,7 @@ def import_command(
 
 def map_layers(options: Options) -> None:
     """Search the best mapping of every layer."""
-    from .mapcommand import check, check_places, output_paths, unique
+    from .mapcommand import OUTPUT, check, check_places, output_paths, unique
 
     check(options)
     specs = list(_loaded(options.files, options.overrides).per_layer())
@@ -239,7 +241,7 @@ def map_layers(options: Options) -> None:
     layers = mapped(specs, options, tell)
     _mapped(layers, options)
     if unwritten:
-        raise SpecError(Diagnostic(path=("--output",), message=text) for text in unwritten)
+        raise SpecError(Diagnostic(path=(OUTPUT,), message=text) for text in unwritten)
     if not all(layer.best and layer.best.top for layer in layers):
         raise typer.Exit(INFEASIBLE)
 

@@ -59,7 +59,10 @@ class Emptiness:
         if not self.empty:
             found.append("there are valid mappings, but few: give a larger budget or another seed")
         if self.conflict:
-            sure = "these exclude each other" if self.proven else "no mapping was found that respects all of these"
+            alone = len(self.conflict) == 1
+            sure = "this alone admits none" if alone else "these exclude each other"
+            if not self.proven:
+                sure = "no mapping was found that respects " + ("this" if alone else "all of these")
             found.append(f"{sure}: " + "; ".join(self.conflict))
         if not self.proven and self.empty:
             found.append("nothing is proven by this search: --method optimal or a larger budget may still find a mapping")
@@ -189,8 +192,9 @@ class Limit:
     lifted: Callable[[Spec], Spec] = field(repr=False)
 
 
-def limits(spec: Spec) -> list[Limit]:
+def limits(space: Mapspace) -> list[Limit]:
     """All capacities, utilizations and constraints."""
+    spec, shape = space.spec, {} if space.padded else space.design.einsum.extents
     found: list[Limit] = []
     for i, entry in enumerate(spec.architecture.levels):
         if isinstance(entry, LevelSpec):
@@ -202,9 +206,10 @@ def limits(spec: Spec) -> list[Limit]:
             value = getattr(rule, key)
             if key in ("factors", "max", "min"):
                 sign = {"factors": "=", "max": "<=", "min": ">="}[key]
-                found += [
-                    Limit(f"{target}: {rank}{sign}{bound}", _rule_lifter(target, key, rank)) for rank, bound in value.items()
-                ]
+                for rank, bound in value.items():
+                    uneven = key == "factors" and shape.get(rank, bound) % bound
+                    hint = f" (does not divide {shape[rank]}; --padded admits other factors)" if uneven else ""
+                    found.append(Limit(f"{target}: {rank}{sign}{bound}{hint}", _rule_lifter(target, key, rank)))
             elif value not in (None, ()) and key in _RULES:
                 text = " ".join(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
                 found.append(Limit(f"{target}: {_RULES[key]} {text}", _rule_lifter(target, key, None)))
@@ -265,7 +270,7 @@ def blamed(space: Mapspace, seed: int, seconds: float) -> tuple[tuple[str, ...],
             spec = limit.lifted(spec)
         return feasible(spec, seed, padded=space.padded)
 
-    every = limits(space.spec)
+    every = limits(space)
     if not works(every):
         return (), ()
     dropped: list[Limit] = []

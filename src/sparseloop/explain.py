@@ -8,6 +8,7 @@ from typing import final
 
 from . import wording
 from .api import design_of, own_mapping
+from .arch import Level, Part
 from .design import Design
 from .errors import Diagnostic, SpecError, did_you_mean
 from .formula import Definition, Reader, tile_text
@@ -48,8 +49,11 @@ class Explanation:
             lines += _shares(self.known)
         elif target.actions:
             lines += _energy(target, width)
+        elif target.hardware is not None:
+            lines += _areas(target.hardware, width)
         else:
             lines += _Formulas(self.design, self._names, width).explained(name, target)
+            lines += ["", "ask for LEVEL.area to see its parts and their sources"] if name == "area" else []
         if target.source:
             lines += ["", *textwrap.wrap(f"price: {target.source}", width, subsequent_indent="  ")]
         return "\n".join(lines)
@@ -84,7 +88,7 @@ def _listed(known: Table[str, Target]) -> str:
         [
             "there are:",
             "  energy, cycles, edp, area, utilization, computes[.CLASS]",
-            "  LEVEL.{energy, cycles, instances_used, capacity.expected, capacity.worst, metadata_bits.expected, ...}",
+            "  LEVEL.{energy, cycles, area, instances_used, capacity.expected, capacity.worst, metadata_bits.expected, ...}",
             "  LEVEL.TENSOR.{reads, fills, updates, metadata.reads, metadata.fills, metadata.updates}[.CLASS]",
             "  LEVEL.TENSOR.{tile, density, occupancy, occupancy.worst, metadata_bits, energy}",
             "  NETWORK.energy, NETWORK.{words_down, words_up, metadata_bits, hops}.TENSOR",
@@ -137,6 +141,31 @@ def _energy(target: Target, width: int) -> list[str]:
     for what, counts in free.items():
         lines += textwrap.wrap(f"{what}: {', '.join(counts)}", width, initial_indent="  ", subsequent_indent="      ")
     return lines
+
+
+def _areas(level: Level, width: int) -> list[str]:
+    """Instances × parts × area, largest first, with sources."""
+    rows: list[tuple[float, str, str]] = []
+    instances = float(value_of(level.instances))
+    for part in level.parts:
+        area = instances * part.count * part.area_um2
+        formula = f"{wording.exact(instances)} × {wording.exact(part.count)} × {wording.exact(part.area_um2)} um2"
+        rows.append((area, f"  {part.name:<30}{formula:>30} = {wording.area(area):>9}", _sure(part)))
+    if not level.parts:
+        formula = f"{wording.exact(instances)} × {wording.exact(level.area_um2)} um2"
+        rows.append((1, f"  {'whole':<30}{formula:>30}", level.area_source))
+    rows.sort(key=lambda row: -row[0])
+    marks = {source: number for number, source in enumerate(dict.fromkeys(source for *_, source in rows), start=1)}
+    lines = ["", f"  {'part':<30}{'instances × parts × area':>30}"]
+    lines += [f"{line}  [{marks[source]}]" for _, line, source in rows]
+    lines += ["", "areas from"]
+    for source, mark in marks.items():
+        lines += textwrap.wrap(f"[{mark}] {source}", width, initial_indent="  ", subsequent_indent="      ")
+    return lines
+
+
+def _sure(part: Part) -> str:
+    return f"{part.area_source} (confidence {part.area_confidence:.2g})"
 
 
 def _shares(known: Table[str, Target]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from .estimators import DEFAULT_NODE_NM, Answer, Attribute, Query, offer
+from .estimators import DEFAULT_NODE_NM, Answer, Attribute, Estimator, Query, offer
 
 PJ_PER_MW_SECOND = 1e9
 
@@ -54,6 +54,8 @@ class Component:
     """What the sparse features of the level need."""
     estimator: str | None = None
     """The estimator to be asked first."""
+    backend: Estimator | None = None
+    """Itself, if it is one that is asked on request only."""
     attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
     """What else the user wrote."""
 
@@ -125,7 +127,7 @@ def asked(component: Component) -> tuple[list[Known], list[str]]:
     found: list[Known] = []
     notes: dict[str, None] = {}
     for piece in pieces(component):
-        best = offer(piece.query, wanted=component.estimator)
+        best = offer(piece.query, wanted=component.estimator, backend=component.backend)
         notes |= dict.fromkeys(f"{component.name}: {note}" for note in best.notes)
         if piece.actions is None and component.estimator and component.estimator not in best.asked:
             notes[f"{component.name}: estimator '{component.estimator}' has no answer for {piece.query.class_name}"] = None

@@ -148,7 +148,7 @@ class Leaves:
         for orders, picks in self._by_hosts(found).items():
             _, factors = self._factors(chain.chosen(np.concatenate(picks)))
             parts.append(self.space.batch(Template(orders, self.bounds.keep), factors))
-        return Sample(tuple(parts), np.arange(sum(len(p) for p in parts))) if parts else None
+        return Sample.listed(parts) if parts else None
 
     def _by_hosts(self, found: dict[tuple[Choice, ...], list[Ints]]) -> dict[tuple[Choice, ...], list[Ints]]:
         """The same under orders of all loops; long orders first, for shorter ones fit into them."""

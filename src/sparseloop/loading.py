@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import yamlio
-from .errors import SpecError
+from .errors import Diagnostic, SpecError
 from .shorthand import shortened
 from .spec import Spec
 from .yamlio import SourceMap
@@ -37,6 +37,7 @@ def _listed(overrides: Sequence[str]) -> Sequence[str]:
 def understood(data: dict[str, Any], source: SourceMap) -> Spec:
     """The specification behind data with its places, native or Timeloop's."""
     try:
+        data = _with_named_tables(data, source)
         if is_timeloop(data):
             from . import accelergy, timeloop  # only where they are needed
 
@@ -46,6 +47,33 @@ def understood(data: dict[str, Any], source: SourceMap) -> Spec:
         return Spec.model_validate(data).with_source(source)
     except SpecError as error:
         raise error.located(source) from None
+
+
+def _with_named_tables(data: dict[str, Any], source: SourceMap) -> dict[str, Any]:
+    """ERT and ART beside a native specification as the files that its `energy` names."""
+    architecture = data.get("architecture")
+    native = "workload" in data or "layers" in data or (isinstance(architecture, dict) and "levels" in architecture)
+    tables = [key for key in ("ERT", "ART") if key in data]
+    if not native or not tables:
+        return data
+    energy: Any = data.get("energy", {})
+    if not isinstance(energy, dict):
+        return data
+    wrong = [
+        Diagnostic(path=(key,), message=f"energy.{key.lower()} names a table already") for key in tables if key.lower() in energy
+    ]
+    files = {key.lower(): source.directory((key,)) / Path(source.walk((key,))[1].file).name for key in tables}
+    wrong += [
+        Diagnostic(path=(key,), message="a table beside a native specification must be a file of its own")
+        for key in tables
+        if not files[key.lower()].is_file()
+    ]
+    if wrong:
+        raise SpecError(wrong)
+    return {
+        **{k: v for k, v in data.items() if k not in tables},
+        "energy": {**energy, **{name: str(file.absolute()) for name, file in files.items()}},
+    }
 
 
 def is_timeloop(data: Mapping[str, Any]) -> bool:

@@ -69,6 +69,10 @@ def _parameter(one: Any, hint: Any) -> inspect.Parameter:
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
+OUTPUT = "-o/--output"
+"""The option in messages, as whoever uses it may have written it."""
+
+
 # --- the options in their own words -------------------------------------------------------------------------
 
 
@@ -82,7 +86,7 @@ def check(options: Options) -> None:
         *_mistakes("--pareto", lambda: options.pareto is None or _front(options.pareto)),
         *_mistakes("--method", lambda: known_method(options.method)),
         *_mistakes("--budget", lambda: budget_of(options.budget, options.method)),
-        *_mistakes("--output", lambda: options.output is None or _no_folder(options.output)),
+        *_mistakes(OUTPUT, lambda: options.output is None or _no_folder(options.output)),
         *_mistakes("--resume", lambda: options.resume is None or _no_file(options.resume)),
     ]
     if found:
@@ -120,9 +124,9 @@ def check_places(options: Options, files: Sequence[Path]) -> None:
     found = [
         one
         for folder in {file.parent for file in files if not file.exists()}
-        for one in _mistakes("--output", partial(_folder, folder))
+        for one in _mistakes(OUTPUT, partial(_folder, folder))
     ]
-    found += [one for file in files if file.exists() for one in _mistakes("--output", partial(_writable, file))]
+    found += [one for file in files if file.exists() for one in _mistakes(OUTPUT, partial(_writable, file))]
     if options.resume is not None:
         found += _mistakes("--resume", partial(_folder, Path(options.resume), make=True))
     if found:
@@ -211,12 +215,15 @@ def progress(label: str = "") -> Generator[Watch]:
 
 
 def progress_line(tally: Tally, budget: Budget) -> str:
-    """'48.0 k of 200 k mappings, 36 % valid, best edp 1.04e+16, 96 k/s'."""
+    """'48.0 k of 200 k mappings, 36 % valid, best edp 1.04e+16 (lower bound 9.9e+15, gap 5 %), 96 k/s'."""
     from . import wording
 
     of = f" of {wording.count(budget.mappings)}" if budget.mappings else ""
     valid = wording.percent(tally.valid / max(1, tally.evaluated))
     best = f", best {tally.goal.objective.name} {tally.top[0].values[0]:.4g}" if tally.top else ""
+    if tally.top and tally.lower_bound:
+        gap = wording.percent(max(0.0, tally.top[0].values[0] / tally.lower_bound - 1))
+        best += f" (lower bound {tally.lower_bound:.4g}, gap {gap})"
     rate = wording.count(tally.evaluated / max(tally.seconds, 1e-9))
     return f"{wording.count(tally.evaluated)}{of} mappings, {valid} valid{best}, {rate}/s"
 
@@ -273,7 +280,11 @@ def fronts(best: Best, options: Options) -> list[str]:
     found: list[str] = []
     if options.pareto and best.front:
         names = [one.name for one in best.task.goal.pareto]
-        found += [table(best, best.front, names), plot([one.values for one in best.front], names)]
+        found.append(table(best, best.front, names))
+        if len(best.front) > 1:
+            found.append(plot([one.values for one in best.front], names))
+        else:
+            found.append(f"one mapping is the best in {' and '.join(names)}")
     if options.top > 1 and best.top:
         found.append(table(best, best.top, best.task.goal.objective.name.split(",")))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,6 +102,11 @@ class Sample:
     """The mappings by template."""
     place: npt.NDArray[np.int64]
     """For every mapping its position among those of all parts, put one after the other."""
+
+    @classmethod
+    def listed(cls, parts: Sequence[MappingBatch]) -> Sample:
+        """All mappings of the parts, one part after the other."""
+        return cls(tuple(parts), np.arange(sum(map(len, parts))))
 
     def __len__(self) -> int:
         return len(self.place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import Any
@@ -21,12 +22,14 @@ from .tilings import BEAM, Chain, Chains
 
 SLACK = 1e-9
 """Relative difference below which two values of an objective are the same."""
-WARM_UP = 3
-"""Batches of the genetic searcher that give the first incumbent where dives find none."""
+WARM_UP, FAR = 16, 2.0
+"""Batches of the genetic searcher, where dives find nothing or nothing below so many times the lowest bound."""
 DIVES, DIVERS, WIDTH = 8, 8, 2
 """Choices of bypasses to dive into, chains of each, and orders of a chain that a dive looks at."""
 ORDERING = 0.25
 """Share of a budget of time after which choices of bypasses are no longer bounded before the search begins."""
+LIMITS = (1.25, 2.0, 4.0, 10.0)
+"""Multiples of the lowest bound of a choice of bypasses up to which mappings are looked for, one after the other."""
 SMALL = 16384
 """Spaces of at most so many mappings are simply evaluated."""
 PORTIONS = (16, 4096)
@@ -57,9 +60,9 @@ class Certified(Best):
     certificate: Certificate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Choice:
-    """A choice of bypasses, and what it costs at least."""
+    """A choice of bypasses, and what it costs at least; better known once its turn has come."""
 
     keep: Keep
     least: float
@@ -78,6 +81,19 @@ class Incumbent:
     timed: bool
     """True if the objective sees the cycles."""
     extra: dict[str, float] = field(default_factory=dict[str, float])
+    limit: float = np.inf
+    """Nothing above this first value of the objective is looked for at present."""
+
+    @property
+    def deciding(self) -> bool:
+        """True if bounds can tell anything: not for fronts."""
+        return self.monotone and not self.tally.goal.pareto
+
+    @property
+    def worst(self) -> tuple[float, ...] | None:
+        """What a mapping must undercut to be among the wanted ones."""
+        top = self.tally.top
+        return top[-1].values if len(top) >= self.tally.goal.top else None
 
     def values(self, energy: Floats, cycles: Floats) -> Floats:
         """The objective of (energy, cycles) at least: rows as in `Objective.values`."""
@@ -95,12 +111,14 @@ class Incumbent:
         return self.values(energy, cycles)[0]
 
     def beats(self, energy: Floats, cycles: Floats) -> npt.NDArray[np.bool_]:
-        """True where nothing with at least this energy and these cycles is better than what is known."""
-        goal = self.tally.goal
-        if not self.monotone or goal.pareto or len(self.tally.top) < goal.top:
+        """True where nothing with at least this energy and these cycles is better than what is known, or below the limit."""
+        if not self.deciding:
             return np.zeros(len(energy), dtype=bool)
-        dead, same = np.zeros(len(energy), dtype=bool), np.ones(len(energy), dtype=bool)
-        for row, best in zip(self.values(energy, cycles), self.tally.top[-1].values, strict=True):
+        values = self.values(energy, cycles)
+        dead, same = values[0] > self.limit * (1 + SLACK), np.ones(len(energy), dtype=bool)
+        if self.worst is None:
+            return dead
+        for row, best in zip(values, self.worst, strict=True):
             margin = SLACK * abs(best)
             dead |= same & (row > best + margin)
             same &= row >= best - margin
@@ -127,8 +145,6 @@ class Search:
         self.incumbent = Incumbent(self.tally, True, True, {"area_um2": area, "utilization": share})
         self.incumbent.monotone, self.incumbent.timed = _probed(self.incumbent)
         self.pruned = {"bypass": 0, "capacity": 0, "bound": 0, "chain": 0, "order": 0}
-        self.bound = np.inf
-        """Nothing that was not proven is better than this."""
         self.open: list[Choice] = []
         self.finished = False
 
@@ -153,7 +169,7 @@ class Search:
             self.evaluate(sample)
 
     def warm_up(self) -> None:
-        """First incumbents, by the genetic searcher."""
+        """Incumbents by the genetic searcher."""
         searcher = Genetic(self.space, self.task.seed)
         for turn in range(WARM_UP):  # the first one whatever the budget: some answer is better than none
             batch = None if turn and self.spent() else searcher.ask(CHUNK // 8)
@@ -192,15 +208,53 @@ class Search:
         steps = Steps(self.space, table)
         self.open = self._choices(table, steps)
         for choice in self.open[:DIVES]:
-            self._dive(Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent))
-        if not self.tally.top:
-            self.warm_up()
+            self._dive(self._chains(table, steps, choice))
         self._climb()
-        while self.open and not self.spent() and self._prove(table, steps, self.open[0]):
-            del self.open[0]
-        self.finished = not self.open
-        if self.open:
-            self.bound = min(one.least for one in self.open)
+        worst = self.incumbent.worst
+        if worst is None or worst[0] > FAR * min(one.least for one in self.open):
+            self.warm_up()
+            self._climb()
+        self._proven(min(one.least for one in self.open))
+        self._deepen(table, steps)
+
+    def _deepen(self, table: TileTable, steps: Steps) -> None:
+        """Proofs under limits that rise until something is found below them: a poor incumbent excludes little."""
+        every = self.open
+        for limit in self._limits():
+            self.incumbent.limit, self.pruned = limit, dict.fromkeys(self.pruned, 0)
+            self.open = list(every)
+            while self.open and not self.spent() and self._prove(table, steps, self.open[0]):
+                del self.open[0]
+            if self.open:
+                self._proven(min(one.least for one in self.open))
+                return
+            worst = self.incumbent.worst
+            if np.isinf(limit) or (worst is not None and worst[0] <= limit):
+                self.finished = True
+                return
+            self._proven(limit)
+            self.open = every
+            every.sort(key=lambda one: one.least)
+
+    def _proven(self, bound: float) -> None:
+        """Nothing is better than this."""
+        if self.incumbent.deciding and bound > 0:
+            self.tally.lower_bound = max(bound, self.tally.lower_bound or 0.0)
+            self.watch(self.tally, self.task.budget)
+
+    def _limits(self) -> Iterator[float]:
+        """Up to the best known value; from then on it limits by itself."""
+        least = min(one.least for one in self.open)
+        if self.incumbent.deciding and least > 0:
+            for limit in (factor * least for factor in LIMITS):
+                worst = self.incumbent.worst
+                if worst is not None and worst[0] <= limit:
+                    break
+                yield limit
+        yield np.inf
+
+    def _chains(self, table: TileTable, steps: Steps, choice: Choice) -> Chains:
+        return Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent)
 
     def _choices(self, table: TileTable, steps: Steps) -> list[Choice]:
         """All choices of bypasses, the most promising first; last those for whose bounds a budget of time leaves no room."""
@@ -233,8 +287,10 @@ class Search:
         orders = self.space.template_count // self.space.bypass.count
         chains = None
         if not self.incumbent.beats(choice.energy, choice.cycles)[0]:
-            chains = Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent)
-        if chains is None or self.incumbent.beats(*chains.outside.floor())[0]:
+            chains = self._chains(table, steps, choice)
+            choice.energy, choice.cycles = chains.outside.floor()
+            choice.least = float(self.incumbent.values(choice.energy, choice.cycles)[0, 0])
+        if chains is None or self.incumbent.beats(choice.energy, choice.cycles)[0]:
             self.pruned["bypass"] += self.space.factor_count * orders
             return True
         if not chains.forward():
@@ -260,8 +316,8 @@ class Search:
         """The outcome."""
         plain = self.tally.best(self.task, stopped, complete=self.finished)
         values = {f.name: getattr(plain, f.name) for f in fields(plain)}
-        if not self.finished and self.incumbent.monotone and np.isfinite(self.bound):
-            values["lower_bound"] = min(self.bound, plain.value if plain.value is not None else np.inf)
+        if not self.finished and self.tally.lower_bound is not None:
+            values["lower_bound"] = min(self.tally.lower_bound, plain.value if plain.value is not None else np.inf)
         left = 0 if self.finished else self.space.size // max(1, self.space.bypass.count) * max(1, len(self.open))
         proof = Certificate(covered=self.space.size - left, pruned=self.pruned, evaluated=self.tally.evaluated, left=left)
         return Certified(**values, certificate=proof)

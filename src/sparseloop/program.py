@@ -47,7 +47,7 @@ class Recordings:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._seen = 0
-        self._programs: dict[tuple[str, ...], Program] = {}
+        self._programs: dict[tuple[str, ...], tuple[Program, int]] = {}
 
     def columns(self, bounds: Integers, keep: tuple[str, ...]) -> Columns:
         """Columns of the mappings with these bounds."""
@@ -66,13 +66,14 @@ class Recordings:
         return columns
 
     def _program(self, bounds: Integers, keep: tuple[str, ...]) -> Program:
-        """A program whose fixed loops have these bounds; where there is none, it is recorded anew with fewer."""
+        """A program whose fixed loops have these bounds; where there is none, it is recorded anew, the third time with none."""
         alike = {i: int(row[0]) for i, row in enumerate(bounds) if (row == row[0]).all()}
-        known = self._programs.get(keep)
+        known, times = self._programs.get(keep, (None, 0))
         fixed = alike if known is None else {i: n for i, n in known.fixed.items() if alike.get(i) == n}
         if known is None or fixed != known.fixed:
-            self._programs[keep] = Program(self.plan, bounds[:, 0], fixed, keep)
-        return self._programs[keep]
+            known = Program(self.plan, bounds[:, 0], fixed if times < 2 else {}, keep)
+            self._programs[keep] = known, times + 1
+        return known
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ from .spec import Spec
 
 CHUNK = 16384
 """Mappings asked at a time: the same for every number of workers."""
-PIECE = 4096
+PIECE = 8192
 """Mappings evaluated by one worker at a time."""
 DEFAULT_MAPPINGS = 200_000
 
@@ -146,6 +146,8 @@ class Tally:
     failures: dict[Status, int] = field(default_factory=dict[Status, int])
     top: list[Found] = field(default_factory=list[Found])
     front: list[Found] = field(default_factory=list[Found])
+    lower_bound: float | None = None
+    """Proven so far, where a method proves anything."""
 
     @property
     def seconds(self) -> float:
@@ -231,8 +233,24 @@ def _start_worker(spec: Spec, padded: bool) -> None:
     _workspace["space"] = mapspace(spec, padded=padded)
 
 
-def _in_worker(piece: MappingBatch, needs: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+def _in_worker(piece: Sample, needs: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     return _workspace["space"].columns(piece, needs)
+
+
+def _pieces(parts: Sequence[MappingBatch]) -> Iterator[Sample]:
+    """The mappings of all parts in their order, PIECE at a time."""
+    some, left = list[MappingBatch](), PIECE
+    for part in parts:
+        start = 0
+        while start < len(part):
+            some.append(part.chosen(slice(start, start + left)))
+            start += len(some[-1])
+            left -= len(some[-1])
+            if not left:
+                yield Sample.listed(some)
+                some, left = [], PIECE
+    if some:
+        yield Sample.listed(some)
 
 
 class Evaluator:
@@ -244,13 +262,12 @@ class Evaluator:
             initial = (task.space.spec, task.space.padded)
             self.pool = ProcessPoolExecutor(task.workers, initializer=_start_worker, initargs=initial)
 
-    def started(self, batch: Batch) -> list[Future[Any] | MappingBatch]:
+    def started(self, batch: Batch) -> list[Future[Any] | Sample]:
         """The pieces of a batch, under way in the workers if there are any."""
-        parts = batch.parts if isinstance(batch, Sample) else (batch,)
-        pieces = [part.chosen(slice(i, i + PIECE)) for part in parts for i in range(0, len(part), PIECE)]
+        pieces = list(_pieces(batch.parts if isinstance(batch, Sample) else (batch,)))
         return [self.pool.submit(_in_worker, piece, self.task.goal.needs) for piece in pieces] if self.pool else list(pieces)
 
-    def finished(self, batch: Batch, pieces: list[Future[Any] | MappingBatch]) -> dict[str, npt.NDArray[Any]]:
+    def finished(self, batch: Batch, pieces: list[Future[Any] | Sample]) -> dict[str, npt.NDArray[Any]]:
         """The columns of a batch in its own order."""
         space, needs = self.task.space, self.task.goal.needs
         done = [piece.result() if isinstance(piece, Future) else space.columns(piece, needs) for piece in pieces]

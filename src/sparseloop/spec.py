@@ -314,6 +314,9 @@ class EnergySpec(Record):
     art: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ArtTable, ...], Tag("list")], Discriminator(text_or_list)] = (
         Field((), description="Area tables, or the file (Accelergy's ART) that holds them.")
     )
+    estimator: str | None = Field(
+        default=None, description="Estimator that all levels ask first; hwcomponents and accelergy are asked only if named."
+    )
 
 
 class Spec(Record):

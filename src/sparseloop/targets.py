@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from .actions import ActionCost
-from .arch import Network
+from .arch import Level, Network
 from .cost import Cost
 from .formula import core
 from .plan import Plan
@@ -32,6 +32,8 @@ class Target:
     """The priced actions, for an energy."""
     source: str = ""
     """Who priced it, for the energy of a network."""
+    hardware: Level | None = None
+    """What takes it, for the area of a level."""
 
 
 def targets(plan: Plan, cost: Cost) -> dict[str, Target]:
@@ -77,6 +79,9 @@ def _level(plan: Plan, cost: Cost, level: int) -> Iterator[tuple[str, Target]]:
     yield f"{name}.energy", Target(value=of.energy_pj, unit="pJ", meaning=f"energy of all {name}s", actions=of.actions)
     yield f"{name}.cycles", Target(value=of.cycles, unit="cycles", meaning=f"cycles {name} needs at least")
     yield f"{name}.instances_used", Target(value=of.instances_used, unit="", meaning=f"instances of {name} that ever work")
+    hardware = plan.arch.levels[level]
+    area = hardware.instances * hardware.area_um2
+    yield f"{name}.area", Target(value=area, unit="um2", meaning=f"area of all {name}s", hardware=hardware)
     if level == plan.compute:
         yield from _classes(f"{name}.computes", _numbers(cost.sparse.computes), "computes", "computes")
         return

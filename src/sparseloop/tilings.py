@@ -9,7 +9,7 @@ that the enumeration of complete chains meets only chains whose own bound is goo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from .bounds import Bounds, Floats, Ints
 from .charges import Carry, Pending, StepCost
 from .steps import Step, Steps
 from .surroundings import Surroundings
+from .transitions import Candidates, Edges, Layer, gathered
 
 BEAM = 64
 """Transitions of a level that a dive keeps."""
@@ -36,62 +37,6 @@ class Judge(Protocol):
     def score(self, energy: Floats, cycles: Floats) -> Floats:
         """The (first) objective."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """Transitions of one level: from a state inside, by spatial factors, to a tile with lanes and pending crossings."""
-
-    source: Ints
-    spread: Ints
-    target: Ints
-    lanes: Ints
-    mask: Ints
-    cost: Floats
-    time: Floats
-
-    def chosen(self, at: Ints | npt.NDArray[np.bool_]) -> Edges:
-        """Some of them."""
-        whole = (self.source[at], self.spread[at], self.target[at], self.lanes[at], self.mask[at])
-        return Edges(*whole, self.cost[at], self.time[at])
-
-    @classmethod
-    def joined(cls, parts: list[Edges]) -> Edges:
-        """All of them."""
-        nothing = np.empty(0, dtype=np.int64)
-        return cls(
-            source=np.concatenate([nothing, *(p.source for p in parts)]),
-            spread=np.concatenate([nothing, *(p.spread for p in parts)]),
-            target=np.concatenate([nothing, *(p.target for p in parts)]),
-            lanes=np.concatenate([nothing, *(p.lanes for p in parts)]),
-            mask=np.concatenate([nothing, *(p.mask for p in parts)]),
-            cost=np.concatenate([np.empty(0), *(p.cost for p in parts)]),
-            time=np.concatenate([np.empty(0), *(p.time for p in parts)]),
-        )
-
-
-@dataclass(slots=True)
-class Layer:
-    """States at the boundary outside one level, and the transitions into them."""
-
-    code: Ints
-    lanes: Ints
-    energy: Floats
-    cycles: Floats
-    ways: Floats
-    """Chains inside that are still there."""
-    mask: Ints
-    """Which crossings are pending, as bits."""
-    carried: dict[int, Carry]
-    """Bit of a crossing to what it carries, by state."""
-    source: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    target: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    spread: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    cost: Floats = field(default_factory=lambda: np.empty(0))
-    time: Floats = field(default_factory=lambda: np.empty(0))
-    out_energy: Floats = field(default_factory=lambda: np.empty(0))
-    out_cycles: Floats = field(default_factory=lambda: np.empty(0))
-    starts: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +133,20 @@ class Chains:
         return np.sort(np.argpartition(self.judge.score(*totals), count)[:count])
 
     def _layer(self, step: Step, cost: StepCost, inner: Layer, beam: int) -> Layer:
-        fits = self.bounds.fits(step.level)
         parts: list[Edges] = []
+        for some in gathered(self._candidates(step, cost, inner, beam), EXPAND):
+            found = self._charged(cost, inner, some)
+            dead = self.judge.beats(*self._reached(inner, found, step.level))
+            self.pruned["bound"] += float(some.ways[dead].sum())
+            parts.append(found.chosen(~dead))
+        edges = Edges.joined(parts)
+        if beam:
+            edges = edges.chosen(self._best(self._reached(inner, edges, step.level), beam))
+        return self._merged(step, cost, inner, edges)
+
+    def _candidates(self, step: Step, cost: StepCost, inner: Layer, beam: int) -> Iterator[Candidates]:
+        """Transitions that neither capacity nor quick bounds exclude."""
+        fits = self.bounds.fits(step.level)
         for src, chosen, middle, low, slow in self._openings(step, inner, beam):
             for pick, target, factors in self._temporal(step, middle):
                 ways = inner.ways[src[pick]] * step.spread.ways[chosen[pick]] * self._ways(step.outside, target)
@@ -201,15 +158,12 @@ class Chains:
                 self.pruned["bound"] += float(ways[dead].sum())
                 ok = np.flatnonzero(fit & ~dead)
                 ok = ok[self._best((totals[0][ok], totals[1][ok]), 4 * beam)]
-                pick, target = pick[ok], target[ok]
-                found = self._charged(cost, inner, (src[pick], chosen[pick], target), factors[:, ok])
-                dead = self.judge.beats(*self._reached(inner, found, step.level))
-                self.pruned["bound"] += float(ways[ok][dead].sum())
-                parts.append(found.chosen(~dead))
-        edges = Edges.joined(parts)
-        if beam:
-            edges = edges.chosen(self._best(self._reached(inner, edges, step.level), beam))
-        return self._merged(step, cost, inner, edges)
+                pick, ways = pick[ok], ways[ok]
+                some = Candidates(src[pick], chosen[pick], target[ok], ways, factors[:, ok])
+                energy = inner.energy[some.source] + self._quick(cost, inner, some)
+                dead = self.judge.beats(*self._outwards((energy, slow[pick], some.target, lanes[ok]), step.level))
+                self.pruned["bound"] += float(ways[dead].sum())
+                yield some.chosen(~dead)
 
     def _reached(self, inner: Layer, edges: Edges, level: int) -> tuple[Floats, Floats]:
         """Totals at least with these transitions."""
@@ -252,21 +206,34 @@ class Chains:
         found = {self.numbered[b]: _picked(inner.carried[b], states) for b in range(len(self.numbered)) if mask >> b & 1}
         return found | cost.started(inner.code[states])
 
-    def _charged(self, cost: StepCost, inner: Layer, at: tuple[Ints, Ints, Ints], factors: Ints) -> Edges:
+    def _groups(self, inner: Layer, some: Candidates) -> Iterator[tuple[Ints, int, int]]:
+        """Transitions with the same crossings pending and the same loops: (where, mask, loops)."""
+        bits = len(some.factors)
+        loops = ((some.factors > 1).astype(np.int64) << np.arange(bits)[:, None]).sum(axis=0)
+        keys, group = np.unique((inner.mask[some.source] << bits) | loops, return_inverse=True)
+        order, ends = np.argsort(group, kind="stable"), np.cumsum(np.bincount(group, minlength=len(keys)))
+        for key, mine in zip(keys.tolist(), np.split(order, ends), strict=False):
+            yield mine, key >> bits, key & ((1 << bits) - 1)
+
+    def _quick(self, cost: StepCost, inner: Layer, some: Candidates) -> Floats:
+        """Energy of the transitions at least."""
+        energy, real = np.zeros(len(some.source)), some.factors.astype(np.float64)
+        for mine, mask, loops in self._groups(inner, some):
+            pending = self.pending(cost, inner, mask, some.source[mine])
+            energy[mine] = cost.quick(inner.code[some.source[mine]], some.spread[mine], real[:, mine], loops, pending)
+        return energy
+
+    def _charged(self, cost: StepCost, inner: Layer, some: Candidates) -> Edges:
         """Transitions with their least energy and cycles, and which crossings wait after them; alike ones together."""
-        src, spread, target = at
-        energy, cycles, after = np.zeros(len(src)), np.zeros(len(src)), np.zeros(len(src), dtype=np.int64)
-        loops = ((factors > 1).astype(np.int64) << np.arange(len(factors))[:, None]).sum(axis=0)
-        bits, real = len(factors), factors.astype(np.float64)
-        key = (inner.mask[src] << bits) | loops
-        for group in np.unique(key):
-            mine = np.flatnonzero(key == group)
-            mask, existing = int(group) >> bits, int(group) & ((1 << bits) - 1)
+        src, spread, count = some.source, some.spread, len(some.source)
+        energy, cycles, after = np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.int64)
+        real = some.factors.astype(np.float64)
+        for mine, mask, loops in self._groups(inner, some):
             pending = self.pending(cost, inner, mask, src[mine])
-            energy[mine], cycles[mine] = cost.least(inner.code[src[mine]], spread[mine], real[:, mine], existing, pending)
-            after[mine] = sum(1 << self.numbered.index(c) for c in pending if cost.open(c, existing))
+            energy[mine], cycles[mine] = cost.least(inner.code[src[mine]], spread[mine], real[:, mine], loops, pending)
+            after[mine] = sum(1 << self.numbered.index(c) for c in pending if cost.open(c, loops))
         lanes = inner.lanes[src] * cost.spread.lanes[spread]
-        return Edges(src, spread, target, lanes, after, energy, cycles)
+        return Edges(src, spread, some.target, lanes, after, energy, cycles)
 
     def _spreads(self, step: Step, inner: Layer) -> Iterator[tuple[Ints, Ints, Ints]]:
         """(state, choice of spatial factors, code of the tile with them), in portions."""

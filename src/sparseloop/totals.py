@@ -93,7 +93,7 @@ def table(layers: Sequence[Layer]) -> Table:
         found.add_row(layer.name, *_numbers(_result(layer)), *([_objective(layer)] if shown else []), *_search(layer))
     whole = totals(layers)
     numbers = [f"{value:.6g}" for value in (whole.energy_pj, whole.cycles, whole.edp)] + [f"{whole.utilization:.4g}"]
-    spent = sum(layer.best.seconds for layer in layers if layer.best and not layer.same_as)
+    spent = sum(layer.best.seconds for layer in layers if layer.best and not _known(layer))
     found.add_section()
     found.add_row(whole.name, *numbers, *([""] if shown else []), "", f"{spent:.1f}", "")
     return found
@@ -113,6 +113,11 @@ def _objective(layer: Layer) -> str:
     return ", ".join(f"{value:.6g}" for value in layer.best.top[0].values) if layer.best and layer.best.top else ""
 
 
+def _known(layer: Layer) -> bool:
+    """True if this run did not search it."""
+    return bool(layer.same_as or layer.taken_from)
+
+
 def _search(layer: Layer) -> list[str]:
     """How good the mapping is at least, the seconds, and where it comes from."""
     best = layer.best
@@ -126,4 +131,4 @@ def _search(layer: Layer) -> list[str]:
         f"same as {layer.same_as}" if layer.same_as else "",
         f"taken from {layer.taken_from}" if layer.taken_from and not layer.same_as else "",
     ]
-    return [certain, "" if layer.same_as else f"{best.seconds:.1f}", ", ".join(text for text in remarks if text)]
+    return [certain, "" if _known(layer) else f"{best.seconds:.1f}", ", ".join(text for text in remarks if text)]

@@ -171,3 +171,32 @@ def test_the_command_writes_tables_that_price_alike(tmp_path: Path, capsys: pyte
     assert sparseloop.evaluate(again).energy_pj == pytest.approx(sparseloop.evaluate(sparseloop.load(*files)).energy_pj, rel=1e-9)
     assert main(["energy", *files, "--ert", str(tmp_path / "missing" / "ert.yaml")]) == 2
     assert "cannot write the file" in capsys.readouterr().err
+
+
+def test_a_table_of_several_layers_says_whose_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from sparseloop.cli import main
+
+    einsum = 'einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {m: 4, n: 4, k: 4}'
+    text = (
+        f"workload: {{}}\nlayers:\n  - {{name: one, {einsum}, word_bits: 8}}\n  - {{name: two, {einsum}, word_bits: BITS}}\n"
+        "architecture: {levels: [{name: DRAM, class: dram}, {name: MAC, class: mac}]}\n"
+    )
+    for bits, told in (("8", False), ("16", True)):
+        (tmp_path / "spec.yaml").write_text(text.replace("BITS", bits), encoding="utf-8")
+        assert main(["energy", str(tmp_path / "spec.yaml"), "--ert", str(tmp_path / "ert.yaml")]) == 0
+        assert ("is of 'one'; prices of other layers differ" in capsys.readouterr().err) == told
+
+
+def test_units_between_levels_have_built_in_prices() -> None:
+    def one(class_name: str, **attributes: float) -> accelergy.Found | None:
+        known = {"technology": "40nm", "datawidth": 32, **attributes}
+        return accelergy.built_in().energy(accelergy.Primitive(class_name=class_name, attributes=known), "transfer", {})
+
+    narrow, wide, router = one("crossbar", n_outputs=4), one("crossbar", n_outputs=8), one("router")
+    assert narrow is not None
+    assert wide is not None
+    assert router is not None
+    assert narrow.value == pytest.approx(0.68)
+    assert wide.value == pytest.approx(1.36)
+    assert router.value > 0
+    assert "ISAAC" in router.source

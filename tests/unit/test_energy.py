@@ -9,6 +9,7 @@ import pytest
 from samples import MATMUL
 
 import sparseloop as sl
+from sparseloop import accelergy
 from sparseloop.arch import Price
 from sparseloop.energy import ACTIONS, NATIVE_NAMES, TIMELOOP_NAMES, PriceRequest, price_level, used_actions
 from sparseloop.errors import SpecError
@@ -125,7 +126,10 @@ def test_dram_by_type():
 def test_only_actions_that_can_occur_are_warned_of():
     unlimited = replace(GLB, capacity_words=None)
     quiet = PriceRequest(component=unlimited, used=frozenset())
-    assert price_level(quiet).warnings == ("GLB: no price for address_generation, leak: counted as 0 pJ",)
+    assert price_level(quiet).warnings == (
+        "GLB: no price for address_generation, leak: counted as 0 pJ",
+        "GLB: no area for array: counted as 0 um2",
+    )
     used = used_actions(metadata=True, gating=False, skipping=False, decompression=False, compression=False)
     assert "metadata_fill" in price_level(replace(quiet, used=used)).warnings[0]
 
@@ -242,6 +246,7 @@ def test_tables_as_csv(tmp_path: Path):
         ("component,action,energy_pj\nGLB,read,3\nGLB,write\n", "3:1:", "a line without energy_pj and area_um2"),
         ("component,action,energy_pj\nGLB,read,3,4,5\n", "2:1:", "5 cells for 3 columns"),
         ('component,action,energy_pj\nGLB,"read,3\n', "2:1:", "cannot read the line"),
+        ("GLB,read,3.5,chip\nGLB,write,2,chip\n", "1:1:", "no line with the names of the columns"),
         ("", "13:15:", "holds no ERT and no ART"),
     ],
 )
@@ -255,3 +260,35 @@ def test_mistakes_in_csv_tables(tmp_path: Path, text: str, place: str, message: 
     shown = str(error.value)
     assert message in shown
     assert (f"prices.csv:{place}" in shown) or not text
+    assert shown.count("error: ") == (2 if "unknown column" in message else 1)
+
+
+def test_an_area_that_nobody_knows_is_told():
+    text = MATMUL.replace("capacity: 16 KiB, ", "").replace("metadata: 8 KiB", "block_size: 1")
+    assert "GLB: no area for array: counted as 0 um2" in sl.evaluate(sl.loads(text)).warnings
+    given = sl.evaluate(sl.loads(text.replace("block_size: 1", "area: 0"))).warnings
+    assert not [warning for warning in given if "no area" in warning]
+
+
+def test_free_gated_actions_are_told_in_one_line():
+    text = MATMUL.replace("DRAM: {formats: {A: csr, B: csr}}", "DRAM: {formats: {A: csr, B: csr}, gate: [B <- A]}")
+    (note,) = [warning for warning in sl.evaluate(sl.loads(text)).warnings if "gated" in warning]
+    assert note.startswith("DRAM: 0 pJ for gated_read, gated_fill, gated_update, gated_metadata_read, ")
+
+
+def test_tables_of_a_priced_design_are_read_back_without_ado(tmp_path: Path):
+    """What is free by its meaning is no surprise in a table either; other zeros are told."""
+    plain = sl.evaluate(sl.loads(MATMUL))
+    accelergy.write_ert(accelergy.tables_of_arch(plain.plan.arch), tmp_path / "ert.yaml")
+    (tmp_path / "spec.yaml").write_text(MATMUL + "energy: {ert: ert.yaml, art: ert.yaml}\n")
+    again = sl.evaluate(sl.load(tmp_path / "spec.yaml"))
+    assert (again.energy_pj, again.area_um2) == pytest.approx((plain.energy_pj, plain.area_um2), rel=1e-12)
+    kept = [warning for warning in plain.warnings if not warning.startswith("DRAM: no price for leak")]
+    assert [warning for warning in again.warnings if warning not in kept] == [
+        f"DRAM: 0 pJ for leak: ERT {tmp_path / 'ert.yaml'}:{_line(tmp_path / 'ert.yaml', 'leak')} (leak)"
+    ]
+
+
+def _line(file: Path, action: str) -> int:
+    """Where the first entry of an action begins."""
+    return 1 + file.read_text().splitlines().index(f"    - name: {action}")

@@ -7,7 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -275,6 +275,58 @@ def test_dynamic_energy_goes_with_the_square_of_the_supply() -> None:
     low = Query(class_name="adder", kind="unit", attributes={"bits": 32}, vdd=0.45)
     ratio = offer(low).answer.energy_pj["add"].value / offer(nominal).answer.energy_pj["add"].value
     assert ratio == pytest.approx(0.25)
+
+
+def test_what_is_extrapolated_says_so_and_is_less_sure() -> None:
+    inside, outside = (offer(replace(SRAM, node_nm=node)).answer.energy_pj["read"] for node in (90, 180))
+    assert "extrapolated" not in inside.source
+    assert outside.source.endswith("(extrapolated from 90 to 180 nm)")
+    assert outside.confidence == pytest.approx(0.7 * inside.confidence)
+    assert outside.value == pytest.approx(4 * inside.value)
+    area = offer(replace(SRAM, node_nm=11)).answer.area_um2
+    assert area is not None
+    assert area.source.endswith("(extrapolated from 22 to 11 nm)")
+    far = offer(replace(SRAM, vdd=0.4)).answer
+    assert far.energy_pj["read"].source.endswith("(scaled from 0.9 to 0.4 V)")
+    assert far.energy_pj["read"].confidence < offer(replace(SRAM, vdd=0.8)).answer.energy_pj["read"].confidence
+
+
+def test_nodes_and_supplies_out_of_reach_are_told_once() -> None:
+    text = MATMUL.replace("node: 45nm", "node: 180nm")
+    (note,) = [warning for warning in sl.evaluate(sl.loads(text)).warnings if "180" in warning]
+    assert note == "180 nm is outside the tables (7 to 130 nm): extrapolated prices at DRAM, GLB, RF, MAC"
+    text = MATMUL.replace("node: 45nm", "node: 45nm\n  vdd: 2")
+    (note,) = [warning for warning in sl.evaluate(sl.loads(text)).warnings if "2 V" in warning]
+    assert note.startswith("2 V is far from the nominal supply of 45 nm")
+    for ordinary in ("node: 7nm", "node: 130nm", "node: 45nm\n  vdd: 0.8"):
+        assert not [
+            w for w in sl.evaluate(sl.loads(MATMUL.replace("node: 45nm", ordinary))).warnings if "outside" in w or "far" in w
+        ]
+
+
+def test_attributes_that_nobody_knows() -> None:
+    def glb(attributes: str) -> sl.Spec:
+        return sl.loads(MATMUL.replace("class: sram,", f"class: sram, attributes: {attributes},"))
+
+    (note,) = [warning for warning in sl.evaluate(glb("{prots: 2}")).warnings if "prots" in warning]
+    assert note == "GLB: no estimator knows the attribute 'prots': did you mean 'ports'?"
+    with pytest.raises(SpecError) as error:
+        sl.evaluate(glb("{ports: 7, cell: fast, library: aladin, bits: wide}"))
+    shown = str(error.value)
+    assert shown.count("<text>:9:") == 4
+    for message in ("unknown ports 7", "known: 1, 2, 3, 4", "unknown cell 'fast'", "unknown library 'aladin'", "not 'wide'"):
+        assert message in shown
+    assert sl.evaluate(glb("{ports: 2, cell: HP}")).energy_pj > 0
+
+
+def test_attributes_are_the_business_of_other_estimators(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    choice.registry.cache_clear()
+    try:
+        text = MATMUL.replace("class: sram,", "class: sram, attributes: {mux: 4},")
+        assert not [warning for warning in sl.evaluate(sl.loads(text)).warnings if "mux" in warning]
+    finally:
+        choice.registry.cache_clear()
 
 
 @pytest.mark.parametrize(("node", "published"), [(90, 3.16), (65, 1.65), (32, 0.60), (16, 0.14), (7, 0.064)])

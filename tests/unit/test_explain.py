@@ -176,6 +176,19 @@ def test_an_energy_lists_actions_prices_and_sources():
     assert all(f"{level}.energy" in whole for level in ("DRAM", "GLB", "RF", "MAC"))
 
 
+def test_an_area_lists_parts_and_sources():
+    spec = sl.loads(MATMUL)
+    shown, result = sl.why(spec, "RF.area"), sl.evaluate(spec)
+    rf = result.plan.arch.levels[2]
+    assert float(shown.split()[2]) == pytest.approx(64 * rf.area_um2, rel=1e-5)
+    for part in rf.parts:
+        assert re.search(rf"{re.escape(part.name)} +64 × {part.count:g} × [\d.]+ um2 = +[\d.]+ (u|m)m2  \[\d\]", shown), part.name
+        assert part.area_source.split(";")[0][:40] in " ".join(shown.split())
+    assert "ask for LEVEL.area" in sl.why(spec, "area")
+    whole = sl.why(sl.loads(MATMUL + "reading: timeloop\n"), "RF.area")
+    assert "[1] Timeloop default (no area table)" in whole
+
+
 def test_cycles_name_the_levels():
     shown = sl.why(sl.loads(MATMUL), "cycles")
     assert "cycles = max(MAC.cycles, DRAM.cycles, GLB.cycles, RF.cycles)" in shown

@@ -83,6 +83,26 @@ def test_files_in_any_order_give_the_same(tmp_path):
     assert loading.load(*files) == loading.load(*reversed(files)) == loading.loads(EXAMPLE)
 
 
+TABLE = """\
+ERT:
+  version: 0.4
+  tables: [{name: GLB, actions: [{name: read, arguments: {}, energy: 7}]}]
+"""
+
+
+def test_energy_tables_beside_a_native_file_are_those_that_it_names(tmp_path):
+    for name, text in {"spec": BASE, "ert": TABLE, "names": "energy: {ert: ert.yaml}\n"}.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    beside = loading.load(tmp_path / "spec.yaml", tmp_path / "ert.yaml")
+    assert resolve(beside).arch.levels[1].prices["read"].energy_pj == 7
+    assert beside.energy.ert == str(tmp_path / "ert.yaml")
+    with pytest.raises(SpecError) as caught:
+        loading.load(*(tmp_path / f"{name}.yaml" for name in ("spec", "ert", "names")))
+    assert str(caught.value).startswith(f"{tmp_path / 'ert.yaml'}:1:1: error: energy.ert names a table already")
+    with pytest.raises(SpecError, match="must be a file of its own"):
+        loading.loads(BASE + TABLE)
+
+
 def test_there_and_back():
     spec = loading.loads(EXAMPLE)
     text = loading.dumps(spec)

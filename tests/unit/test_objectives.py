@@ -27,6 +27,8 @@ COLUMNS = {
         ("edap", [100, 30, 80]),
         ("area-cycles", [50, 10, 40]),
         ("idleness", [0.5, 0, 1]),
+        ("area", [10, 10, 10]),
+        ("energy + 0.5*area", [7, 8, 7]),
         ("0.5*energy + 2e+0*cycles", [11, 3.5, 9]),
         ("energy + cycles", [7, 4, 6]),
         ("energy + cycles + energy", [9, 7, 8]),

@@ -167,7 +167,8 @@ def test_why_constraints_contradict_each_other() -> None:
     assert best.evaluated == 0
     why = why_empty(best)
     assert why.nearest is None
-    assert why.conflict == ("RF: k=2",)
+    assert why.conflict == ("RF: k=2 (does not divide 3; --padded admits other factors)",)
+    assert any(line.startswith("this alone admits none: RF: k=2") for line in why.lines()) == why.proven
     assert ("may still find a mapping" in "\n".join(why.lines())) != why.proven
     assert why.lines()[0] == "the constraints admit no mapping"
 

@@ -47,6 +47,9 @@ _UNITS = {
     "count": "counter",
     "compar": "comparator",
     "shift": "shifter",
+    "crossbar": "crossbar",
+    "router": "router",
+    "bitwise": "bitwise",
     "add": "adder",
     "alu": "adder",
 }
@@ -108,7 +111,11 @@ def _unit(primitive: Primitive) -> Query | None:
     bits = DEFAULT_WIDTH if width is None else width
     floating = (real or name.startswith("fp")) and known in ("mac", "multiplier", "adder")
     class_name = f"fp{known}" if floating else known
-    return Query(class_name=class_name, kind="unit", attributes={"bits": bits}, node_nm=_node(primitive))
+    sizes: dict[str, Attribute] = {"bits": bits}
+    for ours, theirs in (("inputs", "n_inputs"), ("outputs", "n_outputs")):
+        ways = _number(primitive, theirs)
+        sizes |= {} if ways is None else {ours: ways}
+    return Query(class_name=class_name, kind="unit", attributes=sizes, node_nm=_node(primitive))
 
 
 def _empty(query: Query) -> bool:

@@ -5,12 +5,14 @@ Packages add their own under the entry-point group `sparseloop.estimators`; `bui
 
 from __future__ import annotations
 
+from .builtin import OPTIONS
 from .choice import GROUP, Offer, Registry, offer, registry, remember
 from .query import DEFAULT_NODE_NM, Answer, Attribute, Estimate, Estimator, Kind, Query, times, total
 
 __all__ = [
     "DEFAULT_NODE_NM",
     "GROUP",
+    "OPTIONS",
     "Answer",
     "Attribute",
     "Estimate",

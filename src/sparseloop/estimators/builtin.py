@@ -33,6 +33,15 @@ UNITS: Mapping[str, Callable[[Query], Answer]] = {
 """What levels and networks are made of; a number format may stand before the name: fpadder, intmultiplier."""
 
 
+OPTIONS: Mapping[str, tuple[float | str, ...]] = {
+    "ports": (1, 2, 3, 4),
+    "cell": ("lstp", "lop", "hp", "itrs-lstp", "itrs-lop", "itrs-hp"),
+    "library": ("horowitz", "aladdin"),
+    "bits": (),
+}
+"""Attributes of a level that it knows, and what they may be; empty: any number."""
+
+
 @final
 class Builtin:
     """Tables and constants of the package's data folder."""

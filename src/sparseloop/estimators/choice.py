@@ -17,6 +17,10 @@ GROUP = "sparseloop.estimators"
 """Entry points of this group are estimators: instances, or classes that need no arguments."""
 
 
+LONGEST_NOTE = 200
+"""Characters of what an exception says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
     """The estimators that are installed, by name, and what kept others out."""
@@ -70,9 +74,11 @@ KEPT = 10_000
 """Answers that are remembered."""
 
 
-def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None) -> Offer:
-    """Every number from the best estimator that has it; sources begin with the estimator's name."""
+def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None, backend: Estimator | None = None) -> Offer:
+    """Every number from the best estimator that has it; sources begin with the estimator's name. `backend`: one more."""
     registered, key = among or registry(), f"{wanted} {query!r}"
+    if backend is not None:
+        return _offer(query, wanted, (*registered.estimators, backend))
     if (known := registered.answered.get(key)) is not None:
         return known
     found = _offer(query, wanted, registered.estimators)
@@ -117,8 +123,8 @@ def _offer(query: Query, wanted: str | None, estimators: Sequence[Estimator]) ->
 
 def _told(error: Exception) -> str:
     """What an exception says, on one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:200]
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return text if len(text) <= LONGEST_NOTE else text[:LONGEST_NOTE] + " ..."
 
 
 def _best(candidates: Iterable[tuple[Estimator, Estimate | None]], wanted: str | None) -> Estimate | None:

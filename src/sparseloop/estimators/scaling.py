@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 from .constants import cited, constants, rows
@@ -17,6 +18,10 @@ from .query import Estimate, Query, times
 SUPPLY = "nominal supply in V"
 OUTSIDE_TRUST = 0.7
 """Confidence of a factor outside its table, relative to one inside."""
+NEAR = (0.6, 1.4)
+"""Supplies over the nominal one that the square law is trusted for."""
+NODES_NM = (7.0, 130.0)
+"""Nodes that some table reaches."""
 
 
 @cache
@@ -65,12 +70,34 @@ def overdrive(query: Query) -> float:
     return query.vdd / factor(SUPPLY, query.node_nm) if query.vdd else 1.0
 
 
+def supply_trust(query: Query) -> float:
+    """1 near the nominal supply, less far from it: near the threshold and under stress no square law holds."""
+    return 1.0 if NEAR[0] <= overdrive(query) <= NEAR[1] else OUTSIDE_TRUST
+
+
 def at_node(estimate: Estimate, quantity: str, query: Query, published_nm: float) -> Estimate:
     """An estimate for `published_nm` at the node and supply of the query: energy goes with the square of the supply, leakage
     with the supply."""
     power = 0 if "area" in quantity else 1 if "leakage" in quantity else 2
     change = factor(quantity, query.node_nm) / factor(quantity, published_nm) * overdrive(query) ** power
-    return times(change, estimate, trust=min(trust(quantity, query.node_nm), trust(quantity, published_nm)))
+    sure = min(trust(quantity, query.node_nm), trust(quantity, published_nm), supply_trust(query) if power else 1)
+    scaled = times(change, estimate, trust=sure)
+    beyond = [note for note in (_beyond(quantity, query.node_nm), _far(query) if power else "") if note]
+    return replace(scaled, source=f"{scaled.source} ({', '.join(beyond)})") if beyond else scaled
+
+
+def _beyond(quantity: str, node_nm: float) -> str:
+    """Says that a node is outside the table; leakage is that of the nearest node."""
+    (lowest, _), *_, (highest, _) = tables()[quantity]
+    if lowest <= node_nm <= highest:
+        return ""
+    nearest = lowest if node_nm < lowest else highest
+    return f"of {nearest:g} nm" if "leakage" in quantity else f"extrapolated from {nearest:g} to {node_nm:g} nm"
+
+
+def _far(query: Query) -> str:
+    """Says that a supply is far from the nominal one."""
+    return "" if supply_trust(query) == 1 else f"scaled from {factor(SUPPLY, query.node_nm):.3g} to {query.vdd:g} V"
 
 
 # --- logic: `amount` times a published number ----------------------------------------------------------------
@@ -92,4 +119,4 @@ def leakage(key: str, amount: float, query: Query) -> Estimate:
     """mW; no published ratio says how leakage of logic changes with the node, so it does not."""
     constant = constants()[key]
     at_home = 1.0 if query.node_nm == constant.node_nm else OUTSIDE_TRUST
-    return times(amount * overdrive(query), cited(constant.value, key), trust=at_home)
+    return times(amount * overdrive(query), cited(constant.value, key), trust=min(at_home, supply_trust(query)))

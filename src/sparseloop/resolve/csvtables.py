@@ -66,6 +66,11 @@ def _rows(file: str, lines: list[str], problems: list[Diagnostic]) -> Iterator[t
 
 
 def _wrong_columns(span: Span, columns: list[str]) -> Iterator[Diagnostic]:
+    if not set(columns) & set(COLUMNS):
+        yield _problem(
+            Span(span.file, span.line, 1, max(1, len(span.text)), span.text), "no line with the names of the columns", EXAMPLE
+        )
+        return
     for column in columns:
         if column not in COLUMNS:
             place = Span(span.file, span.line, span.text.find(column) + 1, max(1, len(column)), span.text)

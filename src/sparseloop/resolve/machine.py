@@ -17,8 +17,9 @@ from ..hardware import Component, Unit
 from ..sparse import Sparse
 from ..spec import FanoutSpec, LevelSpec
 from . import sizes
+from .asked import Asked, asked, check_attributes
 from .findings import Findings
-from .prices import Tables, read_tables, used, warn_of_strangers
+from .prices import Tables, read_tables, used, warn_of_extrapolation, warn_of_strangers
 from .units import DEFAULT_METADATA_BITS, Place, units
 
 _STORAGE = ("dram", "sram", "regfile", "buffer")
@@ -134,7 +135,15 @@ def resolve_arch(chain: Chain, einsum: Einsum, sparse: Sparse, found: Findings) 
         child = chain.stages[i + 1].name if i + 1 < len(chain.stages) else None
         levels.append(_level(stage, places[i].word_bits, child, priced, found))
     _warn_of_free_networks(levels, found)
+    if found.native:
+        warn_of_extrapolation([(stage.name, *_place_in_technology(stage.spec, found)) for stage in chain.stages], levels, found)
     return Arch(levels=tuple(levels), clock_hz=found.spec.architecture.clock)
+
+
+def _place_in_technology(spec: LevelSpec, found: Findings) -> tuple[float, float | None]:
+    """Node and supply of a level."""
+    arch = found.spec.architecture
+    return spec.node or arch.node or DEFAULT_NODE_NM, spec.vdd or arch.vdd
 
 
 def _place(chain: Chain, index: int, einsum: Einsum, found: Findings) -> Place:
@@ -228,15 +237,16 @@ def _network(level: LevelSpec, child: str, word_bits: float, wire: Estimate, nat
 def _component(stage: Stage, place: Place, needed: tuple[Unit, ...], found: Findings) -> Component:
     """The hardware of a level as far as its price depends on it."""
     spec, arch = stage.spec, found.spec.architecture
-    if spec.estimator and found.native and spec.estimator not in registry().names:
-        found.unknown((*stage.path, "estimator"), "estimator", spec.estimator, registry().names)
+    whom = asked((*stage.path, "estimator"), spec.estimator, found)
+    node, vdd = _place_in_technology(spec, found)
+    check_attributes(spec, stage.path, whom, found)
     return Component(
         name=spec.name,
         kind=stage.kind,
         class_name=spec.class_,
         type=spec.type,
-        node_nm=spec.node or arch.node,
-        vdd=spec.vdd or arch.vdd,
+        node_nm=node,
+        vdd=vdd,
         clock_hz=arch.clock,
         word_bits=place.word_bits,
         block_size=spec.block_size,
@@ -247,7 +257,8 @@ def _component(stage: Stage, place: Place, needed: tuple[Unit, ...], found: Find
         metadata_capacity_bits=sizes.bits(spec.metadata.capacity, place.word_bits),
         metadata_word_bits=place.metadata_bits,
         units=needed,
-        estimator=spec.estimator,
+        estimator=whom.name,
+        backend=whom.backend,
         attributes=spec.attributes,
     )
 
@@ -272,18 +283,18 @@ def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], ta
 
 def _wire(stage: Stage, found: Findings) -> Estimate:
     """pJ per bit and mm: as written, else of the estimator that is asked for: whether wires form a mesh only the user knows."""
-    spec, arch = stage.spec, found.spec.architecture
+    spec = stage.spec
     network, wanted = spec.network, spec.network.estimator
     written = (network.energy_per_hop, network.wire_pj_per_bit_mm, network.router or None, network.ingress or None)
     given = any(price is not None for price in written)
-    if wanted and wanted not in registry().names:
-        found.unknown((*stage.path, "network", "estimator"), "estimator", wanted, registry().names)
+    whom = asked((*stage.path, "network", "estimator"), wanted, found) if wanted else Asked()
     if network.wire_pj_per_bit_mm is not None or network.energy_per_hop is not None or not wanted:
         source, confidence = ("given", 1.0) if given else ("default", 0.0)
         return Estimate(value=network.wire_pj_per_bit_mm or 0.0, source=source, confidence=confidence)
-    node, vdd = spec.node or arch.node or DEFAULT_NODE_NM, spec.vdd or arch.vdd
+    node, vdd = _place_in_technology(spec, found)
     query = Query(class_name="wire", kind="network", attributes={"bits": 1.0, "length_mm": 1.0}, node_nm=node, vdd=vdd)
-    best = offer(query, wanted=wanted)
-    for note in best.notes:
-        found.warn(note)
+    best = offer(query, wanted=whom.name, backend=whom.backend)
+    unanswered = [f"estimator '{whom.name}' has no answer for wires"] if whom.name and whom.name not in best.asked else []
+    for note in (*best.notes, *unanswered):
+        found.warn(f"network of {spec.name}: {note}")
     return best.answer.energy_pj.get("transfer", Estimate(value=0.0, source="no estimate", confidence=0.0))

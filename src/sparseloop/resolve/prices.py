@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Literal
 
 from .. import yamlio
+from ..arch import Level
 from ..einsum import Einsum
 from ..energy import TableEntry, used_actions
 from ..errors import Path, SpecError, did_you_mean
+from ..estimators.scaling import NODES_NM
 from ..sparse import Sparse
 from ..timeloop.sections import Log, Section
 from ..timeloop.tables import Tables as ReferenceTables
@@ -84,6 +86,22 @@ def warn_of_strangers(tables: Tables, levels: Collection[str], found: Findings) 
     if found.native and (names := sorted({*tables.energy, *tables.area} - set(levels))):
         hint = f"; {close}" if (close := did_you_mean(names[0], levels)) and close.startswith("did") else ""
         found.warn(f"components of the energy tables that are no level: {', '.join(names)}{hint}")
+
+
+def warn_of_extrapolation(places: Sequence[tuple[str, float, float | None]], levels: Sequence[Level], found: Findings) -> None:
+    """Nodes and supplies outside what the built-in tables reach (of level, node, supply): said where their numbers are used."""
+    low, high = NODES_NM
+    beyond: dict[str, list[str]] = {}
+    for (name, node, vdd), level in zip(places, levels, strict=True):
+        sources = [*(price.source for price in level.prices.values()), *(part.area_source for part in level.parts)]
+        if not low <= node <= high and any("extrapolated from" in source for source in sources):
+            text = f"{node:g} nm is outside the tables ({low:g} to {high:g} nm): extrapolated prices at"
+            beyond.setdefault(text, []).append(name)
+        if vdd and any("scaled from" in source for source in sources):
+            text = f"{vdd:g} V is far from the nominal supply of {node:g} nm: energies merely scaled by its square at"
+            beyond.setdefault(text, []).append(name)
+    for text, names in beyond.items():
+        found.warn(f"{text} {', '.join(names)}")
 
 
 def used(level: int, sparse: Sparse, einsum: Einsum, kind: Literal["storage", "compute"]) -> frozenset[str]:

@@ -408,7 +408,7 @@ def price_level(request: PriceRequest) -> Priced:
     """Prices of all actions of one level: pJ per vector access, metadata access, word, compute or cycle."""
     if request.reading == "timeloop":
         return _price_timeloop(request)
-    if request.component.backend is not None:  # another tool, which remembers what it wants to
+    if request.component.backend is not None:  # another tool: it knows itself what it answered
         return _price_native(request)
     known, key = registry().priced, repr(request)
     if (before := known.get(key)) is not None:

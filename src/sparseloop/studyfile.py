@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from . import yamlio
 from .conditions import Condition, arithmetic
 from .designspace import DesignSpace
-from .errors import Path, SpecError, did_you_mean
+from .errors import Diagnostic, Path, SpecError, did_you_mean
 from .loading import dumps, is_timeloop, to_data
 from .mapcommand import unique
 from .objectives import Objective, objective
@@ -44,9 +46,23 @@ def read(path: str | FilePath, overrides: Sequence[str] = ()) -> Definition:
 
 def from_data(data: Mapping[str, Any], name: str = "<study>") -> Definition:
     """A study built in Python; `spec` may be a `Spec`. File names are relative to the folder of `name`."""
-    spec = data.get("spec")
-    written = {**data, "spec": to_data(spec)} if isinstance(spec, Spec) else data
+    written = {key: _plain(value, (key,)) for key, value in data.items()}
     return _understood(*yamlio.loads(yamlio.dump(written), name=name))
+
+
+def _plain(value: Any, path: Path) -> Any:
+    """Data as a YAML file can say it: specifications written out, arrays as lists."""
+    if isinstance(value, Spec):
+        return to_data(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one, (*path, str(key))) for key, one in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, (*path, i)) for i, one in enumerate(cast("Sequence[Any]", value))]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist(), path)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise SpecError([Diagnostic(path=path, message=f"a study cannot hold a {type(value).__name__}")])
 
 
 def _understood(data: dict[str, Any], source: SourceMap) -> Definition:

@@ -17,7 +17,7 @@ STUDY = """\
 spec: spec.yaml
 parameters:
   bw: {path: architecture.levels.DRAM.bandwidth, values: [1, 8, 64, 512]}
-  A: {path: workload.density.A, values: [0.2, 0.9]}
+  A: {path: workload.density.A, values: [0.2]}
 mapping: optimal
 """
 
@@ -37,7 +37,7 @@ def test_the_same_optima_with_fewer_searches_for_every_number_of_workers(tmp_pat
     assert studies.run(file, tmp_path / "two", sl.Running(workers=2)) == rows
 
     def stop(tally: Tally) -> None:
-        if tally.points >= 3:
+        if tally.points >= 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -48,11 +48,11 @@ def test_the_same_optima_with_fewer_searches_for_every_number_of_workers(tmp_pat
 def test_a_neighbour_that_makes_no_design_is_not_waited_for(tmp_path: Path) -> None:
     text = STUDY.replace("values: [1, 8, 64, 512]", "values: [1, 8]") + "constraints: [bw < 8]\n"
     rows = studies.run(studies.written(tmp_path, text), tmp_path / "refused")
-    assert [row["valid"] for row in rows] == [True, True, False, False]
+    assert [row["valid"] for row in rows] == [True, False]
     other = "  x: {choices: {a: {}, b: {sparse.GLB.skip: [Q <- A]}}}\nmapping:"
     text = STUDY.replace("values: [1, 8, 64, 512]", "values: [1, 8]").replace("mapping:", other)
     rows = studies.run(studies.written(tmp_path, text), tmp_path / "wrong")
-    assert [row["valid"] for row in rows] == [True, False] * 4
+    assert [row["valid"] for row in rows] == [True, False] * 2
 
 
 @pytest.mark.parametrize(

@@ -58,13 +58,6 @@ def test_a_point_becomes_a_specification_and_a_result_again(whole: list[dict[str
     assert (result.energy_pj, result.cycles) == (whole[77]["energy_pj"], whole[77]["cycles"])
 
 
-@pytest.mark.parametrize("study", [studies.STUDY, TPE])
-def test_workers_do_not_matter(study: str, tmp_path: Path) -> None:
-    file = studies.written(tmp_path, study)
-    alone = studies.run(file, tmp_path / "one")
-    assert studies.run(file, tmp_path / "two", sl.Running(workers=2)) == alone
-
-
 def killer(victim: Callable[[], int]) -> tuple[Callable[[Tally], None], list[int]]:
     """Kills a process once, as soon as a few points are finished."""
     killed: list[int] = []
@@ -77,7 +70,7 @@ def killer(victim: Callable[[], int]) -> tuple[Callable[[Tally], None], list[int
     return watch, killed
 
 
-def test_a_killed_worker_is_replaced(whole: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_workers_do_not_matter_and_a_killed_one_is_replaced(whole: list[dict[str, Any]], tmp_path: Path) -> None:
     others = set(multiprocessing.active_children())
     watch, killed = killer(lambda: next(one.pid or 0 for one in multiprocessing.active_children() if one not in others))
     how = sl.Running(workers=2, watch=watch)

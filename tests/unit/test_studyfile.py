@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import studies
 from timeloopfiles import ARCHITECTURE, MAPPING, PROBLEM
@@ -266,3 +267,16 @@ def test_files_of_timeloop_are_the_base_of_a_study_in_native_paths(tmp_path: Pat
     base = sl.evaluate(sl.load(*(tmp_path / name for name in names)))
     assert (rows[2]["energy_pj"], rows[2]["cycles"]) == (base.energy_pj, base.cycles)
     assert len({row["energy_pj"] for row in rows}) > 1
+
+
+def test_studies_built_in_python(tmp_path: Path) -> None:
+    spec = sl.loads(studies.SPEC)
+    values = {"path": "workload.density.A", "values": np.linspace(0.25, 0.75, 3)}
+    study = Study.of(
+        {"spec": spec, "parameters": {"A": values, "bw": {"path": BW, "values": (1, np.int64(2))}}, "mapping": "fixed"}
+    )
+    assert [list(one.values or ()) for one in study.definition.designs.space.parameters] == [[0.25, 0.5, 0.75], [1, 2]]
+    row = study.run(tmp_path / "out").store.points().to_pylist()[3]
+    assert row["cycles"] == sl.evaluate(study.spec({"A": 0.5, "bw": 2})).cycles
+    with pytest.raises(sl.SpecError, match=r"parameters.A: error: a study cannot hold a object"):
+        Study.of({"spec": spec, "parameters": {"A": object()}})

@@ -77,7 +77,7 @@ KEPT = 10_000
 def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None, backend: Estimator | None = None) -> Offer:
     """Every number from the best estimator that has it; sources begin with the estimator's name. `backend`: one more."""
     registered, key = among or registry(), f"{wanted} {query!r}"
-    if backend is not None:  # it remembers what it wants to
+    if backend is not None:
         return _offer(query, wanted, (*registered.estimators, backend))
     if (known := registered.answered.get(key)) is not None:
         return known

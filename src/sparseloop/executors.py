@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from .errors import Diagnostic, SpecError
 from .points import Designs, Job, Outcome
-from .search import end_with_parent
+from .search import end_with_parent, held_back
 from .store import needed
 from .studyspec import ClusterSpec
 
@@ -135,7 +135,8 @@ class Local:
 
     def _begin(self, jobs: Jobs, attempt: int) -> None:
         try:
-            future = self._pool.submit(_in_worker, jobs)
+            with held_back():
+                future = self._pool.submit(_in_worker, jobs)
         except BrokenProcessPool as broken:
             future = Future[list[Outcome]]()
             future.set_exception(broken)

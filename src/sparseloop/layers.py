@@ -17,7 +17,7 @@ from typing import Any
 from .emptyspace import why_empty
 from .finished import Damaged, Folder, key_of, recorded, restored
 from .mapcommand import Options, best_line, progress, settings, status_line, summary, task_of, unique
-from .search import Best, end_with_parent, run, silent
+from .search import Best, end_with_parent, held_back, run, silent
 from .spec import Spec
 
 INTERRUPTED = "not searched (interrupted)"
@@ -261,7 +261,7 @@ class _Workers:
 
     def started(self, spec: Spec, options: Options, key: str) -> Future[Outcome | None]:
         """A layer under way."""
-        with _held_back():
+        with held_back():
             return self.pool.submit(_in_worker, spec, options, key)
 
     def interrupt(self, running: Sequence[Future[Outcome | None]]) -> None:
@@ -284,16 +284,3 @@ def _workers(count: int) -> Generator[_Workers]:
         yield workers
     finally:
         workers.pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _held_back() -> Generator[None]:
-    """A process started meanwhile is deaf to interrupts until it can answer them; Windows knows no such masks."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

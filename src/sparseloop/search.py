@@ -226,6 +226,19 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+@contextmanager
+def held_back() -> Generator[None]:
+    """A process started meanwhile is deaf to interrupts until it can answer them; Windows knows no such masks."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(spec: Spec, padded: bool) -> None:
     """In a worker process: the mapspace, once; interrupts are the parent's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -265,7 +278,10 @@ class Evaluator:
     def started(self, batch: Batch) -> list[Future[Any] | Sample]:
         """The pieces of a batch, under way in the workers if there are any."""
         pieces = list(_pieces(batch.parts if isinstance(batch, Sample) else (batch,)))
-        return [self.pool.submit(_in_worker, piece, self.task.goal.needs) for piece in pieces] if self.pool else list(pieces)
+        if self.pool is None:
+            return list(pieces)
+        with held_back():
+            return [self.pool.submit(_in_worker, piece, self.task.goal.needs) for piece in pieces]
 
     def finished(self, batch: Batch, pieces: list[Future[Any] | Sample]) -> dict[str, npt.NDArray[Any]]:
         """The columns of a batch in its own order."""

@@ -25,6 +25,7 @@ class Options:
     x: Annotated[str | None, typer.Option("--x", help="pareto: a metric; sweep: a parameter.")] = None
     y: Annotated[str | None, typer.Option("--y", help="The metric: energy_pj, cycles, edp ...")] = None
     relative: Annotated[bool, typer.Option("--relative", help="breakdown: the first result is 1.")] = False
+    where: Annotated[str, typer.Option("--where", metavar="SQL", help="Of a study only these points: 'n = 64'.")] = ""
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input.")] = (
         None
     )
@@ -38,7 +39,7 @@ def plotted(options: Options) -> str:
     if not target.lower().endswith(figures.SUFFIXES):
         hint = f"endings: {', '.join(figures.SUFFIXES)}"
         raise SpecError([Diagnostic(message=f"-o/--output '{target}': the ending says no known format", hint=hint)])
-    choices = figures.Choices(by=options.by, x=options.x, y=options.y, relative=options.relative)
+    choices = figures.Choices(by=options.by, x=options.x, y=options.y, relative=options.relative, where=options.where)
     figures.save(figures.drawn(figures.read(options.given, options.overrides or ()), options.kind, choices), target)
     return target
 

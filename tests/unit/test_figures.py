@@ -195,6 +195,15 @@ def test_parallel_coordinates_have_every_point(table):
     assert set(data.best) == set(fronts.front(table).front)
 
 
+def test_some_points_only(table):
+    some = Table(table.store, "store = 'plain' and A > 0.3")
+    assert {row["point"] for row in some.rows} == {
+        row["point"] for row in table.rows if row["store"] == "plain" and row["A"] > 0.3
+    }
+    with pytest.raises(SpecError, match="SQL: "):
+        figures.plot(table.store, "pareto", where="nonsense = 1")
+
+
 @pytest.mark.parametrize("kind", figures.STUDY_KINDS)
 def test_every_kind_of_a_study_is_drawn(table, kind):
     drawn = figures.plot(table.store, kind)

@@ -37,17 +37,19 @@ class Choices:
     """The metric; of pareto that of the y axis."""
     relative: bool = False
     """breakdown: the first result is 1."""
+    where: str = ""
+    """Studies: SQL about their points, for example 'n = 64'; only these are drawn."""
 
 
 def plot(
-    what: object, kind: str = "", *, by: str | None = None, x: str | None = None, y: str | None = None, relative: bool = False
+    what: object, kind: str = "", *, by: str | None = None, x: str | None = None, y: str | None = None, where: str = ""
 ) -> Any:
     """A matplotlib figure of results (a `Result`, several, result files as dicts) or of a study (a `Store`, its folder).
 
     Kinds: breakdown, roofline, loopnest; pareto, parallel, sensitivity, sweep. The rest as in `Choices`. `SpecError` if this
     cannot be drawn; `sparseloop.figures.save` writes a file.
     """
-    return drawn(given(what), kind, Choices(by=by, x=x, y=y, relative=relative))
+    return drawn(given(what), kind, Choices(by=by, x=x, y=y, where=where))
 
 
 def drawn(what: Drawn, kind: str, choices: Choices) -> Any:
@@ -61,7 +63,7 @@ def drawn(what: Drawn, kind: str, choices: Choices) -> Any:
         of = "the folder of a study" if what.store else "results"
         raise SpecError([Diagnostic(message=f"{kind} cannot be drawn of {of}", hint=f"kinds: {', '.join(kinds)}")])
     with style.styled():
-        return _study(Table(what.store), kind, choices) if what.store else _results(what, kind, choices)
+        return _study(Table(what.store, choices.where), kind, choices) if what.store else _results(what, kind, choices)
 
 
 def _results(what: Drawn, kind: str, choices: Choices) -> Any:

@@ -15,6 +15,9 @@ from . import style
 from .tables import Table, label_of
 
 Floats = npt.NDArray[np.float64]
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+TIE = 0.002
+"""Lines that stay closer than this do not cross: they are the same but for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ def crossings(x: Sequence[float], kinds: Sequence[str], values: Floats, *, log: 
                 break
             at = float(scaled[i] + place * (scaled[j] - scaled[i]))
             height = float(values[now, i] + place * (values[now, j] - values[now, i]))
-            found.append(Crossing(float(np.exp(at)) if log else at, height, kinds[now], kinds[after]))
+            if np.abs(values[after, [i, j]] - values[now, [i, j]]).max() > TIE * abs(height):
+                found.append(Crossing(float(np.exp(at)) if log else at, height, kinds[now], kinds[after]))
             now = after
     return tuple(found)
 
@@ -108,11 +112,12 @@ def draw(table: Table, metric: str | None = None, x: str | None = None, by: str 
     spread = data.values[~np.isnan(data.values)]
     if spread.max() > 20 * spread.min() > 0:
         axes.set_yscale("log")
-    for number, one in enumerate(data.crossings):
+    for letter, one in zip(LETTERS, data.crossings, strict=False):
         axes.plot(one.x, one.y, "o", markersize=6, markerfacecolor="none", markeredgecolor="black", markeredgewidth=0.8)
-        below = {"xytext": (0, -10 - 9 * (number % 3)), "textcoords": "offset points", "ha": "center", "va": "top"}
-        line = {"arrowstyle": "-", "linewidth": 0.4, "shrinkB": 3}
-        axes.annotate(f"{x} {one.x:.3g}", (one.x, one.y), **below, fontsize=6.5, arrowprops=line)
+        axes.annotate(letter, (one.x, one.y), xytext=(4, -9), textcoords="offset points", fontsize=7, style="italic")
+    if data.crossings:
+        told = ", ".join(f"{letter} {one.x:.3g}" for letter, one in zip(LETTERS, data.crossings, strict=False))
+        axes.set_title(f"best changes at {x} {told}", fontsize=7, loc="right")
     axes.set(xlabel=x, ylabel=label_of(table.column(metric)))
     axes.grid(which="major")
     if by:

@@ -30,6 +30,8 @@ class Table:
     """The points of a study."""
 
     store: Store
+    where: str = ""
+    """SQL: only these points."""
 
     @cached_property
     def study(self) -> dict[str, Any]:
@@ -39,7 +41,9 @@ class Table:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """One a point."""
-        return self.store.points().to_pylist()
+        if not self.where:
+            return self.store.points().to_pylist()
+        return self.store.query(f"select * from points where {self.where} order by point").to_pylist()
 
     @cached_property
     def valid(self) -> list[dict[str, Any]]:

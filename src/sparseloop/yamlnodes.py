@@ -125,6 +125,8 @@ def file_text(path: str) -> str:
 
 _INT = re.compile(r"[-+]?\d+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
+_GLUED = re.compile(r"[^\s:]+:[^\s:/].*")
+"""What '{m:300}' makes of a key and its value: to YAML that is a key without a value."""
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: Mapping[str, Plain] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -272,6 +274,9 @@ class _Builder:
                     kids.setdefault(k, (replace(pair[0], end=None, quoted=-1), pair[1]))
                     parent.data.setdefault(k, pair[1].data)
             return
+        if value.data is None and value.kids is None and key.quoted == 0 and _GLUED.fullmatch(name):
+            message = f"'{name}' has no value: write a space after the colon"
+            self.problems += self.error(message, _Mark(key.line or 0, key.col), len(name)).diagnostics
         if name in kids and kids[name][0].quoted != -1:
             first = f"{self.file}:{(kids[name][0].line or 0) + 1}"
             message = f"'{name}' is defined twice (first in {first})"

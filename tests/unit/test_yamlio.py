@@ -57,6 +57,7 @@ def test_merge_keys_and_local_tags():
     [
         ("a: 1\na: 2\n", "'a' is defined twice (first in <text>:1)", 2, 1),
         ("a: {b: 1, b: 2}\n", "defined twice", 1, 11),
+        ("a: {b: 1, m:300}\n", "'m:300' has no value: write a space after the colon", 1, 11),
         ("a: [1, 2\nb: 3", "YAML", 2, 2),
         ("a: 'x", "YAML", 1, 6),
         ("\ta: 1", "YAML", 1, 1),

@@ -321,6 +321,9 @@ class Bounds:
         changes = not to_compute and own is not None and own.compressed and not (inner is not None and inner.compressed)
         if changes:
             fill += arch.levels[child].prices["decompress"].energy_pj / arch.levels[child].cluster_size
+        looked, updated = (self._entries(parent, tensor, f"metadata_{action}") for action in ("read", "update"))
+        looked += self._entries(parent, tensor, "decode") if to_compute else 0.0
+        put = 0.0 if to_compute else self._entries(child, tensor, "metadata_fill")
         packing = prices["compress"].energy_pj / arch.levels[parent].cluster_size if changes else 0.0
         return Crossing(
             tensor=t,
@@ -328,9 +331,9 @@ class Bounds:
             child=child,
             output=output,
             plain=plan.plain[t],
-            reads=(prices["read"].energy_pj * up + (reduced if output else visible)) * stored,
-            updates=(prices["update"].energy_pj * up + visible + packing) * stored if output else 0.0,
-            fills=fill * arriving,
+            reads=(prices["read"].energy_pj * up + (reduced if output else visible) + looked) * stored,
+            updates=(prices["update"].energy_pj * up + visible + packing + updated) * stored if output else 0.0,
+            fills=(fill + put) * arriving,
             leaders=tuple(sorted(leaders)),
             skippers=tuple(sorted(skippers)),
             read_slots=plan.width(t, parent) * stored,
@@ -341,6 +344,19 @@ class Bounds:
             checks=self._checks(tensor, ends) * stored,
             forwarded=not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child)),
         )
+
+    def _entries(self, level: int, tensor: Tensor, action: str) -> float:
+        """Metadata per non-zero word at least, priced: the entry that the word has in a format of one rank.
+
+        Lists of several ranks may leave the innermost loop to one without entries. A unit that jumps ahead passes entries over.
+        """
+        spec, given = self.design.arch.levels[level], self.design.sparse.format(level, tensor.name)
+        jumps = any(s.intersection == "skip_ahead" and s.level == level for s in self.design.sparse.safs)
+        if given is None or len(given.ranks) != 1 or not given.compressed or jumps or not spec.metadata_access_bits:
+            return 0.0
+        rank = given.ranks[0]
+        width = rank.metadata_bits if rank.metadata_bits is not None else 1.0 if rank.kind == "B" else spec.metadata_word_bits
+        return width / spec.metadata_access_bits * spec.prices[action].energy_pj / spec.cluster_size
 
     def _checks(self, tensor: Tensor, ends: tuple[int, int]) -> float:
         """Intersections per dense access at least, priced: what outer skips remove, the unit does not see."""

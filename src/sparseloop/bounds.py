@@ -308,22 +308,15 @@ class Bounds:
         arriving = element_alive(self.design, t) if inner is not None and inner.compressed else 1.0
         if own is not None and own.compressed and (to_compute or (inner is not None and inner.compressed)):
             leaders, skippers = leaders - {t}, skippers - {t}  # where the word is not zero, no tile that contains it is empty
-        up, down = self._per_word(t, parent), 0.0 if to_compute else self._per_word(t, child)
+        up = self._per_word(t, parent)
         prices = arch.levels[parent].prices
         output = tensor.output
         visible = prices["address_generation"].energy_pj / arch.levels[parent].cluster_size
         adds = not to_compute and arch.levels[parent].reduction
         reduced = prices["reduction"].energy_pj / arch.levels[parent].cluster_size if adds else 0.0
-        fill = 0.0
-        if not to_compute:
-            below = arch.levels[child].prices
-            fill = below["fill"].energy_pj * down + below["address_generation"].energy_pj / arch.levels[child].cluster_size
         changes = not to_compute and own is not None and own.compressed and not (inner is not None and inner.compressed)
-        if changes:
-            fill += arch.levels[child].prices["decompress"].energy_pj / arch.levels[child].cluster_size
         looked, updated = (self._entries(parent, tensor, f"metadata_{action}") for action in ("read", "update"))
         looked += self._entries(parent, tensor, "decode") if to_compute else 0.0
-        put = 0.0 if to_compute else self._entries(child, tensor, "metadata_fill")
         packing = prices["compress"].energy_pj / arch.levels[parent].cluster_size if changes else 0.0
         return Crossing(
             tensor=t,
@@ -333,7 +326,7 @@ class Bounds:
             plain=plan.plain[t],
             reads=(prices["read"].energy_pj * up + (reduced if output else visible) + looked) * stored,
             updates=(prices["update"].energy_pj * up + visible + packing + updated) * stored if output else 0.0,
-            fills=(fill + put) * arriving,
+            fills=0.0 if to_compute else self._fill(tensor, child, unpacked=changes) * arriving,
             leaders=tuple(sorted(leaders)),
             skippers=tuple(sorted(skippers)),
             read_slots=plan.width(t, parent) * stored,
@@ -344,6 +337,13 @@ class Bounds:
             checks=self._checks(tensor, ends) * stored,
             forwarded=not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child)),
         )
+
+    def _fill(self, tensor: Tensor, level: int, *, unpacked: bool) -> float:
+        """Energy per word written into a level; `unpacked`: by a decompressor."""
+        spec = self.design.arch.levels[level]
+        once = spec.prices["address_generation"].energy_pj + (spec.prices["decompress"].energy_pj if unpacked else 0.0)
+        written = spec.prices["fill"].energy_pj * self._per_word(self.design.einsum.index[tensor.name], level)
+        return written + once / spec.cluster_size + self._entries(level, tensor, "metadata_fill")
 
     def _entries(self, level: int, tensor: Tensor, action: str) -> float:
         """Metadata per non-zero word at least, priced: the entry that the word has in a format of one rank.

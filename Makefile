@@ -15,7 +15,7 @@ demo: $(BASE) ## evaluate the shipped design: Eyeriss v1, AlexNet conv3, sparse
 	@$(BIN)/sparseloop eval $(DESIGN)/architecture.yaml $(DESIGN)/sparse.yaml $(DESIGN)/conv3.yaml
 
 test: $(TEST) ## the whole suite
-	@$(BIN)/python -m pytest -q -n auto --dist loadgroup
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(DEV) ## style, types, layers
 	@$(BIN)/ruff check src tests bench

@@ -16,8 +16,8 @@ ENOUGH_CLOSE = 0.95
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(COMMITTED, id="fuzz", marks=pytest.mark.xdist_group("golden-fuzz")),
-        pytest.param(FULL, id="full", marks=pytest.mark.xdist_group("golden-full")),
+        pytest.param(COMMITTED, id="fuzz"),
+        pytest.param(FULL, id="full"),
     ],
 )
 def agreement(request: pytest.FixtureRequest) -> Agreement:

@@ -16,6 +16,7 @@ from .errors import Diagnostic, SpecError
 from .mapcommand import Command, Options
 from .plotcommand import Options as PlotOptions
 from .sweepcommand import Options as SweepOptions
+from .validatecommand import Options as ValidateOptions
 
 if TYPE_CHECKING:
     from .layers import Layer
@@ -343,6 +344,17 @@ def report_page(
     from .plotcommand import reported
 
     note(f"written to {reported(given, output, overrides or ())}")
+
+
+def validate_targets(options: ValidateOptions) -> None:
+    """Compute what was published, side by side with the error."""
+    from .validatecommand import validated
+
+    if not validated(options):
+        raise typer.Exit(INFEASIBLE)
+
+
+app.command("validate")(Command(validate_targets, ValidateOptions))
 
 
 @app.command()

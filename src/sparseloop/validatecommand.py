@@ -1,0 +1,114 @@
+"""`sparseloop validate`: what was published beside what we say, with the error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import Diagnostic, SpecError
+from .validation import MODULES, Findings, Row, Sources, Target, target
+
+COLUMNS = ("target", "case", "figure", "unit", "published", "ours", "error", "low", "high", "limit", "within", "why")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `sparseloop validate` is told."""
+
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Targets; default: all. --list names them.")] = (
+        None
+    )
+    masks: Annotated[str, typer.Option("--masks", metavar="DIR", help="Folder of given masks (0 and 1 per value).")] = ""
+    published: Annotated[str, typer.Option("--published", metavar="DIR", help="Folder of tables that are not shipped.")] = ""
+    form: Annotated[str, typer.Option("-f", "--format", help="How to write the result: table, json, csv.")] = "table"
+    listed: Annotated[bool, typer.Option("--list", help="Only name the targets.")] = False
+
+
+def validated(options: Options) -> bool:
+    """Runs the targets and prints them; whether every figure lies within its limit."""
+    names = options.names or list(MODULES)
+    _check(options, names)
+    if options.listed:
+        for name in names:
+            print(f"{name:<16}{target(name).title}")
+        return True
+    sources = Sources(masks=_folder(options.masks), published=_folder(options.published))
+    found = [(one, one.run(sources)) for one in map(target, names)]
+    {"table": _tables, "json": _json, "csv": _csv}[options.form](found)
+    return all(row.within for _, findings in found for row in findings.rows)
+
+
+def _check(options: Options, names: list[str]) -> None:
+    wrong = [f"'{name}' is no target" for name in names if name not in MODULES]
+    if options.form not in ("table", "json", "csv"):
+        wrong.append(f"-f/--format '{options.form}' is none of table, json, csv")
+    wrong += [f"{path} is no folder" for path in (options.masks, options.published) if path and not Path(path).is_dir()]
+    if wrong:
+        raise SpecError(Diagnostic(message=text, hint=f"targets: {', '.join(MODULES)}") for text in wrong)
+
+
+def _folder(path: str) -> Path | None:
+    return Path(path) if path else None
+
+
+def _rows(found: list[tuple[Target, Findings]]) -> Iterator[tuple[object, ...]]:
+    for one, findings in found:
+        for row in findings.rows:
+            numbers = (row.published, row.ours, row.error, row.low, row.high, row.limit)
+            yield (one.name, row.case, row.figure, row.unit, *numbers, row.within, row.why)
+
+
+def _json(found: list[tuple[Target, Findings]]) -> None:
+    import json
+
+    rows = list(_rows(found))
+    records = [
+        {
+            "target": one.name,
+            "title": one.title,
+            "citation": one.citation,
+            "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[0] == one.name],
+            "notes": findings.notes,
+            "skipped": findings.skipped,
+        }
+        for one, findings in found
+    ]
+    print(json.dumps(records, indent=2, ensure_ascii=False))
+
+
+def _csv(found: list[tuple[Target, Findings]]) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_rows(found))
+
+
+def _tables(found: list[tuple[Target, Findings]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for one, findings in found:
+        table = Table(title=f"{one.title}\n{one.citation}", title_justify="left", box=None, pad_edge=False)
+        for column in ("case", "figure", "published", "ours", "error", "P10-P90", ""):
+            table.add_column(column, justify="left" if column in ("case", "figure", "") else "right")
+        for row in findings.rows:
+            table.add_row(*_cells(row))
+        console.print(table)
+        for text in (*(f"skipped: {text}" for text in findings.skipped), *findings.notes):
+            console.print(text, markup=False, highlight=False)
+        console.print()
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    spread = f"{row.low:.4g}-{row.high:.4g}" if row.low is not None and row.high is not None else ""
+    mark = row.why or ("" if row.within else f"outside {100 * (row.limit or 0):.3g} %")
+    unit = f" {row.unit}" if row.unit else ""
+    error = f"{100 * row.error:+.2f} %" if row.published else f"{row.error:+.3g}"
+    return (row.case, row.figure, f"{row.published:.6g}{unit}", f"{row.ours:.6g}{unit}", error, spread, mark)

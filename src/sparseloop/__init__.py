@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .api import design_of, evaluate
+    from .codesign import Codesigned, Effort, codesign
     from .design import Design
     from .errors import Diagnostic, SpecError, Status
     from .explain import why
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Best",
     "Budget",
+    "Codesigned",
     "Design",
     "Diagnostic",
+    "Effort",
     "Goal",
     "Loop",
     "LoopNest",
@@ -46,6 +49,7 @@ __all__ = [
     "Store",
     "Study",
     "__version__",
+    "codesign",
     "design_of",
     "dumps",
     "evaluate",
@@ -63,8 +67,10 @@ __version__ = "0.1.0"
 _HOME = {
     "Best": "search",
     "Budget": "search",
+    "Codesigned": "codesign",
     "Design": "design",
     "Diagnostic": "errors",
+    "Effort": "codesign",
     "Goal": "search",
     "Loop": "mapping",
     "LoopNest": "mapping",
@@ -80,6 +86,7 @@ _HOME = {
     "Status": "errors",
     "Store": "store",
     "Study": "study",
+    "codesign": "codesign",
     "design_of": "api",
     "dumps": "loading",
     "evaluate": "api",

@@ -159,6 +159,8 @@ class Crossing:
     reads: float
     updates: float
     fills: float
+    masks: float
+    """Of reads, for outputs of updates, at the parent per dense word: bits of a mask, which zeros have, too."""
     leaders: tuple[int, ...]
     """Tensors whose tile must not be empty: conditions of the features on this and the outer links."""
     skippers: tuple[int, ...]
@@ -306,6 +308,7 @@ class Bounds:
         own, inner = sparse.format(parent, tensor.name), sparse.format(child, tensor.name) if not to_compute else None
         stored = element_alive(self.design, t) if own is not None and own.compressed else 1.0
         arriving = element_alive(self.design, t) if inner is not None and inner.compressed else 1.0
+        own_zeros = leaders & {t}
         if own is not None and own.compressed and (to_compute or (inner is not None and inner.compressed)):
             leaders, skippers = leaders - {t}, skippers - {t}  # where the word is not zero, no tile that contains it is empty
         up = self._per_word(t, parent)
@@ -317,6 +320,9 @@ class Bounds:
         changes = not to_compute and own is not None and own.compressed and not (inner is not None and inner.compressed)
         looked, updated = (self._entries(parent, tensor, f"metadata_{action}") for action in ("read", "update"))
         looked += self._entries(parent, tensor, "decode") if to_compute else 0.0
+        masks = 0.0
+        if self._mask(parent, tensor) and t not in own_zeros:  # zeros have bits, too
+            masks, looked, updated = (looked, 0.0, updated) if not output else (updated, looked, 0.0)
         packing = prices["compress"].energy_pj / arch.levels[parent].cluster_size if changes else 0.0
         return Crossing(
             tensor=t,
@@ -327,6 +333,7 @@ class Bounds:
             reads=(prices["read"].energy_pj * up + (reduced if output else visible) + looked) * stored,
             updates=(prices["update"].energy_pj * up + visible + packing + updated) * stored if output else 0.0,
             fills=0.0 if to_compute else self._fill(tensor, child, unpacked=changes) * arriving,
+            masks=masks,
             leaders=tuple(sorted(leaders)),
             skippers=tuple(sorted(skippers)),
             read_slots=plan.width(t, parent) * stored,
@@ -357,6 +364,11 @@ class Bounds:
         rank = given.ranks[0]
         width = rank.metadata_bits if rank.metadata_bits is not None else 1.0 if rank.kind == "B" else spec.metadata_word_bits
         return width / spec.metadata_access_bits * spec.prices[action].energy_pj / spec.cluster_size
+
+    def _mask(self, level: int, tensor: Tensor) -> bool:
+        """True for a bitmask of one rank."""
+        given = self.design.sparse.format(level, tensor.name)
+        return given is not None and len(given.ranks) == 1 and given.ranks[0].kind == "B"
 
     def _checks(self, tensor: Tensor, ends: tuple[int, int]) -> float:
         """Intersections per dense access at least, priced: what outer skips remove, the unit does not see."""

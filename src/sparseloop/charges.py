@@ -35,6 +35,8 @@ class Carry:
     sent: Floats
     alive: Floats
     slots: Floats
+    there: Floats
+    """Share of the tiles that are not empty and survive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +129,15 @@ class StepCost:
             known[ranks] = self.factors[:, [i for i, r in enumerate(self.table.ranks) if r not in ranks]].prod(axis=1)
         return known[ranks]
 
-    def _tables(self, c: Crossing) -> tuple[Floats, Floats, Floats]:
-        """By tile of the child: |T(tile)| and the shares of accesses that happen, and that take time."""
+    def _tables(self, c: Crossing) -> tuple[Floats, Floats, Floats, Floats]:
+        """By tile of the child: |T(tile)| and the shares of accesses that happen, that take time, and of bits of a mask."""
         alive, slots = np.ones(self.table.count), np.ones(self.table.count)
         for u in c.leaders:
             one = element_alive(self.bounds.design, u) if c.child == self.bounds.levels else self.table.alive(u)
             alive = alive * one
             slots = slots * one if u in c.skippers else slots
-        return self.table.size(c.tensor), alive, slots
+        own = 1.0 if c.child == self.bounds.levels else self.table.alive(c.tensor)
+        return self.table.size(c.tensor), alive, slots, alive * own if c.masks else alive
 
     # --- pending crossings ----------------------------------------------------------------------------------
 
@@ -142,8 +145,8 @@ class StepCost:
         """The crossings that begin at this boundary, by tile of the child."""
         found: Pending = {}
         for c in self.starting:
-            size, alive, slots = (t[code] for t in self.tables[c])
-            found[c] = Carry(size, size, alive, slots)
+            size, alive, slots, there = (t[code] for t in self.tables[c])
+            found[c] = Carry(size, size, alive, slots, there)
         return found
 
     def open(self, c: Crossing, loops: int) -> bool:
@@ -154,7 +157,7 @@ class StepCost:
         """The crossing past this level."""
         lanes = self.lanes[spread]
         shared = self.some[c][spread] if self.level >= c.parent else 1.0
-        return Carry(carry.weight * lanes, carry.sent * lanes / shared, carry.alive, carry.slots)
+        return Carry(carry.weight * lanes, carry.sent * lanes / shared, carry.alive, carry.slots, carry.there)
 
     # --- costs ----------------------------------------------------------------------------------------------
 
@@ -218,11 +221,12 @@ class StepCost:
         computes = float(self.bounds.design.einsum.computes)
         sent: Floats = computes / (c.sharing * self.some[c][spread])
         sent = 0.0 * sent if c.forwarded else sent
-        _, alive, slots = (float(t[0]) for t in self.tables[c])
+        _, alive, slots, there = (float(t[0]) for t in self.tables[c])
         again = np.maximum(0.0, sent - c.whole * c.spread) if c.output and c.plain else 0.0
         if not c.output:
-            return Moved(c, (c.reads * alive + c.checks) * sent, slots, sent)
-        return Moved(c, (c.updates * alive + c.checks) * sent + c.reads * alive * again, slots, again, sent)
+            return Moved(c, (c.reads * alive + c.masks * there + c.checks) * sent, slots, sent)
+        energy = (c.updates * alive + c.masks * there + c.checks) * sent + c.reads * alive * again
+        return Moved(c, energy, slots, again, sent)
 
     def _words(self, c: Crossing, carry: Carry, passes: Floats, spread: Ints, lone: bool) -> Moved:
         """The words of a crossing that closes here, or never; `passes`: tiles outside, those of the run not counted."""
@@ -230,18 +234,18 @@ class StepCost:
         shared = self.beyond[c] * (self.some[c][spread] if self.level >= c.parent else 1.0)
         sent = carry.sent * passes / shared
         sent = np.maximum(0.0 if c.forwarded else c.whole, 0.0 * sent if c.forwarded and lone else sent)
-        alive = carry.alive if c.leaders else 1.0
+        alive, checks = carry.alive if c.leaders else 1.0, c.checks + c.masks * carry.there if c.masks else c.checks
         if not c.output:
-            energy = (c.reads * sent + c.fills * arriving) * alive + c.checks * sent
+            energy = (c.reads * sent + c.fills * arriving) * alive + checks * sent
             return Moved(c, energy, carry.slots, sent, 0.0, arriving)
         if not c.plain:
-            return Moved(c, (c.updates * alive + c.checks) * sent, carry.slots, 0.0, sent)
+            return Moved(c, (c.updates * alive + checks) * sent, carry.slots, 0.0, sent)
         copies: Floats | float = self.bounds.most_shared(self.tensors[c.tensor], range(c.child))
         if self.level == c.child - 1:
             copies = self.copies[c][spread] * self.inside[c]
         again = np.maximum(0.0, sent - c.whole * c.spread)
         refills = np.maximum(0.0, arriving - c.whole * copies)
-        energy = (c.updates * sent + c.reads * again + c.fills * refills) * alive + c.checks * sent
+        energy = (c.updates * sent + c.reads * again + c.fills * refills) * alive + checks * sent
         return Moved(c, energy, carry.slots, again, sent, refills)
 
     def _sum(self, parts: list[Moved], count: int) -> Sum:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .codesigncommand import Options as CodesignOptions
 from .errors import Diagnostic, SpecError
 from .mapcommand import Command, Options
 from .plotcommand import Options as PlotOptions
@@ -308,6 +309,17 @@ def sweep_study(options: SweepOptions) -> None:
 
 
 app.command("sweep")(Command(sweep_study, SweepOptions))
+
+
+def codesign_features(options: CodesignOptions) -> None:
+    """Find the best formats, gating and skipping together with the best mapping, and prove it."""
+    from .codesigncommand import codesigned
+
+    if codesigned(options).value is None:
+        raise typer.Exit(INFEASIBLE)
+
+
+app.command("codesign")(Command(codesign_features, CodesignOptions))
 
 
 @app.command()

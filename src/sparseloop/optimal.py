@@ -83,6 +83,8 @@ class Incumbent:
     extra: dict[str, float] = field(default_factory=dict[str, float])
     limit: float = np.inf
     """Nothing above this first value of the objective is looked for at present."""
+    below: float = np.inf
+    """Nothing that is not below this is looked for at all."""
 
     @property
     def deciding(self) -> bool:
@@ -116,6 +118,7 @@ class Incumbent:
             return np.zeros(len(energy), dtype=bool)
         values = self.values(energy, cycles)
         dead, same = values[0] > self.limit * (1 + SLACK), np.ones(len(energy), dtype=bool)
+        dead |= values[0] >= self.below * (1 - SLACK)
         if self.worst is None:
             return dead
         for row, best in zip(values, self.worst, strict=True):
@@ -142,7 +145,8 @@ class Search:
         arch = self.space.design.arch
         area = float(sum(level.area_um2 * level.instances for level in arch.levels))
         share = self.space.design.einsum.computes / arch.compute.instances
-        self.incumbent = Incumbent(self.tally, True, True, {"area_um2": area, "utilization": share})
+        extra = {"area_um2": area, "utilization": share}
+        self.incumbent = Incumbent(self.tally, True, True, extra, below=task.below)
         self.incumbent.monotone, self.incumbent.timed = _probed(self.incumbent)
         self.pruned = {"bypass": 0, "capacity": 0, "bound": 0, "chain": 0, "order": 0}
         self.open: list[Choice] = []
@@ -151,8 +155,10 @@ class Search:
     # --- evaluation -----------------------------------------------------------------------------------------
 
     def spent(self) -> bool:
-        """True once the budget is."""
+        """True once the budget is, or enough is known."""
         budget = self.task.budget
+        if self.tally.top and self.tally.top[0].values[0] < self.task.enough:
+            return True
         late = budget.seconds is not None and self.tally.seconds >= budget.seconds
         return late or (budget.mappings is not None and self.tally.evaluated >= budget.mappings)
 
@@ -207,15 +213,20 @@ class Search:
         table = TileTable(self.space.design, [r.rank for r in ranks], sizes, [divisors(size) for size in sizes])
         steps = Steps(self.space, table)
         self.open = self._choices(table, steps)
+        least = min(one.least for one in self.open)
+        if least < self.task.below:
+            self._first_incumbents(table, steps, least)
+        self._proven(least)
+        self._deepen(table, steps)
+
+    def _first_incumbents(self, table: TileTable, steps: Steps, least: float) -> None:
         for choice in self.open[:DIVES]:
             self._dive(self._chains(table, steps, choice))
         self._climb()
-        worst = self.incumbent.worst
-        if worst is None or worst[0] > FAR * min(one.least for one in self.open):
+        known = min(self.task.below, self.incumbent.worst[0] if self.incumbent.worst else np.inf)
+        if known > FAR * least:
             self.warm_up()
             self._climb()
-        self._proven(min(one.least for one in self.open))
-        self._deepen(table, steps)
 
     def _deepen(self, table: TileTable, steps: Steps) -> None:
         """Proofs under limits that rise until something is found below them: a poor incumbent excludes little."""
@@ -229,7 +240,7 @@ class Search:
                 self._proven(min(one.least for one in self.open))
                 return
             worst = self.incumbent.worst
-            if np.isinf(limit) or (worst is not None and worst[0] <= limit):
+            if limit >= self.task.below or (worst is not None and worst[0] <= limit):
                 self.finished = True
                 return
             self._proven(limit)
@@ -248,10 +259,10 @@ class Search:
         if self.incumbent.deciding and least > 0:
             for limit in (factor * least for factor in LIMITS):
                 worst = self.incumbent.worst
-                if worst is not None and worst[0] <= limit:
+                if limit >= self.task.below or (worst is not None and worst[0] <= limit):
                     break
                 yield limit
-        yield np.inf
+        yield self.task.below
 
     def _chains(self, table: TileTable, steps: Steps, choice: Choice) -> Chains:
         return Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent)
@@ -316,6 +327,8 @@ class Search:
         """The outcome."""
         plain = self.tally.best(self.task, stopped, complete=self.finished)
         values = {f.name: getattr(plain, f.name) for f in fields(plain)}
+        if self.finished and (plain.value is None or plain.value >= self.task.below):
+            values |= {"lower_bound": self.task.below if np.isfinite(self.task.below) else None, "proven_optimal": False}
         if not self.finished and self.tally.lower_bound is not None:
             values["lower_bound"] = min(self.tally.lower_bound, plain.value if plain.value is not None else np.inf)
         left = 0 if self.finished else self.space.size // max(1, self.space.bypass.count) * max(1, len(self.open))

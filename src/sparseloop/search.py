@@ -69,6 +69,10 @@ class Task:
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
     workers: int = 1
+    below: float = math.inf
+    """Of interest are only values of the objective (its first part) below this; the optimal method ends where there are none."""
+    enough: float = -math.inf
+    """Any mapping with a value below this will do for the optimal method."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,7 +320,7 @@ class Chains:
             every[waiting] = values
             return _least(every, starts)
 
-        return Carry(least(after.weight), least(after.sent), least(after.alive), least(after.slots))
+        return Carry(least(after.weight), least(after.sent), least(after.alive), least(after.slots), least(after.there))
 
     # --- from the outside in --------------------------------------------------------------------------------
 
@@ -392,7 +392,8 @@ class Chains:
 
 
 def _picked(carry: Carry, states: Ints) -> Carry:
-    return Carry(carry.weight[states], carry.sent[states], carry.alive[states], carry.slots[states])
+    every = (carry.weight, carry.sent, carry.alive, carry.slots, carry.there)
+    return Carry(*(part[states] for part in every))
 
 
 def _least(values: Floats, starts: Ints) -> Floats:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from ..design import Design
+from ..sparse import Sparse
 from ..spec import Spec
 from ..yamlio import SourceMap
-from .features import resolve_sparse
+from .features import resolve_sparse, written_sparse
 from .findings import Findings
 from .limits import check_constraints
 from .machine import resolve_arch, resolve_chain
 from .nest import covered, resolve_mapping, written
 from .workload import resolve_workload, touched
 
-__all__ = ["covered", "resolve", "touched", "written"]
+__all__ = ["covered", "features_of", "resolve", "touched", "with_features", "written"]
 
 
 def resolve(spec: Spec, source: SourceMap | None = None) -> Design:
@@ -26,3 +27,21 @@ def resolve(spec: Spec, source: SourceMap | None = None) -> Design:
     arch = resolve_arch(chain, einsum, sparse, found)
     found.raise_errors()
     return Design(einsum=einsum, arch=arch, mapping=mapping, sparse=sparse, warnings=(*spec.notes, *found.warnings))
+
+
+def features_of(spec: Spec) -> Sparse:
+    """The sparse features of a specification as they stand, not checked against each other; raises `SpecError`."""
+    found = Findings(spec, spec.source)
+    einsum, chain = resolve_workload(found), resolve_chain(found)
+    sparse = written_sparse(chain, einsum, found)
+    found.raise_errors()
+    return sparse
+
+
+def with_features(spec: Spec, sparse: Sparse) -> Design:
+    """A specification with other sparse features than it says, unchecked, at their prices."""
+    found = Findings(spec, spec.source)
+    einsum, chain = resolve_workload(found), resolve_chain(found)
+    arch = resolve_arch(chain, einsum, sparse, found)
+    found.raise_errors()
+    return Design(einsum=einsum, arch=arch, mapping=None, sparse=sparse)

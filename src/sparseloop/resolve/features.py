@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
 from ..einsum import Einsum
@@ -19,6 +19,16 @@ Kept = Sequence[frozenset[str]] | None
 
 def resolve_sparse(chain: Chain, einsum: Einsum, keep: Kept, found: Findings) -> Sparse:
     """All sparse features; noted: unknown names, impossible formats, skip leaders without metadata."""
+    sparse = written_sparse(chain, einsum, found)
+    if keep is not None:
+        _check_kept(sparse.formats, keep, einsum, chain, found)
+    _check_metadata_room(sparse.formats, chain, found)
+    _check_leaders(sparse, keep, einsum, chain, found)
+    return sparse
+
+
+def written_sparse(chain: Chain, einsum: Einsum, found: Findings) -> Sparse:
+    """The sparse features as they stand, not checked against each other and the machine."""
     formats, safs = dict[tuple[int, str], TensorFormat](), list[Saf]()
     skip, gate = False, False
     compute = chain.stages[-1].name if chain.stages else ""
@@ -32,10 +42,7 @@ def resolve_sparse(chain: Chain, einsum: Einsum, keep: Kept, found: Findings) ->
             level = chain.storage[name]
             formats |= {(level, t): f for t, f in _formats(spec, level, path, einsum, found).items()}
             safs += _features(spec, level, path, einsum, found)
-    if keep is not None:
-        _check_kept(formats, keep, einsum, chain, found)
-    _check_metadata_room(formats, chain, found)
-    sparse = Sparse(
+    return Sparse(
         formats=formats,
         safs=tuple(safs),
         compute_skip=skip,
@@ -43,8 +50,6 @@ def resolve_sparse(chain: Chain, einsum: Einsum, keep: Kept, found: Findings) ->
         implied_skips=found.native,
         timeloop_reading=not found.native,
     )
-    _check_leaders(sparse, keep, einsum, chain, found)
-    return sparse
 
 
 def _compute(spec: LevelSparseSpec, path: Path, found: Findings) -> tuple[bool, bool]:
@@ -96,7 +101,7 @@ def _rank(spec: RankFormatSpec, tensor: str, path: Path, einsum: Einsum, found: 
 
 
 def _check_kept(
-    formats: dict[tuple[int, str], TensorFormat], keep: Sequence[frozenset[str]], einsum: Einsum, chain: Chain, found: Findings
+    formats: Mapping[tuple[int, str], TensorFormat], keep: Sequence[frozenset[str]], einsum: Einsum, chain: Chain, found: Findings
 ) -> None:  # fmt: skip
     """Formats of tensors a level does not hold do nothing; a compressed tile cannot come from a plain one."""
     names = chain.storage_names
@@ -112,7 +117,7 @@ def _check_kept(
             found.error(path, message, f"give it a compressed format in {names[outer[-1]]} too")
 
 
-def _check_metadata_room(formats: dict[tuple[int, str], TensorFormat], chain: Chain, found: Findings) -> None:
+def _check_metadata_room(formats: Mapping[tuple[int, str], TensorFormat], chain: Chain, found: Findings) -> None:
     """Native: a format with metadata needs room for it."""
     for (level, tensor), form in formats.items():
         stage = chain.stages[level]

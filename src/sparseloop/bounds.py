@@ -300,8 +300,7 @@ class Bounds:
 
     def _crossing(self, t: int, tensor: Tensor, ends: tuple[int, int], charged: int) -> Crossing:
         parent, child = ends
-        arch, sparse = self.design.arch, self.design.sparse
-        plan = self.tiles.plan
+        arch, sparse, plan = self.design.arch, self.design.sparse, self.tiles.plan
         to_compute = child == self.levels
         leaders = self._leaders(tensor, child, ("skip", "spatial_skip", "gate"))
         skippers = self._leaders(tensor, child, ("skip", "spatial_skip"))

@@ -149,7 +149,7 @@ def test_nothing_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ("change", "said"),
     [
         ("parameters.Q={path: workload.shape.m, values: [2, 4]}", "'Q' changes more than sparse features"),
-        ("parameters.Q={path: workload.density.P, range: [0.1, 0.5]}", "'Q' has no list of values"),
+        ("parameters.Q={path: workload.density.P, range: [0.1, 0.5], points: 3}", "'Q' has no list of values"),
         ("parameters.RF={choices: {a: {sparse.RF.spatial_skip: [Q <- P]}}}", "'RF': spatial skips and options"),
         ("mapping=fixed", "mapping"),
         ("constraints=['area_um2 < 1']", "without constraints"),

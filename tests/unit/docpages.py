@@ -61,7 +61,9 @@ def blocks(text: str) -> Iterator[Block]:
                 caption = option[2] if option[1] == "caption" else caption
                 lines.pop(0)
         body = "\n".join(lines).strip("\n") + "\n"
-        yield Block(language.strip(), caption, body, text.count("\n", 0, match.start()) + 1, not text[end : match.start()].strip())
+        yield Block(
+            language.strip(), caption, body, text.count("\n", 0, match.start()) + 1, not text[end : match.start()].strip()
+        )
         end = match.end()
 
 

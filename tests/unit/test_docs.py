@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from docpages import DOCS, EXEMPT, ROOT, agrees, blocks, commands, pages, run
 
 import sparseloop as sl
-
-from docpages import DOCS, EXEMPT, ROOT, agrees, blocks, commands, pages, run
 
 EXEMPTIONS = {
     "explore.md": 4,  # a cluster; a sketch of every key, without its files

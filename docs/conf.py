@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "sparseloop"
 release = version = sparseloop.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "mathml", "keys"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "mathml", "generated"]
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["dollarmath", "amsmath"]
@@ -20,9 +20,6 @@ autodoc_typehints_format = "short"
 autosummary_generate = False
 # Types in signatures belong to other packages or are internal. Their inventories would need a network.
 nitpick_ignore_regex = [(r"py:.*", r".*")]
-
-# Pages that match a pattern of index.md may come later.
-suppress_warnings = ["toc.empty_glob"]
 
 html_theme = "furo"
 html_title = f"sparseloop {release}"

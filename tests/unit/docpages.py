@@ -58,7 +58,7 @@ def blocks(text: str) -> Iterator[Block]:
             if directive != "{code-block}":
                 continue
             while lines and (option := OPTION.fullmatch(lines[0])):
-                caption = option[2] if option[1] == "caption" else caption
+                caption = option[2].strip('"') if option[1] == "caption" else caption
                 lines.pop(0)
         body = "\n".join(lines).strip("\n") + "\n"
         yield Block(

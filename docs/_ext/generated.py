@@ -1,12 +1,15 @@
-"""The format reference: every key with type, default and meaning, out of the JSON schema of the records that users write."""
+"""Pages made of the code: every key of the format out of the JSON schema of what users write; names and pages not yet placed."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import sparseloop
 from sparseloop.spec import Spec
 from sparseloop.studyspec import StudySpec
 
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 Schema = dict[str, Any]
+DOCS = Path(__file__).parents[1]
+PAGES = re.compile(r"<!-- pages (.*) -->")
+OTHERS = "<!-- other public names -->"
 ROOTS = {"<!-- keys of a specification -->": Spec, "<!-- keys of a study -->": StudySpec}
 SIMPLE = {"string": "text", "boolean": "true, false", "number": "number", "integer": "whole number", "object": "mapping"}
 
@@ -41,7 +47,9 @@ class Reference:
     def markdown(self) -> str:
         """All sections, depth first."""
         places = self.places()
-        order = sorted(places, key=lambda name: list(self.root.get("properties", {})).index(_head(places[name][0])) if name else -1)
+        order = sorted(
+            places, key=lambda name: list(self.root.get("properties", {})).index(_head(places[name][0])) if name else -1
+        )
         return "\n".join(line for name in order for line in self._section(name, places))
 
     def _section(self, name: str, places: dict[str, list[str]]) -> Iterator[str]:
@@ -142,6 +150,30 @@ def fill(app: Sphinx, docname: str, source: list[str]) -> None:
     for mark, record in ROOTS.items():
         if mark in source[0]:
             source[0] = source[0].replace(mark, Reference(record.model_json_schema()).markdown())
+    if OTHERS in source[0]:
+        source[0] = source[0].replace(OTHERS, _others(source[0]))
+    if docname == "index":
+        source[0] = PAGES.sub(lambda found: "\n".join(_unplaced(found[1].split(), source[0])), source[0])
+
+
+def _unplaced(patterns: list[str], index: str) -> list[str]:
+    """Pages of a pattern that the index does not name itself, so that a new page has a place at once."""
+    named = {*re.findall(r"^[\w/]+$", index, re.MULTILINE), "index"}
+    special = [pattern for found in PAGES.findall(index) for pattern in found.split() if pattern != "*"]
+    kept = [] if patterns != ["*"] else [path for pattern in special for path in DOCS.glob(f"{pattern}.md")]
+    found = {path for pattern in patterns for path in DOCS.glob(f"{pattern}.md")} - set(kept)
+    return sorted({path.stem for path in found} - named)
+
+
+def _others(page: str) -> str:
+    """Public names that the page does not place itself, so that none is missing."""
+    placed = re.findall(r"^\.\. auto\w+:: (\w+)", page, re.MULTILINE)
+    names = [name for name in sparseloop.__all__ if name not in placed and name != "__version__"]
+    lines = [
+        f".. autoclass:: {name}\n   :members:" if isinstance(getattr(sparseloop, name), type) else f".. autofunction:: {name}"
+        for name in names
+    ]
+    return "\n".join(["## Further", "", "```{eval-rst}", *lines, "```"]) if names else ""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

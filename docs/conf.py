@@ -8,6 +8,7 @@ import sparseloop
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "sparseloop"
+copyright = "the authors of sparseloop, MIT licence"
 release = version = sparseloop.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "mathml", "generated"]
 exclude_patterns = ["_build"]

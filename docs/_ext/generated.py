@@ -96,8 +96,8 @@ def _types(field: Schema) -> Iterator[str]:
         yield f"<{field['$ref'].rsplit('/', 1)[-1]}>"
     elif "enum" in field or "const" in field:
         yield from (f"`{value}`" for value in field.get("enum", [field.get("const")]))
-    elif "description" in field and parts and {part.get("type") for part in parts} <= {"number", "integer", "string"}:
-        yield _quantity(field, parts)
+    elif said := [part["description"] for part in parts if "description" in part and part.get("type") in SIMPLE]:
+        yield from said
     elif parts:
         for part in parts:
             yield from _types(part)
@@ -109,16 +109,6 @@ def _types(field: Schema) -> Iterator[str]:
         yield SIMPLE[field["type"]]
     elif field.get("type") != "null":
         yield "anything"
-
-
-def _quantity(field: Schema, parts: list[Schema]) -> str:
-    """Numbers that may be written as text say themselves what they are: 'words, or with a unit: 8 KiB'."""
-    said = str(field["description"])
-    inner = [str(part["description"]) for part in parts if "description" in part]
-    if inner:
-        return inner[0]
-    plain = said.startswith(("number", "whole", "words", "nm", "mm", "Hz", "pJ", "0..1"))
-    return said if plain else ", ".join(dict.fromkeys(SIMPLE[part["type"]] for part in parts))
 
 
 def _lists(field: Schema) -> Iterator[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from docpages import DOCS, EXEMPT, ROOT, agrees, blocks, commands, pages, run
+from docpages import DOCS, EXEMPT, ROOT, Session, agrees, blocks, commands, pages, run
 
 import sparseloop as sl
 
@@ -52,6 +53,19 @@ def test_every_design_has_a_page_and_every_name_on_it_exists() -> None:
     named = re.findall(r"auto(?:class|function|exception):: (\w+)", (DOCS / "api.md").read_text(encoding="utf-8"))
     assert set(named) <= set(sl.__all__)
     assert len(named) == len(set(named))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "src/sparseloop/designs").glob("*/README.md")), ids=lambda page: page.parent.name)
+def test_commands_of_a_design(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are run in a copy of its folder."""
+    shutil.copytree(page.parent, tmp_path / "design")
+    monkeypatch.chdir(tmp_path / "design")
+    found = re.findall(r"^ {4}(sparseloop .*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found
+    session = Session()
+    for command in found:
+        session.command(command)
+    assert session.seen, f"{found[-1]}: status {session.status}"
 
 
 def test_every_key_is_described() -> None:

@@ -19,8 +19,8 @@ test: $(TEST) ## the whole suite
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(DEV) ## style, types, layers
-	@$(BIN)/ruff check src tests bench
-	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/ruff check src tests bench docs
+	@$(BIN)/ruff format --check src tests bench docs/conf.py docs/_ext
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
 

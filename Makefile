@@ -7,8 +7,9 @@ STATE := $(VENV)/installed-$(shell cksum < pyproject.toml | tr ' ' '-')
 BASE := $(STATE)-base
 TEST := $(STATE)-test
 DEV := $(STATE)-dev
+DOCS := $(STATE)-docs
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 .DELETE_ON_ERROR:
 
 demo: $(BASE) ## evaluate the shipped design: Eyeriss v1, AlexNet conv3, sparse
@@ -18,22 +19,26 @@ test: $(TEST) ## the whole suite
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(DEV) ## style, types, layers
-	@$(BIN)/ruff check src tests bench
-	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/ruff check src tests bench docs
+	@$(BIN)/ruff format --check src tests bench docs/conf.py docs/_ext
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+
+docs: $(DOCS) ## the documentation, into docs/_build/html; a warning is an error
+	@$(BIN)/sphinx-build -q -W --keep-going -n docs docs/_build/html
 
 bench: $(TEST) ## speed and memory; asserts nothing
 	@$(BIN)/python -m pytest -q bench --benchmark-columns=median,min,rounds --benchmark-sort=name
 
 clean: ## remove the environment and all caches
-	rm -rf $(VENV) .venv-ci .pytest_cache .hypothesis .ruff_cache .import_linter_cache .benchmarks build dist
+	rm -rf $(VENV) .venv-ci .pytest_cache .hypothesis .ruff_cache .import_linter_cache .benchmarks build dist docs/_build
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(BASE): EXTRAS =
 $(TEST): EXTRAS = [test]
 $(DEV): EXTRAS = [test,dev]
-$(BASE) $(TEST) $(DEV):
+$(DOCS): EXTRAS = [docs]
+$(BASE) $(TEST) $(DEV) $(DOCS):
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
 	@rm -f $(filter-out $(STATE)-%,$(wildcard $(VENV)/installed-*))

@@ -430,7 +430,7 @@ def _with_unit(value: object, units: Mapping[str, str], meaning: str) -> Quantit
 
 
 def _text_or_number(kind: str, description: str) -> Any:
-    return WithJsonSchema({"anyOf": [{"type": kind}, {"type": "string"}], "description": description})
+    return WithJsonSchema({"anyOf": [{"type": kind, "description": description}, {"type": "string"}]})  # kept beside a field's
 
 
 Number = Annotated[float, BeforeValidator(number), _text_or_number("number", "number >= 0 or expression")]

@@ -31,7 +31,7 @@ class Loop:
 class LoopNest:
     """A mapping template: loops outermost first (by level; temporal before spatial in a level) and who keeps what.
 
-    Knows no bounds: those are an array of shape (len(loops), *batch).
+    Knows no bounds: those are an array of shape `(len(loops), *batch)`.
     """
 
     loops: tuple[Loop, ...]

@@ -48,7 +48,7 @@ DensityField = Annotated[DensitySpec, BeforeValidator(notation.density)]
 class WorkloadSpec(Record):
     """One einsum with its shape and densities."""
 
-    name: str = "einsum"
+    name: str = Field(default="einsum", description="Name of the layer in tables and files.")
     einsum: Annotated[str, BeforeValidator(notation.einsum)] = Field(
         description="e.g. Z[m,n] = A[m,k] * B[k,n]; affine indices such as 2*p+r are allowed."
     )
@@ -65,9 +65,9 @@ class WorkloadSpec(Record):
 class BandwidthSpec(Record):
     """Words per cycle and instance; a bare number (or '16 words/cycle', '25.6 GB/s') is the shared bandwidth."""
 
-    read: Bandwidth | None = None
-    write: Bandwidth | None = None
-    shared: Bandwidth | None = None
+    read: Bandwidth | None = Field(default=None, description="Of reads; missing: unlimited.")
+    write: Bandwidth | None = Field(default=None, description="Of fills and updates; missing: unlimited.")
+    shared: Bandwidth | None = Field(default=None, description="Of both together; missing: unlimited.")
 
 
 class MetadataSpec(Record):
@@ -83,7 +83,7 @@ class MetadataSpec(Record):
 class NetworkSpec(Record):
     """The network from this level to its children."""
 
-    name: str | None = None
+    name: str | None = Field(default=None, description="Name in tables; None: PARENT <==> CHILD.")
     word_bits: Positive | None = Field(default=None, description="Width of a word on the wires; None: the level's word width.")
     energy_per_hop: Energy | None = Field(default=None, description="Energy of one word over one hop (pJ).")
     wire_pj_per_bit_mm: Number | None = Field(default=None, description="None: that of the estimator, else free.")
@@ -92,8 +92,8 @@ class NetworkSpec(Record):
     router: Energy = Field(default=0.0, description="Energy per router passed (pJ).")
     ingress: Energy = Field(default=0.0, description="Energy per word entering the network (pJ).")
     adder: Energy = Field(default=0.0, description="Energy per spatial reduction (pJ).")
-    fill_latency: Number = 0.0
-    drain_latency: Number = 0.0
+    fill_latency: Number = Field(default=0.0, description="Cycles until the first word arrives; added to the run.")
+    drain_latency: Number = Field(default=0.0, description="Cycles until the last result has left; added to the run.")
     forwarding: bool | None = Field(default=None, description="Children pass words to neighbours (systolic); None: no.")
 
 
@@ -124,7 +124,7 @@ CapacityRule = Annotated[
 class LevelSpec(Record):
     """One storage level or the compute level."""
 
-    name: str
+    name: str = Field(description="Name in the mapping, sparse features and tables.")
     class_: str = Field(alias="class", description="dram, sram, regfile, buffer, mac, or a class of your energy tables.")
     kind: Literal["storage", "compute"] | None = Field(default=None, description="None: from the class; the last level computes.")
     type: str | None = Field(default=None, description="DRAM type: LPDDR4, DDR4, HBM2 ...")
@@ -138,14 +138,16 @@ class LevelSpec(Record):
     multiple_buffering: Annotated[Number, Field(ge=1)] = Field(
         default=1.0, description="2: double buffering; divides the usable capacity."
     )
-    min_utilization: Fraction = 0.0
+    min_utilization: Fraction = Field(default=0.0, description="Share of the capacity that a valid mapping uses at least.")
     block_size: Count = Field(default=1, description="Words per physical access.")
     cluster_size: Count = Field(default=1, description="Instances that share one physical array.")
     banks: Count = Field(default=1, description="Banks of one instance (for its price).")
     bandwidth: Annotated[BandwidthSpec, BeforeValidator(notation.bandwidth)] = BandwidthSpec()
     metadata: Annotated[MetadataSpec, BeforeValidator(notation.metadata)] = MetadataSpec()
-    decompression: bool = True
-    compression: bool = True
+    decompression: bool = Field(default=True, description="Can decompress what arrives compressed.")
+    compression: bool = Field(
+        default=True, description="Can compress results that leave for a level that stores them compressed."
+    )
     reduction: bool | None = Field(default=None, description="Adds partial sums in place; None: yes, except DRAM.")
     energy: dict[str, Energy] | None = Field(default=None, description="Price per action in pJ; wins over tables.")
     area: Number | None = Field(default=None, description="um2 of one instance, with all that belongs to it.")
@@ -159,8 +161,10 @@ class LevelSpec(Record):
 class FanoutSpec(Record):
     """Everything after this entry exists x * y times per instance of what is before it."""
 
-    fanout: Annotated[dict[Literal["x", "y"], Count], BeforeValidator(notation.fanout)]
-    name: str = "par"
+    fanout: Annotated[dict[Literal["x", "y"], Count], BeforeValidator(notation.fanout)] = Field(
+        description="Children along each axis; 14x12 is short for {x: 14, y: 12}."
+    )
+    name: str = Field(default="par", description="Name by which the mapping speaks of it.")
 
 
 def _entry_kind(value: object) -> str:
@@ -171,13 +175,13 @@ def _entry_kind(value: object) -> str:
 class ArchSpec(Record):
     """The machine, outermost level first."""
 
-    name: str = "architecture"
+    name: str = Field(default="architecture", description="Name in result files.")
     node: Node | None = Field(default=None, description="Technology node, e.g. 45nm.")
     vdd: Supply | None = Field(default=None, description="Supply in V, e.g. 0.9; None: the nominal one of the node.")
     clock: Frequency = Field(default=1e9, description="Clock, e.g. 1 GHz.")
     levels: tuple[
         Annotated[Annotated[LevelSpec, Tag("level")] | Annotated[FanoutSpec, Tag("fanout")], Discriminator(_entry_kind)], ...
-    ]
+    ] = Field(description="Storage levels, outermost first, fanouts between them, then the compute level.")
 
 
 # --- mapping ------------------------------------------------------------------------------------------------
@@ -186,22 +190,22 @@ class ArchSpec(Record):
 class LoopSpec(Record):
     """One loop. `residual` is the last-pass bound of an imperfect factor."""
 
-    rank: str
-    bound: Count
-    residual: Count | None = None
-    axis: Literal["x", "y"] | None = None
+    rank: str = Field(description="Rank variable.")
+    bound: Count = Field(description="Trip count.")
+    residual: Count | None = Field(default=None, description="Trip count of the last pass, if the factor is imperfect.")
+    axis: Literal["x", "y"] | None = Field(default=None, description="Axis of a spatial loop; None: the fanout has one only.")
 
 
 class MappingEntry(Record):
     """The loops of one level (temporal) or of one fanout (spatial), outermost first, and what the level keeps."""
 
-    target: str
-    loops: tuple[LoopSpec, ...] = ()
-    keep: Names | None = None
-    bypass: Names | None = None
-    no_temporal_reuse: Names = ()
-    no_multicast: Names = ()
-    no_forwarding: Names = ()
+    target: str = Field(description="A level, or a fanout by its name.")
+    loops: tuple[LoopSpec, ...] = Field(default=(), description="Outermost first; loops of bound 1 may be left out.")
+    keep: Names | None = Field(default=None, description="The level holds these tensors only; None: all but bypass.")
+    bypass: Names | None = Field(default=None, description="Tensors that pass by the level.")
+    no_temporal_reuse: Names = Field(default=(), description="Tensors whose tile is fetched anew at every step.")
+    no_multicast: Names = Field(default=(), description="Tensors whose equal words are sent to every child one by one.")
+    no_forwarding: Names = Field(default=(), description="Tensors that neighbours do not pass on.")
 
 
 EntryField = Annotated[MappingEntry, BeforeValidator(notation.mapping_entry)]
@@ -213,26 +217,34 @@ EntryField = Annotated[MappingEntry, BeforeValidator(notation.mapping_entry)]
 class RankFormatSpec(Record):
     """Format of one rank."""
 
-    kind: Literal["U", "UB", "B", "CP", "RLE", "UOP"]
+    kind: Literal["U", "UB", "B", "CP", "RLE", "UOP"] = Field(
+        description="Uncompressed, with bitmap, bitmask, coordinates, run lengths, offset pairs."
+    )
     ranks: tuple[tuple[str, ...], ...] = Field(default=(), description="Groups of flattened rank variables; empty: one loop.")
-    metadata_bits: Number | None = None
-    payload_bits: Number | None = None
+    metadata_bits: Number | None = Field(
+        default=None, description="Bits of an entry; None: 1 for B and UB, else those of the level."
+    )
+    payload_bits: Number | None = Field(default=None, description="Bits of a payload (UOP: an offset); None: those of the level.")
 
 
 class FormatSpec(Record):
     """Format of a tensor, outermost rank first."""
 
-    ranks: tuple[RankFormatSpec, ...]
-    order: Literal["outer_to_inner", "inner_to_outer"] = "outer_to_inner"
+    ranks: tuple[RankFormatSpec, ...] = Field(description="One format per rank.")
+    order: Literal["outer_to_inner", "inner_to_outer"] = Field(
+        default="outer_to_inner", description="From which end ranks are laid on the loops."
+    )
     automatic: bool | None = Field(default=None, description="Repeat the outermost format for left-over loops; None: yes.")
 
 
 class SafSpec(Record):
     """One feature; 'W <- I & Z' is short for {follower: W, leaders: [I, Z]}, 'A <-> B' for both directions."""
 
-    follower: str
-    leaders: Names
-    intersection: Literal["two_finger", "leader_follower", "skip_ahead"] | None = None
+    follower: str = Field(description="Tensor whose accesses are removed.")
+    leaders: Names = Field(description="Tensors that decide: it fires if what is met of any of them is all zero.")
+    intersection: Literal["two_finger", "leader_follower", "skip_ahead"] | None = Field(
+        default=None, description="How lists are compared; None: as the level says."
+    )
     choice: int | None = Field(
         default=None, description="Features of one level with equal numbers are alternatives (negative: of one list only)."
     )
@@ -245,11 +257,16 @@ SafField = Annotated[Annotated[bool, Tag("flag")] | Annotated[SafList, Tag("list
 class LevelSparseSpec(Record):
     """Sparse features at one level; at the compute level `skip: true` and `gate: true`."""
 
-    formats: dict[str, Annotated[FormatSpec, BeforeValidator(notation.tensor_format)]] = Field(default_factory=dict)
-    skip: SafField = ()
-    gate: SafField = ()
-    spatial_skip: SafList = ()
-    intersection: Literal["two_finger", "leader_follower", "skip_ahead"] | None = None
+    formats: dict[str, Annotated[FormatSpec, BeforeValidator(notation.tensor_format)]] = Field(
+        default_factory=dict,
+        description="Per tensor: csr, coo, bitmask, or a list such as UOP(c) RLE(p,q;5); missing: uncompressed.",
+    )
+    skip: SafField = Field(default=(), description="Accesses not made, their cycles saved: [B <- A]. At the compute level true.")
+    gate: SafField = Field(default=(), description="Accesses not made, their cycles spent: [B <- A]. At the compute level true.")
+    spatial_skip: SafList = Field(default=(), description="As skip, for each lane apart; lanes left are packed.")
+    intersection: Literal["two_finger", "leader_follower", "skip_ahead"] | None = Field(
+        default=None, description="For all features of the level; None: two_finger."
+    )
 
 
 # --- constraints, energy, the whole -------------------------------------------------------------------------
@@ -258,31 +275,35 @@ class LevelSparseSpec(Record):
 class ConstraintSpec(Record):
     """Restrictions of the mapspace at one level or fanout (used by the mapper)."""
 
-    keep: Names | None = None
-    bypass: Names | None = None
-    factors: dict[str, Count] = Field(default_factory=dict)
-    max: dict[str, Count] = Field(default_factory=dict)
-    min: dict[str, Count] = Field(default_factory=dict)
-    default_max: Count | None = None
+    keep: Names | None = Field(default=None, description="Tensors that the level must hold.")
+    bypass: Names | None = Field(default=None, description="Tensors that must pass by.")
+    factors: dict[str, Count] = Field(default_factory=dict, description="Bounds that are fixed, by rank.")
+    max: dict[str, Count] = Field(default_factory=dict, description="Largest bounds, by rank.")
+    min: dict[str, Count] = Field(default_factory=dict, description="Smallest bounds, by rank.")
+    default_max: Count | None = Field(default=None, description="Largest bound of ranks that are not named under max.")
     order: str | None = Field(default=None, description="'a b ... c': outermost first, '...' stands for the free ranks.")
     split: Whole | None = Field(
         default=None, description="At a fanout: how many of the innermost loops lie along x, the others along y."
     )
-    no_temporal_reuse: Names = ()
-    no_multicast: Names = ()
-    no_forwarding: Names = ()
-    max_remainder: Count | None = None
-    min_utilization: Fraction | None = None
-    min_parallelism: Fraction | None = None
-    max_overbooked: Fraction | None = None
+    no_temporal_reuse: Names = Field(default=(), description="As in the mapping.")
+    no_multicast: Names = Field(default=(), description="As in the mapping.")
+    no_forwarding: Names = Field(default=(), description="As in the mapping.")
+    max_remainder: Count | None = Field(
+        default=None, description="Kept from files of Timeloop; the mapper does not read it, see map --padded."
+    )
+    min_utilization: Fraction | None = Field(default=None, description="Share of the capacity that is used at least.")
+    min_parallelism: Fraction | None = Field(default=None, description="Share of all compute instances that is used at least.")
+    max_overbooked: Fraction | None = Field(
+        default=None, description="Kept from files of Timeloop, where it makes a capacity_rule; the mapper does not read it."
+    )
 
 
 class ActionPrice(Record):
     """One entry of an energy table."""
 
-    energy: Energy
-    source: str | None = None
-    confidence: Fraction | None = None
+    energy: Energy = Field(description="Energy of one action.")
+    source: str | None = Field(default=None, description="Where the number is from; shown beside it.")
+    confidence: Fraction | None = Field(default=None, description="From 0 to 1; None: 0.95.")
 
 
 def _price(value: object) -> object:
@@ -292,17 +313,17 @@ def _price(value: object) -> object:
 class ErtTable(Record):
     """Energy table of one component: action name to price."""
 
-    name: str
-    actions: dict[str, Annotated[ActionPrice, BeforeValidator(_price)]]
+    name: str = Field(description="The level or network it is for.")
+    actions: dict[str, Annotated[ActionPrice, BeforeValidator(_price)]] = Field(description="Price by action: {read: 3.1}.")
 
 
 class ArtTable(Record):
     """Area of one instance of a component in um2."""
 
-    name: str
-    area: Number
-    source: str | None = None
-    confidence: Fraction | None = None
+    name: str = Field(description="The level it is for.")
+    area: Number = Field(description="Area of one instance in um2.")
+    source: str | None = Field(default=None, description="Where the number is from; shown beside it.")
+    confidence: Fraction | None = Field(default=None, description="From 0 to 1; None: 0.95.")
 
 
 class EnergySpec(Record):
@@ -333,8 +354,12 @@ class Spec(Record):
     mapping: Annotated[tuple[EntryField, ...], BeforeValidator(notation.mapping)] = Field(
         default=(), description="Outermost first: '- GLB: for c=4 p=5 | keep I O'."
     )
-    sparse: dict[str, LevelSparseSpec] = Field(default_factory=dict[str, LevelSparseSpec])
-    constraints: dict[str, ConstraintSpec] = Field(default_factory=dict[str, ConstraintSpec])
+    sparse: dict[str, LevelSparseSpec] = Field(
+        default_factory=dict[str, LevelSparseSpec], description="Formats, gating and skipping, by level."
+    )
+    constraints: dict[str, ConstraintSpec] = Field(
+        default_factory=dict[str, ConstraintSpec], description="What the mapper may choose, by level or fanout."
+    )
     energy: EnergySpec = Field(default_factory=lambda: EnergySpec(ert=(), art=()))
     reading: Literal["native", "timeloop"] = Field(
         default="native",

@@ -48,7 +48,7 @@ class ParameterSpec(Record):
         default=None, description="From value to value of the range: added, or multiplied with scale: log."
     )
     points: Count | None = Field(default=None, description="So many values of the range.")
-    scale: Literal["linear", "log"] = "linear"
+    scale: Literal["linear", "log"] = Field(default="linear", description="How the values of a range lie.")
     whole: bool = Field(default=False, description="Whole numbers only.")
     choices: dict[str, dict[str, Any]] | None = Field(
         default=None, description="By label what is written where: {csr: {sparse.GLB.formats.A: csr}, none: {}}."
@@ -70,7 +70,7 @@ class WorkloadEntry(Record):
     """One workload: files or fields that complete the specification; with `layers`, each of them."""
 
     name: str | None = Field(default=None, description="None: that of the workload or layer.")
-    files: Texts = ()
+    files: Texts = Field(default=(), description="Files that complete the specification.")
     spec: dict[str, Any] | None = Field(default=None, description="What completes the specification, written here.")
     set: dict[str, Any] = Field(default_factory=dict, description="Values by path, as with --set: {workload.density.A: 0.3}.")
     weight: Annotated[Number, Field(gt=0)] = Field(default=1.0, description="How often it runs.")
@@ -89,15 +89,17 @@ class MapperSpec(Record):
         default=None, description="None: the objective of the study if one of them depends on mappings, else edp."
     )
     padded: bool = Field(default=False, description="Also sizes that fill the fanouts better (imperfect factors).")
-    seed: Whole = 0
+    seed: Whole = Field(default=0, description="Same seed, same answer.")
 
 
 class SearchSpec(Record):
     """Which points are evaluated. A name alone is the method."""
 
-    method: Literal["grid", "random", "tpe", "nsga2", "nsga3", "gp"] = "grid"
+    method: Literal["grid", "random", "tpe", "nsga2", "nsga3", "gp"] = Field(
+        default="grid", description="All points, random ones, or those that Optuna asks for."
+    )
     points: Count | None = Field(default=None, description="How many; a grid has all of its own.")
-    seed: Whole = 0
+    seed: Whole = Field(default=0, description="Same seed, same answer.")
     batch: Count = Field(default=32, description="Points asked at a time (not grid, random); the population of nsga2 and nsga3.")
 
 
@@ -106,9 +108,9 @@ class ClusterSpec(Record):
 
     cores: Count = Field(default=1, description="Processor cores of a job; each is a worker.")
     memory: str = Field(default="4 GiB", description="Memory of a job.")
-    walltime: str = "01:00:00"
-    queue: str | None = None
-    account: str | None = None
+    walltime: str = Field(default="01:00:00", description="Time of a job.")
+    queue: str | None = Field(default=None, description="Queue or partition.")
+    account: str | None = Field(default=None, description="Account or project that is charged.")
     interface: str | None = Field(default=None, description="Network interface of the workers: ib0.")
     prologue: Texts = Field(default=(), description="Lines of the job script before the worker starts: module load python.")
     directives: Texts = Field(default=(), description="Further directives: --exclusive.")
@@ -122,7 +124,7 @@ def _inline(value: object) -> str:
 class StudySpec(Record):
     """A study: a specification, what varies, what runs, what is minimized."""
 
-    name: str = "study"
+    name: str = Field(default="study", description="Name in the folder of results and in figures.")
     spec: Annotated[Annotated[dict[str, Any], Tag("inline")] | Annotated[Texts, Tag("files")], Discriminator(_inline)] = Field(
         description="The specification: file names (relative to this file), or written here."
     )

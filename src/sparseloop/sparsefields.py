@@ -16,6 +16,8 @@ Counts = tuple[tuple[int, tuple[int, ...]], ...]
 """Per condition: tensor and the covered values of every slot."""
 LARGE = 2**20
 """Number of elements from which a pattern with many zeros is taken as a list."""
+KEPT = 8
+"""Lists remembered per pattern."""
 SPARSE = 8
 """Elements per non-zero from which a list is shorter than the pattern."""
 
@@ -119,6 +121,23 @@ def tile_entries(plan: Plan, bounds: Bounds, tensor: int, counts: tuple[int, ...
     model = plan.einsum.tensors[tensor].density
     strides = {s: _stride(plan, bounds, s) for s in plan.relevant[tensor]}
     finest = [_finest(axis, slots, strides, extent) for axis, extent in zip(plan.axes[tensor], model.shape, strict=True)]
+    index = model.coordinates()
+    question = (slots, tuple((strides[s], bounds[s], counts[s]) for s in slots), plan.axes[tensor])
+    if question not in index.answers:
+        if len(index.answers) >= KEPT:
+            index.answers.pop(next(iter(index.answers)))
+        index.answers[question] = _entries(plan, tensor, (slots, bounds, counts), (strides, finest))
+    return index.answers[question]
+
+
+def _entries(
+    plan: Plan,
+    tensor: int,
+    tile: tuple[tuple[int, ...], Bounds, tuple[int, ...]],
+    steps: tuple[dict[int, int], list[int]],
+) -> Entries:
+    (slots, bounds, counts), (strides, finest) = tile, steps
+    model = plan.einsum.tensors[tensor].density
     blocks, _ = model.coordinates().blocks(tuple(finest))
     places = unravelled(blocks, tuple(-(-s // f) for s, f in zip(model.shape, finest, strict=True)))
     keys = np.zeros(len(blocks), dtype=np.int64)

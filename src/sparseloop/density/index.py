@@ -26,6 +26,8 @@ class Coordinates:
     shape: tuple[int, ...]
     flat: Integers
     _grids: dict[tuple[int, ...], Blocks] = field(default_factory=dict[tuple[int, ...], Blocks], repr=False)
+    answers: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
+    """Answers to earlier questions about the pattern, by the question."""
 
     @classmethod
     def of(cls, shape: tuple[int, ...], axes: list[npt.NDArray[Any]]) -> Coordinates:
@@ -64,6 +66,8 @@ class Coordinates:
         Counted from the coarsest remembered grid whose blocks tile the asked ones, the non-zeros themselves at first:
         O(n log n) for n of its blocks.
         """
+        if extents not in self._grids and max(extents, default=1) == 1:
+            self._grids[extents] = self.flat, np.ones(len(self.flat), dtype=np.int64)
         if extents not in self._grids:
             fitting = [g for g in self._grids if all(e % c == 0 for e, c in zip(extents, g, strict=True))]
             fine = min(fitting, key=lambda g: len(self._grids[g][0]), default=(1,) * len(extents))

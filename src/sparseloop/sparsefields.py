@@ -16,7 +16,7 @@ Counts = tuple[tuple[int, tuple[int, ...]], ...]
 """Per condition: tensor and the covered values of every slot."""
 LARGE = 2**20
 """Number of elements from which a pattern with many zeros is taken as a list."""
-KEPT = 8
+KEPT = 4
 """Lists remembered per pattern."""
 SPARSE = 8
 """Elements per non-zero from which a list is shorter than the pattern."""

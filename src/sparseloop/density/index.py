@@ -14,7 +14,7 @@ from .base import Pattern
 Integers = npt.NDArray[np.int64]
 Blocks = tuple[Integers, Integers]
 """Flat numbers of the blocks that hold a non-zero, ascending, and how many each holds."""
-KEPT = 64
+KEPT = 6
 """Grids of blocks remembered by one index."""
 
 

@@ -47,7 +47,7 @@ class Emptiness:
         fixed: list[Condition] = []
         for tensor in sorted(by_tensor):
             covers = minimal(by_tensor[tensor])
-            if self.tiles.plan.einsum.tensors[tensor].density.mask() is not None:
+            if self.tiles.plan.einsum.tensors[tensor].density.deterministic:
                 fixed += [(tensor, cover) for cover in covers]
             else:
                 result = result * self._random(tensor, covers)

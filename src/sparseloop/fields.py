@@ -9,11 +9,8 @@ import numpy as np
 
 from .ops import Array
 from .plan import Plan
+from .sparsefields import Bounds, Counts, sparse_is_better, sparse_mean
 from .tiles import Cover, Tiles
-
-Bounds = tuple[int, ...]
-Counts = tuple[tuple[int, tuple[int, ...]], ...]
-"""Per condition: tensor and the covered values of every slot."""
 
 
 def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repeats: Cover | None) -> Array:
@@ -56,6 +53,10 @@ def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:
 
 
 def _mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ...]) -> float:
+    if any(sparse_is_better(plan, tensor) for tensor, _ in counts):
+        found = sparse_mean(plan, bounds, counts, first)
+        if found is not None:
+            return found
     operands = [field(plan, bounds, tensor, count) for tensor, count in counts]
     everything, size = _contract(operands, bounds, set(first))
     if not first:

@@ -245,6 +245,10 @@ class TracedDensity(DensityModel):
         """As the model."""
         return self.model.mask()
 
+    def coordinates(self) -> Any:
+        """As the model."""
+        return self.model.coordinates()
+
     def empty(self, size: Array, extents: tuple[Array, ...]) -> Array:
         """P(tile empty)."""
         return self._ask("empty", self.model.empty, size, extents)

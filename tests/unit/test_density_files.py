@@ -104,7 +104,7 @@ MARKET = "%%MatrixMarket matrix coordinate real general\n2 2 2\n1 1 1\n"
         ("a.mtx", "%%MatrixMarket matrix array pattern general\n2 2\n", "field 'pattern'"),
         ("a.mtx", "%%MatrixMarket matrix array real symmetric\n2 3\n", "must be square"),
         ("a.mtx", "%%MatrixMarket matrix array real general\n2 x\n", "line 2 is '2 x', needed are 2 integers"),
-        ("a.mtx", "%%MatrixMarket matrix coordinate real general\n999999 999999 0\n", "elements, at most"),
+        ("a.mtx", "%%MatrixMarket matrix array real general\n999999 999999\n", "elements, at most"),
     ],
 )
 def test_malformed_text(tmp_path: Path, name: str, content: str, message: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .base import Array, DensityModel, Occupancy, Pattern, Tile
 from .deterministic import Actual, Banded
-from .files import load_pattern
+from .files import load_data, load_pattern
 from .hypergeometric import Uniform
+from .index import Coordinates
 from .regular import Block, Even, Structured
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Array",
     "Banded",
     "Block",
+    "Coordinates",
     "DensityModel",
     "Even",
     "Occupancy",
@@ -20,5 +22,6 @@ __all__ = [
     "Structured",
     "Tile",
     "Uniform",
+    "load_data",
     "load_pattern",
 ]

@@ -138,6 +138,10 @@ class DensityModel(ABC):
         """The non-zero pattern if it is deterministic (banded, given data), else None."""
         return None
 
+    def coordinates(self) -> Any:
+        """The places of the non-zeros if they are deterministic (`index.Coordinates`), else None."""
+        return None
+
     def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Array:
         """P(both tiles empty), approximately e1 * e2 / e12 with e12 = P(their common part empty); 0 if e12 = 0.
 

@@ -14,8 +14,12 @@ import numpy.typing as npt
 
 from .base import Array, Occupancy, Pattern, TabulatedModel, by_rows, check_shape
 from .files import as_pattern
+from .index import Coordinates, grid
 
 Integers = npt.NDArray[np.int64]
+
+TABLE_LIMIT = 2**26
+"""Largest array whose tiles are counted from a summed-area table (4 bytes per element)."""
 
 
 class DeterministicModel(TabulatedModel):
@@ -32,6 +36,10 @@ class DeterministicModel(TabulatedModel):
     def deterministic(self) -> bool:
         """True: there is a mask."""
         return True
+
+    @abstractmethod
+    def coordinates(self) -> Coordinates:
+        """The places of the non-zeros, built at the first call."""
 
     @abstractmethod
     def histogram(self, extents: tuple[int, ...]) -> tuple[Integers, Integers]:
@@ -101,6 +109,18 @@ class Banded(DeterministicModel):
     def __reduce__(self) -> tuple[Any, ...]:
         return Banded, (self.shape, self.half_width)
 
+    def coordinates(self) -> Coordinates:
+        """The places of the band, built at the first call."""
+        return self._places
+
+    @cached_property
+    def _places(self) -> Coordinates:
+        rows, columns = self.shape
+        at = np.arange(rows)
+        first = np.clip(at - self.half_width, 0, columns)
+        column, row = _ranges(first, np.clip(at + self.half_width + 1, first, columns))
+        return Coordinates(self.shape, row * columns + column)
+
     def mask(self) -> Pattern:
         """The band (read-only); a dense matrix, built at the first call."""
         return self._pattern
@@ -161,25 +181,33 @@ def _merged(values: Integers, tiles: Integers) -> tuple[Integers, Integers]:
 @final
 @dataclass(frozen=True, eq=False)
 class Actual(DeterministicModel):
-    """The pattern of given data: non-zero elements of an array. Equal and hashed by content."""
+    """The pattern of given data: non-zero elements of an array, or their coordinates. Equal and hashed by content.
 
-    data: npt.NDArray[Any]
+    Counts of tiles come from the summed-area table of a small array, else from the index of the coordinates.
+    """
+
+    data: npt.NDArray[Any] | Coordinates
     shape: tuple[int, ...] = field(init=False)
     nonzeros: int = field(init=False)
     digest: str = field(init=False, repr=False)
-    """SHA-256 of shape and pattern."""
+    """SHA-256 of shape and places of the non-zeros."""
     _known: dict[tuple[int, ...], Occupancy] = field(default_factory=dict[tuple[int, ...], Occupancy], init=False, repr=False)
 
     def __post_init__(self) -> None:
-        data = np.ascontiguousarray(as_pattern("data", self.data))
+        data = self.data
+        if not isinstance(data, Coordinates):
+            single = np.ndim(data) == 0
+            data = np.ascontiguousarray(as_pattern("data", data))
+            if single:
+                raise ValueError(f"data {self.data}: is a single number, needed is an array with axes")
+            data.flags.writeable = False
         check_shape(data.shape, None)
-        if np.ndim(self.data) == 0:
-            raise ValueError(f"data {self.data}: is a single number, needed is an array with axes")
-        data.flags.writeable = False
-        content = hashlib.sha256(repr(data.shape).encode() + np.packbits(data).tobytes())
         object.__setattr__(self, "data", data)
         object.__setattr__(self, "shape", data.shape)
-        object.__setattr__(self, "nonzeros", int(np.count_nonzero(data)))
+        places = self.coordinates().flat
+        object.__setattr__(self, "nonzeros", len(places))
+        content = hashlib.sha256(repr(data.shape).encode())
+        content.update(np.ascontiguousarray(places).data)
         object.__setattr__(self, "digest", content.hexdigest())
 
     def __eq__(self, other: object) -> bool:
@@ -191,12 +219,30 @@ class Actual(DeterministicModel):
     def __reduce__(self) -> tuple[Any, ...]:
         return Actual, (self.data,)
 
+    def coordinates(self) -> Coordinates:
+        """The places of the non-zeros."""
+        return self._places
+
+    @cached_property
+    def _places(self) -> Coordinates:
+        return self.data if isinstance(self.data, Coordinates) else Coordinates.of_pattern(self.data)
+
     def mask(self) -> Pattern:
-        """The pattern (read-only)."""
-        return self.data
+        """The pattern (read-only); of coordinates a dense array, built at the first call."""
+        return self._pattern
+
+    @cached_property
+    def _pattern(self) -> Pattern:
+        if not isinstance(self.data, Coordinates):
+            return self.data
+        pattern = self.data.pattern()
+        pattern.flags.writeable = False
+        return pattern
 
     def histogram(self, extents: tuple[int, ...]) -> tuple[Integers, Integers]:
-        """Differences of the summed-area table at the tile borders (Crow 1984)."""
+        """Counts of the aligned tiles: from the summed-area table of an array, from the index of coordinates."""
+        if isinstance(self.data, Coordinates) or self.total > TABLE_LIMIT:
+            return self._from_index(extents)
         borders = [np.append(np.arange(0, s, e), s) for s, e in zip(self.shape, extents, strict=True)]
         counts = self._prefix[np.ix_(*borders)]
         for axis in range(counts.ndim):
@@ -204,13 +250,18 @@ class Actual(DeterministicModel):
         values, tiles = np.unique(counts, return_counts=True)
         return values.astype(np.int64), tiles.astype(np.int64)
 
+    def _from_index(self, extents: tuple[int, ...]) -> tuple[Integers, Integers]:
+        counts = self.coordinates().blocks(extents)[1]
+        values, tiles = np.unique(counts, return_counts=True)
+        none = math.prod(grid(self.shape, extents)) - len(counts)
+        return _merged(np.append(0, values).astype(np.int64), np.append(none, tiles).astype(np.int64))
+
     @cached_property
     def _prefix(self) -> npt.NDArray[Any]:
-        """Summed-area table: entry (i, j, ...) is the number of non-zeros with smaller coordinates."""
-        small = math.prod(self.shape) < 2**31
-        table = np.zeros([s + 1 for s in self.shape], dtype=np.int32 if small else np.int64)
+        """Summed-area table (Crow 1984): entry (i, j, ...) is the number of non-zeros with smaller coordinates."""
+        table = np.zeros([s + 1 for s in self.shape], dtype=np.int32)
         inside = table[(slice(1, None),) * table.ndim]
-        inside[...] = self.data
+        inside[...] = self.mask()
         for axis in range(table.ndim):
             np.cumsum(inside, axis=axis, out=inside)
         return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -13,29 +14,42 @@ import numpy as np
 import numpy.typing as npt
 
 from .base import Pattern
+from .index import Coordinates
 
 Order = Literal["first_fastest", "last_fastest"]
 
 DENSE_LIMIT = 2**32
 """Largest number of elements of a pattern (one byte each)."""
+DENSE_SPARSE = 2**22
+"""Largest number of elements at which sparse files are read into a dense pattern."""
 FIELD_COLUMNS = {"pattern": 0, "integer": 1, "real": 1, "double": 1, "complex": 2}
 SYMMETRIES = ("general", "symmetric", "skew-symmetric", "hermitian")
 
 
 def load_pattern(path: str | Path, *, shape: tuple[int, ...] | None = None, order: Order = "first_fastest") -> Pattern:
-    """The non-zero pattern in a .npy, .npz (one array, or SciPy's CSR/CSC/COO), .mtx, or text file of 0/1 characters.
+    """As `load_data`, always as a dense pattern; ValueError above 2^32 elements."""
+    data = load_data(path, shape=shape, order=order)
+    if not isinstance(data, Coordinates):
+        return data
+    _check_dense(Path(path), data.shape)
+    return data.pattern()
 
-    Text needs the shape; `order` says which axis varies fastest in it. A given shape is checked for the other kinds.
+
+def load_data(path: str | Path, *, shape: tuple[int, ...] | None = None, order: Order = "first_fastest") -> Pattern | Coordinates:
+    """The non-zeros in a .npy, .npz (one array, or SciPy's CSR/CSC/COO), .mtx, or text file of 0/1 characters.
+
+    Large sparse files give coordinates, all others a pattern. Text needs the shape; `order` says which axis varies
+    fastest in it. A given shape is checked for the other kinds.
     """
     file = Path(path)
     readers = {".npy": _read_npy, ".npz": _read_npz, ".mtx": _read_matrix_market}
     reader = readers.get(file.suffix.lower())
     if reader is None:
         return _read_characters(file, shape, order)
-    pattern = reader(file)
-    if shape is not None and pattern.shape != tuple(shape):
-        raise ValueError(f"{file}: has shape {pattern.shape}, but the tensor has shape {tuple(shape)}")
-    return pattern
+    data = reader(file)
+    if shape is not None and data.shape != tuple(shape):
+        raise ValueError(f"{file}: has shape {data.shape}, but the tensor has shape {tuple(shape)}")
+    return data
 
 
 def as_pattern(name: str, values: npt.NDArray[Any]) -> Pattern:
@@ -55,7 +69,7 @@ def _read_npy(file: Path) -> Pattern:
     return as_pattern(str(file), _load(file))
 
 
-def _read_npz(file: Path) -> Pattern:
+def _read_npz(file: Path) -> Pattern | Coordinates:
     archive = _load(file)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError(f"{file}: is a single array, not an archive; name it .npy")
@@ -83,7 +97,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _sparse_pattern(file: Path, arrays: dict[str, npt.NDArray[Any]]) -> Pattern:
+def _sparse_pattern(file: Path, arrays: dict[str, npt.NDArray[Any]]) -> Pattern | Coordinates:
     """A sparse matrix as stored by SciPy's save_npz: formats csr, csc, coo."""
     kind = arrays["format"].item()
     kind = kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
@@ -118,9 +132,11 @@ def _expanded(file: Path, pointers: npt.NDArray[Any], entries: int, lines: int) 
     return np.repeat(np.arange(lines), lengths)
 
 
-def _scattered(file: Path, shape: tuple[int, ...], coordinates: list[npt.NDArray[Any]], nonzero: Pattern) -> Pattern:
-    """The dense pattern of coordinate lists; entries that are zero are dropped, repeated ones count once."""
-    _check_dense(file, shape)
+def _scattered(
+    file: Path, shape: tuple[int, ...], coordinates: list[npt.NDArray[Any]], nonzero: Pattern
+) -> Pattern | Coordinates:
+    """The pattern of coordinate lists; entries that are zero are dropped, repeated ones count once."""
+    _check_extents(file, shape)
     if len(coordinates) != len(shape):
         raise ValueError(f"{file}: {len(coordinates)} coordinate lists for shape {shape}, needed is one per axis")
     for axis, (index, extent) in enumerate(zip(coordinates, shape, strict=True)):
@@ -131,14 +147,16 @@ def _scattered(file: Path, shape: tuple[int, ...], coordinates: list[npt.NDArray
             raise ValueError(
                 f"{file}: entry {bad[0]} has coordinate {index[bad[0]]} on axis {axis}, allowed are 0 to {extent - 1}"
             )
-    pattern = np.zeros(shape, dtype=np.bool_)
-    pattern[tuple(index[nonzero] for index in coordinates)] = True
-    return pattern
+    places = Coordinates.of(shape, coordinates if nonzero.all() else [index[nonzero] for index in coordinates])
+    return places.pattern() if places.total <= DENSE_SPARSE else places
+
+
+def _check_extents(file: Path, shape: tuple[int, ...]) -> None:
+    if any(extent < 1 for extent in shape):
+        raise ValueError(f"{file}: shape {shape}, every extent must be at least 1")
 
 
 def _check_dense(file: Path, shape: tuple[int, ...]) -> None:
-    if any(extent < 1 for extent in shape):
-        raise ValueError(f"{file}: shape {shape}, every extent must be at least 1")
     if math.prod(shape) > DENSE_LIMIT:
         raise ValueError(f"{file}: shape {shape} has {math.prod(shape)} elements, at most {DENSE_LIMIT} can be held as a pattern")
 
@@ -173,13 +191,16 @@ class _Header:
     """Lines up to and including the size line."""
 
 
-def _read_matrix_market(file: Path) -> Pattern:
+def _read_matrix_market(file: Path) -> Pattern | Coordinates:
     """Matrix Market exchange format (Boisvert, Pozo, Remington 1996): coordinate or array, 1-based."""
     with file.open(encoding="ascii", errors="replace") as text:
         header = _read_header(file, text.readline().split(), text)
         width = header.columns + 2 * header.coordinate
-        rows = [line.split() for line in text]
-    table = _numbers(file, [row for row in rows if row], width, header)
+        table = _table(text, width, header)
+        if table is None:
+            text.seek(0)
+            rows = [line.split() for line in text][header.lines :]
+            table = _numbers(file, [row for row in rows if row], width, header)
     nonzero = (table[:, 2 * header.coordinate :] != 0).any(axis=1) if header.columns else np.ones(len(table), dtype=np.bool_)
     if header.coordinate:
         index = table[:, :2]
@@ -191,8 +212,21 @@ def _read_matrix_market(file: Path) -> Pattern:
         _check_one_based(file, index, header.shape)
     else:
         i, j = _array_places(header)
-    pattern = _scattered(file, header.shape, [i, j], nonzero)
-    return pattern if header.symmetry == "general" else pattern | pattern.T
+    if header.symmetry != "general":
+        i, j, nonzero = np.concatenate([i, j]), np.concatenate([j, i]), np.concatenate([nonzero, nonzero])
+    return _scattered(file, header.shape, [i, j], nonzero)
+
+
+def _table(text: Any, width: int, header: _Header) -> npt.NDArray[np.float64] | None:
+    """The entries of a sound file, read at once; None if anything is wrong with it."""
+    if not header.entries:
+        return None
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of a file without entries, which is refused just below
+            table = np.loadtxt(text, ndmin=2, comments=None)
+    except ValueError:
+        return None
+    return table if table.shape == (header.entries, width) and not np.isnan(table).any() else None
 
 
 def _first_true(bad: Any) -> int:
@@ -239,7 +273,9 @@ def _read_header(file: Path, banner: list[str], text: Any) -> _Header:
     rows, columns = int(sizes[0]), int(sizes[1])
     if symmetry != "general" and rows != columns:
         raise ValueError(f"{file}: is {symmetry} but of size {rows} x {columns}, must be square")
-    _check_dense(file, (rows, columns))
+    _check_extents(file, (rows, columns))
+    if not coordinate:
+        _check_dense(file, (rows, columns))
     triangle = {"general": rows * columns, "skew-symmetric": rows * (rows - 1) // 2}.get(symmetry, rows * (rows + 1) // 2)
     entries = int(sizes[2]) if coordinate else triangle
     return _Header(coordinate, FIELD_COLUMNS[kind], symmetry, (rows, columns), entries, number)

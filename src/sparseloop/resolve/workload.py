@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ..density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform, load_pattern
+from ..density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform, load_data
 from ..einsum import Axis, Einsum, Tensor, Term
 from ..errors import Path, did_you_mean
 from ..notation import Access, parse_einsum
@@ -179,4 +179,4 @@ def _given(spec: DensitySpec, shape: tuple[int, ...], path: Path, found: Finding
     file = found.file((*path, "file"), spec.file or "")
     if file.exists() and not file.is_file():
         raise ValueError(f"{file}: is not a regular file")
-    return Actual(load_pattern(file, shape=shape, order=spec.layout))
+    return Actual(load_data(file, shape=shape, order=spec.layout))

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from .records import Findings, Row, Sources, Target
 
-MODULES: dict[str, str] = {}
+MODULES: dict[str, str] = {"dstc": "dstc"}
 """Name of a target and its module here."""
 
 

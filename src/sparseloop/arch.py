@@ -104,6 +104,8 @@ class Level:
     """Action name to price; see energy.ACTIONS for the names."""
     network: Network | None = None
     """Connection to the next level; None for the compute level."""
+    waves: bool = False
+    """Positions that a spatial skip leaves below this level are packed anew in every step, in whole waves."""
 
 
 _COSTS = frozenset({

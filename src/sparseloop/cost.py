@@ -81,7 +81,7 @@ def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
     """Energy = sum of action counts times prices; cycles = the slowest level; area = sum over all instances."""
     arch = plan.arch
     used = _instances_used(plan, dense, sparse)
-    compute_cycles = _compute_cycles(dense, sparse, used[-1])
+    compute_cycles = _compute_cycles(plan, dense, sparse, used)
     level_cycles = [_storage_cycles(plan, sparse, level, used[level]) for level in range(plan.compute)]
     cycles = compute_cycles
     for value in level_cycles:
@@ -131,10 +131,15 @@ def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[A
     return used
 
 
-def _compute_cycles(dense: Traffic, sparse: SparseTraffic, lanes: Array) -> Array:
-    """Balanced lanes: temporal steps times the share of computes that are not skipped, spread over the used lanes."""
+def _compute_cycles(plan: Plan, dense: Traffic, sparse: SparseTraffic, used: list[Array]) -> Array:
+    """Temporal steps times the share of computes that are not skipped, spread over the used lanes (balanced) or in waves."""
     busy = sparse.computes.slots / dense.computes
-    return dense.steps * busy * ops.ratio(dense.instances[-1], lanes)
+    cycles = dense.steps * busy * ops.ratio(dense.instances[-1], used[-1])
+    for level in range(plan.compute):
+        if plan.arch.levels[level].waves and _packs(plan, level):
+            children = dense.instances[level + 1] / dense.instances[level]
+            cycles = cycles * sparse.waves[level] * used[level + 1] / (used[level] * children)
+    return cycles
 
 
 def _links_at(sparse: SparseTraffic, level: int) -> tuple[list[LinkSparse], list[LinkSparse]]:

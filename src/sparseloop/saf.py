@@ -256,31 +256,6 @@ class Features:
             self.emptiness.condition(k.tensor, self.tiles.point) for k in self.plan.links if k.to_compute and not k.output
         )
 
-    def packing(self, level: int) -> Array:
-        """Share of the spatial positions of a level that are ever active at once, after its spatial skips.
-
-        At most max(k) of the b positions of a leader's loops survive, k the non-zeros of the leader's tile over them.
-        """
-        shares: dict[frozenset[int], Array] = {}
-        for link in self.plan.links:
-            for saf in self.acting(link):
-                if saf.kind != "spatial_skip" or saf.level != level:
-                    continue
-                for leader in saf.leaders:
-                    self._pack_loops(link, (saf, leader), shares)
-        return ops.product(shares.values())
-
-    def _pack_loops(self, link: Link, what: tuple[Saf, str], shares: dict[frozenset[int], Array]) -> None:
-        saf, leader = what
-        tensor = self.plan.einsum.index[leader]
-        loops = frozenset(
-            i for i in self.plan.relevant[tensor] if self.plan.slots[i].spatial and self.plan.slots[i].level == saf.level
-        )
-        cover = self.tiles.restrict(join(self.granule(link, saf), self.tiles.covering(loops)), tensor)
-        most = self.plan.einsum.tensors[tensor].density.maximum(self.tiles.size(tensor, cover), self.tiles.extents(tensor, cover))
-        share = ops.minimum(1.0, most / self.tiles.product(loops))
-        shares[loops] = ops.minimum(shares.get(loops, 1.0), share)
-
     # --- sliding windows ------------------------------------------------------------------------------------
 
     def windows(self, link: Link) -> list[Window]:

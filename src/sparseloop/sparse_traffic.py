@@ -13,6 +13,7 @@ from .formats import Metadata, RankTraffic
 from .lazy import lazy
 from .occupancy import Resident
 from .ops import Array
+from .packing import packing, waves
 from .plan import Link, Plan
 from .saf import CLASS_NAMES, Classes, Features, compute_classes, event_classes, fill_classes, skipped_at_compute
 from .sparse import Saf
@@ -78,6 +79,8 @@ class SparseTraffic:
     """Computes that reach the compute level and are skipped there; the others never come up."""
     packing: tuple[Array, ...]
     """Per storage level: share of its spatial positions that are ever active at once (1 without spatial skips)."""
+    waves: tuple[Array, ...]
+    """Per storage level whose positions are packed in waves: time of a step over the share of active positions; else 1."""
 
 
 def apply_safs(plan: Plan, dense: Traffic) -> SparseTraffic:
@@ -167,6 +170,7 @@ def _merge_traffic(function: Callable[[Sequence[Array]], Array], records: Sequen
         computes=merge(function, [r.computes for r in records]),
         skipped_at_compute=merge(function, [r.skipped_at_compute for r in records]),
         packing=merge(function, [r.packing for r in records]),
+        waves=merge(function, [r.waves for r in records]),
     )
 
 
@@ -212,7 +216,8 @@ def _with(plan: Plan, dense: Traffic, features: Features) -> SparseTraffic:
         links=_chained(tuple(_link(features, metadata, counts) for counts in dense.links)),
         computes=compute_classes(features, dense.computes),
         skipped_at_compute=skipped_at_compute(features, dense.computes),
-        packing=tuple(features.packing(level) for level in range(plan.compute)),
+        packing=tuple(packing(features, level) for level in range(plan.compute)),
+        waves=tuple(waves(features, level) if plan.arch.levels[level].waves else 1.0 for level in range(plan.compute)),
     )
 
 

@@ -165,6 +165,10 @@ class FanoutSpec(Record):
         description="Children along each axis; 14x12 is short for {x: 14, y: 12}."
     )
     name: str = Field(default="par", description="Name by which the mapping speaks of it.")
+    packing: Literal["balanced", "waves"] = Field(
+        default="balanced",
+        description="How positions left by a spatial skip fill the instances: evenly over time, or step by step in whole waves.",
+    )
 
 
 def _entry_kind(value: object) -> str:

@@ -91,24 +91,51 @@ def _csv(found: list[tuple[Target, Findings]]) -> None:
 
 def _tables(found: list[tuple[Target, Findings]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console()
+    console = Console(highlight=False, markup=False)
     for one, findings in found:
-        table = Table(title=f"{one.title}\n{one.citation}", title_justify="left", box=None, pad_edge=False)
-        for column in ("case", "figure", "published", "ours", "error", "P10-P90", ""):
-            table.add_column(column, justify="left" if column in ("case", "figure", "") else "right")
-        for row in findings.rows:
-            table.add_row(*_cells(row))
-        console.print(table)
+        console.print(one.title, style="bold")
+        console.print(one.citation, style="dim")
+        reasons = tuple(dict.fromkeys(row.why for row in findings.rows if row.why))
+        lines = _aligned([("", "published", "ours", "error", "P10-P90", ""), *(_cells(row, reasons) for row in findings.rows)])
+        for figure in dict.fromkeys(row.figure for row in findings.rows):
+            console.print(figure, style="italic")
+            console.print(lines[0], style="dim", soft_wrap=True)
+            for row, line in zip(findings.rows, lines[1:], strict=True):
+                if row.figure == figure:
+                    console.print(line, soft_wrap=True)
+        for i, text in enumerate(reasons, 1):
+            console.print(f"[{i}] {text}")
         for text in (*(f"skipped: {text}" for text in findings.skipped), *findings.notes):
-            console.print(text, markup=False, highlight=False)
+            console.print(text)
         console.print()
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    spread = f"{row.low:.4g}-{row.high:.4g}" if row.low is not None and row.high is not None else ""
-    mark = row.why or ("" if row.within else f"outside {100 * (row.limit or 0):.3g} %")
-    unit = f" {row.unit}" if row.unit else ""
-    error = f"{100 * row.error:+.2f} %" if row.published else f"{row.error:+.3g}"
-    return (row.case, row.figure, f"{row.published:.6g}{unit}", f"{row.ours:.6g}{unit}", error, spread, mark)
+def _aligned(table: list[tuple[str, ...]]) -> list[str]:
+    """Lines of equal columns: the first and the last flush left, those without a figure left out."""
+    columns = [column for column in zip(*table, strict=True) if any(column[1:])]
+    padded = list[list[str]]()
+    for i, column in enumerate(columns):
+        width = max(map(len, column))
+        padded.append([cell.rjust(width) if 0 < i < 4 or column[0] else cell.ljust(width) for cell in column])
+    return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
+
+
+def _cells(row: Row, reasons: tuple[str, ...]) -> tuple[str, ...]:
+    around = f"{row.low:.4g}-{row.high:.4g}" if row.low is not None and row.high is not None else ""
+    mark = f"[{reasons.index(row.why) + 1}] " if row.why else ""
+    mark += "" if row.within else f"outside {100 * (row.limit or 0):.3g} %"
+    return (f"  {row.case}", _number(row.published, row.unit), _number(row.ours, row.unit), _error(row), around, mark)
+
+
+def _error(row: Row) -> str:
+    if row.ours == row.published:
+        return "0"
+    percent = 100 * row.error
+    return (f"{percent:+.2f} %" if abs(percent) >= 0.005 else f"{percent:+.0e} %") if row.published else f"{row.error:+.3g}"
+
+
+def _number(value: float, unit: str) -> str:
+    whole = abs(value - round(value)) < 1e-6 * abs(value)
+    text = f"{value:.0f}" if (whole or abs(value) >= 1e5) and abs(value) < 1e12 else f"{value:.4g}"
+    return f"{text} {unit}".rstrip()

@@ -6,21 +6,12 @@ Run with -s for the table of docs/eyeriss_v1.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import pytest
 
-import sparseloop
-from sparseloop.evaluate import evaluate_design
-from sparseloop.loading import load
-from sparseloop.resolve import resolve
-from sparseloop.sparse_traffic import LinkSparse
-
-DESIGN = Path(sparseloop.__file__).parent / "designs" / "eyeriss_v1"
-WORD_BITS = 16
-PAIR_BITS = 64 / 3
-"""Three pairs of 5-bit run and 16-bit value per 64-bit word."""
+from sparseloop.validation import Sources, target
+from sparseloop.validation.eyeriss_v1 import PAIR_BITS, WORD_BITS, megabytes, ratio, run, saved, sparse_of
+from sparseloop.validation.runs import table
 
 
 @dataclass(frozen=True)
@@ -44,8 +35,7 @@ class Layer:
 
     @property
     def sparse(self) -> str:
-        """The file of sparse features: the image of layer 1 is not compressed."""
-        return "sparse_conv1" if self.name == "conv1" else "sparse"
+        return sparse_of(self.name)
 
     @property
     def closed_form(self) -> float:
@@ -56,64 +46,20 @@ class Layer:
         return (w + i + o) / (w + (i if image else i * self.densities[0] * pair) + o * self.densities[1] * pair)
 
 
-LAYERS = (
-    Layer("conv1", (1115136, 776160, 1204224), (0.999, 0.378), 437133312, 2838528, 1.243, 1.2, 5.0),
-    Layer("conv2", (1228800, 1769472, 802816), (0.6, 0.169), 963379200, 6881280, 1.355, 1.4, 4.0),
-    Layer("conv3", (884736, 1382400, 259584), (0.275, 0.303), 598081536, 3833856, 1.698, 1.7, 3.0),
-    Layer("conv4", (663552, 1036800, 259584), (0.207, 0.304), 448561152, 2875392, 1.867, 1.8, 2.1),
-    Layer("conv5", (442368, 691200, 173056), (0.23, 0.1), 299040768, 1916928, 1.938, 1.9, 1.3),
+LAYERS = tuple(
+    Layer(
+        name=one["layer"],
+        words=(int(one["words_w"]), int(one["words_i"]), int(one["words_o"])),
+        densities=(float(one["density_i"]), float(one["density_o"])),
+        macs=int(one["macs"]),
+        cycles=int(one["cycles"]),
+        sparseloop=float(one["sparseloop_ratio"]),
+        chip=float(one["chip_ratio"]),
+        chip_mb=float(one["chip_dram_mb"]),
+    )
+    for one in table("eyeriss_v1")
 )
 each_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What the tests read of one evaluation."""
-
-    status: int
-    dram_words: dict[str, float]
-    """Dense."""
-    dram_bits: dict[str, float]
-    """Data and metadata, reads and writes."""
-    macs: float
-    gated: float
-    cycles: float
-    pes: float
-    pe_pj: float
-    """Spads and MACs."""
-    energy_pj: float
-    cycles_of: dict[str, float]
-
-
-@cache
-def run(layer: str, sparse: str) -> Run:
-    """Evaluates one layer of the design."""
-    design = resolve(load(*(DESIGN / f"{name}.yaml" for name in ("architecture", sparse, layer))))
-    plan, cost = evaluate_design(design)
-    dram = [link for link in cost.sparse.links if link.dense.link.parent == 0]
-    energy = {level.name: float(c.energy_pj) for level, c in zip(plan.arch.levels, cost.levels, strict=True)}
-    return Run(
-        status=int(cost.status),
-        dram_words={k.dense.link.name: float(k.dense.reads + k.dense.updates) for k in dram},
-        dram_bits={k.dense.link.name: _bits(k) for k in dram},
-        macs=float(cost.sparse.computes.total),
-        gated=float(cost.sparse.computes.gated),
-        cycles=float(cost.cycles),
-        pes=float(cost.levels[-1].instances_used),
-        pe_pj=sum(pj for name, pj in energy.items() if name.endswith("_spad") or name == "MAC"),
-        energy_pj=float(cost.energy_pj),
-        cycles_of={level.name: float(c.cycles) for level, c in zip(plan.arch.levels, cost.levels, strict=True)},
-    )
-
-
-def _bits(link: LinkSparse) -> float:
-    metadata = sum(float(rank.bits(action).actual) for rank in link.ranks for action in ("reads", "updates"))
-    return WORD_BITS * float(link.reads.actual + link.updates.actual) + metadata
-
-
-def ratio(layer: str, sparse: str) -> float:
-    """Dense over compressed DRAM bits, all tensors."""
-    return sum(run(layer, "dense").dram_bits.values()) / sum(run(layer, sparse).dram_bits.values())
 
 
 @each_layer
@@ -181,17 +127,13 @@ def test_gating_saves_energy_but_no_cycles(layer: Layer) -> None:
 def test_gating_saves_half_the_energy_of_the_pes() -> None:
     """The paper says 45 %, without naming layers."""
     for layer in LAYERS[2:]:
-        assert 0.40 < saved(layer) < 0.55
+        assert 0.40 < saved(layer.name) < 0.55
 
 
-def saved(layer: Layer) -> float:
-    """Share of the PEs' energy that gating saves."""
-    return 1 - run(layer.name, layer.sparse).pe_pj / run(layer.name, "dense").pe_pj
-
-
-def megabytes(layer: str, sparse: str) -> float:
-    """DRAM traffic, data and metadata."""
-    return sum(run(layer, sparse).dram_bits.values()) / 8e6
+def test_target() -> None:
+    findings = target("eyeriss_v1").run(Sources())
+    assert all(row.within for row in findings.rows)
+    assert sum(row.figure == "DRAM compression / Sparseloop" for row in findings.rows) == 5
 
 
 def test_print_table() -> None:
@@ -201,6 +143,6 @@ def test_print_table() -> None:
         columns = (
             f"{ratio(layer.name, layer.sparse):.3f} | {layer.closed_form:.3f} | {layer.sparseloop:.3f} | {layer.chip}",
             f"{megabytes(layer.name, layer.sparse):.2f} | {layer.chip_mb} | {sparse.gated / sparse.macs:.1%}",
-            f"{saved(layer):.1%} | {sparse.energy_pj / 1e6:.0f} | {dense.energy_pj / 1e6:.0f}",
+            f"{saved(layer.name):.1%} | {sparse.energy_pj / 1e6:.0f} | {dense.energy_pj / 1e6:.0f}",
         )
         print(f"| {layer.name} | {' | '.join(columns)} |")

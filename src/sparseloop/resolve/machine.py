@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import floor
 from typing import Literal
 
@@ -52,6 +52,8 @@ class Chain:
     """Fanout name to the storage levels directly above fanouts of that name (-1: above the outermost level)."""
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Fanout name to the axes along which it has more than one instance."""
+    waves: frozenset[int] = frozenset()
+    """Storage levels below which positions are packed in waves."""
 
     @property
     def storage(self) -> dict[str, int]:
@@ -76,7 +78,7 @@ def resolve_chain(found: Findings) -> Chain:
     """Walks the levels, multiplying the fanouts; noted: missing levels, equal names, levels of the wrong kind."""
     x, y = 1, 1
     stages, axes = list[Stage](), dict[str, tuple[str, ...]]()
-    owners = dict[str, tuple[int, ...]]()
+    owners, waves = dict[str, tuple[int, ...]](), set[int]()
     entries = found.spec.architecture.levels
     path: Path = ("architecture", "levels")
     last = max((i for i, entry in enumerate(entries) if isinstance(entry, LevelSpec)), default=-1)
@@ -91,6 +93,7 @@ def resolve_chain(found: Findings) -> Chain:
             if i > last:
                 found.error((*path, i), "a fanout must be followed by the level it multiplies")
             owners[entry.name] = (*owners.get(entry.name, ()), len(stages) - 1)
+            waves |= {len(stages) - 1} if entry.packing == "waves" else set[int]()
             axes[entry.name] = tuple(a for a in ("x", "y") if entry.fanout.get(a, 1) > 1)  # pyright: ignore
             continue
         kind = _kind(entry, (*path, i), found, innermost=i == last)
@@ -101,7 +104,7 @@ def resolve_chain(found: Findings) -> Chain:
         found.error(path, f"'{name}' is the name of a level and of a fanout", "names must differ", key=True)
     if len(stages) < 2:
         found.error(path, "an architecture needs a storage level and, last, a compute level", "{name: MAC, class: mac}", key=True)
-    return Chain(stages=tuple(stages), fanouts=owners, axes=axes)
+    return Chain(stages=tuple(stages), fanouts=owners, axes=axes, waves=frozenset(waves))
 
 
 def _kind(spec: LevelSpec, path: Path, found: Findings, *, innermost: bool) -> Literal["storage", "compute"]:
@@ -133,7 +136,8 @@ def resolve_arch(chain: Chain, einsum: Einsum, sparse: Sparse, found: Findings) 
         component = _component(stage, places[i], needed, found)
         priced = _priced(stage.spec, component, used(i, sparse, einsum, stage.kind), tables, found)
         child = chain.stages[i + 1].name if i + 1 < len(chain.stages) else None
-        levels.append(_level(stage, places[i].word_bits, child, priced, found))
+        level = _level(stage, places[i].word_bits, child, priced, found)
+        levels.append(replace(level, waves=True) if i in chain.waves else level)
     _warn_of_free_networks(levels, found)
     if found.native:
         warn_of_extrapolation([(stage.name, *_place_in_technology(stage.spec, found)) for stage in chain.stages], levels, found)

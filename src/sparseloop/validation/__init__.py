@@ -6,7 +6,7 @@ from importlib import import_module
 
 from .records import Findings, Row, Sources, Target
 
-MODULES: dict[str, str] = {"dstc": "dstc"}
+MODULES: dict[str, str] = {name: name for name in ("eyeriss_v2_pe", "eyeriss_v1", "dstc", "fig1", "fig15")}
 """Name of a target and its module here."""
 
 

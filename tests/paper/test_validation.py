@@ -1,0 +1,137 @@
+"""Every validation target: its figures lie within their limits, and what it claims holds."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from sparseloop.cli import main
+from sparseloop.validation import MODULES, Findings, Row, Sources, target
+from sparseloop.validation import eyeriss_v2_pe as v2
+from sparseloop.validation.runs import table
+
+MASKS = Path(__file__).parents[3] / "shared" / "data" / "masks"
+
+
+@cache
+def found(name: str) -> Findings:
+    return target(name).run(Sources())
+
+
+def of(name: str, figure: str) -> list[Row]:
+    return [row for row in found(name).rows if row.figure.startswith(figure)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_figures_lie_within_their_limits(name: str) -> None:
+    assert target(name).name == name
+    assert found(name).rows or found(name).skipped
+    outside = [(row.case, row.figure, row.published, row.ours) for row in found(name).rows if not row.within]
+    assert not outside
+
+
+# --- Eyeriss v2 -----------------------------------------------------------------------------------------------
+
+
+def test_eyeriss_v2_uniform() -> None:
+    assert len(of("eyeriss_v2_pe", "cycles, uniform / Sparseloop")) == 8
+    assert all(abs(row.error) < 1e-5 for row in of("eyeriss_v2_pe", "cycles, uniform / Sparseloop"))
+    (network,) = [row for row in found("eyeriss_v2_pe").rows if row.case == "28 layers"]
+    assert network.published == 23781667
+    assert network.ours / network.published > 0.98
+
+
+def test_eyeriss_v2_synthetic_masks() -> None:
+    """Uneven channels: the given-data model counts each product, the uniform model misses their correlation."""
+    rows = of("eyeriss_v2_pe", "cycles, synthetic masks")
+    assert len(rows) == 8
+    assert all(row.ours == row.published for row in rows)
+    uniform = {row.case: row.ours for row in of("eyeriss_v2_pe", "cycles, uniform / Sparseloop")}
+    assert all(row.published > uniform[row.case] for row in rows)
+    for one in table("eyeriss_v2_pe"):
+        if one["channels"]:
+            inputs, weights = v2.synthetic(one)
+            assert (inputs.sum(), weights.sum()) == (int(one["nonzeros_i"]), int(one["nonzeros_w"]))
+            break
+
+
+@pytest.mark.skipif(not MASKS.is_dir(), reason=f"{MASKS} is not there: the masks carry no licence and are not shipped")
+def test_eyeriss_v2_masks() -> None:
+    rows = [row for row in target("eyeriss_v2_pe").run(Sources(masks=MASKS)).rows if row.figure == "cycles, masks / simulator"]
+    assert [row.ours for row in rows] == [row.published for row in rows]
+    assert len(rows) == 8
+
+
+def test_missing_masks_are_named(tmp_path: Path) -> None:
+    findings = target("eyeriss_v2_pe").run(Sources(masks=tmp_path))
+    assert len(findings.skipped) == 16
+    assert all(row.figure != "cycles, masks / simulator" for row in findings.rows)
+
+
+# --- sparse tensor cores --------------------------------------------------------------------------------------
+
+
+def test_dstc_errors_are_below_those_of_sparseloop() -> None:
+    errors = [abs(row.error) for row in found("dstc").rows if row.case != "A 1.0, B 0.4"]  # Sparseloop's study lacks that point
+    assert len(errors) == 8
+    assert sum(errors) / len(errors) < 0.076  # MICRO 2022, Fig. 13
+    assert max(errors) < 0.208
+
+
+def test_two_of_four_is_twice_as_fast() -> None:
+    rows = [row for row in of("fig15", "cycles / dense") if row.case.startswith("2:4") and "1.0" not in row.case]
+    assert len(rows) == 6
+    assert all(row.ours == 0.5 for row in rows)
+
+
+def test_fig15_keeps_the_order_of_the_designs() -> None:
+    rows = of("fig15", "pairs of designs")
+    assert len(rows) == 16
+    assert all(row.ours == row.published == 15 for row in rows)
+
+
+def test_fig1_crossings() -> None:
+    slower, dearer, slower_here, dearer_here = (row.ours for row in of("fig1", "density where"))
+    assert 0.4 < slower < 0.8
+    assert 0.04 < dearer < 0.08
+    assert 0.4 < slower_here < slower  # lists are read to their ends
+    assert 0.04 < dearer_here < 0.08
+
+
+# --- the command ----------------------------------------------------------------------------------------------
+
+
+def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "eyeriss_v2_pe"]) == 0
+    out = capsys.readouterr().out
+    assert "1702140   1592242   -6.46 %  [1]" in out
+    assert "skipped: cycles with the layers' masks" in out
+
+
+def test_json_and_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "dstc", "-f", "json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert record["target"] == "dstc"
+    assert len(record["rows"]) == 9
+    assert main(["validate", "dstc", "-f", "csv"]) == 0
+    assert capsys.readouterr().out.count("\n") == 10
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(MODULES)
+
+
+def test_mistakes_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "dtsc", "-f", "xml", "--masks", str(tmp_path / "none")]) == 2
+    err = capsys.readouterr().err
+    assert all(text in err for text in ("'dtsc' is no target", "'xml' is none of", "is no folder"))
+
+
+def test_a_figure_outside_its_limit_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sparseloop.validation.dstc.WORST", 0.05)
+    assert main(["validate", "dstc"]) == 1
+    assert "outside 5 %" in capsys.readouterr().out

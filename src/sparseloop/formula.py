@@ -41,7 +41,7 @@ class Definition:
 class Reader:
     """Turns traced values into terms; values with a name of their own become symbols."""
 
-    def __init__(self, names: Mapping[int, str]) -> None:
+    def __init__(self, names: Mapping[int, tuple[str, Traced]]) -> None:
         self.names = names
         self.definitions: dict[str, Definition] = {}
         self._formulas: dict[int, tuple[Traced, Term]] = {}
@@ -50,9 +50,9 @@ class Reader:
     def term(self, value: Any) -> Term:
         """A symbol if the value has a name, else its formula."""
         value = core(value)
-        if isinstance(value, Traced) and (name := self.names.get(id(value))):
-            self.definitions.setdefault(name, Definition("value", node=value))
-            return symbol(name, value.value)
+        if isinstance(value, Traced) and (known := self.names.get(id(value))):
+            self.definitions.setdefault(known[0], Definition("value", node=value))
+            return symbol(known[0], value.value)
         return self.formula(value)
 
     def formula(self, value: Any) -> Term:

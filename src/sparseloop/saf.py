@@ -39,13 +39,13 @@ class Classes:
     def of(cls, values: dict[str, Array]) -> Classes:
         """Classes with given numbers instead of parts."""
         made = cls()
-        made.__dict__.update(values)
+        made.__dict__.update(values, given=True)
         return made
 
-    @property
+    @lazy
     def given(self) -> bool:
         """True if the numbers were given, not derived from parts."""
-        return "total" in self.__dict__ and not self.parts
+        return False
 
     @lazy
     def total(self) -> Array:

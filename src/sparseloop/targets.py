@@ -157,7 +157,7 @@ def _classes(path: str, classes: Mapping[str, Any], unit: str, what: str) -> Ite
 
 
 def names(plan: Plan, cost: Cost, found: dict[str, Target]) -> dict[int, tuple[str, Traced]]:
-    """Identity of a traced value to its name, a path where it has one, else a phrase; and the value, lest another take its place."""
+    """Identity of a traced value to its name, a path if it has one; and the value, lest another take its place."""
     named: dict[int, tuple[str, Traced]] = {}
     paths = ((path, target.value) for path, target in found.items() if target.classes is None)
     for label, value in (*paths, *_between(plan, cost)):

@@ -161,7 +161,6 @@ class Store:
                     raise
             except duckdb.Error as error:
                 said = "\n".join(line for line in str(error).splitlines() if line.strip())
-                said = "\n".join(line for line in str(error).splitlines() if line.strip())
                 hint = "tables: points, layers, evaluations; columns: select * from points limit 1"
                 raise SpecError([Diagnostic(message=f"SQL: {said}", hint=hint)]) from None
         raise AssertionError

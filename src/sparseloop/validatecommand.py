@@ -26,6 +26,7 @@ class Options:
     masks: Annotated[str, typer.Option("--masks", metavar="DIR", help="Folder of given masks (0 and 1 per value).")] = ""
     published: Annotated[str, typer.Option("--published", metavar="DIR", help="Folder of tables that are not shipped.")] = ""
     form: Annotated[str, typer.Option("-f", "--format", help="How to write the result: table, json, csv.")] = "table"
+    plots: Annotated[str, typer.Option("--plot", metavar="DIR", help="Draw a figure per target into this folder: NAME.svg.")] = ""
     listed: Annotated[bool, typer.Option("--list", help="Only name the targets.")] = False
 
 
@@ -40,7 +41,22 @@ def validated(options: Options) -> bool:
     sources = Sources(masks=_folder(options.masks), published=_folder(options.published))
     found = [(one, one.run(sources)) for one in map(target, names)]
     {"table": _tables, "json": _json, "csv": _csv}[options.form](found)
+    if options.plots:
+        _draw(found, Path(options.plots))
     return all(row.within for _, findings in found for row in findings.rows)
+
+
+def _draw(found: list[tuple[Target, Findings]], folder: Path) -> None:
+    from .figures import save
+    from .validation.drawing import drawn
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError([Diagnostic(message=f"--plot: cannot make {folder}: {error.strerror or error}")]) from None
+    for one, findings in found:
+        if findings.rows:
+            save(drawn(findings.rows, one.title), folder / f"{one.name}.svg")
 
 
 def _check(options: Options, names: list[str]) -> None:

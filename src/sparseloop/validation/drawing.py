@@ -1,0 +1,69 @@
+"""Published figures beside ours: a panel per figure, a line per case from what was published to what we say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from ..figures import style
+from .records import Row
+
+LINE = 0.15
+"""Inches per case."""
+DECADES = 30.0
+"""Values that differ by more are drawn on a logarithmic axis."""
+
+
+def drawn(rows: Sequence[Row], title: str) -> Any:
+    """A figure of one target; counts that must all come to the same number, and do, are left out."""
+    panels = [one for one in dict.fromkeys(row.figure for row in rows) if not _plain([row for row in rows if row.figure == one])]
+    columns = 2 if len(panels) > 1 else 1
+    lines = [panels[i : i + columns] for i in range(0, len(panels), columns)]
+    heights = [0.65 + LINE * max(sum(row.figure == one for row in rows) for one in line) for line in lines]
+    with style.styled():
+        width = style.PAGE if columns > 1 else style.COLUMN
+        made = style.needed("matplotlib.figure").Figure(figsize=(width, sum(heights) + 0.35))
+        grid = made.add_gridspec(len(lines), columns, height_ratios=heights)
+        for i, line in enumerate(lines):
+            for j, figure in enumerate(line):
+                axes = made.add_subplot(grid[i, j])
+                _panel(axes, [row for row in rows if row.figure == figure])
+                axes.set_title(figure, loc="left")
+        handles, labels = made.axes[0].get_legend_handles_labels()
+        made.legend(handles, labels, loc="outside upper right", ncols=3)
+        made.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
+    return made
+
+
+def _plain(rows: list[Row]) -> bool:
+    return len(rows) > 1 and len({row.published for row in rows} | {row.ours for row in rows}) == 1
+
+
+def _panel(axes: Any, rows: list[Row]) -> None:
+    places = list(range(len(rows)))
+    published, ours = [row.published for row in rows], [row.ours for row in rows]
+    axes.hlines(places, published, ours, colors="#999999", linewidth=1.0)
+    axes.plot(published, places, "o", markersize=5.5, markerfacecolor="white", markeredgecolor="black", label="published")
+    spread = [(place, row) for place, row in zip(places, rows, strict=True) if row.low is not None and row.high is not None]
+    if spread:
+        axes.hlines(
+            [place for place, _ in spread],
+            [row.low for _, row in spread],
+            [row.high for _, row in spread],
+            colors=style.colour(0),
+            linewidth=2.6,
+            alpha=0.35,
+            label="ours, P10 to P90",
+        )
+    axes.plot(ours, places, "D", markersize=2.8, color=style.colour(0), label="ours")
+    axes.set_yticks(places, [row.case for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(axis="x")
+    values = [abs(value) for value in (*published, *ours) if isfinite(value)]
+    if values and min(values) > 0 and max(values) / min(values) > DECADES:
+        axes.set_xscale("log")
+    else:
+        axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
+    if rows[0].unit:
+        axes.set_xlabel(rows[0].unit)

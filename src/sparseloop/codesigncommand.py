@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import Diagnostic, SpecError
-from .mapcommand import OUTPUT
+from .mapcommand import OUTPUT, places
 
 if TYPE_CHECKING:
     from .codesign import Codesigned, Progress, Watch
@@ -77,6 +77,7 @@ def summary(found: Codesigned) -> list[str]:
 
 
 def _seconds(options: Options) -> float | None:
+
     from .search import budget_of
 
     found: list[Diagnostic] = []
@@ -89,8 +90,8 @@ def _seconds(options: Options) -> float | None:
         found += error.diagnostics
     if options.form not in ("table", "json"):
         found.append(Diagnostic(message=f"-f/--format '{options.form}' is neither table nor json"))
-    if options.output and Path(options.output).is_dir():
-        found.append(Diagnostic(message=f"{OUTPUT}: '{options.output}' is a folder, not a file"))
+    if options.output:
+        found += places([Path(options.output)])
     if found:
         raise SpecError(found)
     return seconds

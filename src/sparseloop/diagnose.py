@@ -66,11 +66,21 @@ def written_path(data: Plain, loc: Path) -> Path:
     return path
 
 
+def _is_tag(data: Plain, parts: Path) -> bool:
+    """Whether a part is the tag of a union that is also the name of a field: the next part stands beside it, not in it."""
+    if len(parts) < 2 or not isinstance(data, dict) or parts[0] not in data or parts[1] not in data:
+        return False
+    inner = cast("dict[str | int, Plain]", data)[parts[0]]
+    return not (isinstance(inner, dict) and parts[1] in inner)
+
+
 def _walked(data: Plain, loc: Path) -> Path:
     path = list[str | int]()
-    for part in loc:
+    for place, part in enumerate(loc):
         if part == "class_":
             part = "class"
+        if _is_tag(data, loc[place : place + 2]):
+            continue
         if len(path) == 2 and path[0] == "mapping" and (name := _only_key(data)):
             path.append(name)
             data = cast("dict[str, Plain]", data)[name]

@@ -121,16 +121,18 @@ def _no_file(folder: str) -> None:
 
 def check_places(options: Options, files: Sequence[Path]) -> None:
     """Raises what would keep results from being written: better now than after the search. Makes the folder of --resume."""
-    found = [
-        one
-        for folder in {file.parent for file in files if not file.exists()}
-        for one in _mistakes(OUTPUT, partial(_folder, folder))
-    ]
-    found += [one for file in files if file.exists() for one in _mistakes(OUTPUT, partial(_writable, file))]
+    found = places(files)
     if options.resume is not None:
         found += _mistakes("--resume", partial(_folder, Path(options.resume), make=True))
     if found:
         raise SpecError(found)
+
+
+def places(files: Sequence[Path]) -> list[Diagnostic]:
+    """What would keep these files from being written."""
+    folders = {file.parent for file in files if not file.exists()}
+    found = [one for folder in folders for one in _mistakes(OUTPUT, partial(_folder, folder))]
+    return found + [one for file in files if file.exists() for one in _mistakes(OUTPUT, partial(_writable, file))]
 
 
 def _folder(folder: Path, *, make: bool = False) -> None:

@@ -58,6 +58,9 @@ class Strategies:
     def __init__(self, designs: Designs) -> None:
         self.designs = designs
         self.parameters: tuple[Parameter, ...] = designs.space.order
+        if not self.parameters:
+            hint = "give parameters: with formats or features; or search the mapping alone: sparseloop map"
+            raise SpecError([Diagnostic(message="there are no strategies to choose between", hint=hint)])
         nothing: dict[str, Value] = {one.name: None for one in self.parameters}
         self.given = designs.spec(nothing, 0)
         if len(designs.workloads) > 1 or self.given.reading != "native":

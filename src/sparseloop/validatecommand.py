@@ -32,7 +32,7 @@ class Options:
 
 def validated(options: Options) -> bool:
     """Runs the targets and prints them; whether every figure lies within its limit."""
-    names = options.names or list(MODULES)
+    names = list(dict.fromkeys(options.names or MODULES))
     _check(options, names)
     if options.listed:
         for name in names:

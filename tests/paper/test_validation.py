@@ -71,6 +71,13 @@ def test_missing_masks_are_named(tmp_path: Path) -> None:
     assert all(row.figure != "cycles, masks / simulator" for row in findings.rows)
 
 
+def test_a_mask_of_another_size_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for tensor in ("iacts", "weights"):
+        (tmp_path / f"L07_{tensor}.txt").write_text("0101")
+    assert main(["validate", "eyeriss_v2_pe", "--masks", str(tmp_path)]) == 2
+    assert "L07_iacts.txt" in capsys.readouterr().err
+
+
 # --- sparse tensor cores --------------------------------------------------------------------------------------
 
 

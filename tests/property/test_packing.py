@@ -99,5 +99,7 @@ def test_an_optimal_mapping_is_the_best_of_all() -> None:
 
 @pytest.mark.parametrize("written", ["wave", "3"])
 def test_unknown_packing(written: str) -> None:
-    with pytest.raises(sl.SpecError, match="packing"):
+    with pytest.raises(sl.SpecError, match="expected 'balanced' or 'waves'") as raised:
         sl.loads(SPEC.format(m=1, n=1, k=1, a=1, b=1, x=1, y=1, packing=written, skips="A <- A"))
+    (one,) = raised.value.diagnostics
+    assert one.path == ("architecture", "levels", 2, "packing")

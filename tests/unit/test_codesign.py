@@ -152,6 +152,7 @@ def test_nothing_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("parameters.Q={path: workload.density.P, range: [0.1, 0.5], points: 3}", "'Q' has no list of values"),
         ("parameters.RF={choices: {a: {sparse.RF.spatial_skip: [Q <- P]}}}", "'RF': spatial skips and options"),
         ("mapping=fixed", "mapping"),
+        ("parameters={}", "there are no strategies to choose between"),
         ("constraints=['area_um2 < 1']", "without constraints"),
     ],
 )
@@ -164,3 +165,10 @@ def test_wrong_options_are_told_together(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["codesign", str(study(tmp_path)), "--budget", "10k", "-f", "csv", "-o", str(tmp_path)]) == 2
     err = capsys.readouterr().err
     assert all(text in err for text in ("is no time", "neither table nor json", "is a folder"))
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["codesign", str(study(tmp_path)), "-o", str(tmp_path / "none" / "best.yaml")]) == 2
+    err = capsys.readouterr().err
+    assert "cannot write into the folder" in err
+    assert "sets bounded" not in err

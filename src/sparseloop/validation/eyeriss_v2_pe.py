@@ -8,6 +8,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
+from ..density.files import load_pattern
+from ..errors import Diagnostic, SpecError
 from .records import Findings, Row, Sources, Target
 from .runs import error, run, table
 
@@ -70,8 +72,10 @@ def _masked(layers: list[dict[str, str]], folder: Path) -> tuple[list[Row], list
 
 
 def _read(file: Path, rows: int, columns: int) -> Mask:
-    text = np.frombuffer(file.read_bytes(), np.uint8)
-    return (text[(text == ord("0")) | (text == ord("1"))] == ord("1")).reshape(rows, columns)
+    try:
+        return np.asarray(load_pattern(file, shape=(rows, columns), order="last_fastest"))
+    except ValueError as error:
+        raise SpecError([Diagnostic(message=str(error))]) from None
 
 
 def cycles(layer: str, inputs: Mask, weights: Mask) -> float:

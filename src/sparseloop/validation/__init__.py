@@ -6,7 +6,10 @@ from importlib import import_module
 
 from .records import Findings, Row, Sources, Target
 
-MODULES: dict[str, str] = {"dstc": "dstc"}
+MODULES: dict[str, str] = {
+    "dstc": "dstc",
+    "eie": "eie",
+}
 """Name of a target and its module here."""
 
 

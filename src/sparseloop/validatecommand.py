@@ -138,20 +138,20 @@ def _aligned(table: list[tuple[str, ...]]) -> list[str]:
 
 
 def _cells(row: Row, reasons: tuple[str, ...]) -> tuple[str, ...]:
-    around = f"{row.low:.4g}-{row.high:.4g}" if row.low is not None and row.high is not None else ""
+    around = f"{_number(row.low)}-{_number(row.high)}" if row.low is not None and row.high is not None else ""
     mark = f"[{reasons.index(row.why) + 1}] " if row.why else ""
     mark += "" if row.within else f"outside {100 * (row.limit or 0):.3g} %"
     return (f"  {row.case}", _number(row.published, row.unit), _number(row.ours, row.unit), _error(row), around, mark)
 
 
 def _error(row: Row) -> str:
-    if row.ours == row.published:
+    if row.ours == row.published or abs(row.error) < 1e-12:
         return "0"
     percent = 100 * row.error
     return (f"{percent:+.2f} %" if abs(percent) >= 0.005 else f"{percent:+.0e} %") if row.published else f"{row.error:+.3g}"
 
 
-def _number(value: float, unit: str) -> str:
+def _number(value: float, unit: str = "") -> str:
     whole = abs(value - round(value)) < 1e-6 * abs(value)
-    text = f"{value:.0f}" if (whole or abs(value) >= 1e5) and abs(value) < 1e12 else f"{value:.4g}"
+    text = f"{value:.0f}" if (whole or abs(value) >= 1e4) and abs(value) < 1e12 else f"{value:.4g}"
     return f"{text} {unit}".rstrip()

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from compare import actual_differences, differences, model_counts, walk_counts, walker
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
@@ -67,6 +68,15 @@ def test_gating_and_skipping_of_given_data(case: Case, seed: int, fraction: floa
 @given(cases(), SEEDS, FRACTIONS)
 def test_formats_and_metadata_of_given_data(case: Case, seed: int, fraction: float) -> None:
     assert actual_differences(case, data(case, seed, fraction)) == {}
+
+
+@settings(EXACT, max_examples=100)
+@given(cases(PLAIN), SEEDS, FRACTIONS)
+def test_lists_of_non_empty_tiles_of_given_data(case: Case, seed: int, fraction: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:  # what large sparse patterns take, in chunks of a few entries
+        patch.setattr("sparseloop.fields.sparse_is_better", lambda plan, tensor: True)
+        patch.setattr("sparseloop.sparsefields.CHUNK", 5)
+        assert actual_differences(case, data(case, seed, fraction)) == {}
 
 
 # --- random densities ---------------------------------------------------------------------------------------

@@ -92,9 +92,17 @@ def unravelled(flat: Integers, shape: tuple[int, ...]) -> list[Integers]:
     """Coordinates per axis of row-major places."""
     places: list[Integers] = []
     for extent in reversed(shape):
-        flat, place = np.divmod(flat, extent)
-        places.insert(0, place)
+        rest = flat // extent
+        places.insert(0, remainder(flat, rest.copy(), extent))
+        flat = rest
     return places
+
+
+def remainder(numbers: Integers, quotient: Integers, divisor: int) -> Integers:
+    """numbers - quotient * divisor, in the memory of `quotient`: a division by one number is quicker than `divmod`."""
+    quotient *= divisor
+    np.subtract(numbers, quotient, out=quotient)
+    return quotient
 
 
 def distinct(keys: Integers, weights: npt.NDArray[Any] | None = None) -> tuple[Integers, Any]:

@@ -22,7 +22,7 @@ def test_a_panel_per_figure() -> None:
     assert [one.get_title(loc="left") for one in axes] == ["cycles", "energy"]
     assert [one.get_xscale() for one in axes] == ["log", "linear"]
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a", "b"]
-    assert "ours, P10 to P90" in axes[1].get_legend_handles_labels()[1]
+    assert "P10 to P90" in axes[1].get_legend_handles_labels()[1]
 
 
 def test_counts_that_agree_are_left_out() -> None:

@@ -31,7 +31,7 @@ def drawn(rows: Sequence[Row], title: str) -> Any:
                 _panel(axes, [row for row in rows if row.figure == figure])
                 axes.set_title(figure, loc="left")
         handles, labels = made.axes[0].get_legend_handles_labels()
-        made.legend(handles, labels, loc="outside upper right", ncols=3)
+        made.legend(handles, labels, loc="outside lower right", ncols=3)
         made.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
     return made
 
@@ -54,7 +54,7 @@ def _panel(axes: Any, rows: list[Row]) -> None:
             colors=style.colour(0),
             linewidth=2.6,
             alpha=0.35,
-            label="ours, P10 to P90",
+            label="P10 to P90",
         )
     axes.plot(ours, places, "D", markersize=2.8, color=style.colour(0), label="ours")
     axes.set_yticks(places, [row.case for row in rows])

@@ -9,6 +9,7 @@ from .records import Findings, Row, Sources, Target
 MODULES: dict[str, str] = {
     "dstc": "dstc",
     "eie": "eie",
+    "imbalance": "imbalance",
     "scnn": "scnn",
     "spmspm": "spmspm",
 }

@@ -224,7 +224,7 @@ def speed_table(result: Result) -> Table:
     slowest = max(float(cost.cycles) for _, cost in levels)
     for level, cost in levels:
         cycles = float(cost.cycles)
-        limit = "compute" if level.kind == "compute" else wording.bandwidth(level)
+        limit = _lanes(result) if level.kind == "compute" else wording.bandwidth(level)
         if not cycles and level.kind != "compute":
             table.add_row(level.name, "", "", "", limit)
             continue
@@ -234,6 +234,15 @@ def speed_table(result: Result) -> Table:
         table.add_row("networks", wording.count(extra), "", "", "fill and drain")
     table.add_row("")
     return table
+
+
+def _lanes(result: Result) -> str:
+    """ "compute", and how long the slowest instance takes where some wait for it."""
+    lag = result.slowest
+    if lag is None or lag.instances < 2 or lag.compute[2] <= 1.001 * lag.balanced:
+        return "compute"
+    low, middle, high = map(wording.count, lag.compute)
+    return f"compute; the slowest of {lag.instances}: {middle} (P10 {low}, P90 {high})"
 
 
 # --- capacity -----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from .arch import Part
 from .cost import Cost
 from .design import Design
 from .errors import Status
+from .imbalance import Slowest, slowest
 from .networks import NetworkTraffic
 from .plan import Plan
 from .reasons import below, lost_metadata, reasons
@@ -43,6 +44,11 @@ class Result:
     def cycles(self) -> float:
         """Cycles of the whole workload: those of the slowest level."""
         return float(self.cost.cycles)
+
+    @cached_property
+    def slowest(self) -> Slowest | None:
+        """P10, P50, P90 of the cycles of the slowest of the spatial instances; None where nothing is skipped or none are told."""
+        return slowest(self.cost)
 
     @property
     def edp(self) -> float:
@@ -96,6 +102,7 @@ class Result:
                 "edp_pj_cycles": self.edp,
                 "area_um2": self.area_um2,
                 "utilization": self.utilization,
+                "slowest": slowest_record(self.slowest),
                 "computes": computes,
             },
             "levels": [*(self._storage(i) for i in range(self.plan.compute)), self._compute(computes)],
@@ -164,6 +171,14 @@ class Result:
     def fills_of(self, level: int, tensor: str) -> Classes:
         """Words of a tensor written into a level from its parent; nothing at the outermost one that keeps it."""
         return fills_of(self.cost, level, tensor)
+
+
+def slowest_record(found: Slowest | None) -> dict[str, Any] | None:
+    """The slowest instance as plain data."""
+    if found is None:
+        return None
+    quantiles = {name: dict(zip(("p10", "p50", "p90"), getattr(found, name), strict=True)) for name in ("compute", "cycles")}
+    return {"instances": found.instances, **quantiles}
 
 
 def fills_of(cost: Cost, level: int, tensor: str) -> Classes:

@@ -24,6 +24,7 @@ def _all(record: dict[str, Any]) -> Iterator[Row]:
     yield "", "", "valid", "", float(record["status"]["valid"]), "1"
     for name, unit in _TOTALS:
         yield "", "", name, "", totals[name], unit
+    yield from _slowest(totals["slowest"])
     yield from _classes("", "", "computes", totals["computes"], "computes")
     for level in record["levels"]:
         yield from _level(level)
@@ -32,6 +33,14 @@ def _all(record: dict[str, Any]) -> Iterator[Row]:
         for quantity, unit in (("words_down", "words"), ("words_up", "words"), ("metadata_bits", "bits")):
             for tensor, value in network[quantity].items():
                 yield network["name"], tensor, quantity, "", value, unit
+
+
+def _slowest(found: dict[str, Any] | None) -> Iterator[Row]:
+    if found is not None:
+        yield "", "", "slowest.instances", "", found["instances"], "1"
+        for quantity in ("compute", "cycles"):
+            for quantile, value in found[quantity].items():
+                yield "", "", f"slowest.{quantity}", quantile, value, "cycles"
 
 
 def _level(level: dict[str, Any]) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from .records import Findings, Row, Sources, Target
 
 MODULES: dict[str, str] = {
-    name: name for name in ("eyeriss_v2_pe", "eyeriss_v1", "eie", "scnn", "dstc", "fig1", "fig15", "spmspm")
+    name: name for name in ("eyeriss_v2_pe", "eyeriss_v1", "eie", "scnn", "dstc", "fig1", "fig15", "spmspm", "imbalance")
 }
 """Name of a target and its module here."""
 

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .errors import Diagnostic, SpecError
-from .validation import MODULES, Findings, Row, Sources, Target, target
+from .validation import MODULES, Findings, Row, Sources, Table, Target, target
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 COLUMNS = ("target", "case", "figure", "unit", "published", "ours", "error", "low", "high", "limit", "within", "why")
 
@@ -73,6 +76,10 @@ def _json(found: list[tuple[Target, Findings]]) -> None:
             "title": one.title,
             "citation": one.citation,
             "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[0] == one.name],
+            "tables": [
+                {"title": table.title, "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows]}
+                for table in findings.tables
+            ],
             "notes": findings.notes,
             "skipped": findings.skipped,
         }
@@ -87,6 +94,10 @@ def _csv(found: list[tuple[Target, Findings]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(_rows(found))
+    for table in (table for _, findings in found for table in findings.tables):
+        print()
+        writer.writerow(("table", *table.columns))
+        writer.writerows((table.title, *row) for row in table.rows)
 
 
 def _tables(found: list[tuple[Target, Findings]]) -> None:
@@ -101,9 +112,24 @@ def _tables(found: list[tuple[Target, Findings]]) -> None:
         for row in findings.rows:
             table.add_row(*_cells(row))
         console.print(table)
+        for more in findings.tables:
+            console.print()
+            console.print(_table(more))
         for text in (*(f"skipped: {text}" for text in findings.skipped), *findings.notes):
             console.print(text, markup=False, highlight=False)
         console.print()
+
+
+def _table(table: Table) -> RichTable:
+    from rich.table import Table as Shown
+
+    shown = Shown(title=table.title, title_justify="left", box=None, pad_edge=False)
+    numbers = [all(isinstance(row[i], float | int | None) for row in table.rows) for i in range(len(table.columns))]
+    for column, numeric in zip(table.columns, numbers, strict=True):
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*("" if cell is None else cell if isinstance(cell, str) else f"{cell:.6g}" for cell in row))
+    return shown
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from .records import Findings, Row, Sources, Target
+from .records import Findings, Row, Sources, Table, Target
 
-MODULES: dict[str, str] = {"dstc": "dstc"}
+MODULES: dict[str, str] = {
+    "dstc": "dstc",
+    "timeloop": "timeloop.target",
+}
 """Name of a target and its module here."""
 
 
@@ -17,4 +20,4 @@ def target(name: str) -> Target:
     return found
 
 
-__all__ = ["MODULES", "Findings", "Row", "Sources", "Target", "target"]
+__all__ = ["MODULES", "Findings", "Row", "Sources", "Table", "Target", "target"]

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .errors import Diagnostic, SpecError
-from .validation import MODULES, Findings, Row, Sources, Target, target
+from .validation import MODULES, Findings, Row, Sources, Table, Target, target
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 COLUMNS = ("target", "case", "figure", "unit", "published", "ours", "error", "low", "high", "limit", "within", "why")
 
@@ -89,6 +92,10 @@ def _json(found: list[tuple[Target, Findings]]) -> None:
             "title": one.title,
             "citation": one.citation,
             "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[0] == one.name],
+            "tables": [
+                {"title": table.title, "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows]}
+                for table in findings.tables
+            ],
             "notes": findings.notes,
             "skipped": findings.skipped,
         }
@@ -103,6 +110,10 @@ def _csv(found: list[tuple[Target, Findings]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(_rows(found))
+    for table in (table for _, findings in found for table in findings.tables):
+        print()
+        writer.writerow(("table", *table.columns))
+        writer.writerows((table.title, *row) for row in table.rows)
 
 
 def _tables(found: list[tuple[Target, Findings]]) -> None:
@@ -122,6 +133,9 @@ def _tables(found: list[tuple[Target, Findings]]) -> None:
                     console.print(line, soft_wrap=True)
         for i, text in enumerate(reasons, 1):
             console.print(f"[{i}] {text}")
+        for more in findings.tables:
+            console.print()
+            console.print(_table(more))
         for text in (*(f"skipped: {text}" for text in findings.skipped), *findings.notes):
             console.print(text)
         console.print()
@@ -155,3 +169,15 @@ def _number(value: float, unit: str = "") -> str:
     whole = abs(value - round(value)) < 1e-6 * abs(value)
     text = f"{value:.0f}" if (whole or abs(value) >= 1e4) and abs(value) < 1e12 else f"{value:.4g}"
     return f"{text} {unit}".rstrip()
+
+
+def _table(table: Table) -> RichTable:
+    from rich.table import Table as Shown
+
+    shown = Shown(title=table.title, title_justify="left", box=None, pad_edge=False)
+    numbers = [all(isinstance(row[i], float | int | None) for row in table.rows) for i in range(len(table.columns))]
+    for column, numeric in zip(table.columns, numbers, strict=True):
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*("" if cell is None else cell if isinstance(cell, str) else f"{cell:.6g}" for cell in row))
+    return shown

@@ -1,4 +1,4 @@
-"""Makes `fuzz.jsonl.gz`: the corpus's `fuzz` cases with only what the comparison reads.
+"""Makes the shipped `corpus.jsonl.gz`: the corpus's `fuzz` cases with only what the comparison reads.
 
     python tests/golden/compact.py ../shared/golden/corpus.jsonl.gz
 
@@ -11,8 +11,9 @@ import gzip
 import json
 import re
 import sys
-from pathlib import Path
 from typing import Any
+
+from sparseloop.validation.timeloop.corpus import COMMITTED
 
 STATS = re.compile(r"cycles|energy_total|(algorithmic_|actual_|gated_|skipped_)?computes_total")
 TENSOR = re.compile(
@@ -72,8 +73,8 @@ def _compared(path: str) -> bool:
 
 
 def main(corpus: str) -> None:
-    """Writes the compact copy beside this file."""
-    target = Path(__file__).parent / "fuzz.jsonl.gz"
+    """Writes the compact copy into the package."""
+    target = COMMITTED
     with gzip.open(corpus, "rt", encoding="utf-8") as lines, target.open("wb") as raw:
         cases = (json.loads(line) for line in lines)
         text = "".join(json.dumps(compact_case(c), separators=(",", ":")) + "\n" for c in cases if c["origin"] == "fuzz")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .agreement import Agreement
+from sparseloop.validation.timeloop.agreement import Agreement
 
 REPORTS: list[Agreement] = []
 

@@ -14,9 +14,9 @@ from sparseloop.api import evaluate
 from sparseloop.errors import SpecError
 from sparseloop.importing import import_files
 from sparseloop.loading import load, loads
+from sparseloop.validation.timeloop.corpus import COMMITTED, read_cases
 
 from . import artifact_table
-from .corpus import COMMITTED, read_cases
 
 SHARED = artifact_table.SHARED / "golden"
 V04 = SHARED / "v04"

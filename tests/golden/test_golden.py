@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from . import conftest
-from .agreement import REJECTED, Agreement, measure
-from .corpus import COMMITTED, FULL
+from sparseloop.validation.timeloop.agreement import REJECTED, Agreement, measure
+from sparseloop.validation.timeloop.corpus import COMMITTED, read_cases
 
+from . import conftest
+
+FULL = Path(__file__).parents[3] / "shared" / "golden" / "corpus.jsonl.gz"
 COUNTS = ("count", "metadata", "network", "capacity")
 ENOUGH_CLOSE = 0.95
 """At least so many counts agree within 1e-3; the others are small numbers that the reference rounds."""
@@ -23,7 +27,7 @@ ENOUGH_CLOSE = 0.95
 def agreement(request: pytest.FixtureRequest) -> Agreement:
     if not request.param.exists():
         pytest.skip(f"{request.param} is not there: only the committed cases are compared")
-    result = measure(request.param)
+    result = measure(read_cases(request.param), request.param.name)
     conftest.REPORTS.append(result)
     return result
 

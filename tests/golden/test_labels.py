@@ -10,9 +10,9 @@ from functools import cache
 import pytest
 
 from sparseloop.actions import vectors_per_word
+from sparseloop.validation.timeloop.compare import Evaluation, Figure, evaluate
+from sparseloop.validation.timeloop.corpus import COMMITTED, EVERY_PATH, GoldenCase, read_cases
 
-from .compare import Evaluation, Figure, evaluate
-from .corpus import COMMITTED, EVERY_PATH, GoldenCase, read_cases
 from .walked import walk_case
 
 LIMIT = 4.5

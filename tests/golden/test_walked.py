@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .compare import Evaluation, evaluate
-from .corpus import COMMITTED, read_cases
-from .exceptions import REJECTED
+from sparseloop.validation.timeloop.compare import Evaluation, evaluate
+from sparseloop.validation.timeloop.corpus import COMMITTED, read_cases
+from sparseloop.validation.timeloop.exceptions import REJECTED
+
 from .walked import walk_case
 
 POINTS = 400

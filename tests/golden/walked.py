@@ -15,8 +15,7 @@ from sparseloop.einsum import Einsum, Tensor
 from sparseloop.evaluate import evaluate_plan
 from sparseloop.plan import compile_plan
 from sparseloop.reference import Walk, Walker
-
-from .compare import Evaluation
+from sparseloop.validation.timeloop.compare import Evaluation
 
 COUNT = re.compile(r"levels/(?P<level>[^/]+)/dataspaces/(?P<tensor>[^/]+)/(?P<cls>[a-z]*?)_?scalar_(?P<action>\w+?)_per_instance")
 ENTRIES = re.compile(COUNT.pattern.replace("_?scalar_", "_scalar_format_") + r"/rank(?P<rank>\d+)/(?P<part>[01])")

@@ -7,12 +7,11 @@ import gzip
 import json
 import random
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from sparseloop import examples, yamlio
+from sparseloop.validation.timeloop.corpus import COMMITTED
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "fuzz.jsonl.gz"
 GOLDEN_SEEDS = 12
 
 
@@ -54,9 +53,7 @@ def _designs() -> list[dict[str, Any]]:
 
 
 def _golden() -> list[dict[str, Any]]:
-    if not GOLDEN.exists():
-        return []
-    with gzip.open(GOLDEN, "rt", encoding="utf-8") as lines:
+    with gzip.open(COMMITTED, "rt", encoding="utf-8") as lines:
         cases = [json.loads(line) for line in lines][: GOLDEN_SEEDS * 100 : 100]
     return [yamlio.loads("\n".join(case["inputs"].values()))[0] for case in cases]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from .records import Findings, Row, Sources, Target
+from .records import Findings, Row, Sources, Table, Target
 
-MODULES: dict[str, str] = {
-    name: name for name in ("eyeriss_v2_pe", "eyeriss_v1", "eie", "scnn", "dstc", "fig1", "fig15", "spmspm", "imbalance")
-}
+_OWN = ("eyeriss_v2_pe", "eyeriss_v1", "eie", "scnn", "dstc", "fig1", "fig15", "spmspm", "imbalance")
+MODULES: dict[str, str] = {name: name for name in _OWN} | {"timeloop": "timeloop.target"}
 """Name of a target and its module here."""
 
 
@@ -19,4 +18,4 @@ def target(name: str) -> Target:
     return found
 
 
-__all__ = ["MODULES", "Findings", "Row", "Sources", "Target", "target"]
+__all__ = ["MODULES", "Findings", "Row", "Sources", "Table", "Target", "target"]

@@ -37,10 +37,20 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Findings that are no pairs of figures: columns, and a row per subject (None: not known)."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """All figures of a target; `skipped` says why some or all could not be compared, `notes` what to know about them."""
 
     rows: tuple[Row, ...] = ()
+    tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 
-from sparseloop.errors import SpecError
-
+from ...errors import SpecError
 from .compare import CLOSE, Figure, evaluate
-from .corpus import GoldenCase, read_cases
+from .corpus import GoldenCase
 from .exceptions import EXCEPTIONS, REJECTED
+from .faults import Effects
 from .rules import RULES, rule_for
 
 
@@ -39,13 +39,16 @@ class Agreement:
     """Everything measured on one corpus file."""
 
     name: str
-    kinds: dict[str, Tally] = field(default_factory=dict)
-    features: dict[str, Tally] = field(default_factory=dict)
-    left_out: Counter[str] = field(default_factory=Counter)
-    seen: set[str] = field(default_factory=set)
-    rejected: set[str] = field(default_factory=set)
-    invalid: set[str] = field(default_factory=set)
-    disagreements: list[tuple[str, Figure]] = field(default_factory=list)
+    kinds: dict[str, Tally] = field(default_factory=dict[str, Tally])
+    features: dict[str, Tally] = field(default_factory=dict[str, Tally])
+    left_out: Counter[str] = field(default_factory=Counter[str])
+    seen: set[str] = field(default_factory=set[str])
+    rejected: set[str] = field(default_factory=set[str])
+    invalid: set[str] = field(default_factory=set[str])
+    disagreements: list[tuple[str, Figure]] = field(default_factory=list[tuple[str, Figure]])
+    cases: Counter[str] = field(default_factory=Counter[str])
+    """How many cases have a feature."""
+    effects: Effects = field(default_factory=Effects)
 
     def add(self, case: GoldenCase) -> None:
         """Evaluates one case and compares its figures."""
@@ -57,7 +60,10 @@ class Agreement:
             return
         if int(evaluation.cost.status):
             self.invalid.add(case.id)
+        self.cases.update(case.features)
+        self.effects.see(case)
         for figure in evaluation.figures:
+            self.effects.add(case, figure)
             rule = rule_for(case, figure)
             if rule is not None:
                 self.left_out[rule] += 1
@@ -94,10 +100,10 @@ class Agreement:
         return lines
 
 
-def measure(path: Path) -> Agreement:
-    """Evaluates every case of a corpus file."""
-    result = Agreement(name=path.name)
-    for case in read_cases(path):
+def measure(cases: Iterable[GoldenCase], name: str) -> Agreement:
+    """Evaluates every case of a corpus."""
+    result = Agreement(name=name)
+    for case in cases:
         result.add(case)
     return result
 

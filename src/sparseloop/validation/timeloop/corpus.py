@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-COMMITTED = Path(__file__).parent / "fuzz.jsonl.gz"
-FULL = Path(__file__).parents[3] / "shared" / "golden" / "corpus.jsonl.gz"
+COMMITTED = Path(__file__).parent / "corpus.jsonl.gz"
+"""Cases generated for this project, with only the figures and labels that are compared."""
 
 LABEL_KINDS = ("faults", "dense_faults", "sound_differs")
 EVERY_PATH = "*"

@@ -42,11 +42,26 @@ def validated(options: Options) -> bool:
             print(f"{name:<16}{target(name).title}")
         return True
     sources = Sources(masks=_folder(options.masks), published=_folder(options.published))
-    found = [(one, one.run(sources)) for one in map(target, names)]
+    found = [(one, findings) for one, findings in _run(names, sources)]
     {"table": _tables, "json": _json, "csv": _csv}[options.form](found)
     if options.plots:
         _draw(found, Path(options.plots))
     return all(row.within for _, findings in found for row in findings.rows)
+
+
+def _run(names: list[str], sources: Sources) -> Iterator[tuple[Target, Findings]]:
+    """Runs the targets; says on a terminal which."""
+    from contextlib import nullcontext
+
+    from rich.console import Console
+    from rich.status import Status
+
+    shown = sys.stderr.isatty()
+    for i, name in enumerate(names, 1):
+        with Status(f"{name} ({i} of {len(names)})", console=Console(stderr=True)) if shown else nullcontext():
+            one = target(name)
+            findings = one.run(sources)
+        yield one, findings
 
 
 def _draw(found: list[tuple[Target, Findings]], folder: Path) -> None:

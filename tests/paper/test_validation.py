@@ -25,7 +25,7 @@ def of(name: str, figure: str) -> list[Row]:
     return [row for row in found(name).rows if row.figure.startswith(figure)]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "timeloop"])  # tests/golden runs its corpus
 def test_figures_lie_within_their_limits(name: str) -> None:
     assert target(name).name == name
     assert found(name).rows or found(name).skipped

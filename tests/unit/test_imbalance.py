@@ -35,13 +35,15 @@ BOTH = "{DRAM: {formats: {A: CP CP, B: CP CP}}, RF: {formats: {A: CP CP, B: CP C
 
 @pytest.mark.parametrize("case", imbalance.CASES)
 def test_drawn_tensors_lie_within_the_error_bars(case: str) -> None:
-    median, held = imbalance.rows_of(case)
-    assert median.low is not None
-    assert median.high is not None
-    assert median.low < median.published < median.high
-    assert abs(median.error) < 0.05
+    rows = list(imbalance.rows_of(case))
     error = (0.8 * 0.2 / imbalance.DRAWS) ** 0.5
-    assert held.ours >= 0.8 - 3 * error
+    assert len(rows) in (4, 6)
+    for median, held in zip(rows[::2], rows[1::2], strict=True):
+        assert median.low is not None
+        assert median.high is not None
+        assert median.low <= median.published <= median.high
+        assert abs(median.ours - median.published) <= 0.05 * median.published + 0.5
+        assert held.ours >= 0.8 - 3 * error
 
 
 @pytest.mark.parametrize("lists", [False, True])

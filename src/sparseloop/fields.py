@@ -9,7 +9,7 @@ import numpy as np
 
 from .ops import Array
 from .plan import Plan
-from .sparsefields import Bounds, Counts, sparse_is_better, sparse_mean
+from .sparsefields import Bounds, Counts, sparse_is_better, sparse_mean, sparse_sums
 from .tiles import Cover, Tiles
 
 
@@ -69,6 +69,28 @@ def _mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ...]) ->
     involved = {s for _, axes in operands for s in axes} | set(first)
     start_size *= math.prod(bounds[s] for s in involved - set(first) - {s for _, axes in sliced for s in axes})
     return (everything - start) / (size - start_size) if size > start_size else everything / size
+
+
+def sums(plan: Plan, bounds: Bounds, counts: Counts, kept: tuple[int, ...]) -> Any:
+    """Number of points at which every condition's tile holds a non-zero, per index value of the slots `kept`.
+
+    Over the loops that tell tiles apart; all others count once.
+    """
+    if any(sparse_is_better(plan, tensor) for tensor, _ in counts):
+        found = sparse_sums(plan, bounds, counts, kept)
+        if found is not None:
+            return found
+    operands = [field(plan, bounds, tensor, count) for tensor, count in counts]
+    told = [s for s in kept if any(s in axes for _, axes in operands)]
+    label = {s: k for k, s in enumerate(sorted({s for _, axes in operands for s in axes}))}
+    arguments: list[Any] = []
+    for array, axes in operands:
+        elsewhere = {s for other, where in operands if other is not array for s in where}.union(told)
+        once = tuple(i for i, s in enumerate(axes) if s not in elsewhere)
+        arguments += [array.sum(axis=once, dtype=np.float64), [label[s] for s in axes if s in elsewhere]]
+    result = np.einsum(*arguments, [label[s] for s in told], optimize=True)
+    shape = tuple(bounds[s] if s in told else 1 for s in kept)
+    return np.broadcast_to(np.reshape(result, shape), tuple(bounds[s] for s in kept))
 
 
 def _contract(operands: list[tuple[Any, tuple[int, ...]]], bounds: Bounds, also: set[int]) -> tuple[float, float]:

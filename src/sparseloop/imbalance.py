@@ -25,9 +25,8 @@ import numpy as np
 from .cost import Cost
 from .density.base import Floats, upper_tail
 from .emptiness import Emptiness, minimal
-from .fields import field
+from .fields import sums
 from .saf import Features
-from .sparsefields import sparse_is_better
 from .tiles import Cover, Tiles
 
 CONFIDENCES = (0.1, 0.5, 0.9)
@@ -77,43 +76,32 @@ def slowest(cost: Cost) -> Slowest | None:
     if mean <= 0:
         return None
     known = known_work(cost, leaders, apart)
-    if known is not None:
-        mean = float(known.mean())
-        found = [float(known.max())] * len(CONFIDENCES)
-    else:
-        found = largest(pairs.work(mean, steps), round(pairs.number))
-    return _reported(cost, round(pairs.number), [value / mean for value in found])
+    if known is None:
+        return _reported(cost, pairs, [value / mean for value in largest(pairs.work(mean, steps), round(pairs.number))])
+    return _reported(cost, pairs, [float(known.max() / known.mean())] * len(CONFIDENCES)) if known.any() else None
 
 
-def _reported(cost: Cost, number: int, lags: list[float]) -> Slowest:
+def _reported(cost: Cost, pairs: Pairs, lags: list[float]) -> Slowest:
     """Cycles of the slowest from its work over the mean work."""
     balanced = float(cost.levels[-1].cycles)
     reached = [lag * balanced for lag in lags]
     floor = max(float(level.cycles) for level in cost.levels[:-1])
     latency = float(cost.cycles) - max(floor, balanced)
     whole = [max(value, floor) + latency for value in reached]
-    return Slowest(instances=number, balanced=balanced, compute=_three(reached), cycles=_three(whole))
+    return Slowest(instances=round(pairs.number), balanced=balanced, compute=_three(reached), cycles=_three(whole))
 
 
 def known_work(cost: Cost, leaders: Sequence[Leader], apart: frozenset[int]) -> Floats | None:
-    """Steps of every instance if all leaders are known patterns (and not large ones, which are held as lists)."""
+    """Steps of every instance if all leaders are known patterns."""
     plan, tiles = cost.plan, cost.dense.tiles
-    models = [plan.einsum.tensors[leader.tensor].density for leader in leaders]
-    if any(
-        not model.deterministic or sparse_is_better(plan, leader.tensor) for model, leader in zip(models, leaders, strict=True)
-    ):
+    if not all(plan.einsum.tensors[leader.tensor].density.deterministic for leader in leaders):
         return None
     bounds = tuple(int(n) for n in tiles.n)
     slots = range(len(bounds))
-    operands: list[Any] = []
-    seen: set[int] = set()
-    for leader in leaders:
-        counts = tuple(int(tiles.count(leader.cover[i], i)) for i in slots)
-        array, axes = field(plan, bounds, leader.tensor, counts)
-        operands += [array.astype(np.float64), list(axes)]
-        seen |= set(axes)
-    work = np.einsum(*operands, sorted(seen & apart), optimize=True)
-    return np.asarray(work * math.prod(bounds[i] for i in slots if i not in apart and i not in seen))
+    counts = tuple((leader.tensor, tuple(int(tiles.count(leader.cover[i], i)) for i in slots)) for leader in leaders)
+    work = sums(plan, bounds, counts, tuple(sorted(apart)))
+    told = {i for leader in leaders for i in leader.pieces}
+    return np.asarray(work * math.prod(bounds[i] for i in slots if i not in apart and i not in told))
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

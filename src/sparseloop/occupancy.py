@@ -65,13 +65,13 @@ class Resident:
     @lazy
     def counted(self) -> Array:
         """Words the fit test counts: worst, expected or a quantile, as the level's rule says."""
-        if not self.link.compressed:
-            return self.footprint
         if self.rule == "worst":
             return self.worst
-        if self.rule == "expected":
-            return self.occupancy
-        return self.model.quantile(self.footprint, self.extents, float(self.rule))
+        return self.occupancy if self.rule == "expected" else self.quantile(float(self.rule))
+
+    def quantile(self, confidence: float) -> Array:
+        """Stored words that are not exceeded in this share of the tiles."""
+        return self.model.quantile(self.footprint, self.extents, confidence) if self.link.compressed else self.footprint
 
     @lazy
     def metadata_bits(self) -> Array:

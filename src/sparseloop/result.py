@@ -20,6 +20,7 @@ from .saf import NOTHING, Classes
 from .sparse_traffic import LinkSparse
 
 SCHEMA = "sparseloop.result/1"
+QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 CLASSES = ("total", "actual", "gated", "skipped", "absent")
 
 
@@ -160,6 +161,7 @@ class Result:
                 "footprint": float(held.footprint),
                 "density": float(held.occupancy / held.footprint) if held.footprint else 1.0,
                 "occupancy": float(held.occupancy),
+                **{name: float(held.quantile(share)) for name, share in QUANTILES.items()},
             },
             "reads": classes_record(k.reads),
             "fills": classes_record(self.fills_of(index, name)),
@@ -177,7 +179,7 @@ def slowest_record(found: Slowest | None) -> dict[str, Any] | None:
     """The slowest instance as plain data."""
     if found is None:
         return None
-    quantiles = {name: dict(zip(("p10", "p50", "p90"), getattr(found, name), strict=True)) for name in ("compute", "cycles")}
+    quantiles = {name: dict(zip(QUANTILES, getattr(found, name), strict=True)) for name in ("compute", "cycles")}
     return {"instances": found.instances, **quantiles}
 
 

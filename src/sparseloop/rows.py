@@ -11,6 +11,7 @@ COLUMNS = ("level", "tensor", "quantity", "class", "value", "unit")
 
 _TOTALS = (("energy_pj", "pJ"), ("cycles", "cycles"), ("edp_pj_cycles", "pJ cycles"), ("area_um2", "um2"), ("utilization", "1"))
 _LEVEL = (("instances", "1"), ("instances_used", "1"), ("energy_pj", "pJ"), ("cycles", "cycles"), ("area_um2", "um2"))
+_TILE = (("footprint", "words"), ("density", "1"), *((name, "words") for name in ("occupancy", "p10", "p50", "p90")))
 _CAPACITY = {"words": "words", "expected": "words", "worst": "words", "metadata_words": "words"}
 
 
@@ -65,7 +66,7 @@ def _level(level: dict[str, Any]) -> Iterator[Row]:
 
 
 def _tensor(level: str, tensor: str, of: dict[str, Any]) -> Iterator[Row]:
-    for quantity, unit in (("footprint", "words"), ("density", "1"), ("occupancy", "words")):
+    for quantity, unit in _TILE:
         yield level, tensor, f"tile.{quantity}", "", of["tile"][quantity], unit
     for action in ("reads", "fills", "updates"):
         yield from _classes(level, tensor, action, of[action], "words")

@@ -122,8 +122,7 @@ def sparse_mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ..
 
     They serve for projections that are plain ranks, unless points that must be told apart have numbers above 2^63.
     """
-    unit = all(c == 1 for tensor, _ in counts for axis in plan.axes[tensor] for _, c in axis)
-    if not unit or not all(plan.plain[tensor] for tensor, _ in counts):
+    if not _serves(plan, counts):
         return None
     operands = [tile_entries(plan, bounds, tensor, count) for tensor, count in counts]
     if not (whole := _contract(operands, bounds, set(first))):
@@ -139,27 +138,56 @@ def sparse_mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ..
     return (everything - start) / (size - start_size) if size > start_size else everything / size
 
 
+def sparse_sums(plan: Plan, bounds: Bounds, counts: Counts, kept: tuple[int, ...]) -> Any:
+    """Number of points at which every condition's tile holds a non-zero, per index value of `kept`; None as above."""
+    if not _serves(plan, counts):
+        return None
+    joint = _joined([tile_entries(plan, bounds, tensor, count) for tensor, count in counts], bounds, kept)
+    if joint is None:
+        return None
+    told = tuple(s for s in kept if s in joint.slots)
+    summed = joint.onto(told, bounds)
+    sums = np.zeros(math.prod(bounds[s] for s in told))
+    sums[summed.keys] = 1.0 if summed.weights is None else summed.weights
+    shape = tuple(bounds[s] if s in told else 1 for s in kept)
+    return np.broadcast_to(sums.reshape(shape), tuple(bounds[s] for s in kept))
+
+
+def _serves(plan: Plan, counts: Counts) -> bool:
+    """True if all projections are plain ranks."""
+    unit = all(c == 1 for tensor, _ in counts for axis in plan.axes[tensor] for _, c in axis)
+    return unit and all(plan.plain[tensor] for tensor, _ in counts)
+
+
 def _contract(operands: list[Entries], bounds: Bounds, also: set[int]) -> tuple[float, float] | None:
     """Sum over all index values of the product of the fields, and the number of index values; None as above."""
     involved = {s for o in operands for s in o.slots}
-    rest = list(operands)
-    while len(rest) > 1:
-        last = rest.pop()
-        others = {s for o in rest for s in o.slots}
-        last = last.onto(tuple(s for s in last.slots if s in others), bounds)
-        at = max(range(len(rest)), key=lambda i: len(set(rest[i].slots) & set(last.slots)))
-        joint = _product(rest[at], last, bounds, [o for i, o in enumerate(rest) if i != at])
-        if joint is None:
-            return None
-        rest[at] = joint
-    value = rest[0].total * math.prod(bounds[s] for s in also - involved)
+    joint = _joined(operands, bounds, ())
+    if joint is None:
+        return None
+    value = joint.total * math.prod(bounds[s] for s in also - involved)
     return value, float(math.prod(bounds[s] for s in involved | also))
 
 
-def _product(one: Entries, two: Entries, bounds: Bounds, others: list[Entries]) -> Entries | None:
-    """The product of two fields over the union of their slots; slots of `one` that nobody else has are summed first."""
-    needed = set(two.slots) | {s for o in others for s in o.slots}
-    one = one.onto(tuple(s for s in one.slots if s in needed), bounds)
+def _joined(operands: list[Entries], bounds: Bounds, kept: tuple[int, ...]) -> Entries | None:
+    """The product of the fields, summed over slots that are not kept where that shortens the lists; None as above."""
+    rest = list(operands)
+    while len(rest) > 1:
+        last = rest.pop()
+        others = {s for o in rest for s in o.slots} | set(kept)
+        last = last.onto(tuple(s for s in last.slots if s in others), bounds)
+        at = max(range(len(rest)), key=lambda i: len(set(rest[i].slots) & set(last.slots)))
+        needed = {s for i, o in enumerate(rest) if i != at for s in o.slots} | set(kept)
+        joint = _product(rest[at], last, bounds, needed)
+        if joint is None:
+            return None
+        rest[at] = joint
+    return rest[0]
+
+
+def _product(one: Entries, two: Entries, bounds: Bounds, needed: set[int]) -> Entries | None:
+    """The product of two fields over the union of their slots; slots of `one` that nobody needs are summed first."""
+    one = one.onto(tuple(s for s in one.slots if s in needed or s in two.slots), bounds)
     shared = tuple(s for s in one.slots if s in two.slots)
     extra = tuple(s for s in two.slots if s not in shared)
     if math.prod(bounds[s] for s in (*one.slots, *extra)) >= 2**63:

@@ -18,14 +18,14 @@ architecture:
 """
 
 
-def product(a: str, b: str, sparse: str, mesh: str = "x n=4, y m=4", outer: str = "m=2 n=4") -> sl.Spec:
+def product(a: str, b: str, sparse: str, mesh: str = "x n=4, y m=4", outer: str = "m=2 n=4", inner: str = "m=2 k=32") -> sl.Spec:
     return sl.loads(f"""
 workload: {{einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {{m: 16, n: 16, k: 32}}, density: {{A: {a}, B: {b}}}}}
 {MACHINE}
 mapping:
   - DRAM: for {outer}
   - PEs: {mesh}
-  - RF: for m=2 k=32
+  - RF: for {inner}
 sparse: {sparse}
 """)
 
@@ -35,25 +35,53 @@ BOTH = "{DRAM: {formats: {A: CP CP, B: CP CP}}, RF: {formats: {A: CP CP, B: CP C
 
 @pytest.mark.parametrize("case", imbalance.CASES)
 def test_drawn_tensors_lie_within_the_error_bars(case: str) -> None:
-    median, held = imbalance.rows_of(case)
-    assert median.low is not None
-    assert median.high is not None
-    assert median.low < median.published < median.high
-    assert abs(median.error) < 0.05
+    rows = list(imbalance.rows_of(case))
     error = (0.8 * 0.2 / imbalance.DRAWS) ** 0.5
-    assert held.ours >= 0.8 - 3 * error
+    assert len(rows) in (4, 6)
+    for median, held in zip(rows[::2], rows[1::2], strict=True):
+        assert median.low is not None
+        assert median.high is not None
+        assert median.low <= median.published <= median.high
+        assert abs(median.ours - median.published) <= 0.05 * median.published + 0.5
+        assert held.ours >= 0.8 - 3 * error
 
 
-def test_known_data_are_counted_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize("mesh", ["x n=4, y m=4", "x n=2 k=2, y m=4"])
+def test_known_data_are_counted_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lists: bool, mesh: str) -> None:
+    monkeypatch.setattr("sparseloop.fields.sparse_is_better", lambda plan, tensor: lists)
     dice = np.random.default_rng(0)
     data = {"A": dice.random((16, 32)) < 0.3, "B": dice.random((32, 16)) < 0.2, "Z": np.ones((16, 16), dtype=bool)}
     for name in "AB":
         np.save(tmp_path / f"{name}.npy", data[name])
-    result = sl.evaluate(product(f"{tmp_path}/A.npy", f"{tmp_path}/B.npy", BOTH))
+    inner = "m=2 k=32" if "k=2" not in mesh else "m=2 n=2 k=16"
+    result = sl.evaluate(product(f"{tmp_path}/A.npy", f"{tmp_path}/B.npy", BOTH, mesh, inner=inner))
     lanes = walker(result.design).walk(data).lane_work
     assert result.slowest is not None
     assert result.slowest.compute == pytest.approx((max(lanes),) * 3, rel=1e-12)
     assert result.cycles == pytest.approx(np.mean(lanes), rel=1e-12)
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_a_band_keeps_the_instances_on_its_diagonal_busy(monkeypatch: pytest.MonkeyPatch, lists: bool) -> None:
+    monkeypatch.setattr("sparseloop.fields.sparse_is_better", lambda plan, tensor: lists)
+    band = "{model: banded, half_width: 2}"
+    spec = sl.loads(f"""
+workload: {{einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {{m: 16, n: 16, k: 16}}, density: {{A: {band}, B: {band}}}}}
+{MACHINE}
+mapping:
+  - DRAM:
+  - PEs: x n=4, y m=4
+  - RF: for m=4 n=4 k=16
+sparse: {BOTH}
+""")
+    result = sl.evaluate(spec)
+    walk = walker(result.design).walk(
+        {t.name: t.density.mask() if not t.output else np.ones((16, 16), dtype=bool) for t in result.design.einsum.tensors}
+    )
+    assert result.slowest is not None
+    assert result.slowest.compute[1] == pytest.approx(max(walk.lane_work), rel=1e-12)
+    assert result.slowest.compute[1] > 2 * result.cycles
 
 
 def test_one_known_operand_lies_within(tmp_path: Path) -> None:

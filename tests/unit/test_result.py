@@ -52,7 +52,7 @@ def test_schema(result):
         assert list(level["capacity"]) == capacity
         for tensor in level["tensors"].values():
             assert list(tensor) == ["tile", "reads", "fills", "updates", "metadata_bits", "energy_pj"]
-            assert list(tensor["tile"]) == ["footprint", "density", "occupancy"]
+            assert list(tensor["tile"]) == ["footprint", "density", "occupancy", "p10", "p50", "p90"]
             assert list(tensor["metadata_bits"]) == ["reads", "fills", "updates"]
         for action in level["actions"]:
             keys = ["tensor", "action", "count", "energy_pj_each", "energy_pj", "source", "confidence"]
@@ -87,6 +87,7 @@ def test_laws(result):
             assert tensor["energy_pj"] == pytest.approx(priced)
             tile = tensor["tile"]
             assert tile["occupancy"] == pytest.approx(tile["footprint"] * tile["density"])
+            assert 0 <= tile["p10"] <= tile["p50"] <= tile["p90"] <= tile["footprint"]
 
 
 def test_properties_are_the_totals(result):

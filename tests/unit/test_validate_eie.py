@@ -7,7 +7,7 @@ import pytest
 
 from sparseloop.density import Actual, Uniform
 from sparseloop.validation import Sources, target
-from sparseloop.validation.eie import padding
+from sparseloop.validation.eie import entries_drawn, padding, queued
 
 
 def counted(pattern: np.ndarray) -> float:
@@ -45,8 +45,31 @@ def test_known_columns() -> None:
 
 def test_layers() -> None:
     rows = {(row.case, row.figure): row for row in target("eie").run(Sources()).rows}
-    assert len(rows) == 27
+    assert len(rows) == 36
     # Densities are whole per cents: half a per cent of 9 % and of 4 % bounds what can be said.
     assert abs(rows["Alex-6", "theoretical time"].error) < 0.5 / 9
     assert abs(rows["VGG-7", "theoretical time"].error) < 0.5 / 4
     assert rows["Alex-8", "entries per non-zero weight"].ours == 1.0  # a PE has 16 rows: no run of 16 zeros and a value
+
+
+def test_queues() -> None:
+    even = np.full((100, 64), 3)
+    assert queued(even) == 301  # the first column arrives after a cycle
+    assert queued(np.zeros((100, 64), dtype=int)) == 101  # a column a cycle, whatever is in it
+    uneven = np.ones((100, 64), dtype=int)
+    uneven[:, 5] = 10
+    assert queued(uneven) == 1001
+
+
+def test_the_slowest_pe_is_a_lower_bound_of_queues() -> None:
+    rows = {(row.case, row.figure): row for row in target("eie").run(Sources()).rows}
+    for case in ("Alex-6", "VGG-7", "NT-We"):
+        mean = rows[case, "theoretical time"].ours
+        assert 1 < rows[case, "actual time"].ours / mean < rows[case, "actual / theoretical, queues"].ours + 0.01
+    assert abs(rows["NT-We", "actual / theoretical, queues"].error) < 0.02
+
+
+def test_drawn_entries_agree_with_the_expectation() -> None:
+    drawn = entries_drawn(4096, 2000, 0.04)
+    assert drawn.sum() / (4096 * 2000 * 0.04) == pytest.approx(1 + padding(Uniform((2000, 4096), 0.04), 64), rel=5e-3)
+    assert entries_drawn(1000, 50, 1.0).sum(axis=0).tolist() == [50 * 16] * 40 + [50 * 15] * 24

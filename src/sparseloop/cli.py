@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .codesigncommand import Options as CodesignOptions
+from .comparecommand import Options as CompareOptions
 from .errors import Diagnostic, SpecError
 from .mapcommand import Command, Options
 from .plotcommand import Options as PlotOptions
@@ -367,6 +368,16 @@ def validate_targets(options: ValidateOptions) -> None:
 
 
 app.command("validate")(Command(validate_targets, ValidateOptions))
+
+
+def compare_outputs(options: CompareOptions) -> None:
+    """Show where the output of Timeloop differs, number by number, and the fault behind it."""
+    from .comparecommand import compared
+
+    compared(options)
+
+
+app.command("compare")(Command(compare_outputs, CompareOptions))
 
 
 @app.command()

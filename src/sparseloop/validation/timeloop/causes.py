@@ -1,0 +1,347 @@
+"""Which fault of Timeloop stands behind a figure that differs: its reading recomputed, or the features it needs present.
+
+A cause is `sure` if the fault's own reading gives their number; else the design only has what the fault needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...density import Banded, Uniform
+from ...einsum import Tensor
+from ...plan import Link
+from ...sparse import Saf
+from ...sparse_traffic import LinkSparse
+from .compare import SEPARATE_ACTIONS, Evaluation, Figure
+
+WRAPPED = 2.0**62
+"""Counts from here on are negative numbers printed as positive ones."""
+CLASSES = ("actual", "gated", "skipped")
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Cause:
+    """A fault by name."""
+
+    name: str
+    sure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A figure with what it is about."""
+
+    evaluation: Evaluation
+    figure: Figure
+
+    @cached_property
+    def parts(self) -> list[str]:
+        """The figure's path, taken apart."""
+        return self.figure.path.split("/")
+
+    @cached_property
+    def name(self) -> str:
+        """Name of the figure; metadata without its rank."""
+        return self.parts[4] if self.parts[2:3] == ["dataspaces"] else self.parts[-1]
+
+    @cached_property
+    def link(self) -> LinkSparse | None:
+        """The tensor's link below the level, or through the network."""
+        if self.parts[2:3] != ["dataspaces"]:
+            return None
+        cost, levels = self.evaluation.cost, self.evaluation.plan.arch.levels
+        if self.parts[0] == "networks":
+            passing = next((one.passing for one in cost.networks if one.name == self.parts[1]), ())
+        else:
+            passing = [one for one in cost.sparse.links if levels[one.dense.link.parent].name == self.parts[1]]
+        return next((one for one in passing if one.dense.link.name == self.parts[3]), None)
+
+    @cached_property
+    def source(self) -> LinkSparse | None:
+        """The link that fills the level."""
+        if self.link is None:
+            return None
+        end = (self.link.dense.link.parent, self.link.dense.link.name)
+        links = self.evaluation.cost.sparse.links
+        return next((one for one in links if (one.dense.link.child, one.dense.link.name) == end), None)
+
+    @cached_property
+    def tensor(self) -> Tensor | None:
+        """The tensor."""
+        return self.evaluation.plan.einsum.tensor(self.link.dense.link.name) if self.link else None
+
+    @cached_property
+    def moved(self) -> Link | None:
+        """The link over which what is counted moves: fills come from outside."""
+        one = self.source if "fills" in self.name else self.link
+        return one.dense.link if one is not None else None
+
+    @property
+    def cls(self) -> str:
+        """actual, gated or skipped; empty for dense counts and for what has no class."""
+        return next((one for one in CLASSES if self.name.startswith(one)), "")
+
+    @cached_property
+    def safs(self) -> tuple[Saf, ...]:
+        """The features that matter: of a tensor's figure those on it, at the level or further out; else all."""
+        all_of_them = self.evaluation.plan.sparse.safs
+        if self.moved is None:
+            return all_of_them
+        return tuple(one for one in all_of_them if one.follower == self.moved.name and one.level <= self.moved.parent)
+
+    @cached_property
+    def dense(self) -> bool | None:
+        """True: the dense count behind it differs already; False: that is equal; None: nobody states it."""
+        if self.figure.path == self.figure.dense or not self.cls:
+            return True if self.figure.kind in ("count", "network") and self.parts[2:3] == ["dataspaces"] else None
+        one = self.evaluation.by_path.get(self.figure.dense)
+        return None if one is None else not one.agrees
+
+    def gives(self, reading: float) -> bool:
+        """True if that reading is their number."""
+        return not self.figure.differs_from(reading)
+
+
+def causes(evaluation: Evaluation, figure: Figure) -> tuple[Cause, ...]:
+    """The faults that may stand behind a difference: sure ones only, if there are any."""
+    place = Place(evaluation=evaluation, figure=figure)
+    found = tuple(dict.fromkeys(cause for rule in RULES[figure.kind] for cause in rule(place)))
+    sure = tuple(cause for cause in found if cause.sure)
+    return sure or found
+
+
+# --- readings that can be recomputed ------------------------------------------------------------------------
+
+
+def _wrapped(place: Place) -> Iterator[Cause]:
+    if place.figure.theirs >= WRAPPED:
+        yield Cause(name="Q3", sure=True)
+
+
+def _network(place: Place) -> Iterator[Cause]:
+    """Their rule on our dense counts."""
+    if place.gives(place.figure.ours):
+        yield Cause(name="Q11", sure=True)
+
+
+def _priced(place: Place) -> Iterator[Cause]:
+    """Skipped and gated actions at the price of real ones, updates at the price of fills."""
+    if place.link is None:
+        return
+    level = place.link.dense.link.parent
+    name = place.link.dense.link.name
+    mine = [one for one in place.evaluation.cost.levels[level].actions if one.tensor == name]
+    prices = {action: price.energy_pj for action, price in place.evaluation.plan.arch.levels[level].prices.items()}
+    count = {one.action: float(one.count) for one in mine if one.action not in SEPARATE_ACTIONS}
+
+    def energy(full: bool, updates: bool) -> float:
+        total = 0.0
+        for action, number in count.items():
+            base = action.removeprefix("gated_").removeprefix("skipped_") if full else action
+            price = prices.get("fill", 0.0) if updates and base == "update" else prices.get(base, prices[action])
+            total += number * price
+        return total
+
+    used = energy(False, False) / place.figure.sound if place.figure.sound else 1.0
+    for full, updates, names in ((True, False, ("Q7",)), (False, True, ("Q7u",)), (True, True, ("Q7", "Q7u"))):
+        if used and place.gives(energy(full, updates) / used):
+            yield from (Cause(name=name, sure=True) for name in names)
+            return
+
+
+def _cycles_of_gates(place: Place) -> Iterator[Cause]:
+    """Gated computes take no cycle in the reference."""
+    computes = place.evaluation.cost.sparse.computes
+    kept = float(computes.actual + computes.gated)
+    if float(computes.gated) > 0 and kept:
+        yield Cause(name="Q39", sure=place.gives(place.figure.ours * float(computes.actual) / kept))
+
+
+def _density_one(place: Place) -> Iterator[Cause]:
+    """The smallest number of non-zeros in a tile of n of N words, r of them non-zero, wraps if N - r < n < N."""
+    tensor, link = place.tensor, place.link
+    if tensor is None or link is None or not isinstance(tensor.density, Uniform) or not _compressed_outside(place):
+        return
+    size, tile = math.prod(place.evaluation.plan.einsum.tensor_shape(tensor)), float(link.resident.footprint)
+    density = float(tensor.density.density)
+    if size * (1.0 - density) < tile < size and place.figure.theirs < place.figure.ours:
+        yield Cause(name="Q2", sure=place.figure.theirs == 0 and density == 1.0)
+
+
+def _zeros_kept(place: Place) -> Iterator[Cause]:
+    """An uncompressed format with metadata, read as if it were compressed."""
+    tensor, moved = place.tensor, place.moved
+    formats = (moved.parent_format, moved.child_format) if moved else ()
+    if tensor and any(one is not None and one.has_metadata and not one.compressed for one in formats):
+        yield Cause(name="Q10", sure=place.gives(place.figure.ours * float(tensor.density.density)))
+
+
+def _skipped_computes(place: Place) -> Iterator[Cause]:
+    sparse = place.evaluation.cost.sparse
+    if place.name == "skipped_computes_total" and float(sparse.computes.skipped) > 0:
+        yield Cause(name="Q44", sure=place.gives(float(sparse.skipped_at_compute)))
+
+
+def _gated_computes(place: Place) -> Iterator[Cause]:
+    """Computes that storage gates leave idle are nowhere in the reference."""
+    sparse = place.evaluation.plan.sparse
+    if place.name == "gated_computes_total" and any(one.kind == "gate" for one in sparse.safs):
+        yield Cause(name="Q39", sure=place.figure.theirs == 0 and not sparse.compute_gate)
+
+
+def _first_fill(place: Place) -> Iterator[Cause]:
+    """Older builds write every new output tile into its level, though it holds nothing."""
+    source, figure = place.source, place.figure
+    if source is None or not source.dense.link.output or figure.theirs <= figure.ours:
+        return
+    if place.name in ("scalar_fills_per_instance", "algorithmic_scalar_fills_per_instance", "actual_scalar_fills_per_instance"):
+        written = {float(source.updates.total), float(source.updates.actual)}
+        yield Cause(name="V1", sure=any(place.gives(words / figure.per) for words in written))
+
+
+def _both_zero(place: Place) -> Iterator[Cause]:
+    """Computes whose operands are both zero vanish."""
+    if place.parts[2:3] != ["stats"]:
+        return
+    tensors = [one for one in place.evaluation.plan.einsum.tensors if not one.output]
+    densities = [float(one.density.density) for one in tensors]
+    if len(densities) > 1 and max(densities) < 1:
+        empty = 1.0
+        for density in densities:
+            empty *= 1.0 - density
+        computes = place.evaluation.cost.sparse.computes
+        gone = place.name == "actual_computes_total" and place.gives(float(computes.total) * (1.0 - empty))
+        yield Cause(name="Q50", sure=gone)
+
+
+def _classes(place: Place) -> Iterator[Cause]:
+    if place.cls in ("gated", "skipped") and place.parts[2:3] == ["dataspaces"]:
+        yield Cause(name="Q45", sure=place.figure.theirs == 0 and "fills" in place.name)
+
+
+def _overwritten(place: Place) -> Iterator[Cause]:
+    levels = {one.level for one in place.safs}
+    nested = place.link is not None and place.link.dense.link.parent in levels and len(levels) > 1
+    if place.cls and "format_reads" in place.name and nested:
+        yield Cause(name="Q5", sure=place.figure.theirs == 0 and place.cls == "actual")
+
+
+# --- features that a fault needs ----------------------------------------------------------------------------
+
+
+def _dense(place: Place) -> Iterator[Cause]:
+    """Faults of the loop analysis; they change dense counts, and all that follows from them."""
+    evaluation = place.evaluation
+    if place.dense is False:
+        return
+    if not evaluation.cost.dense.perfect:
+        yield from (Cause(name=name) for name in ("D4", "D5", "Q26"))
+    tensor, moved = place.tensor, place.moved
+    if tensor is None or moved is None:
+        return
+    if any(len(axis.terms) > 1 for axis in tensor.axes):
+        yield from (Cause(name=name) for name in ("D1", "D2", "D3"))
+    if any(abs(term.coefficient) > 1 for axis in tensor.axes for term in axis.terms):
+        yield Cause(name="D11")
+    networks = [one.network for one in evaluation.plan.arch.levels[moved.parent : moved.child]]
+    if moved.between and any(one is not None and one.forwarding for one in networks):
+        yield Cause(name="D-link")
+    if moved.between and moved.child > moved.parent + 1:
+        yield Cause(name="D-joint")
+
+
+def _compressed_outside(place: Place) -> bool:
+    """True if some level further out, or the level itself, stores the tensor without zeros."""
+    one = place.link.dense.link if place.link else None
+    links = [k.dense.link for k in place.evaluation.cost.sparse.links]
+    return one is not None and any(k.name == one.name and k.parent <= one.parent and k.compressed for k in links)
+
+
+def _features(place: Place) -> Iterator[Cause]:
+    """Faults of gating and skipping."""
+    if place.dense:
+        return
+    safs = place.safs
+    blocks = any(one.block_size > 1 for one in place.evaluation.plan.arch.storage)
+    per_place = [(one.level, one.follower) for one in safs]
+    followers = [one.follower for one in safs]
+    rules = (
+        ("Q42", any(one.kind == "spatial_skip" for one in safs)),
+        ("Q13", any(one.kind == "spatial_skip" for one in safs)),
+        ("Q41", bool(safs) and any(loop.spatial for loop in place.evaluation.mapping.nest.loops)),
+        ("Q21", bool(safs) and blocks),
+        ("Q20", any(one.choice is not None for one in safs)),
+        ("Q19", len(set(per_place)) < len(per_place)),
+        ("Q47", len(set(followers)) < len(set(per_place))),
+        ("Q17", any(one.follower in other.leaders and other.follower in one.leaders for one in safs for other in safs)),
+        ("Q18", bool(safs) and any(one.dense.link.compressed for one in place.evaluation.cost.sparse.links)),
+        ("Q46", place.evaluation.plan.sparse.compute_skip and any(one.kind == "gate" for one in safs)),
+    )
+    yield from (Cause(name=name) for name, present in rules if present)
+
+
+def _statistics(place: Place) -> Iterator[Cause]:
+    """Faults of the density models, and rounding."""
+    if place.dense:
+        return
+    if any(isinstance(one.density, Banded) for one in place.evaluation.plan.einsum.tensors):
+        yield from (Cause(name=name) for name in ("Q1", "Q24", "Q48"))
+    if _compressed_outside(place):
+        yield Cause(name="Q36" if "fills" in place.name else "Q37")
+    if abs(place.figure.theirs - place.figure.ours) < 0.05 * max(place.figure.theirs, place.figure.ours):
+        yield Cause(name="Q25")
+
+
+def _metadata(place: Place) -> Iterator[Cause]:
+    if place.link is None:
+        return
+    ranks = place.link.ranks
+    if len(ranks) > 1:
+        yield from (Cause(name=name) for name in ("Q32", "Q43", "Q49", "Q9"))
+    else:
+        yield Cause(name="Q43")
+    tensor = place.tensor
+    if tensor is not None and any(len(axis.terms) > 1 for axis in tensor.axes):
+        yield Cause(name="Q23")
+    if any(one.level < place.link.dense.link.parent for one in place.safs):
+        yield Cause(name="Q4")
+
+
+def _inherited(place: Place) -> Iterator[Cause]:
+    """The counts that an energy weighs, on the same tensor and level; cycles inherit the computes."""
+    folder = place.figure.path.rpartition("/")[0] if place.figure.kind == "energy" else "levels/"
+    for one in place.evaluation.figures:
+        weighed = one.kind in ("count", "metadata") and one.path.startswith(folder) and not one.agrees
+        if weighed and (place.figure.kind == "energy" or one.path.endswith("actual_computes_total")):
+            yield from (Cause(name=cause.name) for cause in causes(place.evaluation, one))
+
+
+def _per_instance(place: Place) -> Iterator[Cause]:
+    if place.name == "energy_per_instance" and _compressed_outside(place):
+        yield Cause(name="Q37")
+
+
+Rule = Callable[[Place], Iterator[Cause]]
+_COUNTS: tuple[Rule, ...] = (
+    _wrapped,
+    _density_one,
+    _zeros_kept,
+    _skipped_computes,
+    _gated_computes,
+    _first_fill,
+    _both_zero,
+    _classes,
+)
+_COMMON: tuple[Rule, ...] = (_dense, _features, _statistics)
+RULES: dict[str, tuple[Rule, ...]] = {
+    "count": (*_COUNTS, *_COMMON),
+    "metadata": (_wrapped, _overwritten, _density_one, _classes, _metadata, *_COMMON),
+    "network": (_network, _dense),
+    "capacity": (_density_one, _zeros_kept, *_COMMON),
+    "cycles": (_cycles_of_gates, _dense, _features, _inherited),
+    "energy": (_priced, _inherited, _per_instance),
+}
+"""What may stand behind each kind of figure."""

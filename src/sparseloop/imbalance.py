@@ -62,7 +62,8 @@ class Leader:
 
 
 def slowest(cost: Cost) -> Slowest | None:
-    """None where nothing is skipped, where features are alternatives, or where one leader counts by tiles that only overlap."""
+    """None where nothing is skipped, features are alternatives, one leader counts by tiles that only overlap, or less than one
+    non-empty tile is expected per instance (too few for a nearly normal number)."""
     plan, tiles = cost.plan, cost.dense.tiles
     leaders = None if any(s.choice is not None for s in plan.sparse.safs) else leaders_of(cost)
     if not leaders:
@@ -77,7 +78,9 @@ def slowest(cost: Cost) -> Slowest | None:
         return None
     known = known_work(cost, leaders, apart)
     if known is None:
-        return _reported(cost, pairs, [value / mean for value in largest(pairs.work(mean, steps), round(pairs.number))])
+        work = pairs.work(mean, steps)
+        few = work.mean < work.quantum
+        return None if few else _reported(cost, pairs, [value / mean for value in largest(work, round(pairs.number))])
     return _reported(cost, pairs, [float(known.max() / known.mean())] * len(CONFIDENCES)) if known.any() else None
 
 
@@ -234,15 +237,27 @@ class Pairs:
     def _met(self, leader: Leader, slots: frozenset[int]) -> tuple[float, float]:
         """Elements under these loops, and the sum of covariances of all pairs of different ones: Var(k) - E(k)(1 - q).
 
-        The second is taken as 0 for models of places where the elements are not one box.
+        Where the place of a tile matters and the elements are several boxes, these are taken as independent.
         """
         tiles, model = self.tiles, self.tiles.plan.einsum.tensors[leader.tensor].density
         cover = tiles.restrict(tiles.covering(slots), leader.tensor)
-        size, extents = tiles.size(leader.tensor, cover), tiles.extents(leader.tensor, cover)
-        if len(model.parameters(size, extents)) > 1 and math.prod(float(e) for e in extents) > float(size):
-            return float(size), 0.0
-        q = leader.filled
-        return float(size), float(model.variance(size, extents)) - float(size) * q * (1.0 - q)
+        size, extents = float(tiles.size(leader.tensor, cover)), tiles.extents(leader.tensor, cover)
+        boxes = 1.0
+        if len(model.parameters(size, extents)) > 1 and math.prod(float(e) for e in extents) > size:
+            extents = tuple(self._run(axis, slots) for axis in tiles.plan.axes[leader.tensor])
+            boxes = size / math.prod(extents)
+        variance = boxes * float(model.variance(size / boxes, extents))
+        return size, variance - size * leader.filled * (1.0 - leader.filled)
+
+    def _run(self, axis: Any, slots: frozenset[int]) -> float:
+        """Consecutive values of an axis that its innermost loops among `slots` make."""
+        length = 1.0
+        for slot, coefficient in sorted(axis, reverse=True):
+            if float(self.tiles.n[slot]) > 1:
+                if slot not in slots or abs(coefficient) * float(self.tiles.stride[slot]) != length:
+                    break
+                length *= float(self.tiles.n[slot])
+        return length
 
 
 def _subsets(items: Sequence[int]) -> Iterator[frozenset[int]]:
@@ -269,6 +284,7 @@ def largest(work: Work, number: int) -> list[float]:
     spread, third = (float(weights @ (h - centre) ** power) for power in (2, 3))
     variance = max(spread + work.common, 0.0)
     skew = third / variance**1.5 if variance > 0 else 0.0
+    skew = min(max(skew, -2.0), 2.0)  # the expansion rises between P10 and P90
     found: list[float] = []
     for confidence in CONFIDENCES:
         at = NormalDist().inv_cdf(confidence)

@@ -104,6 +104,18 @@ def test_nothing_to_tell() -> None:
     assert sl.evaluate(product("0", "0.2", BOTH)).slowest is None  # nothing is left
 
 
+def test_whole_groups_of_two_in_four_leave_nobody_behind() -> None:
+    sparse = "{DRAM: {formats: {A: CP CP}}, RF: {formats: {A: CP CP}, skip: [B <- A]}}"
+    result = sl.evaluate(product("2:4 k", "1", sparse))
+    assert result.slowest is not None
+    assert result.slowest.instances == 4
+    assert result.slowest.compute == pytest.approx((result.cycles,) * 3, rel=1e-9)
+
+
+def test_less_than_one_expected_product_is_not_told() -> None:
+    assert sl.evaluate(product("0.005", "0.2", BOTH)).slowest is None
+
+
 def test_alike_instances_do_not_wait() -> None:
     sparse = "{DRAM: {formats: {A: CP CP}}, RF: {formats: {A: CP CP}, skip: [B <- A]}}"
     result = sl.evaluate(product("0.3", "1", sparse, mesh="x n=4, y n=4", outer="m=8"))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from sparseloop.validation.timeloop.agreement import REJECTED, Agreement, measure
 from sparseloop.validation.timeloop.corpus import COMMITTED, read_cases
+from sparseloop.validation.timeloop.target import findings
 
-from . import conftest
+from . import conftest, faults_page
 
 FULL = Path(__file__).parents[3] / "shared" / "golden" / "corpus.jsonl.gz"
 COUNTS = ("count", "metadata", "network", "capacity")
@@ -27,7 +29,12 @@ ENOUGH_CLOSE = 0.95
 def agreement(request: pytest.FixtureRequest) -> Agreement:
     if not request.param.exists():
         pytest.skip(f"{request.param} is not there: only the committed cases are compared")
-    result = measure(read_cases(request.param), request.param.name)
+    return _measured(request.param)
+
+
+@cache
+def _measured(path: Path) -> Agreement:
+    result = measure(read_cases(path), path.name)
     conftest.REPORTS.append(result)
     return result
 
@@ -53,3 +60,9 @@ def test_every_exception_is_needed(agreement: Agreement) -> None:
 def test_most_counts_are_equal(agreement: Agreement, kind: str) -> None:
     tally = agreement.kinds[kind]
     assert tally.close / tally.compared >= ENOUGH_CLOSE
+
+
+def test_the_page_shows_what_the_command_says() -> None:
+    """docs/timeloop_faults.md; `python -m tests.golden.faults_page` writes it."""
+    page = faults_page.PAGE.read_text(encoding="utf-8")
+    assert faults_page.written(page, findings(_measured(COMMITTED)).tables) == page

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from ...density import Banded, Uniform
 from ...einsum import Tensor
@@ -229,6 +230,20 @@ def _overwritten(place: Place) -> Iterator[Cause]:
         yield Cause(name="Q5", sure=place.figure.theirs == 0 and place.cls == "actual")
 
 
+def _whole_windows(place: Place) -> Iterator[Cause]:
+    """A sliding window fetched whole at every visit, behind steps that do not move it."""
+    one, tensor, moved = place.source if "fills" in place.name else place.link, place.tensor, place.moved
+    cost, bounds = place.evaluation.cost, place.evaluation.mapping.bounds
+    if one is None or tensor is None or moved is None or moved.to_compute or not cost.dense.perfect:
+        return
+    moving = [slot in moved.relevant for slot in moved.temporal if bounds[slot] > 1]
+    whole, share = float(one.dense.tile * cost.dense.tiles.visits(moved)), float(one.dense.share)
+    stands_inside = (False, True) in pairwise(moving)  # innermost first
+    if any(len(axis.terms) > 1 for axis in tensor.axes) and stands_inside and whole != share:
+        reading = place.figure.ours * whole / share
+        yield from [Cause(name="D1", sure=True)] if place.gives(reading) else []
+
+
 # --- features that a fault needs ----------------------------------------------------------------------------
 
 
@@ -332,6 +347,7 @@ _COUNTS: tuple[Rule, ...] = (
     _skipped_computes,
     _gated_computes,
     _first_fill,
+    _whole_windows,
     _both_zero,
     _classes,
 )

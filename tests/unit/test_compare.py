@@ -134,7 +134,9 @@ architecture:
   - name: system
     local:
     - {name: DRAM, class: DRAM, attributes: {word-bits: 16, metadata-storage-width: 8, metadata-storage-depth: 64}}
-    - {name: Buffer, class: SRAM, attributes: {word-bits: 16, depth: 64, width: 16, metadata-storage-width: 8, metadata-storage-depth: 64}}
+    - name: Buffer
+      class: SRAM
+      attributes: {word-bits: 16, depth: 64, width: 16, metadata-storage-width: 8, metadata-storage-depth: 64}
     - {name: MAC, class: intmac, attributes: {datawidth: 16}}
 mapping:
 - {target: DRAM, type: temporal, factors: M=1 N=1 K=1, permutation: MNK}

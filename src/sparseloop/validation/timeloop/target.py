@@ -37,7 +37,7 @@ def _shown(cases: list[GoldenCase]) -> Iterable[GoldenCase]:
 def findings(found: Agreement) -> Findings:
     """What an agreement says, as figures and tables."""
     kinds = [
-        Row(case=f"{len(found.seen)} cases", figure=f"{kind}: figures that agree", published=tally.compared, ours=tally.agreed)
+        Row(case=kind, figure=f"figures of {len(found.seen)} cases that agree", published=tally.compared, ours=tally.agreed)
         for kind, tally in sorted(found.kinds.items())
     ]
     unexplained = Row(case="all", figure="differences without explanation", published=0, ours=len(found.unexplained()), limit=0.0)

@@ -236,7 +236,7 @@ class Evaluation:
         """Words that enter a network, per instance of its upper level.
 
         The reference sends the dense words (Q11, labelled only where no other label applies), and partial sums down
-        by the ability to add of the network's upper level, though a bypassed one adds nothing (dense.md Q-14, no label):
+        by the ability to add of the network's upper level, though a bypassed one adds nothing (D14, no label):
         here both rules are applied to our dense counts.
         """
         networks = {network.name: network for network in self.cost.networks}

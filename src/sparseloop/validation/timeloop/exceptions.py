@@ -1,6 +1,6 @@
 """Unlabelled figures on which model and reference differ, and who is right; kept small, and every entry is in use.
 
-An entry of EXCEPTIONS: cases, path patterns, whom the walker (or the definition in sound.md) supports, why.
+An entry of EXCEPTIONS: cases, path patterns, whom the walker (or the meaning of the count) supports, why.
 "walker" = the walker, run on the very case, gives the model's number and not the reference's.
 """
 
@@ -27,19 +27,17 @@ def _paths(pattern: str, *tensors: str) -> tuple[str, ...]:
 
 
 _LONE_WORD = (
-    "the lone (coordinate, value) entry of a one-word tile: sound.md §5 keeps it in the lowest B/CP/RLE rank, the reference in"
-    " the outermost rank (none if that is UOP); S-md says so, but not on every such path"
+    "the lone (coordinate, value) entry of a one-word tile: we keep it in the lowest B/CP/RLE rank, the reference in"
+    " the outermost rank (none if that is UOP); labelled (Q32, Q43, Q49), but not on every such path"
 )
 _PARTIAL_BLOCK = (
-    "compressed tiles start a block each (sound.md §7a: E⌈k/B⌉ / E[k]); for large or full tiles the reference drops the last"
-    " partial block and prices count / B; §7a names the difference, no label does"
+    "compressed tiles start a block each (E⌈k/B⌉ / E[k]); for large or full tiles the reference drops the last"
+    " partial block and prices count / B; no label says so"
 )
-_COMPRESSION = (
-    "compressed updates × the price at the parent (sound.md §7a); the reference charges the child's compressor, no label says so"
-)
+_COMPRESSION = "compressed updates × the price at the parent; the reference charges the child's compressor, no label says so"
 _UNIT_LOOPS = (
     "a list without compressed ranks at a level whose loops all have bound 1: the reference orders the ranks by those loops,"
-    " sound.md §5 by the child's; S-md labels the other ranks of the same tensor"
+    " we by the child's; Q43 labels the other ranks of the same tensor"
 )
 
 EXCEPTIONS: list[Entry] = [
@@ -75,7 +73,7 @@ EXCEPTIONS: list[Entry] = [
         ("extra-06125",),
         _paths(METADATA, "GLB W"),
         "definition",
-        "Q43: the reference charges a rank without loops if it is outermost; S-md labels its payloads, not its entries",
+        "Q43: the reference charges a rank without loops if it is outermost; the label is on its payloads, not on its entries",
     ),
     (
         ("fuzz-00557",),
@@ -105,7 +103,7 @@ EXCEPTIONS: list[Entry] = [
         ("fuzz-00562",),
         _paths("levels/{}/gated_scalar_*", "Buf Outputs", "DRAM Outputs"),
         "walker",
-        "S-ineff stands on the actual and skipped counts of the same events, not on the gated ones",
+        "Q41 stands on the actual and skipped counts of the same events, not on the gated ones",
     ),
     (
         ("fuzz-02084",),
@@ -124,7 +122,7 @@ EXCEPTIONS: list[Entry] = [
         ("networks/GLB <==> Buf/dataspaces/Inputs/ingresses", *_paths("levels/{}/*", "GLB Inputs", "Buf Inputs")),
         "definition",
         "neighbours in y pass words on; the reference wraps logical columns (4) at the mesh's width (5), so they are none"
-        " (dense.md Q-7; no label)",
+        " (D7; no label)",
     ),
     (
         ("fuzz-04220",),

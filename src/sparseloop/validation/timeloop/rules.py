@@ -11,13 +11,13 @@ from .compare import Figure
 from .corpus import EVERY_PATH, SPARSE_PATHS, GoldenCase
 
 RULES = {
-    "labelled": "the path itself has a label: the walker decides (test_labels.py)",
+    "labelled": "the path itself has a label of a fault: the walker decides",
     "every path": "a label on '*': one wrong size or abort spoils the whole case (Q26, Q14, D-link of fuzz-02545)",
-    "unchecked": "S-unchecked: the corpus's authors did not compare the sparse figures of imperfect or flattened problems",
+    "unchecked": "the corpus's authors did not compare the sparse figures of imperfect or flattened problems",
     "dense": "D-labels stand on the dense count or tile; classes, capacity, metadata and network words derived from it"
     " inherit them",
     "metadata class": "the reference calls no unit gated or skipped here: it lets those of a SAF's own level and of fills"
-    " vanish (S-class); the actual ones are compared, and gated and skipped ones wherever it prints any",
+    " vanish (Q45); the actual ones are compared, and gated and skipped ones wherever it prints any",
     "cycles": "the compute's cycles are labelled; those of every level are at least as many and inherit the label",
     "energy": "energies inherit the labels of the counts they weigh, on the same tensor and level; not Q37, which moves a"
     " factor from the counts to the number of instances and leaves their product",

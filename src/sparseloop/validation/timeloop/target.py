@@ -47,11 +47,10 @@ def findings(found: Agreement) -> Findings:
         notes=(
             f"a figure agrees within {100 * RELATIVE:g} % or the roundings of the reference (3 events per instance); "
             f"'within {CLOSE:g}' counts those equal to {CLOSE:g}",
-            f"{len(found.rejected)} of the cases are refused: "
-            + "; ".join(f"{case}: {REJECTED[case]}" for case in sorted(found.rejected) if case in REJECTED),
-            "no ratio: the fault is not in the corpus (the program ends, or a search is concerned); "
-            "alone 0 with a ratio: the fault only stands beside others, the ratio is that of all of them; "
-            "zero: figures that are 0 on one side",
+            "no numbers: no case of the corpus has the fault (the program ends, or a search is concerned); alone 0: it "
+            "only stands beside others, a ratio is that of all of them; zero: figures that are 0 on one side; "
+            "Q32, Q43 and Q49 share a label",
+            *(f"refused: {case}: {REJECTED[case]}" for case in sorted(found.rejected) if case in REJECTED),
         ),
     )
 
@@ -73,6 +72,9 @@ def _faults(found: Agreement) -> Table:
 
 def _fault_rows(found: Agreement) -> Iterator[tuple[str | float | None, ...]]:
     for fault in known_faults():
+        if not fault.labels:
+            yield (fault.name, fault.timeloop, fault.right, *(None,) * 6)
+            continue
         effect = found.effects.of(fault)
         counts = (len(effect.cases), effect.figures, len(effect.alone))
         yield (fault.name, fault.timeloop, fault.right, *counts, effect.median, effect.farthest, effect.zeros)

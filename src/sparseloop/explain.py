@@ -185,7 +185,7 @@ def _shares(known: Table[str, Target]) -> list[str]:
 class _Formulas:
     """The formulas of one explanation."""
 
-    def __init__(self, design: Design, known: dict[int, str], width: int) -> None:
+    def __init__(self, design: Design, known: dict[int, tuple[Traced, str]], width: int) -> None:
         self.design, self.width = design, width
         self.reader = Reader(known)
         self.loops: dict[str, Term] = {}

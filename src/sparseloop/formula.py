@@ -41,7 +41,7 @@ class Definition:
 class Reader:
     """Turns traced values into terms; values with a name of their own become symbols."""
 
-    def __init__(self, names: Mapping[int, str]) -> None:
+    def __init__(self, names: Mapping[int, tuple[Traced, str]]) -> None:
         self.names = names
         self.definitions: dict[str, Definition] = {}
         self._formulas: dict[int, tuple[Traced, Term]] = {}
@@ -50,7 +50,8 @@ class Reader:
     def term(self, value: Any) -> Term:
         """A symbol if the value has a name, else its formula."""
         value = core(value)
-        if isinstance(value, Traced) and (name := self.names.get(id(value))):
+        if isinstance(value, Traced) and (named := self.names.get(id(value))):
+            name = named[1]
             self.definitions.setdefault(name, Definition("value", node=value))
             return symbol(name, value.value)
         return self.formula(value)

@@ -34,18 +34,15 @@ class Classes:
     """
 
     parts: tuple[Part, ...] = ()
+    given: bool = False
+    """True if the numbers were given, not derived from parts."""
 
     @classmethod
     def of(cls, values: dict[str, Array]) -> Classes:
         """Classes with given numbers instead of parts."""
-        made = cls()
+        made = cls(given=True)
         made.__dict__.update(values)
         return made
-
-    @property
-    def given(self) -> bool:
-        """True if the numbers were given, not derived from parts."""
-        return "total" in self.__dict__ and not self.parts
 
     @lazy
     def total(self) -> Array:

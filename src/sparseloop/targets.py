@@ -156,14 +156,14 @@ def _classes(path: str, classes: Mapping[str, Any], unit: str, what: str) -> Ite
 # --- names for what lies between ----------------------------------------------------------------------------
 
 
-def names(plan: Plan, cost: Cost, found: dict[str, Target]) -> dict[int, str]:
-    """Identity of a traced value to its name: a path where it has one, else a phrase."""
-    named: dict[int, str] = {}
+def names(plan: Plan, cost: Cost, found: dict[str, Target]) -> dict[int, tuple[Traced, str]]:
+    """Identity of a traced value to the value (an identity holds only while it lives) and its name: a path, else a phrase."""
+    named: dict[int, tuple[Traced, str]] = {}
     paths = ((path, target.value) for path, target in found.items() if target.classes is None)
     for label, value in (*paths, *_between(plan, cost)):
         inner = core(value)
         if isinstance(inner, Traced) and inner.operation != "given":
-            named.setdefault(id(inner), label)
+            named.setdefault(id(inner), (inner, label))
     return named
 
 

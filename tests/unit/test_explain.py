@@ -16,6 +16,7 @@ import sparseloop as sl
 from sparseloop.evaluate import evaluate_design
 from sparseloop.explain import Explanation
 from sparseloop.formula import Reader
+from sparseloop.saf import CLASS_NAMES, NOTHING, Classes, Part
 from sparseloop.targets import names, targets
 from sparseloop.terms import number, product, summed, symbol, text
 from sparseloop.trace import Traced, traced_cost, value_of
@@ -214,3 +215,10 @@ def test_another_mapping():
     other = dataclasses.replace(design.mapping, bounds=(2, *design.mapping.bounds[1:]))
     shown = sl.why(sl.loads(MATMUL), "DRAM.A.tile", mapping=other)
     assert shown.startswith("DRAM.A.tile = 2048")
+
+
+def test_reading_the_empty_classes_changes_nothing() -> None:
+    """`NOTHING` is shared: what was read of it once must not turn sums with it into given numbers."""
+    assert NOTHING.total == 0
+    assert not (NOTHING + Classes((Part(4.0, 1.0, 0.5, 0.5, 0.25),))).given
+    assert Classes.of(dict.fromkeys(CLASS_NAMES, 1.0)).given

@@ -242,7 +242,8 @@ def _lanes(result: Result) -> str:
     if lag is None or lag.instances < 2 or lag.compute[2] <= 1.001 * lag.balanced:
         return "compute"
     low, middle, high = map(wording.count, lag.compute)
-    return f"compute; the slowest of {lag.instances}: {middle} (P10 {low}, P90 {high})"
+    spread = f", P10-P90 {low}-{high}" if low != high else ""
+    return f"compute; slowest of {lag.instances}: {middle}{spread}"
 
 
 # --- capacity -----------------------------------------------------------------------------------------------

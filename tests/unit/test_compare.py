@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,6 +219,8 @@ XML = (
 )
 """Data spaces in the problem's order: Outputs, Weights, Inputs; Outputs bypass the buffer here."""
 
+ODD = ("0", "1e308", "18446744073709551599", "-5", "nan", "inf", "abc", "")
+
 Files = Callable[..., list[str]]
 
 
@@ -318,6 +322,7 @@ WRONG = [
         XML.replace("<keep>" + ITEMS.format(0, 1, 1), "<keep>" + ITEMS.format(0, 1, 1).replace("<item>0</item>", "")),
         "2 data spaces",
     ),
+    (XML.replace("<cycles>24<", "<cycles>many<"), "has a word where a number belongs ('many')"),
     ("", "is no stats file of Timeloop"),
     ("\x00\x01", "is no stats file of Timeloop"),
 ]
@@ -347,3 +352,28 @@ def test_bytes_and_folders_are_no_stats(files: Files, tmp_path: Path) -> None:
     for path in (tmp_path / "raw", tmp_path):
         with pytest.raises(SpecError, match=r"is not text|cannot be read"):
             comparison(files(conv__yaml=CONV), path)
+
+
+@pytest.mark.parametrize(
+    ("design", "text"), [(CONV, DENSE_STATS), (SPARSE, SPARSE_STATS), (CONV, XML)], ids=["text", "sparse", "xml"]
+)
+def test_spoilt_output_is_a_diagnostic_or_compared(files: Files, design: str, text: str) -> None:
+    rng = random.Random(0)
+    (path,) = files(design__yaml=design)
+    outcomes = set[bool]()
+    for _ in range(60):
+        at = rng.randrange(len(text))
+        spoilt = rng.choice(
+            (
+                text[:at],
+                text[at:],
+                text[:at] + rng.choice("x0:()<=-\x00") + text[at + 1 :],
+                re.sub(r"\b24\b", rng.choice(ODD), text),
+            )
+        )
+        try:
+            comparison([path], Path(files(x__stats__txt=spoilt)[0]))
+            outcomes.add(True)
+        except SpecError:
+            outcomes.add(False)
+    assert outcomes == {True, False}

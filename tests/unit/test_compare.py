@@ -202,6 +202,7 @@ DRAM <==> Buffer
 
 HIDDEN = "<keep><PerDataSpace><item>0</item><item>1</item><item>1</item></PerDataSpace></keep>"
 ITEMS = "<PerDataSpace><item>{}</item><item>{}</item><item>{}</item></PerDataSpace>"
+RANKS = "<count>2</count><item><count>2</count><item>8</item><item>0</item></item><item><item>0</item><item>5</item></item>"
 LEVEL = "<specs_><LevelSpecs><level_name>{}</level_name></LevelSpecs></specs_>"
 XML = (
     '<?xml version="1.0" encoding="UTF-8" standalone="yes" ?>\n<!DOCTYPE boost_serialization>\n<boost_serialization><engine>'
@@ -215,6 +216,7 @@ XML = (
     + ITEMS.format(1, 1, 1)
     + "</utilized_instances>"
     "<fills>" + ITEMS.format(7, 24, 12) + "</fills><random_reads>" + ITEMS.format(7, 24, 24) + "</random_reads>"
+    "<random_format_fills>" + ITEMS.format("", RANKS, "") + "</random_format_fills>"
     "<cycles>24</cycles></stats_></px></item></levels_></topology_></engine></boost_serialization>\n"
 )
 """Data spaces in the problem's order: Outputs, Weights, Inputs; Outputs bypass the buffer here."""
@@ -262,6 +264,8 @@ def test_xml_says_the_same_as_text(tmp_path: Path) -> None:
     assert figures["levels"][0]["stats"]["actual_computes_total"] == 24.0
     assert set(figures["levels"][1]["dataspaces"]) == {"Weights", "Inputs"}
     assert figures["levels"][1]["dataspaces"]["Inputs"]["algorithmic_scalar_fills_per_instance"] == 12.0
+    metadata = figures["levels"][1]["dataspaces"]["Weights"]["actual_scalar_format_fills_per_instance"]
+    assert metadata == {"rank0": [8.0, 0.0], "rank1": [0.0, 5.0]}
 
 
 @pytest.mark.parametrize("given", [{"x__stats__txt": DENSE_STATS}, {"x__map_stats__xml": XML}], ids=["text", "xml"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,6 +202,7 @@ DRAM <==> Buffer
 
 HIDDEN = "<keep><PerDataSpace><item>0</item><item>1</item><item>1</item></PerDataSpace></keep>"
 ITEMS = "<PerDataSpace><item>{}</item><item>{}</item><item>{}</item></PerDataSpace>"
+RANKS = "<count>2</count><item><count>2</count><item>8</item><item>0</item></item><item><item>0</item><item>5</item></item>"
 LEVEL = "<specs_><LevelSpecs><level_name>{}</level_name></LevelSpecs></specs_>"
 XML = (
     '<?xml version="1.0" encoding="UTF-8" standalone="yes" ?>\n<!DOCTYPE boost_serialization>\n<boost_serialization><engine>'
@@ -213,9 +216,12 @@ XML = (
     + ITEMS.format(1, 1, 1)
     + "</utilized_instances>"
     "<fills>" + ITEMS.format(7, 24, 12) + "</fills><random_reads>" + ITEMS.format(7, 24, 24) + "</random_reads>"
+    "<random_format_fills>" + ITEMS.format("", RANKS, "") + "</random_format_fills>"
     "<cycles>24</cycles></stats_></px></item></levels_></topology_></engine></boost_serialization>\n"
 )
 """Data spaces in the problem's order: Outputs, Weights, Inputs; Outputs bypass the buffer here."""
+
+ODD = ("0", "1e308", "18446744073709551599", "-5", "nan", "inf", "abc", "")
 
 Files = Callable[..., list[str]]
 
@@ -258,6 +264,8 @@ def test_xml_says_the_same_as_text(tmp_path: Path) -> None:
     assert figures["levels"][0]["stats"]["actual_computes_total"] == 24.0
     assert set(figures["levels"][1]["dataspaces"]) == {"Weights", "Inputs"}
     assert figures["levels"][1]["dataspaces"]["Inputs"]["algorithmic_scalar_fills_per_instance"] == 12.0
+    metadata = figures["levels"][1]["dataspaces"]["Weights"]["actual_scalar_format_fills_per_instance"]
+    assert metadata == {"rank0": [8.0, 0.0], "rank1": [0.0, 5.0]}
 
 
 @pytest.mark.parametrize("given", [{"x__stats__txt": DENSE_STATS}, {"x__map_stats__xml": XML}], ids=["text", "xml"])
@@ -318,6 +326,7 @@ WRONG = [
         XML.replace("<keep>" + ITEMS.format(0, 1, 1), "<keep>" + ITEMS.format(0, 1, 1).replace("<item>0</item>", "")),
         "2 data spaces",
     ),
+    (XML.replace("<cycles>24<", "<cycles>many<"), "has a word where a number belongs ('many')"),
     ("", "is no stats file of Timeloop"),
     ("\x00\x01", "is no stats file of Timeloop"),
 ]
@@ -347,3 +356,28 @@ def test_bytes_and_folders_are_no_stats(files: Files, tmp_path: Path) -> None:
     for path in (tmp_path / "raw", tmp_path):
         with pytest.raises(SpecError, match=r"is not text|cannot be read"):
             comparison(files(conv__yaml=CONV), path)
+
+
+@pytest.mark.parametrize(
+    ("design", "text"), [(CONV, DENSE_STATS), (SPARSE, SPARSE_STATS), (CONV, XML)], ids=["text", "sparse", "xml"]
+)
+def test_spoilt_output_is_a_diagnostic_or_compared(files: Files, design: str, text: str) -> None:
+    rng = random.Random(0)
+    (path,) = files(design__yaml=design)
+    outcomes = set[bool]()
+    for _ in range(60):
+        at = rng.randrange(len(text))
+        spoilt = rng.choice(
+            (
+                text[:at],
+                text[at:],
+                text[:at] + rng.choice("x0:()<=-\x00") + text[at + 1 :],
+                re.sub(r"\b24\b", rng.choice(ODD), text),
+            )
+        )
+        try:
+            comparison([path], Path(files(x__stats__txt=spoilt)[0]))
+            outcomes.add(True)
+        except SpecError:
+            outcomes.add(False)
+    assert outcomes == {True, False}

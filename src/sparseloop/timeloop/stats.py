@@ -169,13 +169,15 @@ def of_xml(text: str, path: Path, tensors: Sequence[str]) -> Figures:
     """The figures of a `.map+stats.xml`; it states no words of networks."""
     try:
         root = ElementTree.fromstring(text)
+        boxes = root.findall("./engine/topology_/levels_/item/px")
+        levels = [level for box in boxes if (level := _box(box, path, tensors)) is not None]
     except ElementTree.ParseError as error:
         line, column = error.position
         lines = text.splitlines()
         span = Span(str(path), line, column + 1, text=lines[line - 1] if line <= len(lines) else "")
         raise wrong(path, f"is no complete XML ({error.msg.partition(':')[0]})", span) from None
-    boxes = root.findall("./engine/topology_/levels_/item/px")
-    levels = [level for box in boxes if (level := _box(box, path, tensors)) is not None]
+    except ValueError as error:
+        raise wrong(path, f"has a word where a number belongs ({str(error).rpartition(': ')[2]})") from None
     return _complete({"overall": {}, "levels": levels, "networks": []}, path)
 
 

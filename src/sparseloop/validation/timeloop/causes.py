@@ -16,11 +16,10 @@ from ...einsum import Tensor
 from ...plan import Link
 from ...sparse import Saf
 from ...sparse_traffic import LinkSparse
-from .compare import SEPARATE_ACTIONS, Evaluation, Figure
+from .compare import CLASSES, SEPARATE_ACTIONS, Evaluation, Figure
 
 WRAPPED = 2.0**62
 """Counts from here on are negative numbers printed as positive ones."""
-CLASSES = ("actual", "gated", "skipped")
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)

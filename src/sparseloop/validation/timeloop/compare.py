@@ -7,6 +7,7 @@ corpus: keys joined by '/', list entries by their name; rank0 of metadata is the
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ places (counts), the computes behind a cycle count, and the accesses behind an e
 CLOSE = 1e-3
 """Relative difference below which two counts are called equal: real numbers against the reference's integers."""
 
+CLASSES = ("actual", "gated", "skipped")
+COUNT = re.compile(
+    rf"((?P<cls>algorithmic|{'|'.join(CLASSES)})_)?scalar_(?P<metadata>format_)?(?P<action>reads|fills|updates)_per_instance"
+)
+"""Names of counts of a tensor at a level."""
 REFERENCE_ACTION = {
     "read": "random_read",
     "fill": "random_fill",
@@ -177,14 +183,15 @@ class Evaluation:
         if "Q37" in self.case.labels.get(at + "utilized_instances_average", ()):
             mean = used  # conditioned instances: the others idle in the reference, in ours all instances work the less
         for name, theirs in figures.items():
-            prefix, _, action = name.removesuffix("_per_instance").partition("scalar_")
-            if not action or not name.endswith("_per_instance"):
+            known = COUNT.fullmatch(name)
+            if known is None:
                 continue
-            if action.startswith("format_"):
-                yield from self._metadata(at, link, (name, prefix.strip("_"), action.removeprefix("format_")), (theirs, mean))
+            cls, action = known["cls"] or "", known["action"]
+            if known["metadata"]:
+                yield from self._metadata(at, link, (name, cls, action), (theirs, mean))
             else:
-                instances = mean if prefix in ("actual_", "gated_", "skipped_") else self.cost.dense.instances[level]
-                count = self._words(link, prefix.strip("_"), action) / float(instances) if instances else 0.0
+                instances = mean if cls in CLASSES else self.cost.dense.instances[level]
+                count = self._words(link, cls, action) / float(instances) if instances else 0.0
                 yield from self._figure(
                     at + name, "count", count, theirs, Extra(dense=self._dense(at, action), per=float(instances))
                 )
@@ -197,7 +204,7 @@ class Evaluation:
         if action == "fills" and source is None:
             return 0.0
         classes = source.fills if action == "fills" and source is not None else getattr(link, action)
-        return float(getattr(classes, name if name in ("actual", "gated", "skipped") else "total"))
+        return float(getattr(classes, name if name in CLASSES else "total"))
 
     def _metadata(self, at: str, link: LinkSparse, what: tuple[str, str, str], theirs: tuple[Any, float]) -> Iterator[Figure]:
         """Entries (0) and payloads (1) per rank; those without width are not stored anywhere, and not compared."""

@@ -132,13 +132,13 @@ def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[A
 
 
 def _compute_cycles(plan: Plan, dense: Traffic, sparse: SparseTraffic, used: list[Array]) -> Array:
-    """Temporal steps times the share of computes that are not skipped, spread over the used lanes (balanced) or in waves."""
+    """Temporal steps times the share of computes that are not skipped, spread over the used lanes, or longer in waves."""
     busy = sparse.computes.slots / dense.computes
     cycles = dense.steps * busy * ops.ratio(dense.instances[-1], used[-1])
     for level in range(plan.compute):
         if plan.arch.levels[level].waves and _packs(plan, level):
             children = dense.instances[level + 1] / dense.instances[level]
-            cycles = cycles * sparse.waves[level] * used[level + 1] / (used[level] * children)
+            cycles = cycles * ops.maximum(1.0, sparse.waves[level] * used[level + 1] / (used[level] * children))
     return cycles
 
 

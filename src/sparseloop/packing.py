@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 from . import ops
 from .ops import Array
@@ -13,7 +14,8 @@ from .tiles import Cover, join
 def packing(features: Features, level: int) -> Array:
     """Share of the spatial positions of a level that are ever active at once, after its spatial skips.
 
-    At most max(k) of the b positions of a leader's loops survive, k the non-zeros of the leader's tile over them.
+    At most max(k) of the b positions of a leader's loops survive, k the non-zeros of the leader's tile over them. Shares of two
+    leaders multiply where they have no loop in common (of more than one position), else the smaller one holds.
     """
     tiles, shares = features.tiles, dict[frozenset[int], Array]()
     for leader, position in _leaders(features, level):
@@ -22,7 +24,13 @@ def packing(features: Features, level: int) -> Array:
         model = tiles.plan.einsum.tensors[leader].density
         share = ops.minimum(1.0, model.maximum(tiles.size(leader, tile), tiles.extents(leader, tile)) / tiles.product(loops))
         shares[loops] = ops.minimum(shares.get(loops, 1.0), share)
-    return ops.product(shares.values())
+    result: Array = 1.0
+    for share in shares.values():
+        result = ops.minimum(result, share)
+    for (one, share), (other, another) in combinations(shares.items(), 2):
+        apart = tiles.product(one & other) == 1
+        result = ops.minimum(result, ops.where(apart, share * another, 1.0))
+    return result
 
 
 def waves(features: Features, level: int) -> Array:

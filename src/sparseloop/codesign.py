@@ -28,7 +28,7 @@ from .errors import Diagnostic, SpecError
 from .mapping import Mapping
 from .mapspace import mapspace
 from .objectives import Objective
-from .points import FIXED, Designs
+from .points import Designs
 from .search import Best, Budget, Goal, Task, end_with_parent, held_back, run
 from .spec import Spec
 from .strategies import ABSENT, Sets, Strategies
@@ -47,6 +47,8 @@ CAREFUL = 12
 QUICK = 256
 """Mappings for one set on the way to a first answer, where nothing need be proven."""
 SLACK = 1e-9
+BOUNDED = ("energy", "cycles", "edp", "ed2p")
+"""Objectives that the machine of a set bounds: they grow with every count and with time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Codesigned:
     @property
     def gap(self) -> float:
         """(value - lower bound) / value."""
-        return math.inf if self.value is None else max(0.0, 1 - self.lower_bound / self.value)
+        return math.inf if self.value is None else max(0.0, 1 - self.lower_bound / self.value) if self.value else 0.0
 
 
 @dataclass
@@ -413,16 +415,27 @@ class Search:
         )
 
 
+def _not_searched(definition: Definition) -> Iterator[Diagnostic]:
+    """What a study may ask for that is another search."""
+    spec = definition.spec
+    if spec.pareto or definition.constraints:
+        yield Diagnostic(message="strategies are searched for one objective and without constraints", hint="minimize: edp")
+    asked = spec.mapping.minimize or ",".join(one.name for one in definition.objectives)
+    if not {one.strip() for one in asked.split(",")} <= set(BOUNDED):
+        yield Diagnostic(message=f"strategies are not searched for {asked}", hint=f"minimize one of: {', '.join(BOUNDED)}")
+    if definition.designs.mapper.method != "optimal":
+        yield Diagnostic(message="the mapping is searched together with the strategy, with a proof", hint="mapping: optimal")
+    for name in ("search", "combine", "cluster"):
+        if name in spec.model_fields_set:
+            yield Diagnostic(path=(name,), message=f"'{name}' is of use for sparseloop sweep only", hint="take it away")
+
+
 def codesign(study: Definition | str | Path, effort: Effort | None = None) -> Codesigned:
     """The best strategy of a study, or of the file of one, with its best mapping: one workload, only sparse features vary."""
     definition = study if isinstance(study, Definition) else read(study)
     effort = effort or Effort()
-    if definition.spec.pareto or definition.constraints:
-        raise SpecError(
-            [Diagnostic(message="strategies are searched for one objective and without constraints", hint="minimize: edp")]
-        )
-    if definition.designs.mapper.method == FIXED:
-        raise SpecError([Diagnostic(message="the mapping is searched together with the strategy", hint="mapping: optimal")])
+    if found := list(_not_searched(definition)):
+        raise SpecError(found)
     examiner = Examiner(definition.designs)
     with pool(examiner, effort.workers) as workers:
         search = Search(examiner, workers, effort)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from . import ops
 from .actions import ActionCost, actions_of_compute, actions_of_level
@@ -139,7 +140,18 @@ def _compute_cycles(plan: Plan, dense: Traffic, sparse: SparseTraffic, used: lis
         if plan.arch.levels[level].waves and _packs(plan, level):
             children = dense.instances[level + 1] / dense.instances[level]
             cycles = cycles * ops.maximum(1.0, sparse.waves[level] * used[level + 1] / (used[level] * children))
-    return cycles
+    return ops.minimum(cycles, _most_steps(plan, dense)) if any(map(partial(_packs, plan), range(plan.compute))) else cycles
+
+
+def _most_steps(plan: Plan, dense: Traffic) -> Array:
+    """Steps if no position is dropped: more than there are instances of a packed axis take their turns."""
+    steps = dense.steps
+    for level in range(plan.compute):
+        for axis, width in zip("xy", plan.arch.fanout(level), strict=True):
+            if _packs(plan, level):
+                slots = [i for i, s in enumerate(plan.slots) if s.level == level and s.axis == axis]
+                steps = steps * ops.maximum(1.0, ops.ceil(dense.tiles.product(slots) / width))
+    return steps
 
 
 def _links_at(sparse: SparseTraffic, level: int) -> tuple[list[LinkSparse], list[LinkSparse]]:

@@ -62,6 +62,10 @@ def bar(part: float, *, width: int = BAR) -> Text:
     return Text("█" * full + (_EIGHTHS[rest] if rest else ""), style="cyan")
 
 
+REMARK = "<bandwidth of one instance"
+"""The column that gives way where the terminal is narrow."""
+
+
 def _table(title: str, *columns: str, note: str = "") -> Table:
     """A table without frame; columns named with a leading '<' are left-aligned."""
     heading = Text.assemble((title, "bold"), (f"  {note}" if note else "", "dim"))
@@ -69,7 +73,8 @@ def _table(title: str, *columns: str, note: str = "") -> Table:
     for name in columns:
         side: Literal["left", "right"] = "left" if name.startswith("<") else "right"
         fold = name in ("<level", "<by")
-        table.add_column(name.removeprefix("<"), justify=side, no_wrap=not fold, overflow="fold", header_style="dim")
+        wraps = fold or name == REMARK
+        table.add_column(name.removeprefix("<"), justify=side, no_wrap=not wraps, overflow="fold", header_style="dim")
     return table
 
 
@@ -218,7 +223,7 @@ def _saved(result: Result, one: Saving) -> list[str]:
 
 def speed_table(result: Result) -> Table:
     """What limits the speed: cycles every level needs at least, beside the cycles of the whole."""
-    table = _table("Speed", "<level", "cycles", "busy", "<", "<bandwidth of one instance")
+    table = _table("Speed", "<level", "cycles", "busy", "<", REMARK)
     total = result.cycles or 1.0
     levels = list(zip(result.plan.arch.levels, result.cost.levels, strict=True))
     slowest = max(float(cost.cycles) for _, cost in levels)

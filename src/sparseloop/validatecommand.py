@@ -42,8 +42,13 @@ def validated(options: Options) -> bool:
             print(f"{name:<16}{target(name).title}")
         return True
     sources = Sources(masks=_folder(options.masks), published=_folder(options.published))
-    found = [(one, findings) for one, findings in _run(names, sources)]
-    {"table": _tables, "json": _json, "csv": _csv}[options.form](found)
+    found = list[tuple[Target, Findings]]()
+    for pair in _run(names, sources):
+        found.append(pair)
+        if options.form == "table":
+            _tables([pair])
+    if options.form != "table":
+        {"json": _json, "csv": _csv}[options.form](found)
     if options.plots:
         _draw(found, Path(options.plots))
     return all(row.within for _, findings in found for row in findings.rows)

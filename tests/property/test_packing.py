@@ -129,3 +129,19 @@ def test_leaders_with_a_common_loop_leave_more_lanes_than_the_product_of_their_s
     spec = spec.replace("x n=1, y m=1", "x k=8").replace("for k=8", "").replace('buffer: ""', "buffer: for m=1")
     level = sl.evaluate(sl.loads(spec)).to_dict()["levels"][-1]
     assert level["instances_used"] == 1
+
+
+@pytest.mark.parametrize("packing", ["balanced", "waves"])
+@pytest.mark.parametrize("skips", ["Z <- A & B", "Z <- A", "B <- A, Z <- A"])
+def test_no_slower_than_without_the_feature(packing: str, skips: str) -> None:
+    """Three positions fit on four instances, whatever is dropped of them."""
+    fields = {"m": 4, "n": 4, "k": 24, "a": 0.5, "b": 0.1, "x": 4, "y": 1, "packing": packing, "skips": skips}
+    spec = (
+        SPEC.format(**fields).partition("mapping:")[0]
+        + "mapping:\n  - DRAM: for k=8 n=2\n  - buffer: for n=2 m=4\n  - lanes: x k=3\n"
+    )
+    assert cycles_of(spec) <= cycles_of(spec, "sparse={}") * (1 + 1e-9)
+
+
+def cycles_of(spec: str, *overrides: str) -> float:
+    return sl.evaluate(sl.loads(spec, overrides=list(overrides))).to_dict()["levels"][-1]["cycles"]

@@ -294,6 +294,13 @@ def test_native_reading_may_differ_more(files: Files) -> None:
     assert set(_different(paths)) <= set(_different(paths, native=True))
 
 
+def test_an_output_that_is_cut_off_is_told(files: Files) -> None:
+    paths = files(conv__yaml=CONV, x__stats__txt=DENSE_STATS.partition("Summary Stats")[0])
+    assert any("is it cut off?" in text for text in comparison(paths[:-1], Path(paths[-1])).left_out)
+    whole = files(conv__yaml=CONV, y__stats__txt=DENSE_STATS)
+    assert not any("is it cut off?" in text for text in comparison(whole[:-1], Path(whole[-1])).left_out)
+
+
 def test_json_csv_and_table_say_the_same(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     paths = files(conv__yaml=CONV, x__stats__txt=DENSE_STATS)
     assert main(["compare", *paths, "-f", "json"]) == 0

@@ -1,8 +1,9 @@
 """What Timeloop prints about a mapping, read back: `.stats.txt` and `.map+stats.xml`.
 
 Figures are plain data: `overall` (cycles, energy_pJ), `levels` (the arithmetic level first, then inner to outer; each with
-`name`, `type`, `stats` and, for storage, `dataspaces`), and `networks` (words that enter them). Names of figures are those of
-the text in lower case: 'Scalar reads (per-instance)' is `scalar_reads_per_instance`; metadata is {'rank0': [entries, payloads]}.
+`name`, `type`, `stats` and, for storage, `dataspaces`), `networks` (words that enter them), of a text `whole` (it ends with its
+summary). Names of figures are those of the text in lower case: 'Scalar reads (per-instance)' is `scalar_reads_per_instance`;
+metadata is {'rank0': [entries, payloads]}.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ def of_text(text: str, path: Path) -> Figures:
     reader = _Reader()
     for line in text.splitlines():
         reader.line(line.rstrip())
-    return _complete({"overall": reader.overall, "levels": reader.levels, "networks": reader.networks}, path)
+    whole = reader.section == "Summary Stats"
+    return _complete({"overall": reader.overall, "levels": reader.levels, "networks": reader.networks, "whole": whole}, path)
 
 
 def _complete(figures: Figures, path: Path) -> Figures:

@@ -27,7 +27,6 @@ class Options:
         None
     )
     masks: Annotated[str, typer.Option("--masks", metavar="DIR", help="Folder of given masks (0 and 1 per value).")] = ""
-    published: Annotated[str, typer.Option("--published", metavar="DIR", help="Folder of tables that are not shipped.")] = ""
     form: Annotated[str, typer.Option("-f", "--format", help="How to write the result: table, json, csv.")] = "table"
     plots: Annotated[str, typer.Option("--plot", metavar="DIR", help="Draw a figure per target into this folder: NAME.svg.")] = ""
     listed: Annotated[bool, typer.Option("--list", help="Only name the targets.")] = False
@@ -41,7 +40,7 @@ def validated(options: Options) -> bool:
         for name in names:
             print(f"{name:<16}{target(name).title}")
         return True
-    sources = Sources(masks=_folder(options.masks), published=_folder(options.published))
+    sources = Sources(masks=Path(options.masks) if options.masks else None)
     found = list[tuple[Target, Findings]]()
     for pair in _run(names, sources):
         found.append(pair)
@@ -86,13 +85,10 @@ def _check(options: Options, names: list[str]) -> None:
     wrong = [f"'{name}' is no target" for name in names if name not in MODULES]
     if options.form not in ("table", "json", "csv"):
         wrong.append(f"-f/--format '{options.form}' is none of table, json, csv")
-    wrong += [f"{path} is no folder" for path in (options.masks, options.published) if path and not Path(path).is_dir()]
+    if options.masks and not Path(options.masks).is_dir():
+        wrong.append(f"--masks: {options.masks} is no folder")
     if wrong:
         raise SpecError(Diagnostic(message=text, hint=f"targets: {', '.join(MODULES)}") for text in wrong)
-
-
-def _folder(path: str) -> Path | None:
-    return Path(path) if path else None
 
 
 def _rows(found: list[tuple[Target, Findings]]) -> Iterator[tuple[object, ...]]:

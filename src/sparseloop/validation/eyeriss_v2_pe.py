@@ -19,6 +19,9 @@ UNIFORM = 0.001
 WORST = 0.07
 """Sparseloop's claim for uniform densities (MICRO 2022): within 7 % of the simulator."""
 
+NETWORK = 0.02
+"""Sparseloop's own total over the 28 layers is 1.6 % below the simulator's."""
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -54,7 +57,7 @@ def _network(uniform: dict[str, float]) -> Row:
     ours = sum(uniform.get(layer, truth[layer] * ratio[layer]) for layer in truth)
     why = "densities of the other 20 layers are not published; they stand at Sparseloop's ratios"
     figure = "cycles of the network, uniform / simulator"
-    return Row(case="28 layers", figure=figure, published=sum(truth.values()), ours=ours, limit=0.02, why=why)
+    return Row(case="28 layers", figure=figure, published=sum(truth.values()), ours=ours, limit=NETWORK, why=why)
 
 
 def _masked(layers: list[dict[str, str]], folder: Path) -> tuple[list[Row], list[str]]:
@@ -117,5 +120,4 @@ TARGET = Target(
     title="Eyeriss v2: cycles of one PE on sparse MobileNet-0.5",
     citation="Chen, Yang, Emer, Sze, JETCAS 9(2), 2019; cycles: Wu et al., MICRO 2022, Fig. 12 and artifact",
     run=findings,
-    needs=("masks",),
 )

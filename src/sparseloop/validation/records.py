@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -57,10 +57,9 @@ class Findings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Folders of data that is not shipped: `masks` (one text file of 0 and 1 per tensor), `published` (tables of others)."""
+    """Data that is not shipped: a folder of `masks` (one text file of 0 and 1 per tensor)."""
 
     masks: Path | None = None
-    published: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,4 +70,3 @@ class Target:
     title: str
     citation: str
     run: Callable[[Sources], Findings]
-    needs: tuple[str, ...] = field(default=())

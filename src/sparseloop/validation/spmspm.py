@@ -162,5 +162,4 @@ TARGET = Target(
     title="Products A A of real sparse matrices on three levels of intersection (design `extensor`)",
     citation="the walker on matrices of PyAMG's gallery (Bell, Olson, Schroder, 2022; MIT licence)",
     run=run,
-    needs=("pyamg",),
 )

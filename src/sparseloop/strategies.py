@@ -67,6 +67,8 @@ class Strategies:
             raise SpecError([Diagnostic(message="strategies are searched for one workload of native files")])
         self.spec = _without_features(self.given)
         self.features = features_of(self.given)
+        if any(saf.kind == "spatial_skip" or saf.choice is not None for saf in self.features.safs):
+            raise SpecError([Diagnostic(message="spatial skips and options cannot be searched jointly")])
         self.effects = [self._effects(one, nothing) for one in self.parameters]
 
     @cached_property

@@ -156,6 +156,7 @@ def test_nothing_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("minimize=power", "strategies are not searched for power"),
         ("minimize=idleness", "strategies are not searched for idleness"),
         ("mapping=genetic", "with a proof"),
+        ("spec.sparse={RF: {spatial_skip: [P <- Q]}}", "spatial skips and options cannot be searched jointly"),
         ("search={method: random, points: 3}", "'search' is of use for sparseloop sweep only"),
         ("parameters={}", "there are no strategies to choose between"),
         ("constraints=['area_um2 < 1']", "without constraints"),

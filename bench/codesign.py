@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 import sparseloop as sl
-from sparseloop import examples, studyfile
-from sparseloop.errors import SpecError
-from sparseloop.mapspace import mapspace
-from sparseloop.strategies import Sets, Strategies
+from sparseloop import designs as examples
+from sparseloop.explore import definition as studyfile
+from sparseloop.explore.codesign.relaxation import Sets, Strategies
+from sparseloop.input.diagnostics import SpecError
+from sparseloop.mapper.space.mapspace import mapspace
 
 MAPPINGS = 4096
 """Of every strategy that is tried."""

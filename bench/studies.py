@@ -19,7 +19,7 @@ from typing import Any
 
 import sparseloop as sl
 
-points = import_module("sparseloop.points")
+points = import_module("sparseloop.explore.point")
 
 SPEC = """\
 workload: {einsum: "Z[m,n] = A[m,k] * B[k,n]", word_bits: 16}

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sparseloop
-from sparseloop.spec import Spec
-from sparseloop.studyspec import StudySpec
+from sparseloop.explore.schema import StudySpec
+from sparseloop.input.spec import Spec
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

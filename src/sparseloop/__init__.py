@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .api import design_of, evaluate
-    from .codesign import Codesigned, Effort, codesign
-    from .design import Design
-    from .errors import Diagnostic, SpecError, Status
-    from .explain import why
-    from .figures import plot
-    from .loading import dumps, load, loads, schema
-    from .mapping import Loop, LoopNest, Mapping, MappingBatch, Sample
-    from .mapspace import Mapspace, mapspace
-    from .objectives import Objective
-    from .result import Result
-    from .search import Best, Budget, Goal, search
-    from .spec import Spec
-    from .store import Store
-    from .study import Running, Study
+    from sparseloop.evaluation.evaluate import design_of, evaluate
+    from sparseloop.evaluation.result import Result
+    from sparseloop.explore.codesign.search import Codesigned, Effort, codesign
+    from sparseloop.explore.store import Store
+    from sparseloop.explore.study import Running, Study
+    from sparseloop.input.diagnostics import Diagnostic, SpecError
+    from sparseloop.input.load import dumps, load, loads, schema
+    from sparseloop.input.spec import Spec
+    from sparseloop.mapper.objectives import Objective
+    from sparseloop.mapper.search import search
+    from sparseloop.mapper.space.mapspace import Mapspace, mapspace
+    from sparseloop.mapper.task import Best, Budget, Goal
+    from sparseloop.model.design import Design
+    from sparseloop.model.design.mapping import Loop, LoopNest, Mapping, MappingBatch, Sample
+    from sparseloop.model.status import Status
+    from sparseloop.report.figures import plot
+    from sparseloop.report.why import why
 
 __all__ = [
     "Best",
@@ -65,48 +65,40 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
-    "Best": "search",
-    "Budget": "search",
-    "Codesigned": "codesign",
-    "Design": "design",
-    "Diagnostic": "errors",
-    "Effort": "codesign",
-    "Goal": "search",
-    "Loop": "mapping",
-    "LoopNest": "mapping",
-    "Mapping": "mapping",
-    "MappingBatch": "mapping",
-    "Mapspace": "mapspace",
-    "Objective": "objectives",
-    "Result": "result",
-    "Running": "study",
-    "Sample": "mapping",
-    "Spec": "spec",
-    "SpecError": "errors",
-    "Status": "errors",
-    "Store": "store",
-    "Study": "study",
-    "codesign": "codesign",
-    "design_of": "api",
-    "dumps": "loading",
-    "evaluate": "api",
-    "load": "loading",
-    "loads": "loading",
-    "mapspace": "mapspace",
-    "plot": "figures",
-    "schema": "loading",
-    "search": "search",
-    "why": "explain",
+    "Best": "mapper.task",
+    "Budget": "mapper.task",
+    "Codesigned": "explore.codesign.search",
+    "Design": "model.design",
+    "Diagnostic": "input.diagnostics",
+    "Effort": "explore.codesign.search",
+    "Goal": "mapper.task",
+    "Loop": "model.design.mapping",
+    "LoopNest": "model.design.mapping",
+    "Mapping": "model.design.mapping",
+    "MappingBatch": "model.design.mapping",
+    "Mapspace": "mapper.space.mapspace",
+    "Objective": "mapper.objectives",
+    "Result": "evaluation.result",
+    "Running": "explore.study",
+    "Sample": "model.design.mapping",
+    "Spec": "input.spec",
+    "SpecError": "input.diagnostics",
+    "Status": "model.status",
+    "Store": "explore.store",
+    "Study": "explore.study",
+    "codesign": "explore.codesign.search",
+    "design_of": "evaluation.evaluate",
+    "dumps": "input.load",
+    "evaluate": "evaluation.evaluate",
+    "load": "input.load",
+    "loads": "input.load",
+    "mapspace": "mapper.space.mapspace",
+    "plot": "report.figures",
+    "schema": "input.load",
+    "search": "mapper.search",
+    "why": "report.why",
 }
 """Public name to the module that defines it; imported at first use, so that `import sparseloop` is quick."""
-
-
-class _Package(ModuleType):
-    """The package: importing the submodule `evaluate` does not hide the function of that name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
 
 
 def __getattr__(name: str) -> Any:
@@ -119,6 +111,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME})
-
-
-sys.modules[__name__].__class__ = _Package

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sparseloop import accelergy, yamlio
-from sparseloop.accelergy import FirstOf, Primitives, Tables, read_user_table
-from sparseloop.accelergy.compound import Expanded
-from sparseloop.accelergy.ert import expanded, priced
-from sparseloop.accelergy.solving import Solved, equations, solved
+from sparseloop.input import accelergy
+from sparseloop.input.accelergy import FirstOf, Primitives, Tables, read_user_table
+from sparseloop.input.accelergy.compound import Expanded
+from sparseloop.input.accelergy.ert import expanded, priced
+from sparseloop.input.accelergy.inverse import Solved, equations, solved
+from sparseloop.input.yaml import files as yamlio
 
 HERE = Path(__file__).parent
 SHARED = Path(__file__).parents[3] / "shared"

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparseloop.api import evaluate
-from sparseloop.loading import load
-from sparseloop.result import Result
+from sparseloop.evaluation.evaluate import evaluate
+from sparseloop.evaluation.result import Result
+from sparseloop.input.load import load
 
 SHARED = Path(__file__).parents[3] / "shared"
 ARTIFACT = SHARED / "golden" / "artifact.jsonl.gz"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sparseloop.validation import Sources, Table
+from sparseloop.validation.records import Sources, Table
 from sparseloop.validation.timeloop.target import AGREEMENT, EXPLAINED, FAULTS, LEFT_OUT, TARGET
 
 PAGE = Path(__file__).parents[2] / "docs" / "timeloop_faults.md"

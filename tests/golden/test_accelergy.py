@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sparseloop import yamlio
-from sparseloop.accelergy import read_ert, write_ert
-from sparseloop.accelergy.compound import Expanded
-from sparseloop.accelergy.ert import expanded
-
-from . import accelergy_parity as parity
+from sparseloop.input.accelergy import read_ert, write_ert
+from sparseloop.input.accelergy.compound import Expanded
+from sparseloop.input.accelergy.ert import expanded
+from sparseloop.input.yaml import files as yamlio
+from tests.golden import accelergy_parity as parity
 
 V03 = sorted(path.name for path in parity.V03.iterdir()) if parity.V03.exists() else []
 V04 = sorted(path.name for path in parity.V04.iterdir()) if parity.V04.exists() else []

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from sparseloop.api import evaluate
-from sparseloop.errors import SpecError
-from sparseloop.importing import import_files
-from sparseloop.loading import load, loads
+from sparseloop.evaluation.evaluate import evaluate
+from sparseloop.input.diagnostics import SpecError
+from sparseloop.input.load import load, loads
+from sparseloop.input.write import import_files
 from sparseloop.validation.timeloop.corpus import COMMITTED, read_cases
-
-from . import artifact_table
+from tests.golden import artifact_table
 
 SHARED = artifact_table.SHARED / "golden"
 V04 = SHARED / "v04"

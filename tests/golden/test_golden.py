@@ -10,8 +10,7 @@ import pytest
 from sparseloop.validation.timeloop.agreement import REJECTED, Agreement, measure
 from sparseloop.validation.timeloop.corpus import COMMITTED, read_cases
 from sparseloop.validation.timeloop.target import findings
-
-from . import conftest, faults_page
+from tests.golden import conftest, faults_page
 
 FULL = Path(__file__).parents[3] / "shared" / "golden" / "corpus.jsonl.gz"
 COUNTS = ("count", "metadata", "network", "capacity")

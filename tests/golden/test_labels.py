@@ -9,11 +9,10 @@ from functools import cache
 
 import pytest
 
-from sparseloop.actions import vectors_per_word
+from sparseloop.model.cost.actions import vectors_per_word
 from sparseloop.validation.timeloop.compare import Evaluation, Figure, evaluate
 from sparseloop.validation.timeloop.corpus import COMMITTED, EVERY_PATH, GoldenCase, read_cases
-
-from .walked import walk_case
+from tests.golden.walked import walk_case
 
 LIMIT = 4.5
 """Standard errors: with 50 comparisons passed by chance in all but one of 3000 runs; the seeds are fixed."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from sparseloop.validation.timeloop.compare import Evaluation, evaluate
 from sparseloop.validation.timeloop.corpus import COMMITTED, read_cases
 from sparseloop.validation.timeloop.exceptions import REJECTED
-
-from .walked import walk_case
+from tests.golden.walked import walk_case
 
 POINTS = 400
 """Computes of a case that is walked here: about 150 cases in 10 s."""

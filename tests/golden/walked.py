@@ -9,13 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
-from sparseloop.arch import Arch
-from sparseloop.density import Banded, DensityModel, Uniform
-from sparseloop.einsum import Einsum, Tensor
-from sparseloop.evaluate import evaluate_plan
-from sparseloop.plan import compile_plan
-from sparseloop.reference import Walk, Walker
+from sparseloop.model.density import Banded, DensityModel, Uniform
+from sparseloop.model.design.arch import Arch
+from sparseloop.model.design.einsum import Einsum, Tensor
+from sparseloop.model.pipeline import evaluate_plan
+from sparseloop.model.plan import compile_plan
 from sparseloop.validation.timeloop.compare import Evaluation
+from sparseloop.validation.walker import Walk, Walker
 
 COUNT = re.compile(r"levels/(?P<level>[^/]+)/dataspaces/(?P<tensor>[^/]+)/(?P<cls>[a-z]*?)_?scalar_(?P<action>\w+?)_per_instance")
 ENTRIES = re.compile(COUNT.pattern.replace("_?scalar_", "_scalar_format_") + r"/rank(?P<rank>\d+)/(?P<part>[01])")

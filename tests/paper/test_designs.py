@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import sparseloop
-from sparseloop import Result, examples
+from sparseloop import Result
+from sparseloop import designs as examples
 
 DESIGNS = examples.FOLDER
 FOLDERS = sorted(folder.name for folder in DESIGNS.iterdir() if folder.is_dir())

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from sparseloop.validation import Sources, target
-from sparseloop.validation.eyeriss_v1 import PAIR_BITS, WORD_BITS, megabytes, ratio, run, saved, sparse_of
-from sparseloop.validation.runs import table
+from sparseloop.validation.records import Sources
+from sparseloop.validation.registry import TARGETS
+from sparseloop.validation.shipped import table
+from sparseloop.validation.targets.eyeriss_v1 import PAIR_BITS, WORD_BITS, megabytes, ratio, run, saved, sparse_of
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def test_gating_saves_half_the_energy_of_the_pes() -> None:
 
 
 def test_target() -> None:
-    findings = target("eyeriss_v1").run(Sources())
+    findings = TARGETS["eyeriss_v1"].run(Sources())
     assert all(row.within for row in findings.rows)
     assert sum(row.figure == "DRAM compression / Sparseloop" for row in findings.rows) == 5
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import sparseloop as sl
-from sparseloop import cli, examples
+from sparseloop import designs as examples
+from sparseloop.cli import app as cli
 
 FILE = examples.path_of("features_study")
 

@@ -8,26 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from sparseloop.cli import main
-from sparseloop.validation import MODULES, Findings, Row, Sources, target
-from sparseloop.validation import eyeriss_v2_pe as v2
-from sparseloop.validation.runs import table
+from sparseloop.cli.app import main
+from sparseloop.validation.records import Findings, Row, Sources
+from sparseloop.validation.registry import TARGETS
+from sparseloop.validation.shipped import table
+from sparseloop.validation.targets import eyeriss_v2_pe as v2
 
 MASKS = Path(__file__).parents[3] / "shared" / "data" / "masks"
 
 
 @cache
 def found(name: str) -> Findings:
-    return target(name).run(Sources())
+    return TARGETS[name].run(Sources())
 
 
 def of(name: str, figure: str) -> list[Row]:
     return [row for row in found(name).rows if row.figure.startswith(figure)]
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "timeloop"])  # tests/golden runs its corpus
+@pytest.mark.parametrize("name", [name for name in TARGETS if name != "timeloop"])  # tests/golden runs its corpus
 def test_figures_lie_within_their_limits(name: str) -> None:
-    assert target(name).name == name
+    assert TARGETS[name].name == name
     assert found(name).rows or found(name).skipped
     outside = [(row.case, row.figure, row.published, row.ours) for row in found(name).rows if not row.within]
     assert not outside
@@ -60,13 +61,13 @@ def test_eyeriss_v2_synthetic_masks() -> None:
 
 @pytest.mark.skipif(not MASKS.is_dir(), reason=f"{MASKS} is not there: the masks carry no licence and are not shipped")
 def test_eyeriss_v2_masks() -> None:
-    rows = [row for row in target("eyeriss_v2_pe").run(Sources(masks=MASKS)).rows if row.figure == "cycles, masks / simulator"]
+    rows = [row for row in TARGETS["eyeriss_v2_pe"].run(Sources(masks=MASKS)).rows if row.figure == "cycles, masks / simulator"]
     assert [row.ours for row in rows] == [row.published for row in rows]
     assert len(rows) == 8
 
 
 def test_missing_masks_are_named(tmp_path: Path) -> None:
-    findings = target("eyeriss_v2_pe").run(Sources(masks=tmp_path))
+    findings = TARGETS["eyeriss_v2_pe"].run(Sources(masks=tmp_path))
     assert len(findings.skipped) == 16
     assert all(row.figure != "cycles, masks / simulator" for row in findings.rows)
 
@@ -129,7 +130,7 @@ def test_json_and_csv(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "--list"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(MODULES)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(TARGETS)
 
 
 def test_mistakes_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +140,6 @@ def test_mistakes_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_figure_outside_its_limit_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sparseloop.validation.dstc.WORST", 0.05)
+    monkeypatch.setattr("sparseloop.validation.targets.dstc.WORST", 0.05)
     assert main(["validate", "dstc"]) == 1
     assert "outside 5 %" in capsys.readouterr().out

@@ -1,6 +1,6 @@
 """An estimator of one's own: memories of a foundry's compiler, and a class of MACs of which only the energy is known."""
 
-from sparseloop.estimators import Answer, Estimate, Query
+from sparseloop.energy.estimators import Answer, Estimate, Query
 
 
 class Foundry:

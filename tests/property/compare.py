@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from specs import Case
 
-from sparseloop.density import Actual
-from sparseloop.evaluate import evaluate_plan
-from sparseloop.plan import compile_plan
-from sparseloop.reference import Walker
+from sparseloop.model.density import Actual
+from sparseloop.model.pipeline import evaluate_plan
+from sparseloop.model.plan import compile_plan
+from sparseloop.validation.walker import Walker
+from tests.property.specs import Case
 
 CLASSES = ("total", "actual", "gated", "skipped", "absent")
 

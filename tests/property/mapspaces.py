@@ -7,8 +7,8 @@ import random
 from typing import Any
 
 import sparseloop as sl
-from sparseloop.errors import SpecError
-from sparseloop.mapspace import Mapspace, mapspace
+from sparseloop.input.diagnostics import SpecError
+from sparseloop.mapper.space.mapspace import Mapspace, mapspace
 
 EINSUMS: dict[str, tuple[str, ...]] = {
     "Z[m,n] = A[m,k] * B[k,n]": ("A", "B", "Z"),

@@ -9,7 +9,8 @@ import random
 from functools import cache
 from typing import Any
 
-from sparseloop import examples, yamlio
+from sparseloop import designs as examples
+from sparseloop.input.yaml import files as yamlio
 from sparseloop.validation.timeloop.corpus import COMMITTED
 
 GOLDEN_SEEDS = 12

@@ -8,12 +8,12 @@ from math import prod
 import numpy as np
 from hypothesis import strategies as st
 
-from sparseloop.arch import Arch, Level, Network, Price
-from sparseloop.density import Actual, DensityModel
-from sparseloop.einsum import Axis, Einsum, Tensor, Term
-from sparseloop.energy import ACTIONS
-from sparseloop.mapping import Loop, LoopNest, Mapping
-from sparseloop.sparse import RankFormat, Saf, Sparse, TensorFormat
+from sparseloop.energy.pricing import ACTIONS
+from sparseloop.model.density import Actual, DensityModel
+from sparseloop.model.design.arch import Arch, Level, Network, Price
+from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
+from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
+from sparseloop.model.design.sparse import RankFormat, Saf, Sparse, TensorFormat
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from compare import model_counts, walk_counts, walker
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from specs import AFFINE, PLAIN, Case, cases, data, features, imperfect_cases
-from test_walker import placed
 
-from sparseloop.density import Actual, Uniform
+from sparseloop.model.density import Actual, Uniform
+from tests.property.compare import model_counts, walk_counts, walker
+from tests.property.specs import AFFINE, PLAIN, Case, cases, data, features, imperfect_cases
+from tests.property.test_walker import placed
 
 DRAWS = 60
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import mutant
 
 import sparseloop as sl
+from tests.property.mutations import mutant
 
 NAME = "mutant.yaml"
 DEADLINE = 60

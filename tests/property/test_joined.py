@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapspaces import random_space
 
-from sparseloop import program
-from sparseloop.api import evaluate_batch
-from sparseloop.evaluate import COLUMNS
-from sparseloop.mapping import MappingBatch, Sample
+from sparseloop.evaluation import recorded_batch as program
+from sparseloop.evaluation.evaluate import evaluate_batch
+from sparseloop.model.design.mapping import MappingBatch, Sample
+from sparseloop.model.pipeline import COLUMNS
+from tests.property.mapspaces import random_space
 
-joining = importlib.import_module("sparseloop.joined")
+joining = importlib.import_module("sparseloop.evaluation.host_nest")
 
 
 def separately(design, batch: Sample):

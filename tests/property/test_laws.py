@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from compare import CLASSES, model_counts
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from specs import AFFINE, PLAIN, Case, cases, factors
 
-from sparseloop.density import Actual, Banded, DensityModel, Even, Structured, Uniform
-from sparseloop.evaluate import COLUMNS, evaluate_plan
-from sparseloop.plan import compile_plan
-from sparseloop.program import Program
-from sparseloop.sparse import Saf, Sparse
+from sparseloop.evaluation.recorded_batch import Program
+from sparseloop.model.density import Actual, Banded, DensityModel, Even, Structured, Uniform
+from sparseloop.model.design.sparse import Saf, Sparse
+from sparseloop.model.pipeline import COLUMNS, evaluate_plan
+from sparseloop.model.plan import compile_plan
+from tests.property.compare import CLASSES, model_counts
+from tests.property.specs import AFFINE, PLAIN, Case, cases, factors
 
 LAWS = settings(
     deadline=None,

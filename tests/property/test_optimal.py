@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mapspaces import random_space
 
-import sparseloop.optimal as method
-from sparseloop.bounds import Bounds, TileTable
-from sparseloop.charges import StepCost
-from sparseloop.factors import divisors
-from sparseloop.loading import loads
-from sparseloop.mapping import MappingBatch
-from sparseloop.mapspace import Mapspace
-from sparseloop.objectives import Objective, objective
-from sparseloop.search import search
-from sparseloop.steps import Steps
-from sparseloop.tilings import Chains
+from sparseloop.input.load import loads
+from sparseloop.mapper.objectives import Objective, objective
+from sparseloop.mapper.optimal import branch_and_bound as method
+from sparseloop.mapper.optimal.level_choices import Steps
+from sparseloop.mapper.optimal.level_cost import StepCost
+from sparseloop.mapper.optimal.lower_bounds import Bounds, TileTable
+from sparseloop.mapper.optimal.tile_chains import Chains
+from sparseloop.mapper.search import search
+from sparseloop.mapper.space.factorizations import divisors
+from sparseloop.mapper.space.mapspace import Mapspace
+from sparseloop.model.design.mapping import MappingBatch
+from tests.property.mapspaces import random_space
 
 OBJECTIVES = ("energy", "cycles", "edp", "ed2p", "edap", "energy,cycles", "0.5*energy + 100*cycles", "cycles,energy", "idleness")
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from specs import Case, cases, imperfect_cases, option_cases
 
-from sparseloop.api import evaluate_design
-from sparseloop.density import Uniform
-from sparseloop.design import Design
-from sparseloop.formula import Reader
-from sparseloop.report import text
-from sparseloop.result import Result
-from sparseloop.targets import names, targets
-from sparseloop.trace import traced_cost, value_of
+from sparseloop.evaluation.evaluate import evaluate_design
+from sparseloop.evaluation.result import Result
+from sparseloop.evaluation.tracing import traced_cost, value_of
+from sparseloop.model.density import Uniform
+from sparseloop.model.design import Design
+from sparseloop.report.formulas import Reader
+from sparseloop.report.quantities import names, targets
+from sparseloop.report.tables import text
+from tests.property.specs import Case, cases, imperfect_cases, option_cases
 
 ANY = st.one_of(cases(), option_cases(), imperfect_cases())
 

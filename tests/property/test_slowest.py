@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from compare import walker
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
-from specs import PLAIN, Case, cases
-from test_walker import placed
 
-from sparseloop.density import Uniform
-from sparseloop.evaluate import evaluate_plan
-from sparseloop.imbalance import slowest
-from sparseloop.plan import compile_plan
+from sparseloop.model.cost.imbalance import slowest
+from sparseloop.model.density import Uniform
+from sparseloop.model.pipeline import evaluate_plan
+from sparseloop.model.plan import compile_plan
+from tests.property.compare import walker
+from tests.property.specs import PLAIN, Case, cases
+from tests.property.test_walker import placed
 
 DRAWS = 40
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sparseloop as sl
-from sparseloop.distinct import key_of
+from sparseloop.mapper.space.members import key_of
 
 LEVELS = ("DRAM", "GLB", "RF")
 EINSUMS = ("Z[m,n] = A[m,k] * B[k,n]", "Z[m,n] = A[m,k] * B[k]", "Z[m] = A[m,n,k] * B[n,k]")

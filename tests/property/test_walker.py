@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from compare import actual_differences, differences, model_counts, walk_counts, walker
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
-from specs import AFFINE, MATMUL, PLAIN, Case, cases, data, imperfect_cases, option_cases
 
-from sparseloop.density import Actual, Uniform
-from sparseloop.mapping import Loop, LoopNest, Mapping
-from sparseloop.plan import compile_plan
-from sparseloop.sparse import Saf, Sparse
-from sparseloop.tiles import Tiles
-from sparseloop.traffic import halo_overlap
+from sparseloop.model.density import Actual, Uniform
+from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
+from sparseloop.model.design.sparse import Saf, Sparse
+from sparseloop.model.plan import compile_plan
+from sparseloop.model.traffic.dense import halo_overlap
+from sparseloop.model.traffic.tiles import Tiles
+from tests.property.compare import actual_differences, differences, model_counts, walk_counts, walker
+from tests.property.specs import AFFINE, MATMUL, PLAIN, Case, cases, data, imperfect_cases, option_cases
 
 EXACT = settings(
     deadline=None,
@@ -74,8 +74,8 @@ def test_formats_and_metadata_of_given_data(case: Case, seed: int, fraction: flo
 @given(cases(PLAIN), SEEDS, FRACTIONS)
 def test_lists_of_non_empty_tiles_of_given_data(case: Case, seed: int, fraction: float) -> None:
     with pytest.MonkeyPatch.context() as patch:  # what large sparse patterns take, in chunks of a few entries
-        patch.setattr("sparseloop.fields.sparse_is_better", lambda plan, tensor: True)
-        patch.setattr("sparseloop.sparsefields.CHUNK", 5)
+        patch.setattr("sparseloop.model.sparsity.known_patterns.sparse_is_better", lambda plan, tensor: True)
+        patch.setattr("sparseloop.model.sparsity.large_patterns.CHUNK", 5)
         assert actual_differences(case, data(case, seed, fraction)) == {}
 
 

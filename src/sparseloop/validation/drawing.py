@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from ..figures import style
-from .records import Row
+from sparseloop.report.figures import style
+from sparseloop.validation.records import Row
 
 LINE = 0.15
 """Inches per case."""

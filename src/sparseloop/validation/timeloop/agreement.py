@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from ...errors import SpecError
-from .compare import CLOSE, Figure, evaluate
-from .corpus import GoldenCase
-from .exceptions import EXCEPTIONS, REJECTED
-from .faults import Effects
-from .rules import RULES, rule_for
+from sparseloop.input.diagnostics import SpecError
+from sparseloop.validation.timeloop.compare import CLOSE, Figure, evaluate
+from sparseloop.validation.timeloop.corpus import GoldenCase
+from sparseloop.validation.timeloop.exceptions import EXCEPTIONS, REJECTED
+from sparseloop.validation.timeloop.faults import Effects
+from sparseloop.validation.timeloop.rules import RULES, rule_for
 
 
 @dataclass

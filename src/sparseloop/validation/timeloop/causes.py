@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from ...density import Banded, Uniform
-from ...einsum import Tensor
-from ...plan import Link
-from ...sparse import Saf
-from ...sparse_traffic import LinkSparse
-from .compare import CLASSES, SEPARATE_ACTIONS, Evaluation, Figure
+from sparseloop.model.density import Banded, Uniform
+from sparseloop.model.design.einsum import Tensor
+from sparseloop.model.design.sparse import Saf
+from sparseloop.model.plan import Link
+from sparseloop.model.sparse_traffic import LinkSparse
+from sparseloop.validation.timeloop.compare import CLASSES, SEPARATE_ACTIONS, Evaluation, Figure
 
 WRAPPED = 2.0**62
 """Counts from here on are negative numbers printed as positive ones."""

@@ -15,15 +15,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from ...cost import Cost
-from ...evaluate import evaluate_design
-from ...loading import load
-from ...mapping import Mapping
-from ...networks import NetworkTraffic
-from ...plan import Plan
-from ...resolve import resolve
-from ...sparse_traffic import LinkSparse
-from .corpus import GoldenCase
+from sparseloop.input.load import load
+from sparseloop.input.resolve import resolve
+from sparseloop.model.cost.cost import Cost
+from sparseloop.model.cost.networks import NetworkTraffic
+from sparseloop.model.design.mapping import Mapping
+from sparseloop.model.pipeline import evaluate_design
+from sparseloop.model.plan import Plan
+from sparseloop.model.sparse_traffic import LinkSparse
+from sparseloop.validation.timeloop.corpus import GoldenCase
 
 RELATIVE = 0.005
 """The labels' own threshold: a difference of up to 0.5 % carries no label."""

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from .compare import Figure
-from .corpus import EVERY_PATH, GoldenCase
+from sparseloop.validation.timeloop.compare import Figure
+from sparseloop.validation.timeloop.corpus import EVERY_PATH, GoldenCase
 
 OWN_READING = frozenset({"Q7", "Q7u", "Q11"})
 """Faults whose rule the comparison takes over: their effect is measured against our own reading."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-from .compare import Figure
-from .corpus import EVERY_PATH, SPARSE_PATHS, GoldenCase
+from sparseloop.validation.timeloop.compare import Figure
+from sparseloop.validation.timeloop.corpus import EVERY_PATH, SPARSE_PATHS, GoldenCase
 
 RULES = {
     "labelled": "the path itself has a label of a fault: the walker decides",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..records import Findings, Row, Sources, Table, Target
-from .agreement import Agreement, measure
-from .compare import CLOSE, RELATIVE
-from .corpus import COMMITTED, GoldenCase, read_cases
-from .exceptions import EXCEPTIONS, REJECTED
-from .faults import known_faults
-from .rules import RULES
+from sparseloop.validation.records import Findings, Row, Sources, Table, Target
+from sparseloop.validation.timeloop.agreement import Agreement, measure
+from sparseloop.validation.timeloop.compare import CLOSE, RELATIVE
+from sparseloop.validation.timeloop.corpus import COMMITTED, GoldenCase, read_cases
+from sparseloop.validation.timeloop.exceptions import EXCEPTIONS, REJECTED
+from sparseloop.validation.timeloop.faults import known_faults
+from sparseloop.validation.timeloop.rules import RULES
 
 AGREEMENT = "agreement per feature (figures without a known fault)"
 FAULTS = "known faults and options of Timeloop v3.0.3 (theirs / right, where a fault stands alone)"

@@ -1,0 +1,274 @@
+"""`sparseloop compare`: the numbers of Timeloop's own output beside ours, and the fault behind each difference."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.validation.timeloop import stats_output as stats
+
+if TYPE_CHECKING:
+    from sparseloop.input.spec import Spec
+    from sparseloop.validation.timeloop.compare import Evaluation, Figure
+
+COLUMNS = ("level", "tensor", "figure", "theirs", "ours", "ratio", "faults", "possible")
+SHOWN = 4
+"""Possible faults that a line of the table names."""
+WIDTH = 120
+"""Columns of a table that nobody looks at in a terminal."""
+PRINTED_UJ = 0.005
+"""Rounding of the energy in the summary of a stats file."""
+EACH, TOTAL = "energy_per_instance", "energy_total"
+WHOLE = "(all)"
+"""The level of figures of the whole design."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `sparseloop compare` is told."""
+
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE... STATS", help="Timeloop or native YAML; last a .stats.txt or .map+stats.xml of Timeloop."),
+    ]
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input.")] = (
+        None
+    )
+    native: Annotated[bool, typer.Option("--native", help="Ours in our own reading of the sparse features.")] = False
+    everything: Annotated[bool, typer.Option("--all", help="Also the numbers that agree.")] = False
+    form: Annotated[Literal["table", "json", "csv"], typer.Option("-f", "--format", help="How to write the result.")] = "table"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One number: theirs, ours, theirs / ours, the faults that give their number, and those that may be behind it."""
+
+    level: str
+    tensor: str
+    figure: str
+    theirs: float
+    ours: float
+    ratio: float | None
+    agrees: bool
+    faults: tuple[str, ...] = ()
+    possible: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All numbers that both sides state, and what only they state."""
+
+    rows: tuple[Row, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def different(self) -> tuple[Row, ...]:
+        """Those that differ."""
+        return tuple(row for row in self.rows if not row.agrees)
+
+
+def compared(options: Options) -> None:
+    """Reads both sides and prints them."""
+    if len(options.files) < 2:
+        raise SpecError([Diagnostic(message="too few arguments: sparseloop compare FILE... STATS", hint=stats.HINT)])
+    found = comparison(options.files[:-1], Path(options.files[-1]), options.overrides or (), native=options.native)
+    for text in found.left_out:
+        print(f"warning: {text}", file=sys.stderr)
+    rows = found.rows if options.everything else found.different
+    if options.form == "json":
+        record = {"compared": len(found.rows), "different": len(found.different), "rows": [asdict(row) for row in rows]}
+        print(json.dumps(record | {"faults": _legend(rows)}, indent=2, ensure_ascii=False))
+    elif options.form == "csv":
+        _csv(rows)
+    else:
+        _table(found, rows)
+
+
+def comparison(files: Sequence[str], path: Path, overrides: Sequence[str] = (), *, native: bool = False) -> Comparison:
+    """Timeloop's figures in `path` beside ours of the design in `files`; raises `SpecError` with the mistakes of both."""
+    wrong: list[Diagnostic] = []
+    spec, figures = None, None
+    try:
+        spec = _one(files, overrides)
+    except SpecError as error:
+        wrong += error.diagnostics
+    try:
+        figures = stats.read(path, _data_spaces(files, overrides, spec) if spec else ())
+    except SpecError as error:
+        wrong += error.diagnostics if spec or path.suffix != ".xml" else ()
+    if spec is None or figures is None:
+        raise SpecError(wrong)
+    evaluation, left_out = _evaluated(spec, figures, path, native)
+    return Comparison(rows=tuple(_rows(evaluation)), left_out=tuple(left_out))
+
+
+def _one(files: Sequence[str], overrides: Sequence[str]) -> Spec:
+    from sparseloop.evaluation.evaluate import design_of, own_mapping
+    from sparseloop.input.load import load
+
+    specs = list(load(*files, overrides=overrides).per_layer())
+    if len(specs) > 1:
+        raise SpecError([Diagnostic(message=f"{len(specs)} layers: the output of Timeloop is of one", path=("layers",))])
+    own_mapping(design_of(specs[0]))
+    return specs[0]
+
+
+def _data_spaces(files: Sequence[str], overrides: Sequence[str], spec: Spec) -> tuple[str, ...]:
+    """Names of the data spaces in the order of Timeloop's problem; else inputs, then the output."""
+    from sparseloop.evaluation.evaluate import design_of
+    from sparseloop.input.yaml.files import load
+
+    def named(value: Any) -> list[Any] | None:
+        if not isinstance(value, dict):
+            return None
+        for key, inner in cast(dict[str, Any], value).items():
+            found = inner if key.lower().replace("-", "_") == "data_spaces" else named(inner)
+            if isinstance(found, list):
+                return cast(list[Any], found)
+        return None
+
+    spaces = named(load([Path(file) for file in files], overrides)[0].get("problem")) or []
+    names = tuple(str(cast(dict[str, Any], one).get("name")) for one in spaces if isinstance(one, dict))
+    tensors = sorted(design_of(spec).einsum.tensors, key=lambda tensor: tensor.output)
+    ours = tuple(tensor.name for tensor in tensors)
+    return names if sorted(names) == sorted(ours) else ours
+
+
+def _evaluated(spec: Spec, figures: stats.Figures, path: Path, native: bool) -> tuple[Evaluation, list[str]]:
+    """Our side, and what of theirs has no counterpart."""
+    from sparseloop.evaluation.evaluate import design_of, own_mapping
+    from sparseloop.model.pipeline import evaluate_design
+    from sparseloop.validation.timeloop.compare import Evaluation
+    from sparseloop.validation.timeloop.corpus import GoldenCase
+
+    design = design_of(spec.model_copy(update={"reading": "native"}).with_source(spec.source) if native else spec)
+    ours = [level.name for level in design.arch.storage]
+    storage: list[stats.Figures] = figures["levels"][1:]
+    common = [level for level in storage if level["name"] in ours]
+    if not common:
+        theirs = ", ".join(level["name"] for level in storage) or "none"
+        hint = "the design and the output must belong together, with the same names"
+        message = f"{path.name} and the design have no storage level in common: theirs {theirs}; ours {', '.join(ours)}"
+        raise SpecError([Diagnostic(message=message, hint=hint)])
+    names = {tensor.name for tensor in design.einsum.tensors}
+    left_out = [f"{path.name}: level {level['name']} is not in the design" for level in storage if level not in common]
+    left_out += [f"level {name} is not in {path.name}" for name in ours if name not in {level["name"] for level in common}]
+    unknown = {name for level in common for name in level["dataspaces"]} - names
+    left_out += [f"{path.name}: {name} is no tensor of the design" for name in sorted(unknown)]
+    if not figures.get("whole", True):
+        left_out.append(f"{path.name} has no summary at its end: is it cut off?")
+    expected = figures | {"levels": [figures["levels"][0], *common]}
+    case = GoldenCase(id=path.name, features=(), inputs={}, expected=expected, given_labels={})
+    mapping = own_mapping(design)
+    plan, cost = evaluate_design(design)
+    return Evaluation(case=case, plan=plan, cost=cost, mapping=mapping), left_out
+
+
+def _rows(evaluation: Evaluation) -> list[Row]:
+    from sparseloop.validation.timeloop.causes import Cause, causes
+
+    rows, behind = list[Row](), Counter[Cause]()
+    for figure in evaluation.figures:
+        if figure.path.endswith(EACH) and figure.path.replace(EACH, TOTAL) in evaluation.by_path:
+            continue  # the total says the same
+        ours = figure.ours if figure.sound is None else figure.sound
+        found = causes(evaluation, figure) if figure.differs_from(ours) else ()
+        if figure.kind in ("energy", "network"):
+            behind.update(found)
+        rows.append(_row(figure, ours, found))
+    if energy := _whole(evaluation):
+        found = tuple(cause for cause, _ in behind.most_common()) if energy.differs_from(energy.ours) else ()
+        rows.insert(0, _row(energy, energy.ours, found))
+    rows.sort(key=lambda row: row.level != WHOLE)
+    return rows
+
+
+def _whole(evaluation: Evaluation) -> Figure | None:
+    """The energy of the whole design, which a stats file states in whole hundredths of a microjoule."""
+    from sparseloop.validation.timeloop.compare import SLACK, Figure
+
+    theirs = evaluation.case.expected["overall"].get("energy_pJ")
+    if theirs is None:
+        return None
+    unit = PRINTED_UJ * stats.MICROJOULE / SLACK["energy"]
+    return Figure(path="overall/energy_pJ", kind="energy", ours=float(evaluation.cost.energy_pj), theirs=theirs, unit=unit)
+
+
+def _row(figure: Figure, ours: float, found: Sequence[Any]) -> Row:
+    parts = figure.path.split("/")
+    level, rest = (WHOLE, parts[1:]) if parts[0] == "overall" else (parts[1], parts[2:])
+    tensor, rest = (rest[1], rest[2:]) if rest[0] == "dataspaces" else ("", rest[1:] if rest[0] == "stats" else rest)
+    return Row(
+        level=level,
+        tensor=tensor,
+        figure=" ".join(_words(rest)),
+        theirs=figure.theirs,
+        ours=ours,
+        ratio=figure.theirs / ours if ours else None,
+        agrees=not figure.differs_from(ours),
+        faults=tuple(cause.name for cause in found if cause.sure),
+        possible=tuple(cause.name for cause in found if not cause.sure),
+    )
+
+
+def _words(names: Sequence[str]) -> list[str]:
+    """A figure's name as the stats file says it; metadata with its rank and kind."""
+    name = names[0].replace("_per_instance", " (per-instance)").replace("_total", " (total)").replace("_", " ")
+    return [name, names[1], ("metadata", "payload")[int(names[2])]] if len(names) == 3 else [name]
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+
+
+def _legend(rows: Sequence[Row]) -> dict[str, str]:
+    """What the faults that some row names are."""
+    from sparseloop.validation.timeloop.faults import known_faults
+
+    named = {name for row in rows for name in (*row.faults, *row.possible)}
+    return {fault.name: f"{fault.timeloop}; right: {fault.right}" for fault in known_faults() if fault.name in named}
+
+
+def _csv(rows: Sequence[Row]) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow((row.level, row.tensor, row.figure, row.theirs, row.ours, row.ratio, *map(" ".join, _names(row))))
+
+
+def _names(row: Row) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return row.faults, row.possible
+
+
+def _table(found: Comparison, rows: Sequence[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    shown = Table(box=None, pad_edge=False)
+    for column in ("level", "tensor", "figure", "Timeloop", "ours", "ratio", "fault"):
+        shown.add_column(column, justify="right" if column in ("Timeloop", "ours", "ratio") else "left", overflow="fold")
+    few = [replace(row, possible=row.possible[:SHOWN]) for row in rows]
+    for row, shorter in zip(rows, few, strict=True):
+        numbers = (f"{row.theirs:.6g}", f"{row.ours:.6g}", "" if row.ratio is None else f"{row.ratio:.3g}")
+        fault = " ".join((*row.faults, *(f"{name}?" for name in shorter.possible), *(["..."] if shorter != row else [])))
+        shown.add_row(row.level, row.tensor, row.figure.replace("scalar ", "").replace(" (per-instance)", ""), *numbers, fault)
+    if rows:
+        console.print(shown)
+        console.print("\ncounts per instance, energies of the whole level; ratio: Timeloop / ours", highlight=False)
+    for name, text in _legend(few).items():
+        console.print(f"{name}: {text}", markup=False, highlight=False)
+    equal, differ = len(found.rows) - len(found.different), len(found.different)
+    named = sum(bool(row.faults) for row in found.different)
+    maybe = sum(bool(row.possible) for row in found.different)
+    print(f"{equal} of {len(found.rows)} numbers agree; of the {differ} others a known fault gives {named} exactly", end=" ")
+    print(f"and may stand behind {maybe} ('?')")

@@ -1,0 +1,57 @@
+"""`sparseloop plot` and `sparseloop report`: figures for papers, and pages to look around in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+
+KINDS = "breakdown, roofline, loopnest; of studies pareto, parallel, sensitivity, sweep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `sparseloop plot` is told."""
+
+    given: Annotated[list[str], typer.Argument(metavar="DIR|FILE...", help="A study's folder, result files, or a specification.")]
+    kind: Annotated[str, typer.Option("--kind", help=f"{KINDS}; default: breakdown, of a study pareto.")] = ""
+    output: Annotated[str | None, typer.Option("-o", "--output", help="File: .pdf, .svg, .png; default KIND.pdf.")] = None
+    by: Annotated[str | None, typer.Option("--by", help="breakdown: level, tensor, action; pareto, sweep: a parameter.")] = None
+    x: Annotated[str | None, typer.Option("--x", help="pareto: a metric; sweep: a parameter.")] = None
+    y: Annotated[str | None, typer.Option("--y", help="The metric: energy_pj, cycles, edp ...")] = None
+    relative: Annotated[bool, typer.Option("--relative", help="breakdown: the first result is 1.")] = False
+    where: Annotated[str, typer.Option("--where", metavar="SQL", help="Of a study only these points: 'n = 64'.")] = ""
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input.")] = (
+        None
+    )
+
+
+def plotted(options: Options) -> str:
+    """Draws a figure of files or a study's folder; the file that it was written to."""
+    from sparseloop.report import figures
+
+    target = options.output or f"{options.kind or 'figure'}.pdf"
+    if not target.lower().endswith(figures.SUFFIXES):
+        hint = f"endings: {', '.join(figures.SUFFIXES)}"
+        raise SpecError([Diagnostic(message=f"-o/--output '{target}': the ending says no known format", hint=hint)])
+    choices = figures.Choices(by=options.by, x=options.x, y=options.y, relative=options.relative, where=options.where)
+    figures.save(figures.drawn(figures.read(options.given, options.overrides or ()), options.kind, choices), target)
+    return target
+
+
+def reported(paths: Sequence[str], output: str, overrides: Sequence[str]) -> str:
+    """Writes the page of files or of a study's folder; where it is."""
+    from sparseloop.report import figures
+    from sparseloop.report.page import page
+
+    text = page(figures.read(paths, overrides))
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SpecError([Diagnostic(message=f"-o/--output: cannot write {output}: {error.strerror or error}")]) from None
+    return output

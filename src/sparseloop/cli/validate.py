@@ -1,0 +1,200 @@
+"""`sparseloop validate`: what was published beside what we say, with the error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.validation.records import Findings, Row, Sources, Table, Target
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+COLUMNS = ("target", "case", "figure", "unit", "published", "ours", "error", "low", "high", "limit", "within", "why")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `sparseloop validate` is told."""
+
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Targets; default: all. --list names them.")] = (
+        None
+    )
+    masks: Annotated[str, typer.Option("--masks", metavar="DIR", help="Folder of given masks (0 and 1 per value).")] = ""
+    form: Annotated[str, typer.Option("-f", "--format", help="How to write the result: table, json, csv.")] = "table"
+    plots: Annotated[str, typer.Option("--plot", metavar="DIR", help="Draw a figure per target into this folder: NAME.svg.")] = ""
+    listed: Annotated[bool, typer.Option("--list", help="Only name the targets.")] = False
+
+
+def validated(options: Options) -> bool:
+    """Runs the targets and prints them; whether every figure lies within its limit."""
+    from sparseloop.validation.registry import TARGETS  # with its tables: only this command needs them
+
+    names = list(dict.fromkeys(options.names or TARGETS))
+    _check(options, names, tuple(TARGETS))
+    if options.listed:
+        for name in names:
+            print(f"{name:<16}{TARGETS[name].title}")
+        return True
+    sources = Sources(masks=Path(options.masks) if options.masks else None)
+    found = list[tuple[Target, Findings]]()
+    for pair in _run([TARGETS[name] for name in names], sources):
+        found.append(pair)
+        if options.form == "table":
+            _tables([pair])
+    if options.form != "table":
+        {"json": _json, "csv": _csv}[options.form](found)
+    if options.plots:
+        _draw(found, Path(options.plots))
+    return all(row.within for _, findings in found for row in findings.rows)
+
+
+def _run(targets: list[Target], sources: Sources) -> Iterator[tuple[Target, Findings]]:
+    """Runs the targets; says on a terminal which."""
+    from contextlib import nullcontext
+
+    from rich.console import Console
+    from rich.status import Status
+
+    shown = sys.stderr.isatty()
+    for i, one in enumerate(targets, 1):
+        with Status(f"{one.name} ({i} of {len(targets)})", console=Console(stderr=True)) if shown else nullcontext():
+            findings = one.run(sources)
+        yield one, findings
+
+
+def _draw(found: list[tuple[Target, Findings]], folder: Path) -> None:
+    from sparseloop.report.figures import save
+    from sparseloop.validation.drawing import drawn
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError([Diagnostic(message=f"--plot: cannot make {folder}: {error.strerror or error}")]) from None
+    for one, findings in found:
+        if findings.rows:
+            save(drawn(findings.rows, one.title), folder / f"{one.name}.svg")
+
+
+def _check(options: Options, names: list[str], known: tuple[str, ...]) -> None:
+    wrong = [f"'{name}' is no target" for name in names if name not in known]
+    if options.form not in ("table", "json", "csv"):
+        wrong.append(f"-f/--format '{options.form}' is none of table, json, csv")
+    if options.masks and not Path(options.masks).is_dir():
+        wrong.append(f"--masks: {options.masks} is no folder")
+    if wrong:
+        raise SpecError(Diagnostic(message=text, hint=f"targets: {', '.join(known)}") for text in wrong)
+
+
+def _rows(found: list[tuple[Target, Findings]]) -> Iterator[tuple[object, ...]]:
+    for one, findings in found:
+        for row in findings.rows:
+            numbers = (row.published, row.ours, row.error, row.low, row.high, row.limit)
+            yield (one.name, row.case, row.figure, row.unit, *numbers, row.within, row.why)
+
+
+def _json(found: list[tuple[Target, Findings]]) -> None:
+    import json
+
+    rows = list(_rows(found))
+    records = [
+        {
+            "target": one.name,
+            "title": one.title,
+            "citation": one.citation,
+            "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[0] == one.name],
+            "tables": [
+                {"title": table.title, "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows]}
+                for table in findings.tables
+            ],
+            "notes": findings.notes,
+            "skipped": findings.skipped,
+        }
+        for one, findings in found
+    ]
+    print(json.dumps(records, indent=2, ensure_ascii=False))
+
+
+def _csv(found: list[tuple[Target, Findings]]) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_rows(found))
+    for table in (table for _, findings in found for table in findings.tables):
+        print()
+        writer.writerow(("table", *table.columns))
+        writer.writerows((table.title, *row) for row in table.rows)
+
+
+def _tables(found: list[tuple[Target, Findings]]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    for one, findings in found:
+        console.print(one.title, style="bold")
+        console.print(one.citation, style="dim")
+        reasons = tuple(dict.fromkeys(row.why for row in findings.rows if row.why))
+        lines = _aligned([("", "published", "ours", "error", "P10-P90", ""), *(_cells(row, reasons) for row in findings.rows)])
+        for figure in dict.fromkeys(row.figure for row in findings.rows):
+            console.print(figure, style="italic")
+            console.print(lines[0], style="dim", soft_wrap=True)
+            for row, line in zip(findings.rows, lines[1:], strict=True):
+                if row.figure == figure:
+                    console.print(line, soft_wrap=True)
+        for i, text in enumerate(reasons, 1):
+            console.print(f"[{i}] {text}")
+        for more in findings.tables:
+            console.print()
+            console.print(_table(more))
+        for text in (*(f"skipped: {text}" for text in findings.skipped), *findings.notes):
+            console.print(text)
+        console.print()
+
+
+def _aligned(table: list[tuple[str, ...]]) -> list[str]:
+    """Lines of equal columns: the first and the last flush left, those without a figure left out."""
+    columns = [column for column in zip(*table, strict=True) if any(column[1:])]
+    padded = list[list[str]]()
+    for i, column in enumerate(columns):
+        width = max(map(len, column))
+        padded.append([cell.rjust(width) if 0 < i < 4 or column[0] else cell.ljust(width) for cell in column])
+    return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
+
+
+def _cells(row: Row, reasons: tuple[str, ...]) -> tuple[str, ...]:
+    around = f"{_number(row.low)}-{_number(row.high)}" if row.low is not None and row.high is not None else ""
+    mark = f"[{reasons.index(row.why) + 1}] " if row.why else ""
+    mark += "" if row.within else f"outside {100 * (row.limit or 0):.3g} %"
+    return (f"  {row.case}", _number(row.published, row.unit), _number(row.ours, row.unit), _error(row), around, mark)
+
+
+def _error(row: Row) -> str:
+    if row.ours == row.published or abs(row.error) < 1e-12:
+        return "0"
+    percent = 100 * row.error
+    return (f"{percent:+.2f} %" if abs(percent) >= 0.005 else f"{percent:+.0e} %") if row.published else f"{row.error:+.3g}"
+
+
+def _number(value: float, unit: str = "") -> str:
+    whole = abs(value - round(value)) < 1e-6 * abs(value)
+    text = f"{value:.0f}" if (whole or abs(value) >= 1e4) and abs(value) < 1e12 else f"{value:.4g}"
+    return f"{text} {unit}".rstrip()
+
+
+def _table(table: Table) -> RichTable:
+    from rich.table import Table as Shown
+
+    shown = Shown(title=table.title, title_justify="left", box=None, pad_edge=False)
+    numbers = [all(isinstance(row[i], float | int | None) for row in table.rows) for i in range(len(table.columns))]
+    for column, numeric in zip(table.columns, numbers, strict=True):
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*("" if cell is None else cell if isinstance(cell, str) else f"{cell:.6g}" for cell in row))
+    return shown

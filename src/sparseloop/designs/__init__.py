@@ -1,0 +1,50 @@
+"""The designs shipped with the package: single YAML files, or folders of files to be combined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
+
+FOLDER = Path(__file__).parent
+
+
+def designs() -> dict[str, Path]:
+    """Name to file or folder: 'eyeriss_v1' (a folder), 'eyeriss_v1/conv3' (a file of it), 'matmul' (a file)."""
+    found: dict[str, Path] = {}
+    for entry in sorted(FOLDER.glob("*")):
+        if entry.is_dir() and any(entry.rglob("*.yaml")):
+            found[entry.name] = entry
+    for file in sorted(FOLDER.rglob("*.yaml")):
+        found[file.relative_to(FOLDER).with_suffix("").as_posix()] = file
+    return dict(sorted(found.items()))
+
+
+def path_of(name: str) -> Path:
+    """File or folder of one design; `SpecError` with a hint if there is none of that name."""
+    known = designs()
+    plain = name.removesuffix(".yaml").rstrip("/")
+    if plain not in known:
+        raise SpecError([Diagnostic(message=f"there is no shipped design '{name}'", hint=did_you_mean(plain, known))])
+    return known[plain]
+
+
+def title(path: Path) -> str:
+    """A few words about a design: the first sentence of its comment, or of its README."""
+    file = path / "README.md" if path.is_dir() else path
+    if not file.is_file():
+        return ""
+    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    sentence = first.lstrip("# ").partition(". ")[0].rstrip(". ") if first.startswith("#") else ""
+    return sentence if len(sentence) <= 90 else sentence[:87] + "..."
+
+
+def text_of(path: Path) -> str:
+    """The YAML of a file; of a folder its README, or its files one after the other."""
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    files = sorted(path.rglob("*.yaml"))
+    readme = path / "README.md"
+    if readme.is_file():
+        return readme.read_text(encoding="utf-8")
+    return "\n".join(f"--- # {file.name}\n{file.read_text(encoding='utf-8')}" for file in files)

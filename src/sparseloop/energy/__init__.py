@@ -1,0 +1,1 @@
+"""Prices: what an action and a component cost."""

@@ -1,0 +1,5 @@
+"""Tools."""
+
+from sparseloop.energy.tools.common import Backend
+
+__all__ = ["Backend"]

@@ -1,0 +1,1 @@
+"""From a specification to a result: one mapping, or a batch of them."""

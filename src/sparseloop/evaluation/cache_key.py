@@ -1,0 +1,38 @@
+"""What identifies an evaluation or a search: a digest of everything it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping as Dict
+from pathlib import Path
+from typing import Any
+
+from sparseloop import __version__
+from sparseloop.input.spec import Spec
+
+
+def digest(data: object) -> str:
+    """SHA-256 of plain data: of its JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def key_of(spec: Spec, settings: Dict[str, Any]) -> str:
+    """Equal for equal searches: the specification without the layer's name, the files it names, the settings, the version."""
+    data = spec.model_dump(mode="json", by_alias=True)
+    del data["workload"]["name"]
+    files = {where: _file_digest(file) for where, file in _files(spec)}
+    return digest({"spec": data, "files": files, "settings": dict(settings), "version": __version__})
+
+
+def _files(spec: Spec) -> list[tuple[str, Path]]:
+    """The files whose content is part of a specification, by where they are named."""
+    named = [(("density", tensor), (*spec.workload_path, "density", tensor, "file"), one.file)
+             for tensor, one in spec.workload.density.items()]  # fmt: skip
+    named += [(("energy", name), ("energy", name), table) for name, table in (("ert", spec.energy.ert), ("art", spec.energy.art))
+              if isinstance(table, str)]  # fmt: skip
+    return [("/".join(where), spec.source.directory(path) / name) for where, path, name in named if name]
+
+
+def _file_digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""

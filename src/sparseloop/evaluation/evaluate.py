@@ -1,0 +1,160 @@
+"""What Python users call: from a specification to a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseloop.evaluation.host_nest import joined
+from sparseloop.evaluation.result import Result
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.resolve import resolve
+from sparseloop.input.spec import Spec
+from sparseloop.model.cost.cost import cost
+from sparseloop.model.design import Design
+from sparseloop.model.design.mapping import LoopNest, Mapping, MappingBatch, Sample
+from sparseloop.model.pipeline import COLUMNS, counts, evaluate_plan, plan_of
+from sparseloop.model.plan import Plan
+from sparseloop.model.sparse_traffic import SparseTraffic
+from sparseloop.model.traffic.dense import Traffic
+
+
+class _Same:
+    """A specification as a key: equal only to itself (specifications are frozen)."""
+
+    __slots__ = ("spec",)
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+
+    def __hash__(self) -> int:
+        return id(self.spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.spec is self.spec
+
+
+class _Template:
+    """A design with a loop nest as a key: the design by identity, the nest by value."""
+
+    __slots__ = ("design", "nest")
+
+    def __init__(self, design: Design, nest: LoopNest) -> None:
+        self.design, self.nest = design, nest
+
+    def __hash__(self) -> int:
+        return hash((id(self.design), self.nest))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Template) and other.design is self.design and other.nest == self.nest
+
+
+@lru_cache(maxsize=16)
+def _resolved(key: _Same) -> Design:
+    return resolve(key.spec)
+
+
+@lru_cache(maxsize=512)
+def _compiled(key: _Template) -> Plan:
+    return plan_of(key.design, key.nest)
+
+
+def design_of(spec: Spec) -> Design:
+    """The meaning of a specification; the same object for the same specification. Raises `SpecError`."""
+    if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected a Spec, got {type(spec).__name__}: read files with sparseloop.load(...), text with loads(...)")
+    return _resolved(_Same(spec))
+
+
+@overload
+def evaluate(spec: Spec, mapping: Mapping | None = None) -> Result: ...
+
+
+@overload
+def evaluate(spec: Spec, mapping: object, *, keep: tuple[str, ...] | None = None) -> Any: ...
+
+
+def evaluate(spec: Spec, mapping: object = None, *, keep: tuple[str, ...] | None = None) -> Any:
+    """Evaluates the specification's own mapping or a `Mapping` (both give a `Result`), or a batch (arrays named in `keep`)."""
+    design = design_of(spec)
+    if mapping is None:
+        mapping = own_mapping(design)
+    if isinstance(mapping, Mapping):
+        if keep is not None:
+            raise ValueError("keep is for a batch of mappings: the result of one mapping has everything")
+        return evaluate_design(design, mapping)
+    return evaluate_batch(design, mapping, keep)
+
+
+def evaluate_design(design: Design, mapping: Mapping) -> Result:
+    """The result of one mapping of a design."""
+    plan = _compiled(_Template(design, mapping.nest))
+    return Result(design=design, plan=plan, cost=evaluate_plan(plan, mapping.bounds, mapping.residuals))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    """All that counts depend on, and a design that has it."""
+
+    design: Design = field(compare=False)
+    mapping: Mapping
+    alike: tuple[object, ...]
+
+
+@lru_cache(maxsize=64)
+def _counted(key: _Counting) -> tuple[Traffic, SparseTraffic]:
+    return counts(plan_of(key.design, key.mapping.nest), key.mapping.bounds, key.mapping.residuals)
+
+
+def evaluate_similar(design: Design, mapping: Mapping) -> Result:
+    """As `evaluate_design`; designs that differ in sizes, bandwidths and prices only share the counts."""
+    sparse = design.sparse
+    if any(saf.choice is not None for saf in sparse.safs):
+        return evaluate_design(design, mapping)  # which alternative is taken is a question of prices
+    plan = plan_of(design, mapping.nest)
+    rest = (sparse.safs, sparse.compute_skip, sparse.compute_gate, sparse.implied_skips, sparse.timeloop_reading)
+    alike = (design.einsum, design.arch.structure, frozenset(sparse.formats.items()), *rest)
+    return Result(design=design, plan=plan, cost=cost(plan, *_counted(_Counting(design, mapping, alike))))
+
+
+def own_mapping(design: Design) -> Mapping:
+    """The mapping that came with the specification; `SpecError` if there is none."""
+    if design.mapping is None:
+        hint = "write one under mapping:, or search one: sparseloop map FILE..."
+        raise SpecError([Diagnostic(message="the specification has no mapping to evaluate", hint=hint)])
+    return design.mapping
+
+
+def evaluate_batch(design: Design, batch: object, keep: tuple[str, ...] | None) -> dict[str, npt.NDArray[Any]]:
+    """Columns of many mappings, one entry a mapping."""
+    if not isinstance(batch, MappingBatch | Sample):
+        raise TypeError(f"expected a Mapping, a MappingBatch or a Sample, got {type(batch).__name__}")
+    keep = ("energy_pj", "cycles", "status") if keep is None else keep
+    unknown = [name for name in keep if name not in COLUMNS]
+    if unknown:
+        raise ValueError(f"cannot keep {', '.join(unknown)}: there are {', '.join(COLUMNS)}")
+    if isinstance(batch, MappingBatch):
+        return _columns(design, batch, keep)
+    columns: dict[str, npt.NDArray[Any]] = {name: np.empty(sum(map(len, batch.parts)), _kind(name)) for name in keep}
+    for part, place in joined(batch.parts):
+        for name, values in _columns(design, part, keep).items():
+            columns[name][place] = values
+    return {name: values[batch.place] for name, values in columns.items()}
+
+
+def _kind(column: str) -> type:
+    return np.int64 if column == "status" else np.float64
+
+
+def _columns(design: Design, batch: MappingBatch, keep: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    plan = _compiled(_Template(design, batch.nest))
+    if batch.residuals is None:
+        from sparseloop.evaluation.recorded_batch import evaluate_columns  # one mapping needs no recordings
+
+        return evaluate_columns(plan, batch.bounds, keep)
+    cost = evaluate_plan(plan, batch.bounds, batch.residuals)
+    return {name: np.broadcast_to(getattr(cost, name), len(batch)).astype(_kind(name)) for name in keep}

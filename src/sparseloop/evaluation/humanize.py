@@ -1,0 +1,176 @@
+"""Numbers and records in words, the same in tables, pictures and explanations."""
+
+from __future__ import annotations
+
+import math
+
+from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured
+from sparseloop.model.design.arch import Level
+from sparseloop.model.design.einsum import Einsum, Tensor
+from sparseloop.model.design.sparse import Saf, TensorFormat
+
+# --- numbers ------------------------------------------------------------------------------------------------
+
+_LARGE = ("", " k", " M", " G", " T", " P", " E")
+_ENERGY = ("pJ", "nJ", "uJ", "mJ", "J", "kJ")
+_TIME = ("ps", "ns", "us", "ms", "s")
+
+
+def count(value: float) -> str:
+    """1 234 567 as '1.23 M'; small whole numbers as they are."""
+    value = float(value)
+    if value == int(value) and abs(value) < 10_000 if math.isfinite(value) else False:
+        return str(int(value))
+    scaled, step = _scaled(value, 1000.0, len(_LARGE))
+    return f"{scaled}{_LARGE[step]}"
+
+
+def energy(pj: float) -> str:
+    """pJ, nJ, uJ, mJ or J, three digits."""
+    scaled, step = _scaled(float(pj), 1000.0, len(_ENERGY))
+    return f"{scaled} {_ENERGY[step]}"
+
+
+def time(seconds: float) -> str:
+    """ps, ns, us, ms or s, three digits."""
+    scaled, step = _scaled(float(seconds) * 1e12, 1000.0, len(_TIME))
+    return f"{scaled} {_TIME[step]}"
+
+
+def area(um2: float) -> str:
+    """um2 or mm2, three digits."""
+    value, unit = (float(um2), "um2") if um2 < 1000 else (float(um2) / 1e6, "mm2")
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+
+
+def percent(part: float) -> str:
+    """A fraction: 12.5 %, 0.31 %, 100 %."""
+    value = 100.0 * float(part)
+    if 0 < abs(value) < 0.01:
+        return "<0.01 %"
+    text = f"{value:.1f}" if abs(value) >= 9.95 else f"{value:.2g}"
+    return f"{text.removesuffix('.0')} %"
+
+
+def exact(value: float) -> str:
+    """A number in full: whole numbers as they are, others with six digits or one decimal."""
+    value = float(value)
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    if 1e6 <= abs(value) < 1e15:
+        return f"{value:.1f}"
+    return f"{value:.6g}"
+
+
+def _scaled(value: float, base: float, steps: int) -> tuple[str, int]:
+    """Three digits and the number of steps of `base` that were taken off."""
+    if not math.isfinite(value):
+        return str(value), 0
+    step = 0
+    while step < steps - 1 and abs(value) >= base * 0.9995:
+        value, step = value / base, step + 1
+    digits = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    text = f"{value:.{digits}f}" if abs(value) >= 0.995 or value == 0 else f"{value:.3g}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text), step
+
+
+# --- workload -----------------------------------------------------------------------------------------------
+
+
+def access(tensor: Tensor) -> str:
+    """I[n, c, 2p+r]."""
+    forms: list[str] = []
+    for axis in tensor.axes:
+        form = "".join(_term(t.rank, t.coefficient) for t in axis.terms) + (f"{axis.offset:+d}" if axis.offset else "")
+        forms.append(form.removeprefix("+") or "0")
+    return f"{tensor.name}[{', '.join(forms)}]"
+
+
+def _term(rank: str, coefficient: int) -> str:
+    return f"{'+' if coefficient > 0 else '-'}{abs(coefficient) if abs(coefficient) != 1 else ''}{rank}"
+
+
+def equation(einsum: Einsum) -> str:
+    """Z[m, n] = A[m, k] * B[k, n]."""
+    outputs = " , ".join(access(t) for t in einsum.tensors if t.output)
+    return f"{outputs} = {' * '.join(access(t) for t in einsum.tensors if not t.output)}"
+
+
+def density(tensor: Tensor) -> str:
+    """The distribution of a tensor's non-zeros: dense, uniform 0.25, 2:4 along c."""
+    model: DensityModel = getattr(tensor.density, "model", tensor.density)
+    share = f"{float(model.density):.4g}"
+    match model:
+        case Structured():
+            along = "+".join(t.rank for t in tensor.axes[model.axis].terms)
+            return f"{model.n}:{model.m} along {along}"
+        case Block():
+            return f"blocks of {'x'.join(map(str, model.block_shape))}, density {share}"
+        case Banded():
+            return f"banded, density {share}"
+        case Actual():
+            return f"given data, density {share}"
+        case Even():
+            return "dense" if model.density >= 1 else f"even, density {share}"
+        case _:
+            return "dense" if model.density >= 1 else f"uniform, density {share}"
+
+
+# --- sparse features ----------------------------------------------------------------------------------------
+
+
+def format_text(form: TensorFormat, tensor: Tensor) -> str:
+    """UOP(c) RLE(p,q;5), outermost rank first; `*` stands for all ranks of the tensor."""
+    ranks: list[str] = []
+    for rank in form.ranks:
+        groups = "|".join("*" if frozenset(group) == tensor.ranks else ",".join(group) for group in rank.groups)
+        widths = [f"{w:.4g}" for w in (rank.metadata_bits, rank.payload_bits) if w is not None]
+        inside = ";".join(part for part in (groups, ",".join(widths)) if part)
+        ranks.append(f"{rank.kind}({inside})" if inside else rank.kind)
+    return " ".join(reversed(ranks) if form.order == "inner_to_outer" else ranks)
+
+
+def arrow(saf: Saf) -> str:
+    """skip B <- A."""
+    return f"{saf.kind.replace('_', ' ')} {saf.follower} <- {' & '.join(saf.leaders)}"
+
+
+def sentence(saf: Saf) -> str:
+    """A feature in words."""
+    where = " or ".join(saf.leaders)
+    verbs = {
+        "skip": f"does not fetch {saf.follower} (saves cycles and energy)",
+        "gate": f"idles instead of accessing {saf.follower} (saves energy)",
+        "spatial_skip": f"packs the lanes that do not need {saf.follower} (saves instances and energy)",
+    }
+    return f"{verbs[saf.kind]} where what it meets of {where} is all zero"
+
+
+# --- machine ------------------------------------------------------------------------------------------------
+
+
+def size(level: Level) -> str:
+    """Capacity of one instance: 16 KiB (8192 words of 16 bits), or unlimited."""
+    if level.capacity_words is None:
+        return "unlimited"
+    words = f"{exact(level.capacity_words)} words of {exact(level.word_bits)} bits"
+    return f"{bits(level.capacity_words * level.word_bits)} ({words})"
+
+
+def bits(number: float) -> str:
+    """A number of bits in B, KiB, MiB; odd ones in bits."""
+    value = float(number)
+    if value < 8 or value % 8:
+        return f"{count(value)} bits"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        value = value / 8 if unit == "B" else value / 1024
+        if value < 1024:
+            return f"{value:.4g} {unit}"
+    return f"{value:.4g} GiB"
+
+
+def bandwidth(level: Level) -> str:
+    """Words per cycle of one instance: read 16, write 16; or unlimited."""
+    rates = (("", level.shared_bandwidth), ("read ", level.read_bandwidth), ("write ", level.write_bandwidth))
+    given = [f"{name}{rate:.4g}" for name, rate in rates if rate is not None]
+    return f"{', '.join(given)} words/cycle" if given else "unlimited bandwidth"

@@ -1,0 +1,257 @@
+"""The result of one mapping: totals, the whole breakdown, the result file, and rows for tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sparseloop.evaluation import humanize as wording
+from sparseloop.evaluation.violations import below, lost_metadata, reasons
+from sparseloop.model.cost.actions import ActionCost
+from sparseloop.model.cost.cost import Cost
+from sparseloop.model.cost.imbalance import Slowest, slowest
+from sparseloop.model.cost.networks import NetworkTraffic
+from sparseloop.model.design import Design
+from sparseloop.model.design.arch import Part
+from sparseloop.model.plan import Plan
+from sparseloop.model.sparse_traffic import LinkSparse
+from sparseloop.model.sparsity.features import NOTHING, Classes
+from sparseloop.model.status import Status
+
+SCHEMA = "sparseloop.result/1"
+QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
+CLASSES = ("total", "actual", "gated", "skipped", "absent")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What one mapping costs, with everything it is made of; counts are sums over all instances."""
+
+    design: Design
+    plan: Plan
+    cost: Cost
+
+    def __repr__(self) -> str:
+        valid = "valid" if self.valid else "NOT valid"
+        return f"<Result {valid}: {wording.energy(self.energy_pj)}, {wording.count(self.cycles)} cycles>"
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of the whole workload."""
+        return float(self.cost.energy_pj)
+
+    @property
+    def cycles(self) -> float:
+        """Cycles of the whole workload: those of the slowest level."""
+        return float(self.cost.cycles)
+
+    @cached_property
+    def slowest(self) -> Slowest | None:
+        """P10, P50, P90 of the cycles of the slowest of the spatial instances; None where nothing is skipped or none are told."""
+        return slowest(self.cost)
+
+    @property
+    def edp(self) -> float:
+        """Energy-delay product in pJ * cycles."""
+        return self.energy_pj * self.cycles
+
+    @property
+    def latency_s(self) -> float:
+        """Cycles over the clock."""
+        return self.cycles / self.plan.arch.clock_hz
+
+    @property
+    def area_um2(self) -> float:
+        """Area of all instances of all levels."""
+        return float(self.cost.area_um2)
+
+    @property
+    def utilization(self) -> float:
+        """(actual + gated computes) over (compute instances * cycles)."""
+        return float(self.cost.utilization)
+
+    @property
+    def status(self) -> Status:
+        """Why the mapping is not valid; `Status.OK` if it is."""
+        return Status(int(self.cost.status))
+
+    @property
+    def valid(self) -> bool:
+        """True if the mapping fits the machine."""
+        return self.status == Status.OK
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        """One sentence per violated limit."""
+        return reasons(self.plan, self.cost)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was understood differently than written, or assumed."""
+        return (*self.design.warnings, *lost_metadata(self.plan, self.cost))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result file, schema sparseloop.result/1: plain data ready for JSON."""
+        computes = classes_record(self.cost.sparse.computes)
+        return {
+            "schema": SCHEMA,
+            "status": {"valid": self.valid, "reasons": list(self.reasons)},
+            "totals": {
+                "energy_pj": self.energy_pj,
+                "cycles": self.cycles,
+                "edp_pj_cycles": self.edp,
+                "area_um2": self.area_um2,
+                "utilization": self.utilization,
+                "slowest": slowest_record(self.slowest),
+                "computes": computes,
+            },
+            "levels": [*(self._storage(i) for i in range(self.plan.compute)), self._compute(computes)],
+            "networks": [network_record(self.plan, n) for n in self.cost.networks],
+        }
+
+    def to_rows(self) -> list[tuple[str, str, str, str, Any, str]]:
+        """The same as tidy rows: level or network, tensor, quantity, class, value, unit; '' where a thing does not apply."""
+        from sparseloop.evaluation.long_form import rows_of  # the long form is rarely needed
+
+        return rows_of(self.to_dict())
+
+    def _head(self, index: int) -> dict[str, Any]:
+        level, cost = self.plan.arch.levels[index], self.cost.levels[index]
+        return {
+            "name": level.name,
+            "kind": level.kind,
+            "instances": level.instances,
+            "instances_used": _count(cost.instances_used),
+            "energy_pj": float(cost.energy_pj),
+            "cycles": float(cost.cycles),
+            "area_um2": float(level.area_um2 * level.instances),
+            "parts": [part_record(part) for part in level.parts],
+        }
+
+    def _storage(self, index: int) -> dict[str, Any]:
+        level, cost = self.plan.arch.levels[index], self.cost.levels[index]
+        width = level.metadata_access_bits or level.word_bits
+        room = level.metadata_capacity_bits
+        return {
+            **self._head(index),
+            "capacity": {
+                "words": None if level.capacity_words is None else float(level.capacity_words),
+                "expected": float(cost.capacity_expected),
+                "worst": float(cost.capacity_worst),
+                "metadata_words": None if room is None else float(room / width),
+                "metadata_bits_expected": float(cost.metadata_bits_expected),
+                "metadata_bits_worst": float(cost.metadata_bits_worst),
+            },
+            "tensors": {k.dense.link.name: self._tensor(index, k) for k in below(self.cost, index)},
+            "actions": [action_record(a) for a in cost.actions if counted(a)],
+        }
+
+    def _compute(self, computes: dict[str, float]) -> dict[str, Any]:
+        index = self.plan.compute
+        actions = [action_record(a) for a in self.cost.levels[index].actions if counted(a)]
+        return {**self._head(index), "computes": computes, "actions": actions}
+
+    def _tensor(self, index: int, k: LinkSparse) -> dict[str, Any]:
+        held, name = k.resident, k.dense.link.name
+        bits = {action: metadata_bits(k, action) for action in ("reads", "fills", "updates")}
+        energy = sum(float(a.energy_pj) for a in self.cost.levels[index].actions if a.tensor == name)
+        return {
+            "tile": {
+                "footprint": float(held.footprint),
+                "density": float(held.occupancy / held.footprint) if held.footprint else 1.0,
+                "occupancy": float(held.occupancy),
+                **{name: float(held.quantile(share)) for name, share in QUANTILES.items()},
+            },
+            "reads": classes_record(k.reads),
+            "fills": classes_record(self.fills_of(index, name)),
+            "updates": classes_record(k.updates),
+            "metadata_bits": {action: classes_record(value) for action, value in bits.items()},
+            "energy_pj": energy,
+        }
+
+    def fills_of(self, level: int, tensor: str) -> Classes:
+        """Words of a tensor written into a level from its parent; nothing at the outermost one that keeps it."""
+        return fills_of(self.cost, level, tensor)
+
+
+def slowest_record(found: Slowest | None) -> dict[str, Any] | None:
+    """The slowest instance as plain data."""
+    if found is None:
+        return None
+    quantiles = {name: dict(zip(QUANTILES, getattr(found, name), strict=True)) for name in ("compute", "cycles")}
+    return {"instances": found.instances, **quantiles}
+
+
+def fills_of(cost: Cost, level: int, tensor: str) -> Classes:
+    """Words of a tensor written into a level from its parent."""
+    links = (k for k in cost.sparse.links if k.dense.link.child == level and k.dense.link.name == tensor)
+    return next((k.fills for k in links), NOTHING)
+
+
+def metadata_bits(k: LinkSparse, action: str) -> Classes:
+    """Metadata bits of one action over all ranks of the format."""
+    total = NOTHING
+    for rank in k.ranks:
+        total = total + rank.bits(action)
+    return total
+
+
+def counted(action: ActionCost) -> bool:
+    """True if the action happens."""
+    return bool(action.count > 0)
+
+
+def classes_record(classes: Classes) -> dict[str, float]:
+    """total, actual, gated, skipped, absent as plain numbers; rounding errors below zero are zero."""
+    total = float(classes.total)
+    return {name: _clean(float(getattr(classes, name)), total) for name in CLASSES}
+
+
+def _clean(value: float, total: float) -> float:
+    return 0.0 if abs(value) <= 1e-12 * abs(total) else value
+
+
+def action_record(action: ActionCost) -> dict[str, Any]:
+    """One priced action as plain data."""
+    return {
+        "tensor": action.tensor,
+        "action": action.action,
+        "count": float(action.count),
+        "energy_pj_each": float(action.energy_pj_each),
+        "energy_pj": float(action.energy_pj),
+        "source": action.source,
+        "confidence": float(action.confidence),
+    }
+
+
+def part_record(part: Part) -> dict[str, Any]:
+    """One kind of hardware of one instance as plain data: area and leakage (pJ per cycle) of each."""
+    return {
+        "name": part.name,
+        "count": float(part.count),
+        "area_um2": float(part.area_um2),
+        "leak_pj": float(part.leak_pj),
+        "source": part.area_source,
+        "confidence": float(part.area_confidence),
+    }
+
+
+def network_record(plan: Plan, network: NetworkTraffic) -> dict[str, Any]:
+    """One network as plain data; only results go up."""
+    outputs = {t.name for t in plan.einsum.tensors if t.output}
+    return {
+        "name": network.name,
+        "energy_pj": float(network.energy_pj),
+        "source": network.network.source,
+        "confidence": float(network.network.confidence),
+        "words_down": {name: float(words) for name, words in network.words_down.items()},
+        "words_up": {name: float(words) for name, words in network.words_up.items() if name in outputs},
+        "metadata_bits": {name: float(bits) for name, bits in network.metadata_bits.items()},
+    }
+
+
+def _count(value: Any) -> int | float:
+    """A whole number as an int; packed instances may be fractions."""
+    plain = float(value)
+    return int(plain) if plain == int(plain) else plain

@@ -1,0 +1,1 @@
+"""Formats and features searched together with the mapping."""

@@ -1,0 +1,445 @@
+"""The best combination of formats, features and mapping, with a proof: branch and bound over sets of strategies.
+
+Each set is bounded by the optimal mapping of one machine that is no worse than any of its strategies (`strategies`); sets that
+cannot beat the best known strategy fall away, the others are cut by a parameter. Single strategies are mapped optimally.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import multiprocessing
+import pickle
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import combinations_with_replacement, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparseloop.evaluation.evaluate import design_of, evaluate_design
+from sparseloop.explore.codesign.relaxation import ABSENT, Sets, Strategies
+from sparseloop.explore.conditions import Value
+from sparseloop.explore.definition import Definition, read
+from sparseloop.explore.point import Designs
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.spec import Spec
+from sparseloop.mapper.objectives import Objective
+from sparseloop.mapper.search import run
+from sparseloop.mapper.space.mapspace import mapspace
+from sparseloop.mapper.task import Best, Budget, Goal, Task
+from sparseloop.mapper.workers import end_with_parent, held_back
+from sparseloop.model.design.mapping import Mapping
+
+WAVE = 4
+"""Sets that are cut at a time, for any number of workers: the answer must not depend on it."""
+POLISH = 8
+"""Rounds of changing one value of the best known strategy, at most."""
+NEAR = 1.25
+"""Changes of the best strategy that cost so many times more under its own mapping may still be better under another."""
+PAIRS = 64
+"""Pairs of values of two parameters that are changed together, at most."""
+CAREFUL = 12
+"""Waves that begin with a careful dive."""
+QUICK = 256
+"""Mappings for one set on the way to a first answer, where nothing need be proven."""
+SLACK = 1e-9
+BOUNDED = ("energy", "cycles", "edp", "ed2p")
+"""Objectives that the machine of a set bounds: they grow with every count and with time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A set of strategies and what its best mapping costs at least; of a single strategy, what it costs."""
+
+    sets: Sets
+    bound: float
+    value: float
+    """Of the best mapping that was found; inf if none is below what was known."""
+    mapping: Mapping | None
+    evaluated: int
+    finished: bool
+    single: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codesigned:
+    """The best strategy and mapping that were found."""
+
+    values: dict[str, Value] | None
+    """Of the parameters; None: no strategy has a valid mapping."""
+    spec: Spec | None
+    mapping: Mapping | None
+    value: float | None
+    lower_bound: float
+    """No combination of strategy and mapping costs less."""
+    proven: bool
+    strategies: int
+    """Combinations of values, those that conditions exclude not counted twice."""
+    mappings: int
+    """Of each of them."""
+    bounded: int
+    """Sets of strategies, and single ones, that were bounded."""
+    evaluated: int
+    """Mappings evaluated."""
+    seconds: float
+    stopped: str
+    """'done', 'budget' or 'interrupted'."""
+
+    @property
+    def gap(self) -> float:
+        """(value - lower bound) / value."""
+        return math.inf if self.value is None else max(0.0, 1 - self.lower_bound / self.value) if self.value else 0.0
+
+
+@dataclass
+class Progress:
+    """How a search proceeds."""
+
+    started: float = field(default_factory=time.monotonic)
+    bounded: int = 0
+    evaluated: int = 0
+    open: int = 0
+    value: float = math.inf
+    lower_bound: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.started
+
+
+Watch = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Shows nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How long and how exactly is searched."""
+
+    seconds: float | None = None
+    within: float = 0.0
+    """Strategies that are better by no more than this share need not be found: 0.01 proves 1 %."""
+    workers: int = 1
+    watch: Watch = silent
+
+
+# --- one set ------------------------------------------------------------------------------------------------
+
+
+class Examiner:
+    """Bounds sets of strategies; one of them lives in each worker process."""
+
+    def __init__(self, designs: Designs) -> None:
+        self.designs, self.strategies = designs, Strategies(designs)
+        self.goal: Objective = designs.goal
+        self.padded = designs.mapper.padded
+
+    def examine(self, sets: Sets, below: float, budget: Budget) -> Examined:
+        """The least that any strategy of the set costs with its best mapping, if that is below a known value."""
+        single = self.strategies.single(sets)
+        try:
+            best = self._best(sets, below, budget)
+        except SpecError:
+            if not single:
+                raise
+            return Examined(sets, math.inf, math.inf, None, 0, True, single)  # values that make no design
+        finished = best.stopped == "done"
+        known = best.value if best.value is not None and best.value < below else math.inf
+        bound = known if finished else min(known, best.lower_bound or 0.0)
+        return Examined(sets, bound, known, best.mapping if known < math.inf else None, best.evaluated, finished, single)
+
+    def _best(self, sets: Sets, below: float, budget: Budget) -> Best:
+        if self.strategies.single(sets):
+            space = mapspace(self.strategies.exact(sets), padded=self.padded)
+        else:
+            space = replace(self.strategies.space, design=self.strategies.machine(sets))
+        task = Task(space=space, goal=Goal(objective=self.goal), method="optimal", budget=budget, below=below)
+        if math.isfinite(below) and not self.strategies.single(sets):
+            task = replace(task, enough=below)  # the set is cut anyway
+        best = run(task)
+        if best.stopped == "interrupted":
+            raise KeyboardInterrupt
+        return best
+
+    def trial(self, sets: Sets, mapping: Mapping) -> float:
+        """What a mapping costs at least under any strategy of the set; inf where it is not valid."""
+        try:
+            single = self.strategies.single(sets)
+            design = design_of(self.strategies.exact(sets)) if single else self.strategies.machine(sets)
+        except SpecError:
+            return math.inf
+        result = evaluate_design(design, mapping)
+        columns: dict[str, Any] = {
+            name: np.array([getattr(result, name)]) for name in ("energy_pj", "cycles", "area_um2", "utilization")
+        }
+        return float(self.goal.scalars(columns)[0]) if result.valid else math.inf
+
+
+_held: dict[str, Examiner] = {}
+"""In a worker process: its own."""
+
+
+def _start_worker(designs: bytes) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupts are the parent's business
+    end_with_parent()
+    _held["mine"] = Examiner(pickle.loads(designs))
+
+
+def _in_worker(sets: Sets, below: float, budget: Budget) -> Examined:
+    return _held["mine"].examine(sets, below, budget)
+
+
+class Pool:
+    """Examines sets side by side; results come back in the order of the sets."""
+
+    def __init__(self, examiner: Examiner, workers: int) -> None:
+        self.examiner, self.pool = examiner, None
+        if workers > 1:
+            context = multiprocessing.get_context("spawn")
+            given = (pickle.dumps(examiner.designs),)
+            self.pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=given)
+
+    def examined(self, every: Sequence[Sets], below: float, left: Callable[[], Budget]) -> Generator[Examined]:
+        """All of them; a budget is that of what is still open when each begins."""
+        if self.pool is None:
+            for sets in every:
+                yield self.examiner.examine(sets, below, left())
+            return
+        with held_back():
+            waiting = [self.pool.submit(_in_worker, sets, below, left()) for sets in every]
+        for one in waiting:
+            yield one.result()
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def pool(examiner: Examiner, workers: int) -> Generator[Pool]:
+    """Workers for the time of a search."""
+    made = Pool(examiner, workers)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+# --- all of them --------------------------------------------------------------------------------------------
+
+
+class Search:
+    """One branch and bound."""
+
+    def __init__(self, examiner: Examiner, workers: Pool, effort: Effort) -> None:
+        self.examiner, self.strategies, self.workers, self.effort = examiner, examiner.strategies, workers, effort
+        self.progress = Progress()
+        self.best: Examined | None = None
+        self.order: list[int] = []
+        self.open: list[tuple[float, int, Examined]] = []
+        self.number = self.waves = 0
+        self.done: set[Sets] = set()
+        """Strategies that are settled: nothing better than the best known one is among their mappings."""
+        self.stopped = "done"
+
+    @property
+    def below(self) -> float:
+        """What is worth looking for."""
+        return self.progress.value * (1 - self.effort.within)
+
+    def left(self) -> Budget:
+        """What the budget leaves."""
+        seconds = self.effort.seconds
+        return Budget(seconds=None if seconds is None else max(0.1, seconds - self.progress.seconds))
+
+    def spent(self) -> bool:
+        """True once the budget is."""
+        return self.effort.seconds is not None and self.progress.seconds >= self.effort.seconds
+
+    def run(self) -> None:
+        """Until nothing better can be left, the budget is spent, or somebody interrupts."""
+        try:
+            self._run()
+        except KeyboardInterrupt:
+            self.stopped = "interrupted"
+
+    def _run(self) -> None:
+        (root,) = self._examined([self.strategies.all])
+        if root.mapping is None and root.finished:
+            return
+        self._push(root)
+        self._dive(root, careful=True)
+        self.order = self._by_impact()
+        self._dive(root, careful=True)
+        while self.open and not self.spent():
+            self._wave()
+        self.stopped = "budget" if self.open else "done"
+        self._tell()
+
+    def _tell(self) -> None:
+        """What is proven now."""
+        self.progress.open = len(self.open)
+        least = min([self.below, *(one.bound for _, _, one in self.open)])
+        self.progress.lower_bound = max(self.progress.lower_bound, least if math.isfinite(least) else 0.0)
+        self.effort.watch(self.progress)
+
+    def _examined(self, every: Sequence[Sets]) -> list[Examined]:
+        """Sets bounded; a single strategy is kept if it is the best."""
+        found: list[Examined] = []
+        for one in self.workers.examined(every, self.below, self.left):
+            self.progress.bounded += 1
+            self.done |= {one.sets} if one.single and one.finished else set()
+            found.append(self._counted(one))
+        return found
+
+    def _glanced(self, every: Sequence[Sets]) -> list[Examined]:
+        """Sets with good mappings, soon."""
+        return [
+            self._counted(one) for one in self.workers.examined(every, self.below, lambda: replace(self.left(), mappings=QUICK))
+        ]
+
+    def _counted(self, one: Examined) -> Examined:
+        self.progress.evaluated += one.evaluated
+        if one.single and one.mapping is not None:
+            value = self.examiner.trial(one.sets, one.mapping)
+            if value < self.progress.value:
+                self.best, self.progress.value = one, value
+        self.effort.watch(self.progress)
+        return one
+
+    def _push(self, one: Examined) -> None:
+        if one.bound < self.below * (1 - SLACK) and not (one.single and one.finished):
+            heapq.heappush(self.open, (min(one.value, self.below), self.number, one))
+            self.number += 1
+
+    # --- first answers --------------------------------------------------------------------------------------
+
+    def _by_impact(self) -> list[int]:
+        """Parameters, first those that lower the bound of the best strategy most when they are opened."""
+        if self.best is None or self.best.mapping is None:
+            return []
+        scores: list[tuple[float, int]] = []
+        for i, numbers in enumerate(self.strategies.all):
+            opened = (*self.best.sets[:i], numbers, *self.best.sets[i + 1 :])
+            scores.append((self.examiner.trial(opened, self.best.mapping), i))
+        return [i for _, i in sorted(scores)]
+
+    def _dive(self, one: Examined, *, careful: bool = False) -> None:
+        """Value by value what suits the best mapping of a set, if careful mapped anew each time; then both in turn."""
+        sets, mapping = one.sets, one.mapping
+        while mapping is not None and not self.strategies.single(sets):
+            parts = list(self.strategies.parts(sets, self._next(sets)))
+            sets = min(parts, key=lambda part, on=mapping: self.examiner.trial(part, on))
+            if careful:
+                mapping = self._glanced([sets])[0].mapping
+        if mapping is None or (self.best is not None and self.examiner.trial(sets, mapping) >= self.below):
+            return
+        if sets not in self.done:
+            self._examined([sets])
+            self._polish()
+
+    def _changed(self, sets: Sets) -> Iterator[Sets]:
+        """A strategy with one or two other values; two of parameters with few."""
+        every = self.strategies.all
+        for i, j in combinations_with_replacement(range(len(every)), 2):
+            if i == j or len(every[i]) * len(every[j]) <= PAIRS:
+                for first, second in product(every[i], every[j] if i != j else (ABSENT,)):
+                    other = self.strategies.changed(sets, i, first)
+                    other = self.strategies.changed(other, j, second) if other is not None and i != j else other
+                    if other is not None:
+                        yield other
+
+    def _polish(self) -> None:
+        """Few other values of the best strategy, as long as that helps."""
+        tried: set[Sets] = set()
+        for _ in range(POLISH):
+            best = self.best
+            if best is None or best.mapping is None or self.spent():
+                return
+            fresh = dict.fromkeys(other for other in self._changed(best.sets) if other not in tried)
+            tried |= set(fresh)
+            near = [other for other in fresh if self.examiner.trial(other, best.mapping) < NEAR * self.progress.value]
+            ranked = sorted(self._glanced(near), key=lambda one: one.bound)
+            if ranked and ranked[0].sets not in self.done:
+                self._examined([ranked[0].sets])
+            if self.best is best:
+                return
+
+    # --- branch and bound -----------------------------------------------------------------------------------
+
+    def _next(self, sets: Sets) -> int:
+        """The parameter to cut by."""
+        return next(i for i in [*self.order, *range(len(sets))] if len(sets[i]) > 1)
+
+    def _wave(self) -> None:
+        """Cuts the sets with the least bounds."""
+        mine = [heapq.heappop(self.open)[2] for _ in range(min(WAVE, len(self.open)))]
+        mine = [one for one in mine if one.bound < self.below * (1 - SLACK)]
+        if mine and not mine[0].single:
+            self._dive(mine[0], careful=self.waves < CAREFUL)
+            self.waves += 1
+        parts: list[tuple[Sets, Examined]] = []
+        for one in mine:
+            again = [one.sets] if one.single else self.strategies.parts(one.sets, self._next(one.sets))
+            parts += [(part, one) for part in again if part not in self.done]
+        for found, (_, one) in zip(self._examined([part for part, _ in parts]), parts, strict=True):
+            self._push(replace(found, bound=max(found.bound, one.bound)))
+        self._tell()
+
+    def outcome(self) -> Codesigned:
+        """What was found."""
+        best, progress = self.best, self.progress
+        proven = best is not None and not self.open and self.stopped == "done"
+        lower = self.below if proven else progress.lower_bound
+        return Codesigned(
+            values=None if best is None else self.strategies.values(best.sets),
+            spec=None if best is None else self.strategies.exact(best.sets),
+            mapping=None if best is None else best.mapping,
+            value=None if best is None else progress.value,
+            lower_bound=lower,
+            proven=proven,
+            strategies=self.strategies.count(self.strategies.all),
+            mappings=self.strategies.space.size,
+            bounded=progress.bounded,
+            evaluated=progress.evaluated,
+            seconds=progress.seconds,
+            stopped=self.stopped,
+        )
+
+
+def _not_searched(definition: Definition) -> Iterator[Diagnostic]:
+    """What a study may ask for that is another search."""
+    spec = definition.spec
+    if spec.pareto or definition.constraints:
+        yield Diagnostic(message="strategies are searched for one objective and without constraints", hint="minimize: edp")
+    asked = spec.mapping.minimize or ",".join(one.name for one in definition.objectives)
+    if not {one.strip() for one in asked.split(",")} <= set(BOUNDED):
+        yield Diagnostic(message=f"strategies are not searched for {asked}", hint=f"minimize one of: {', '.join(BOUNDED)}")
+    if definition.designs.mapper.method != "optimal":
+        yield Diagnostic(message="the mapping is searched together with the strategy, with a proof", hint="mapping: optimal")
+    for name in ("search", "combine", "cluster"):
+        if name in spec.model_fields_set:
+            yield Diagnostic(path=(name,), message=f"'{name}' is of use for sparseloop sweep only", hint="take it away")
+
+
+def codesign(study: Definition | str | Path, effort: Effort | None = None) -> Codesigned:
+    """The best strategy of a study, or of the file of one, with its best mapping: one workload, only sparse features vary."""
+    definition = study if isinstance(study, Definition) else read(study)
+    effort = effort or Effort()
+    if found := list(_not_searched(definition)):
+        raise SpecError(found)
+    examiner = Examiner(definition.designs)
+    with pool(examiner, effort.workers) as workers:
+        search = Search(examiner, workers, effort)
+        search.run()
+        return search.outcome()

@@ -1,0 +1,264 @@
+"""A study file understood: its specifications, parameters, conditions and objectives; every mistake at once, with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path as FilePath
+from typing import Any, cast
+
+import numpy as np
+
+from sparseloop.explore.conditions import Condition, arithmetic
+from sparseloop.explore.parameters import Mistakes, Reader
+from sparseloop.explore.point import FIXED, Designs, Mapper, Workload
+from sparseloop.explore.schema import StudySpec, WorkloadEntry
+from sparseloop.explore.space import DesignSpace
+from sparseloop.explore.store import POINT_COLUMNS
+from sparseloop.input.diagnostics import Diagnostic, Path, SpecError, did_you_mean
+from sparseloop.input.load import dumps, is_timeloop, to_data
+from sparseloop.input.spec import Spec
+from sparseloop.input.yaml import files as yamlio
+from sparseloop.input.yaml.files import SourceMap
+from sparseloop.mapper.naming import unique
+from sparseloop.mapper.objectives import Objective, objective
+from sparseloop.mapper.search import METHODS, budget_of
+from sparseloop.mapper.searchers import SEARCHERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """A study as it was understood."""
+
+    spec: StudySpec
+    designs: Designs
+    constraints: tuple[Condition, ...]
+    objectives: tuple[Objective, ...]
+    source: SourceMap
+    """The study file."""
+
+
+def read(path: str | FilePath, overrides: Sequence[str] = ()) -> Definition:
+    """The study in a file; raises `SpecError` with every mistake."""
+    return _understood(*yamlio.load([path], overrides))
+
+
+def from_data(data: Mapping[str, Any], name: str = "<study>") -> Definition:
+    """A study built in Python; `spec` may be a `Spec`. File names are relative to the folder of `name`."""
+    written = {key: _plain(value, (key,)) for key, value in data.items()}
+    return _understood(*yamlio.loads(yamlio.dump(written), name=name))
+
+
+def _plain(value: Any, path: Path) -> Any:
+    """Data as a YAML file can say it: specifications written out, arrays as lists."""
+    if isinstance(value, Spec):
+        return to_data(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one, (*path, str(key))) for key, one in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, (*path, i)) for i, one in enumerate(cast("Sequence[Any]", value))]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist(), path)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise SpecError([Diagnostic(path=path, message=f"a study cannot hold a {type(value).__name__}")])
+
+
+def _understood(data: dict[str, Any], source: SourceMap) -> Definition:
+    try:
+        spec = StudySpec.model_validate(_complete(data))
+    except SpecError as error:
+        raise error.located(source) from None
+    return _Reader(spec, Mistakes(source)).definition()
+
+
+def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A label without changes ('none:') and a parameter without anything are written, not missing."""
+    parameters = data.get("parameters")
+    if not isinstance(parameters, dict):
+        return dict(data)
+    filled = {name: {} if one is None else _with_labels(one) for name, one in parameters.items()}  # pyright: ignore
+    return {**data, "parameters": filled}
+
+
+def _with_labels(one: Any) -> Any:
+    choices = one.get("choices") if isinstance(one, dict) else None  # pyright: ignore
+    if not isinstance(choices, dict):
+        return one  # pyright: ignore
+    return {**one, "choices": {label: {} if changes is None else changes for label, changes in choices.items()}}  # pyright: ignore
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Puts a study together; all mistakes are collected on the way."""
+
+    spec: StudySpec
+    mistakes: Mistakes
+
+    def definition(self) -> Definition:
+        """The study; raises every mistake."""
+        workloads = self._workloads()
+        read = [Reader(name, one, self.mistakes, workloads).read() for name, one in self.spec.parameters.items()]
+        space = DesignSpace(tuple(one for one in read if one is not None))
+        goals = self._objectives()
+        rules = [self.mistakes.condition(("constraints", i), text) for i, text in enumerate(self.spec.constraints)]
+        mapper = self._mapper(goals, workloads)
+        if not self.mistakes.found:  # what is said about names needs all of them
+            self._names(space, [rule for rule in rules if rule], goals)
+        if not self.mistakes.found:
+            self._search(space, len(goals))
+        if self.mistakes.found:
+            raise SpecError(self.mistakes.found).located(self.mistakes.source)
+        assert mapper is not None
+        return Definition(
+            spec=self.spec,
+            designs=Designs(space, tuple(workloads), mapper),
+            constraints=tuple(rule for rule in rules if rule is not None),
+            objectives=tuple(goals),
+            source=self.mistakes.source,
+        )
+
+    # --- workloads ------------------------------------------------------------------------------------------
+
+    def _workloads(self) -> list[Workload]:
+        """What runs, with the specification of each; of equal names the second is 'conv-2'."""
+        found: list[Workload] = []
+        for i, entry in enumerate(self.spec.workloads or (WorkloadEntry(),)):
+            at: Path = ("workloads", i) if self.spec.workloads else ("spec",)
+            found += self.mistakes.attempt(at, partial(self._entry, entry, at)) or []
+        names = unique([one.name for one in found])
+        return [replace(one, name=name, names=one.names | {name}) for one, name in zip(found, names, strict=True)]
+
+    def _entry(self, entry: WorkloadEntry, at: Path) -> list[Workload]:
+        """The workload of an entry, or one for each of its layers."""
+        source, inline = self.mistakes.source, isinstance(self.spec.spec, dict)
+        pieces = [source.walk(("spec",))[1]] if inline and self.spec.spec else []
+        pieces += [source.walk((*at, "spec"))[1]] if entry.spec else []
+        files = [] if isinstance(self.spec.spec, dict) else [source.directory(("spec",)) / name for name in self.spec.spec]
+        files += [source.directory(at) / name for name in entry.files]
+        base = _native(yamlio.joined(pieces, files, source.lines))
+        changes = [self.mistakes.change((*at, "set", text), text, node) for text, node in self.mistakes.kids((*at, "set"))]
+        root = yamlio.placed(base.root, [change for change in changes if change])
+        whole = SourceMap(root, base.lines)
+        try:
+            spec = Spec.model_validate(root.data)
+        except SpecError as error:
+            raise error.located(whole) from None
+        called = {entry.name} if entry.name else {FilePath(name).stem for name in entry.files}
+        found: list[Workload] = []
+        for i, layer in enumerate(spec.per_layer()):
+            name = layer.workload.name
+            if entry.name:
+                name = f"{entry.name}/{name}" if spec.layers else entry.name
+            one = Workload(name=name, weight=entry.weight, root=root, lines=whole.lines, names=frozenset({*called, name}))
+            found.append(replace(one, layer=i) if spec.layers else one)
+        return found
+
+    # --- objectives and mapper ------------------------------------------------------------------------------
+
+    def _objectives(self) -> list[Objective]:
+        """What is minimized: the first decides, or all are weighed against each other."""
+        spec = self.spec
+        if spec.pareto and spec.minimize is not None:
+            self.mistakes.error(("pareto",), "a study has minimize or pareto, not both", key=True)
+        if len(spec.pareto) == 1:
+            self.mistakes.error(("pareto",), "a front needs two different objectives or more", "e.g. [energy, area]")
+        at: Path = ("pareto",) if spec.pareto else ("minimize",)
+        wanted = spec.pareto or tuple(word.strip() for word in (spec.minimize or "edp").split(","))
+        found = [self.mistakes.attempt(at, partial(objective, word)) for word in wanted]
+        return [one for one in found if one is not None]
+
+    def _mapper(self, goals: Sequence[Objective], workloads: Sequence[Workload]) -> Mapper | None:
+        """How designs are mapped."""
+        given, mistakes = self.spec.mapping, self.mistakes
+        if given.method == FIXED:
+            for name in given.model_fields_set - {"method"}:
+                mistakes.error(("mapping", name), f"'{name}' means nothing with method: fixed", key=True)
+            for one in workloads:
+                if not one.root.data.get("mapping"):
+                    message = f"the specification of '{one.name}' has no mapping"
+                    mistakes.error(("mapping",), message, "write one under its mapping:, or choose method: optimal")
+            return Mapper(method=FIXED, minimize="")
+        if given.method not in (*SEARCHERS, *METHODS):
+            known = (*SEARCHERS, *METHODS, FIXED)
+            mistakes.error(("mapping", "method"), f"unknown method '{given.method}'", did_you_mean(given.method, known))
+            return None
+        budget = mistakes.attempt(("mapping", "budget"), lambda: budget_of(given.budget, given.method))
+        minimize = given.minimize or default_goal(goals)
+        goal = mistakes.attempt(("mapping", "minimize"), lambda: objective(minimize))
+        if budget is None or goal is None:
+            return None
+        one = Mapper(method=given.method, minimize=minimize, padded=given.padded, seed=given.seed)
+        return replace(one, mappings=budget.mappings, seconds=budget.seconds)
+
+    # --- what needs all names -------------------------------------------------------------------------------
+
+    def _names(self, space: DesignSpace, rules: Sequence[Condition], goals: Sequence[Objective]) -> None:
+        """That conditions, expressions and constraints speak of what exists, and that every parameter does something."""
+        values = {one.name: one.values[0] if one.values else 1.0 for one in space.parameters}
+        labels = {
+            one.name: [str(value) for value in one.values] for one in space.parameters if one.column == "string" and one.values
+        }
+        try:
+            order = space.order
+        except ValueError as error:
+            message = f"parameter '{error}' depends on itself"
+            self.mistakes.error(("parameters", str(error)), message, key=True)
+            return
+        for one in order:
+            at = ("parameters", one.name)
+            others = {name: value for name, value in values.items() if name != one.name}
+            if one.when:
+                self.mistakes.attempt((*at, "when"), partial(one.when.check, others, labels))
+            if one.kind == "expression":
+                self.mistakes.attempt((*at, "value"), partial(arithmetic, one.expression, others))
+        results = dict.fromkeys((*NUMBERS, *columns(goals).values()), 1.0)
+        for i, rule in enumerate(rules):
+            self.mistakes.attempt(("constraints", i), partial(rule.check, {**values, **results}, labels))
+        used = {name for one in order for name in one.needs(list(values))} | {n for rule in rules for n in rule.names(values)}
+        for one in order:
+            if not one.paths and not any(one.changes) and one.name not in used:
+                message = f"parameter '{one.name}' changes nothing"
+                self.mistakes.error(("parameters", one.name), message, "give it a path:", key=True)
+
+    def _search(self, space: DesignSpace, goals: int) -> None:
+        """That the search can do what it is asked for."""
+        search = self.spec.search
+        if search.method == "grid":
+            for one in space.parameters:
+                if one.values is None and one.kind != "expression":
+                    message = f"a grid needs the values of '{one.name}'"
+                    self.mistakes.error(
+                        ("parameters", one.name), message, "give it points: or step:, or search otherwise", key=True
+                    )
+            if search.points is not None:
+                self.mistakes.error(("search", "points"), "a grid has points of its own", "search: {method: random, points: ...}")
+        elif search.points is None:
+            self.mistakes.error(("search",), f"method {search.method} needs a number of points", "points: 1000", key=True)
+
+
+NUMBERS = tuple(name for name, kind in POINT_COLUMNS.items() if kind == "double" and name != "seconds")
+"""Columns that constraints may speak of."""
+COLUMN_OF = {"energy": "energy_pj", "area": "area_um2", "power": "power_w", "cycles": "cycles", "edp": "edp"}
+"""Objectives that have a column of another name, or the same."""
+
+
+def columns(goals: Sequence[Objective]) -> dict[str, str]:
+    """Column of every objective."""
+    return {one.name: COLUMN_OF.get(one.name, one.name) for one in goals}
+
+
+def default_goal(goals: Sequence[Objective]) -> str:
+    """What the mapper minimizes for a study: its objective if but one depends on mappings, else edp."""
+    seen = [one.name for one in goals if one.name != "power" and {"energy_pj", "cycles", "utilization"} & set(one.needs)]
+    return seen[0] if len(seen) == 1 else "edp"
+
+
+def _native(source: SourceMap) -> SourceMap:
+    """Files of Timeloop become native ones, so that paths are the same everywhere."""
+    if not is_timeloop(source.root.data):
+        return source
+    from sparseloop.input.load import understood
+
+    return yamlio.loads(dumps(understood(source.root.data, source)), name=f"{source.root.file} as a native specification")[1]

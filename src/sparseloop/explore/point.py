@@ -1,0 +1,190 @@
+"""One design and one workload evaluated: from the values of a point to a row of the store. Runs in worker processes."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sparseloop.evaluation.cache_key import key_of
+from sparseloop.evaluation.evaluate import design_of, evaluate_similar, own_mapping
+from sparseloop.evaluation.result import Result
+from sparseloop.explore.space import DesignSpace, Values
+from sparseloop.explore.store import Row
+from sparseloop.explore.transfer import Hint, handed_on
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.resolve import written
+from sparseloop.input.spec import Spec
+from sparseloop.input.yaml.files import Node, SourceMap, placed
+from sparseloop.mapper.objectives import Objective, objective
+from sparseloop.mapper.search import budget_of, run
+from sparseloop.mapper.space.mapspace import mapspace
+from sparseloop.mapper.task import Best, Goal, Task
+
+FIXED = "fixed"
+"""The method that evaluates the mapping in the files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What runs: a complete specification, before anything varies."""
+
+    name: str
+    weight: float
+    root: Node
+    lines: Mapping[str, Sequence[str]]
+    layer: int | None = None
+    """Which of its `layers`; None: it has none."""
+    names: frozenset[str] = frozenset()
+    """By which a parameter may mean it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapper:
+    """How every design is mapped."""
+
+    method: str
+    minimize: str
+    mappings: int | None = None
+    seconds: float | None = None
+    padded: bool = False
+    seed: int = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the outcome depends on, beside the specification."""
+        if self.method == FIXED:
+            return {"method": FIXED}
+        return {name: getattr(self, name) for name in ("method", "minimize", "mappings", "seconds", "padded", "seed")}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A point (its number and values) on one of the workloads."""
+
+    point: int
+    workload: int
+    values: Values
+    hint: Hint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A row for the store; or why there is none: the values make no design, or a fault of ours."""
+
+    job: Job
+    row: Row | None = None
+    wrong: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Designs:
+    """Every design of a study, by the values of its parameters."""
+
+    space: DesignSpace
+    workloads: tuple[Workload, ...]
+    mapper: Mapper
+
+    def spec(self, values: Values, workload: int) -> Spec:
+        """The specification of a point; `SpecError` with places in the files."""
+        one = self.workloads[workload]
+        root = placed(one.root, self.space.changes(values, one.names))
+        source = SourceMap(root, one.lines)
+        try:
+            spec = Spec.model_validate(root.data).with_source(source)
+        except SpecError as error:
+            raise error.located(source) from None
+        return spec if one.layer is None else list(spec.per_layer())[one.layer]
+
+    def key(self, spec: Spec) -> str:
+        """What identifies the evaluation of a specification: all its inputs, the mapper's settings, the version."""
+        return key_of(spec, self.mapper.settings)[:32]
+
+    def evaluated(self, job: Job) -> Outcome:
+        """The row of one point and workload."""
+        try:
+            spec = self.spec(job.values, job.workload)
+            row = self._row(spec, job)
+        except SpecError as error:
+            return Outcome(job, wrong=first_of(error))
+        except Exception as error:
+            return Outcome(job, fault=f"{type(error).__name__}: {error}")
+        return Outcome(job, row)
+
+    def _row(self, spec: Spec, job: Job) -> Row:
+        started = time.perf_counter()
+        design = design_of(spec)
+        row: Row = {"key": self.key(spec), "workload": self.workloads[job.workload].name, "clock_hz": design.arch.clock_hz}
+        if self.mapper.method == FIXED:
+            result: Result | None = evaluate_similar(design, own_mapping(design))
+            row |= {"mappings": 1, "proven": None, "lower_bound": None}
+        elif job.hint and (found := handed_on(spec, self.spec(job.hint.values, job.workload), job.hint, self.goal)):
+            result = found
+            row |= {"mappings": 1, "proven": True, "lower_bound": job.hint.value, "value": job.hint.value}
+        else:
+            best = self.mapped(spec)
+            if best.stopped == "interrupted":
+                raise KeyboardInterrupt  # half a search is no result
+            result = best.result
+            row |= {"mappings": best.evaluated, "proven": best.proven_optimal, "lower_bound": _finite(best.lower_bound)}
+            row |= {"value": best.value}
+        if result is not None and self.mapper.method != FIXED:
+            assert result.design.mapping is not None
+            row["mapping"] = json.dumps(written(result.design.mapping, spec))
+        return row | _measured(result) | {"seconds": time.perf_counter() - started}
+
+    @property
+    def goal(self) -> Objective:
+        """What the mapper minimizes."""
+        return objective(self.mapper.minimize)
+
+    def mapped(self, spec: Spec) -> Best:
+        """The search of one specification."""
+        mapper = self.mapper
+        budget = budget_of(None, mapper.method)
+        if mapper.mappings is not None or mapper.seconds is not None:
+            budget = replace(budget, mappings=mapper.mappings, seconds=mapper.seconds)
+        goal = Goal(objective=self.goal)
+        space = mapspace(spec, padded=mapper.padded)
+        return run(Task(space=space, goal=goal, method=mapper.method, budget=budget, seed=mapper.seed))
+
+
+def first_of(error: SpecError) -> str:
+    """The first mistake in one line."""
+    one: Diagnostic = error.diagnostics[0]
+    place = f"{one.span}: " if one.span else ""
+    return f"{place}{one.message}"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _measured(result: Result | None) -> Row:
+    """The numbers of a result; without one, that there is none."""
+    if result is None:
+        return {"valid": False, "why": "no valid mapping was found"}
+    levels = [
+        {
+            "name": level.name,
+            "kind": level.kind,
+            "energy_pj": float(cost.energy_pj),
+            "cycles": float(cost.cycles),
+            "area_um2": float(level.area_um2 * level.instances),
+        }
+        for level, cost in zip(result.plan.arch.levels, result.cost.levels, strict=True)
+    ]
+    networks = [{"name": one.name, "kind": "network", "energy_pj": float(one.energy_pj)} for one in result.cost.networks]
+    return {
+        "valid": result.valid,
+        "why": None if result.valid else "; ".join(result.reasons),
+        "energy_pj": result.energy_pj,
+        "cycles": result.cycles,
+        "utilization": result.utilization,
+        "area_um2": result.area_um2,
+        "levels": levels + networks,
+    }

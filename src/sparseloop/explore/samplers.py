@@ -1,0 +1,178 @@
+"""Which points of a design space are evaluated: all, random ones, or those that Optuna asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from sparseloop._optional import needed
+from sparseloop.explore.conditions import Value
+from sparseloop.explore.schema import SearchSpec
+from sparseloop.explore.space import DesignSpace, Parameter
+
+Point = dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of a point: the objectives, nothing if it has no valid mapping; whether all constraints hold."""
+
+    values: tuple[float, ...] | None
+    valid: bool
+
+
+class PointSearch(Protocol):
+    """Asks for points; `tell` gets what came of them, in the order in which they were asked."""
+
+    learns: bool
+    """False: what is asked does not depend on what was told."""
+
+    @property
+    def total(self) -> int | None:
+        """How many points there will be, if that is known."""
+        ...
+
+    def ask(self) -> Sequence[Point]:
+        """The next points; none if there are no more. One that learns asks again only when it was told of all."""
+        ...
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """What came of the points asked last."""
+        ...
+
+
+PORTION = 256
+"""Points that a search which does not learn gives at a time."""
+
+
+class Listed:
+    """Points that do not depend on results."""
+
+    learns = False
+
+    def __init__(self, points: Iterator[Point], total: int | None) -> None:
+        self._points, self.total = points, total
+
+    def ask(self) -> Sequence[Point]:
+        """The next portion."""
+        return list(islice(self._points, PORTION))
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """Nothing is learnt."""
+
+
+def grid(space: DesignSpace, search: SearchSpec, objectives: int) -> PointSearch:
+    """Every combination, the last parameter fastest."""
+    return Listed(space.grid(), space.size)
+
+
+def random(space: DesignSpace, search: SearchSpec, objectives: int) -> PointSearch:
+    """Points drawn one by one, each from its own number: the first hundred of a thousand are the same hundred."""
+
+    def drawn(number: int) -> Point:
+        rng = np.random.default_rng((search.seed, number))
+        return space.point(lambda one: _drawn(one, rng))
+
+    count = search.points or 0
+    return Listed((drawn(number) for number in range(count)), count)
+
+
+def _drawn(one: Parameter, rng: np.random.Generator) -> Value:
+    if one.values is not None:
+        return one.values[int(rng.integers(len(one.values)))]
+    low, high = (math.log(one.low), math.log(one.high)) if one.log else (one.low, one.high)
+    number = float(rng.uniform(low, high))
+    number = math.exp(number) if one.log else number
+    return round(number) if one.whole else min(max(number, one.low), one.high)
+
+
+# --- Optuna -------------------------------------------------------------------------------------------------
+
+NOTHING = 700.0
+"""Logarithm of an objective that is worse than any."""
+
+
+def _samplers() -> dict[str, Callable[[SearchSpec], Any]]:
+    optuna = needed("optuna")
+    of = optuna.samplers
+    return {
+        "tpe": lambda search: of.TPESampler(seed=search.seed, constant_liar=True),
+        "nsga2": lambda search: of.NSGAIISampler(seed=search.seed, population_size=max(2, search.batch)),
+        "nsga3": lambda search: of.NSGAIIISampler(seed=search.seed, population_size=max(2, search.batch)),
+        "gp": lambda search: of.GPSampler(seed=search.seed, deterministic_objective=True),
+    }
+
+
+@dataclass
+class Asked:
+    """Optuna by its ask and tell: batches of fixed size, told in order, so that workers do not matter."""
+
+    space: DesignSpace
+    search: SearchSpec
+    study: Any
+    left: int
+    worst: list[float]
+    """Of each objective, as a logarithm."""
+    trials: list[Any] = field(default_factory=list[Any])
+    learns: bool = True
+
+    @property
+    def total(self) -> int | None:
+        """As many as the study wants."""
+        return self.search.points
+
+    def ask(self) -> Sequence[Point]:
+        """The next batch."""
+        self.trials = [self.study.ask() for _ in range(min(self.left, self.search.batch))]
+        self.left -= len(self.trials)
+        return [self.space.point(lambda one, trial=trial: suggested(one, trial)) for trial in self.trials]
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """Objectives as logarithms; a design without any is a little worse than the worst one met so far."""
+        for trial, one in zip(self.trials, told, strict=True):
+            logs = None if one.values is None else [math.log(max(value, 1e-300)) for value in one.values]
+            if logs is not None:
+                known = [-math.inf if worst == NOTHING else worst for worst in self.worst]
+                self.worst = [max(pair) for pair in zip(known, logs, strict=True)]
+            trial.set_constraint("valid", 0.0 if one.valid else 1.0)
+            self.study.tell(trial, [worst + 1 for worst in self.worst] if logs is None else logs)
+
+
+def asked(space: DesignSpace, search: SearchSpec, objectives: int) -> PointSearch:
+    """One of Optuna's samplers."""
+    optuna = needed("optuna")
+    if search.method == "gp":
+        needed("torch", "gp")
+        needed("scipy", "gp")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+        sampler = _samplers()[search.method](search)
+    study = optuna.create_study(sampler=sampler, directions=["minimize"] * objectives)
+    return Asked(space, search, study, search.points or 0, [NOTHING] * objectives)
+
+
+def suggested(one: Parameter, trial: Any) -> Value:
+    """A value that Optuna chooses: numbers by their place among the values, so that near ones are near."""
+    if one.values is None:
+        if one.whole:
+            return int(trial.suggest_int(one.name, round(one.low), round(one.high), log=one.log))
+        return float(trial.suggest_float(one.name, one.low, one.high, log=one.log))
+    if len(one.values) == 1:
+        return one.values[0]
+    last = len(one.values) - 1
+    place = trial.suggest_int(one.name, 0, last) if one.numeric else trial.suggest_categorical(one.name, list(range(last + 1)))
+    return one.values[int(place)]
+
+
+METHODS: dict[str, Callable[[DesignSpace, SearchSpec, int], PointSearch]] = {
+    "grid": grid, "random": random, "tpe": asked, "nsga2": asked, "nsga3": asked, "gp": asked,
+}  # fmt: skip
+"""What `search: {method: ...}` names; the number is that of the objectives."""

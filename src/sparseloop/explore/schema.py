@@ -1,0 +1,141 @@
+"""What a user may write into a study file: pydantic models, documented field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from sparseloop.input import expressions as expr
+from sparseloop.input.expressions import Count, Number, Whole
+from sparseloop.input.records import Names, Record
+
+
+def _texts(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+"""One text or a list of them."""
+
+
+def _signed(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise expr.wrong(f"expected a number, got {value!r}")
+    result = expr.evaluate(value) if isinstance(value, str) else None
+    if result is not None and result.unit:
+        raise expr.wrong(f"'{value}' has a unit", "write the number only, and the unit under unit:")
+    return cast("float", value) if result is None else result.number
+
+
+def _parameter(value: Any) -> Any:
+    """A list is short for `values`, a text for `value` (an expression)."""
+    if isinstance(value, list | tuple):
+        return {"values": cast("object", value)}
+    return {"value": value} if isinstance(value, str | int | float) else cast("object", value)
+
+
+class ParameterSpec(Record):
+    """Something that varies: one of `values`, `range`, `choices` and `value` says how."""
+
+    path: Texts = Field(default=(), description="Where it is written in the specification, as with --set; also several.")
+    values: tuple[Any, ...] | None = Field(default=None, description="The values, in order; whole sub-trees too.")
+    range: tuple[Annotated[float, BeforeValidator(_signed)], Annotated[float, BeforeValidator(_signed)]] | None = Field(
+        default=None, description="[first, last]; with step or points a list, without them any number between."
+    )
+    step: Annotated[float, BeforeValidator(_signed), Field(gt=0)] | None = Field(
+        default=None, description="From value to value of the range: added, or multiplied with scale: log."
+    )
+    points: Count | None = Field(default=None, description="So many values of the range.")
+    scale: Literal["linear", "log"] = Field(default="linear", description="How the values of a range lie.")
+    whole: bool = Field(default=False, description="Whole numbers only.")
+    choices: dict[str, dict[str, Any]] | None = Field(
+        default=None, description="By label what is written where: {csr: {sparse.GLB.formats.A: csr}, none: {}}."
+    )
+    value: str | float | None = Field(default=None, description="An expression of other parameters: 4 * pes.")
+    unit: str | None = Field(default=None, description="Written behind every number: KiB.")
+    when: str | None = Field(default=None, description="It varies only where this holds: format == csr and pes > 4.")
+    only: Names = Field(default=(), description="The workloads it is for; missing: all.")
+
+
+ParameterField = Annotated[ParameterSpec, BeforeValidator(_parameter)]
+
+
+def _workload(value: Any) -> Any:
+    return {"files": cast("object", value)} if isinstance(value, str | list) else value
+
+
+class WorkloadEntry(Record):
+    """One workload: files or fields that complete the specification; with `layers`, each of them."""
+
+    name: str | None = Field(default=None, description="None: that of the workload or layer.")
+    files: Texts = Field(default=(), description="Files that complete the specification.")
+    spec: dict[str, Any] | None = Field(default=None, description="What completes the specification, written here.")
+    set: dict[str, Any] = Field(default_factory=dict, description="Values by path, as with --set: {workload.density.A: 0.3}.")
+    weight: Annotated[Number, Field(gt=0)] = Field(default=1.0, description="How often it runs.")
+
+
+def _by_method(value: object) -> object:
+    return {"method": value} if isinstance(value, str) else value
+
+
+class MapperSpec(Record):
+    """How every design is mapped. A name alone is the method."""
+
+    method: str = Field(default="optimal", description="optimal, genetic, random ...; fixed: the mapping in the files.")
+    budget: str | float | None = Field(default=None, description="Per design and workload: mappings (100k) or time (10s).")
+    minimize: str | None = Field(
+        default=None, description="None: the objective of the study if one of them depends on mappings, else edp."
+    )
+    padded: bool = Field(default=False, description="Also sizes that fill the fanouts better (imperfect factors).")
+    seed: Whole = Field(default=0, description="Same seed, same answer.")
+
+
+class SearchSpec(Record):
+    """Which points are evaluated. A name alone is the method."""
+
+    method: Literal["grid", "random", "tpe", "nsga2", "nsga3", "gp"] = Field(
+        default="grid", description="All points, random ones, or those that Optuna asks for."
+    )
+    points: Count | None = Field(default=None, description="How many; a grid has all of its own.")
+    seed: Whole = Field(default=0, description="Same seed, same answer.")
+    batch: Count = Field(default=32, description="Points asked at a time (not grid, random); the population of nsga2 and nsga3.")
+
+
+class ClusterSpec(Record):
+    """What a job of the cluster asks for (slurm, pbs, sge); see dask-jobqueue."""
+
+    cores: Count = Field(default=1, description="Processor cores of a job; each is a worker.")
+    memory: str = Field(default="4 GiB", description="Memory of a job.")
+    walltime: str = Field(default="01:00:00", description="Time of a job.")
+    queue: str | None = Field(default=None, description="Queue or partition.")
+    account: str | None = Field(default=None, description="Account or project that is charged.")
+    interface: str | None = Field(default=None, description="Network interface of the workers: ib0.")
+    prologue: Texts = Field(default=(), description="Lines of the job script before the worker starts: module load python.")
+    directives: Texts = Field(default=(), description="Further directives: --exclusive.")
+    python: str | None = Field(default=None, description="Interpreter on the nodes; None: the one that runs the study.")
+
+
+def _inline(value: object) -> str:
+    return "inline" if isinstance(value, Mapping) else "files"
+
+
+class StudySpec(Record):
+    """A study: a specification, what varies, what runs, what is minimized."""
+
+    name: str = Field(default="study", description="Name in the folder of results and in figures.")
+    spec: Annotated[Annotated[dict[str, Any], Tag("inline")] | Annotated[Texts, Tag("files")], Discriminator(_inline)] = Field(
+        description="The specification: file names (relative to this file), or written here."
+    )
+    workloads: tuple[Annotated[WorkloadEntry, BeforeValidator(_workload)], ...] = Field(
+        default=(), description="File names or entries; missing: the workload or the layers of `spec`."
+    )
+    combine: Literal["sum", "geomean", "worst"] = Field(default="sum", description="How workloads are taken together.")
+    parameters: dict[str, ParameterField] = Field(description="What varies, by name.")
+    constraints: Texts = Field(default=(), description="What a design must satisfy: area_um2 <= 2e6, banks * pes <= 64.")
+    minimize: str | None = Field(default=None, description="edp, energy, cycles, area, power ...; missing without pareto: edp.")
+    pareto: Names = Field(default=(), description="Two or more objectives: [energy, area].")
+    mapping: Annotated[MapperSpec, BeforeValidator(_by_method)] = MapperSpec()
+    search: Annotated[SearchSpec, BeforeValidator(_by_method)] = SearchSpec()
+    cluster: ClusterSpec = ClusterSpec()

@@ -1,0 +1,171 @@
+"""The design space of a study: parameters with their values, in which order they are chosen, and what they change."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from sparseloop.explore.conditions import Condition, Value, arithmetic
+from sparseloop.input.diagnostics import Path
+from sparseloop.input.yaml.files import Node
+
+Kind = Literal["choice", "range", "expression"]
+Change = tuple[Path, Node]
+Values = Mapping[str, Value]
+Chooser = Callable[["Parameter"], Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """Something that varies; `value` below is always what stands in its column of the results."""
+
+    name: str
+    kind: Kind
+    values: tuple[Value, ...] | None = None
+    """All of them, in order; None: any number of the range, or computed."""
+    changes: tuple[tuple[Change, ...], ...] = ()
+    """choice: what each value changes."""
+    paths: tuple[Path, ...] = ()
+    """range, expression: where the number is written."""
+    node: Node | None = None
+    """Its place in the study file."""
+    unit: str = ""
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    whole: bool = False
+    expression: str = ""
+    when: Condition | None = None
+    only: frozenset[str] = frozenset()
+    """Workloads it is for; empty: all."""
+
+    @property
+    def column(self) -> str:
+        """Type of its column, as Arrow names it."""
+        if self.kind == "expression":
+            return "double"
+        if self.values is None:
+            return "int64" if self.whole else "double"
+        kinds = {type(value) for value in self.values}
+        columns = {str: "string", float: "double", int: "int64", bool: "bool"}
+        return next(name for kind, name in columns.items() if kind in kinds)
+
+    @property
+    def numeric(self) -> bool:
+        """True if its values are numbers."""
+        return self.column in ("int64", "double")
+
+    def changed(self, value: Value) -> Sequence[Change]:
+        """What a value writes into the specification."""
+        if value is None:
+            return ()
+        if self.changes:
+            assert self.values is not None
+            return self.changes[self.values.index(value)]
+        assert self.node is not None
+        written = replace(self.node, data=f"{value} {self.unit}" if self.unit else value, kids=None, quoted=-1)
+        return [(path, written) for path in self.paths]
+
+    def needs(self, names: Sequence[str]) -> frozenset[str]:
+        """The parameters that must be chosen before."""
+        words = {word for word in re.findall(r"[^\W\d]\w*", self.expression) if word in names}
+        return frozenset(words) | (self.when.names(names) if self.when else frozenset[str]())
+
+
+@dataclass(frozen=True)
+class DesignSpace:
+    """All parameters, as written, and the rules that points must satisfy before they are evaluated."""
+
+    parameters: tuple[Parameter, ...]
+
+    @cached_property
+    def order(self) -> tuple[Parameter, ...]:
+        """The parameters such that each comes after those that it depends on; `ValueError` names a circle."""
+        names = [one.name for one in self.parameters]
+        left, found = list(self.parameters), list[Parameter]()
+        while left:
+            known = {one.name for one in found}
+            ready = next((one for one in left if one.needs(names) <= known), None)
+            if ready is None:
+                raise ValueError(left[0].name)
+            left.remove(ready)
+            found.append(ready)
+        return tuple(found)
+
+    def point(self, choose: Chooser) -> dict[str, Value]:
+        """One point, parameter by parameter; `choose` is asked for those that are free."""
+        values: dict[str, Value] = {}
+        for one in self.order:
+            values[one.name] = self._settled(one, values) if one.kind == "expression" or not _varies(one, values) else choose(one)
+        return values
+
+    def grid(self) -> Iterator[dict[str, Value]]:
+        """All points, the last parameter fastest; every parameter has a list of values."""
+        yield from self._below(0, {})
+
+    def _below(self, depth: int, values: dict[str, Value]) -> Iterator[dict[str, Value]]:
+        if depth == len(self.order):
+            yield dict(values)
+            return
+        one = self.order[depth]
+        if one.kind == "expression" or not _varies(one, values):
+            choices: Sequence[Value] = (self._settled(one, values),)
+        else:
+            choices = one.values or ()
+        for value in choices:
+            values[one.name] = value
+            yield from self._below(depth + 1, values)
+        del values[one.name]
+
+    def _settled(self, one: Parameter, values: Values) -> Value:
+        """The value of a parameter that is not free."""
+        if not _varies(one, values):
+            return None
+        number = arithmetic(one.expression, values)
+        return int(number) if number is not None and float(number).is_integer() else number
+
+    @cached_property
+    def size(self) -> int | None:
+        """How many points the grid has; None if a parameter may take any number."""
+        free = [one for one in self.parameters if one.kind != "expression"]
+        if any(one.values is None for one in free):
+            return None
+        if any(one.when for one in self.parameters):
+            return sum(1 for _ in self.grid())
+        return math.prod(len(one.values or ()) for one in free)
+
+    def changes(self, values: Values, workload: frozenset[str]) -> list[Change]:
+        """What a point writes into the specification of a workload, given by its names."""
+        return [
+            change for one in self.parameters if not one.only or workload & one.only for change in one.changed(values[one.name])
+        ]
+
+
+def _varies(one: Parameter, values: Values) -> bool:
+    return one.when is None or one.when.holds(values)
+
+
+# --- values of ranges ---------------------------------------------------------------------------------------
+
+
+def listed(low: float, high: float, *, step: float | None, points: int | None, log: bool) -> list[float]:
+    """The values of a range from low to high by a step (log: a factor) or in so many points."""
+    if points is not None:
+        shares = [i / (points - 1) if points > 1 else 0.0 for i in range(points)]
+        found = [low * (high / low) ** share if log else low + (high - low) * share for share in shares]
+    else:
+        assert step is not None
+        room = math.log(high / low) / math.log(step) if log else (high - low) / step
+        found = [low * step**i if log else low + step * i for i in range(math.floor(room + 1e-9) + 1)]
+    return list(dict.fromkeys(float(f"{value:.12g}") for value in found))
+
+
+def plain(numbers: Sequence[float], *, whole: bool) -> tuple[Value, ...]:
+    """The numbers as they stand in a column: whole ones as whole numbers if all are, or if they must be."""
+    if whole or all(number == round(number) for number in numbers):
+        return tuple(dict.fromkeys(round(number) for number in numbers))
+    return tuple(float(number) for number in numbers)

@@ -1,0 +1,343 @@
+"""What a study found, on disk: Parquet parts for everybody to read, journals so that nothing is lost, SQL for questions."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sparseloop._optional import needed
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+
+SCHEMA = "sparseloop.study/1"
+PART = 20_000
+"""Rows of a journal that become a part."""
+LARGE, SMALL_PARTS = 200_000, 16
+"""Parts of fewer rows than this are put together once there are more of them than that."""
+
+Table = Literal["points", "evaluations"]
+TABLES: tuple[Table, ...] = ("points", "evaluations")
+Row = dict[str, Any]
+
+EVALUATION_COLUMNS: Mapping[str, str] = {
+    "key": "string",
+    "workload": "string",
+    "valid": "bool",
+    "why": "string",
+    "energy_pj": "double",
+    "cycles": "double",
+    "utilization": "double",
+    "area_um2": "double",
+    "clock_hz": "double",
+    "value": "double",
+    "lower_bound": "double",
+    "proven": "bool",
+    "mappings": "int64",
+    "seconds": "double",
+    "mapping": "string",
+    "levels": "levels",
+}
+"""Of `evaluations`: one row per design and workload that was evaluated; `key` is the hash of all its inputs."""
+
+POINT_COLUMNS: Mapping[str, str] = {
+    "point": "int64",
+    "valid": "bool",
+    "why": "string",
+    "energy_pj": "double",
+    "cycles": "double",
+    "edp": "double",
+    "latency_s": "double",
+    "power_w": "double",
+    "area_um2": "double",
+    "utilization": "double",
+    "lower_bound": "double",
+    "proven": "bool",
+    "mappings": "int64",
+    "seconds": "double",
+    "keys": "keys",
+}
+"""Of `points`, beside the study's parameters and objectives: one row per point of the study."""
+
+
+def arrow_schema(columns: Mapping[str, str]) -> Any:
+    """The Arrow schema of a table."""
+    pa = needed("pyarrow")
+    level = {
+        "name": pa.string(),
+        "kind": pa.string(),
+        "energy_pj": pa.float64(),
+        "cycles": pa.float64(),
+        "area_um2": pa.float64(),
+    }
+    special = {"levels": pa.list_(pa.struct(list(level.items()))), "keys": pa.list_(pa.string())}
+    return pa.schema([(name, special.get(kind) or pa.type_for_alias(kind)) for name, kind in columns.items()])
+
+
+# --- the folder ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder with the results of studies; the last study that ran into it is the one that is read."""
+
+    path: Path
+
+    @staticmethod
+    def opened(path: str | os.PathLike[str]) -> Store:
+        """A folder that holds a study; `SpecError` if it does not."""
+        store = Store(Path(path))
+        if store.described() is None:
+            hint = "it is written by: sparseloop sweep STUDY.yaml -o DIR"
+            raise SpecError([Diagnostic(message=f"there is no study in the folder '{path}'", hint=hint)])
+        return store
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """The study as it was understood: parameters, workloads, objectives (see `docs/explore.md`)."""
+        held = self.described()
+        assert held is not None
+        return held
+
+    def described(self) -> dict[str, Any] | None:
+        """As `study`; None if nothing was written yet."""
+        file = self.path / "study.json"
+        try:
+            held = json.loads(file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise SpecError([Diagnostic(message=f"cannot read {file} ({error})")]) from None
+        if not isinstance(held, dict) or held.get("schema") != SCHEMA:  # pyright: ignore[reportUnknownMemberType]
+            raise SpecError([Diagnostic(message=f"{file} is not a study of this version ({SCHEMA})")])
+        return held  # pyright: ignore[reportUnknownVariableType]
+
+    def describe(self, study: Mapping[str, Any]) -> None:
+        """Makes a study the one that the folder holds."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        _whole(self.path / "study.json", json.dumps(study, indent=1, ensure_ascii=False).encode())
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    def points(self, columns: Sequence[str] | None = None) -> Any:
+        """One row per point of the study, by `point`: a `pyarrow.Table` (`.to_pandas()`, `polars.from_arrow(...)`)."""
+        return self._rows("points", columns)
+
+    def evaluations(self, columns: Sequence[str] | None = None) -> Any:
+        """One row per evaluated design and workload, of all studies that ran into the folder."""
+        return self._rows("evaluations", columns)
+
+    def _rows(self, table: Table, columns: Sequence[str] | None) -> Any:
+        chosen = ", ".join(f'"{name}"' for name in columns) if columns else "*"
+        return self.query(f"select {chosen} from {table} order by {'point' if table == 'points' else 'key'}")
+
+    def query(self, question: str) -> Any:
+        """The answer of SQL over the tables `points`, `evaluations` and `layers` (points x workloads) as a `pyarrow.Table`."""
+        duckdb = needed("duckdb")
+        for attempt in range(3):
+            try:
+                with contextlib.closing(self.connected()) as connection:
+                    answer = connection.sql(question)
+                    if answer is None:
+                        raise duckdb.Error("only questions (select ...) have an answer")
+                    return answer.to_arrow_table()
+            except duckdb.IOException:  # a part was put into a larger one meanwhile
+                if attempt == 2:
+                    raise
+            except duckdb.Error as error:
+                said = "\n".join(line for line in str(error).splitlines() if line.strip())
+                hint = "tables: points, layers, evaluations; columns: select * from points limit 1"
+                raise SpecError([Diagnostic(message=f"SQL: {said}", hint=hint)]) from None
+        raise AssertionError
+
+    def connected(self) -> Any:
+        """A DuckDB connection that knows the tables `points`, `evaluations` and `layers`."""
+        study = self.study
+        connection = needed("duckdb").connect()
+        for table in TABLES:
+            columns = study["columns"] if table == "points" else EVALUATION_COLUMNS
+            late = [row for file in self._journals() for kind, row in _journal_rows(file, study["id"]) if kind == table]
+            pa = needed("pyarrow")
+            connection.register(f"late_{table}", pa.Table.from_pylist(late, schema=arrow_schema(columns)))
+            sources = [f"select * from late_{table}"]
+            if parts := [str(part) for part in self.parts(table, study["id"])]:
+                sources.append(f"select * from read_parquet({json.dumps(parts).replace(chr(34), chr(39))})")
+            unique = "point" if table == "points" else "key"
+            both = " union all by name ".join(sources)
+            connection.execute(f"create view {table} as select distinct on ({unique}) * from ({both})")
+        names = [one["name"] for one in study["workloads"]]
+        connection.register("workload_names", needed("pyarrow").table({"workload": names, "at": list(range(1, len(names) + 1))}))
+        left = ", ".join(f'e."{name}"' for name in EVALUATION_COLUMNS if name not in ("key", "workload"))
+        parameters = "".join(f'p."{one["name"]}", ' for one in study["parameters"])
+        connection.execute(
+            f"create view layers as select p.point, w.workload, {parameters}e.key, {left} "
+            "from points p cross join workload_names w join evaluations e on e.key = p.keys[w.at]"
+        )
+        return connection
+
+    def parts(self, table: Table, study: str) -> list[Path]:
+        """The Parquet files of a table."""
+        return sorted(self._folder(table, study).glob("*.parquet"))
+
+    def _folder(self, table: Table, study: str) -> Path:
+        return self.path / "points" / study if table == "points" else self.path / "evaluations"
+
+    def _journals(self) -> list[Path]:
+        return sorted((self.path / "journals").glob("*.jsonl"))
+
+    # --- order in the house ---------------------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Makes parts of the journals that killed writers left; how many rows there were."""
+        filelock, count = needed("filelock"), 0
+        for writer in sorted({file.name.partition("-")[0] for file in self._journals()}):
+            lock = filelock.FileLock(self.path / "journals" / f"{writer}.lock")
+            with contextlib.suppress(filelock.Timeout), lock.acquire(timeout=0):  # held: the writer lives
+                count += sum(self._settled(file) for file in self._journals() if file.name.startswith(f"{writer}-"))
+                (self.path / "journals" / f"{writer}.lock").unlink(missing_ok=True)
+        return count
+
+    def _settled(self, journal: Path) -> int:
+        """One journal as parts; done twice it gives the same files."""
+        rows: dict[tuple[Table, str], list[Row]] = {}
+        for table, study, row in _entries(journal):
+            rows.setdefault((table, study if table == "points" else ""), []).append(row)
+        for (table, study), some in rows.items():
+            self.write_part(table, study, journal.stem, some)
+        journal.unlink(missing_ok=True)
+        return sum(map(len, rows.values()))
+
+    def write_part(self, table: Table, study: str, name: str, rows: Sequence[Row]) -> None:
+        """One Parquet file, there as a whole or not at all."""
+        pa, parquet = needed("pyarrow"), needed("pyarrow.parquet")
+        columns = EVALUATION_COLUMNS if table == "evaluations" else self._columns(study)
+        sink = pa.BufferOutputStream()
+        parquet.write_table(pa.Table.from_pylist(list(rows), schema=arrow_schema(columns)), sink, compression="zstd")
+        folder = self._folder(table, study)
+        folder.mkdir(parents=True, exist_ok=True)
+        _whole(folder / f"{name}.parquet", sink.getvalue())
+
+    def _columns(self, study: str) -> Mapping[str, str]:
+        return json.loads((self.path / "points" / study / "columns.json").read_text(encoding="utf-8"))
+
+    def begin(self, study: Mapping[str, Any]) -> None:
+        """Prepares the folder for the points of a study."""
+        folder = self._folder("points", study["id"])
+        folder.mkdir(parents=True, exist_ok=True)
+        (self.path / "journals").mkdir(exist_ok=True)
+        _whole(folder / "columns.json", json.dumps(study["columns"]).encode())
+        self.describe(study)
+
+    def compact(self, study: str) -> None:
+        """Puts small parts together; nobody else does so at the same time, and readers find every row at any time."""
+        filelock = needed("filelock")
+        with contextlib.suppress(filelock.Timeout), filelock.FileLock(self.path / "compaction.lock").acquire(timeout=0):
+            for table in TABLES:
+                self._compacted(table, study)
+
+    def _compacted(self, table: Table, study: str) -> None:
+        pa, parquet = needed("pyarrow"), needed("pyarrow.parquet")
+        small = [part for part in self.parts(table, study) if parquet.read_metadata(part).num_rows < LARGE]
+        if len(small) <= SMALL_PARTS:
+            return
+        tables = [parquet.read_table(part) for part in small]
+        sink = pa.BufferOutputStream()
+        parquet.write_table(pa.concat_tables(tables), sink, compression="zstd")
+        _whole(self._folder(table, study) / f"{uuid.uuid4().hex}.parquet", sink.getvalue())
+        for part in small:
+            part.unlink(missing_ok=True)
+
+
+def _whole(file: Path, content: Any) -> None:
+    """Writes a file that is there as a whole or not at all."""
+    with tempfile.NamedTemporaryFile("wb", dir=file.parent, prefix=".", suffix=".tmp", delete=False) as new:
+        try:
+            new.write(content)
+            new.flush()
+            os.fsync(new.fileno())
+        except OSError:
+            os.unlink(new.name)
+            raise
+    os.chmod(new.name, 0o644)
+    os.replace(new.name, file)
+
+
+# --- journals -----------------------------------------------------------------------------------------------
+
+
+def _entries(journal: Path) -> Iterator[tuple[Table, str, Row]]:
+    """(table, study, row) of every line that was written to its end."""
+    try:
+        text = journal.read_bytes()
+    except FileNotFoundError:  # it has become a part
+        return
+    for line in text.splitlines(keepends=True):
+        if line.endswith(b"\n"):
+            with contextlib.suppress(ValueError):  # torn in the middle by a kill: its row was not finished
+                table, study, row = json.loads(line)
+                yield table, study, row
+
+
+def _journal_rows(journal: Path, study: str) -> Iterator[tuple[Table, Row]]:
+    return ((table, row) for table, of, row in _entries(journal) if table == "evaluations" or of == study)
+
+
+@dataclass
+class Writer:
+    """Appends the rows of one process: at once to a journal, which outlives a kill, and in portions to Parquet parts."""
+
+    store: Store
+    study: str
+    name: str = ""
+    number: int = 0
+    held: list[tuple[Table, Row]] = field(default_factory=list[tuple[Table, Row]])
+    """What the journal holds."""
+    journal: int = -1
+    """File descriptor."""
+    lock: Any = None
+
+    def __enter__(self) -> Writer:
+        self.store.recover()
+        self.name = uuid.uuid4().hex[:16]
+        self.lock = needed("filelock").FileLock(self._file(".lock"))
+        self.lock.acquire()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        try:
+            self.roll()
+        finally:
+            self.lock.release()
+            self._file(".lock").unlink(missing_ok=True)
+
+    def _file(self, end: str) -> Path:
+        return self.store.path / "journals" / f"{self.name}{end}"
+
+    def add(self, rows: Iterable[tuple[Table, Row]]) -> None:
+        """Rows that must not be lost any more."""
+        new = list(rows)
+        lines = "".join(json.dumps((table, self.study, row), separators=(",", ":")) + "\n" for table, row in new).encode()
+        if self.journal < 0:
+            self.journal = os.open(self._file(f"-{self.number}.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        while lines:  # a disk that is nearly full takes a part of it
+            lines = lines[os.write(self.journal, lines) :]
+        self.held += new
+        if len(self.held) >= PART:
+            self.roll()
+
+    def roll(self) -> None:
+        """Makes parts of the journal and begins a new one."""
+        if self.journal < 0:
+            return
+        os.close(self.journal)
+        self.journal = -1
+        for table in TABLES:
+            if rows := [row for kind, row in self.held if kind == table]:
+                self.store.write_part(table, self.study, f"{self.name}-{self.number}", rows)
+        self._file(f"-{self.number}.jsonl").unlink(missing_ok=True)
+        self.held, self.number = [], self.number + 1

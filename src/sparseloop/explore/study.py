@@ -1,0 +1,250 @@
+"""`sl.Study`: a design space explored. Read, check, run, and every point of it as a specification and a result again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sparseloop import __version__
+from sparseloop.evaluation.cache_key import digest
+from sparseloop.evaluation.evaluate import design_of, evaluate, evaluate_design
+from sparseloop.evaluation.result import Result
+from sparseloop.explore import definition as studyfile
+from sparseloop.explore.conditions import Value
+from sparseloop.explore.definition import Definition, columns
+from sparseloop.explore.executors import executor
+from sparseloop.explore.point import FIXED
+from sparseloop.explore.reuse import Known
+from sparseloop.explore.run import Sweep, Tally, Watch
+from sparseloop.explore.space import Parameter, Values
+from sparseloop.explore.store import POINT_COLUMNS, SCHEMA, Row, Store
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.spec import Spec
+from sparseloop.mapper.objectives import pareto
+
+
+def silent(tally: Tally) -> None:
+    """Shows nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Where and how a study runs; the answers depend on none of it."""
+
+    executor: str = "local"
+    """'local', 'dask', 'slurm', 'pbs', 'sge', or the address of a Dask scheduler (tcp://...)."""
+    workers: int = 1
+    resume: bool = False
+    """Go on with what the folder holds."""
+    reuse: Sequence[str | Path] = ()
+    """Folders of other studies: what they evaluated is taken over."""
+    watch: Watch = field(default=silent)
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A design space with what is minimized over it."""
+
+    definition: Definition
+
+    @staticmethod
+    def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+        """The study in a file; raises `SpecError` with every mistake."""
+        return Study(studyfile.read(path, overrides))
+
+    @staticmethod
+    def of(data: Mapping[str, Any]) -> Study:
+        """A study built in Python: the fields of a study file; `spec` may be a `Spec`."""
+        return Study(studyfile.from_data(data))
+
+    @staticmethod
+    def opened(store: Store | str | Path) -> Study:
+        """The study that a folder holds the results of."""
+        held = (store if isinstance(store, Store) else Store.opened(store)).study
+        return Study(studyfile.from_data(held["source"]["study"], held["source"]["file"]))
+
+    # --- what it is -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def id(self) -> str:
+        """Equal for studies with the same points: the same inputs, parameters, objectives, search and version."""
+        spec, designs = self.definition.spec, self.definition.designs
+        said = spec.model_dump(mode="json", exclude={"name", "spec", "workloads", "cluster"})
+        bases = [[one.name, one.weight, sorted(one.names), one.layer, _contents(one.root.data, self._base(i))]
+                 for i, one in enumerate(designs.workloads)]  # fmt: skip
+        return digest({"study": said, "workloads": bases, "version": __version__})[:16]
+
+    def _base(self, workload: int) -> str:
+        """The content of the files that a specification names."""
+        one = self.definition.designs.workloads[workload]
+        spec = Spec.model_validate(one.root.data).with_source(studyfile.SourceMap(one.root, one.lines))
+        return self.definition.designs.key(spec if one.layer is None else list(spec.per_layer())[one.layer])
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """Columns of its points, with their types."""
+        mine = {one.name: one.column for one in self.definition.designs.space.parameters}
+        extra = {name: "double" for name in columns(self.definition.objectives).values() if name not in POINT_COLUMNS}
+        rest = {name: kind for name, kind in POINT_COLUMNS.items() if name not in ("point", "keys")}
+        return {"point": "int64", **mine, **rest, **extra, "keys": "keys"}
+
+    def described(self) -> dict[str, Any]:
+        """What stands in `study.json`."""
+        one, designs = self.definition, self.definition.designs
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "name": one.spec.name,
+            "version": __version__,
+            "parameters": [_described(parameter) for parameter in designs.space.parameters],
+            "workloads": [{"name": workload.name, "weight": workload.weight} for workload in designs.workloads],
+            "combine": one.spec.combine,
+            "objectives": [{"name": name, "column": column} for name, column in columns(one.objectives).items()],
+            "goal": "pareto" if one.spec.pareto else "minimize",
+            "constraints": [rule.text for rule in one.constraints],
+            "mapping": designs.mapper.settings,
+            "search": one.spec.search.model_dump(mode="json"),
+            "columns": self.columns,
+            "source": self._source(),
+        }
+
+    def _source(self) -> dict[str, Any]:
+        """Enough to read the study again: the study file with all files in it."""
+        said, entries = self.definition.source.root, list[dict[str, Any]]()
+        for one in self.definition.designs.workloads:
+            if one.layer in (None, 0):
+                name = one.name if one.layer is None else one.name.rpartition("/")[0] or None
+                entries.append({"name": name, "weight": one.weight, "spec": one.root.data})
+        file = self.definition.source.walk(("parameters",))[1].file
+        return {"study": {**said.data, "spec": {}, "workloads": entries}, "file": file}
+
+    # --- points ---------------------------------------------------------------------------------------------
+
+    def spec(self, values: Values, workload: int | str = 0) -> Spec:
+        """The specification of a point (a row of the results will do) for a workload, by number or name."""
+        mine = {one.name: values[one.name] for one in self.definition.designs.space.parameters}
+        return self.definition.designs.spec(mine, self._number(workload))
+
+    def _number(self, workload: int | str) -> int:
+        names = [one.name for one in self.definition.designs.workloads]
+        if isinstance(workload, int):
+            return workload
+        if workload not in names:
+            raise SpecError([Diagnostic(message=f"there is no workload '{workload}'", hint=f"known: {', '.join(names)}")])
+        return names.index(workload)
+
+    def result(self, row: Row, workload: int | str, store: Store) -> Result:
+        """The whole breakdown of a point and a workload, with the mapping that was found."""
+        number = self._number(workload)
+        spec = self.spec(row, number)
+        if self.definition.designs.mapper.method == FIXED:
+            return evaluate(spec)
+        key = row["keys"][number] if row["keys"] else None
+        held = store.query(f"select mapping from evaluations where key = '{key}'")["mapping"].to_pylist()
+        if not held or held[0] is None:
+            raise SpecError([Diagnostic(message=f"point {row['point']} has no mapping for this workload: {row['why']}")])
+        mapped = Spec.model_validate({**spec.model_dump(by_alias=True), "mapping": _mapping(held[0])})
+        design = design_of(mapped.with_source(spec.source))
+        assert design.mapping is not None
+        return evaluate_design(design, design.mapping)
+
+    def check(self) -> None:
+        """Raises every mistake in the values of the parameters, each tried while the others keep their first one."""
+        found: list[Diagnostic] = []
+        first: SpecError | None = None
+        works = 0
+        for values in self._tries():
+            for workload in range(len(self.definition.designs.workloads)):
+                try:
+                    spec = self.definition.designs.spec(values, workload)
+                except SpecError as error:
+                    found += [one for one in error.diagnostics if one not in found]
+                    continue
+                try:
+                    works += bool(works or design_of(spec).einsum)
+                except SpecError as error:  # values that do not go together: those points will say so
+                    first = first or error
+        if found:
+            raise SpecError(found)
+        if first is not None and not works:
+            raise first
+
+    def _tries(self) -> Iterator[dict[str, Value]]:
+        space = self.definition.designs.space
+        seen = list[dict[str, Value]]()
+        for tried in space.parameters:
+            for value in tried.values or (tried.low, tried.high):
+                point = space.point(lambda one, t=tried, v=value: v if one is t else _first(one))
+                if point not in seen:
+                    seen.append(point)
+                    yield point
+
+    # --- running --------------------------------------------------------------------------------------------
+
+    def run(self, folder: str | Path, how: Running | None = None) -> Explored:
+        """Evaluates all points that the folder does not hold yet."""
+        how = how or Running()
+        self.check()
+        store, one = Store(Path(folder)), self.definition
+        if store.described() is not None and not how.resume:
+            hint = "go on with --resume, or give another folder: -o DIR"
+            raise SpecError([Diagnostic(message=f"the folder '{folder}' holds a study already", hint=hint)])
+        store.begin(self.described())
+        store.recover()
+        unique = one.spec.search.method == "grid" and not any(parameter.only for parameter in one.designs.space.parameters)
+        known = Known(store, how.reuse, repeats=not unique)
+        with executor(one.designs, how.executor, how.workers, one.spec.cluster) as workers:
+            tally = Sweep(self.definition, store, known, workers, how.watch).run(self.id)
+        return Explored(self, store, tally)
+
+
+@dataclass(frozen=True)
+class Explored:
+    """The results of a study, and what came of this run."""
+
+    study: Study
+    store: Store
+    tally: Tally
+
+    def best(self, count: int = 1) -> list[Row]:
+        """The best valid points; of equal ones the first. For a study with `pareto` its front, by its first objective."""
+        names = [one["column"] for one in self.study.described()["objectives"]]
+        listed = ", ".join(f'"{name}"' for name in names)
+        if not self.study.definition.spec.pareto:
+            return self.store.query(f"select * from points where valid order by {listed}, point limit {count}").to_pylist()
+        import numpy as np
+
+        table = self.store.query(f"select point, {listed} from points where valid order by point")
+        if not table.num_rows:
+            return []
+        front = pareto(np.array([table[name].to_numpy() for name in names]))
+        points = ", ".join(str(table["point"][int(i)].as_py()) for i in front)
+        return self.store.query(f"select * from points where point in ({points}) order by {listed}, point").to_pylist()
+
+
+def _first(one: Parameter) -> Value:
+    return one.values[0] if one.values else round(one.low) if one.whole else one.low
+
+
+def _described(one: Parameter) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "kind": one.kind,
+        "values": None if one.values is None else list(one.values),
+        "unit": one.unit or None,
+        "numeric": one.numeric,
+        "log": one.log,
+    }
+
+
+def _contents(data: Any, base: str) -> list[Any]:
+    return [data, base]
+
+
+def _mapping(text: str) -> Any:
+    import json
+
+    return json.loads(text)

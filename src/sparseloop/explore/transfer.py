@@ -1,0 +1,84 @@
+"""Proofs handed on between neighbouring points: what is optimal with more bandwidth is so with less, if it costs the same.
+
+Less bandwidth makes no mapping cheaper and no further one valid. So the optimum of the design with the largest bandwidths bounds
+that of all others of its line from below; where its mapping reaches the bound, nothing need be searched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sparseloop.evaluation.evaluate import design_of, evaluate_design
+from sparseloop.evaluation.result import Result
+from sparseloop.explore.conditions import Value
+from sparseloop.explore.space import DesignSpace, Parameter, Values
+from sparseloop.input.spec import Spec
+from sparseloop.mapper.objectives import Objective
+from sparseloop.model.design import Design
+from sparseloop.model.design.arch import Level
+
+SAME = 1e-12
+"""Relative difference of two sums of the same numbers."""
+MONOTONE = frozenset({"energy", "cycles", "edp", "ed2p", "edap", "area_cycles", "area"})
+"""Objectives that never fall when energy and cycles rise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """The proven optimum of a neighbour with at least the same bandwidths."""
+
+    values: Values
+    value: float
+    mapping: str
+
+
+def supplies(space: DesignSpace) -> tuple[Parameter, ...]:
+    """The parameters that are bandwidths and that no other parameter depends on."""
+    names = [one.name for one in space.parameters]
+    needed = {name for one in space.parameters for name in one.needs(names)}
+    return tuple(one for one in space.parameters if one.name not in needed and one.values and one.numeric and _supply(one))
+
+
+def _supply(one: Parameter) -> bool:
+    paths = [path for changes in one.changes for path, _ in changes] or list(one.paths)
+    return bool(paths) and all("bandwidth" in path for path in paths)
+
+
+def richest(values: Values, lines: Sequence[Parameter]) -> dict[str, Value]:
+    """The point of the same line with the largest bandwidths."""
+    top = {one.name: max(number for number in one.values or () if isinstance(number, int | float)) for one in lines}
+    return {name: top[name] if name in top and value is not None else value for name, value in values.items()}
+
+
+def handed_on(spec: Spec, neighbour: Spec, hint: Hint, goal: Objective) -> Result | None:
+    """The result of the neighbour's mapping if it is optimal here too; None if that is not proven."""
+    mine, other = design_of(spec), design_of(neighbour)
+    if goal.name not in MONOTONE or not richer(other, mine):
+        return None
+    mapped = Spec.model_validate({**spec.model_dump(by_alias=True), "mapping": json.loads(hint.mapping)})
+    mapping = design_of(mapped.with_source(spec.source)).mapping
+    assert mapping is not None
+    result = evaluate_design(replace(mine, mapping=mapping), mapping)
+    columns: dict[str, Any] = {name: np.array([getattr(result, name)]) for name in ("energy_pj", "cycles", "area_um2")}
+    reached = float(goal.scalars(columns)[0]) <= hint.value * (1 + SAME)
+    return result if result.valid and reached else None
+
+
+def richer(other: Design, mine: Design) -> bool:
+    """True if the other design differs in nothing but larger bandwidths."""
+    levels = list(zip(other.arch.levels, mine.arch.levels, strict=False))
+    if len(other.arch.levels) != len(mine.arch.levels) or not all(_richer(a, b) for a, b in levels):
+        return False
+    same = replace(other.arch, levels=mine.arch.levels) == mine.arch
+    return same and other.einsum == mine.einsum and other.sparse == mine.sparse
+
+
+def _richer(other: Level, mine: Level) -> bool:
+    wide = {"read_bandwidth": None, "write_bandwidth": None, "shared_bandwidth": None}
+    pairs = [(getattr(other, name), getattr(mine, name)) for name in wide]
+    return replace(other, **wide) == replace(mine, **wide) and all(a is None or (b is not None and a >= b) for a, b in pairs)

@@ -1,0 +1,1 @@
+"""Files and text to a specification, and a specification to a design."""

@@ -1,0 +1,33 @@
+"""Accelergy's files: compound components to energy and area tables, tables read and written, prices of primitives."""
+
+from __future__ import annotations
+
+from sparseloop.input.accelergy.ert import tables, tables_of, with_tables
+from sparseloop.input.accelergy.export import tables_of_arch
+from sparseloop.input.accelergy.files import ert_text, read_ert, write_ert
+from sparseloop.input.accelergy.primitive_prices import Estimated, built_in
+from sparseloop.input.accelergy.records import AreaRow, FirstOf, Found, Primitive, Primitives, Row, Tables
+from sparseloop.input.accelergy.summary import primitives_of_summary
+from sparseloop.input.accelergy.usertable import UserTable, read_user_table
+
+__all__ = [
+    "AreaRow",
+    "Estimated",
+    "FirstOf",
+    "Found",
+    "Primitive",
+    "Primitives",
+    "Row",
+    "Tables",
+    "UserTable",
+    "built_in",
+    "ert_text",
+    "primitives_of_summary",
+    "read_ert",
+    "read_user_table",
+    "tables",
+    "tables_of",
+    "tables_of_arch",
+    "with_tables",
+    "write_ert",
+]

@@ -1,0 +1,199 @@
+"""Attribute values: numbers, words, and expressions over other attributes, computed when they are first asked for.
+
+Expressions are those of `expr`, and `a if x > b else c`. In v0.3 `log(x)` is the number of bits, ceil(log2(x)),
+as published flattened architectures show (`ag_datawidth`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sparseloop.input import expressions as expr
+from sparseloop.input.accelergy.records import Plain
+from sparseloop.input.diagnostics import Diagnostic, Path
+from sparseloop.input.timeloop.sections import Log
+
+MUST_SPECIFY = "must_specify"
+_LONGEST_CHAIN = 50
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_SUM = re.compile(r"[*/()+<>]|(?<![\w.])if(?![\w.])")
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+}
+
+
+class Reported(expr.NotationError):
+    """A value that cannot be computed for a reason that is in the log already."""
+
+    def __init__(self) -> None:
+        super().__init__(expr.Problem("variable that is wrong itself"))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A value as it stands in a file, and the scope of its names; None: the scope that it is part of."""
+
+    value: Plain
+    path: Path
+    scope: Scope | None = None
+
+
+class Scope(Mapping[str, object]):
+    """Names to values; a name that is not here is looked for in the scope around it."""
+
+    def __init__(self, written: Mapping[str, Written], log: Log, *, outer: Scope | None = None, bits: bool = False) -> None:
+        self.written, self.log, self.outer, self.bits = written, log, outer, bits
+        self._known = dict[str, Plain]()
+        self._pending = list[str]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.written or (self.outer is not None and name in self.outer)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self.written, *(self.outer or ())]))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, name: str) -> Plain:
+        """The value of a name; raises `Reported`, or `KeyError` if there is none."""
+        if name in self._known:
+            return self._known[name]
+        if name not in self.written:
+            if self.outer is None:
+                raise KeyError(name)
+            return self.outer[name]
+        entry = self.written[name]
+        if name in self._pending or len(self._pending) >= _LONGEST_CHAIN:
+            what = "is defined by itself" if name in self._pending else "depends on too many others, one by one"
+            chain = " -> ".join([*self._pending[-5:], name])
+            self._report(Diagnostic(path=entry.path, message=f"attribute '{name}' {what}", hint=chain))
+        self._pending.append(name)
+        try:
+            value = self._known[name] = (entry.scope or self).value(entry.value, entry.path)
+        finally:
+            self._pending.pop()
+        return value
+
+    def value(self, raw: Plain, path: Path) -> Plain:
+        """What a value in a file means here; a mistake is logged and raises `Reported`."""
+        if not isinstance(raw, str):
+            return raw
+        try:
+            return self._of_text(raw.strip())
+        except Reported:
+            raise
+        except expr.NotationError as error:
+            first = error.problems[0]
+            message = f"cannot compute '{raw}': {first.message}"
+            offset = first.offset if not self.bits and " if " not in raw else None
+            self._report(Diagnostic(path=path, message=message, hint=first.hint, offset=offset, length=first.length))
+
+    def number(self, raw: Plain, path: Path, what: str) -> float:
+        """A value that has to be a plain number."""
+        value = self.value(raw, path)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self._report(Diagnostic(path=path, message=f"{what} must be a number, not {value!r}"))
+        return value
+
+    def _report(self, diagnostic: Diagnostic) -> NoReturn:
+        """Logs a mistake, once."""
+        if diagnostic not in self.log.diagnostics:
+            self.log.diagnostics.append(diagnostic)
+        raise Reported
+
+    def resolved(self) -> dict[str, Plain]:
+        """All values that can be computed; the others are left out without a word."""
+        before, result = list(self.log.diagnostics), dict[str, Plain]()
+        for name in self:
+            try:
+                result[name] = self[name]
+            except Reported:
+                continue
+        self.log.diagnostics[:] = before
+        return result
+
+    def _of_text(self, text: str) -> Plain:
+        if _WORD.fullmatch(text):
+            return self.get(text, text)
+        if " if " in text:
+            return self._conditional(text)
+        return self._sum(text)
+
+    def _sum(self, text: str) -> Plain:
+        """A number; text that is no expression ('LPDDR4-3200', '45nm') stays as it is."""
+        try:
+            with expr.variables(self):
+                result = expr.evaluate(_bits(text) if self.bits else text)
+        except Reported:
+            raise
+        except expr.NotationError:
+            if _SUM.search(text) and any(word in self for word in _WORD.findall(text)):
+                raise
+            if _SUM.search(text) and re.search(r"\w\s*\(", text):
+                raise
+            return text
+        return text if result.unit else result.number
+
+    def _conditional(self, text: str) -> Plain:
+        """`a if condition else b`."""
+        before, after = _split(text, " if ")
+        condition, otherwise = _split(after, " else ")
+        if not otherwise:
+            raise expr.wrong(f"'{text}' has an if without else")
+        return self._of_text(before.strip() if self._holds(condition) else otherwise.strip())
+
+    def _holds(self, text: str) -> bool:
+        for word, decide in ((" or ", any), (" and ", all)):
+            if len(parts := text.split(word)) > 1:
+                return decide([self._holds(part) for part in parts])
+        text = text.strip()
+        if text.startswith("not "):
+            return not self._holds(text[4:])
+        for sign, compare in _COMPARISONS.items():
+            left, found, right = text.partition(sign)
+            if found:
+                a, b = self._of_text(left.strip()), self._of_text(right.strip())
+                try:
+                    return compare(a, b)
+                except TypeError:
+                    raise expr.wrong(f"cannot compare {a!r} with {b!r}") from None
+        return bool(self._of_text(text))
+
+
+def _split(text: str, word: str) -> tuple[str, str]:
+    """Before and after the first occurrence outside parentheses; ('text', '') if there is none."""
+    depth = 0
+    for at, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and text.startswith(word, at):
+            return text[:at], text[at + len(word) :]
+    return text, ""
+
+
+def _bits(text: str) -> str:
+    """The text with log(x) as ceil(log2(x))."""
+    while match := re.search(r"(?<!\w)log\s*\(", text):
+        depth, end = 1, match.end()
+        while end < len(text) and depth:
+            depth += (text[end] == "(") - (text[end] == ")")
+            end += 1
+        if depth:
+            return text
+        text = f"{text[: match.start()]}ceil(log2({text[match.end() : end - 1]})){text[end:]}"
+    return text
+
+
+def arguments_text(arguments: Iterable[tuple[str, Plain]]) -> str:
+    """Arguments as text: '(data_delta=1)'; '' if there are none."""
+    inside = ", ".join(f"{name}={value}" for name, value in arguments)
+    return f"({inside})" if inside else ""

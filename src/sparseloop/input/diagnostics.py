@@ -1,0 +1,110 @@
+"""Mistakes of the user (diagnostics with a place) and states of a mapping (status flags)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+MAX_SHOWN = 100
+"""Diagnostics that are printed."""
+
+Path = tuple[str | int, ...]
+"""Where something stands in a specification, e.g. ("architecture", "levels", 1, "capacity")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A place in a file: line and column count from 1; `text` is the source line, `length` what to underline."""
+
+    file: str
+    line: int | None
+    col: int | None
+    length: int = 1
+    text: str = ""
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in (self.file, self.line, self.col) if part is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One mistake (or warning): what is wrong, where, and what would be right."""
+
+    path: Path = ()
+    message: str
+    hint: str | None = None
+    span: Span | None = None
+    severity: Literal["error", "warning"] = "error"
+    offset: int | None = None
+    """Column inside a string value (0-based) that the message is about."""
+    length: int = 1
+    """How many characters from `offset` on it is about."""
+    key: bool = False
+    """True: the message is about the key at `path`, not about its value."""
+
+    def render(self) -> str:
+        """The lines a user sees: place, message, source line, caret, hint."""
+        place = str(self.span) if self.span else dotted(self.path)
+        head = f"{place}: {self.severity}: {self.message}" if place else f"{self.severity}: {self.message}"
+        if self.span is None or self.span.line is None or self.span.col is None or not self.span.text.strip():
+            return f"{head}\n     {self.hint}" if self.hint else head
+        number, margin = f"{self.span.line:4d}", " " * len(f"{self.span.line:4d}")
+        before = "".join("\t" if c == "\t" else " " for c in self.span.text[: self.span.col - 1])
+        before = before.ljust(self.span.col - 1)
+        caret = f"{margin} | {before}{'^' * max(1, self.span.length)}"
+        return f"{head}\n{number} | {self.span.text}\n{caret}{'  ' + self.hint if self.hint else ''}"
+
+
+class Locator(Protocol):
+    """Anything that knows the span of a diagnostic (a source map)."""
+
+    def span(self, diagnostic: Diagnostic) -> Span | None:
+        """The place of the diagnostic in the files, or None."""
+        ...
+
+
+class SpecError(Exception):
+    """The input is wrong: carries every mistake that was found."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
+        super().__init__(self.diagnostics)
+
+    def __str__(self) -> str:
+        return self.render()
+
+    def render(self) -> str:
+        """The first diagnostics, one after the other, and how many errors there are."""
+        errors = sum(d.severity == "error" for d in self.diagnostics)
+        count = f"{errors} error{'' if errors == 1 else 's'}"
+        left_out = f", the first {MAX_SHOWN} are shown" if len(self.diagnostics) > MAX_SHOWN else ""
+        return "\n".join([*(d.render() for d in self.diagnostics[:MAX_SHOWN]), count + left_out])
+
+    def located(self, source: Locator) -> SpecError:
+        """The same mistakes with their places in the files, in file order."""
+        placed = [d if d.span else replace(d, span=source.span(d)) for d in self.diagnostics]
+        return SpecError(sorted(placed, key=_file_order))
+
+
+def _file_order(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    span = diagnostic.span
+    return (span.file, span.line or 0, span.col or 0) if span else ("", 0, 0)
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A path as text: architecture.levels[1].capacity."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint naming the closest known word, else all of them if they are few; None if there are none."""
+    names = sorted({str(name) for name in known})
+    lowered = {name.lower(): name for name in names}
+    if close := difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6):
+        return f"did you mean '{lowered[close[0]]}'?"
+    return f"known: {', '.join(names)}" if 0 < len(names) <= 16 else None

@@ -1,0 +1,450 @@
+"""Safe arithmetic in fields: numbers, variables, units. '2 * KiB * BANKS', '25.6 GB/s', '45nm', 'ceil(log2(n))'."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral, Real
+from types import MappingProxyType
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from sparseloop.input.diagnostics import did_you_mean
+
+LARGEST_COUNT = 2**53
+LARGEST, SMALLEST = 1e30, 1e-30
+"""Of anything measured that is not 0: what is computed from it stays finite."""
+_MAX_TEXT, _MAX_BITS = 200, 1100
+_DIMENSIONS = ("bits", "words", "cycle", "s", "m", "J")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake inside a short notation: `offset` is the column in the text, `path` leads to that text."""
+
+    message: str
+    hint: str | None = None
+    offset: int | None = None
+    length: int = 1
+    path: tuple[str | int, ...] = ()
+
+
+class NotationError(ValueError):
+    """A short notation or expression that cannot be understood; carries one or more problems."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("; ".join(p.message for p in problems))
+
+
+def wrong(message: str, hint: str | None = None, *, offset: int | None = None, length: int = 1) -> NotationError:
+    """A NotationError with a single problem."""
+    return NotationError(Problem(message, hint, offset, length))
+
+
+# --- quantities ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number with a unit such as 'words', 'bits', 'bits/cycle' or 'bits/s'."""
+
+    value: float
+    unit: str
+
+    def __str__(self) -> str:
+        value = int(self.value) if float(self.value).is_integer() else self.value
+        return f"{value} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A number with the exponents of its base units, while an expression is computed."""
+
+    number: float
+    powers: tuple[int, ...] = (0,) * len(_DIMENSIONS)
+
+    @property
+    def unit(self) -> str:
+        up = [name for name, p in zip(_DIMENSIONS, self.powers, strict=True) for _ in range(p)]
+        down = [name for name, p in zip(_DIMENSIONS, self.powers, strict=True) for _ in range(-p)]
+        return "*".join(up or ["1"] * bool(down)) + "".join(f"/{name}" for name in down)
+
+
+def _unit(number: float, dimension: str, power: int = 1) -> _Value:
+    return _Value(number, tuple(power * (name == dimension) for name in _DIMENSIONS))
+
+
+_SCALES = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def _units() -> dict[str, _Value]:
+    units = {name: _Value(scale) for name, scale in _SCALES.items()}
+    for scale, factor in {"": 1, **_SCALES, "K": 10**3}.items():
+        units |= {f"{scale}B": _unit(8 * factor, "bits"), f"{scale}b": _unit(factor, "bits")}
+        units |= {f"{scale}words": _unit(factor, "words"), f"{scale}bits": _unit(factor, "bits")}
+    units |= {f"{p}Hz": _unit(10**e, "s", -1) for p, e in {"": 0, "k": 3, "M": 6, "G": 9}.items()}
+    units |= {f"{p}m": _unit(10.0**e, "m") for p, e in {"n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3}.items()}
+    units |= {f"{p}J": _unit(10.0**e, "J") for p, e in {"f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "m": -3}.items()}
+    units |= {f"{p}s": _unit(10.0**e, "s") for p, e in {"p": -12, "n": -9, "u": -6, "m": -3, "": 0}.items()}
+    units |= {"bit": units["bits"], "word": units["words"], "bytes": units["B"], "byte": units["B"]}
+    return units | {"cycle": _unit(1, "cycle"), "cycles": _unit(1, "cycle")}
+
+
+UNITS: Mapping[str, _Value] = _units()
+_AFTER_NUMBER_ONLY = frozenset(_SCALES)
+
+
+# --- variables ----------------------------------------------------------------------------------------------
+
+_variables: ContextVar[Mapping[str, object]] = ContextVar("variables", default=MappingProxyType({}))
+_computed: ContextVar[dict[str, _Value | NotationError]] = ContextVar("computed")  # set with the variables
+_pending: ContextVar[tuple[str, ...]] = ContextVar("pending", default=())
+
+
+@contextmanager
+def variables(raw: Mapping[str, object]) -> Generator[None]:
+    """Make the variables of a specification (numbers or expressions) known to every field validated inside."""
+    token, computed = _variables.set(raw), _computed.set({})
+    try:
+        yield
+    finally:
+        _variables.reset(token)
+        _computed.reset(computed)
+
+
+def _variable(name: str, offset: int) -> _Value:
+    known, pending, computed = _variables.get(), _pending.get(), _computed.get()
+    if before := computed.get(name):
+        if isinstance(before, NotationError):
+            raise before
+        return before
+    if name in pending:
+        raise wrong(f"variable '{name}' is defined by itself", " -> ".join([*pending, name]), offset=offset)
+    token = _pending.set((*pending, name))
+    try:
+        value = computed[name] = _quantity(known[name])
+    except NotationError as error:
+        if not error.problems[0].message.startswith("variable"):
+            error = wrong(f"variable '{name}' is wrong: {error}", offset=offset, length=len(name))
+        computed[name] = error
+        raise error from None
+    finally:
+        _pending.reset(token)
+    return value
+
+
+# --- the evaluator ------------------------------------------------------------------------------------------
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<num>(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[^\W\d]\w*)|(?P<op>\*\*|//|[-+*/%(),]))"
+)
+
+
+def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
+    """(kind, text, offset) of every token; a '*' is put before a unit that follows a number, ')' or a unit."""
+    at, before = 0, ""
+    while at < len(text.rstrip()):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            start = at + len(text[at:]) - len(text[at:].lstrip())
+            raise wrong(f"unexpected character {text[start]!r}", offset=start)
+        kind = str(match.lastgroup)
+        word, start = match[kind], match.start(kind)
+        if kind == "name" and before in ("num", "unit", ")"):
+            if word not in UNITS:
+                raise wrong(f"unknown unit '{word}'", did_you_mean(word, UNITS), offset=start, length=len(word))
+            kind = "unit"
+            yield "op", "*", start
+        yield kind, word, start
+        before = word if kind == "op" else kind
+        at = match.end()
+
+
+def evaluate(text: str) -> _Value:
+    """The value of an expression such as '2 * KiB * BANKS' or '16 words/cycle'; never runs code, never hangs."""
+    if len(text) > _MAX_TEXT:
+        raise wrong(f"expression is longer than {_MAX_TEXT} characters")
+    source, offsets, names = "", dict[int, int](), dict[int, tuple[str, str]]()
+    if percent := text.rstrip().endswith("%"):
+        text = text.rstrip()[:-1]
+    for kind, word, start in _tokens(text):
+        offsets[len(source)] = start
+        if kind in ("name", "unit"):
+            names[len(source)] = (kind, word)
+            source += f"{'_' * len(word)} "
+        else:
+            source += f"{word.replace('_', '').lstrip('0') or '0'} " if kind == "num" and word.isdigit() else f"{word} "
+    try:
+        tree = ast.parse(source, mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        at = (getattr(error, "offset", None) or 1) - 1
+        last = max((o for o in offsets if o <= at), default=0)
+        raise wrong(f"cannot read '{text.strip()}' as a number or expression", offset=offsets.get(last)) from None
+    try:
+        value = _Evaluator(offsets, names).value(tree.body)
+    except RecursionError:
+        raise wrong("expression is nested too deeply, itself or through its variables") from None
+    return _Value(value.number / 100, value.powers) if percent else value
+
+
+_FUNCTIONS: dict[str, Callable[..., float]] = {
+    "min": min, "max": max, "ceil": math.ceil, "floor": math.floor, "log2": math.log2, "sqrt": math.sqrt,
+    "abs": math.fabs, "round": round, "int": int, "exp": math.exp, "log": math.log, "log10": math.log10, "pow": math.pow,
+}  # fmt: skip
+_PLAIN_NUMBERS = ("log2", "sqrt", "exp", "log", "log10", "pow")
+_ARGUMENTS = {"min": range(1, 100), "max": range(1, 100), "pow": range(2, 3)}
+
+
+@dataclass(frozen=True)
+class _Evaluator:
+    """Computes a whitelisted syntax tree; `offsets` leads back to columns, `names` to the words written."""
+
+    offsets: Mapping[int, int]
+    names: Mapping[int, tuple[str, str]]
+
+    def value(self, node: ast.expr) -> _Value:
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            return _Value(node.value)  # pyright: ignore[reportArgumentType]
+        if isinstance(node, ast.Name):
+            return self.name(node)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+            inner = self.value(node.operand)
+            return _Value(-inner.number, inner.powers) if isinstance(node.op, ast.USub) else inner
+        if isinstance(node, ast.BinOp):
+            return self.binary(node)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+            return self.call(node, self.names[node.func.col_offset][1])
+        raise wrong("only numbers, names, + - * / // % ** and functions are allowed", offset=self.at(node))
+
+    def at(self, node: ast.expr) -> int | None:
+        """Column of a node in the text as written."""
+        return self.offsets.get(node.col_offset)
+
+    def name(self, node: ast.Name) -> _Value:
+        kind, word = self.names[node.col_offset]
+        if kind == "name" and word in _variables.get():
+            return _variable(word, self.at(node) or 0)
+        if word in UNITS and (kind == "unit" or word not in _AFTER_NUMBER_ONLY):
+            return UNITS[word]
+        hint = did_you_mean(word, _variables.get())
+        raise wrong(f"unknown name '{word}'", hint, offset=self.at(node), length=len(word))
+
+    def call(self, node: ast.Call, name: str) -> _Value:
+        if name not in _FUNCTIONS:
+            raise wrong(f"unknown function '{name}'", did_you_mean(name, _FUNCTIONS), offset=self.at(node), length=len(name))
+        values = [self.value(arg) for arg in node.args]
+        if len(values) not in _ARGUMENTS.get(name, range(1, 2)):
+            raise wrong(f"wrong number of arguments of {name}", offset=self.at(node), length=len(name))
+        powers = values[0].powers
+        if any(v.powers != powers for v in values) or (any(powers) and name in _PLAIN_NUMBERS):
+            raise wrong(f"units do not fit in {name}(...)", offset=self.at(node), length=len(name))
+        function = _FUNCTIONS[name]
+        numbers = [v.number for v in values]
+        try:
+            return _Value(function(*numbers) if len(numbers) > 1 or name not in ("min", "max") else numbers[0], powers)
+        except (ValueError, OverflowError) as error:
+            raise wrong(f"{name}: {error}", offset=self.at(node)) from None
+
+    def binary(self, node: ast.BinOp) -> _Value:
+        a, b = self.value(node.left), self.value(node.right)
+        try:
+            value = self.combine(node.op, a, b)
+        except ZeroDivisionError:
+            raise wrong("division by zero", offset=self.at(node.right)) from None
+        except OverflowError:
+            raise wrong("number too large", offset=self.at(node)) from None
+        if isinstance(value.number, int) and value.number.bit_length() > _MAX_BITS:
+            raise wrong("number too large", offset=self.at(node))
+        return value
+
+    def combine(self, op: ast.operator, a: _Value, b: _Value) -> _Value:
+        if isinstance(op, ast.Mult):
+            return _Value(a.number * b.number, tuple(x + y for x, y in zip(a.powers, b.powers, strict=True)))
+        if isinstance(op, ast.Div):
+            exact = isinstance(a.number, int) and isinstance(b.number, int) and b.number != 0 and a.number % b.number == 0
+            quotient = a.number // b.number if exact else a.number / b.number
+            return _Value(quotient, tuple(x - y for x, y in zip(a.powers, b.powers, strict=True)))
+        if isinstance(op, ast.Pow):
+            return _power(a, b)
+        if a.powers != b.powers:
+            raise wrong(f"cannot add or compare '{a.unit or 'number'}' and '{b.unit or 'number'}'")
+        if isinstance(op, ast.Add):
+            return _Value(a.number + b.number, a.powers)
+        if isinstance(op, ast.Sub):
+            return _Value(a.number - b.number, a.powers)
+        if isinstance(op, ast.FloorDiv):
+            return _Value(a.number // b.number)
+        if isinstance(op, ast.Mod):
+            return _Value(a.number % b.number, a.powers)
+        raise wrong("only + - * / // % ** are allowed")
+
+
+def _power(a: _Value, b: _Value) -> _Value:
+    if any(a.powers) or any(b.powers):
+        raise wrong("a quantity with a unit cannot stand in a power")
+    if abs(b.number) > 1024 or (isinstance(a.number, int) and a.number.bit_length() * abs(b.number) > _MAX_BITS):
+        raise wrong(f"power too large: {a.number} ** {b.number}")
+    result = a.number**b.number
+    if isinstance(result, complex):
+        raise wrong(f"{a.number} ** {b.number} is not a real number")
+    return _Value(result)
+
+
+# --- field types --------------------------------------------------------------------------------------------
+
+
+def _quantity(value: object) -> _Value:
+    if isinstance(value, str):
+        result = evaluate(value)
+    elif not isinstance(value, bool) and isinstance(value, Real):  # NumPy's numbers too
+        result = _Value(int(value) if isinstance(value, Integral) else float(value))
+    elif isinstance(value, Quantity):
+        result = evaluate(str(value))
+    else:
+        raise wrong(f"expected a number, got {_kind(value)}")
+    if isinstance(result.number, float) and not math.isfinite(result.number):
+        raise wrong(f"expected a finite number, got {result.number}")
+    if abs(result.number) > 1e300:
+        raise wrong("number too large")
+    return result
+
+
+def _kind(value: object) -> str:
+    names = {"dict": "a mapping", "list": "a list", "bool": "a truth value", "NoneType": "nothing"}
+    return names.get(type(value).__name__, type(value).__name__)
+
+
+def _in_units(value: object, scales: Mapping[str, float], meaning: str) -> float:
+    """The number behind `value` in a fixed unit; `scales` maps accepted units ('' = bare) to factors."""
+    result = _quantity(value)
+    if result.unit not in scales:
+        given = f"has unit '{result.unit}'" if result.unit else "has no unit"
+        raise wrong(f"{str(value).strip()!r} {given}, expected {meaning}")
+    if result.number < 0:
+        raise wrong(f"expected {meaning} >= 0, got {value}")
+    number = _measured(result.number * scales[result.unit], value)
+    return float(f"{number:.15g}") if scales[result.unit] != 1 and result.unit else number
+
+
+def _measured(number: float, value: object) -> float:
+    if number and not SMALLEST <= abs(number) <= LARGEST:
+        size = "large" if abs(number) > 1 else "small"
+        raise wrong(f"{str(value)[:40]} is too {size}", f"0, or from {SMALLEST:g} to {LARGEST:g}")
+    return float(number)
+
+
+def _refused(value: object, expected: str) -> NoReturn:
+    raise wrong(f"expected {expected}, got {value}")
+
+
+def number(value: object) -> float:
+    """A finite number >= 0 without unit."""
+    return _in_units(value, {"": 1}, "a plain number")
+
+
+def positive(value: object) -> float:
+    """A finite number > 0 without unit."""
+    return number(value) or _refused(value, "a number above 0")
+
+
+def variable(value: object) -> float | str:
+    """A number, or a quantity with a unit, which stays as written."""
+    result = _quantity(value)
+    return str(value) if result.unit else float(result.number)
+
+
+def fraction(value: object) -> float:
+    """A number between 0 and 1; '60%' is 0.6."""
+    result = _in_units(value, {"": 1}, "a fraction between 0 and 1")
+    if result > 1:
+        hint = f"did you mean {value}%?" if 2 <= result <= 100 else None
+        raise wrong(f"expected a fraction between 0 and 1, got {value}", hint)
+    return result
+
+
+def count(value: object, least: int = 1) -> int:
+    """A whole number from 1 (or `least`) to 2**53."""
+    result = _quantity(value)
+    if result.unit or result.number != math.floor(result.number) or result.number < least:
+        raise wrong(f"expected a whole number >= {least}, got {value}" + _shown(value, result))
+    if result.number > LARGEST_COUNT:
+        raise wrong(f"{str(value)[:40]} is too large (limit 2**53)")
+    return int(result.number)
+
+
+def _shown(value: object, result: _Value) -> str:
+    shown = f"{result.number:g} {result.unit}".rstrip()
+    return f" = {shown}" if isinstance(value, str) and value.strip() != shown else ""
+
+
+def energy(value: object) -> float:
+    """An energy in pJ; bare numbers are pJ."""
+    return _in_units(value, {"": 1, "J": 1e12}, "an energy (pJ)")
+
+
+def frequency(value: object) -> float:
+    """A frequency in Hz; bare numbers are Hz."""
+    return _in_units(value, {"": 1, "1/s": 1}, "a frequency (Hz)") or _refused(value, "a frequency above 0")
+
+
+def length(value: object) -> float:
+    """A length in mm; bare numbers are mm."""
+    return _in_units(value, {"": 1, "m": 1e3}, "a length (mm)")
+
+
+def node(value: object) -> float:
+    """A technology node in nm; bare numbers are nm."""
+    result = _in_units(value, {"": 1, "m": 1e9}, "a technology node (nm)")
+    if not 1 <= result <= 1000:
+        raise wrong(f"expected a technology node between 1nm and 1000nm, got {value}", "write e.g. 45nm")
+    return result
+
+
+def capacity(value: object) -> Quantity:
+    """A size in words or bits; bare numbers are words."""
+    return _with_unit(value, {"": "words", "words": "words", "bits": "bits"}, "a size ('224 words', '108 KiB')")
+
+
+def bandwidth(value: object) -> Quantity:
+    """A rate in words/cycle, bits/cycle or bits/s; bare numbers are words/cycle."""
+    units = {"": "words/cycle", "words/cycle": "words/cycle", "bits/cycle": "bits/cycle", "bits/s": "bits/s"}
+    result = _with_unit(value, {**units, "words/s": "words/s"}, "a bandwidth ('16 words/cycle', '25.6 GB/s')")
+    return result if result.value else _refused(value, "a bandwidth above 0 (leave it out: unlimited)")
+
+
+def _with_unit(value: object, units: Mapping[str, str], meaning: str) -> Quantity:
+    result = _quantity(value)
+    if result.unit not in units:
+        raise wrong(f"{str(value).strip()!r} has unit '{result.unit}', expected {meaning}")
+    if result.number < 0:
+        raise wrong(f"expected {meaning} >= 0, got {value}")
+    return Quantity(_measured(result.number, value), units[result.unit])
+
+
+def _text_or_number(kind: str, description: str) -> Any:
+    return WithJsonSchema({"anyOf": [{"type": kind, "description": description}, {"type": "string"}]})  # kept beside a field's
+
+
+Number = Annotated[float, BeforeValidator(number), _text_or_number("number", "number >= 0 or expression")]
+Positive = Annotated[float, BeforeValidator(positive), _text_or_number("number", "number > 0 or expression")]
+Variable = Annotated[float | str, BeforeValidator(variable), _text_or_number("number", "number, quantity or expression")]
+Fraction = Annotated[float, BeforeValidator(fraction), _text_or_number("number", "0..1, '60%' or expression")]
+Whole = Annotated[int, BeforeValidator(partial(count, least=0)), _text_or_number("integer", "whole number >= 0 or expression")]
+Count = Annotated[int, BeforeValidator(count), _text_or_number("integer", "whole number >= 1 or expression")]
+Energy = Annotated[float, BeforeValidator(energy), _text_or_number("number", "pJ, or with a unit")]
+Frequency = Annotated[float, BeforeValidator(frequency), _text_or_number("number", "Hz, or with a unit: 1 GHz")]
+Length = Annotated[float, BeforeValidator(length), _text_or_number("number", "mm, or with a unit")]
+Node = Annotated[float, BeforeValidator(node), _text_or_number("number", "nm, or with a unit: 45nm")]
+_AsText = PlainSerializer(str, return_type=str)
+Capacity = Annotated[Quantity, BeforeValidator(capacity), _AsText, _text_or_number("number", "words, or with a unit: 8 KiB")]
+Bandwidth = Annotated[
+    Quantity, BeforeValidator(bandwidth), _AsText, _text_or_number("number", "words/cycle, or with a unit: 25.6 GB/s")
+]

@@ -1,0 +1,108 @@
+"""From files to a `Spec`: recognises Timeloop's files by content, and gives every mistake its line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.notation_writer import shortened
+from sparseloop.input.spec import Spec
+from sparseloop.input.yaml import files as yamlio
+from sparseloop.input.yaml.files import SourceMap
+
+_TIMELOOP_KEYS = frozenset(
+    {"problem", "sparse_optimizations", "sparse-optimizations", "ERT", "ART", "mapper", "arch", "architecture_constraints"}
+)
+_TIMELOOP_TREE = frozenset({"subtree", "nodes", "version", "arithmetic", "storage", "local"})
+
+
+def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
+    """The specification in one or several files, native or Timeloop's, in any order; `overrides` are 'path=value'."""
+    return understood(*yamlio.load([Path(path) for path in paths], _listed(overrides)))
+
+
+def loads(text: str, *, overrides: Sequence[str] = (), name: str = "<text>") -> Spec:
+    """As `load`, for a text."""
+    return understood(*yamlio.loads(text, _listed(overrides), name=name))
+
+
+def _listed(overrides: Sequence[str]) -> Sequence[str]:
+    """One override may be given without a list."""
+    return [overrides] if isinstance(overrides, str) else overrides
+
+
+def understood(data: dict[str, Any], source: SourceMap) -> Spec:
+    """The specification behind data with its places, native or Timeloop's."""
+    try:
+        data = _with_named_tables(data, source)
+        if is_timeloop(data):
+            from sparseloop.input import (
+                accelergy,  # only where they are needed
+                timeloop,
+            )
+
+            data, notes = accelergy.with_tables(data, source, accelergy.built_in())
+            spec = timeloop.to_spec(data, source)
+            return spec.model_copy(update={"notes": (*notes, *spec.notes)}).with_source(timeloop.native_places(source))
+        return Spec.model_validate(data).with_source(source)
+    except SpecError as error:
+        raise error.located(source) from None
+
+
+def _with_named_tables(data: dict[str, Any], source: SourceMap) -> dict[str, Any]:
+    """ERT and ART beside a native specification as the files that its `energy` names."""
+    architecture = data.get("architecture")
+    native = "workload" in data or "layers" in data or (isinstance(architecture, dict) and "levels" in architecture)
+    tables = [key for key in ("ERT", "ART") if key in data]
+    if not native or not tables:
+        return data
+    energy: Any = data.get("energy", {})
+    if not isinstance(energy, dict):
+        return data
+    wrong = [
+        Diagnostic(path=(key,), message=f"energy.{key.lower()} names a table already") for key in tables if key.lower() in energy
+    ]
+    files = {key.lower(): source.directory((key,)) / Path(source.walk((key,))[1].file).name for key in tables}
+    wrong += [
+        Diagnostic(path=(key,), message="a table beside a native specification must be a file of its own")
+        for key in tables
+        if not files[key.lower()].is_file()
+    ]
+    if wrong:
+        raise SpecError(wrong)
+    return {
+        **{k: v for k, v in data.items() if k not in tables},
+        "energy": {**energy, **{name: str(file.absolute()) for name, file in files.items()}},
+    }
+
+
+def is_timeloop(data: Mapping[str, Any]) -> bool:
+    """True if the top-level keys are those of Timeloop's files."""
+    if any(key in _TIMELOOP_KEYS or key.startswith("mapspace") for key in data):
+        return True
+    architecture, mapping = data.get("architecture"), data.get("mapping")
+    if isinstance(architecture, dict) and _TIMELOOP_TREE & set(architecture) and "levels" not in architecture:  # pyright: ignore
+        return True
+    entries = mapping if isinstance(mapping, list) else []  # pyright: ignore
+    return any(isinstance(entry, dict) and {"target", "type"} <= set(entry) for entry in entries)  # pyright: ignore
+
+
+def to_data(spec: Spec) -> dict[str, Any]:
+    """The specification as plain data in the native format; what has its default value is left out."""
+    data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    if spec.layers:
+        del data["workload"]
+    return shortened(data)
+
+
+def dumps(spec: Spec) -> str:
+    """The specification as YAML text in the native format: `loads(dumps(spec)) == spec`."""
+    return yamlio.dump(to_data(spec))
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of the native format (for editors)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "sparseloop", **Spec.model_json_schema()}

@@ -1,0 +1,64 @@
+"""Base of what a user writes: frozen records whose mistakes become diagnostics, and what unions are told apart by."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Annotated, Any, Self, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from sparseloop.input.diagnostics import SpecError
+from sparseloop.input.pydantic_errors import diagnostics
+
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
+
+
+class Record(BaseModel):
+    """Base of everything a user writes: frozen, unknown keys are errors, an empty value means the default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _diagnosed(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Turns pydantic's errors into one SpecError, at the outermost record only."""
+        if isinstance(data, dict):
+            data = {k: _filled_in(v) for k, v in cast("dict[str, Any]", data).items() if v is not None}
+        if _inside.get():
+            return handler(data)
+        token = _inside.set(True)
+        try:
+            return handler(data)
+        except ValidationError as error:
+            raise SpecError(diagnostics(error, cls, data)) from None
+        finally:
+            _inside.reset(token)
+
+
+def _filled_in(value: Any) -> Any:
+    """A mapping without its empty values: they mean the default, as empty fields do."""
+    return {k: v for k, v in cast("dict[str, Any]", value).items() if v is not None} if isinstance(value, dict) else value
+
+
+def flag_or_list(value: object) -> str:
+    """Tag of a value that is true, false or a list."""
+    return "flag" if isinstance(value, bool) else "list"
+
+
+def mapping_or_one(value: object) -> str:
+    """Tag of a value that is a mapping or stands for all keys."""
+    return "mapping" if isinstance(value, dict) else "one"
+
+
+def text_or_list(value: object) -> str:
+    """Tag of a value that is a name or a list."""
+    return "text" if isinstance(value, str) else "list"
+
+
+def _words(value: object) -> object:
+    """'A B' or 'A, B' stands for a list of names."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_words)]
+"""A list of names; 'A B' is short for [A, B]."""

@@ -1,0 +1,304 @@
+"""The chain of levels and fanouts of an architecture, and the records of `arch` made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import floor
+from typing import Literal
+
+from sparseloop.energy.components import Component, Unit
+from sparseloop.energy.estimators import DEFAULT_NODE_NM, Estimate, Query, offer, registry
+from sparseloop.energy.pricing import Priced, PriceRequest, price_level
+from sparseloop.input.diagnostics import Path
+from sparseloop.input.expressions import LARGEST_COUNT
+from sparseloop.input.resolve import sizes
+from sparseloop.input.resolve.estimator import Asked, asked, check_attributes
+from sparseloop.input.resolve.findings import Findings
+from sparseloop.input.resolve.prices import Tables, read_tables, used, warn_of_extrapolation, warn_of_strangers
+from sparseloop.input.resolve.units import DEFAULT_METADATA_BITS, Place, units
+from sparseloop.input.spec import FanoutSpec, LevelSpec
+from sparseloop.model.design.arch import Arch, Level, Network
+from sparseloop.model.design.einsum import Einsum
+from sparseloop.model.design.sparse import Sparse
+
+_STORAGE = ("dram", "sram", "regfile", "buffer")
+_COMPUTE = ("mac", "alu", "mult", "compute")
+DEFAULT_WORD_BITS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One level with its place in the specification and its place in the machine."""
+
+    spec: LevelSpec
+    path: Path
+    kind: Literal["storage", "compute"]
+    mesh_x: int
+    mesh_y: int
+
+    @property
+    def name(self) -> str:
+        """The user's name."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Levels outermost first and the fanouts between them."""
+
+    stages: tuple[Stage, ...]
+    fanouts: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    """Fanout name to the storage levels directly above fanouts of that name (-1: above the outermost level)."""
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Fanout name to the axes along which it has more than one instance."""
+    waves: frozenset[int] = frozenset()
+    """Storage levels below which positions are packed in waves."""
+
+    @property
+    def storage(self) -> dict[str, int]:
+        """Name to index of the storage levels."""
+        return {stage.name: i for i, stage in enumerate(self.stages) if stage.kind == "storage"}
+
+    @property
+    def storage_names(self) -> tuple[str, ...]:
+        """Names of the storage levels, outermost first."""
+        return tuple(stage.name for stage in self.stages if stage.kind == "storage")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all levels and fanouts."""
+        return (*(stage.name for stage in self.stages), *self.fanouts)
+
+
+# --- the chain ----------------------------------------------------------------------------------------------
+
+
+def resolve_chain(found: Findings) -> Chain:
+    """Walks the levels, multiplying the fanouts; noted: missing levels, equal names, levels of the wrong kind."""
+    x, y = 1, 1
+    stages, axes = list[Stage](), dict[str, tuple[str, ...]]()
+    owners, waves = dict[str, tuple[int, ...]](), set[int]()
+    entries = found.spec.architecture.levels
+    path: Path = ("architecture", "levels")
+    last = max((i for i, entry in enumerate(entries) if isinstance(entry, LevelSpec)), default=-1)
+    for i, entry in enumerate(entries):
+        if not entry.name.strip() or not entry.name.isprintable():
+            found.error((*path, i, "name"), f"{entry.name!r} is no name: it is empty or cannot be printed")
+        if isinstance(entry, FanoutSpec):
+            x, y = x * entry.fanout.get("x", 1), y * entry.fanout.get("y", 1)
+            if x * y > LARGEST_COUNT:
+                found.error((*path, i), "more than 2**53 instances in all")
+                x, y = 1, 1
+            if i > last:
+                found.error((*path, i), "a fanout must be followed by the level it multiplies")
+            owners[entry.name] = (*owners.get(entry.name, ()), len(stages) - 1)
+            waves |= {len(stages) - 1} if entry.packing == "waves" else set[int]()
+            axes[entry.name] = tuple(a for a in ("x", "y") if entry.fanout.get(a, 1) > 1)  # pyright: ignore
+            continue
+        kind = _kind(entry, (*path, i), found, innermost=i == last)
+        if entry.name in (stage.name for stage in stages):
+            found.error((*path, i, "name"), f"level '{entry.name}' is defined twice", "names must differ")
+        stages.append(Stage(spec=entry, path=(*path, i), kind=kind, mesh_x=x, mesh_y=y))
+    for name in set(owners) & {stage.name for stage in stages}:
+        found.error(path, f"'{name}' is the name of a level and of a fanout", "names must differ", key=True)
+    if len(stages) < 2:
+        found.error(path, "an architecture needs a storage level and, last, a compute level", "{name: MAC, class: mac}", key=True)
+    return Chain(stages=tuple(stages), fanouts=owners, axes=axes, waves=frozenset(waves))
+
+
+def _kind(spec: LevelSpec, path: Path, found: Findings, *, innermost: bool) -> Literal["storage", "compute"]:
+    """Only the innermost level computes; a class or kind that says otherwise is a mistake."""
+    expected = "compute" if innermost else "storage"
+    known = "storage" if spec.class_ in _STORAGE else "compute" if spec.class_ in _COMPUTE else expected
+    if (spec.kind or known) != expected:
+        field = "kind" if spec.kind else "class"
+        which = "the last level must compute" if innermost else "only the last level computes"
+        hint = "add e.g. {name: MAC, class: mac}" if innermost else "move it to the end"
+        found.error((*path, field), f"{which}, but '{spec.name}' is of {field} '{spec.kind or spec.class_}'", hint)
+    return expected
+
+
+# --- levels -------------------------------------------------------------------------------------------------
+
+
+def resolve_arch(chain: Chain, einsum: Einsum, sparse: Sparse, found: Findings) -> Arch:
+    """All levels with sizes in words, bandwidths in words per cycle, prices and networks."""
+    tables = read_tables(found)
+    warn_of_strangers(tables, [stage.name for stage in chain.stages], found)
+    if found.native:
+        for note in registry().notes:
+            found.warn(note)
+    places = [_place(chain, i, einsum, found) for i in range(len(chain.stages))]
+    levels = list[Level]()
+    for i, stage in enumerate(chain.stages):
+        needed = units(i, places, einsum, sparse) if found.native else ()
+        component = _component(stage, places[i], needed, found)
+        priced = _priced(stage.spec, component, used(i, sparse, einsum, stage.kind), tables, found)
+        child = chain.stages[i + 1].name if i + 1 < len(chain.stages) else None
+        level = _level(stage, places[i].word_bits, child, priced, found)
+        levels.append(replace(level, waves=True) if i in chain.waves else level)
+    _warn_of_free_networks(levels, found)
+    if found.native:
+        warn_of_extrapolation([(stage.name, *_place_in_technology(stage.spec, found)) for stage in chain.stages], levels, found)
+    return Arch(levels=tuple(levels), clock_hz=found.spec.architecture.clock)
+
+
+def _place_in_technology(spec: LevelSpec, found: Findings) -> tuple[float, float | None]:
+    """Node and supply of a level."""
+    arch = found.spec.architecture
+    return spec.node or arch.node or DEFAULT_NODE_NM, spec.vdd or arch.vdd
+
+
+def _place(chain: Chain, index: int, einsum: Einsum, found: Findings) -> Place:
+    stage = chain.stages[index]
+    inner = chain.stages[index + 1] if index + 1 < len(chain.stages) else stage
+    children = (inner.mesh_x * inner.mesh_y) // (stage.mesh_x * stage.mesh_y)
+    clock = found.spec.architecture.clock
+    return Place(spec=stage.spec, word_bits=_word_bits(stage, einsum), children=children, clock_hz=clock)
+
+
+def _warn_of_free_networks(levels: Sequence[Level], found: Findings) -> None:
+    """A network without a price is said to be free, not silently so."""
+    free = [n.name for level in levels if (n := level.network) is not None and _is_free(n) and n.source != "given"]
+    if free and found.spec.reading == "native":
+        found.warn(f"networks without a price (0 pJ, see network: energy_per_hop, estimator): {', '.join(free)}")
+
+
+def _is_free(network: Network) -> bool:
+    return not (network.energy_per_hop_pj or network.wire_pj_per_bit_mm or network.router_pj or network.ingress_pj)
+
+
+def _word_bits(stage: Stage, einsum: Einsum) -> float:
+    """The level's own word width, else that of the widest tensor (compute: operand), whatever the mapping keeps there."""
+    if stage.spec.word_bits:
+        return stage.spec.word_bits
+    tensors = [t for t in einsum.tensors if stage.kind == "storage" or not t.output]
+    return max((t.word_bits or DEFAULT_WORD_BITS for t in tensors), default=DEFAULT_WORD_BITS)
+
+
+def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, found: Findings) -> Level:
+    spec, clock = stage.spec, found.spec.architecture.clock
+    capacity = sizes.words(spec.capacity, word_bits)
+    bits = sizes.bits(spec.metadata.capacity, word_bits)
+    rates = spec.bandwidth
+    return Level(
+        name=spec.name,
+        kind=stage.kind,
+        class_name=spec.class_,
+        instances=stage.mesh_x * stage.mesh_y,
+        mesh_x=stage.mesh_x,
+        mesh_y=stage.mesh_y,
+        word_bits=word_bits,
+        capacity_words=None if capacity is None else floor(capacity / spec.multiple_buffering + 1e-9),
+        capacity_rule=spec.capacity_rule,
+        min_utilization=spec.min_utilization,
+        block_size=spec.block_size,
+        cluster_size=spec.cluster_size,
+        read_bandwidth=sizes.rate(rates.read, word_bits, clock),
+        write_bandwidth=sizes.rate(rates.write, word_bits, clock),
+        shared_bandwidth=sizes.rate(rates.shared, word_bits, clock),
+        metadata_capacity_bits=None if bits is None else bits / spec.multiple_buffering,
+        metadata_access_bits=_access_bits(spec, word_bits),
+        metadata_word_bits=DEFAULT_METADATA_BITS if spec.metadata.word_bits is None else spec.metadata.word_bits,
+        decompression=spec.decompression,
+        compression=spec.compression,
+        reduction=spec.class_.lower() != "dram" if spec.reduction is None else spec.reduction,
+        area_um2=priced.area_um2,
+        area_source=priced.area.source,
+        parts=priced.parts,
+        prices=priced.prices,
+        network=None if child is None else _network(spec, child, word_bits, _wire(stage, found), found.native),
+    )
+
+
+def _access_bits(spec: LevelSpec, word_bits: float) -> float:
+    return word_bits if spec.metadata.access_bits is None else spec.metadata.access_bits
+
+
+def _network(level: LevelSpec, child: str, word_bits: float, wire: Estimate, native: bool) -> Network:
+    spec = level.network
+    return Network(
+        name=spec.name or f"{level.name} <==> {child}",
+        word_bits=spec.word_bits or word_bits,
+        energy_per_hop_pj=spec.energy_per_hop,
+        wire_pj_per_bit_mm=wire.value,
+        tile_width_mm=spec.tile_width,
+        router_pj=spec.router,
+        ingress_pj=spec.ingress,
+        adder_pj=spec.adder,
+        fill_latency=spec.fill_latency,
+        drain_latency=spec.drain_latency,
+        forwarding=not native if spec.forwarding is None else spec.forwarding,
+        source=wire.source,
+        confidence=wire.confidence,
+    )
+
+
+# --- prices -------------------------------------------------------------------------------------------------
+
+
+def _component(stage: Stage, place: Place, needed: tuple[Unit, ...], found: Findings) -> Component:
+    """The hardware of a level as far as its price depends on it."""
+    spec, arch = stage.spec, found.spec.architecture
+    whom = asked((*stage.path, "estimator"), spec.estimator, found)
+    node, vdd = _place_in_technology(spec, found)
+    check_attributes(spec, stage.path, whom, found)
+    return Component(
+        name=spec.name,
+        kind=stage.kind,
+        class_name=spec.class_,
+        type=spec.type,
+        node_nm=node,
+        vdd=vdd,
+        clock_hz=arch.clock,
+        word_bits=place.word_bits,
+        block_size=spec.block_size,
+        cluster_size=spec.cluster_size,
+        banks=spec.banks,
+        capacity_words=sizes.words(spec.capacity, place.word_bits),
+        metadata_access_bits=_access_bits(spec, place.word_bits),
+        metadata_capacity_bits=sizes.bits(spec.metadata.capacity, place.word_bits),
+        metadata_word_bits=place.metadata_bits,
+        units=needed,
+        estimator=whom.name,
+        backend=whom.backend,
+        attributes=spec.attributes,
+    )
+
+
+def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], tables: Tables, found: Findings) -> Priced:
+    """Prices and area of one level; warnings are noted."""
+    result = price_level(
+        PriceRequest(
+            component=component,
+            own=spec.energy,
+            table=tables.energy.get(spec.name),
+            own_area=spec.area,
+            area_table=tables.area.get(spec.name),
+            used=occurring,
+            reading=found.spec.reading,
+        )
+    )
+    for text in result.warnings:
+        found.warn(text)
+    return result
+
+
+def _wire(stage: Stage, found: Findings) -> Estimate:
+    """pJ per bit and mm: as written, else of the estimator that is asked for: whether wires form a mesh only the user knows."""
+    spec = stage.spec
+    network, wanted = spec.network, spec.network.estimator
+    written = (network.energy_per_hop, network.wire_pj_per_bit_mm, network.router or None, network.ingress or None)
+    given = any(price is not None for price in written)
+    whom = asked((*stage.path, "network", "estimator"), wanted, found) if wanted else Asked()
+    if network.wire_pj_per_bit_mm is not None or network.energy_per_hop is not None or not wanted:
+        source, confidence = ("given", 1.0) if given else ("default", 0.0)
+        return Estimate(value=network.wire_pj_per_bit_mm or 0.0, source=source, confidence=confidence)
+    node, vdd = _place_in_technology(spec, found)
+    query = Query(class_name="wire", kind="network", attributes={"bits": 1.0, "length_mm": 1.0}, node_nm=node, vdd=vdd)
+    best = offer(query, wanted=whom.name, backend=whom.backend)
+    unanswered = [f"estimator '{whom.name}' has no answer for wires"] if whom.name and whom.name not in best.asked else []
+    for note in (*best.notes, *unanswered):
+        found.warn(f"network of {spec.name}: {note}")
+    return best.answer.energy_pj.get("transfer", Estimate(value=0.0, source="no estimate", confidence=0.0))

@@ -1,0 +1,63 @@
+"""The estimator that a specification asks for by name: one that is installed, or another tool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sparseloop.energy.estimators import OPTIONS, registry
+from sparseloop.energy.tools import Backend
+from sparseloop.energy.tools.hwcomponents import Hwcomponents
+from sparseloop.input.accelergy.installed import Accelergy
+from sparseloop.input.diagnostics import Path, did_you_mean
+from sparseloop.input.resolve.findings import Findings
+from sparseloop.input.spec import LevelSpec
+
+DEFAULT: Path = ("energy", "estimator")
+"""Where the estimator of all levels is named."""
+
+
+class Asked(NamedTuple):
+    """Whom to ask first, and that estimator itself if it answers on request only."""
+
+    name: str | None = None
+    backend: Backend | None = None
+
+
+def asked(path: Path, name: str | None, found: Findings) -> Asked:
+    """The estimator named at `path`, else that of all levels; a tool that is not there is skipped with a warning."""
+    path, name = (path, name) if name else (DEFAULT, found.spec.energy.estimator)
+    if not name:
+        return Asked()
+    known = (*registry().names, *(other for other in BACKENDS if other not in registry().names))
+    if name not in known:
+        found.unknown(path, "estimator", name, known)
+        return Asked()
+    if not found.native:
+        found.warn(f"estimator '{name}' is not asked: the rules of Timeloop price these files (reading: native asks it)")
+        return Asked()
+    if name in registry().names:
+        return Asked(name)
+    missing = BACKENDS[name].missing()
+    if missing:
+        found.warn(f"estimator '{name}' is skipped: {missing}")
+        return Asked()
+    return Asked(name, BACKENDS[name])
+
+
+def check_attributes(spec: LevelSpec, path: Path, whom: Asked, found: Findings) -> None:
+    """Mistakes in the attributes of a level that only the built-in estimator can read; any other may know more of them."""
+    if whom.backend or not found.native or registry().names != ("builtin",):
+        return
+    for name, value in spec.attributes.items():
+        at = (*path, "attributes", name)
+        if name not in OPTIONS:
+            found.warn(f"{spec.name}: no estimator knows the attribute '{name}': {did_you_mean(name, OPTIONS)}")
+        elif OPTIONS[name] and (value.lower() if isinstance(value, str) else value) not in OPTIONS[name]:
+            shown = repr(value) if isinstance(value, str) else f"{value:g}"
+            found.error(at, f"unknown {name} {shown}", f"known: {', '.join(map(str, OPTIONS[name]))}")
+        elif not OPTIONS[name] and (isinstance(value, str) or value <= 0):
+            found.error(at, f"{name} must be a number above 0, not {value!r}")
+
+
+BACKENDS: Mapping[str, Backend] = {one.name: one for one in (Hwcomponents(), Accelergy())}

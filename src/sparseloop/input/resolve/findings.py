@@ -1,0 +1,61 @@
+"""What a resolver finds wrong: collected, never raised on the spot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+
+from sparseloop.input.diagnostics import Diagnostic, Path, SpecError, did_you_mean
+from sparseloop.input.spec import Spec
+from sparseloop.input.yaml.files import SourceMap
+
+
+@dataclass
+class Findings:
+    """Mistakes and warnings of one specification, and how to find the text they are about."""
+
+    spec: Spec
+    source: SourceMap
+    diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    warnings: list[str] = field(default_factory=list[str])
+
+    @property
+    def native(self) -> bool:
+        """False for Timeloop's files."""
+        return self.spec.reading == "native"
+
+    def error(self, path: Path, message: str, hint: str | None = None, *, word: str | None = None, key: bool = False) -> None:
+        """A mistake at `path`; `word` is looked for inside a short notation, `key` means the key itself."""
+        offset = self.offset(path, word) if word else None
+        length = len(word) if word and offset is not None else 1
+        found = Diagnostic(path=path, message=message, hint=hint, offset=offset, length=length, key=key)
+        if found not in self.diagnostics:
+            self.diagnostics.append(found)
+
+    def unknown(self, path: Path, kind: str, name: str, known: Iterable[str], *, key: bool = False) -> None:
+        """An unknown name, with the closest known one as a hint."""
+        self.error(path, f"unknown {kind} '{name}'", did_you_mean(name, known), word=None if key else name, key=key)
+
+    def offset(self, path: Path, word: str) -> int | None:
+        """Column of the last occurrence of `word` in the text that stands at `path`."""
+        _, node, _ = self.source.walk(path)
+        if not isinstance(node.data, str):
+            return None
+        places = [m.start() for m in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", node.data)]
+        return places[-1] if places else None
+
+    def warn(self, text: str) -> None:
+        """Something understood differently than written, or assumed."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def file(self, path: Path, name: str) -> FilePath:
+        """A file named in the specification, relative to the file that names it."""
+        return self.source.directory(path) / name
+
+    def raise_errors(self) -> None:
+        """Raises everything that was found, with places in the files."""
+        if self.diagnostics:
+            raise SpecError(self.diagnostics).located(self.source)

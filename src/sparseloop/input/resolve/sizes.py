@@ -1,0 +1,27 @@
+"""Sizes and bandwidths as written become words of a level."""
+
+from __future__ import annotations
+
+from sparseloop.input.expressions import Quantity
+
+
+def words(size: Quantity | None, word_bits: float) -> float | None:
+    """A size in words; fractions of a word are of no use."""
+    if size is None or size.unit == "words":
+        return None if size is None else size.value
+    return float(size.value // word_bits)
+
+
+def bits(size: Quantity | None, word_bits: float) -> float | None:
+    """A size in bits."""
+    if size is None:
+        return None
+    return size.value * word_bits if size.unit == "words" else size.value
+
+
+def rate(bandwidth: Quantity | None, word_bits: float, clock: float) -> float | None:
+    """A bandwidth in words per cycle."""
+    if bandwidth is None:
+        return None
+    value = bandwidth.value / clock if bandwidth.unit.endswith("/s") else bandwidth.value
+    return value / word_bits if bandwidth.unit.startswith("bits") else value

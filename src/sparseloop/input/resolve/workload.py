@@ -1,0 +1,182 @@
+"""Einsum, shape and densities of a specification become an `Einsum`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from sparseloop.input.diagnostics import Path, did_you_mean
+from sparseloop.input.notation import Access, parse_einsum
+from sparseloop.input.resolve.findings import Findings
+from sparseloop.input.spec import DensitySpec, WorkloadSpec
+from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform, load_data
+from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
+
+_LARGEST_AXIS = 2**24
+"""Above this extent of an affine axis its holes are not counted, and no rows of a band."""
+_LARGEST_TENSOR = 2**62
+"""Words of a tensor."""
+
+
+def resolve_workload(found: Findings) -> Einsum:
+    """The einsum with all tensors, the result last; mistakes are noted and replaced by something harmless."""
+    spec, path = found.spec.workload, found.spec.workload_path
+    text = parse_einsum(spec.einsum)
+    extents = _extents(spec, text.ranks, found)
+    names = [access.name for access in text.tensors]
+    for name in spec.density:
+        if name not in names:
+            found.unknown((*path, "density", name), "tensor", name, names, key=True)
+    if isinstance(spec.word_bits, dict):
+        for name in spec.word_bits:
+            if name not in names:
+                found.unknown((*path, "word_bits", name), "tensor", name, names, key=True)
+    tensors = [_tensor(access, extents, found, output=i == 0) for i, access in enumerate(text.tensors)]
+    return Einsum(
+        name=spec.name,
+        ranks=tuple(extents),
+        shape=tuple(extents.values()),
+        tensors=(*tensors[1:], tensors[0]),
+    )
+
+
+def _extents(spec: WorkloadSpec, ranks: Sequence[str], found: Findings) -> dict[str, int]:
+    """Rank variable to size, in order of appearance; missing ones are mistakes."""
+    path = (*found.spec.workload_path, "shape")
+    if missing := [rank for rank in ranks if rank not in spec.shape]:
+        listed = ", ".join(f"'{rank}'" for rank in missing)
+        found.error(path, f"shape lacks {listed} of the einsum", key=True)
+    for rank in spec.shape:
+        if rank not in ranks and found.native:
+            found.unknown((*path, rank), "rank", rank, ranks, key=True)
+    return {rank: spec.shape.get(rank, 1) for rank in dict.fromkeys((*ranks, *spec.shape))}
+
+
+def _tensor(access: Access, extents: Mapping[str, int], found: Findings, *, output: bool) -> Tensor:
+    spec = found.spec.workload
+    axes = tuple(
+        Axis(terms=tuple(Term(rank=rank, coefficient=c) for rank, c in form.terms), offset=form.offset) for form in access.axes
+    )
+    words = math.prod(axis.extent(dict(extents)) for axis in axes)
+    if words > _LARGEST_TENSOR:
+        found.error((*found.spec.workload_path, "shape"), f"{access.name} has more than 2**62 words", key=True)
+        axes = ()
+    bits = spec.word_bits.get(access.name) if isinstance(spec.word_bits, dict) else spec.word_bits
+    density = _density(access.name, axes, extents, found)
+    return Tensor(name=access.name, axes=axes, output=output, density=density, word_bits=bits)
+
+
+def touched(axes: Sequence[Axis], extents: Mapping[str, int]) -> int:
+    """Number of distinct words of a tensor that the einsum touches (strides leave holes)."""
+    return math.prod(_distinct(axis, extents) for axis in axes)
+
+
+def _distinct(axis: Axis, extents: Mapping[str, int]) -> int:
+    """Number of distinct values of sum(coefficient * rank): bits of an integer stand for the values."""
+    whole = axis.extent(dict(extents))
+    if len(axis.terms) == 1:
+        return extents[axis.terms[0].rank]
+    if whole > _LARGEST_AXIS:
+        return whole
+    values = 1
+    for term in sorted(axis.terms, key=lambda t: abs(t.coefficient)):
+        step, left, width = abs(term.coefficient), extents[term.rank] - 1, 1
+        while left > 0:
+            shift = min(width, left)
+            values |= values << (step * shift)
+            left, width = left - shift, width + shift
+    return values.bit_count()
+
+
+# --- densities ----------------------------------------------------------------------------------------------
+
+
+def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], found: Findings) -> DensityModel:
+    """The density model of a tensor; a mistake is noted and the tensor taken as dense."""
+    shape = tuple(axis.extent(dict(extents)) for axis in axes)
+    size = touched(axes, extents)
+    spec = found.spec.workload.density.get(name)
+    path = (*found.spec.workload_path, "density", name)
+    dense = Uniform(shape, 1.0, size=size)
+    if spec is None:
+        return dense
+    model = spec.model or ("uniform" if found.native else "even")
+    if _lacks(spec, model, path, found):
+        return dense
+    try:
+        return _model(model, spec, axes, shape, size) or _given(spec, shape, path, found)
+    except MemoryError:
+        found.error((*path, "file"), f"density of {name}: the data does not fit into memory")
+    except OSError as error:
+        found.error((*path, "file"), f"density of {name}: {error.strerror} ({error.filename})")
+    except ValueError as error:
+        found.error((*path, "file" if model == "actual" else "model"), f"density of {name}: {error}")
+    except KeyError as error:
+        rank, known = str(error.args[0]), {term.rank for axis in axes for term in axis.terms}
+        found.error((*path, "rank"), f"{name} has no rank '{rank}'", did_you_mean(rank, known), word=rank)
+    return dense
+
+
+_NEEDED = {
+    "uniform": ("density",),
+    "even": ("density",),
+    "structured": ("n", "m", "rank"),
+    "block": ("density", "block"),
+    "banded": ("half_width",),
+    "actual": ("file",),
+}
+
+
+def _lacks(spec: DensitySpec, model: str, path: Path, found: Findings) -> bool:
+    missing = [name for name in _NEEDED[model] if getattr(spec, name) in (None, ())]
+    if missing:
+        found.error(path, f"a density of model '{model}' needs {' and '.join(missing)}", "e.g. 0.5 or '2:4 c'", key=True)
+    return bool(missing)
+
+
+def _model(
+    model: str, spec: DensitySpec, axes: tuple[Axis, ...], shape: tuple[int, ...], size: int
+) -> DensityModel | None:  # fmt: skip
+    """The model of a tensor; None if its data is in a file."""
+    density, n, m = spec.density or 0.0, spec.n or 1, spec.m or 1
+    if model == "even":
+        return Even(shape, density)
+    if model == "structured":
+        return Structured(shape, n, m, _axis(axes, spec.rank or ""), size=size)
+    if model == "block":
+        if density > spec.inner:
+            raise ValueError(f"is {density:g}, more than the density {spec.inner:g} inside blocks")
+        block = _block_shape(spec, axes)
+        if math.prod(block) > _LARGEST_TENSOR:
+            raise ValueError(f"block {block} is larger than 2**62 words")
+        return Block(shape, block, density / (spec.inner or 1.0), inner=spec.inner)
+    if model == "banded":
+        if max(shape, default=0) > _LARGEST_AXIS:
+            raise ValueError("a band is counted row by row, over at most 2**24 rows and columns")
+        return Banded(shape, spec.half_width or 0)
+    return None if model == "actual" else Uniform(shape, density, size=size)
+
+
+def _axis(axes: tuple[Axis, ...], rank: str) -> int:
+    """Position of the axis that a rank variable indexes; KeyError if there is none."""
+    for i, axis in enumerate(axes):
+        if rank in (term.rank for term in axis.terms):
+            return i
+    raise KeyError(rank)
+
+
+def _block_shape(spec: DensitySpec, axes: tuple[Axis, ...]) -> tuple[int, ...]:
+    if not isinstance(spec.block, dict):
+        return spec.block
+    sizes = [1] * len(axes)
+    for rank, size in spec.block.items():
+        sizes[_axis(axes, rank)] = size
+    return tuple(sizes)
+
+
+def _given(spec: DensitySpec, shape: tuple[int, ...], path: Path, found: Findings) -> DensityModel:
+    """The pattern stored in a file."""
+    file = found.file((*path, "file"), spec.file or "")
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file}: is not a regular file")
+    return Actual(load_data(file, shape=shape, order=spec.layout))

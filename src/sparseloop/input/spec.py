@@ -1,0 +1,450 @@
+"""What a user may write: the native format as pydantic models, documented field by field.
+
+Short notations (strings) are turned into these structures by `notation`; units and expressions by `expr`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import BeforeValidator, Discriminator, Field, ModelWrapValidatorHandler, PrivateAttr, Tag, model_validator
+
+from sparseloop.input import expressions as expr
+from sparseloop.input import notation
+from sparseloop.input.diagnostics import Path, SpecError
+from sparseloop.input.expressions import (
+    Bandwidth,
+    Capacity,
+    Count,
+    Energy,
+    Fraction,
+    Frequency,
+    Length,
+    Node,
+    Number,
+    Positive,
+    Variable,
+    Whole,
+)
+from sparseloop.input.pydantic_errors import as_written
+from sparseloop.input.records import Names, Record, flag_or_list, mapping_or_one, text_or_list
+from sparseloop.input.yaml.files import NOWHERE, SourceMap
+
+# --- workload -----------------------------------------------------------------------------------------------
+
+
+class DensitySpec(Record):
+    """Distribution of a tensor's non-zeros. 0.6 is short for {density: 0.6}, '2:4 c' for {model: structured, n: 2, ...}."""
+
+    model: Literal["uniform", "even", "structured", "block", "banded", "actual"] | None = Field(
+        default=None, description="None: uniform (in Timeloop's files: even)."
+    )
+    density: Fraction | None = Field(default=None, description="Fraction of non-zeros (uniform, even, block).")
+    n: Count | None = Field(default=None, description="structured: non-zeros per group.")
+    m: Count | None = Field(default=None, description="structured: group length.")
+    rank: str | None = Field(default=None, description="structured: rank variable along which groups lie.")
+    block: Annotated[
+        Annotated[dict[str, Count], Tag("mapping")] | Annotated[tuple[Count, ...], Tag("one")],
+        Discriminator(mapping_or_one),
+    ] = Field(default=(), description="block: shape of a block, by rank variable or one number per axis.")
+    inner: Fraction = Field(default=1.0, description="block: density inside occupied blocks; density / inner of the blocks are.")
+    half_width: Whole | None = Field(default=None, description="banded: non-zero iff |i - j| <= half_width.")
+    file: str | None = Field(default=None, description="actual: .npy, .npz, .mtx or a text file of 0 and 1.")
+    layout: Literal["first_fastest", "last_fastest"] = Field(
+        default="last_fastest", description="actual, text files: which rank varies fastest."
+    )
+
+
+DensityField = Annotated[DensitySpec, BeforeValidator(notation.density)]
+
+
+class WorkloadSpec(Record):
+    """One einsum with its shape and densities."""
+
+    name: str = Field(default="einsum", description="Name of the layer in tables and files.")
+    einsum: Annotated[str, BeforeValidator(notation.einsum)] = Field(
+        description="e.g. Z[m,n] = A[m,k] * B[k,n]; affine indices such as 2*p+r are allowed."
+    )
+    shape: dict[str, Count] = Field(description="Size of every rank variable.")
+    density: dict[str, DensityField] = Field(default_factory=dict, description="Per tensor; missing: dense.")
+    word_bits: Annotated[
+        Annotated[dict[str, Count], Tag("mapping")] | Annotated[Count, Tag("one")], Discriminator(mapping_or_one)
+    ] = Field(default_factory=dict[str, int], description="Bits per word, of all tensors or per tensor; missing: 16.")
+
+
+# --- architecture -------------------------------------------------------------------------------------------
+
+
+class BandwidthSpec(Record):
+    """Words per cycle and instance; a bare number (or '16 words/cycle', '25.6 GB/s') is the shared bandwidth."""
+
+    read: Bandwidth | None = Field(default=None, description="Of reads; missing: unlimited.")
+    write: Bandwidth | None = Field(default=None, description="Of fills and updates; missing: unlimited.")
+    shared: Bandwidth | None = Field(default=None, description="Of both together; missing: unlimited.")
+
+
+class MetadataSpec(Record):
+    """Storage of metadata beside the data; a bare size is short for {capacity: size}."""
+
+    capacity: Capacity | None = Field(default=None, description="Size, e.g. 8 KiB; None: unlimited.")
+    access_bits: Number | None = Field(
+        default=None, description="Bits per metadata access. None: the level's word width; 0: metadata costs no energy."
+    )
+    word_bits: Number | None = Field(default=None, description="Default width of coordinates and payloads; None: 8.")
+
+
+class NetworkSpec(Record):
+    """The network from this level to its children."""
+
+    name: str | None = Field(default=None, description="Name in tables; None: PARENT <==> CHILD.")
+    word_bits: Positive | None = Field(default=None, description="Width of a word on the wires; None: the level's word width.")
+    energy_per_hop: Energy | None = Field(default=None, description="Energy of one word over one hop (pJ).")
+    wire_pj_per_bit_mm: Number | None = Field(default=None, description="None: that of the estimator, else free.")
+    estimator: str | None = Field(default=None, description="Who prices the wires of this mesh, e.g. builtin; None: nobody.")
+    tile_width: Length | None = Field(default=None, description="Length of one hop (mm, or with a unit).")
+    router: Energy = Field(default=0.0, description="Energy per router passed (pJ).")
+    ingress: Energy = Field(default=0.0, description="Energy per word entering the network (pJ).")
+    adder: Energy = Field(default=0.0, description="Energy per spatial reduction (pJ).")
+    fill_latency: Number = Field(default=0.0, description="Cycles until the first word arrives; added to the run.")
+    drain_latency: Number = Field(default=0.0, description="Cycles until the last result has left; added to the run.")
+    forwarding: bool | None = Field(default=None, description="Children pass words to neighbours (systolic); None: no.")
+
+
+def _supply(value: object) -> float:
+    volts = expr.number(value)
+    if not 0.1 <= volts <= 10:
+        raise expr.wrong(f"expected a supply between 0.1 and 10 V, got {value}", "write e.g. 0.9")
+    return volts
+
+
+Supply = Annotated[float, BeforeValidator(_supply, json_schema_input_type=float | str)]
+
+
+def _rule(value: object) -> str | float:
+    if value in ("worst", "expected"):
+        return str(value)
+    try:
+        return expr.fraction(value)
+    except expr.NotationError:
+        raise expr.wrong(f"expected 'worst', 'expected' or a quantile between 0 and 1, got {value!r}") from None
+
+
+CapacityRule = Annotated[
+    Literal["worst", "expected"] | float, BeforeValidator(_rule, json_schema_input_type=Literal["worst", "expected"] | float)
+]
+
+
+class LevelSpec(Record):
+    """One storage level or the compute level."""
+
+    name: str = Field(description="Name in the mapping, sparse features and tables.")
+    class_: str = Field(alias="class", description="dram, sram, regfile, buffer, mac, or a class of your energy tables.")
+    kind: Literal["storage", "compute"] | None = Field(default=None, description="None: from the class; the last level computes.")
+    type: str | None = Field(default=None, description="DRAM type: LPDDR4, DDR4, HBM2 ...")
+    node: Node | None = Field(default=None, description="Technology node; None: that of the architecture.")
+    vdd: Supply | None = Field(default=None, description="Supply in V; None: that of the architecture.")
+    word_bits: Positive | None = Field(default=None, description="Bits per word; None: widest tensor kept here, else 16.")
+    capacity: Capacity | None = Field(default=None, description="Words ('224 words', 224) or bytes ('108 KiB') of one instance.")
+    capacity_rule: CapacityRule = Field(
+        default="worst", description="Fit test for compressed tensors: worst case, expectation, or a quantile (overbooking)."
+    )
+    multiple_buffering: Annotated[Number, Field(ge=1)] = Field(
+        default=1.0, description="2: double buffering; divides the usable capacity."
+    )
+    min_utilization: Fraction = Field(default=0.0, description="Share of the capacity that a valid mapping uses at least.")
+    block_size: Count = Field(default=1, description="Words per physical access.")
+    cluster_size: Count = Field(default=1, description="Instances that share one physical array.")
+    banks: Count = Field(default=1, description="Banks of one instance (for its price).")
+    bandwidth: Annotated[BandwidthSpec, BeforeValidator(notation.bandwidth)] = BandwidthSpec()
+    metadata: Annotated[MetadataSpec, BeforeValidator(notation.metadata)] = MetadataSpec()
+    decompression: bool = Field(default=True, description="Can decompress what arrives compressed.")
+    compression: bool = Field(
+        default=True, description="Can compress results that leave for a level that stores them compressed."
+    )
+    reduction: bool | None = Field(default=None, description="Adds partial sums in place; None: yes, except DRAM.")
+    energy: dict[str, Energy] | None = Field(default=None, description="Price per action in pJ; wins over tables.")
+    area: Number | None = Field(default=None, description="um2 of one instance, with all that belongs to it.")
+    estimator: str | None = Field(default=None, description="Estimator to be asked first, by name; None: the surest.")
+    attributes: dict[str, bool | float | str] = Field(
+        default_factory=dict[str, bool | float | str], description="What else estimators are to know: {ports: 2, cell: hp}."
+    )
+    network: NetworkSpec = NetworkSpec()
+
+
+class FanoutSpec(Record):
+    """Everything after this entry exists x * y times per instance of what is before it."""
+
+    fanout: Annotated[dict[Literal["x", "y"], Count], BeforeValidator(notation.fanout)] = Field(
+        description="Children along each axis; 14x12 is short for {x: 14, y: 12}."
+    )
+    name: str = Field(default="par", description="Name by which the mapping speaks of it.")
+    packing: Literal["balanced", "waves"] = Field(
+        default="balanced",
+        description="How positions left by a spatial skip fill the instances: evenly over time, or step by step in whole waves.",
+    )
+
+
+def _entry_kind(value: object) -> str:
+    fanout = isinstance(value, FanoutSpec) or (isinstance(value, Mapping) and "fanout" in value)
+    return "fanout" if fanout else "level"
+
+
+class ArchSpec(Record):
+    """The machine, outermost level first."""
+
+    name: str = Field(default="architecture", description="Name in result files.")
+    node: Node | None = Field(default=None, description="Technology node, e.g. 45nm.")
+    vdd: Supply | None = Field(default=None, description="Supply in V, e.g. 0.9; None: the nominal one of the node.")
+    clock: Frequency = Field(default=1e9, description="Clock, e.g. 1 GHz.")
+    levels: tuple[
+        Annotated[Annotated[LevelSpec, Tag("level")] | Annotated[FanoutSpec, Tag("fanout")], Discriminator(_entry_kind)], ...
+    ] = Field(description="Storage levels, outermost first, fanouts between them, then the compute level.")
+
+
+# --- mapping ------------------------------------------------------------------------------------------------
+
+
+class LoopSpec(Record):
+    """One loop. `residual` is the last-pass bound of an imperfect factor."""
+
+    rank: str = Field(description="Rank variable.")
+    bound: Count = Field(description="Trip count.")
+    residual: Count | None = Field(default=None, description="Trip count of the last pass, if the factor is imperfect.")
+    axis: Literal["x", "y"] | None = Field(default=None, description="Axis of a spatial loop; None: the fanout has one only.")
+
+
+class MappingEntry(Record):
+    """The loops of one level (temporal) or of one fanout (spatial), outermost first, and what the level keeps."""
+
+    target: str = Field(description="A level, or a fanout by its name.")
+    loops: tuple[LoopSpec, ...] = Field(default=(), description="Outermost first; loops of bound 1 may be left out.")
+    keep: Names | None = Field(default=None, description="The level holds these tensors only; None: all but bypass.")
+    bypass: Names | None = Field(default=None, description="Tensors that pass by the level.")
+    no_temporal_reuse: Names = Field(default=(), description="Tensors whose tile is fetched anew at every step.")
+    no_multicast: Names = Field(default=(), description="Tensors whose equal words are sent to every child one by one.")
+    no_forwarding: Names = Field(default=(), description="Tensors that neighbours do not pass on.")
+
+
+EntryField = Annotated[MappingEntry, BeforeValidator(notation.mapping_entry)]
+
+
+# --- sparse features ----------------------------------------------------------------------------------------
+
+
+class RankFormatSpec(Record):
+    """Format of one rank."""
+
+    kind: Literal["U", "UB", "B", "CP", "RLE", "UOP"] = Field(
+        description="Uncompressed, with bitmap, bitmask, coordinates, run lengths, offset pairs."
+    )
+    ranks: tuple[tuple[str, ...], ...] = Field(default=(), description="Groups of flattened rank variables; empty: one loop.")
+    metadata_bits: Number | None = Field(
+        default=None, description="Bits of an entry; None: 1 for B and UB, else those of the level."
+    )
+    payload_bits: Number | None = Field(default=None, description="Bits of a payload (UOP: an offset); None: those of the level.")
+
+
+class FormatSpec(Record):
+    """Format of a tensor, outermost rank first."""
+
+    ranks: tuple[RankFormatSpec, ...] = Field(description="One format per rank.")
+    order: Literal["outer_to_inner", "inner_to_outer"] = Field(
+        default="outer_to_inner", description="From which end ranks are laid on the loops."
+    )
+    automatic: bool | None = Field(default=None, description="Repeat the outermost format for left-over loops; None: yes.")
+
+
+class SafSpec(Record):
+    """One feature; 'W <- I & Z' is short for {follower: W, leaders: [I, Z]}, 'A <-> B' for both directions."""
+
+    follower: str = Field(description="Tensor whose accesses are removed.")
+    leaders: Names = Field(description="Tensors that decide: it fires if what is met of any of them is all zero.")
+    intersection: Literal["two_finger", "leader_follower", "skip_ahead"] | None = Field(
+        default=None, description="How lists are compared; None: as the level says."
+    )
+    choice: int | None = Field(
+        default=None, description="Features of one level with equal numbers are alternatives (negative: of one list only)."
+    )
+
+
+SafList = Annotated[tuple[SafSpec, ...], BeforeValidator(notation.safs)]
+SafField = Annotated[Annotated[bool, Tag("flag")] | Annotated[SafList, Tag("list")], Discriminator(flag_or_list)]
+
+
+class LevelSparseSpec(Record):
+    """Sparse features at one level; at the compute level `skip: true` and `gate: true`."""
+
+    formats: dict[str, Annotated[FormatSpec, BeforeValidator(notation.tensor_format)]] = Field(
+        default_factory=dict,
+        description="Per tensor: csr, coo, bitmask, or a list such as UOP(c) RLE(p,q;5); missing: uncompressed.",
+    )
+    skip: SafField = Field(default=(), description="Accesses not made, their cycles saved: [B <- A]. At the compute level true.")
+    gate: SafField = Field(default=(), description="Accesses not made, their cycles spent: [B <- A]. At the compute level true.")
+    spatial_skip: SafList = Field(default=(), description="As skip, for each lane apart; lanes left are packed.")
+    intersection: Literal["two_finger", "leader_follower", "skip_ahead"] | None = Field(
+        default=None, description="For all features of the level; None: two_finger."
+    )
+
+
+# --- constraints, energy, the whole -------------------------------------------------------------------------
+
+
+class ConstraintSpec(Record):
+    """Restrictions of the mapspace at one level or fanout (used by the mapper)."""
+
+    keep: Names | None = Field(default=None, description="Tensors that the level must hold.")
+    bypass: Names | None = Field(default=None, description="Tensors that must pass by.")
+    factors: dict[str, Count] = Field(default_factory=dict, description="Bounds that are fixed, by rank.")
+    max: dict[str, Count] = Field(default_factory=dict, description="Largest bounds, by rank.")
+    min: dict[str, Count] = Field(default_factory=dict, description="Smallest bounds, by rank.")
+    default_max: Count | None = Field(default=None, description="Largest bound of ranks that are not named under max.")
+    order: str | None = Field(default=None, description="'a b ... c': outermost first, '...' stands for the free ranks.")
+    split: Whole | None = Field(
+        default=None, description="At a fanout: how many of the innermost loops lie along x, the others along y."
+    )
+    no_temporal_reuse: Names = Field(default=(), description="As in the mapping.")
+    no_multicast: Names = Field(default=(), description="As in the mapping.")
+    no_forwarding: Names = Field(default=(), description="As in the mapping.")
+    max_remainder: Count | None = Field(
+        default=None, description="Kept from files of Timeloop; the mapper does not read it, see map --padded."
+    )
+    min_utilization: Fraction | None = Field(default=None, description="Share of the capacity that is used at least.")
+    min_parallelism: Fraction | None = Field(default=None, description="Share of all compute instances that is used at least.")
+    max_overbooked: Fraction | None = Field(
+        default=None, description="Kept from files of Timeloop, where it makes a capacity_rule; the mapper does not read it."
+    )
+
+
+class ActionPrice(Record):
+    """One entry of an energy table."""
+
+    energy: Energy = Field(description="Energy of one action.")
+    source: str | None = Field(default=None, description="Where the number is from; shown beside it.")
+    confidence: Fraction | None = Field(default=None, description="From 0 to 1; None: 0.95.")
+
+
+def _price(value: object) -> object:
+    return {"energy": value} if isinstance(value, int | float | str) else value
+
+
+class ErtTable(Record):
+    """Energy table of one component: action name to price."""
+
+    name: str = Field(description="The level or network it is for.")
+    actions: dict[str, Annotated[ActionPrice, BeforeValidator(_price)]] = Field(description="Price by action: {read: 3.1}.")
+
+
+class ArtTable(Record):
+    """Area of one instance of a component in um2."""
+
+    name: str = Field(description="The level it is for.")
+    area: Number = Field(description="Area of one instance in um2.")
+    source: str | None = Field(default=None, description="Where the number is from; shown beside it.")
+    confidence: Fraction | None = Field(default=None, description="From 0 to 1; None: 0.95.")
+
+
+class EnergySpec(Record):
+    """Where prices come from, besides the `energy` of a level: tables first, then the built-in estimator."""
+
+    ert: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ErtTable, ...], Tag("list")], Discriminator(text_or_list)] = (
+        Field((), description="Energy tables, or the file (Accelergy's ERT) that holds them.")
+    )
+    art: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ArtTable, ...], Tag("list")], Discriminator(text_or_list)] = (
+        Field((), description="Area tables, or the file (Accelergy's ART) that holds them.")
+    )
+    estimator: str | None = Field(
+        default=None, description="Estimator that all levels ask first; hwcomponents and accelergy are asked only if named."
+    )
+
+
+class Spec(Record):
+    """A complete description: workload, architecture, mapping, sparse features."""
+
+    variables: dict[str, Variable] = Field(
+        default_factory=dict[str, float | str], description="Names for expressions: {BANKS: 4, SIZE: 2 * KiB * BANKS}."
+    )
+    workload: WorkloadSpec
+    layers: tuple[WorkloadSpec, ...] = Field(
+        default=(), description="Several einsums; what `workload` says is shared by all. Then `workload` is the first layer."
+    )
+    architecture: ArchSpec
+    mapping: Annotated[tuple[EntryField, ...], BeforeValidator(notation.mapping)] = Field(
+        default=(), description="Outermost first: '- GLB: for c=4 p=5 | keep I O'."
+    )
+    sparse: dict[str, LevelSparseSpec] = Field(
+        default_factory=dict[str, LevelSparseSpec], description="Formats, gating and skipping, by level."
+    )
+    constraints: dict[str, ConstraintSpec] = Field(
+        default_factory=dict[str, ConstraintSpec], description="What the mapper may choose, by level or fanout."
+    )
+    energy: EnergySpec = Field(default_factory=lambda: EnergySpec(ert=(), art=()))
+    reading: Literal["native", "timeloop"] = Field(
+        default="native",
+        description="timeloop: SAFs are taken literally (no implied skips, leader-follower intersection), a bare "
+        "density means `even`, neighbours forward, missing prices follow Timeloop's fall-back chains.",
+    )
+    notes: tuple[str, ...] = Field(default=(), description="Warnings of an importer, shown with every result.")
+    _source: SourceMap = PrivateAttr(default=NOWHERE)
+    _at: Path = PrivateAttr(default=("workload",))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_variables(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Makes the variables known to all fields, and fills every layer up with what `workload` says."""
+        if not isinstance(data, dict):
+            return handler(data)
+        fields = _with_layers(cast("dict[str, Any]", data))
+        raw = fields.get("variables")
+        with expr.variables(cast("dict[str, object]", raw) if isinstance(raw, dict) else {}):
+            try:
+                return handler(fields)
+            except SpecError as error:
+                raise SpecError(as_written(error.diagnostics, data)) from None
+
+    @property
+    def source(self) -> SourceMap:
+        """Where everything stands in the files; empty for a specification built in Python."""
+        return self._source
+
+    @property
+    def workload_path(self) -> Path:
+        """Where the workload stands: ("workload",) or ("layers", i)."""
+        return self._at
+
+    def with_source(self, source: SourceMap) -> Spec:
+        """The same specification, remembering its files."""
+        copy = self.model_copy()
+        copy._source = source
+        return copy
+
+    def per_layer(self) -> Iterator[Spec]:
+        """One specification per layer (itself if there are no `layers`)."""
+        for i, layer in enumerate(self.layers):
+            copy = self.model_copy(update={"workload": layer, "layers": ()})
+            copy._at = ("layers", i)
+            yield copy
+        if not self.layers:
+            yield self
+
+
+def _with_layers(fields: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(fields.get("mapping"), dict):  # a line of it may be empty
+        fields = {**fields, "mapping": notation.mapping(fields["mapping"])}
+    layers = fields.get("layers")
+    shared: Any = fields.get("workload") or {}
+    if not isinstance(layers, list | tuple) or not layers or not isinstance(shared, dict):
+        return fields
+    filled = [_filled(layer, cast("dict[str, Any]", shared)) for layer in cast("list[Any]", layers)]
+    return {**fields, "workload": filled[0], "layers": filled}
+
+
+def _filled(layer: Any, shared: dict[str, Any]) -> Any:
+    """A layer with what it does not say itself taken from `shared`; shape, density and word_bits key by key."""
+    if not isinstance(layer, dict):
+        return layer
+    result = {**shared, **cast("dict[str, Any]", layer)}
+    for name, value in shared.items():
+        if isinstance(value, dict) and isinstance(result[name], dict):
+            result[name] = {**value, **result[name]}
+    return result

@@ -1,0 +1,229 @@
+"""Reading Timeloop's mappings with a memory: which keys were used, what was wrong, what is not modelled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from sparseloop.input import expressions as expr
+from sparseloop.input.diagnostics import Diagnostic, Locator, Path, SpecError, did_you_mean, dotted
+
+Plain = Any
+"""Data as it comes from YAML: dict, list, str, int, float, bool or None."""
+
+NO_KEYS: Mapping[str, str] = {}
+_LARGEST = 1e300
+_OF_COMPONENT = re.compile(r"(?<![\w.])([^\W\d]\w*)\.(?:attributes\.)?([^\W\d]\w*)")
+
+
+def canonical(key: object) -> str:
+    """Spelling of a key with underscores: Timeloop v3 writes hyphens, later versions underscores."""
+    return str(key).replace("-", "_")
+
+
+@dataclass
+class Log:
+    """What an import found out: mistakes (raised together at the end) and notes (kept in the spec)."""
+
+    source: Locator | None = None
+    variables: Mapping[str, Plain] = field(default_factory=dict[str, Plain])
+    diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    notes: list[str] = field(default_factory=list[str])
+
+    def error(self, path: Path, message: str, hint: str | None = None) -> None:
+        """A mistake at `path`."""
+        self.diagnostics.append(Diagnostic(path=path, message=message, hint=hint))
+
+    def note(self, path: Path, message: str) -> None:
+        """Something understood differently than written, or not at all."""
+        text = f"{self.place(path)}: {message}"
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def place(self, path: Path) -> str:
+        """'file:line' of a path, or the path itself when there are no files."""
+        span = self.source.span(Diagnostic(path=path, message="", key=True)) if self.source else None
+        return f"{span.file}:{span.line}" if span and span.line is not None else dotted(path)
+
+    def raise_errors(self) -> None:
+        """Raises all mistakes found so far, located in the files."""
+        if self.diagnostics:
+            error = SpecError(self.diagnostics)
+            raise error.located(self.source) if self.source else error
+
+
+class Placed(dict[str, Plain]):
+    """A mapping put together by the importer: where it stands in the files, and the names its expressions may use."""
+
+    def __init__(self, data: Mapping[str, Plain], path: Path, scope: Mapping[str, Plain] | None = None) -> None:
+        super().__init__(data)
+        self.path, self.scope = path, scope
+
+
+@dataclass
+class Section:
+    """One mapping of the input; every `take` marks the key as used, whatever its spelling (hyphen or underscore)."""
+
+    data: Mapping[str, Plain]
+    path: Path
+    log: Log
+    used: set[str] = field(default_factory=set[str])
+    scope: Mapping[str, Plain] | None = None
+    """Names that expressions may use; None: the variables of the files."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data, Placed):
+            self.path, self.scope = self.data.path, self.data.scope or self.scope
+        self._keys = {canonical(k): k for k in self.data}
+
+    @property
+    def known(self) -> Mapping[str, Plain]:
+        """The names that values may stand for."""
+        return self.log.variables if self.scope is None else self.scope
+
+    def has(self, *keys: str) -> bool:
+        """True if one of the keys is present and not null."""
+        return any(self.data[self._keys[k]] is not None for k in keys if k in self._keys)
+
+    def key_path(self, key: str) -> Path:
+        """Path of a key as the file spells it."""
+        return (*self.path, self._keys.get(key, key))
+
+    def take(self, *keys: str) -> Plain:
+        """Value of the first present key; None if none is there or it is null. A variable's name becomes its value."""
+        found: Plain = None
+        for key in keys:
+            if key in self._keys:
+                self.used.add(key)
+                value = self.data[self._keys[key]]
+                found = value if found is None else found
+        return self.known.get(found, found) if isinstance(found, str) else found
+
+    def number(self, *keys: str) -> float | None:
+        """A number, or None."""
+        value = self.take(*keys)
+        try:
+            number = value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else float(value)
+        except (TypeError, ValueError):
+            number = self._evaluated(keys, value) if isinstance(value, str) else self._wrong(keys, value, "a number")
+        finite = number is None or abs(number) <= _LARGEST
+        return number if finite else self._wrong(keys, str(value)[:40], "a finite number")
+
+    def _evaluated(self, keys: Iterable[str], text: str) -> float | None:
+        """The value of an arithmetic expression over the known names; 'buffer.width' is another component's attribute."""
+        known = self.known
+
+        def of_component(match: re.Match[str]) -> str:
+            name = f"{match[1]}.{match[2]}"
+            return f"({known[name]})" if name in known else match[0]
+
+        try:
+            with expr.variables(known):
+                result = expr.evaluate(_OF_COMPONENT.sub(of_component, text))
+        except expr.NotationError as error:
+            key = next(k for k in keys if k in self._keys)
+            self.log.error(self.key_path(key), f"expected a number, got {text!r}: {error}", error.problems[0].hint)
+            return None
+        return result.number if not result.unit else self._wrong(keys, text, "a number")
+
+    def integer(self, *keys: str) -> int | None:
+        """A whole number, or None."""
+        value = self.number(*keys)
+        if value is None or value == int(value):
+            return None if value is None else int(value)
+        return self._wrong(keys, value, "a whole number")
+
+    def count(self, *keys: str) -> int | None:
+        """A whole number of at least 1, or None."""
+        value = self.integer(*keys)
+        return self._wrong(keys, value, "a whole number >= 1") if value is not None and value < 1 else value
+
+    def flag(self, *keys: str) -> bool | None:
+        """A truth value, or None."""
+        value = self.take(*keys)
+        if value is None or isinstance(value, bool):
+            return value
+        words = {"true": True, "false": False, "1": True, "0": False}
+        found = words.get(str(value).lower())
+        return self._wrong(keys, value, "true or false") if found is None else found
+
+    def text(self, *keys: str) -> str | None:
+        """A string, or None."""
+        value = self.take(*keys)
+        return None if value is None else str(value)
+
+    def names(self, *keys: str) -> tuple[str, ...] | None:
+        """A list of names (a single name and a string of names count as lists), or None."""
+        value = self.take(*keys)
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return tuple(value.replace(",", " ").split())
+        if isinstance(value, list):
+            return tuple(words(cast("list[Plain]", value), self.key_path(next(k for k in keys if k in self._keys)), self.log))
+        return self._wrong(keys, value, "a list of names")
+
+    def items(self, *keys: str) -> list[Plain]:
+        """A list; a missing key is an empty list."""
+        value = self.take(*keys)
+        if value is None or isinstance(value, list):
+            return cast("list[Plain]", value or [])
+        self._wrong(keys, value, "a list")
+        return []
+
+    def section(self, *keys: str) -> Section | None:
+        """A nested mapping, or None."""
+        value = self.take(*keys)
+        if value is None:
+            return None
+        key = next(k for k in keys if k in self._keys)
+        if isinstance(value, dict):
+            return Section(cast("dict[str, Plain]", value), self.key_path(key), self.log, scope=self.scope)
+        return self._wrong(keys, value, "a mapping")
+
+    def sections(self, *keys: str) -> list[Section]:
+        """A list of mappings; a missing key is an empty list."""
+        value = self.take(*keys)
+        if value is None:
+            return []
+        key = next(k for k in keys if k in self._keys)
+        return list(sections(value, self.key_path(key), self.log))
+
+    def _wrong(self, keys: Iterable[str], value: Plain, expected: str) -> None:
+        key = next(k for k in keys if k in self._keys)
+        self.log.error(self.key_path(key), f"expected {expected}, got {value!r}")
+
+    def unused(self, ignored: Mapping[str, str] = NO_KEYS, what: str = "") -> None:
+        """Notes every key that nobody asked for, unless it is known to be irrelevant (key to reason)."""
+        for key, spelled in self._keys.items():
+            if key not in self.used and key not in ignored:
+                where = f" of {what}" if what else ""
+                self.log.note((*self.path, spelled), f"'{spelled}'{where} is not modelled and was left out")
+
+
+def sections(value: Plain, path: Path, log: Log) -> Iterator[Section]:
+    """The mappings of a list; anything else is a mistake."""
+    if not isinstance(value, list):
+        log.error(path, "expected a list")
+        return
+    for i, item in enumerate(cast("list[Plain]", value)):
+        if isinstance(item, dict):
+            yield Section(cast("dict[str, Plain]", item), (*path, i), log)
+        else:
+            log.error((*path, i), f"expected a mapping, got {item!r}")
+
+
+def words(value: Plain, path: Path, log: Log) -> list[str]:
+    """A list of names or numbers as text; a single one counts as a list."""
+    found = cast("list[Plain]", value) if isinstance(value, list) else [value]
+    if any(not isinstance(word, str | int | float) or isinstance(word, bool) for word in found):
+        log.error(path, f"expected a list of names, got {value!r}")
+        return []
+    return [str(word) for word in found]
+
+
+def unknown_name(log: Log, path: Path, kind: str, name: str, known: Iterable[str]) -> None:
+    """A mistake: `name` is none of `known`."""
+    log.error(path, f"unknown {kind} '{name}'", did_you_mean(name, known))

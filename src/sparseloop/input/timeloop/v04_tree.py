@@ -1,0 +1,215 @@
+"""Timeloop's v0.4 tree (`architecture.nodes`) becomes the v0.3 form that its front end writes (dense.md section 10.3).
+
+A node with several children per parent stands behind a dummy storage `inter_<node>_spatial`, which keeps nothing and
+has the node's spatial loops: the levels, and the targets of mappings, are those of Timeloop's own output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sparseloop.input.diagnostics import did_you_mean
+from sparseloop.input.timeloop.architecture import component_kind
+from sparseloop.input.timeloop.directives import Factor
+from sparseloop.input.timeloop.groups import KINDS, Group, combine, read_group
+from sparseloop.input.timeloop.maximize import fill
+from sparseloop.input.timeloop.problem import Problem
+from sparseloop.input.timeloop.sections import Log, Placed, Plain, Section
+from sparseloop.input.timeloop.v04_walk import Leaf, leaves_of
+from sparseloop.input.yaml.nodes import TAG
+
+_DUMMY = {"datawidth": 1, "depth": 1, "width": 1, "cluster_size": 1, "reduction_supported": True}
+_STORAGE_DEFAULTS = {"cluster_size": 1, "reduction_supported": True}
+_COPIED = ("subclass", "required_actions", "area_scale", "energy_scale")
+_HARDWARE = ("constraints", "architecture_constraints", "arch_constraints", "extra_mapping_constraints")
+_SEARCH = ("mapspace_constraints", "mapspace")
+_LISTS = (*_HARDWARE, *_SEARCH)
+"""Root keys that hold constraints in `targets`: those that every mapping obeys, and those of a search only."""
+
+
+@dataclass(kw_only=True)
+class _Chain:
+    """The chain while it is built, from the outside in."""
+
+    problem: Problem
+    log: Log
+    mesh: tuple[int, int] = (1, 1)
+    inherited: dict[str, Plain] = field(default_factory=dict[str, Plain])
+    """Attributes of the containers so far."""
+    scope: dict[str, Plain] = field(default_factory=dict[str, Plain])
+    """'component.attribute' of the components so far, for expressions."""
+    local: list[Placed] = field(default_factory=list[Placed])
+    groups: dict[tuple[str, str], Group] = field(default_factory=dict[tuple[str, str], Group])
+    sparse: list[Placed] = field(default_factory=list[Placed])
+    dummies: dict[str, str] = field(default_factory=dict[str, str])
+    """Node to the dummy storage that has its spatial loops."""
+    fanouts: dict[str, int] = field(default_factory=dict[str, int])
+    names: list[str] = field(default_factory=list[str])
+
+    def add(self, section: Section, target: str, kind: str) -> None:
+        """One statement about one target."""
+        target = self.dummies.get(target, target) if kind == "spatial" else target
+        group = read_group(section, target, kind, self.problem)
+        known = self.groups.setdefault((target, kind), Group(target=target, kind=kind, path=group.path))
+        combine(known, group, section)
+
+
+def expanded(root: Section, problem: Problem) -> dict[str, Plain]:
+    """The files' top-level keys with the tree, its constraints and its sparse features in the v0.3 form."""
+    architecture = root.section("architecture", "arch")
+    assert architecture is not None
+    chain = _Chain(problem=problem, log=root.log)
+    for leaf in leaves_of(architecture, problem):
+        _enter(chain, leaf)
+    _read_lists(root, chain, _HARDWARE)
+    mapping = _mapping(items, chain) if (items := root.sections("mapping")) else []
+    _read_lists(root, chain, _SEARCH)
+    attributes = {**root.log.variables, **chain.inherited}
+    top = Placed({"name": "top", "attributes": attributes, "local": chain.local}, architecture.path)
+    result = {key: value for key, value in root.data.items() if key not in (*_LISTS, "arch", "architecture", "components")}
+    version = architecture.take("version")
+    result["architecture"] = Placed({"version": version, "subtree": [top]}, architecture.path)
+    result["architecture_constraints"] = {"targets": [group.placed() for group in chain.groups.values()]}
+    if mapping:
+        result["mapping"] = mapping
+    if chain.sparse:
+        given = root.section("sparse_optimizations")
+        targets = given.items("targets") if given else []
+        result["sparse_optimizations"] = {"targets": [*targets, *chain.sparse]}
+    if (components := root.section("components")) and components.take("classes"):
+        result["compound_components"] = dict(components.data)
+    architecture.unused({"nodes": "read above", TAG: "tag", "name": "label"}, "the architecture")
+    return result
+
+
+# --- nodes --------------------------------------------------------------------------------------------------
+
+
+def _enter(chain: _Chain, leaf: Leaf) -> None:
+    """One component or container: its mesh, its place in the chain, and what is said at it."""
+    node, name = leaf.section, leaf.name
+    chain.names.append(name)
+    x, y = leaf.mesh
+    if x * y > 1:
+        _add_dummy(chain, leaf)
+        chain.mesh = (chain.mesh[0] * x, chain.mesh[1] * y)
+    given = node.section("attributes")
+    own = dict(given.data) if given else {}
+    if leaf.container:
+        chain.inherited |= own
+    else:
+        _place(chain, leaf, own)
+    _read_constraints(chain, leaf)
+    if sparse := node.section("sparse_optimizations"):
+        chain.sparse.append(Placed({"name": name, **{k: v for k, v in sparse.data.items() if k != "target"}}, sparse.path))
+    ignored = dict.fromkeys(_COPIED, "copied") | {TAG: "tag"}
+    node.unused(ignored, f"node {name}")
+
+
+def _add_dummy(chain: _Chain, leaf: Leaf) -> None:
+    name, path = f"inter_{leaf.name}_spatial", leaf.section.path
+    chain.dummies[leaf.name], chain.fanouts[name] = name, leaf.mesh[0] * leaf.mesh[1]
+    attributes = Placed({**_DUMMY, **_instances(chain.mesh)}, path)
+    chain.local.append(Placed({"name": name, "class": "dummy_storage", "attributes": attributes}, path))
+    chain.names.append(name)
+    ones = {(d, "="): Factor(name=d, relation="=", bound=1) for d in chain.problem.loops}
+    chain.groups[name, "temporal"] = Group(target=name, kind="temporal", path=path, factors=ones)
+    chain.groups[name, "dataspace"] = Group(target=name, kind="dataspace", path=path, bypass=list(chain.problem.tensors))
+
+
+def _instances(mesh: tuple[int, int]) -> dict[str, int]:
+    return {"instances": mesh[0] * mesh[1], "meshX": mesh[0], "meshY": mesh[1]}
+
+
+def _place(chain: _Chain, leaf: Leaf, own: Mapping[str, Plain]) -> None:
+    node, name = leaf.section, leaf.name
+    class_name = node.text("class") or ""
+    storage = component_kind(class_name) == "storage"
+    defaults = _STORAGE_DEFAULTS if storage else {}
+    values = {**defaults, **chain.inherited, **own}
+    if storage and values.get("datawidth") is None:
+        node.log.error(node.path, f"storage '{name}' needs the attribute datawidth")
+    scope = {**chain.log.variables, **chain.scope, **values}
+    chain.scope |= {f"{name}.{key}": value for key, value in values.items()}
+    path = node.key_path("attributes")
+    attributes = Placed({**values, **_instances(chain.mesh)}, path, scope)
+    copied = {key: node.take(key) for key in _COPIED if node.has(key)}
+    chain.local.append(Placed({"name": name, "class": class_name, "attributes": attributes, **copied}, node.path))
+
+
+def _read_constraints(chain: _Chain, leaf: Leaf) -> None:
+    node, name = leaf.section, leaf.name
+    group = node.section("constraints")
+    for key in group.data if group else ():
+        kind = KINDS.get(str(key).replace("-", "_"))
+        if group is None or not group.has(str(key).replace("-", "_")):
+            continue
+        if kind is None or (leaf.container and kind != "spatial"):
+            known = ("spatial",) if leaf.container else ("spatial", "temporal", "dataspace", "max_overbooked_proportion")
+            message = f"constraint '{key}' cannot stand at {'a container' if leaf.container else 'a component'}"
+            node.log.error(group.key_path(str(key)), message, did_you_mean(str(key), known))
+        elif section := group.section(str(key).replace("-", "_")):
+            _add_at(chain, leaf, section, kind)
+    kept_out = [tensor for tensor in chain.problem.tensors if tensor in leaf.bypassed]
+    if kept_out and not leaf.container and component_kind(node.text("class") or "") == "storage":
+        chain.add(Section({"bypass": kept_out}, node.path, node.log), name, "dataspace")
+
+
+def _add_at(chain: _Chain, leaf: Leaf, section: Section, kind: str) -> None:
+    """A constraint; spatial ones need a fanout, unless all they say is that there are no loops."""
+    if kind == "spatial" and leaf.name not in chain.dummies:
+        group = read_group(section, leaf.name, kind, chain.problem)
+        if any(factor.bound > 1 for (_, relation), factor in group.factors.items() if relation != "<="):
+            section.log.error(section.path, f"spatial factors at '{leaf.name}', which has no spatial mesh")
+        return
+    chain.add(section, leaf.name, kind)
+
+
+# --- lists --------------------------------------------------------------------------------------------------
+
+
+def _read_lists(root: Section, chain: _Chain, keys: Collection[str]) -> None:
+    """Constraints outside the tree, each with its target; then the factors that are to be as large as possible."""
+    for key in keys:
+        holder = root.take(key)
+        if isinstance(holder, list):
+            items = root.sections(key)
+        elif section := root.section(key):
+            items = section.sections("targets")
+            template = section.take("template")
+            if template not in (None, "uber"):
+                message = "the mapspace template is not taken over: imperfect factors are chosen by `max_remainder`"
+                section.log.note(section.key_path("template"), message)
+            section.unused({"version": "format"}, key)
+        else:
+            continue
+        for item, target, kind in _statements(items, chain):
+            chain.add(item, target, kind)
+    fill(list(chain.groups.values()), chain.fanouts, chain.problem, chain.log)
+
+
+def _statements(items: Collection[Section], chain: _Chain) -> Iterator[tuple[Section, str, str]]:
+    for item in items:
+        target = item.text("target", "name") or ""
+        kind = KINDS.get((item.text("type") or "").replace("-", "_"))
+        if target not in chain.names:
+            key = "target" if item.has("target") else "name"
+            item.log.error(item.key_path(key), f"unknown level '{target}'", did_you_mean(target, chain.names))
+        elif kind is None:
+            word = item.text("type") or ""
+            item.log.error(item.key_path("type"), f"unknown type '{word}'", did_you_mean(word, KINDS))
+        else:
+            yield item, target, kind
+
+
+def _mapping(items: Collection[Section], chain: _Chain) -> list[Placed]:
+    """The directives, completed by what the constraints fix; contradictions are mistakes."""
+    bounds, kinds = chain.problem.loops, ("spatial", "temporal", "dataspace")
+    groups = {key: group.fixed(bounds) for key, group in chain.groups.items() if key[1] in kinds}
+    for item, target, kind in _statements(items, chain):
+        target = chain.dummies.get(target, target) if kind == "spatial" else target
+        group = read_group(item, target, kind, chain.problem)
+        known = groups.setdefault((target, kind), Group(target=target, kind=kind, path=group.path))
+        combine(known, group, item, override=True)
+    return [group.placed() for group in groups.values()]

@@ -1,0 +1,53 @@
+"""Timeloop's (or native) files as one native YAML file that evaluates to the same numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path as FilePath
+from typing import Any, cast
+
+from sparseloop.input.diagnostics import Path
+from sparseloop.input.load import load, to_data
+from sparseloop.input.spec import Spec
+from sparseloop.input.yaml import files as yamlio
+from sparseloop.input.yaml.nodes import wrong_file
+
+Plain = Any
+
+
+def import_files(files: Sequence[str | PathLike[str]], output: str = "", overrides: Sequence[str] = ()) -> tuple[str, Spec]:
+    """The native text of the files, also written to `output` if that is given, and what was understood."""
+    spec = load(*files, overrides=overrides)
+    text = native_text(spec, FilePath(output).parent)
+    if output:
+        try:
+            FilePath(output).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise wrong_file(output, f"cannot write the file: {error.strerror}") from None
+    return text, spec
+
+
+def native_text(spec: Spec, folder: FilePath) -> str:
+    """The specification as native YAML for a file in `folder`: files that it names are found from there."""
+    data = to_data(spec)
+    for holder, key, path in _named_files(data):
+        there = spec.source.directory(path) / str(holder[key])
+        holder[key] = FilePath(os.path.relpath(there, folder)).as_posix()
+    return yamlio.dump(data)
+
+
+def _named_files(data: dict[str, Plain]) -> Iterator[tuple[dict[str, Plain], str, Path]]:
+    """Every place that names a file: the mapping and key, and the path that resolution takes for it."""
+    layers = cast("list[dict[str, Plain]]", data.get("layers", []))
+    workloads: list[tuple[Path, dict[str, Plain]]] = [(("layers", i), layer) for i, layer in enumerate(layers)]
+    workloads.append((("workload",), data.get("workload", {})))
+    for path, workload in workloads:
+        densities = cast("dict[str, Plain]", workload.get("density", {}))
+        for tensor, density in densities.items():
+            if isinstance(density, dict) and "file" in density:
+                yield cast("dict[str, Plain]", density), "file", (*path, "density", tensor, "file")
+    for key in ("ert", "art"):
+        if isinstance(data.get("energy", {}).get(key), str):
+            yield data["energy"], key, ("energy", key)

@@ -1,0 +1,1 @@
+"""Search for the best mapping of a workload on a design."""

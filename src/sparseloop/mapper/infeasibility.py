@@ -1,0 +1,301 @@
+"""Why a search found nothing: what fails how often, the nearest miss, limits that conflict and which of them to relax."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseloop.evaluation.evaluate import evaluate_design
+from sparseloop.evaluation.violations import below
+from sparseloop.input.diagnostics import SpecError
+from sparseloop.input.spec import ConstraintSpec, LevelSpec, Spec
+from sparseloop.mapper.searchers import Moves
+from sparseloop.mapper.space.constraints import Template
+from sparseloop.mapper.space.factorizations import Ints
+from sparseloop.mapper.space.mapspace import Mapspace, mapspace
+from sparseloop.mapper.task import Best
+from sparseloop.model.cost.cost import Cost
+from sparseloop.model.design.mapping import Mapping, MappingBatch
+from sparseloop.model.pipeline import evaluate_plan, plan_of
+from sparseloop.model.status import Status
+
+Floats = npt.NDArray[np.float64]
+SLACK = 1 + 1e-12
+SECONDS = 20.0
+"""Time for finding a set of limits that conflict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emptiness:
+    """Why there seems to be no valid mapping."""
+
+    evaluated: int
+    failures: dict[Status, int]
+    """How many of the mappings evaluated raised each flag."""
+    nearest: Mapping | None = None
+    """The mapping that misses by least."""
+    misses: tuple[str, ...] = ()
+    """What it violates: level, tensors, needed and available."""
+    conflict: tuple[str, ...] = ()
+    """Limits that seem to exclude each other, found with all others lifted."""
+    helps: tuple[str, ...] = ()
+    """Limits that help when they alone are lifted."""
+    proven: bool = False
+    """True: there is none for sure, the whole space was covered."""
+    empty: bool = True
+    """False: `nearest` is valid, the search only missed it."""
+
+    def lines(self) -> list[str]:
+        """The same in sentences."""
+        found = [f"no valid mapping among {self.evaluated} evaluated"] if self.evaluated else ["the constraints admit no mapping"]
+        for flag, count in sorted(self.failures.items(), key=lambda item: -item[1]):
+            words = (flag.name or "").lower().replace("_", " ")
+            found.append(f"  {words}: {count} ({count / max(1, self.evaluated):.1%})")
+        found += [f"nearest miss: {text}" for text in self.misses]
+        if not self.empty:
+            found.append("there are valid mappings, but few: give a larger budget or another seed")
+        if self.conflict:
+            alone = len(self.conflict) == 1
+            sure = "this alone admits none" if alone else "these exclude each other"
+            if not self.proven:
+                sure = "no mapping was found that respects " + ("this" if alone else "all of these")
+            found.append(f"{sure}: " + "; ".join(self.conflict))
+        if not self.proven and self.empty:
+            found.append("nothing is proven by this search: --method optimal or a larger budget may still find a mapping")
+        if self.helps:
+            found.append("lifting any one of these helps: " + "; ".join(self.helps))
+        return found
+
+
+def why_empty(best: Best, *, seconds: float = SECONDS) -> Emptiness:
+    """Looks for the nearest miss, and for the limits to blame."""
+    space = best.task.space
+    near = nearest_miss(space, best.task.seed)
+    misses: tuple[str, ...] = ()
+    if near is not None and fits(space, near):
+        return Emptiness(evaluated=best.evaluated, failures=best.failures, nearest=near, empty=False)
+    if near is not None:
+        misses = evaluate_design(space.design, near).reasons or ("too few instances are used",)
+    conflict, helps = blamed(space, best.task.seed, seconds)
+    return Emptiness(
+        evaluated=best.evaluated,
+        failures=best.failures,
+        nearest=near,
+        misses=misses,
+        conflict=conflict,
+        helps=helps,
+        proven=best.stopped == "done",
+    )
+
+
+# --- how far off --------------------------------------------------------------------------------------------
+
+
+def overshoot(space: Mapspace, batch: MappingBatch) -> Floats:
+    """How far every mapping is from being valid: the sum of log(needed / available) over all limits; 0: valid."""
+    plan = plan_of(space.design, batch.nest)
+    residuals = batch.residuals if batch.residuals is not None else None
+    cost = evaluate_plan(plan, batch.bounds if residuals is not None else batch.bounds.astype(np.float64), residuals)
+    total = np.zeros(len(batch))
+    for ratio in _ratios(space, batch, cost):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total += np.where(ratio > SLACK, np.log(ratio), 0.0)
+    status = np.broadcast_to(np.asarray(cost.status), len(batch))
+    blocked = (status & int(Status.NO_SUCH_PATH | Status.BAD_FACTORS)) != 0
+    return total + np.where(blocked, 50.0, 0.0)
+
+
+def _ratios(space: Mapspace, batch: MappingBatch, cost: Cost) -> Iterator[Any]:
+    """Needed over available, of every limit."""
+    arch = space.design.arch
+    for level, spec in enumerate(arch.storage):
+        kept = [k.resident for k in below(cost, level)]
+        if spec.capacity_words and kept:
+            words = np.asarray(sum(r.counted * r.width for r in kept), dtype=np.float64)
+            yield words / spec.capacity_words
+            if spec.min_utilization:
+                yield spec.capacity_words * spec.min_utilization / words
+        if spec.metadata_capacity_bits is not None and kept:
+            yield np.asarray(sum(r.metadata_bits_counted for r in kept), dtype=np.float64) / max(
+                spec.metadata_capacity_bits, 1e-9
+            )
+        packs = any(s.kind == "spatial_skip" and s.level == level for s in cost.plan.sparse.safs)
+        for axis, limit in zip("xy", arch.fanout(level), strict=True):
+            rows = [i for i, loop in enumerate(batch.nest.loops) if loop.level == level and loop.axis == axis]
+            if rows and not packs:
+                yield batch.bounds[rows].prod(axis=0) / limit
+    if space.min_parallelism:
+        spatial = [i for i, loop in enumerate(batch.nest.loops) if loop.spatial]
+        yield space.min_parallelism * arch.compute.instances / batch.bounds[spatial].prod(axis=0)
+
+
+def nearest_miss(space: Mapspace, seed: int, *, templates: int = 6, members: int = 256, rounds: int = 12) -> Mapping | None:
+    """The mapping with the smallest overshoot that a short climb finds; a valid one if it meets one; None: the space is empty."""
+    if space.size == 0:
+        return None
+    moves = Moves(space, seed)
+    best: tuple[float, Template, Ints] | None = None
+    for _ in range(templates):
+        island = moves.island(members)
+        score = overshoot(space, space.batch(island.template, island.factors))
+        for _ in range(rounds):
+            if score.min() == 0:
+                break
+            half = np.argsort(score, kind="stable")[: members // 2]
+            factors = np.concatenate([island.factors[:, half], moves.stepped(island.factors[:, half])], axis=1)
+            fresh = overshoot(space, space.batch(island.template, factors[:, len(half) :]))
+            island.factors, score = factors, np.concatenate([score[half], fresh])
+        at = int(score.argmin())
+        if best is None or score[at] < best[0]:
+            best = (float(score[at]), island.template, island.factors[:, at])
+        if best[0] == 0:
+            break
+    assert best is not None
+    return space.batch(best[1], best[2][:, None])[0]
+
+
+def feasible(spec: Spec, seed: int, *, padded: bool) -> bool:
+    """True if a short climb meets a valid mapping."""
+    try:
+        space = mapspace(spec, padded=padded)
+    except SpecError:
+        return False
+    near = nearest_miss(space, seed)
+    if near is None:
+        return False
+    return fits(space, near)
+
+
+def fits(space: Mapspace, mapping: Mapping) -> bool:
+    """True if a mapping is valid, utilization and parallelism included."""
+    bounds = np.array(mapping.bounds, dtype=np.int64)[:, None]
+    batch = MappingBatch(nest=mapping.nest, bounds=bounds, residuals=_column(mapping.residuals))
+    return bool(space.columns(batch, ("status",))["status"][0] == 0)
+
+
+def _column(values: tuple[int, ...] | None) -> Ints | None:
+    return None if values is None else np.array(values, dtype=np.int64)[:, None]
+
+
+# --- whom to blame ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Something that restricts mappings, and the specification without it."""
+
+    name: str
+    lifted: Callable[[Spec], Spec] = field(repr=False)
+
+
+def limits(space: Mapspace) -> list[Limit]:
+    """All capacities, utilizations and constraints."""
+    spec, shape = space.spec, {} if space.padded else space.design.einsum.extents
+    found: list[Limit] = []
+    for i, entry in enumerate(spec.architecture.levels):
+        if isinstance(entry, LevelSpec):
+            found += [
+                Limit(f"{words} of {entry.name}", _level_lifter(i, key)) for key, words in _ARCH.items() if _given(entry, key)
+            ]
+    for target, rule in spec.constraints.items():
+        for key in rule.model_fields_set:
+            value = getattr(rule, key)
+            if key in ("factors", "max", "min"):
+                sign = {"factors": "=", "max": "<=", "min": ">="}[key]
+                for rank, bound in value.items():
+                    uneven = key == "factors" and shape.get(rank, bound) % bound
+                    hint = f" (does not divide {shape[rank]}; --padded admits other factors)" if uneven else ""
+                    found.append(Limit(f"{target}: {rank}{sign}{bound}{hint}", _rule_lifter(target, key, rank)))
+            elif value not in (None, ()) and key in _RULES:
+                text = " ".join(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+                found.append(Limit(f"{target}: {_RULES[key]} {text}", _rule_lifter(target, key, None)))
+    return found
+
+
+_ARCH = {"capacity": "the capacity", "metadata": "the metadata capacity", "min_utilization": "the least utilization"}
+_RULES = {
+    "default_max": "every factor <=",
+    "keep": "keep",
+    "bypass": "bypass",
+    "order": "order",
+    "split": "split",
+    "min_utilization": "utilization >=",
+    "min_parallelism": "parallelism >=",
+}
+
+
+def _given(entry: LevelSpec, key: str) -> bool:
+    return entry.metadata.capacity is not None if key == "metadata" else bool(getattr(entry, key))
+
+
+def _level_lifter(index: int, key: str) -> Callable[[Spec], Spec]:
+    def lifted(spec: Spec) -> Spec:
+        levels = list(spec.architecture.levels)
+        entry = levels[index]
+        assert isinstance(entry, LevelSpec)
+        changed: dict[str, Any] = {key: 0.0 if key == "min_utilization" else None}
+        if key == "metadata":
+            changed = {"metadata": entry.metadata.model_copy(update={"capacity": None})}
+        levels[index] = entry.model_copy(update=changed)
+        return spec.model_copy(update={"architecture": spec.architecture.model_copy(update={"levels": tuple(levels)})})
+
+    return lifted
+
+
+def _rule_lifter(target: str, key: str, rank: str | None) -> Callable[[Spec], Spec]:
+    def lifted(spec: Spec) -> Spec:
+        rule = spec.constraints[target]
+        value = (
+            {r: bound for r, bound in getattr(rule, key).items() if r != rank}
+            if rank
+            else ConstraintSpec.model_fields[key].default
+        )
+        changed = rule.model_copy(update={key: value})
+        return spec.model_copy(update={"constraints": {**spec.constraints, target: changed}})
+
+    return lifted
+
+
+def blamed(space: Mapspace, seed: int, seconds: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A set of limits that conflict (found by lifting them one after the other for good), and those that help alone."""
+    end = time.monotonic() + seconds
+
+    def works(lifted: list[Limit]) -> bool:
+        spec = space.spec
+        for limit in lifted:
+            spec = limit.lifted(spec)
+        return feasible(spec, seed, padded=space.padded)
+
+    every = limits(space)
+    if not works(every):
+        return (), ()
+    dropped: list[Limit] = []
+    conflict: list[Limit] = []
+    for step in _blocks(every):
+        if time.monotonic() > end:
+            conflict += step
+        elif not works([*dropped, *step]):
+            dropped += step
+        elif len(step) == 1:
+            conflict += step
+        else:
+            for one in step:
+                if time.monotonic() > end or works([*dropped, one]):
+                    conflict.append(one)
+                else:
+                    dropped.append(one)
+    helps = [one for one in conflict if time.monotonic() < end and works([one])]
+    return tuple(one.name for one in conflict), tuple(one.name for one in helps)
+
+
+def _blocks(every: list[Limit]) -> list[list[Limit]]:
+    """Limits of the same place together: most places have nothing to do with it."""
+    found: dict[str, list[Limit]] = {}
+    for limit in every:
+        found.setdefault(limit.name.partition(":")[0], []).append(limit)
+    return list(found.values())

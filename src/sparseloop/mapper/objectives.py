@@ -1,0 +1,141 @@
+"""Objectives as values: what a search minimizes, by name or combined; Pareto fronts over several of them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Columns = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """Something to be minimized; of several parts the first that differs decides."""
+
+    name: str
+    needs: tuple[str, ...]
+    """Columns of a batch that it is computed from."""
+    parts: tuple[Callable[[Columns], Floats], ...]
+
+    def values(self, columns: Columns) -> Floats:
+        """One row per part, one entry a mapping."""
+        return np.stack([np.asarray(part(columns), dtype=np.float64) for part in self.parts])
+
+    def scalars(self, columns: Columns) -> Floats:
+        """The first part: what searchers that need one number look at."""
+        return np.asarray(self.parts[0](columns), dtype=np.float64)
+
+
+def _plain(name: str, needs: tuple[str, ...], part: Callable[[Columns], Floats]) -> Objective:
+    return Objective(name=name, needs=needs, parts=(part,))
+
+
+OBJECTIVES: dict[str, Objective] = {
+    one.name: one
+    for one in (
+        _plain("energy", ("energy_pj",), lambda c: c["energy_pj"]),
+        _plain("cycles", ("cycles",), lambda c: c["cycles"]),
+        _plain("edp", ("energy_pj", "cycles"), lambda c: c["energy_pj"] * c["cycles"]),
+        _plain("ed2p", ("energy_pj", "cycles"), lambda c: c["energy_pj"] * c["cycles"] ** 2),
+        _plain("edap", ("energy_pj", "cycles", "area_um2"), lambda c: c["energy_pj"] * c["cycles"] * c["area_um2"]),
+        _plain("area_cycles", ("cycles", "area_um2"), lambda c: c["cycles"] * c["area_um2"]),
+        _plain("area", ("area_um2",), lambda c: c["area_um2"]),
+        _plain("power", ("energy_pj", "cycles"), lambda c: c["energy_pj"] / c["cycles"]),
+        _plain("idleness", ("utilization",), lambda c: 1 - c["utilization"]),
+    )
+}
+"""Objectives by name; add your own `Objective` here."""
+
+ALIASES = {"delay": "cycles", "latency": "cycles", "energy_pj": "energy", "area_um2": "area", "power_w": "power"}
+
+
+def weighted(weights: Mapping[str, float]) -> Objective:
+    """The sum of objectives times weights."""
+    found = [(objective(name), weight) for name, weight in weights.items()]
+
+    def total(columns: Columns) -> Floats:
+        return np.sum([weight * one.scalars(columns) for one, weight in found], axis=0)
+
+    name = " + ".join(f"{weight:g}*{one.name}" for one, weight in found)
+    return Objective(name=name, needs=_joined([one for one, _ in found]), parts=(total,))
+
+
+def lexicographic(*names: str | Objective) -> Objective:
+    """The first objective decides, the second where the first is equal, and so on."""
+    found = [objective(name) for name in names]
+    parts = tuple(part for one in found for part in one.parts)
+    return Objective(name=",".join(one.name for one in found), needs=_joined(found), parts=parts)
+
+
+def _joined(found: list[Objective]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(need for one in found for need in one.needs))
+
+
+def objective(given: str | Objective) -> Objective:
+    """An objective by name: 'edp', 'energy,cycles' (lexicographic), '0.7*energy + 2e3*cycles' (weighted sum)."""
+    if isinstance(given, Objective):
+        return given
+    words = [word.strip() for word in given.split(",")]
+    if len(words) > 1:
+        return lexicographic(*words)
+    if terms := _terms(words[0]):
+        return weighted(terms)
+    name = words[0].lower().replace("-", "_")
+    name = ALIASES.get(name, name)
+    if name not in OBJECTIVES:
+        hint = did_you_mean(name, (*OBJECTIVES, *ALIASES))
+        raise SpecError([Diagnostic(message=f"unknown objective '{words[0]}'", hint=hint)])
+    return OBJECTIVES[name]
+
+
+def _terms(text: str) -> dict[str, float]:
+    """'0.7*energy + cycles' as weights; nothing if it is a plain name."""
+    if "*" not in text and "+" not in text:
+        return {}
+    found: dict[str, float] = {}
+    for term in re.split(r"(?<![eE])\+", text):
+        weight, star, name = term.strip().rpartition("*")
+        name = name.strip()
+        try:
+            found[name] = found.get(name, 0.0) + (float(weight) if star else 1.0)
+            if not math.isfinite(found[name]):
+                raise ValueError
+        except ValueError:
+            raise SpecError(
+                [Diagnostic(message=f"cannot read '{term.strip()}' as weight*objective", hint="0.7*energy")]
+            ) from None
+    return found
+
+
+def objectives(given: str | tuple[str | Objective, ...]) -> tuple[Objective, ...]:
+    """Several objectives: 'energy,cycles' or a tuple."""
+    return tuple(objective(one) for one in (given.split(",") if isinstance(given, str) else given))
+
+
+# --- Pareto -------------------------------------------------------------------------------------------------
+
+
+def pareto(points: Floats) -> Ints:
+    """Positions of the points (columns) that no other is at least as good as in every row; of equal points the first."""
+    order: Ints = np.lexsort(np.concatenate([np.arange(len(points[0]))[None], points[::-1]]))
+    if len(points) == 1:
+        return order[:1]
+    if len(points) == 2:
+        second = points[1, order]
+        before = np.minimum.accumulate(np.concatenate([[np.inf], second]))[:-1]
+        return order[second < before]
+    kept: list[int] = []
+    for i in order:
+        if not kept or not bool((points[:, kept] <= points[:, i, None]).all(axis=0).any()):
+            kept.append(int(i))
+    return np.array(kept, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Branch and bound: the best mapping with a proof."""

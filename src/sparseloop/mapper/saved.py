@@ -1,0 +1,128 @@
+"""Finished searches as plain data: what identifies one, what is kept of it, and a folder that holds them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sparseloop.evaluation.cache_key import digest
+from sparseloop.mapper.optimal.branch_and_bound import Certificate, Certified
+from sparseloop.mapper.task import Best, Found, Task
+from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
+from sparseloop.model.status import Status
+
+SCHEMA = "sparseloop.search/1"
+_SWITCHES = ("no_temporal_reuse", "no_multicast", "no_forwarding")
+
+
+class Damaged(Exception):
+    """A file of the folder is not what was written there."""
+
+
+# --- what identifies a search -------------------------------------------------------------------------------
+
+
+# --- a search as plain data ---------------------------------------------------------------------------------
+
+
+def recorded(best: Best) -> dict[str, Any]:
+    """Everything a search found, ready for JSON; the mappings are complete, so that evaluating them gives the same numbers."""
+    return {
+        "evaluated": best.evaluated,
+        "valid": best.valid,
+        "failures": {str(int(flag)): count for flag, count in best.failures.items()},
+        "seconds": best.seconds,
+        "stopped": best.stopped,
+        "lower_bound": best.lower_bound,
+        "proven_optimal": best.proven_optimal,
+        "top": _listed(best.top),
+        "front": _listed(best.front),
+        "certificate": asdict(best.certificate) if isinstance(best, Certified) else None,
+    }
+
+
+def restored(record: Dict[str, Any], task: Task) -> Best:
+    """The search of `task`, from what was recorded of an equal one."""
+    fields: dict[str, Any] = {
+        "task": task,
+        "top": _found(record["top"]),
+        "front": _found(record["front"]),
+        "failures": {Status(int(flag)): count for flag, count in record["failures"].items()},
+    }
+    for name in ("evaluated", "valid", "seconds", "stopped", "lower_bound", "proven_optimal"):
+        fields[name] = record[name]
+    proof = record["certificate"]
+    return Best(**fields) if proof is None else Certified(**fields, certificate=Certificate(**proof))
+
+
+def _listed(found: Sequence[Found]) -> list[dict[str, Any]]:
+    return [{"values": list(one.values), "mapping": _mapping_data(one.mapping)} for one in found]
+
+
+def _found(data: Sequence[Dict[str, Any]]) -> tuple[Found, ...]:
+    return tuple(Found(_mapping(one["mapping"]), tuple(one["values"])) for one in data)
+
+
+def _mapping_data(mapping: Mapping) -> dict[str, Any]:
+    nest = mapping.nest
+    return {
+        "loops": [[loop.rank, loop.level, loop.axis] for loop in nest.loops],
+        "bounds": list(mapping.bounds),
+        "residuals": None if mapping.residuals is None else list(mapping.residuals),
+        "keep": [sorted(kept) for kept in nest.keep],
+        **{name: sorted([level, tensor] for level, tensor in getattr(nest, name)) for name in _SWITCHES},
+    }
+
+
+def _mapping(data: Dict[str, Any]) -> Mapping:
+    nest = LoopNest(
+        loops=tuple(Loop(rank=rank, level=level, axis=axis) for rank, level, axis in data["loops"]),
+        keep=tuple(frozenset(kept) for kept in data["keep"]),
+        **{name: frozenset((level, tensor) for level, tensor in data[name]) for name in _SWITCHES},
+    )
+    residuals = data["residuals"]
+    return Mapping(nest=nest, bounds=tuple(data["bounds"]), residuals=None if residuals is None else tuple(residuals))
+
+
+# --- the folder ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One file per finished search, named by its key; a file is there as a whole or not at all."""
+
+    path: Path
+
+    def read(self, key: str) -> dict[str, Any] | None:
+        """What was written under a key, None if nothing was; raises `Damaged`."""
+        file = self.path / f"{key}.json"
+        try:
+            held = json.loads(file.read_text(encoding="utf-8"))
+            if held["schema"] != SCHEMA or held["key"] != key or held["sha256"] != digest(held["search"]):
+                raise ValueError
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Damaged(f"{file} cannot be read ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError):
+            raise Damaged(f"{file} is damaged") from None
+        return held["search"]
+
+    def write(self, key: str, name: str, search: Dict[str, Any]) -> None:
+        """Keeps a finished search; `name` is for people who look into the folder."""
+        held = {"schema": SCHEMA, "key": key, "layer": name, "sha256": digest(search), "search": search}
+        with tempfile.NamedTemporaryFile("w", dir=self.path, suffix=".tmp", delete=False, encoding="utf-8") as file:
+            try:
+                json.dump(held, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.unlink(file.name)
+                raise
+        os.replace(file.name, self.path / f"{key}.json")  # what is read under the name is never half of a file

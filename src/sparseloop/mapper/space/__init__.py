@@ -1,0 +1,1 @@
+"""The mapspace: what constraints leave free, counted, sampled and enumerated."""

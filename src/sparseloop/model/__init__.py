@@ -1,0 +1,1 @@
+"""The model: records of a design, and what a mapping of a workload on it costs. It imports numpy and nothing else."""

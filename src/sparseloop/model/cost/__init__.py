@@ -1,0 +1,1 @@
+"""Energy, cycles and area of what happens."""

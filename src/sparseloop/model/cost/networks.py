@@ -1,0 +1,189 @@
+"""(F6) Words and energy on the networks between neighbouring levels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from sparseloop.model import ops
+from sparseloop.model.design.arch import Network
+from sparseloop.model.lazy import lazy
+from sparseloop.model.ops import Array
+from sparseloop.model.plan import Link, Plan
+from sparseloop.model.sparse_traffic import LinkSparse, SparseTraffic
+from sparseloop.model.traffic.tiles import Tiles
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkTraffic:
+    """What one network carries, in words over all instances; each number is computed when first read."""
+
+    plan: Plan
+    tiles: Tiles
+    level: int
+    passing: tuple[LinkSparse, ...]
+    """The tensors whose words pass: kept at or outside the level, and next used further inside."""
+
+    @property
+    def network(self) -> Network:
+        """The hardware."""
+        network = self.plan.arch.levels[self.level].network
+        assert network is not None
+        return network
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.network.name
+
+    def _partial(self, k: LinkSparse) -> bool:
+        """Partial sums also travel down where the parent cannot add in place."""
+        return not k.dense.link.output or not self.plan.arch.levels[k.dense.link.parent].reduction
+
+    @lazy
+    def words_down(self) -> dict[str, Array]:
+        """Words injected downwards: reads.actual, times the copies made by multicast further out."""
+        return {
+            k.dense.link.name: k.reads.actual * self._spread(k) if self._partial(k) else 0.0 * k.updates.total
+            for k in self.passing
+        }
+
+    @lazy
+    def words_up(self) -> dict[str, Array]:
+        """Reduced words going up: updates.actual."""
+        return {k.dense.link.name: k.updates.actual * self._spread(k) for k in self.passing}
+
+    @lazy
+    def metadata_bits(self) -> dict[str, Array]:
+        """Metadata that travels with the words."""
+        return {k.dense.link.name: _metadata_bits(k, self._partial(k)) * self._spread(k) for k in self.passing}
+
+    @lazy
+    def hops(self) -> dict[str, Array]:
+        """Mean number of hops of an injected word."""
+        return {k.dense.link.name: mean_hops(self.plan, self.tiles, k.dense.link, self.level) for k in self.passing}
+
+    @lazy
+    def additions(self) -> Array:
+        """Spatial reductions: partial sums added on the way up, (M - 1) per reduced word."""
+        merged = {k.dense.link.name: self._group(k) - 1 for k in self.passing if k.dense.link.output}
+        return ops.total(self.words_up[name] * m for name, m in merged.items())
+
+    def _group(self, k: LinkSparse) -> Array:
+        return self.tiles.product(i for i in k.dense.link.multicast if self.plan.slots[i].level == self.level)
+
+    def _spread(self, k: LinkSparse) -> Array:
+        """Copies of a parent's word that enter the network of an inner, bypassed level: multicast higher up."""
+        return self.tiles.product(i for i in k.dense.link.multicast if self.plan.slots[i].level < self.level)
+
+    @lazy
+    def energy_pj(self) -> Array:
+        """Wires, routers, ingress and additions; a free network is not even counted."""
+        n = self.network
+        hop = n.energy_per_hop_pj
+        if hop is None:
+            hop = n.wire_pj_per_bit_mm * n.word_bits * tile_width_mm(self.plan, self.level) if n.wire_pj_per_bit_mm else 0.0
+        energy: Array = self.additions * n.adder_pj if n.adder_pj else 0.0
+        if not (hop or n.router_pj or n.ingress_pj):
+            return energy
+        for k in self.passing:
+            name = k.dense.link.name
+            bits = self.plan.einsum.tensors[k.dense.link.tensor].word_bits or n.word_bits
+            words = self.words_down[name] + self.words_up[name] + k.overflow[0] * self._spread(k)
+            words = words * (bits / n.word_bits) + self.metadata_bits[name] / n.word_bits
+            hops = self.hops[name]
+            if k.dense.link.child == self.level + 1:
+                energy = energy + k.forwarded * (hop + 2.0 * n.router_pj)
+            routers = n.router_pj * (1.0 + np.floor(hops + 1e-9)) if n.router_pj else 0.0
+            energy = energy + words * (hops * hop + routers + n.ingress_pj)
+        return energy
+
+
+def network_traffic(plan: Plan, tiles: Tiles, sparse: SparseTraffic) -> tuple[NetworkTraffic, ...]:
+    """(F6) Down: reads.actual, up: updates.actual reduced words; metadata travels along; the rest is not on the wires."""
+    return tuple(
+        NetworkTraffic(
+            plan=plan,
+            tiles=tiles,
+            level=level,
+            passing=tuple(k for k in sparse.links if k.dense.link.parent <= level < k.dense.link.child),
+        )
+        for level in range(plan.compute)
+    )
+
+
+def _metadata_bits(k: LinkSparse, partial: bool) -> Array:
+    """Metadata that leaves or enters the parent over the network: what its accesses of inner ranks moved."""
+    total: Array = 0.0
+    for rank in k.ranks:
+        total = total + rank.bits("updates").actual
+        if partial:
+            total = total + rank.bits("reads").actual
+    return total
+
+
+def tile_width_mm(plan: Plan, level: int) -> float:
+    """Edge of one child of `level`: given, else the root of the area of everything inside the child."""
+    network = plan.arch.levels[level].network
+    assert network is not None
+    if network.tile_width_mm is not None:
+        return network.tile_width_mm
+    area = 0.0
+    for inner in range(plan.compute, level, -1):
+        x, y = plan.arch.fanout(inner) if inner < plan.compute else (1, 1)
+        area = plan.arch.levels[inner].area_um2 + x * y * area
+    return math.sqrt(area) / 1000.0
+
+
+def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
+    """Mean hops of a word from the parent, at the middle of the left edge, to all children that share it.
+
+    Along x to the farthest column, then in every used column to the rows above and below. Positions that a spatial skip packs
+    onto fewer lanes lie as densely as the lanes allow.
+    """
+    slots = [i for i in link.between if plan.slots[i].level == level]
+    if not slots:
+        return 0.0
+    farthest: Array = 0.0
+    columns: Array = 1
+    stride: Array = 1
+    rows: list[Array] = [plan.arch.fanout(level)[1]]
+    for i in reversed(slots):
+        shared, n = i in link.multicast, tiles.n[i]
+        if plan.slots[i].axis == "x":
+            farthest = farthest + stride * (n - 1) * (1.0 if shared else 0.5)
+            columns = columns * n if shared else columns
+            stride = stride * n
+        else:
+            rows += [n, 1 if shared else 0]
+    vertical = ops.lattice("rows", rows)
+    if any(s.kind == "spatial_skip" and s.level == level for s in plan.sparse.safs):
+        wide, high = (_folding(plan, tiles, level, axis) for axis in ("x", "y"))
+        farthest, columns, vertical = farthest / wide, columns / wide, vertical / high
+    return farthest + columns * vertical
+
+
+def _folding(plan: Plan, tiles: Tiles, level: int, axis: str) -> Array:
+    """Positions per lane along an axis, at least 1."""
+    positions = tiles.product(i for i, s in enumerate(plan.slots) if s.level == level and s.axis == axis)
+    return ops.maximum(positions / plan.arch.fanout(level)[axis == "y"], 1.0)
+
+
+@lru_cache(maxsize=1 << 12)
+def _row_hops(height: int, *loops: int) -> float:
+    """Mean vertical hops in one column; loops along y as (bound, shared), innermost first."""
+    lows, reach, stride = np.zeros(1), 0, 1
+    for bound, shared in zip(loops[::2], loops[1::2], strict=True):
+        if shared:
+            reach += stride * (bound - 1)
+        else:
+            lows = (lows[:, None] + stride * np.arange(bound)).reshape(-1)
+        stride *= bound
+    centre = (max(height, stride) - 1) / 2
+    return float(np.mean(np.maximum(0, centre - lows) + np.maximum(0, lows + reach - centre)))
+
+
+ops.LATTICE["rows"] = _row_hops

@@ -1,0 +1,27 @@
+"""Density models: how the non-zeros of a tensor are distributed."""
+
+from __future__ import annotations
+
+from sparseloop.model.density.base import Array, DensityModel, Occupancy, Pattern, Tile
+from sparseloop.model.density.files import load_data, load_pattern
+from sparseloop.model.density.index import Coordinates
+from sparseloop.model.density.known import Actual, Banded
+from sparseloop.model.density.structured import Block, Even, Structured
+from sparseloop.model.density.uniform import Uniform
+
+__all__ = [
+    "Actual",
+    "Array",
+    "Banded",
+    "Block",
+    "Coordinates",
+    "DensityModel",
+    "Even",
+    "Occupancy",
+    "Pattern",
+    "Structured",
+    "Tile",
+    "Uniform",
+    "load_data",
+    "load_pattern",
+]

@@ -1,0 +1,77 @@
+"""The workload's meaning: einsums, tensors, ranks and affine projections."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from sparseloop.model.density import DensityModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One summand `coefficient * rank` of a projection."""
+
+    rank: str
+    coefficient: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One rank of a tensor as an affine form of rank variables: coordinate = offset + sum of terms."""
+
+    terms: tuple[Term, ...]
+    offset: int = 0
+
+    def extent(self, extents: dict[str, int]) -> int:
+        """Size of the bounding interval of the coordinates when rank d runs over `extents[d]` values."""
+        return 1 + sum(abs(t.coefficient) * (extents[t.rank] - 1) for t in self.terms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """One operand or result of an einsum, with the distribution of its non-zeros."""
+
+    name: str
+    axes: tuple[Axis, ...]
+    output: bool = False
+    density: DensityModel
+    word_bits: int | None = None
+
+    @property
+    def ranks(self) -> frozenset[str]:
+        """The rank variables that index this tensor (its relevant ranks)."""
+        return frozenset(t.rank for axis in self.axes for t in axis.terms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Einsum:
+    """One tensor operation: every point of the box `shape` is one compute."""
+
+    name: str = "einsum"
+    ranks: tuple[str, ...]
+    shape: tuple[int, ...]
+    tensors: tuple[Tensor, ...]
+    index: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", {t.name: i for i, t in enumerate(self.tensors)})
+
+    @property
+    def computes(self) -> int:
+        """Number of points of the operation space."""
+        return math.prod(self.shape)
+
+    @property
+    def extents(self) -> dict[str, int]:
+        """Rank variable to its size."""
+        return dict(zip(self.ranks, self.shape, strict=True))
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor of that name; KeyError if there is none."""
+        return self.tensors[self.index[name]]
+
+    def tensor_shape(self, tensor: Tensor) -> tuple[int, ...]:
+        """Bounding shape of the whole tensor, one number per axis."""
+        extents = self.extents
+        return tuple(axis.extent(extents) for axis in tensor.axes)

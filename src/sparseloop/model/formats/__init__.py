@@ -1,0 +1,1 @@
+"""Compressed formats: their metadata, and how much room a tile takes."""

@@ -1,0 +1,212 @@
+"""Where the ranks of a format lie: their loops, fibre lengths and emptiness conditions.
+
+Units per position of a rank, as conditions on the tensor itself (`below`: the tile of one position, `fibre`: of all
+positions of the fibre):
+
+    CP, RLE   one entry and one payload if `below` is non-empty
+    B         one bit if `fibre`, one payload if `below` is non-empty
+    UOP       (1 + 1/F) payloads if `fibre` is non-empty (F = fibre length)
+    UB        one bit and one payload, always
+    U         nothing
+
+The payload of the innermost rank that has loops is the data itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sparseloop.model import ops
+from sparseloop.model.design.sparse import RankFormat
+from sparseloop.model.formats.layout import Item, Layout, Masks, lay_out
+from sparseloop.model.ops import Array
+from sparseloop.model.plan import Link, Plan
+from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness
+from sparseloop.model.traffic.tiles import Tiles
+
+Units = tuple[Array, Conditions]
+"""Units per position, and the condition under which they exist."""
+PlaceUnits = tuple[Units | None, Units | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankPlace:
+    """A rank on loops it may take, with its numbers."""
+
+    name: str
+    rank: int
+    format: RankFormat
+    inner: bool
+    """It travels with a delivery of the child's tile; else the level walks it."""
+    masks: Masks
+    """The loops; for a single loop True: what follows holds where the rank takes it."""
+    span: tuple[int, int] | None
+    """First and last+1 slot if the rank takes every loop of the tensor between."""
+    has_loops: Array
+    innermost: Array
+    length: Array
+    """F: fibre length."""
+    below: Condition
+    fibre: Condition
+
+
+class Places:
+    """The ranks of all tensors at all levels on their loops, for one batch."""
+
+    def __init__(self, tiles: Tiles, emptiness: Emptiness) -> None:
+        self.plan: Plan = tiles.plan
+        self.tiles = tiles
+        self.emptiness = emptiness
+        self.layouts: dict[int, Layout | None] = {}
+        self._places: dict[int, list[RankPlace]] = {}
+        for link in reversed(self.plan.links):
+            child = None if link.to_compute else self.plan.link_of[link.child, link.tensor]
+            self.layouts[link.index] = lay_out(tiles, link, None if child is None else self.layouts[child.index])
+
+    def at(self, link: Link) -> list[RankPlace]:
+        """The ranks of a tensor at the link's parent with loops, lengths and emptiness conditions."""
+        if link.index not in self._places:
+            layout = self.layouts[link.index]
+            assert layout is not None
+            places: list[RankPlace] = []
+            for number, item in enumerate(layout.items):
+                if item.span is not None:
+                    places.append(self._spanning(link, layout, item, number))
+                elif item.slot is not None and not layout.absorbed:
+                    places += self._single(link, layout, item, number)
+                else:
+                    places.append(self._flattened(link, layout, item, number))
+            self._places[link.index] = places
+        return self._places[link.index]
+
+    def _single(self, link: Link, layout: Layout, item: Item, number: int) -> list[RankPlace]:
+        """A rank of one loop; at the compute link apart for "it is the innermost one" and "it is not"."""
+        slot = item.slot
+        assert slot is not None
+        mask = item.masks[slot]
+        inside = [s for s in sorted(link.relevant) if s > slot]
+        alone: Array = True
+        for s in inside:
+            alone = ops.both(alone, self.tiles.n[s] == 1)
+        condition = self.emptiness.condition
+
+        def place(has: Array, innermost: Array, variant: str) -> RankPlace:
+            return RankPlace(
+                name=f"{link.index}:{number}{variant}",
+                rank=item.rank,
+                format=layout.given.ranks[item.rank],
+                inner=item.inner,
+                masks={slot: True},
+                span=None,
+                has_loops=has,
+                innermost=innermost,
+                length=self.tiles.n[slot],
+                below=condition(link.tensor, self.tiles.covering(inside)),
+                fibre=condition(link.tensor, self.tiles.covering([slot, *inside])),
+            )
+
+        if not link.to_compute or isinstance(alone, bool):
+            return [place(mask, ops.both(mask, alone) if alone is not True else True, "")]
+        return [
+            place(ops.both(mask, alone), True, "i"),
+            place(ops.both(mask, ops.negate(alone)), False, "o"),
+        ]
+
+    def _spanning(self, link: Link, layout: Layout, item: Item, number: int) -> RankPlace:
+        """A rank that takes every loop of the tensor in a range of slots."""
+        assert item.span is not None
+        start, stop = item.span
+        mine = [s for s in sorted(link.relevant) if start <= s < stop]
+        inside = [s for s in sorted(link.relevant) if s >= stop]
+        length = self.tiles.product(mine)
+        return RankPlace(
+            name=f"{link.index}:{number}",
+            rank=item.rank,
+            format=layout.given.ranks[item.rank],
+            inner=item.inner,
+            masks=item.masks,
+            span=item.span,
+            has_loops=length > 1,
+            innermost=self.tiles.product(inside) == 1 if inside else True,
+            length=length,
+            below=self.emptiness.condition(link.tensor, self.tiles.covering(inside)),
+            fibre=self.emptiness.condition(link.tensor, self.tiles.covering([*mine, *inside])),
+        )
+
+    def _flattened(self, link: Link, layout: Layout, item: Item, number: int) -> RankPlace:
+        """A rank of several loops, or of loops merged with the child's."""
+        has = any_of(item.masks)
+        deeper: Array = False
+        for other in layout.items[number + 1 :]:
+            deeper = ops.either(deeper, any_of(other.masks))
+        name = f"{link.index}:{number}"
+        return RankPlace(
+            name=name,
+            rank=item.rank,
+            format=layout.given.ranks[item.rank],
+            inner=item.inner,
+            masks=item.masks,
+            span=None,
+            has_loops=has,
+            innermost=ops.both(has, ops.negate(deeper)),
+            length=ops.product(ops.one_unless(m, layout.bounds[s]) for s, m in item.masks.items()),
+            below=self._tile(link, f"below{name}", item.masks, with_loops=False),
+            fibre=self._tile(link, f"fibre{name}", item.masks, with_loops=True),
+        )
+
+    def _tile(self, link: Link, name: str, masks: Masks, with_loops: bool) -> Condition:
+        """Non-emptiness of one position (or of one fibre) of a rank."""
+        layout = self.layouts[link.index]
+        assert layout is not None
+        start = self.plan.starts[link.parent]
+        counts: dict[int, Array] = {}
+        reached: Array = False
+        for slot in range(len(self.tiles.n) - 1, start - 1, -1):
+            mine = masks.get(slot, False)
+            reached = ops.either(reached, mine)
+            if slot not in link.relevant:
+                continue
+            outside = ops.both(reached, ops.negate(mine)) if with_loops else reached
+            counts[slot] = ops.one_unless(ops.negate(outside), self.tiles.n[slot])
+        if layout.absorbed:
+            self._uncover_merged(link, layout, counts)
+        return self.emptiness.condition(link.tensor, self.tiles.named(name, counts))
+
+    def _uncover_merged(self, link: Link, layout: Layout, counts: dict[int, Array]) -> None:
+        """Loops of the child lie where the own loop lies that absorbed them: fixed if that one is."""
+        plan = self.plan
+        for slot in [s for s in counts if s >= plan.starts[link.child]]:
+            fixed: Array = False
+            for own, holds in layout.holders.items():
+                if own < slot and plan.slots[own].rank == plan.slots[slot].rank:
+                    here = ops.both(self.tiles.n[own] > 1, counts[own] == 1)
+                    fixed = ops.either(fixed, ops.both(holds, here))
+            counts[slot] = ops.one_unless(ops.negate(fixed), counts[slot])
+
+
+def entry_units(place: RankPlace) -> tuple[Units | None, Units | None]:
+    """(entries, payloads): units per position and the condition under which they exist; None if there are none."""
+    there = ops.zero_unless(place.has_loops, 1.0)
+    payload = 0.0
+    if place.innermost is not True:
+        payload = ops.zero_unless(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0)
+    data = None if place.innermost is True else (payload, frozenset({place.below}))
+    match place.format.kind:
+        case "CP" | "RLE":
+            return (there, frozenset({place.below})), data
+        case "B":
+            return (there, frozenset({place.fibre})), data
+        case "UOP":
+            offsets = payload * (1.0 + 1.0 / place.length)
+            return None, None if data is None else (offsets, frozenset({place.fibre}))
+        case "UB":
+            return (there, NONE), None if data is None else (payload, NONE)
+        case _:
+            return None, None
+
+
+def any_of(masks: Masks) -> Array:
+    result: Array = False
+    for mask in masks.values():
+        result = ops.either(result, mask)
+    return result

@@ -1,0 +1,185 @@
+"""A mapping template with names compiled to slot numbers; knows no loop bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sparseloop.model.design.arch import Arch
+from sparseloop.model.design.einsum import Einsum, Tensor
+from sparseloop.model.design.mapping import Loop, LoopNest
+from sparseloop.model.design.sparse import Saf, Sparse, TensorFormat
+from sparseloop.model.lazy import lazy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """The connection over which a tensor moves from the level `parent` that keeps it to the next inner one.
+
+    `child` is the next inner level that keeps the tensor, or the compute level.
+    """
+
+    index: int
+    tensor: int
+    name: str
+    parent: int
+    child: int
+    to_compute: bool
+    output: bool
+    relevant: frozenset[int]
+    """Slots whose rank indexes the tensor."""
+    temporal: tuple[int, ...]
+    """Temporal slots outside the child, innermost first."""
+    between: tuple[int, ...]
+    """Spatial slots between parent and child, outermost first."""
+    multicast: tuple[int, ...]
+    """Those of `between` that are irrelevant to the tensor and may share a word."""
+    unshared: tuple[int, ...]
+    """Those of `between` at levels where sharing is switched off."""
+    no_reuse: bool
+    parent_format: TensorFormat | None
+    child_format: TensorFormat | None
+    safs: tuple[Saf, ...]
+    """Features acting on this link, in the order written."""
+
+    @property
+    def compressed(self) -> bool:
+        """True if the parent stores no zeros."""
+        return self.parent_format is not None and self.parent_format.compressed
+
+    @property
+    def child_compressed(self) -> bool:
+        """True if the child stores no zeros."""
+        return self.child_format is not None and self.child_format.compressed
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """Everything static about (einsum, arch, nest, sparse): slot tables, links, relevance."""
+
+    einsum: Einsum
+    arch: Arch
+    nest: LoopNest
+    sparse: Sparse
+    links: tuple[Link, ...]
+    starts: tuple[int, ...]
+    """First slot of each level; the last entry (compute) is the number of slots."""
+    outer: dict[int, tuple[int, ...]] = field(repr=False)
+    """Link index to the indices of the same tensor's outer links, outermost first."""
+    axes: tuple[tuple[tuple[tuple[int, int], ...], ...], ...]
+    """Per tensor and axis: (slot, coefficient) of every slot that moves the coordinate."""
+
+    @lazy
+    def slots(self) -> tuple[Loop, ...]:
+        """The loops, outermost first."""
+        return self.nest.loops
+
+    @property
+    def compute(self) -> int:
+        """Index of the compute level."""
+        return len(self.arch.levels) - 1
+
+    @lazy
+    def relevant(self) -> tuple[frozenset[int], ...]:
+        """Per tensor: the slots whose rank indexes it."""
+        return tuple(_relevant(self.slots, t) for t in self.einsum.tensors)
+
+    @lazy
+    def of_rank(self) -> dict[str, tuple[int, ...]]:
+        """Rank to its slots, innermost first."""
+        inwards = [(i, self.slots[i].rank) for i in reversed(range(len(self.slots)))]
+        return {rank: tuple(i for i, other in inwards if other == rank) for _, rank in inwards}
+
+    @lazy
+    def plain(self) -> tuple[bool, ...]:
+        """Per tensor: every axis is a single rank and no rank occurs twice (no halos, no holes)."""
+        return tuple(_plain(t) for t in self.einsum.tensors)
+
+    @lazy
+    def keepers(self) -> tuple[tuple[int, ...], ...]:
+        """Per tensor: the storage levels that keep it, outermost first."""
+        return tuple(tuple(i for i, kept in enumerate(self.nest.keep) if t.name in kept) for t in self.einsum.tensors)
+
+    @lazy
+    def link_of(self) -> dict[tuple[int, int], Link]:
+        """(parent level, tensor) to link."""
+        return {(link.parent, link.tensor): link for link in self.links}
+
+    def width(self, tensor: int, level: int) -> float:
+        """Words of the level that one word of the tensor takes: narrow tensors are packed, wide ones split."""
+        bits = self.einsum.tensors[tensor].word_bits
+        return 1.0 if bits is None else bits / self.arch.levels[level].word_bits
+
+    def spatial(self, below: int) -> tuple[int, ...]:
+        """Spatial slots outside level `below`: their product is the number of instances used there."""
+        return tuple(i for i, s in enumerate(self.slots) if s.spatial and s.level < below)
+
+
+def compile_plan(einsum: Einsum, arch: Arch, nest: LoopNest, sparse: Sparse) -> Plan:
+    """Resolve names to slots and find every link; cheap, and independent of bounds."""
+    compute = len(arch.levels) - 1
+    loops = nest.loops
+    end = len(loops)
+    starts = (*(next((i for i, s in enumerate(loops) if s.level >= level), end) for level in range(compute)), end)
+    links: list[Link] = []
+    outer: dict[int, tuple[int, ...]] = {}
+    for t, tensor in enumerate(einsum.tensors):
+        chain = [i for i, kept in enumerate(nest.keep) if tensor.name in kept]
+        above: list[int] = []
+        for parent, child in zip(chain, [*chain[1:], compute], strict=True):
+            link = _link(len(links), t, (parent, child), _Context(einsum, nest, sparse, starts, compute))
+            outer[link.index] = tuple(above)
+            above.append(link.index)
+            links.append(link)
+    axes = tuple(
+        tuple(
+            tuple((i, term.coefficient) for term in axis.terms for i, s in enumerate(loops) if s.rank == term.rank)
+            for axis in tensor.axes
+        )
+        for tensor in einsum.tensors
+    )
+    return Plan(einsum=einsum, arch=arch, nest=nest, sparse=sparse, links=tuple(links), starts=starts, outer=outer, axes=axes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    einsum: Einsum
+    nest: LoopNest
+    sparse: Sparse
+    starts: tuple[int, ...]
+    compute: int
+
+
+def _link(index: int, t: int, ends: tuple[int, int], at: _Context) -> Link:
+    parent, child = ends
+    tensor, loops = at.einsum.tensors[t], at.nest.loops
+    relevant = _relevant(loops, tensor)
+    between = tuple(i for i, s in enumerate(loops) if s.spatial and parent <= s.level < child)
+    unshared = tuple(i for i in between if (loops[i].level, tensor.name) in at.nest.no_multicast)
+    return Link(
+        index=index,
+        tensor=t,
+        name=tensor.name,
+        parent=parent,
+        child=child,
+        to_compute=child == at.compute,
+        output=tensor.output,
+        relevant=relevant,
+        temporal=tuple(i for i in reversed(range(at.starts[child])) if not loops[i].spatial),
+        between=between,
+        multicast=tuple(i for i in between if i not in relevant and i not in unshared),
+        unshared=unshared,
+        no_reuse=child < at.compute and (child, tensor.name) in at.nest.no_temporal_reuse,
+        parent_format=at.sparse.format(parent, tensor.name),
+        child_format=at.sparse.format(child, tensor.name) if child < at.compute else None,
+        safs=tuple(s for s in at.sparse.safs if s.follower == tensor.name and parent <= s.level < child),
+    )
+
+
+def _relevant(loops: tuple[Loop, ...], tensor: Tensor) -> frozenset[int]:
+    ranks = tensor.ranks
+    return frozenset(i for i, s in enumerate(loops) if s.rank in ranks)
+
+
+def _plain(tensor: Tensor) -> bool:
+    ranks = [term.rank for axis in tensor.axes for term in axis.terms]
+    return all(len(axis.terms) <= 1 for axis in tensor.axes) and len(set(ranks)) == len(ranks)

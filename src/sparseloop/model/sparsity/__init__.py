@@ -1,0 +1,1 @@
+"""Which accesses gating and skipping leave, and how likely tiles are empty."""

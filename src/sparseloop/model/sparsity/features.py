@@ -1,0 +1,393 @@
+"""Gating and skipping: which events survive, and in which class the others fall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sparseloop.model import ops
+from sparseloop.model.design.sparse import Saf
+from sparseloop.model.lazy import lazy
+from sparseloop.model.ops import Array
+from sparseloop.model.plan import Link, Plan
+from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness, widen
+from sparseloop.model.traffic.tiles import Cover, Tiles, join
+
+
+class Part(NamedTuple):
+    """Dense events with the shares that survive growing sets of conditions (O, O+K, O+K+I, O+K+I+G)."""
+
+    count: Array
+    a0: Array
+    a1: Array
+    a2: Array
+    a3: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """(F3) A dense count split by what happens to the events; the four classes sum to `total`.
+
+    actual = D a3, gated = D (a2 - a3), skipped = D (a0 - a1), absent = D (1 - a0 + a1 - a2), summed over the parts.
+    Each is computed when it is first read; equal condition sets have identical shares, so nothing is subtracted.
+    """
+
+    parts: tuple[Part, ...] = ()
+
+    @classmethod
+    def of(cls, values: dict[str, Array]) -> Classes:
+        """Classes with given numbers instead of parts."""
+        made = cls()
+        made.__dict__.update(values, given=True)
+        return made
+
+    @lazy
+    def given(self) -> bool:
+        """True if the numbers were given, not derived from parts."""
+        return False
+
+    @lazy
+    def total(self) -> Array:
+        """The dense count."""
+        return ops.total(p.count for p in self.parts)
+
+    @lazy
+    def actual(self) -> Array:
+        """Events that happen."""
+        return ops.total(p.count * p.a3 for p in self.parts)
+
+    @lazy
+    def gated(self) -> Array:
+        """Events that keep their slot but do nothing."""
+        return ops.total(p.count * (p.a2 - p.a3) for p in self.parts if p.a2 is not p.a3)
+
+    @lazy
+    def skipped(self) -> Array:
+        """Events removed here, with their slot."""
+        return ops.total(p.count * (p.a0 - p.a1) for p in self.parts if p.a0 is not p.a1)
+
+    @lazy
+    def absent(self) -> Array:
+        """Events that never come up: removed further out, or words that are not stored."""
+        return ops.total(p.count * ((1.0 - p.a0) + (p.a1 - p.a2 if p.a1 is not p.a2 else 0.0)) for p in self.parts)
+
+    @lazy
+    def slots(self) -> Array:
+        """Events that take time: actual and gated."""
+        return ops.total(p.count * p.a2 for p in self.parts) if not self.given else self.actual + self.gated
+
+    def thinned(self, share: Array) -> Classes:
+        """Only a share of what is left after outer conditions comes up; the rest is skipped."""
+        return Classes(tuple(p._replace(a1=p.a1 * share, a2=p.a2 * share, a3=p.a3 * share) for p in self.parts))
+
+    def __add__(self, other: Classes) -> Classes:
+        if self.given or other.given:
+            return Classes.of({name: getattr(self, name) + getattr(other, name) for name in CLASS_NAMES})
+        return Classes(self.parts + other.parts)
+
+    def __mul__(self, factor: Array) -> Classes:
+        if self.given:
+            return Classes.of({name: getattr(self, name) * factor for name in CLASS_NAMES})
+        return Classes(tuple(p._replace(count=p.count * factor) for p in self.parts))
+
+
+CLASS_NAMES = ("total", "actual", "gated", "skipped", "absent")
+NOTHING = Classes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Words that stay for a number of steps of a sliding window."""
+
+    delivered: Array
+    """Their share of the delivered words."""
+    used: Array
+    """Their share of the words in use at a random step: delivered, weighted by the length of the stay."""
+    cover: Cover
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkConditions:
+    """(F2) What must hold for an event of a link to survive; covers as in the covers module."""
+
+    link: Link
+    stay: Cover
+    """R: what one access of the parent serves."""
+    arrival: Cover
+    """Stay of a fill: R, or that of a single copy when lanes are skipped one by one."""
+    local: Conditions
+    """K: skips on this link."""
+    outer: Conditions
+    """O: skips on the outer links of the tensor."""
+    gates: Conditions
+    """G: gates of this and all outer links."""
+    local_gates: Conditions
+    """Those of G that belong to this link."""
+    outer_gates: Conditions
+    """Those of G that belong to outer links."""
+    inherited: Conditions
+    """I: skips of the other operands, at the compute link."""
+    word: Condition
+    repeats: Cover
+    """Loops that all stand at index 0 at the parent's first touch of a word."""
+    repeated_fills: Cover
+    """The same for a child."""
+
+
+class Features:
+    """The conditions of every link under one choice among alternative features.
+
+    `windows`: link index to the cover of the stay of the word in question, where the link's window slides.
+    """
+
+    def __init__(
+        self, tiles: Tiles, emptiness: Emptiness, active: frozenset[Saf], windows: dict[int, Cover] | None = None
+    ) -> None:
+        self.tiles = tiles
+        self.plan: Plan = tiles.plan
+        self.emptiness = emptiness
+        self.active = active
+        self._conditions: dict[int, LinkConditions] = {}
+        staying = {} if windows is None else windows
+        self.copy_stay = [
+            join(join(self._tile(link), tiles.stationary(link)), staying.get(link.index, tiles.point)) for link in self.plan.links
+        ]
+        self.stay = [
+            join(cover, tiles.covering(link.multicast)) for link, cover in zip(self.plan.links, self.copy_stay, strict=True)
+        ]
+        self.skips = [self._fired(link, ("skip", "spatial_skip")) for link in self.plan.links]
+        self.gates = [self._fired(link, ("gate",)) for link in self.plan.links]
+
+    def _tile(self, link: Link) -> Cover:
+        return self.tiles.point if link.to_compute else self.tiles.inside(link.child)
+
+    def acting(self, link: Link) -> list[Saf]:
+        """The features on this link that take effect."""
+        return [s for s in link.safs if s in self.active and not self._ineffective(s)]
+
+    def _ineffective(self, saf: Saf) -> bool:
+        """Timeloop's files: a spatial skip whose leader has no format where it is looked up does nothing."""
+        if saf.kind != "spatial_skip" or not self.plan.sparse.timeloop_reading:
+            return False
+        return not all(_known_at(self.plan, saf.level, leader) for leader in saf.leaders)
+
+    def _fired(self, link: Link, kinds: tuple[str, ...]) -> Conditions:
+        return frozenset(
+            self.emptiness.condition(self.plan.einsum.index[leader], self.granule(link, saf))
+            for saf in self.acting(link)
+            if saf.kind in kinds
+            for leader in saf.leaders
+        )
+
+    def granule(self, link: Link, saf: Saf) -> Cover:
+        """S: the part of the nest whose leader elements decide, widened to one access of the parent's block.
+
+        A spatial skip is decided lane by lane and never widened.
+        """
+        own = saf.kind == "spatial_skip"
+        cover = self.copy_stay[link.index] if own else self.stay[link.index]
+        block = self.plan.arch.levels[link.parent].block_size
+        return join(cover, self._block(link, block)) if block > 1 and not own else cover
+
+    def _block(self, link: Link, block: int) -> Cover:
+        """The follower's loops met by one access of `block` words, innermost first, if the child's tile is smaller."""
+        tiles = self.tiles
+        left: Array = block / tiles.size(link.tensor, self._tile(link))
+        counts: dict[int, Array] = {}
+        for slot in reversed(range(self.plan.starts[link.parent], self.plan.starts[link.child])):
+            if slot in link.relevant:
+                counts[slot] = ops.minimum(tiles.n[slot], ops.maximum(1, ops.ceil(left)))
+                left = left / counts[slot]
+        return tiles.named(f"block{link.index}", counts)
+
+    def conditions(self, link: Link) -> LinkConditions:
+        """(F2) K, O, G and I of a link."""
+        if link.index not in self._conditions:
+            self._conditions[link.index] = self._conditions_of(link)
+        return self._conditions[link.index]
+
+    def _conditions_of(self, link: Link) -> LinkConditions:
+        outer = self.plan.outer[link.index]
+        at = link.index
+        outer_gates = frozenset[Condition]().union(*(self.gates[o] for o in outer))
+        local_gates = self.gates[at]
+        spatial = any(s.kind == "spatial_skip" for s in self.acting(link))
+        return LinkConditions(
+            link=link,
+            stay=self.stay[at],
+            arrival=self.copy_stay[at] if spatial else self.stay[at],
+            local=self.skips[at],
+            outer=frozenset[Condition]().union(*(self.skips[o] for o in outer)),
+            gates=local_gates | outer_gates,
+            local_gates=local_gates,
+            outer_gates=outer_gates,
+            inherited=self._inherited(link),
+            word=self.emptiness.condition(link.tensor, self.tiles.point),
+            repeats=self.tiles.repeats(link, of_parent=True),
+            repeated_fills=self.tiles.repeats(link, of_parent=False),
+        )
+
+    def _inherited(self, link: Link) -> Conditions:
+        if not link.to_compute or not self.plan.sparse.implied_skips:
+            return NONE
+        skips = self.operand_conditions(self.skips)
+        return skips | self.compute_skips() if link.output else skips
+
+    def operand_conditions(self, of_links: list[Conditions]) -> Conditions:
+        """Union over the links of all operands (read-only tensors)."""
+        return frozenset[Condition]().union(*(of_links[k.index] for k in self.plan.links if not k.output))
+
+    def compute_skips(self) -> Conditions:
+        """Conditions of the compute unit's own skip: operands whose innermost level stores metadata."""
+        if not self.plan.sparse.compute_skip:
+            return NONE
+        return frozenset(
+            self.emptiness.condition(k.tensor, self.tiles.point)
+            for k in self.plan.links
+            if k.to_compute and not k.output and k.parent_format is not None and k.parent_format.has_metadata
+        )
+
+    def compute_gates(self) -> Conditions:
+        """Conditions of the compute unit's own gate: every operand's value."""
+        if not self.plan.sparse.compute_gate:
+            return NONE
+        return frozenset(
+            self.emptiness.condition(k.tensor, self.tiles.point) for k in self.plan.links if k.to_compute and not k.output
+        )
+
+    # --- sliding windows ------------------------------------------------------------------------------------
+
+    def windows(self, link: Link) -> list[Window]:
+        """The groups of words by length of stay in a sliding window; empty where no leader notices the difference."""
+        slots = [] if link.to_compute or link.no_reuse else self._sliding_slots(link)
+        leaders = {t for conditions in (self.skips[link.index], self.gates[link.index]) for t, _ in conditions}
+        if not any(s in self.plan.relevant[t] for s in slots for t in leaders):
+            return []
+        shares, moving = self._stays(link, slots)
+        used = ops.total(share * visits for visits, share in enumerate(shares, start=1))
+        name = f"window{link.index}"
+        return [
+            Window(
+                delivered=share,
+                used=share * visits / used,
+                cover=self.tiles.named(f"{name}:{visits}", {s: ops.one_unless(moving[s], visits) for s in slots}),
+            )
+            for visits, share in enumerate(shares, start=1)
+        ]
+
+    def _sliding_slots(self, link: Link) -> list[int]:
+        if self.plan.plain[link.tensor]:
+            return []
+        return [
+            s
+            for s in link.temporal
+            if any(len(axis) > 1 and any(i == s for i, _ in axis) for axis in self.plan.axes[link.tensor])
+        ]
+
+    def _stays(self, link: Link, slots: list[int]) -> tuple[list[Array], dict[int, Array]]:
+        """Share of the words that stay 1, 2, ... visits, and where each slot is the innermost moving loop.
+
+        h_v = A_v - 2 A_(v+1) + A_(v+2), A_v = (n - v + 1) * words common to v consecutive windows, n the mean number
+        of steps of one sweep.
+        """
+        tiles, longest = self.tiles, 1
+        moving: dict[int, Array] = {}
+        moved: Array = False
+        for slot in link.temporal:
+            if slot in link.relevant:
+                if slot in slots:
+                    moving[slot] = ops.both(ops.negate(moved), tiles.n[slot] > 1)
+                    stays = ops.where(moving[slot], self._longest(link, slot), 1)
+                    longest = max(longest, ops.peak(stays))
+                    tiles.peaks.append((stays, longest))
+                moved = ops.either(moved, tiles.n[slot] > 1)
+        shares: list[Array] = [1.0] + [0.0] * (longest - 1)
+        for slot in slots:
+            common = [self._common(link, slot, v) for v in range(1, longest + 3)]
+            words = common[0] - common[1]
+            for v in range(longest):
+                h = (common[v] - 2 * common[v + 1] + common[v + 2]) / words
+                shares[v] = ops.where(moving[slot], h, shares[v])
+        return shares, moving
+
+    def _axis(self, link: Link, slot: int) -> int:
+        return next(a for a, axis in enumerate(self.plan.axes[link.tensor]) if any(i == slot for i, _ in axis))
+
+    def _common(self, link: Link, slot: int, visits: int) -> Array:
+        axis = self._axis(link, slot)
+        shift = ops.absolute(self.tiles.step(link.tensor, axis, slot)) * (visits - 1)
+        common = self.tiles.axis_overlap(link.tensor, axis, self._tile(link), shift)
+        return ops.maximum(0, self._sweep(link, slot) - visits + 1) * common
+
+    def _sweep(self, link: Link, slot: int) -> Array:
+        """Mean number of steps of the window that starts with loop `slot`.
+
+        A sweep goes on where an outer loop moves the tile on by the same step; exact if no sweep is shorter than a stay.
+        """
+        tiles = self.tiles
+        start = link.temporal.index(slot)
+        goes_on: Array = 0.0
+        for place in range(start, len(link.temporal)):
+            same: Array = True
+            for axis in range(len(self.plan.axes[link.tensor])):
+                shift = tiles.step(link.tensor, axis, link.temporal[place]) - ops.total(
+                    (tiles.n[h] - 1) * tiles.step(link.tensor, axis, h) for h in link.temporal[:place]
+                )
+                same = ops.both(same, shift == tiles.step(link.tensor, axis, slot))
+            advances = (tiles.n[link.temporal[place]] - 1) * tiles.product(link.temporal[place + 1 :])
+            goes_on = goes_on + ops.zero_unless(same, advances)
+        steps = tiles.product(link.temporal[start:])
+        return steps / (steps - goes_on)
+
+    def _longest(self, link: Link, slot: int) -> Array:
+        axis = self._axis(link, slot)
+        extent = self.tiles.extents(link.tensor, self._tile(link))[axis]
+        step = ops.absolute(self.tiles.step(link.tensor, axis, slot))
+        return ops.ceil(ops.minimum(self._sweep(link, slot), (extent + step - 1) // step))
+
+
+def _known_at(plan: Plan, level: int, tensor: str) -> bool:
+    """True if the innermost level at or outside `level` that keeps the tensor stores a format for it."""
+    at = next((i for i in range(level, -1, -1) if tensor in plan.nest.keep[i]), None)
+    return at is not None and plan.sparse.format(at, tensor) is not None
+
+
+def classes(count: Array, emptiness: Emptiness, steps: Iterable[Conditions], repeats: Cover | None = None) -> Classes:
+    """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G."""
+    a0, a1, a2, a3 = (emptiness.non_emptiness(s, repeats) for s in steps)
+    return Classes((Part(count, a0, a1, a2, a3),))
+
+
+def event_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> Classes:
+    """(F3) Reads and updates of the parent: stay R; `word`: the parent stores no zeros."""
+    own = frozenset({c.word}) if word else NONE
+    o = widen(c.outer | own, c.stay, emptiness.tiles, but=c.word if word else None)
+    k, i, g = (widen(x, c.stay, emptiness.tiles) for x in (c.local, c.inherited, c.gates))
+    return classes(count, emptiness, (o, o | k, o | k | i, o | k | i | g), c.repeats if repeats else None)
+
+
+def fill_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> Classes:
+    """(F3) Fills of the child: the link's own features decide; `word`: the child stores no zeros."""
+    own = frozenset({c.word}) if word else NONE
+    o = widen(c.outer | own, c.arrival, emptiness.tiles, but=c.word if word else None)
+    k, g = (widen(x, c.arrival, emptiness.tiles) for x in (c.local, c.gates))
+    return classes(count, emptiness, (o, o | k, o | k, o | k | g), c.repeated_fills if repeats else None)
+
+
+def compute_classes(features: Features, computes: Array) -> Classes:
+    """(F5) Computes: skipped if any skip of an operand's link fires, else gated if any gate fires, else actual."""
+    skips = features.operand_conditions(features.skips) | features.compute_skips()
+    gates = features.operand_conditions(features.gates) | features.compute_gates()
+    kept = features.emptiness.non_emptiness(skips)
+    return Classes((Part(computes, 1.0, kept, kept, features.emptiness.non_emptiness(skips | gates)),))
+
+
+def skipped_at_compute(features: Features, computes: Array) -> Array:
+    """Computes removed by the compute unit's own skip and by no skip of an operand's link."""
+    outer = features.operand_conditions(features.skips)
+    own = features.compute_skips()
+    if not own:
+        return 0.0
+    emptiness = features.emptiness
+    return computes * (emptiness.non_emptiness(outer) - emptiness.non_emptiness(outer | own))

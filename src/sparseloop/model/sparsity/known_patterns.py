@@ -1,0 +1,152 @@
+"""Non-emptiness of deterministic patterns (banded, given data): exact joint means over the loops' indices."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import numpy as np
+
+from sparseloop.model.ops import Array
+from sparseloop.model.plan import Plan
+from sparseloop.model.sparsity.large_patterns import Bounds, Counts, sparse_is_better, sparse_mean, sparse_sums
+from sparseloop.model.traffic.tiles import Cover, Tiles
+
+
+def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repeats: Cover | None) -> Array:
+    """Share of the points of the nest at which every condition's tile holds a non-zero.
+
+    Deterministic tensors that share ranks are correlated, so their indicator fields over the uncovered loops are
+    multiplied before the mean is taken. Evaluated per mapping: bounds of shape (slots, *batch).
+    """
+    slots = range(len(tiles.n))
+    columns: list[Array] = list(tiles.n)
+    for _, cover in conditions:
+        columns += [tiles.count(cover[i], i) for i in slots]
+    if repeats is not None:
+        columns += [tiles.count(repeats[i], i) for i in slots]
+    tensors = tuple(t for t, _ in conditions)
+    if any(hasattr(c, "call") for c in columns):
+        traced = next(c for c in columns if hasattr(c, "call"))
+        return traced.call("share of non-empty tiles in the data", _counter(tiles.plan, tensors), columns)
+    return _counter(tiles.plan, tensors)(*columns)
+
+
+def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:
+    width = len(plan.slots)
+
+    def one(row: tuple[int, ...]) -> float:
+        bounds = row[:width]
+        counts = tuple((t, row[width * (k + 1) : width * (k + 2)]) for k, t in enumerate(tensors))
+        again = row[width * (len(tensors) + 1) :]
+        return _mean(plan, bounds, counts, tuple(i for i, n in enumerate(again) if n > 1))
+
+    def evaluate(*columns: Array) -> Array:
+        arrays = np.broadcast_arrays(*columns)
+        if not arrays or arrays[0].ndim == 0:
+            return one(tuple(int(a) for a in arrays))
+        rows, inverse = np.unique(np.stack([a.reshape(-1) for a in arrays]), axis=1, return_inverse=True)
+        values = np.array([one(tuple(int(x) for x in row)) for row in rows.T])
+        return values[inverse.reshape(-1)].reshape(arrays[0].shape)
+
+    return evaluate
+
+
+def _mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ...]) -> float:
+    if any(sparse_is_better(plan, tensor) for tensor, _ in counts):
+        found = sparse_mean(plan, bounds, counts, first)
+        if found is not None:
+            return found
+    operands = [field(plan, bounds, tensor, count) for tensor, count in counts]
+    everything, size = _contract(operands, bounds, set(first))
+    if not first:
+        return everything / size
+    sliced = [
+        (array[tuple(0 if s in first else slice(None) for s in axes)], tuple(s for s in axes if s not in first))
+        for array, axes in operands
+    ]
+    start, start_size = _contract(sliced, bounds, set())
+    involved = {s for _, axes in operands for s in axes} | set(first)
+    start_size *= math.prod(bounds[s] for s in involved - set(first) - {s for _, axes in sliced for s in axes})
+    return (everything - start) / (size - start_size) if size > start_size else everything / size
+
+
+def sums(plan: Plan, bounds: Bounds, counts: Counts, kept: tuple[int, ...]) -> Any:
+    """Number of points at which every condition's tile holds a non-zero, per index value of the slots `kept`.
+
+    Over the loops that tell tiles apart; all others count once.
+    """
+    if any(sparse_is_better(plan, tensor) for tensor, _ in counts):
+        found = sparse_sums(plan, bounds, counts, kept)
+        if found is not None:
+            return found
+    operands = [field(plan, bounds, tensor, count) for tensor, count in counts]
+    told = [s for s in kept if any(s in axes for _, axes in operands)]
+    label = {s: k for k, s in enumerate(sorted({s for _, axes in operands for s in axes}))}
+    arguments: list[Any] = []
+    for array, axes in operands:
+        elsewhere = {s for other, where in operands if other is not array for s in where}.union(told)
+        once = tuple(i for i, s in enumerate(axes) if s not in elsewhere)
+        arguments += [array.sum(axis=once, dtype=np.float64), [label[s] for s in axes if s in elsewhere]]
+    result = np.einsum(*arguments, [label[s] for s in told], optimize=True)
+    shape = tuple(bounds[s] if s in told else 1 for s in kept)
+    return np.broadcast_to(np.reshape(result, shape), tuple(bounds[s] for s in kept))
+
+
+def _contract(operands: list[tuple[Any, tuple[int, ...]]], bounds: Bounds, also: set[int]) -> tuple[float, float]:
+    """Sum over all index values of the product of the fields, and the number of index values."""
+    involved = sorted({s for _, axes in operands for s in axes})
+    label = {s: k for k, s in enumerate(involved)}
+    arguments: list[Any] = []
+    for array, axes in operands:
+        arguments += [array.astype(np.float64), [label[s] for s in axes]]
+    value = float(np.einsum(*arguments, [], optimize=True))
+    value *= math.prod(bounds[s] for s in also - set(involved))
+    return value, float(math.prod(bounds[s] for s in set(involved) | also))
+
+
+def field(plan: Plan, bounds: Bounds, tensor: int, counts: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
+    """Indicator "the tile holds a non-zero" over the uncovered slots of the tensor, and those slots.
+
+    A loop covered in part is cut into aligned pieces of the covered length.
+    """
+    model = plan.einsum.tensors[tensor].density
+    mask = model.mask()
+    assert mask is not None
+    axes = tuple(s for s in sorted(plan.relevant[tensor]) if bounds[s] > 1)
+    index = tuple(_coordinates(plan, bounds, tensor, k, axes) for k in range(mask.ndim))
+    array = mask[index] if mask.ndim else mask
+    array = np.broadcast_to(array, tuple(bounds[s] for s in axes))
+    kept: list[int] = []
+    for position in reversed(range(len(axes))):
+        slot = axes[position]
+        if counts[slot] >= bounds[slot]:
+            array = cast("Any", array).any(axis=position)
+        else:
+            kept.insert(0, slot)
+            if counts[slot] > 1:
+                array = _pieces(array, position, counts[slot])
+    return array, tuple(kept)
+
+
+def _pieces(array: Any, position: int, length: int) -> Any:
+    starts = np.arange(0, int(array.shape[position]), length)
+    some = np.logical_or.reduceat(array, starts, axis=position)
+    repeats = np.minimum(length, array.shape[position] - starts)
+    return np.repeat(some, repeats, axis=position)
+
+
+def _coordinates(plan: Plan, bounds: Bounds, tensor: int, axis: int, slots: tuple[int, ...]) -> Any:
+    """Coordinate of one axis as an open grid over `slots`; the smallest coordinate is 0."""
+    shape = [1] * len(slots)
+    result = np.zeros(shape, dtype=np.int64)
+    for slot, coefficient in plan.axes[tensor][axis]:
+        if bounds[slot] == 1:
+            continue
+        stride = math.prod(bounds[i] for i in range(slot + 1, len(bounds)) if plan.slots[i].rank == plan.slots[slot].rank)
+        values = coefficient * stride * np.arange(bounds[slot])
+        values -= min(0, int(values[-1]))
+        view = list(shape)
+        view[slots.index(slot)] = bounds[slot]
+        result = result + values.reshape(view)
+    return result

@@ -1,0 +1,294 @@
+"""Joint non-emptiness of large sparse patterns: the means of `fields`, from lists of non-empty tiles only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sparseloop.model.density.index import Integers, distinct, remainder, unravelled
+from sparseloop.model.plan import Plan
+
+Bounds = tuple[int, ...]
+Counts = tuple[tuple[int, tuple[int, ...]], ...]
+"""Per condition: tensor and the covered values of every slot."""
+LARGE = 2**20
+"""Number of elements from which a pattern with many zeros is taken as a list."""
+KEPT = 4
+"""Lists remembered per pattern: as many as have so many times its non-zeros together."""
+SUMS = 8
+"""Sums remembered per list."""
+CHUNK = 2**16
+"""Entries numbered at once."""
+SPARSE = 8
+"""Elements per non-zero from which a list is shorter than the pattern."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entries:
+    """Points over some slots, each once, with a weight: everywhere else the field is 0."""
+
+    slots: tuple[int, ...]
+    keys: Integers
+    """Row-major number of the index values of `slots`."""
+    weights: Any = None
+    """None: all 1."""
+    sums: dict[tuple[int, ...], Entries] = field(default_factory=dict[tuple[int, ...], "Entries"], repr=False)
+    """Sums over all slots but these, as asked before."""
+
+    @property
+    def total(self) -> float:
+        """Sum of the weights."""
+        return float(len(self.keys)) if self.weights is None else float(self.weights.sum())
+
+    def onto(self, kept: tuple[int, ...], bounds: Bounds) -> Entries:
+        """Summed over all other slots."""
+        if kept == self.slots:
+            return self
+        if kept not in self.sums:
+            if len(self.sums) >= SUMS:
+                self.sums.pop(next(iter(self.sums)))
+            size = math.prod(bounds[s] for s in kept)
+            self.sums[kept] = Entries(kept, *_summed(_numbered(self, kept, bounds), self.weights, size))
+        return self.sums[kept]
+
+    def at_start(self, first: tuple[int, ...], bounds: Bounds) -> Entries:
+        """Only where the slots of `first` stand at 0, without those slots."""
+        gone = tuple(s for s in self.slots if s in first)
+        chosen = np.flatnonzero(_numbered(self, gone, bounds) == 0)
+        some = Entries(self.slots, self.keys[chosen], None if self.weights is None else self.weights[chosen])
+        kept = tuple(s for s in self.slots if s not in first)
+        return Entries(kept, _numbered(some, kept, bounds), some.weights)
+
+
+def _summed(keys: Integers, weights: Any, size: int) -> tuple[Integers, Any]:
+    """The different keys (all below `size`), ascending, and the sum of the weights of each."""
+    if size > 4 * len(keys):
+        kept, sums = distinct(keys, weights)
+        return kept, sums.astype(np.float64)
+    table = np.bincount(keys, weights, minlength=size)
+    kept = np.flatnonzero(table if weights is None else np.bincount(keys, minlength=size))
+    return kept, table[kept].astype(np.float64)
+
+
+def _numbered(entries: Entries, kept: tuple[int, ...], bounds: Bounds) -> Integers:
+    """Row-major number of the values of the kept slots, per entry; neighbouring slots are taken out together."""
+    runs: list[tuple[int, int, int]] = []  # what lies inside of it, its own span, whether something lies outside
+    rest = list(kept)
+    while rest:
+        start = entries.slots.index(rest[0])
+        stop = start + 1
+        while stop - start < len(rest) and stop < len(entries.slots) and entries.slots[stop] == rest[stop - start]:
+            stop += 1
+        inner, span = (math.prod(bounds[s] for s in part) for part in (entries.slots[stop:], entries.slots[start:stop]))
+        runs.append((inner, span, start))
+        rest = rest[stop - start :]
+
+    def number(keys: Integers) -> Integers:
+        result = np.zeros(len(keys), dtype=np.int64)
+        for inner, span, start in runs:
+            result *= span
+            result += _part(keys, inner, span if start else 0)
+        return result
+
+    return _chunked(entries.keys, number)
+
+
+def _chunked(keys: Integers, number: Callable[[Integers], Integers]) -> Integers:
+    """`number` of all keys, by pieces that stay in the cache."""
+    result = np.empty(len(keys), dtype=np.int64)
+    for start in range(0, len(keys), CHUNK):
+        result[start : start + CHUNK] = number(keys[start : start + CHUNK])
+    return result
+
+
+def _part(keys: Integers, inner: int, span: int) -> Integers:
+    """keys // inner % span (span 0: no remainder), by divisions by one number, which are quicker than remainders."""
+    part = keys // inner if inner > 1 else keys
+    return remainder(part, part // span, span) if span else part
+
+
+def sparse_is_better(plan: Plan, tensor: int) -> bool:
+    """True for a large pattern with many zeros."""
+    model = plan.einsum.tensors[tensor].density
+    return model.total >= LARGE and model.density * SPARSE <= 1
+
+
+def sparse_mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ...]) -> float | None:
+    """Share of the points of the nest at which every condition's tile holds a non-zero; None if lists do not serve.
+
+    They serve for projections that are plain ranks, unless points that must be told apart have numbers above 2^63.
+    """
+    if not _serves(plan, counts):
+        return None
+    operands = [tile_entries(plan, bounds, tensor, count) for tensor, count in counts]
+    if not (whole := _contract(operands, bounds, set(first))):
+        return None
+    everything, size = whole
+    if not first:
+        return everything / size
+    if not (part := _contract([o.at_start(first, bounds) for o in operands], bounds, set())):
+        return None
+    start, start_size = part
+    involved = {s for o in operands for s in o.slots} | set(first)
+    start_size *= math.prod(bounds[s] for s in involved - set(first) - {s for o in operands for s in o.slots})
+    return (everything - start) / (size - start_size) if size > start_size else everything / size
+
+
+def sparse_sums(plan: Plan, bounds: Bounds, counts: Counts, kept: tuple[int, ...]) -> Any:
+    """Number of points at which every condition's tile holds a non-zero, per index value of `kept`; None as above."""
+    if not _serves(plan, counts):
+        return None
+    joint = _joined([tile_entries(plan, bounds, tensor, count) for tensor, count in counts], bounds, kept)
+    if joint is None:
+        return None
+    told = tuple(s for s in kept if s in joint.slots)
+    summed = joint.onto(told, bounds)
+    sums = np.zeros(math.prod(bounds[s] for s in told))
+    sums[summed.keys] = 1.0 if summed.weights is None else summed.weights
+    shape = tuple(bounds[s] if s in told else 1 for s in kept)
+    return np.broadcast_to(sums.reshape(shape), tuple(bounds[s] for s in kept))
+
+
+def _serves(plan: Plan, counts: Counts) -> bool:
+    """True if all projections are plain ranks."""
+    unit = all(c == 1 for tensor, _ in counts for axis in plan.axes[tensor] for _, c in axis)
+    return unit and all(plan.plain[tensor] for tensor, _ in counts)
+
+
+def _contract(operands: list[Entries], bounds: Bounds, also: set[int]) -> tuple[float, float] | None:
+    """Sum over all index values of the product of the fields, and the number of index values; None as above."""
+    involved = {s for o in operands for s in o.slots}
+    joint = _joined(operands, bounds, ())
+    if joint is None:
+        return None
+    value = joint.total * math.prod(bounds[s] for s in also - involved)
+    return value, float(math.prod(bounds[s] for s in involved | also))
+
+
+def _joined(operands: list[Entries], bounds: Bounds, kept: tuple[int, ...]) -> Entries | None:
+    """The product of the fields, summed over slots that are not kept where that shortens the lists; None as above."""
+    rest = list(operands)
+    while len(rest) > 1:
+        last = rest.pop()
+        others = {s for o in rest for s in o.slots} | set(kept)
+        last = last.onto(tuple(s for s in last.slots if s in others), bounds)
+        at = max(range(len(rest)), key=lambda i: len(set(rest[i].slots) & set(last.slots)))
+        needed = {s for i, o in enumerate(rest) if i != at for s in o.slots} | set(kept)
+        joint = _product(rest[at], last, bounds, needed)
+        if joint is None:
+            return None
+        rest[at] = joint
+    return rest[0]
+
+
+def _product(one: Entries, two: Entries, bounds: Bounds, needed: set[int]) -> Entries | None:
+    """The product of two fields over the union of their slots; slots of `one` that nobody needs are summed first."""
+    one = one.onto(tuple(s for s in one.slots if s in needed or s in two.slots), bounds)
+    shared = tuple(s for s in one.slots if s in two.slots)
+    extra = tuple(s for s in two.slots if s not in shared)
+    if math.prod(bounds[s] for s in (*one.slots, *extra)) >= 2**63:
+        return None
+    mine, theirs = _numbered(one, shared, bounds), _numbered(two, shared, bounds)
+    owner, match = _matches(mine, theirs)
+    keys = one.keys[owner] * math.prod(bounds[s] for s in extra) + _numbered(two, extra, bounds)[match]
+    parts = [e.weights[chosen] for e, chosen in ((one, owner), (two, match)) if e.weights is not None]
+    return Entries((*one.slots, *extra), keys, parts[0] * parts[1] if len(parts) == 2 else parts[0] if parts else None)
+
+
+def _matches(mine: Integers, theirs: Integers) -> tuple[Integers, Integers]:
+    """Places of all pairs of equal numbers."""
+    rising = bool((theirs[1:] >= theirs[:-1]).all())
+    order = np.arange(len(theirs)) if rising else np.argsort(theirs, kind="stable")
+    theirs = theirs if rising else theirs[order]
+    low = np.searchsorted(theirs, mine, "left")
+    many = np.searchsorted(theirs, mine, "right") - low
+    owner = np.repeat(np.arange(len(mine)), many)
+    return owner, order[np.arange(len(owner)) - np.repeat(np.cumsum(many) - many, many) + low[owner]]
+
+
+def tile_entries(plan: Plan, bounds: Bounds, tensor: int, counts: tuple[int, ...]) -> Entries:
+    """Where the tile of a tensor holds a non-zero, over its uncovered slots.
+
+    A loop covered in part is cut into aligned pieces of the covered length.
+    """
+    slots = tuple(s for s in sorted(plan.relevant[tensor]) if bounds[s] > 1 and counts[s] < bounds[s])
+    model = plan.einsum.tensors[tensor].density
+    strides = {s: _stride(plan, bounds, s) for s in plan.relevant[tensor]}
+    index = model.coordinates()
+    question = (plan.axes[tensor], frozenset((s, strides[s], bounds[s], counts[s]) for s in slots))
+    answer = index.answers.pop(question, None)
+    if answer is None:
+        answer = _from_finer(index.answers, question, slots, bounds)
+    if answer is None:
+        finest = [_finest(axis, slots, strides, extent) for axis, extent in zip(plan.axes[tensor], model.shape, strict=True)]
+        answer = _entries(plan, tensor, (slots, bounds, counts), (strides, finest))
+    index.answers[question] = answer
+    while len(index.answers) > 1 and sum(len(e.keys) for e in index.answers.values()) > KEPT * len(index.flat):
+        index.answers.pop(next(iter(index.answers)))
+    return answer
+
+
+def _from_finer(known: dict[Any, Entries], question: Any, slots: tuple[int, ...], bounds: Bounds) -> Entries | None:
+    """From the shortest list remembered that tells apart all these index values, and more."""
+    axes, asked = question
+    finer = [entries for (where, told), entries in known.items() if where == axes and told > asked]
+    if not finer:
+        return None
+    source = min(finer, key=lambda e: len(e.keys))
+    return Entries(slots, _summed(_numbered(source, slots, bounds), None, math.prod(bounds[s] for s in slots))[0])
+
+
+def _entries(
+    plan: Plan,
+    tensor: int,
+    tile: tuple[tuple[int, ...], Bounds, tuple[int, ...]],
+    steps: tuple[dict[int, int], list[int]],
+) -> Entries:
+    (slots, bounds, counts), (strides, finest) = tile, steps
+    model = plan.einsum.tensors[tensor].density
+    blocks, _ = model.coordinates().blocks(tuple(finest))
+    shape = tuple(-(-s // f) for s, f in zip(model.shape, finest, strict=True))
+    owner = {slot: axis for axis, terms in enumerate(plan.axes[tensor]) for slot, _ in terms}
+
+    def number(flat: Integers) -> Integers:
+        places = unravelled(flat, shape)
+        keys = np.zeros(len(flat), dtype=np.int64)
+        for slot in slots:
+            index = _part(places[owner[slot]], strides[slot] // finest[owner[slot]], bounds[slot])
+            keys *= -(-bounds[slot] // counts[slot])
+            keys += index // counts[slot]
+        return keys
+
+    keys, _ = distinct(_chunked(blocks, number))
+    return _repeated(keys, slots, bounds, counts) if any(counts[s] > 1 for s in slots) else Entries(slots, keys)
+
+
+def _finest(axis: tuple[tuple[int, int], ...], slots: tuple[int, ...], strides: dict[int, int], extent: int) -> int:
+    """Length of the blocks along an axis that all uncovered loops step over: the smallest of their strides."""
+    return min((strides[s] for s, _ in axis if s in slots), default=extent)
+
+
+def _repeated(keys: Integers, slots: tuple[int, ...], bounds: Bounds, counts: tuple[int, ...]) -> Entries:
+    """Entries of pieces as entries of all their index values."""
+    pieces = tuple(-(-bounds[s] // counts[s]) for s in slots)
+    index = unravelled(keys, pieces)
+    for place, slot in enumerate(slots):
+        if counts[slot] > 1:
+            start = index[place] * counts[slot]
+            many = np.minimum(counts[slot], bounds[slot] - start)
+            owner = np.repeat(np.arange(len(start)), many)
+            index = [i[owner] for i in index]
+            index[place] = start[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(many) - many, many)
+    keys = np.zeros(len(index[0]) if index else len(keys), dtype=np.int64)
+    for i, slot in zip(index, slots, strict=True):
+        keys = keys * bounds[slot] + i
+    return Entries(slots, keys)
+
+
+def _stride(plan: Plan, bounds: Bounds, slot: int) -> int:
+    rank = plan.slots[slot].rank
+    return math.prod(bounds[i] for i in range(slot + 1, len(bounds)) if plan.slots[i].rank == rank)

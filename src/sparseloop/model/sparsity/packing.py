@@ -1,0 +1,79 @@
+"""What spatial skips leave of the positions of a fanout: how many instances work, and in how many waves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from sparseloop.model import ops
+from sparseloop.model.ops import Array
+from sparseloop.model.sparsity.features import Features
+from sparseloop.model.traffic.tiles import Cover, join
+
+
+def packing(features: Features, level: int) -> Array:
+    """Share of the spatial positions of a level that are ever active at once, after its spatial skips.
+
+    At most max(k) of the b positions of a leader's loops survive, k the non-zeros of the leader's tile over them. Shares of two
+    leaders multiply where they have no loop in common (of more than one position), else the smaller one holds.
+    """
+    tiles, shares = features.tiles, dict[frozenset[int], Array]()
+    for leader, position in _leaders(features, level):
+        loops = _loops(features, level, "xy", leader)
+        tile = tiles.restrict(join(position, tiles.covering(loops)), leader)
+        model = tiles.plan.einsum.tensors[leader].density
+        share = ops.minimum(1.0, model.maximum(tiles.size(leader, tile), tiles.extents(leader, tile)) / tiles.product(loops))
+        shares[loops] = ops.minimum(shares.get(loops, 1.0), share)
+    result: Array = 1.0
+    for share in shares.values():
+        result = ops.minimum(result, share)
+    for (one, share), (other, another) in combinations(shares.items(), 2):
+        apart = tiles.product(one & other) == 1
+        result = ops.minimum(result, ops.where(apart, share * another, 1.0))
+    return result
+
+
+def waves(features: Features, level: int) -> Array:
+    """Time of one step of the fanout below a level, in steps, over the share of its positions that are active.
+
+    Positions along an axis of H instances are packed by themselves: E[ceil(k/H)] waves, k the active ones of b (sound.md, section
+    7). Exact where one leader decides and each position holds one of its elements; else the larger of P(k > 0) and E[k]/H.
+    """
+    plan = features.tiles.plan
+    factors = list[Array]()
+    for axis, width in zip("xy", plan.arch.fanout(level), strict=True):
+        factor = ops.maximum(1.0, features.tiles.product(_loops(features, level, axis)) / width)
+        for leader, position in _leaders(features, level):
+            factor = ops.maximum(factor, _axis(features, (leader, position), _loops(features, level, axis), width))
+        factors.append(factor)
+    return ops.product(factors)
+
+
+def _axis(features: Features, what: tuple[int, Cover], positions: frozenset[int], width: int) -> Array:
+    """Waves along one axis over the share of active positions, as one leader decides."""
+    leader, position = what
+    tiles = features.tiles
+    model = tiles.plan.einsum.tensors[leader].density
+    one = tiles.restrict(position, leader)
+    tile = tiles.restrict(join(position, tiles.covering(positions & frozenset(tiles.plan.relevant[leader]))), leader)
+    size, extents, single = tiles.size(leader, tile), tiles.extents(leader, tile), tiles.size(leader, one)
+    active = 1.0 - model.empty(single, tiles.extents(leader, one))
+    rounded = ops.where(single == 1, model.blocks(size, extents, width), 1.0 - model.empty(size, extents))
+    return ops.ratio(ops.maximum(rounded, active * tiles.product(positions) / width), active)
+
+
+def _leaders(features: Features, level: int) -> Iterator[tuple[int, Cover]]:
+    """Leaders of the spatial skips of a level, with what one position holds."""
+    plan = features.tiles.plan
+    for link in plan.links:
+        for saf in features.acting(link):
+            if saf.kind == "spatial_skip" and saf.level == level:
+                for name in saf.leaders:
+                    yield plan.einsum.index[name], features.granule(link, saf)
+
+
+def _loops(features: Features, level: int, axes: str, leader: int | None = None) -> frozenset[int]:
+    """Spatial loops of a level along some axes, of a tensor only if one is named."""
+    plan = features.tiles.plan
+    slots = range(len(plan.slots)) if leader is None else plan.relevant[leader]
+    return frozenset(i for i in slots if plan.slots[i].level == level and plan.slots[i].axis in tuple(axes))

@@ -1,0 +1,1 @@
+"""Dense counts: tiles, reads, fills and updates."""

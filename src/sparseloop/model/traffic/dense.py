@@ -1,0 +1,278 @@
+"""Dense traffic: how many words cross every link before any sparse feature acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sparseloop.model import ops
+from sparseloop.model.ops import Array
+from sparseloop.model.plan import Link, Plan
+from sparseloop.model.traffic.imperfect import existing_steps, imperfect_counts, instances_used
+from sparseloop.model.traffic.tiles import Tiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkTraffic:
+    """Dense counts of one link, in words, summed over all instances."""
+
+    link: Link
+    tile: Array
+    """W: distinct words of the tile at the child (1 at the compute level)."""
+    share: Array
+    """Words delivered to one child over the run."""
+    children: Array
+    """I_c: instances used at the child."""
+    sharing: Array
+    """M: children (on average) served by one access of the parent."""
+    reads: Array
+    """Words read at the parent (outputs: partial sums)."""
+    fills: Array
+    """Words written into the child from the parent."""
+    updates: Array
+    """Words written into the parent by the child (outputs only)."""
+    forwarded: Array
+    """Words a child received from a neighbour instead of the parent (networks with forwarding)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Dense counts of a mapping."""
+
+    tiles: Tiles
+    links: tuple[LinkTraffic, ...]
+    computes: Array
+    steps: Array
+    """Temporal steps of the compute level."""
+    instances: tuple[Array, ...]
+    """Instances used at each level, compute last."""
+    perfect: bool
+    """True if no factor is imperfect."""
+
+
+def traffic(plan: Plan, bounds: Any, residuals: Any = None) -> Traffic:
+    """Dense counts for loop bounds of shape (slots, *batch); `residuals` are last-pass bounds (None: perfect)."""
+    tiles = Tiles(plan, bounds, clipped=residuals is not None)
+    slots = range(len(plan.slots))
+    steps = tiles.product(i for i in slots if not plan.slots[i].spatial)
+    if residuals is not None:
+        steps = existing_steps(tiles, residuals)
+    return Traffic(
+        tiles=tiles,
+        links=tuple(dense_counts(tiles, link, residuals) for link in plan.links),
+        computes=float(plan.einsum.computes),
+        steps=steps,
+        instances=tuple(instances_used(tiles, level, residuals) for level in range(len(plan.arch.levels))),
+        perfect=residuals is None,
+    )
+
+
+def dense_counts(tiles: Tiles, link: Link, residuals: Any = None) -> LinkTraffic:
+    """(F4) Dense counts of one link.
+
+    reads = accesses, fills = share * I_c; for outputs the first touch of a word needs neither a read nor a fill.
+    """
+    children = instances_used(tiles, link.child, residuals)
+    if residuals is None:
+        share = delivered_share(tiles, link)
+        sharing = tiles.product(link.between) / distinct_positions(tiles, link)
+        delivered = share * children
+        forwarded = forwarded_words(tiles, link) * children
+        accesses = (delivered - forwarded) / sharing
+        first_access, first_fill = first_touches(tiles, link, accesses, delivered)
+    else:
+        delivered, accesses, first_access, first_fill = imperfect_counts(tiles, link, residuals)
+        share = delivered / children
+        sharing = ops.ratio(delivered, accesses)
+        forwarded = 0.0
+    output = link.output
+    return LinkTraffic(
+        link=link,
+        tile=tiles.size(link.tensor, tiles.inside(link.child)) if not link.to_compute else 1,
+        share=share,
+        children=children,
+        sharing=sharing,
+        reads=accesses - first_access if output else accesses,
+        fills=delivered - first_fill if output else delivered,
+        updates=accesses if output else 0.0 * accesses,
+        forwarded=forwarded,
+    )
+
+
+def delivered_share(tiles: Tiles, link: Link) -> Array:
+    """Words delivered to one child over the run.
+
+    |T| + sum_j (n_j - 1) prod_{k outside j} n_k (|T| - overlap of the tile with itself one step of loop j later);
+    without halos this is |T| times the bounds from the innermost moving loop outwards.
+    """
+    if link.to_compute:
+        return tiles.product(link.temporal)
+    size = tiles.size(link.tensor, tiles.inside(link.child))
+    if link.no_reuse or tiles.plan.plain[link.tensor]:
+        return size * tiles.visits(link)
+    return ops.total([size, *(t.times * t.fresh for t in transitions(tiles, link))])
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """The steps at which one temporal loop is the outermost that advances (the loops inside it wrap around)."""
+
+    slot: int
+    times: Array
+    shift: tuple[Array, ...]
+    """Displacement of the tile, per axis."""
+    fresh: Array
+    """Words that were not in the tile before."""
+
+
+def transitions(tiles: Tiles, link: Link) -> list[Transition]:
+    """The kinds of steps outside the child that may move its tile.
+
+    Displacement v_j - sum_h (n_h - 1) v_h over the loops h inside j; the compute level keeps nothing between steps.
+    """
+    axes = range(len(tiles.plan.axes[link.tensor]))
+    cover = tiles.point if link.to_compute else tiles.inside(link.child)
+    size = tiles.size(link.tensor, cover)
+    wrapped: list[Array] = [0] * len(axes)
+    found: list[Transition] = []
+    for position, slot in enumerate(link.temporal):
+        steps = [tiles.step(link.tensor, axis, slot) for axis in axes]
+        if slot in link.relevant or found or link.to_compute:
+            shift = tuple(step - w for step, w in zip(steps, wrapped, strict=True))
+            kept = 0
+            if not (link.to_compute or link.no_reuse):
+                kept = ops.product(tiles.axis_overlap(link.tensor, a, cover, shift[a]) for a in axes)
+            times = (tiles.n[slot] - 1) * tiles.product(link.temporal[position + 1 :])
+            found.append(Transition(slot, times, shift, size - kept))
+        if slot in link.relevant:
+            wrapped = [w + (tiles.n[slot] - 1) * s for w, s in zip(wrapped, steps, strict=True)]
+    return found
+
+
+def forwarded_words(tiles: Tiles, link: Link) -> Array:
+    """Words one child receives from a mesh neighbour instead of the parent, over the run (systolic networks).
+
+    A child passes on what it received one step ago. A tile that moves by exactly one step of the innermost spatial
+    loop along a mesh axis comes from the neighbour for all children but those at the edge, (n_s - 1)/n_s; an operand
+    that stays, and that a neighbour shares, comes from there for all.
+    """
+    slots = [i for i in link.between if i in link.relevant and i not in link.unshared and _forwards(tiles.plan, link, i)]
+    if not slots:
+        return 0.0
+    words: Array = 0.0
+    streaming, innermost = _streaming(tiles, link)
+    for step in transitions(tiles, link):
+        share: Array = 0.0
+        for slot in slots:
+            passes = ops.both(_moves_to_neighbour(tiles, link, slot, step.shift), _innermost_on_axis(tiles, slot))
+            part = (tiles.n[slot] - 1) / tiles.n[slot] if slot in link.relevant else tiles.n[slot] > 1
+            share = ops.maximum(share, ops.zero_unless(passes, 1.0) * part)
+        whole = step.fresh == tiles.size(link.tensor, tiles.point if link.to_compute else tiles.inside(link.child))
+        sliced = ops.zero_unless(innermost[step.slot], ops.ratio(ops.maximum(0, tiles.n[step.slot] - 2), tiles.n[step.slot] - 1))
+        usable = ops.where(whole, ops.zero_unless(streaming, 1.0), sliced)
+        words = words + step.times * step.fresh * share * usable
+    return words
+
+
+def _moves_to_neighbour(tiles: Tiles, link: Link, slot: int, shift: tuple[Array, ...]) -> Array:
+    """True where the displacement is one step of the spatial loop at `slot`, in either direction."""
+    ahead: Array = True
+    behind: Array = True
+    for axis, moved in enumerate(shift):
+        offset = tiles.step(link.tensor, axis, slot)
+        ahead, behind = ops.both(ahead, moved == offset), ops.both(behind, moved == -offset)
+    return ops.either(ahead, behind)
+
+
+def _streaming(tiles: Tiles, link: Link) -> tuple[Array, dict[int, Array]]:
+    """Was something received in the step before any movement? And: is a temporal slot the innermost non-trivial one?"""
+    innermost: dict[int, Array] = {}
+    free: Array = True
+    streaming: Array = link.to_compute
+    for slot in link.temporal:
+        innermost[slot] = ops.both(free, tiles.n[slot] > 1)
+        if slot in link.relevant:
+            streaming = ops.either(streaming, innermost[slot])
+        free = ops.both(free, tiles.n[slot] == 1)
+    return streaming, innermost
+
+
+def _forwards(plan: Plan, link: Link, slot: int) -> bool:
+    """True if neighbours along this loop pass the tensor on: side by side, with no fanout between them and the words.
+
+    Timeloop's files: only if the next level keeps the tensor.
+    """
+    level = plan.slots[slot].level
+    network = plan.arch.levels[level].network
+    if network is None or not network.forwarding or (level, link.name) in plan.nest.no_forwarding:
+        return False
+    if plan.sparse.timeloop_reading:
+        return level + 1 == link.child
+    return all(plan.slots[i].level <= level for i in link.between)
+
+
+def _innermost_on_axis(tiles: Tiles, slot: int) -> Array:
+    """True where no spatial loop further inside the same mesh axis separates neighbours."""
+    plan = tiles.plan
+    mine = plan.slots[slot]
+    alone: Array = True
+    for other in range(slot + 1, len(plan.slots)):
+        if plan.slots[other].level == mine.level and plan.slots[other].axis == mine.axis:
+            alone = ops.both(alone, tiles.n[other] == 1)
+    return alone
+
+
+def halo_overlap(tiles: Tiles, link: Link, position: int) -> Array:
+    """Words of the child's tile that stay when the temporal loop at `position` of link.temporal advances.
+
+    The loops inside it wrap around: displacement v_j - sum_h (n_h - 1) v_h, per axis.
+    """
+    result: Array = 1
+    cover = tiles.inside(link.child)
+    for axis in range(len(tiles.plan.axes[link.tensor])):
+        shift = tiles.step(link.tensor, axis, link.temporal[position]) - ops.total(
+            (tiles.n[h] - 1) * tiles.step(link.tensor, axis, h) for h in link.temporal[:position]
+        )
+        result = result * tiles.axis_overlap(link.tensor, axis, cover, shift)
+    return result
+
+
+def distinct_positions(tiles: Tiles, link: Link) -> Array:
+    """Number of different tiles among the children below one parent instance that are delivered at the same step."""
+    plan = tiles.plan
+    spread = [i for i in link.between if i in link.relevant]
+    positions = tiles.product(link.unshared)
+    shared = [i for i in spread if i not in link.unshared]
+    if plan.plain[link.tensor]:
+        return positions * tiles.product(shared)
+    for axis in plan.axes[link.tensor]:
+        moves = [(i, c) for i, c in axis if i in shared]
+        if len(moves) == 1:
+            positions = positions * tiles.n[moves[0][0]]
+        elif moves:
+            flat = [x for i, c in moves for x in (abs(c) * tiles.stride[i], tiles.n[i])]
+            positions = positions * ops.lattice("distinct", flat)
+    return positions
+
+
+def first_touches(tiles: Tiles, link: Link, accesses: Array, delivered: Array) -> tuple[Array, Array]:
+    """Accesses of the parent and fills of the child that touch a word for the first time (outputs).
+
+    A fraction phi = 1 / prod {n_i : temporal, outside the innermost moving loop, irrelevant to the tensor}; with
+    halos: the distinct words an instance ever touches.
+    """
+    if not link.output:
+        return 0.0, 0.0
+    plan = tiles.plan
+    if plan.plain[link.tensor]:
+        return (
+            accesses / tiles.passes(tiles.repeats(link, of_parent=True)),
+            delivered / tiles.passes(tiles.repeats(link, of_parent=False)),
+        )
+
+    def ever(level: int) -> Array:
+        outside = set(plan.spatial(level))
+        cover = tiles.covering([i for i in range(len(plan.slots)) if i not in outside])
+        return tiles.size(link.tensor, cover) * tiles.product(outside)
+
+    return ever(link.parent), ever(link.child) if not link.to_compute else delivered

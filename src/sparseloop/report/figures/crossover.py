@@ -1,0 +1,125 @@
+"""One metric of a study over one parameter, a line for every value of another one, and where the best one changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.report.figures import style
+from sparseloop.report.figures.tables import Table, label_of
+
+Floats = npt.NDArray[np.float64]
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+TIE = 0.002
+"""Lines that stay closer than this do not cross: they are the same but for rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """From `left` on, in the direction of growing x, `after` is better than `before`."""
+
+    x: float
+    y: float
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Of every kind the least of the metric at each x, over all other parameters; nan where there is none."""
+
+    x: tuple[float, ...]
+    kinds: tuple[str, ...]
+    values: Floats
+    """Kind by x."""
+    crossings: tuple[Crossing, ...]
+
+
+def lines(table: Table, metric: str, x: str, by: str | None) -> Lines:
+    """The lines of a study."""
+    if x not in table.parameters or not table.numeric(x):
+        numbers = [name for name in table.parameters if table.numeric(name)]
+        raise SpecError(
+            [Diagnostic(message=f"'{x}' is no parameter with numbers", hint=f"there are: {', '.join(numbers) or 'none'}")]
+        )
+    column = table.column(metric)
+    places = [float(v) for v in table.values(x)]
+    kinds = [str(v) for v in table.values(by)] if by else [""]
+    values = np.full((len(kinds), len(places)), np.inf)
+    for row in table.valid:
+        if row[x] is not None and row[column] is not None and (by is None or row[by] is not None):
+            at = (kinds.index(str(row[by])) if by else 0, places.index(float(row[x])))
+            values[at] = min(values[at], row[column])
+    values[np.isinf(values)] = np.nan
+    kept = [i for i in range(len(kinds)) if not np.isnan(values[i]).all()]
+    log = table.logarithmic(x)
+    found = crossings(places, [kinds[i] for i in kept], values[kept], log=log)
+    return Lines(tuple(places), tuple(kinds[i] for i in kept), values[kept], found)
+
+
+def crossings(x: Sequence[float], kinds: Sequence[str], values: Floats, *, log: bool = False) -> tuple[Crossing, ...]:
+    """Where the lowest of the lines changes, between neighbouring x by straight lines (in the logarithm of x if `log`)."""
+    found: list[Crossing] = []
+    scaled = np.log(x) if log else np.asarray(x, dtype=np.float64)
+    for i, j in pairwise(range(len(x))):
+        known = ~np.isnan(values[:, i]) & ~np.isnan(values[:, j])
+        if not known.any():
+            continue
+        now = int(np.nanargmin(np.where(known, values[:, i], np.nan)))
+        best, place = int(np.nanargmin(np.where(known, values[:, j], np.nan))), 0.0
+        while now != best:
+            gap = values[:, i] - values[now, i] + place * 0
+            slope = (values[:, j] - values[now, j]) - gap
+            with np.errstate(divide="ignore", invalid="ignore"):
+                meets = np.where(known & (slope < 0), -gap / slope, np.inf)
+            meets[meets < place - 1e-12] = np.inf
+            meets[now] = np.inf
+            after = int(np.argmin(meets))
+            place = float(meets[after])
+            if not place <= 1:
+                break
+            at = float(scaled[i] + place * (scaled[j] - scaled[i]))
+            height = float(values[now, i] + place * (values[now, j] - values[now, i]))
+            if np.abs(values[after, [i, j]] - values[now, [i, j]]).max() > TIE * abs(height):
+                found.append(Crossing(float(np.exp(at)) if log else at, height, kinds[now], kinds[after]))
+            now = after
+    return tuple(found)
+
+
+def draw(table: Table, metric: str | None = None, x: str | None = None, by: str | None = None) -> Any:
+    """Lines with markers, crossings as labelled dots."""
+    table.some(len(table.valid))
+    metric = metric or table.objectives[0]
+    x = x or next((name for name in table.parameters if table.numeric(name) and len(table.values(name)) > 1), table.parameters[0])
+    by = by or next((name for name in table.parameters if name != x and not table.numeric(name)), None)
+    if by is not None and by not in table.parameters:
+        raise SpecError(
+            [Diagnostic(message=f"the study has no parameter '{by}'", hint=f"there are: {', '.join(table.parameters)}")]
+        )
+    data = lines(table, metric, x, by)
+    fig, axes = style.figure(style.COLUMN, 2.7)
+    for i, (kind, values) in enumerate(zip(data.kinds, data.values, strict=True)):
+        look = {"color": style.colour(i), "linestyle": style.LINES[i % 4], "marker": style.MARKERS[i % 8]}
+        axes.plot(data.x, values, label=kind, markersize=3, **look)
+    if table.logarithmic(x):
+        axes.set_xscale("log")
+    spread = data.values[~np.isnan(data.values)]
+    if spread.max() > 20 * spread.min() > 0:
+        axes.set_yscale("log")
+    for letter, one in zip(LETTERS, data.crossings, strict=False):
+        axes.plot(one.x, one.y, "o", markersize=6, markerfacecolor="none", markeredgecolor="black", markeredgewidth=0.8)
+        axes.annotate(letter, (one.x, one.y), xytext=(4, -9), textcoords="offset points", fontsize=7, style="italic")
+    if data.crossings:
+        told = ", ".join(f"{letter} {one.x:.3g}" for letter, one in zip(LETTERS, data.crossings, strict=False))
+        axes.set_title(f"best changes at {x} {told}", fontsize=7, loc="right")
+    axes.set(xlabel=x, ylabel=label_of(table.column(metric)))
+    axes.grid(which="major")
+    if by:
+        axes.legend(title=by, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2 + (len(data.kinds) > 4), handlelength=2.2)
+    return fig

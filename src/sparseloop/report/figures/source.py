@@ -1,0 +1,133 @@
+"""What is to be drawn: result files, specifications, mapped networks, folders of studies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparseloop.evaluation.result import SCHEMA, Result
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+
+if TYPE_CHECKING:
+    from sparseloop.explore.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Results by name, or a study."""
+
+    records: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """As in the result file."""
+    results: dict[str, Result] = field(default_factory=dict[str, Result])
+    """Those of which the design is known, too."""
+    store: Store | None = None
+
+
+def given(what: object) -> Drawn:
+    """From Python: a `Result`, several (a list, or by name), result files read as JSON, a `Best`, a `Store` or its folder."""
+    if isinstance(what, Result):
+        return _of_results({_name(what): what})
+    if isinstance(what, Mapping) and what.get("schema") == SCHEMA:  # pyright: ignore[reportUnknownMemberType]
+        return Drawn(records={"result": what})  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(what, Mapping):
+        named: dict[str, Any] = {str(name): one for name, one in what.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return _named(named)
+    if isinstance(what, list | tuple):
+        every: list[Any] = list(what)  # pyright: ignore[reportUnknownArgumentType]
+        names = _unique([_name(one) if isinstance(one, Result) else f"result {i}" for i, one in enumerate(every, 1)])
+        return _named(dict(zip(names, every, strict=True)))
+    if isinstance(getattr(what, "result", None), Result):
+        return given(what.result)  # pyright: ignore
+    if isinstance(what, str | Path):
+        return read([str(what)])
+    if hasattr(what, "points"):
+        return Drawn(store=what)  # pyright: ignore
+    raise TypeError(f"cannot draw a {type(what).__name__}: give results, result files or the folder of a study")
+
+
+def _named(every: Mapping[str, Any]) -> Drawn:
+    wrong = [name for name, one in every.items() if not isinstance(one, Result) and not _is_record(one)]
+    if wrong:
+        raise TypeError(f"cannot draw {', '.join(wrong)}: expected results or result files")
+    results = {name: one for name, one in every.items() if isinstance(one, Result)}
+    return Drawn(records={n: one.to_dict() if isinstance(one, Result) else one for n, one in every.items()}, results=results)
+
+
+def _of_results(results: Mapping[str, Result]) -> Drawn:
+    return Drawn(records={name: result.to_dict() for name, result in results.items()}, results=dict(results))
+
+
+def _name(result: Result) -> str:
+    """That of the workload, if it has one."""
+    name = result.design.einsum.name
+    return "result" if name == "einsum" else name
+
+
+def _is_record(one: object) -> bool:
+    return isinstance(one, Mapping) and bool(one.get("schema") == SCHEMA)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    found: list[str] = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
+
+
+# --- from files -----------------------------------------------------------------------------------------------
+
+
+def read(paths: Sequence[str], overrides: Sequence[str] = ()) -> Drawn:
+    """The folder of a study; or result files, each a result of its own, and all other files together one specification."""
+    folders = [path for path in paths if Path(path).is_dir()]
+    if folders:
+        from sparseloop.explore.store import Store
+
+        if len(paths) > 1:
+            raise SpecError([Diagnostic(message="the folder of a study is drawn alone", hint=f"given: {', '.join(paths)}")])
+        return Drawn(store=Store.opened(folders[0]))
+    records: dict[str, Mapping[str, Any]] = {}
+    mistakes: list[Diagnostic] = []
+    for path in (path for path in paths if path.endswith(".json")):
+        try:
+            found = _records(path)
+        except SpecError as error:
+            mistakes += error.diagnostics
+            continue
+        names = [Path(path).stem if len(found) == 1 else f"{Path(path).stem} {i}" for i in range(1, len(found) + 1)]
+        records.update(zip(_unique([*records, *names])[len(records) :], found, strict=True))
+    if mistakes:
+        raise SpecError(mistakes)
+    others = [path for path in paths if not path.endswith(".json")]
+    results = _evaluated(others, overrides) if others else {}
+    return Drawn(records={**records, **{name: result.to_dict() for name, result in results.items()}}, results=results)
+
+
+def _records(path: str) -> list[Mapping[str, Any]]:
+    """The results in a file of `eval -f json` or `map -f json`."""
+    try:
+        held = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError([Diagnostic(message=f"cannot read {path}: {error.strerror or error}")]) from None
+    except ValueError as error:
+        raise SpecError([Diagnostic(message=f"{path} is no JSON: {error}")]) from None
+    every: list[Any] = held if isinstance(held, list) else [held]  # pyright: ignore[reportUnknownVariableType]
+    if not every or not all(_is_record(one) for one in every):
+        hint = f"results are written by: sparseloop eval FILE... -f json (schema {SCHEMA})"
+        raise SpecError([Diagnostic(message=f"{path} holds no result of this version", hint=hint)])
+    return every
+
+
+def _evaluated(paths: Sequence[str], overrides: Sequence[str]) -> dict[str, Result]:
+    """A specification with its mapping; every layer of it."""
+    from sparseloop.evaluation.evaluate import evaluate
+    from sparseloop.input.load import load
+
+    spec = load(*paths, overrides=overrides)
+    results = [evaluate(layer) for layer in spec.per_layer()]
+    return dict(zip(_unique([_name(result) for result in results]), results, strict=True))

@@ -1,0 +1,91 @@
+"""How figures look: widths of paper columns, colours that the colour-blind tell apart, hatches and markers for print in grey."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+
+COLUMN, PAGE = 3.5, 7.16
+"""Widths in inches of a column and of two (IEEE)."""
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+"""Okabe and Ito, "Color universal design", 2008."""
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "oo", "++", "--")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":")
+SUFFIXES = (".pdf", ".svg", ".png")
+RULES: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.linewidth": 0.4,
+    "grid.color": "#dddddd",
+    "hatch.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "sparseloop",
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 300,
+}
+
+
+def needed(module: str) -> Any:
+    """A library that only figures need; `SpecError` says how to install it."""
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError:
+        package = module.partition(".")[0]
+        hint = "pip install 'sparseloop[plot]'"
+        raise SpecError([Diagnostic(message=f"this needs the package {package}, which is not installed", hint=hint)]) from None
+
+
+@contextmanager
+def styled() -> Generator[None]:
+    """The style, for what is drawn inside; the user's own settings are not touched."""
+    with needed("matplotlib").rc_context({**needed("matplotlib").rcParamsDefault, **RULES}):
+        yield
+
+
+def figure(width: float = COLUMN, height: float = 2.4) -> tuple[Any, Any]:
+    """(figure, axes), made without a window system."""
+    made = needed("matplotlib.figure").Figure(figsize=(width, height))
+    return made, made.add_subplot()
+
+
+def colour(number: int) -> str:
+    """The colour of the n-th thing."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def hatch(number: int) -> str:
+    """The hatch of the n-th thing: no two of 64 look the same."""
+    return HATCHES[(number + number // len(COLOURS)) % len(HATCHES)]
+
+
+def save(drawn: Any, path: str | Path) -> None:
+    """Writes a figure by the ending of the name; the same figure gives the same file."""
+    file = Path(path)
+    if file.suffix.lower() not in SUFFIXES:
+        hint = f"endings: {', '.join(SUFFIXES)}"
+        raise SpecError([Diagnostic(message=f"cannot draw into '{path}': the ending says no known format", hint=hint)])
+    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}[file.suffix.lower()]
+    try:
+        with styled():
+            drawn.savefig(file, metadata=undated)
+    except OSError as error:
+        raise SpecError([Diagnostic(message=f"cannot write {path}: {error.strerror or error}")]) from None

@@ -1,0 +1,204 @@
+"""Traced values as readable formulas: what has no effect is removed, choices are made, repeated parts get names."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+from sparseloop.evaluation.tracing import Question, Traced, value_of
+from sparseloop.report.terms import Term, call, number, power, product, summed, symbol
+
+LARGEST = 10
+"""Names and numbers in one formula; larger ones are folded."""
+
+_EXTREMES: dict[str, Callable[..., float]] = {"maximum": max, "minimum": min}
+_ASKED = {
+    "empty": "P({tile} empty)",
+    "empty_union": "P(both tiles of {tensor} empty)",
+    "most": "most non-zeros of {tile}",
+    "least": "fewest non-zeros of {tile}",
+    "quantile": "quantile of the non-zeros of {tile}",
+    "blocks": "packed accesses of {tile}",
+    "excess": "expected overflow of {tile}",
+    "variance": "variance of {tile}",
+}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a symbol stands for: another traced value, a folded part of a formula, or an answer of a density model."""
+
+    kind: Literal["value", "part", "density", "given"]
+    node: Traced | None = None
+    part: Term | None = None
+
+
+@final
+class Reader:
+    """Turns traced values into terms; values with a name of their own become symbols."""
+
+    def __init__(self, names: Mapping[int, tuple[str, Traced]]) -> None:
+        self.names = names
+        self.definitions: dict[str, Definition] = {}
+        self._formulas: dict[int, tuple[Traced, Term]] = {}
+        self._folded: dict[Term, str] = {}
+
+    def term(self, value: Any) -> Term:
+        """A symbol if the value has a name, else its formula."""
+        value = core(value)
+        if isinstance(value, Traced) and (known := self.names.get(id(value))):
+            self.definitions.setdefault(known[0], Definition("value", node=value))
+            return symbol(known[0], value.value)
+        return self.formula(value)
+
+    def formula(self, value: Any) -> Term:
+        """How the value itself came about."""
+        value = core(value)
+        if not isinstance(value, Traced):
+            return number(value)
+        if id(value) not in self._formulas:
+            self._formulas[id(value)] = (value, self._read(value))
+        return self._formulas[id(value)][1]
+
+    def _read(self, node: Traced) -> Term:
+        name, arguments = node.operation, node.arguments
+        if name == "given":
+            self.definitions.setdefault(node.label, Definition("given", node=node))
+            return symbol(node.label, node.value)
+        if name == "where":
+            return self.term(arguments[1] if value_of(arguments[0]) else arguments[2])
+        if node.tensor:
+            return self._asked(node)
+        if name.startswith("imperfect["):
+            return symbol("walk of the imperfect loops", node.value)
+        if isinstance(node.value, bool) or str(getattr(node.value, "dtype", "")) == "bool" or name == "pick":
+            return number(node.value)
+        return self._operation(name, [self.term(a) for a in arguments], node)
+
+    def _operation(self, name: str, terms: list[Term], node: Traced) -> Term:
+        match name:
+            case "multiply":
+                return product([(1, t) for t in terms])
+            case "divide":
+                return product([(1, terms[0]), (-1, terms[1])])
+            case "add":
+                return summed([(1, t) for t in terms], self._complement)
+            case "subtract":
+                return summed([(1, terms[0]), (-1, terms[1])], self._complement)
+            case "negative":
+                return summed([(-1, terms[0])])
+            case "absolute":
+                return terms[0] if terms[0].value >= 0 else summed([(-1, terms[0])])
+            case "maximum" | "minimum":
+                return _extreme(name, terms, node.value)
+            case "ceil" | "floor":
+                return call(name, [_snapped(terms[0])], node.value)
+            case "power":
+                return power(terms[0], terms[1], node.value)
+            case "floor_divide":
+                return call("floor", [product([(1, terms[0]), (-1, terms[1])])], node.value)
+            case _:
+                return self._opaque(name, terms, node)
+
+    def _opaque(self, name: str, terms: list[Term], node: Traced) -> Term:
+        if " " in name:
+            return symbol(name, node.value)
+        return call(name, terms, node.value)
+
+    def _asked(self, node: Traced) -> Term:
+        label = _ASKED[node.operation].format(tile=tile_text(node), tensor=node.tensor)
+        if node.operation == "empty" and value_of(node.arguments[0]) == 1:
+            label = f"P({node.tensor} zero)"
+        self.definitions.setdefault(label, Definition("density", node=node))
+        return symbol(label, node.value)
+
+    def _complement(self, one: Term) -> Term | None:
+        """P(tile non-empty) for 1 - P(tile empty), and the reverse."""
+        if one.kind != "symbol" or not one.name.startswith("P(") or one.name.startswith("P(both"):
+            return None
+        label = one.name.replace(" non-", " ") if " non-" in one.name else " non-".join(one.name.rsplit(" ", 1))
+        self.definitions.setdefault(label, self.definitions[one.name])
+        return symbol(label, 1.0 - one.value)
+
+    # --- folding --------------------------------------------------------------------------------------------
+
+    def shown(self, term: Term) -> Term:
+        """The term with repeated parts, and parts of formulas that are too large, replaced by symbols."""
+        repeated = Counter(part for part in _parts(term) if part.leaves >= 3)
+        chosen = {part for part, times in repeated.items() if times > 1}
+        return self._fold(self._replaced(term, chosen) if chosen else term)
+
+    def _replaced(self, term: Term, chosen: set[Term]) -> Term:
+        parts = [(sign, self._part(p) if p in chosen else self._replaced(p, chosen)) for sign, p in term.parts]
+        return term.rebuilt(parts)
+
+    def _fold(self, term: Term) -> Term:
+        if term.kind == "call":
+            term = term.rebuilt([(sign, self._part(p) if p.leaves > 4 else p) for sign, p in term.parts])
+        while term.leaves > LARGEST:
+            largest = max((p for _, p in term.parts), key=lambda p: p.leaves)
+            if largest.leaves < 3:
+                return term
+            term = term.rebuilt([(sign, self._part(p) if p is largest else p) for sign, p in term.parts])
+        return term
+
+    def _part(self, term: Term) -> Term:
+        if term not in self._folded:
+            self._folded[term] = f"x{len(self._folded) + 1}"
+            self.definitions[self._folded[term]] = Definition("part", part=term)
+        return symbol(self._folded[term], term.value)
+
+
+def core(value: Any) -> Any:
+    """The value without multiplications by a plain 1 and additions of a plain 0 around it."""
+    while isinstance(value, Traced) and value.operation in ("multiply", "add"):
+        neutral = 1 if value.operation == "multiply" else 0
+        first, second = value.arguments
+        if not isinstance(first, Traced) and first == neutral:
+            value = second
+        elif not isinstance(second, Traced) and second == neutral:
+            value = first
+        else:
+            break
+    return value
+
+
+def tile_text(node: Traced) -> str:
+    """A tile that a density model was asked about: A[2x8], or 'word of A'."""
+    axes = node.function.axes if isinstance(node.function, Question) else len(node.arguments)
+    sides = [int(value_of(a)) for a in node.arguments[1 : 1 + axes]]
+    shape = "x".join(map(str, sides)) if math.prod(sides) < 10**15 else "whole"
+    return f"{node.tensor}[{shape or '1'}]"
+
+
+def _parts(term: Term) -> Iterator[Term]:
+    for _, part in term.parts:
+        if part.kind in ("sum", "product", "call"):
+            yield part
+            yield from _parts(part)
+
+
+def _extreme(name: str, terms: Sequence[Term], value: Any) -> Term:
+    """max or min of the flattened arguments; constants that do not matter are left out."""
+    short = {"maximum": "max", "minimum": "min"}[name]
+    flat: dict[Term, None] = {}
+    for term in terms:
+        for part in [p for _, p in term.parts] if term.kind == "call" and term.name == short else [term]:
+            flat[part] = None
+    best = float(value)
+    kept = [t for t in flat if t.value == best or (t.kind != "number" and (short == "min" or t.value != 0))]
+    attained = [t for t in kept if t.value == best]
+    if len(kept) == 1 or any(t.kind == "number" for t in attained):
+        return next((t for t in attained if t.kind == "number"), kept[0])
+    return call(short, kept, best)
+
+
+def _snapped(term: Term) -> Term:
+    """The argument of a ceiling without the slack that keeps rounding errors away."""
+    if term.kind != "sum":
+        return term
+    return summed([(sign, p) for sign, p in term.parts if p.kind != "number" or p.value > 1e-8])

@@ -1,0 +1,179 @@
+"""Pictures in text of what was understood: workload, architecture, mapping, sparse features, mapspace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sparseloop.evaluation import humanize as wording
+from sparseloop.evaluation.evaluate import design_of, evaluate_design
+from sparseloop.evaluation.result import Result
+from sparseloop.evaluation.violations import below
+from sparseloop.input import load as loading
+from sparseloop.input.spec import Spec
+from sparseloop.input.yaml import files as yamlio
+from sparseloop.model.design import Design
+from sparseloop.model.design.arch import Level
+from sparseloop.model.design.einsum import Tensor
+
+PARTS = ("workload", "arch", "mapping", "sparse", "mapspace")
+
+
+def show(spec: Spec, parts: Sequence[str] = ()) -> str:
+    """The parts named, or all that the specification has."""
+    design = design_of(spec)
+    result = evaluate_design(design, design.mapping) if design.mapping else None
+    drawn = {
+        "workload": lambda: workload(design),
+        "arch": lambda: architecture(design),
+        "mapping": lambda: mapping(result),
+        "sparse": lambda: sparse(design),
+        "mapspace": lambda: mapspace(spec),
+    }
+    chosen = parts or [p for p in PARTS if p != "mapspace" or spec.constraints]
+    return "\n\n".join(drawn[part]() for part in chosen)
+
+
+def _columns(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
+    """Rows with their cells below each other."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [indent + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+# --- workload -----------------------------------------------------------------------------------------------
+
+
+def workload(design: Design) -> str:
+    """Einsum, ranks, tensors."""
+    einsum = design.einsum
+    ranks = "  ".join(f"{rank}={size}" for rank, size in zip(einsum.ranks, einsum.shape, strict=True))
+    rows = [("tensor", "shape", "words", "bits", "non-zeros")]
+    for tensor in einsum.tensors:
+        shape = einsum.tensor_shape(tensor)
+        words = wording.count(tensor.density.total)
+        label = tensor.name + " (result)" * tensor.output
+        rows.append((label, " x ".join(map(str, shape)), words, str(tensor.word_bits or "-"), wording.density(tensor)))
+    lines = ["Workload" + f" {einsum.name}" * (einsum.name != "einsum"), f"  {wording.equation(einsum)}", f"  {ranks}", ""]
+    return "\n".join([*lines, *_columns(rows), "", f"  {wording.count(einsum.computes)} computes"])
+
+
+# --- architecture -------------------------------------------------------------------------------------------
+
+
+def architecture(design: Design) -> str:
+    """The levels as a tree, with what one instance has."""
+    arch = design.arch
+    lines = [f"Architecture at {arch.clock_hz / 1e9:.4g} GHz"]
+    margin = "  "
+    for index, level in enumerate(arch.levels):
+        branch = "" if index == 0 else "└─ "
+        if index and (fan := _fanout(design, index - 1)):
+            lines.append(f"{margin}└─ {fan}")
+            margin += "   "
+        copies = f" x{level.instances}" if level.instances > 1 else ""
+        lines.append(f"{margin}{branch}{level.name}{copies} ({level.class_name or level.kind})  {_level(level)}")
+        margin += " " * len(branch)
+    return "\n".join(lines)
+
+
+def _fanout(design: Design, level: int) -> str:
+    x, y = design.arch.fanout(level)
+    return f"{x} x {y} of" if x * y > 1 else ""
+
+
+def _level(level: Level) -> str:
+    area = f"{wording.area(level.area_um2)} each" if level.area_um2 else ""
+    if level.kind == "compute":
+        return " · ".join(part for part in (f"{wording.exact(level.word_bits)} bits", area) if part)
+    metadata = level.metadata_capacity_bits
+    parts = [
+        wording.size(level),
+        wording.bandwidth(level),
+        f"metadata {wording.bits(metadata)}" if metadata is not None else "",
+        f"{level.block_size} words per access" if level.block_size > 1 else "",
+        area,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+# --- mapping ------------------------------------------------------------------------------------------------
+
+
+def mapping(result: Result | None) -> str:
+    """The loop nest, indented, with the tiles every level holds."""
+    if result is None:
+        return "Mapping\n  none: a mapper is to find one (sparseloop map)"
+    plan, chosen = result.plan, result.design.mapping
+    assert chosen is not None
+    lines, depth = ["Mapping"], 0
+    residuals = chosen.residuals or chosen.bounds
+    for index, level in enumerate(plan.arch.storage):
+        lines.append(f"  {level.name}: {_tiles(result, index)}")
+        for loop, bound, last in zip(plan.slots, chosen.bounds, residuals, strict=True):
+            if loop.level == index and (bound > 1 or last != bound):
+                verb = f"parallel along {loop.axis}" if loop.axis else "for"
+                ending = f"   (last pass: {last})" if last != bound else ""
+                lines.append(f"  {'  ' * (depth + 1)}{verb} {loop.rank} in 0..{bound - 1}{ending}")
+                depth += 1
+    einsum = plan.einsum
+    outputs = [wording.access(t) for t in einsum.tensors if t.output]
+    inputs = [wording.access(t) for t in einsum.tensors if not t.output]
+    return "\n".join([*lines, f"  {plan.arch.compute.name}: {'  ' * depth}{', '.join(outputs)} += {' * '.join(inputs)}"])
+
+
+def _tiles(result: Result, level: int) -> str:
+    """'I 1x4x11x121 (5.32 k words, 60 % stored)' for every tensor the level keeps."""
+    parts: list[str] = []
+    for k in below(result.cost, level):
+        held, name = k.resident, k.dense.link.name
+        shape = "x".join(wording.exact(side) for side in held.extents)
+        stored = float(held.occupancy) / float(held.footprint)
+        share = f", {wording.count(held.occupancy)} stored" if stored < 1 else ""
+        parts.append(f"{name} {shape} ({wording.count(held.footprint)} words{share})")
+    return "holds " + ", ".join(parts) if parts else "holds nothing"
+
+
+# --- sparse features ----------------------------------------------------------------------------------------
+
+
+def sparse(design: Design) -> str:
+    """Formats, gating and skipping in words."""
+    lines = ["Sparse features"]
+    for index, level in enumerate(design.arch.storage):
+        for tensor in design.einsum.tensors:
+            if form := design.sparse.format(index, tensor.name):
+                what = "compressed" if form.compressed else "with metadata" if form.has_metadata else "plain"
+                lines.append(f"  {level.name}: {tensor.name} is stored {what} as {wording.format_text(form, tensor)}")
+        for saf in design.sparse.safs:
+            if saf.level == index:
+                unit = "" if saf.kind == "gate" else f", {saf.intersection.replace('_', '-')} intersection"
+                choice = ", if that is the better option" if saf.choice is not None else ""
+                lines.append(f"  {level.name}: {wording.arrow(saf)}: {wording.sentence(saf)}{unit}{choice}")
+    compute = design.arch.compute.name
+    if design.sparse.compute_skip:
+        known = " or ".join(_with_metadata(design))
+        lines.append(f"  {compute}: skip: no cycle is spent where an operand with metadata ({known or 'none'}) is zero")
+    if design.sparse.compute_gate:
+        lines.append(f"  {compute}: gate: idles where an operand is zero")
+    if len(lines) == 1:
+        lines.append("  none: everything is stored and computed as if dense")
+    return "\n".join(lines)
+
+
+def _with_metadata(design: Design) -> list[str]:
+    """Operands that some level stores with metadata."""
+
+    def known(tensor: Tensor) -> bool:
+        return any(t == tensor.name and form.has_metadata for (_, t), form in design.sparse.formats.items())
+
+    return [t.name for t in design.einsum.tensors if not t.output and known(t)]
+
+
+# --- mapspace -----------------------------------------------------------------------------------------------
+
+
+def mapspace(spec: Spec) -> str:
+    """The constraints of the mapper as written."""
+    data = loading.to_data(spec).get("constraints")
+    if not data:
+        return "Mapspace\n  no constraints: every mapping that fits"
+    return "Mapspace, constrained by\n" + "\n".join(f"  {line}" for line in yamlio.dump(data).rstrip().splitlines())

@@ -1,0 +1,170 @@
+"""The price of every action of every component of a machine, with its source; areas and leakage, part by part."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sparseloop.evaluation import humanize as wording
+from sparseloop.model.design.arch import Arch, Level, Network, Part
+
+SCHEMA = "sparseloop.energy/1"
+COLUMNS = ("component", "quantity", "name", "value", "unit", "source", "confidence")
+"""`quantity`: energy, area or leakage; `name`: the action, or the part of the component."""
+
+PER = {
+    "leak": "pJ/cycle",
+    "decompress": "pJ/word",
+    "compress": "pJ/word",
+    "reduction": "pJ/word",
+    "address_generation": "pJ/word",
+    "intersect": "pJ/try",
+    "decode": "pJ/metadata access",
+    "compute": "pJ/compute",
+}
+
+
+def to_dict(arch: Arch) -> dict[str, Any]:
+    """All prices as plain data: one instance of every level, and the networks."""
+    return {
+        "schema": SCHEMA,
+        "components": [_component(level) for level in arch.levels],
+        "networks": [_network(level.network) for level in arch.storage if level.network is not None],
+    }
+
+
+def _component(level: Level) -> dict[str, Any]:
+    return {
+        "name": level.name,
+        "class": level.class_name,
+        "instances": level.instances,
+        "area_um2": float(level.area_um2),
+        "leak_pj": float(level.prices["leak"].energy_pj),
+        "parts": [_part(part) for part in level.parts],
+        "actions": [
+            {
+                "action": action,
+                "energy_pj": float(p.energy_pj),
+                "unit": unit(action),
+                "source": p.source,
+                "confidence": p.confidence,
+            }
+            for action, p in level.prices.items()
+        ],
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    names = ("name", "count", "area_um2", "area_source", "area_confidence", "leak_pj", "leak_source", "leak_confidence")
+    return {name: getattr(part, name) for name in names}
+
+
+def _network(network: Network) -> dict[str, Any]:
+    names = ("name", "word_bits", "energy_per_hop_pj", "wire_pj_per_bit_mm", "router_pj", "ingress_pj", "adder_pj")
+    return {name: getattr(network, name) for name in (*names, "source", "confidence")}
+
+
+def unit(action: str) -> str:
+    """What a price is for: a physical access, a metadata access, a word, a try, a cycle."""
+    plain = action.removeprefix("gated_").removeprefix("skipped_")
+    return PER.get(plain, "pJ/metadata access" if plain.startswith("metadata_") else "pJ/access")
+
+
+# --- rows -----------------------------------------------------------------------------------------------------
+
+
+def to_rows(arch: Arch) -> Iterator[tuple[str, str, str, float, str, str, float]]:
+    """The same as tidy rows, by `COLUMNS`; areas and leakage are of all parts of one instance together."""
+    for level in arch.levels:
+        for action, price in level.prices.items():
+            yield level.name, "energy", action, price.energy_pj, unit(action), price.source, price.confidence
+        for part in level.parts:
+            yield level.name, "area", part.name, part.count * part.area_um2, "um2", part.area_source, part.area_confidence
+            leak = part.count * part.leak_pj
+            yield level.name, "leakage", part.name, leak, "pJ/cycle", part.leak_source, part.leak_confidence
+    for network in (level.network for level in arch.storage):
+        if network is not None:
+            for name, value, per in _network_prices(network):
+                yield network.name, "energy", name, value, per, network.source, network.confidence
+
+
+def _network_prices(network: Network) -> Iterator[tuple[str, float, str]]:
+    if network.energy_per_hop_pj is not None:
+        yield "hop", network.energy_per_hop_pj, "pJ/word"
+    else:
+        yield "wire", network.wire_pj_per_bit_mm, "pJ/bit/mm"
+    for name, value in (("router", network.router_pj), ("ingress", network.ingress_pj), ("reduction", network.adder_pj)):
+        if value:
+            yield name, value, "pJ/word"
+
+
+# --- tables ---------------------------------------------------------------------------------------------------
+
+Row = tuple[str, ...]
+
+
+def text(arch: Arch, *, width: int = 0) -> str:
+    """All prices as a table for people: actions of one price and source on one line, sources below."""
+    width = width or shutil.get_terminal_size((100, 24)).columns
+    sources: dict[str, int] = {}
+    lines: list[str] = []
+    for level in arch.levels:
+        lines += [*_head(level), *_lined(_actions(level, sources)), *_lined(_parts(level, sources)), ""]
+    networks = [level.network for level in arch.storage if level.network is not None]
+    for network in networks:
+        rows = [
+            (name, f"{wording.exact(v)} {per}", _mark(network.source, network.confidence, sources))
+            for name, v, per in _network_prices(network)
+        ]
+        lines += [network.name, *_lined(rows), ""]
+    lines.append("sources (confidence)")
+    for source, mark in sources.items():
+        lines += textwrap.wrap(f"[{mark}] {source}", width, initial_indent="  ", subsequent_indent="      ")
+    return "\n".join(lines)
+
+
+def _head(level: Level) -> list[str]:
+    copies = f", {level.instances} instances" if level.instances > 1 else ""
+    area = wording.area(level.area_um2) if level.area_um2 else "none"
+    leak = f"{wording.exact(level.prices['leak'].energy_pj)} pJ/cycle"
+    each = " each" if level.instances > 1 else ""
+    return [f"{level.name} ({level.class_name or level.kind}{copies}): area {area}, leakage {leak}{each}"]
+
+
+def _mark(source: str, confidence: float, sources: dict[str, int]) -> str:
+    return f"[{sources.setdefault(f'{source} ({confidence:.2g})', len(sources) + 1)}]"
+
+
+def _actions(level: Level, sources: dict[str, int]) -> list[Row]:
+    """One line for all actions with one price from one source."""
+    together: dict[tuple[float, str, float, str], list[str]] = {}
+    for action, price in level.prices.items():
+        together.setdefault((price.energy_pj, price.source, price.confidence, unit(action)), []).append(action)
+    return [
+        (", ".join(actions), f"{wording.exact(pj)} {per}", _mark(source, confidence, sources))
+        for (pj, source, confidence, per), actions in together.items()
+        if actions != ["leak"]
+    ]
+
+
+def _parts(level: Level, sources: dict[str, int]) -> list[Row]:
+    rows: list[Row] = []
+    for part in level.parts:
+        label = f"{part.name} x {wording.exact(part.count)}" if part.count != 1 else part.name
+        area = f"{wording.exact(part.count * part.area_um2)} um2"
+        rows.append((f"area: {label}", area, _mark(part.area_source, part.area_confidence, sources)))
+        leak = f"{wording.exact(part.count * part.leak_pj)} pJ/cycle"
+        rows.append((f"leakage: {label}", leak, _mark(part.leak_source, part.leak_confidence, sources)))
+    return rows
+
+
+def _lined(rows: Sequence[Row]) -> list[str]:
+    """Rows with numbers and marks below each other; long lists of actions are broken."""
+    lines: list[str] = []
+    for what, price, mark in rows:
+        first, *rest = textwrap.wrap(what, 44) or [""]
+        lines.append(f"  {first:<44}  {price:>30}  {mark}")
+        lines += [f"    {more}" for more in rest]
+    return lines

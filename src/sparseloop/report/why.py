@@ -1,0 +1,298 @@
+"""`why`: how one number of a result came about, as formulas with names and with the numbers put in."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping as Table
+from typing import final
+
+from sparseloop.evaluation import humanize as wording
+from sparseloop.evaluation.evaluate import design_of, own_mapping
+from sparseloop.evaluation.result import CLASSES
+from sparseloop.evaluation.tracing import Traced, traced_cost, value_of
+from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
+from sparseloop.input.spec import Spec
+from sparseloop.model.design import Design
+from sparseloop.model.design.arch import Level, Part
+from sparseloop.model.design.mapping import Mapping
+from sparseloop.report.formulas import Definition, Reader, tile_text
+from sparseloop.report.quantities import Target, names, targets
+from sparseloop.report.terms import Term, symbols, text
+
+LINES = 12
+"""Definitions shown below a formula; deeper ones can be asked for."""
+WIDTH = 100
+
+
+def why(spec: Spec, path: str, *, mapping: Mapping | None = None, width: int = WIDTH) -> str:
+    """How the number at `path` came about, e.g. why(spec, 'GLB.A.reads.actual'); `SpecError` if there is no such number."""
+    design = design_of(spec)
+    return Explanation(design, mapping or own_mapping(design)).why(path, width=width)
+
+
+@final
+class Explanation:
+    """One mapping evaluated on traced values; answers for any of its numbers."""
+
+    def __init__(self, design: Design, mapping: Mapping) -> None:
+        self.design = design
+        plan, cost = traced_cost(design, mapping)
+        self.known = targets(plan, cost)
+        self._names = names(plan, cost, self.known)
+
+    def why(self, path: str, *, width: int = WIDTH) -> str:
+        """How the number at `path` came about."""
+        name = _resolved(path, self.known)
+        target = self.known[name]
+        lines = [*_headline(name, target, width), *_classes(target)]
+        if name == "energy":
+            lines += _shares(self.known)
+        elif target.actions:
+            lines += _energy(target, width)
+        elif target.hardware is not None:
+            lines += _areas(target.hardware, width)
+        else:
+            lines += _Formulas(self.design, self._names, width).explained(name, target)
+            lines += ["", "ask for LEVEL.area to see its parts and their sources"] if name == "area" else []
+        if target.source:
+            lines += ["", *textwrap.wrap(f"price: {target.source}", width, subsequent_indent="  ")]
+        return "\n".join(lines)
+
+
+# --- paths --------------------------------------------------------------------------------------------------
+
+
+def _resolved(path: str, known: Table[str, Target]) -> str:
+    """The path as it is listed: spaces and `metadata_bits` for `metadata` do not matter."""
+
+    def plain(name: str) -> str:
+        return "".join(name.split()).replace(".metadata_bits.", ".metadata.")
+
+    by_plain = {plain(k): k for k in reversed(list(known))}
+    if path in known or plain(path) in by_plain:
+        return path if path in known else by_plain[plain(path)]
+    close = did_you_mean(path, known) or ""
+    hint = (close + "\n" if close.startswith("did") else "") + _listed(known)
+    raise SpecError([Diagnostic(message=f"there is no number '{path}'", hint=hint)])
+
+
+def _listed(known: Table[str, Target]) -> str:
+    """The paths there are, by pattern."""
+    tensors: dict[str, list[str]] = {}
+    for path in known:
+        if path.endswith(".tile"):
+            level, _, tensor = path.removesuffix(".tile").rpartition(".")
+            tensors.setdefault(level, []).append(tensor)
+    networks = [path.removesuffix(".energy") for path in known if path.endswith(".energy") and "<==>" in path]
+    return "\n".join(
+        [
+            "there are:",
+            "  energy, cycles, edp, area, utilization, computes[.CLASS]",
+            "  LEVEL.{energy, cycles, area, instances_used, capacity.expected, capacity.worst, metadata_bits.expected, ...}",
+            "  LEVEL.TENSOR.{reads, fills, updates, metadata.reads, metadata.fills, metadata.updates}[.CLASS]",
+            "  LEVEL.TENSOR.{tile, density, occupancy, occupancy.worst, metadata_bits, energy}",
+            "  NETWORK.energy, NETWORK.{words_down, words_up, metadata_bits, hops}.TENSOR",
+            f"with CLASS {' | '.join(CLASSES)} | slots (actual and gated)",
+            *(f"     LEVEL {level}: TENSOR {', '.join(kept)}" for level, kept in tensors.items()),
+            *(f"     NETWORK '{name}'" for name in networks),
+        ]
+    )
+
+
+def _headline(name: str, target: Target, width: int) -> list[str]:
+    plain = float(value_of(target.value))
+    value = f"{wording.exact(plain)} {target.unit}".strip()
+    if target.unit == "pJ" and abs(plain) >= 1000:
+        value += f" = {wording.energy(plain)}"
+    line = f"{name} = {value}   ({target.meaning})"
+    return [line] if len(line) <= width else [f"{name} = {value}", f"  ({target.meaning})"]
+
+
+def _classes(target: Target) -> list[str]:
+    if target.classes is None:
+        return []
+    shown = [f"{name} {wording.exact(value_of(target.classes[name]))}" for name in CLASSES]
+    return [f"  {' · '.join(shown)}", "  below: the actual ones; ask for .total, .gated, ... for the others"]
+
+
+# --- energies -----------------------------------------------------------------------------------------------
+
+
+def _energy(target: Target, width: int) -> list[str]:
+    """Actions × price, largest first, with sources; then what happens free of charge."""
+    rows: list[tuple[float, str]] = []
+    free: dict[str, list[str]] = {}
+    sources: dict[str, int] = {}
+    for a in target.actions:
+        count, energy = float(value_of(a.count)), float(value_of(a.energy_pj))
+        if count > 0 and a.energy_pj_each == 0:
+            free.setdefault(f"{a.action} ({a.source})", []).append(f"{a.tensor or ''} {wording.count(count)}".strip())
+        elif count > 0:
+            mark = sources.setdefault(f"{a.source} (confidence {a.confidence:.2g})", len(sources) + 1)
+            formula = f"{wording.exact(count)} × {wording.exact(a.energy_pj_each)} pJ"
+            label = f"{a.action} {a.tensor}" if a.tensor else a.action
+            rows.append((energy, f"  {label:<24}{formula:>30} = {wording.energy(energy):>8}  [{mark}]"))
+    rows.sort(key=lambda row: -row[0])
+    lines = ["", f"  {'action':<24}{'count × price':>30}", *(row for _, row in rows)] if rows else []
+    lines += ["", "prices from"] if sources else []
+    for source, mark in sources.items():
+        lines += textwrap.wrap(f"[{mark}] {source}", width, initial_indent="  ", subsequent_indent="      ")
+    lines += ["", "free of charge"] if free else []
+    for what, counts in free.items():
+        lines += textwrap.wrap(f"{what}: {', '.join(counts)}", width, initial_indent="  ", subsequent_indent="      ")
+    return lines
+
+
+def _areas(level: Level, width: int) -> list[str]:
+    """Instances × parts × area, largest first, with sources."""
+    rows: list[tuple[float, str, str]] = []
+    instances = float(value_of(level.instances))
+    for part in level.parts:
+        area = instances * part.count * part.area_um2
+        formula = f"{wording.exact(instances)} × {wording.exact(part.count)} × {wording.exact(part.area_um2)} um2"
+        rows.append((area, f"  {part.name:<30}{formula:>30} = {wording.area(area):>9}", _sure(part)))
+    if not level.parts:
+        formula = f"{wording.exact(instances)} × {wording.exact(level.area_um2)} um2"
+        rows.append((1, f"  {'whole':<30}{formula:>30}", level.area_source))
+    rows.sort(key=lambda row: -row[0])
+    marks = {source: number for number, source in enumerate(dict.fromkeys(source for *_, source in rows), start=1)}
+    lines = ["", f"  {'part':<30}{'instances × parts × area':>30}"]
+    lines += [f"{line}  [{marks[source]}]" for _, line, source in rows]
+    lines += ["", "areas from"]
+    for source, mark in marks.items():
+        lines += textwrap.wrap(f"[{mark}] {source}", width, initial_indent="  ", subsequent_indent="      ")
+    return lines
+
+
+def _sure(part: Part) -> str:
+    return f"{part.area_source} (confidence {part.area_confidence:.2g})"
+
+
+def _shares(known: Table[str, Target]) -> list[str]:
+    """The energy of every level and network."""
+    total = float(value_of(known["energy"].value)) or 1.0
+    whole = [path for path in known if path.endswith(".energy") and path.removesuffix(".energy") + ".tile" not in known]
+    parts = sorted(((path, float(value_of(known[path].value))) for path in whole), key=lambda p: -p[1])
+    longest = max((len(path) for path, _ in parts), default=0)
+    lines = [f"  {path:<{longest}}  {wording.energy(pj):>8}  {wording.percent(pj / total):>6}" for path, pj in parts if pj]
+    return ["", "  the sum of", *lines, "", "  ask for one of them to see its actions and prices"]
+
+
+# --- formulas -----------------------------------------------------------------------------------------------
+
+
+@final
+class _Formulas:
+    """The formulas of one explanation."""
+
+    def __init__(self, design: Design, known: dict[int, tuple[str, Traced]], width: int) -> None:
+        self.design, self.width = design, width
+        self.reader = Reader(known)
+        self.loops: dict[str, Term] = {}
+
+    def explained(self, name: str, target: Target) -> list[str]:
+        """The formula of the target, then what its names stand for, breadth first."""
+        top = self.reader.shown(self.reader.formula(target.value))
+        if top.kind == "number":
+            return ["", f"  {_constant(name, top)}"]
+        lines = ["", *self._equation(name, top)]
+        where, deeper = self._definitions(symbols(top), {name})
+        lines += ["", "where", *where] if where else []
+        if self.loops:
+            listed = ", ".join(f"{label} {wording.exact(term.value)}" for label, term in self.loops.items())
+            lines += ["", *textwrap.wrap(f"loops: {listed}", self.width, subsequent_indent="       ")]
+        if deeper:
+            lines += [*textwrap.wrap(f"ask further: {', '.join(deeper[:6])}", self.width, subsequent_indent="       ")]
+        return lines
+
+    def _definitions(self, queue: list[Term], seen: set[str]) -> tuple[list[str], list[str]]:
+        """What the names stand for, folded parts at once; and the paths that were not looked into."""
+        where: list[str] = []
+        deeper: list[str] = []
+        shown = 0
+        while queue:
+            one = queue.pop(0)
+            definition = self.reader.definitions.get(one.name)
+            if one.name in seen or definition is None:
+                continue
+            seen.add(one.name)
+            if shown >= LINES and definition.kind == "value":
+                deeper += [one.name] if " " not in one.name else []
+                continue
+            entry, inner = self._defined(one, definition)
+            shown += bool(entry)
+            where += entry
+            folded = [s for s in inner if (d := self.reader.definitions.get(s.name)) and d.kind == "part"]
+            queue = [*folded, *queue, *(s for s in inner if s not in folded)]
+        return where, deeper
+
+    def _defined(self, one: Term, definition: Definition) -> tuple[list[str], list[Term]]:
+        """The lines that say what a name stands for, and the names in them."""
+        if definition.kind == "given":
+            return self._given(one), []
+        if definition.kind == "density":
+            assert definition.node is not None
+            return self._density(one, definition.node)
+        term = self.reader.shown(definition.part or self.reader.formula(definition.node))
+        if term.kind == "symbol" and term.name == one.name:
+            return self._given(one), []
+        return self._equation(one.name, term), symbols(term)
+
+    def _given(self, one: Term) -> list[str]:
+        if "@" in one.name:
+            self.loops.setdefault(one.name, one)
+            return []
+        if one.name == "computes.total":
+            einsum = self.design.einsum
+            sizes = " × ".join(wording.exact(n) for n in einsum.shape)
+            return [f"  computes.total = {' × '.join(einsum.ranks)} = {sizes} = {wording.exact(one.value)}"]
+        return [f"  {one.name} = {wording.exact(one.value)} (given)"]
+
+    def _density(self, one: Term, node: Traced) -> tuple[list[str], list[Term]]:
+        """What a density model was asked, about how large a tile, and the model's formula."""
+        tensor = self.design.einsum.tensor(node.tensor)
+        size = self.reader.shown(self.reader.term(node.arguments[0]))
+        number = wording.exact(size.value)
+        words = f" = {text(size)}" if size.kind != "number" else ""
+        about = f"{tile_text(node)} has {number} word{'s' * (size.value != 1)}{words}"
+        if node.operation == "empty_union":
+            about = "two tiles that overlap"
+        how = ""
+        if size.value != 1 and node.operation in ("empty", "empty_union"):
+            formula = str(getattr(type(tensor.density), node.operation).__doc__).strip().splitlines()[0].rstrip(".")
+            nonzeros = getattr(tensor.density, "nonzeros", None)
+            known = f" with N = {tensor.density.total}" + (f", r = {nonzeros}" if nonzeros is not None else "")
+            how = f"; P(empty) = {formula}{known}"
+        line = f"{one.name} = {wording.exact(one.value)}: {about}; {tensor.name} is {wording.density(tensor)}{how}"
+        return textwrap.wrap(line, self.width, initial_indent="  ", subsequent_indent="      "), symbols(size)
+
+    def _equation(self, name: str, term: Term) -> list[str]:
+        """name = formula = numbers = value, on one line if it fits."""
+        formula, numbers, value = text(term), text(term, numbers=True), wording.exact(term.value)
+        parts = [formula, *([numbers] if numbers not in (formula, value) else []), *([value] if value != formula else [])]
+        line = f"  {name} = {' = '.join(parts)}"
+        if len(line) <= self.width:
+            return [line]
+        lines: list[str] = []
+        for part, head in zip(parts, (f"  {name} = ", "      = ", "      = "), strict=False):
+            lines += _wrapped(head, part, self.width)
+        return lines
+
+
+def _wrapped(head: str, formula: str, width: int) -> list[str]:
+    """A long formula broken before operators only."""
+    lines, line = list[str](), head
+    words = formula.replace(" + ", "\n+ ").replace(" − ", "\n− ").replace(" × ", "\n× ").replace(" / ", "\n/ ").split("\n")
+    for word in words:
+        if len(line) + len(word) >= width and line.strip() and line != head:
+            lines.append(line.rstrip())
+            line = " " * 8
+        line += word + " "
+    return [*lines, line.rstrip()]
+
+
+def _constant(name: str, top: Term) -> str:
+    kind = name.rpartition(".")[2]
+    if top.value == 0 and kind in CLASSES:
+        return f"no event falls in this class: nothing makes one {kind}" if kind != "total" else "there are no such events"
+    return f"{wording.exact(top.value)}, whatever the loop bounds"

@@ -1,0 +1,123 @@
+"""One PE of Eyeriss v2 on sparse MobileNet: cycles with uniform densities, with the layers' masks, with synthetic masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.model.density.files import load_pattern
+from sparseloop.validation.records import Findings, Row, Sources, Target
+from sparseloop.validation.shipped import error, run, table
+
+DESIGN = "eyeriss_v2_pe"
+UNIFORM = 0.001
+"""The claim under test: Sparseloop's cycles, reproduced within 0.1 %."""
+WORST = 0.07
+"""Sparseloop's claim for uniform densities (MICRO 2022): within 7 % of the simulator."""
+
+NETWORK = 0.02
+"""Sparseloop's own total over the 28 layers is 1.6 % below the simulator's."""
+
+Mask = npt.NDArray[np.bool_]
+
+
+def findings(sources: Sources) -> Findings:
+    """Cycles of the eight sparse layers and of the whole network."""
+    layers = [one for one in table(DESIGN) if one["channels"]]
+    uniform = {one["layer"]: run(DESIGN, f"architecture sparse {one['layer']}").cycles for one in layers}
+    rows: list[Row] = []
+    for one in layers:
+        theirs, truth, ours = float(one["sparseloop_cycles"]), float(one["simulator_cycles"]), uniform[one["layer"]]
+        rows.append(Row(case=one["layer"], figure="cycles, uniform / Sparseloop", published=theirs, ours=ours, limit=UNIFORM))
+        why = "channels with many activations have many weights"
+        rows.append(
+            Row(case=one["layer"], figure="cycles, uniform / simulator", published=truth, ours=ours, limit=WORST, why=why)
+        )
+    rows.append(_network(uniform))
+    rows += [_synthetic(one) for one in layers]
+    skipped: tuple[str, ...] = ()
+    if sources.masks is None:
+        skipped = ("cycles with the layers' masks: name their folder with --masks (Lxx_iacts.txt, Lxx_weights.txt)",)
+    else:
+        given, missing = _masked(layers, sources.masks)
+        rows += given
+        skipped = tuple(f"{name}: not in {sources.masks}" for name in missing)
+    against = [row.error for row in rows if row.figure == "cycles, uniform / simulator"]
+    return Findings(rows=tuple(rows), skipped=skipped, notes=(f"uniform against the simulator: {error(against)}",))
+
+
+def _network(uniform: dict[str, float]) -> Row:
+    every = table(DESIGN)
+    truth = {one["layer"]: float(one["simulator_cycles"]) for one in every}
+    ratio = {one["layer"]: float(one["sparseloop_ratio"]) for one in every}
+    ours = sum(uniform.get(layer, truth[layer] * ratio[layer]) for layer in truth)
+    why = "densities of the other 20 layers are not published; they stand at Sparseloop's ratios"
+    figure = "cycles of the network, uniform / simulator"
+    return Row(case="28 layers", figure=figure, published=sum(truth.values()), ours=ours, limit=NETWORK, why=why)
+
+
+def _masked(layers: list[dict[str, str]], folder: Path) -> tuple[list[Row], list[str]]:
+    rows, missing = list[Row](), list[str]()
+    for one in layers:
+        files = [folder / f"{one['layer']}_{tensor}.txt" for tensor in ("iacts", "weights")]
+        missing += [file.name for file in files if not file.is_file()]
+        if not all(file.is_file() for file in files):
+            continue
+        filters, channels, positions = (int(one[key]) for key in ("filters", "channels", "positions"))
+        given = cycles(one["layer"], _read(files[0], positions, channels), _read(files[1], filters, channels).T)
+        truth = float(one["simulator_cycles"])
+        rows.append(Row(case=one["layer"], figure="cycles, masks / simulator", published=truth, ours=given, limit=0.0))
+    return rows, missing
+
+
+def _read(file: Path, rows: int, columns: int) -> Mask:
+    try:
+        return np.asarray(load_pattern(file, shape=(rows, columns), order="last_fastest"))
+    except ValueError as error:
+        raise SpecError([Diagnostic(message=str(error))]) from None
+
+
+def cycles(layer: str, inputs: Mask, weights: Mask) -> float:
+    """Cycles of a layer with given masks: inputs (positions x channels), weights (channels x filters)."""
+    with TemporaryDirectory() as folder:
+        overrides: list[str] = []
+        for tensor, mask in (("I", inputs), ("W", weights)):
+            np.save(Path(folder) / f"{tensor}.npy", mask)
+            overrides.append(f"workload.density.{tensor}={folder}/{tensor}.npy")
+        return run(DESIGN, f"architecture sparse {layer}", *overrides).cycles
+
+
+def _synthetic(one: dict[str, str]) -> Row:
+    """Random masks with the layer's numbers of non-zeros, unevenly spread over the channels; truth: counted products."""
+    inputs, weights = synthetic(one)
+    truth = float(np.dot(inputs.sum(0, dtype=np.int64), weights.sum(1, dtype=np.int64)))
+    figure = "cycles, synthetic masks / counted"
+    return Row(case=one["layer"], figure=figure, published=truth, ours=cycles(one["layer"], inputs, weights), limit=0.0)
+
+
+def synthetic(one: dict[str, str]) -> tuple[Mask, Mask]:
+    """Masks of inputs (positions x channels) and weights (channels x filters) with a layer's numbers of non-zeros."""
+    filters, channels, positions = (int(one[key]) for key in ("filters", "channels", "positions"))
+    rng = np.random.default_rng(int(one["layer"][1:]))
+    uneven = rng.normal(size=channels)
+    scores = (rng.normal(size=(positions, channels)) + uneven, rng.normal(size=(channels, filters)) + uneven[:, None])
+    inputs, weights = (_largest(s, int(one[key])) for s, key in zip(scores, ("nonzeros_i", "nonzeros_w"), strict=True))
+    return inputs, weights
+
+
+def _largest(scores: npt.NDArray[np.float64], count: int) -> Mask:
+    mask = np.zeros(scores.size, bool)
+    mask[np.argsort(scores, axis=None, kind="stable")[scores.size - count :]] = True
+    return mask.reshape(scores.shape)
+
+
+TARGET = Target(
+    name=DESIGN,
+    title="Eyeriss v2: cycles of one PE on sparse MobileNet-0.5",
+    citation="Chen, Yang, Emer, Sze, JETCAS 9(2), 2019; cycles: Wu et al., MICRO 2022, Fig. 12 and artifact",
+    run=findings,
+)

@@ -1,0 +1,33 @@
+"""The brute-force walker: runs the abstract machine (sound.md) point by point on real tensors and counts.
+
+It knows no covers, no probabilities and no closed forms. `Walker(...)` finds, once, which word is held where and for how
+long (`stays.py`); `walk(data)` evaluates every check on given non-zero patterns and counts (`walker.py`).
+
+Decisions where the text leaves a choice:
+
+* First touch is the first event in time of the pair (instance, word): of the parent for its reads, of the child for
+  its fills. With every multiple a product of bounds this is "all irrelevant loops at index 0".
+* A shared event needs, for each condition on its own, one user for whom it holds (not one user for whom all hold).
+* The users of a delivered word are the points that use it; what a check reads is the leader at *all* points of the
+  receiving instances while the word is resident. Members of one multicast group may hold a word for different times.
+* A block access (B words) covers aligned pieces of the follower's loops between child and parent, temporal or spatial,
+  innermost first; the last piece of a loop may be shorter. A spatial skip decides per instance and is never widened.
+* `implied_skips=False` drops every inherited condition, also the compute skip of outputs.
+* Gates of outputs gate no computes (F5 names read-only tensors only).
+* An entry of a metadata rank is known by the coordinate of its first word: overlapping windows share entries. F of a
+  UOP fibre counts the entries it really has (fewer in a last pass).
+* Entries that travel with a delivery are delivered when they enter the child's working set, like words. A rank of an
+  uncompressed list that merges loops of both sides of a boundary travels with the delivery, and so do the ranks inside it.
+* A looked-at entry of an own rank stays current until an instance of the level stops using it. Inherited conditions
+  never apply to metadata; a local condition (skip or gate) applies if the leader's tile is the same for the whole fibre.
+* The lone (coordinate, value) entry of a one-word tile is read exactly when its word is (same classes).
+* `skip_ahead`: looks are ordered by fibre visit, time, coordinate; an entry is jumped over if the leader had none since
+  the follower's previous entry.
+* `compress` counts at the parent, and like `decompress` only between two storage levels.
+* Metadata fills of a child follow the child's own ranks.
+"""
+
+from sparseloop.validation.walker.count import Walker
+from sparseloop.validation.walker.records import Classes, RankUnits, Walk, WalkedTensor
+
+__all__ = ["Classes", "RankUnits", "Walk", "WalkedTensor", "Walker"]

@@ -1,0 +1,163 @@
+"""Counts the events of a plan for given tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparseloop.model.design.einsum import Einsum
+from sparseloop.model.design.mapping import Mapping
+from sparseloop.model.design.sparse import Sparse
+from sparseloop.validation.walker.checks import HoldsForSome, Verdict, judge
+from sparseloop.validation.walker.entries import Looks, Rank, any_alike
+from sparseloop.validation.walker.plan import Plan
+from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
+from sparseloop.validation.walker.records import Classes, RankUnits, Walk, WalkedTensor
+from sparseloop.validation.walker.residency import Events, Link
+
+
+class Walker:
+    """Executes one mapped, sparse einsum; `blocks` are the words per access of every storage level, outermost first."""
+
+    def __init__(self, einsum: Einsum, blocks: Sequence[int], mapping: Mapping, sparse: Sparse) -> None:
+        self.plan = Plan(einsum, blocks, mapping, sparse)
+
+    def walk(self, data: MappingOf[str, BoolArray]) -> Walk:
+        """Counts everything for given non-zero patterns (boolean arrays of the tensors' bounding shapes)."""
+        plan = self.plan
+        nonzero = {n: self._pattern(data, n)[chain.word] for n, chain in plan.chains.items()}
+        draw = Draw(plan=plan, nonzero=nonzero, holds=[c.holds(nonzero[c.leader]) for c in plan.conditions])
+        lane, step = plan.points.instance(plan.compute), plan.points.step(plan.compute)
+        lane = np.unique(lane, return_inverse=True)[1]
+        stages = plan.compute_stages()
+        verdict = judge(stages, draw.holds.__getitem__, np.ones(len(lane), dtype=np.bool_))
+        return Walk(
+            tensors={(level, name): draw.tensor(level, name) for level, name in plan.stages},
+            computes=verdict.classes(),
+            cycles=float(np.bincount(lane).max()),
+            lane_work=tuple(np.bincount(lane, weights=verdict.wanted).tolist()),
+            lockstep_cycles=_steps_where_all([draw.holds[n] for n in stages.local], step),
+        )
+
+    def _pattern(self, data: MappingOf[str, BoolArray], name: str) -> BoolArray:
+        """The non-zeros of a tensor as one row, after checking the shape."""
+        einsum = self.plan.points.einsum
+        pattern, shape = np.asarray(data[name], dtype=np.bool_), einsum.tensor_shape(einsum.tensor(name))
+        if pattern.shape != shape:
+            raise ValueError(f"{name} has shape {shape}, got {pattern.shape}")
+        return pattern.ravel()
+
+
+def _steps_where_all(conditions: list[BoolArray], step: IntArray) -> float:
+    """Number of temporal steps in which every condition holds in some lane."""
+    exists = np.bincount(step) > 0
+    for holds in conditions:
+        exists = exists & (np.bincount(step[holds], minlength=len(exists)) > 0)
+    return float(exists.sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draw:
+    """One draw of the tensors, seen from the points, and the counts it leads to."""
+
+    plan: Plan
+    nonzero: dict[str, BoolArray]
+    """Per tensor and point: is the word used there non-zero?"""
+    holds: list[BoolArray]
+    """Per condition and point."""
+
+    def tensor(self, level: int, name: str) -> WalkedTensor:
+        """Counts one tensor at one storage level."""
+        plan, chain = self.plan, self.plan.chains[name]
+        child, parent, accesses = chain.child(level), chain.parent(level), chain.links[level].accesses
+        verdict = judge(plan.stages[level, name], self._for_users(accesses), self._stored(level, name)[accesses.point])
+        reads, updates = _reads_updates(verdict, 1.0, accesses.first, chain.tensor.output)
+        fills = Classes() if parent is None else self._fills(chain.links[parent], level, name)
+        looked = [self._looked(name, rank) for rank in plan.ranks[level, name]]
+        unpacks = parent is not None and plan.compressed(parent, name) and not plan.compressed(level, name)
+        packs = child < plan.compute and plan.compressed(level, name) and not plan.compressed(child, name)
+        return WalkedTensor(
+            reads=reads,
+            fills=fills,
+            updates=updates,
+            metadata_reads=tuple(read for read, _ in looked),
+            metadata_fills=tuple(self._filled(level, name, rank) for rank in plan.ranks[level, name]),
+            metadata_updates=tuple(update for _, update in looked),
+            decompress=fills.actual if unpacks else 0.0,
+            compress=updates.actual if packs else 0.0,
+        )
+
+    def _stored(self, level: int, name: str) -> BoolArray:
+        """Per point: does the level store the word used there?"""
+        nonzero = self.nonzero[name]
+        return nonzero if self.plan.compressed(level, name) else np.ones_like(nonzero)
+
+    def _for_users(self, events: Events) -> HoldsForSome:
+        """A condition holds for an event if it holds for one of its users."""
+        return lambda number: events.any(self.holds[number])
+
+    def _judge_fills(self, link: Link, level: int, name: str, present: BoolArray) -> Verdict:
+        """A delivery into `level` is all or nothing, except for conditions decided per instance."""
+        parent = self.plan.chains[name].parent(level)
+        assert parent is not None
+
+        def holds(number: int) -> BoolArray:
+            condition = self.plan.conditions[number]
+            if condition.per_instance and condition.level == parent:
+                return link.copies.any(self.holds[number])
+            return link.accesses.any(self.holds[number])[link.access_of_copy]
+
+        return judge(self.plan.stages[parent, name], holds, present[link.copies.point])
+
+    def _fills(self, link: Link, level: int, name: str) -> Classes:
+        """Words written into `level` from its parent."""
+        verdict = self._judge_fills(link, level, name, self._stored(level, name))
+        return verdict.classes(1.0, ~link.copies.first if self.plan.chains[name].tensor.output else None)
+
+    def _filled(self, level: int, name: str, rank: Rank | None) -> RankUnits:
+        """Entries of a rank written into `level` from its parent."""
+        if rank is None or rank.fills is None:
+            return RankUnits(metadata=Classes(), payload=Classes())
+        link, counted = rank.fills, list[Classes]()
+        chosen = ~link.copies.first if self.plan.chains[name].tensor.output else None
+        for units, exists in rank.units(self.nonzero[name]):
+            verdict = self._judge_fills(link, level, name, exists)
+            counted.append(verdict.classes(units[link.copies.point], chosen))
+        return RankUnits(metadata=counted[0], payload=counted[1])
+
+    def _looked(self, name: str, rank: Rank | None) -> tuple[RankUnits, RankUnits]:
+        """Entries of a rank read, and entries written by updates."""
+        if rank is None:
+            nothing = RankUnits(metadata=Classes(), payload=Classes())
+            return nothing, nothing
+        events, counted = rank.looks.events, list[tuple[Classes, Classes]]()
+        holds = self._looking(rank.looks, any_alike(rank.below, self.nonzero[name]))
+        for units, exists in rank.units(self.nonzero[name]):
+            verdict = judge(rank.looks.stages, holds, exists[events.point])
+            output = self.plan.chains[name].tensor.output
+            counted.append(_reads_updates(verdict, units[events.point], events.first, output))
+        (metadata_read, metadata_update), (payload_read, payload_update) = counted
+        read = RankUnits(metadata=metadata_read, payload=payload_read)
+        return read, RankUnits(metadata=metadata_update, payload=payload_update)
+
+    def _looking(self, looks: Looks, below: BoolArray) -> HoldsForSome:
+        """Conditions on looking at entries; some intersection units jump over entries between matches."""
+        events, jumps = looks.events, looks.jumps
+
+        def holds(number: int) -> BoolArray:
+            met = events.any(self.holds[number])
+            if jumps is None or number not in looks.jumping:
+                return met
+            return jumps.reached(below[events.point], met)
+
+        return holds
+
+
+def _reads_updates(verdict: Verdict, units: float | FloatArray, first: BoolArray, output: bool) -> tuple[Classes, Classes]:
+    """Accesses of an input are reads; those of an output are updates, each but the first one also a read."""
+    if not output:
+        return verdict.classes(units), Classes()
+    return verdict.classes(units, ~first), verdict.classes(units)

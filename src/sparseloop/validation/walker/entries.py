@@ -1,0 +1,198 @@
+"""The entries of metadata ranks: which exist, who looks at them and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparseloop.model.design.sparse import COMPRESSED_KINDS, FormatKind, Sparse
+from sparseloop.validation.walker.chains import Chain
+from sparseloop.validation.walker.checks import Condition, Stages
+from sparseloop.validation.walker.layout import LaidRank, rank_layout
+from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
+from sparseloop.validation.walker.residency import Events, Link, events_of, trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Jumps:
+    """The order in which entries are met, for units that jump ahead to the other list's next coordinate."""
+
+    order: IntArray
+    """Looks by fibre visit, then time."""
+    start: IntArray
+    """Per look in that order, where its fibre visit starts."""
+
+    def reached(self, present: BoolArray, met: BoolArray) -> BoolArray:
+        """Per look: has the leader had an entry since the follower's previous entry (this position included)?"""
+        present, met = present[self.order], met[self.order]
+        number = np.arange(len(present))
+        latest = np.maximum.accumulate(np.where(present, number, -1))
+        previous = np.maximum(np.concatenate([[-1], latest[:-1]]), self.start - 1)
+        entries = np.concatenate([[0], np.cumsum(met)])
+        result = np.empty(len(present), dtype=np.bool_)
+        result[self.order] = entries[number + 1] > entries[previous + 1]
+        return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Looks:
+    """Entries of one rank that the level looks at (inputs: reads; outputs: updates and later reads)."""
+
+    events: Events
+    stages: Stages
+    jumps: Jumps | None = None
+    jumping: frozenset[int] = frozenset()
+    """Conditions whose intersection unit jumps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rank:
+    """One format rank of a tensor at a level. Arrays are per point and tell of the entry the point uses."""
+
+    kind: FormatKind
+    payload_is_data: bool
+    below: IntArray
+    """Entry: points with one number share it."""
+    fibre: IntArray
+    """Fibre of the entry."""
+    length: FloatArray
+    """Entries in that fibre."""
+    looks: Looks
+    fills: Link | None
+    """Entries that arrive from the parent level."""
+
+    def units(self, nonzero: BoolArray) -> tuple[tuple[FloatArray, BoolArray], tuple[FloatArray, BoolArray]]:
+        """Per point (units when everything is stored, does it exist?): of metadata, then of payload."""
+        one, always = np.ones(len(nonzero)), np.ones(len(nonzero), dtype=np.bool_)
+        below, fibre = any_alike(self.below, nonzero), any_alike(self.fibre, nonzero)
+        metadata, payload = {
+            "CP": ((one, below), (one, below)),
+            "RLE": ((one, below), (one, below)),
+            "B": ((one, fibre), (one, below)),
+            "UOP": ((0 * one, always), (1 + 1 / self.length, fibre)),
+            "UB": ((one, always), (one, always)),
+            "U": ((0 * one, always), (0 * one, always)),
+        }[self.kind]
+        return metadata, (0 * one, always) if self.payload_is_data else payload
+
+
+def any_alike(code: IntArray, holds: BoolArray) -> BoolArray:
+    """Per point: does `holds` hold at some point with the same code?"""
+    found = np.zeros(int(code.max()) + 1, dtype=np.bool_)
+    found[code[holds]] = True
+    return found[code]
+
+
+class RankBuilder:
+    """Builds the ranks of one tensor at one level."""
+
+    def __init__(self, chain: Chain, level: int, sparse: Sparse, conditions: Sequence[Condition], stages: Stages) -> None:
+        self.chain, self.level, self.sparse, self.conditions, self.stages = chain, level, sparse, conditions, stages
+
+    def build(self, words: dict[str, IntArray]) -> list[Rank | None]:
+        """The ranks, outermost first; None for a rank without entries. `words`: of every tensor, per point."""
+        laid = rank_layout(self.chain, self.sparse, self.level)
+        with_loops = [r for r, rank in enumerate(laid) if rank.loops]
+        if not with_loops:
+            return self._lone(laid)
+        child, loops = self.chain.child(self.level), self.chain.points.nest.loops
+        ranks = list[Rank | None]()
+        travels = False
+        for r, rank in enumerate(laid):
+            below = [i for inner in laid[r + 1 :] for i in inner.loops]
+            travels = travels or any(loops[i].level >= child for i in rank.loops)
+            if not rank.loops:
+                ranks.append(None)
+                continue
+            innermost = r == with_loops[-1]
+            looks = self._delivered(below) if travels else self._walked(rank, below, innermost, words)
+            ranks.append(self._describe(rank, below, innermost, looks))
+        return ranks
+
+    def _lone(self, laid: list[LaidRank]) -> list[Rank | None]:
+        """A tile of one word keeps one entry in its lowest compressed rank, which goes where its word goes."""
+        lowest = max((r for r, rank in enumerate(laid) if rank.kind in COMPRESSED_KINDS), default=-1)
+        looks = Looks(events=self.chain.links[self.level].accesses, stages=self.stages)
+        ranks: list[Rank | None] = [None] * len(laid)
+        if lowest >= 0:
+            ranks[lowest] = self._describe(laid[lowest], [], True, looks)
+        return ranks
+
+    def _delivered(self, below: list[int]) -> Looks:
+        """Entries of the child's tile travel with deliveries (and so do all ranks inside one that holds child's loops)."""
+        return Looks(events=self.chain.entry_link(self.level, frozenset(below)).accesses, stages=self.stages)
+
+    def _describe(self, rank: LaidRank, below: list[int], innermost: bool, looks: Looks) -> Rank:
+        """Collects what the entries of a rank are."""
+        points, relevant = self.chain.points, self.chain.relevant
+        entry = _compact(points.code([i for i in relevant if i not in below]))
+        fibre = _compact(points.code([i for i in relevant if i not in below and i not in rank.loops]))
+        key = points.word(self.chain.tensor, below)
+        members = np.unique(np.stack([fibre, key]), axis=1)[0]
+        parent = self.chain.parent(self.level)
+        assert rank.kind is not None  # only ranks of a child without format have none, and those got the level's
+        return Rank(
+            kind=rank.kind,
+            payload_is_data=innermost,
+            below=entry,
+            fibre=fibre,
+            length=np.bincount(members)[fibre].astype(np.float64),
+            looks=looks,
+            fills=None if parent is None else self.chain.entry_link(parent, frozenset(below)),
+        )
+
+    def _walked(self, rank: LaidRank, below: list[int], innermost: bool, words: dict[str, IntArray]) -> Looks:
+        """Looks of an own rank: one whenever an entry becomes current at an instance of the level."""
+        points, level = self.chain.points, self.level
+        compute = len(points.nest.keep)
+        instance, step, key = points.instance(level), points.step(compute), points.word(self.chain.tensor, below)
+        if innermost and self.chain.child(level) == compute:
+            # the compute level has no operand register: looked at again with every access
+            events = self.chain.links[level].accesses
+        else:
+            events = _current(instance, step, key)
+        fibre = points.word(self.chain.tensor, below + list(rank.loops))
+        here = [n for n in self.stages.local + self.stages.gates if self.conditions[n].level == level]
+        jumping = {n for n in here if self.conditions[n].intersection == "skip_ahead"}
+        unseen = {n for n in here if n not in jumping and not self._known(n, rank, words)}
+        stages = Stages(
+            outer=self.stages.outer,
+            local=tuple(n for n in self.stages.local if n not in unseen),
+            gates=tuple(n for n in self.stages.gates if n not in unseen),
+        )
+        jumps = _jumps(events, _current(instance, step, fibre), step, key) if jumping else None
+        return Looks(events=events, stages=stages, jumps=jumps, jumping=frozenset(jumping))
+
+    def _known(self, number: int, rank: LaidRank, words: dict[str, IntArray]) -> bool:
+        """Is the condition's leader known before a fibre of the rank is entered (or looked up first anyway)?"""
+        condition = self.conditions[number]
+        if condition.intersection == "leader_follower":
+            return True
+        tiles = condition.leader_tiles(words[condition.leader])
+        outside = self.chain.points.code(range(min(rank.loops)))
+        return np.unique(np.stack([outside, tiles]), axis=1).shape[1] == len(np.unique(outside))
+
+
+def _current(instance: IntArray, step: IntArray, key: IntArray) -> Events:
+    """One event whenever a key becomes current at an instance."""
+    traced = trace(instance, step, key, reuse=True)
+    begin = traced.first_point()
+    return events_of(traced.of_point, len(begin), instance, key, step[begin][traced.of_point])
+
+
+def _jumps(events: Events, fibres: Events, step: IntArray, key: IntArray) -> Jumps:
+    """Sorts looks by fibre visit, time and coordinate."""
+    begin = np.full(len(events.point), np.iinfo(np.int64).max)
+    np.minimum.at(begin, events.of_point, step)
+    visit = fibres.of_point[events.point]
+    order = np.lexsort((key[events.point], begin, visit))
+    visit = visit[order]
+    start = np.searchsorted(visit, visit)
+    return Jumps(order=order, start=start.astype(np.int64))
+
+
+def _compact(code: IntArray) -> IntArray:
+    """Renumbers codes from 0 without gaps."""
+    return np.unique(code, return_inverse=True)[1]

@@ -1,0 +1,62 @@
+"""What README.md shows is what comes out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sparseloop.cli.app import main
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+Run = Callable[..., list[str]]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command beside the example's file: the lines it prints."""
+    (tmp_path / "matmul.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def once(*arguments: str) -> list[str]:
+        assert main(arguments) == 0
+        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    return once
+
+
+def test_evaluation(run: Run) -> None:
+    """The block is a part of the output: every line of it, in order."""
+    remaining = iter(run("eval", "matmul.yaml"))
+    for line in blocks("text")[0].splitlines():
+        assert line in remaining, line
+
+
+def test_explanation(run: Run) -> None:
+    shown, printed = blocks("text")[1].strip(), "\n".join(run("why", "matmul.yaml", "RF.B.reads.actual")).strip()
+    assert shown == printed
+
+
+def test_study(run: Run) -> None:
+    Path("buffers.yaml").write_text(blocks("yaml")[1], encoding="utf-8")
+    front = run("sweep", "buffers.yaml", "-o", "out", "--set", "mapping.budget=500")  # fewer mappings: it is to be quick
+    assert front[0].startswith("front of")
+    assert front[1].split() == ["point", "glb", "bw", "B", "edp", "area_um2", "energy_pj", "cycles"]
+    (question,) = re.findall(r'sparseloop query out "(.*)"', README)
+    assert {line.split()[0] for line in run("query", "out", question)} == {"B", "uncompressed", "csr"}
+
+
+def test_python(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    table = "\n".join(run("eval", "matmul.yaml"))
+    exec(blocks("python")[0], {})
+    energy, cycles, valid, _ = capsys.readouterr().out.splitlines()[0].split(" ", 3)
+    assert f"{float(energy) / 1e6:.3g} uJ" in table
+    assert f"{float(cycles) / 1e3:.3g} k" in table
+    assert valid == "True"

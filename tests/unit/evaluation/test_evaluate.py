@@ -1,0 +1,126 @@
+"""The Python face: lazy names, cached designs, what `evaluate` accepts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import sparseloop as sl
+from sparseloop.evaluation import evaluate as api
+from tests.helpers import studies
+from tests.helpers.samples import DENSE, MATMUL
+
+
+def test_public_names():
+    assert set(sl.__all__) <= set(dir(sl))
+    assert all(getattr(sl, name) is not None for name in sl.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'evalute'"):
+        sl.evalute  # noqa: B018
+
+
+def imported(code: str) -> set[str]:
+    """Modules loaded by a program."""
+    program = f"import sys; {code}; print(' '.join(sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_import_is_light():
+    loaded = imported("import sparseloop")
+    assert not loaded & {"numpy", "pydantic", "ruamel.yaml", "rich", "typer", "typing", "sparseloop.input.spec"}
+
+
+def test_evaluating_needs_no_edges():
+    loaded = imported(f"import sparseloop as sl; sl.evaluate(sl.loads({MATMUL!r})).to_dict()")
+    assert not loaded & {
+        "rich",
+        "typer",
+        "matplotlib",
+        "scipy",
+        "sparseloop.report.tables",
+        "sparseloop.evaluation.tracing",
+        "sparseloop.evaluation.long_form",
+    }
+
+
+def test_designs_are_resolved_once():
+    spec = sl.loads(MATMUL)
+    assert sl.design_of(spec) is sl.design_of(spec)
+    assert sl.evaluate(spec).plan is sl.evaluate(spec).plan
+    assert sl.design_of(sl.loads(MATMUL)) is not sl.design_of(spec)
+
+
+def test_a_mapping_given():
+    spec = sl.loads(MATMUL)
+    mapping = sl.design_of(spec).mapping
+    assert sl.evaluate(spec, mapping).to_dict() == sl.evaluate(spec).to_dict()
+    changed = MATMUL.replace("- DRAM: for m=4", "- DRAM: for m=2").replace("RF: for m=2", "RF: for m=4")
+    other = sl.design_of(sl.loads(changed)).mapping
+    assert sl.evaluate(spec, other).energy_pj != sl.evaluate(spec).energy_pj
+
+
+def test_what_cannot_be_evaluated():
+    spec = sl.loads(DENSE.partition("mapping:")[0])
+    with pytest.raises(sl.SpecError, match="no mapping to evaluate"):
+        sl.evaluate(spec)
+    with pytest.raises(TypeError, match="expected a Mapping"):
+        sl.evaluate(sl.loads(MATMUL), 3)
+    with pytest.raises(ValueError, match="keep is for a batch"):
+        sl.evaluate(sl.loads(MATMUL), keep=("cycles",))
+
+
+def test_a_path_is_not_a_specification() -> None:
+    with pytest.raises(TypeError, match=r"sparseloop\.load"):
+        sl.evaluate("spec.yaml")  # type: ignore[arg-type]
+
+
+SIMILAR = [
+    "architecture.levels.GLB.capacity=128",
+    "architecture.levels.GLB.min_utilization=0.5",
+    "architecture.levels.GLB.bandwidth=3",
+    "architecture.levels.DRAM.bandwidth={read: 1, write: 2}",
+    "architecture.levels.GLB.metadata=16 words",
+    "architecture.levels.GLB.energy={read: 7, write: 9, leak: 1}",
+    "architecture.levels.GLB.area=5",
+    "architecture.levels.DRAM.network={energy_per_hop: 3, router: 1, ingress: 2, adder: 4, fill_latency: 7}",
+    "architecture.node=22nm",
+    "architecture.clock=2 GHz",
+]
+DIFFERENT = [
+    "workload.density.A=0.7",
+    "workload.word_bits=8",
+    "architecture.levels.GLB.word_bits=32",
+    "architecture.levels.GLB.block_size=4",
+    "architecture.levels.GLB.metadata={word_bits: 3}",
+    "architecture.levels.GLB.capacity_rule=expected",
+    "architecture.levels.DRAM.network={forwarding: true}",
+    "sparse.GLB.gate=[B <- A]",
+    "sparse.DRAM.formats.A=bitmask",
+    "sparse.MAC.gate=true",
+    "mapping.GLB=for m=4 k=8 n=4",
+]
+
+
+@pytest.mark.parametrize("change", [*SIMILAR, *DIFFERENT])
+def test_similar_designs_share_counts_and_nothing_else(change: str) -> None:
+    """Whatever was evaluated before, a design gives the numbers that it gives alone."""
+    api._counted.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    for overrides in ([], [change], []):
+        design = sl.design_of(sl.loads(studies.SPEC, overrides=overrides))
+        mapping = api.own_mapping(design)
+        alone, shared = api.evaluate_design(design, mapping), api.evaluate_similar(design, mapping)
+        assert shared.to_dict() == alone.to_dict()
+        assert shared.reasons == alone.reasons
+    assert api._counted.cache_info().misses == (1 if change in SIMILAR else 2)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_alternatives_are_chosen_by_price_for_every_design() -> None:
+    text = studies.SPEC.replace("skip: [B <- A, Z <- A]", "skip: {options: [B <- A, A <- B]}").replace(
+        "formats: {A: csr}", "formats: {A: csr, B: csr}"
+    )
+    for price in (5, 50):
+        design = sl.design_of(sl.loads(text, overrides=[f"architecture.levels.GLB.energy={{read: {price}, write: 5}}"]))
+        assert any(saf.choice is not None for saf in design.sparse.safs)
+        mapping = api.own_mapping(design)
+        assert api.evaluate_similar(design, mapping).to_dict() == api.evaluate_design(design, mapping).to_dict()

@@ -1,0 +1,129 @@
+"""The store: nothing that was added is lost, whoever dies, and everybody can read it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas
+import polars
+import pytest
+
+import sparseloop as sl
+from sparseloop.explore import store as stores
+from sparseloop.explore.store import POINT_COLUMNS, SCHEMA, Row, Store, Writer
+
+STUDY: dict[str, Any] = {
+    "schema": SCHEMA,
+    "id": "s1",
+    "parameters": [{"name": "glb"}],
+    "workloads": [{"name": "conv1"}, {"name": "conv2"}],
+    "columns": {"point": "int64", "glb": "double", **{k: v for k, v in POINT_COLUMNS.items() if k != "point"}},
+}
+
+
+def point(number: int) -> Row:
+    return {"point": number, "glb": number / 2, "valid": True, "keys": [f"k{number}", "k0"]}
+
+
+def evaluation(key: str) -> Row:
+    levels = [{"name": "GLB", "kind": "storage", "energy_pj": 1.5, "cycles": 2.0, "area_um2": 0.0}]
+    return {"key": key, "workload": "conv1", "valid": True, "energy_pj": 1.5, "levels": levels}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path)
+    made.begin(STUDY)
+    return made
+
+
+def test_rows_are_read_from_journals_and_parts_alike(store: Store) -> None:
+    with Writer(store, "s1") as writer:
+        writer.add([("evaluations", evaluation("k0")), ("points", point(0))])
+        writer.roll()
+        writer.add([("evaluations", evaluation("k1")), ("points", point(1))])
+        held = store.points().to_pylist()
+        assert [row["point"] for row in held] == [0, 1]
+        assert len(store.parts("points", "s1")) == 1
+    assert store.points().to_pylist() == held
+    assert held[1]["glb"] == 0.5
+    assert held[1]["energy_pj"] is None
+    layers = store.query("select point, workload, key, glb from layers order by all").to_pylist()
+    assert layers[2:] == [
+        {"point": 1, "workload": "conv1", "key": "k1", "glb": 0.5},
+        {"point": 1, "workload": "conv2", "key": "k0", "glb": 0.5},
+    ]
+    assert store.query("select unnest(levels).name as level from evaluations where key = 'k0'").to_pylist() == [{"level": "GLB"}]
+
+
+def test_pandas_and_polars_read_the_parts(store: Store) -> None:
+    with Writer(store, "s1") as writer:
+        writer.add(("points", point(i)) for i in range(3))
+    (part,) = store.parts("points", "s1")
+    assert pandas.read_parquet(part)["glb"].tolist() == [0.0, 0.5, 1.0]
+    assert polars.read_parquet(part)["keys"].to_list()[2] == ["k2", "k0"]
+
+
+def test_a_killed_writer_loses_nothing(store: Store) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from sparseloop.explore.store import Store, Writer\n"
+        "with Writer(Store(Path(sys.argv[1])), 's1') as writer:\n"
+        "    for i in range(50):\n"
+        "        writer.add([('points', {'point': i, 'valid': True})])\n"
+        "        if i == 30: writer.roll()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(store.path)], check=False)
+    assert done.returncode == -9
+    (journal,) = (store.path / "journals").glob("*.jsonl")
+    with journal.open("a") as torn:
+        torn.write('["points", "s1", {"point": 99')  # killed in the middle of a line
+    assert len(store.points()) == 50
+    assert store.recover() == 19
+    assert not list((store.path / "journals").iterdir())
+    assert store.points()["point"].to_pylist() == list(range(50))
+
+
+def test_a_living_writer_is_left_alone_and_a_double_recovery_is_none(store: Store, tmp_path: Path) -> None:
+    with Writer(store, "s1") as writer:
+        writer.add([("points", point(0))])
+        assert store.recover() == 0
+        (journal,) = (store.path / "journals").glob("*.jsonl")
+        copy = journal.read_bytes()
+    journal.write_bytes(copy)  # as if killed after the part was written and before the journal went
+    assert store.recover() == 1
+    assert store.points()["point"].to_pylist() == [0]
+    assert len(store.parts("points", "s1")) == 1
+
+
+def test_small_parts_are_put_together(store: Store) -> None:
+    for i in range(stores.SMALL_PARTS + 1):
+        with Writer(store, "s1") as writer:
+            writer.add([("points", point(i))])
+    before = store.points().to_pylist()
+    store.compact("s1")
+    assert len(store.parts("points", "s1")) == 1
+    assert store.points().to_pylist() == before
+
+
+def test_a_full_journal_becomes_a_part(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "PART", 10)
+    with Writer(store, "s1") as writer:
+        for i in range(25):
+            writer.add([("points", point(i))])
+        assert len(store.parts("points", "s1")) == 2
+    assert len(store.points()) == 25
+
+
+def test_wrong_questions_and_folders_are_mistakes(store: Store, tmp_path: Path) -> None:
+    for question in ("selct 1", "select nothing from points", "select * from point", ""):
+        with pytest.raises(sl.SpecError, match="SQL"):
+            store.query(question)
+    with pytest.raises(sl.SpecError, match="no study in the folder"):
+        Store.opened(tmp_path / "nowhere")
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(sl.SpecError, match="cannot read"):
+        Store.opened(tmp_path)

@@ -1,0 +1,286 @@
+"""Networks: equal layers once, different ones side by side, finished ones never again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import sparseloop as sl
+from sparseloop.cli import app as cli
+from sparseloop.cli import map as mapcommand
+from sparseloop.cli import network as layers
+from sparseloop.mapper.task import Best, Task, Watch
+from tests.helpers.tiny_spaces import FIXED, TINY
+
+MACHINE = TINY.partition("\n")[2]
+SHARED = 'workload: {einsum: "Z[m,n] = A[m,k] * B[k,n]", density: {A: 0.5, B: 0.5}}\n'
+SMALL = "{m: 4, n: 2, k: 3}"
+OTHER = "{m: 2, n: 2, k: 4}"
+ENDLESS = "{m: 40320, n: 40320, k: 40320}"
+IMPOSSIBLE = "{m: 3, n: 2, k: 3}"
+HALVES = "constraints: {par: {factors: {m: 2}}}\n"
+
+
+class Shown(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Shown]
+
+
+def network(folder: Path, *shapes: str, extra: str = FIXED) -> str:
+    """A file with a layer of every shape, called a, b, c ..."""
+    path = folder / "network.yaml"
+    lines = [f"  - {{name: {name}, shape: {shape}}}\n" for name, shape in zip("abcdef", shapes, strict=False)]
+    path.write_text(SHARED + "layers:\n" + "".join(lines) + MACHINE + extra, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def once(*arguments: object) -> Shown:
+        status = cli.main(["map", *map(str, arguments), "--budget", "300"])
+        return Shown(status, *capsys.readouterr())
+
+    return once
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the layers that are searched."""
+    names: list[str] = []
+    run = layers.run
+
+    def noted(task: Task, watch: Watch) -> Best:
+        names.append(task.space.spec.workload.name)
+        return run(task, watch)
+
+    monkeypatch.setattr(layers, "run", noted)
+    return names
+
+
+# --- equal layers, totals -----------------------------------------------------------------------------------
+
+
+def test_equal_layers_are_searched_once(tmp_path: Path, run: Run, searched: list[str]) -> None:
+    file = network(tmp_path, SMALL, OTHER, SMALL)
+    shown = run(file, "-f", "json", "-o", tmp_path / "best.yaml")
+    assert shown.status == 0
+    assert searched == ["a", "b"]
+    assert "c: same as a" in shown.err
+    first, second, third = json.loads(shown.out)
+    assert first == third != second
+    for name, result in zip("abc", (first, second, third), strict=True):
+        best = sl.load(tmp_path / f"best-{name}.yaml")
+        assert best.workload.name == name
+        assert sl.evaluate(best).to_dict() == result
+
+
+def test_totals_are_the_last_table(tmp_path: Path, run: Run) -> None:
+    file = network(tmp_path, SMALL, OTHER, SMALL)
+    shown = run(file)
+    results = json.loads(run(file, "-f", "json").out)
+    energy, cycles = (sum(one["totals"][name] for one in results) for name in ("energy_pj", "cycles"))
+    computes = sum(one["totals"]["utilization"] * one["totals"]["cycles"] for one in results)
+    table = shown.out[shown.out.index("Layers") :].splitlines()
+    assert [line.split()[0] for line in table if line][-4:] == ["a", "b", "c", "3"]
+    assert table[-1].split()[2:6] == [f"{energy:.6g}", f"{cycles:.6g}", f"{energy * cycles:.6g}", f"{computes / cycles:.4g}"]
+    assert "same as a" in table[-3]
+    assert "total of 3 layers: energy" in run(file, "-f", "csv").err
+
+
+def test_the_table_says_how_good_the_mappings_are(tmp_path: Path, run: Run) -> None:
+    table = run(network(tmp_path, SMALL, OTHER), "--method", "optimal", "--minimize", "ed2p").out
+    head, _, first, *_ = table[table.index("layer  ") :].splitlines()
+    assert "ed2p" in head
+    assert "proven" in first or "gap" in first
+
+
+def test_one_layer_needs_no_totals(tmp_path: Path, run: Run) -> None:
+    shown = run(network(tmp_path, SMALL))
+    assert "Layers" not in shown.out
+    assert shown.err.startswith("mapspace")
+
+
+def test_a_layer_without_mappings_does_not_stop_the_others(tmp_path: Path, run: Run) -> None:
+    shown = run(network(tmp_path, IMPOSSIBLE, SMALL, extra=HALVES), "--resume", tmp_path / "kept")
+    assert shown.status == cli.INFEASIBLE
+    assert "a: the constraints admit no mapping" in shown.err
+    assert "no valid mapping\nb " in shown.out
+    assert "1 of 2 layers" in shown.out
+
+
+def test_equal_names_and_odd_names_give_different_files(tmp_path: Path, run: Run) -> None:
+    path = Path(network(tmp_path, SMALL, OTHER, SMALL))
+    text = path.read_text(encoding="utf-8").replace("name: b", "name: a").replace("name: c", "name: s1/c")
+    path.write_text(text, encoding="utf-8")
+    assert run(path, "-f", "json", "-o", tmp_path / "best.yaml").status == 0
+    assert sorted(file.name for file in tmp_path.glob("best*")) == ["best-a-2.yaml", "best-a.yaml", "best-s1_c.yaml"]
+
+
+# --- workers ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_layers_in_processes_give_the_same(tmp_path: Path, run: Run, workers: int) -> None:
+    """Workers left over (2 of 4) work inside the layers."""
+    file = network(tmp_path, SMALL, OTHER, SMALL)
+    alone, together = run(file, "-f", "json"), run(file, "-f", "json", "--workers", workers, "--resume", tmp_path / "kept")
+    assert together.out == alone.out
+    assert together.status == 0
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+# --- resume -------------------------------------------------------------------------------------------------
+
+
+def test_finished_layers_are_not_searched_again(tmp_path: Path, run: Run, searched: list[str]) -> None:
+    kept, more = tmp_path / "new" / "kept", ("--top", "2", "--pareto", "energy,cycles")
+    first = run(network(tmp_path, SMALL, OTHER), "--resume", kept, *more)
+    assert searched == ["a", "b"]
+    again = run(network(tmp_path, OTHER, SMALL, OTHER, "{m: 2, n: 2, k: 2}"), "--resume", kept, *more, "-o", tmp_path / "x.yaml")
+    assert searched == ["a", "b", "d"]
+    assert f"a: taken from {kept}" in again.err
+    assert "c: same as a" in again.err
+    assert len(list(tmp_path.glob("x-*.yaml"))) == 4
+    for block in first.out.partition("Layers")[0].split("Mapping\n")[1:]:
+        assert block.partition("a: ")[0].partition("b: ")[0] in again.out
+    run(network(tmp_path, SMALL), "--resume", kept)
+    assert searched[3:] == ["a"], "other settings"
+
+
+def test_damaged_files_are_searched_again(tmp_path: Path, run: Run, searched: list[str]) -> None:
+    file, kept = network(tmp_path, SMALL, OTHER), tmp_path / "kept"
+    first = run(file, "--resume", kept, "-f", "json")
+    damaged = next(kept.iterdir())
+    whole = damaged.read_text(encoding="utf-8")
+    damaged.write_text(whole[: len(whole) // 2], encoding="utf-8")
+    again = run(file, "--resume", kept, "-f", "json")
+    assert len(searched) == 3
+    assert f"warning: {damaged} is damaged: searched again" in again.err
+    assert again.out == first.out
+    run(file, "--resume", kept)
+    assert len(searched) == 3
+
+
+def test_a_full_disk_costs_no_result(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    shown = run(network(tmp_path, SMALL), "--resume", tmp_path / "kept")
+    assert shown.status == 0
+    assert "warning: not kept" in shown.err
+
+
+# --- interrupts and kills -----------------------------------------------------------------------------------
+
+
+def test_an_interrupt_ends_the_search_and_leaves_out_the_rest(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    def interrupted(task: Task, watch: Watch) -> Best:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(layers, "run", interrupted)
+    shown = run(network(tmp_path, SMALL, OTHER), "--resume", tmp_path / "kept")
+    assert shown.status == cli.INFEASIBLE
+    assert shown.err == "a: not searched (interrupted)\nb: not searched (interrupted)\n"
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.parametrize(("end", "said"), [(BrokenProcessPool, "ended unexpectedly"), (KeyboardInterrupt, "interrupted")])
+def test_what_ends_the_workers_costs_only_layers_under_way(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, end: type[BaseException], said: str
+) -> None:  # fmt: skip
+    class Workers:
+        """The first layer is done at once, the second never begins."""
+
+        calls = 0
+
+        def started(self, spec: sl.Spec, options: mapcommand.Options, key: str) -> Future[layers.Outcome | None]:
+            self.calls += 1
+            if self.calls == 2:
+                raise end
+            future = Future[layers.Outcome | None]()
+            future.set_result(layers.kept(layers.run(mapcommand.task_of(spec, options)), key, None))
+            return future
+
+        def interrupt(self, running: object) -> None: ...
+
+    monkeypatch.setattr(layers, "_workers", lambda count: nullcontext(Workers()))
+    shown = run(network(tmp_path, SMALL, OTHER, SMALL, ENDLESS), "--workers", 2)
+    assert shown.status == cli.INFEASIBLE
+    assert "c: same as a" in shown.err
+    assert [line[0] for line in shown.err.splitlines() if said in line] == ["b", "d"]
+
+
+def program(*arguments: object) -> subprocess.Popen[str]:
+    """`sparseloop map` in a process group of its own, as a shell starts it."""
+    words = [sys.executable, "-m", "sparseloop", "map", *map(str, arguments), "--method", "exhaustive"]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def waited(condition: Callable[[], bool]) -> None:
+    """Until it holds; a test that would hang fails."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def members(group: int) -> list[int]:
+    """Processes of a process group that are alive."""
+    found: list[int] = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, leader = stat.read_text().rpartition(") ")[2].split()[:3]
+        except OSError:
+            continue
+        found += [int(stat.parent.name)] if int(leader) == group and state != "Z" else []
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_killed_at_any_time_no_finished_layer_is_lost(tmp_path: Path, searched: list[str]) -> None:
+    """And the workers end too."""
+    kept = tmp_path / "kept"
+    started = program(network(tmp_path, OTHER, ENDLESS), "--resume", kept, "--workers", 2)
+    waited(lambda: any(kept.glob("*.json")))
+    started.kill()
+    started.communicate()
+    waited(lambda: not members(started.pid))
+    finished = cli.main(["map", network(tmp_path, OTHER), "--resume", str(kept), "--method", "exhaustive"])
+    assert finished == 0
+    assert searched == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals to a process group")
+def test_an_interrupt_ends_the_workers_and_reports(tmp_path: Path) -> None:
+    """As from a terminal: the workers get the signal too."""
+    kept = tmp_path / "kept"
+    started = program(network(tmp_path, OTHER, ENDLESS, SMALL), "--resume", kept, "--workers", 2, "-f", "csv")
+    waited(lambda: len(list(kept.glob("*.json"))) == 2)
+    os.killpg(started.pid, signal.SIGINT)
+    out, err = started.communicate(timeout=120)
+    assert "Traceback" not in err
+    assert err.count("; everything that was to be done") == 2
+    assert "b: mapspace" in err or "b: not searched" in err
+    assert err.count("interrupted") == 1
+    assert {line.split(",")[0] for line in out.splitlines()} >= {"a", "c"}
+    assert started.returncode in (cli.OK, cli.INFEASIBLE)
+    assert len(list(kept.glob("*.json"))) == 2

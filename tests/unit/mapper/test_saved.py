@@ -1,0 +1,116 @@
+"""Searches as plain data: read back they are the same, and equal searches have equal keys."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import sparseloop as sl
+from sparseloop.evaluation.cache_key import key_of
+from sparseloop.mapper.objectives import objective, objectives
+from sparseloop.mapper.optimal.branch_and_bound import Certified
+from sparseloop.mapper.saved import Damaged, Folder, recorded, restored
+from sparseloop.mapper.search import run
+from sparseloop.mapper.task import Goal, Task
+from tests.helpers.tiny_spaces import CONSTRAINED, TINY, spec_of
+
+SETTINGS = {"minimize": "edp", "method": "random", "seed": 0}
+
+
+def task(*extra: str, method: str = "random", padded: bool = False) -> Task:
+    goal = Goal(objective=objective("energy,cycles"), top=3, pareto=objectives("energy,cycles"))
+    budget = sl.Budget(mappings=400) if method == "random" else sl.Budget()
+    return Task(space=sl.mapspace(spec_of(*extra), padded=padded), goal=goal, method=method, budget=budget)
+
+
+@pytest.mark.parametrize(
+    ("extra", "method", "padded"),
+    [
+        ((), "random", False),
+        (("constraints: {GLB: {no_temporal_reuse: [A], no_multicast: [B]}}\n",), "random", False),
+        ((CONSTRAINED,), "optimal", False),
+        (("constraints: {par: {factors: {k: 2}}}\n",), "random", True),
+        (("constraints: {RF: {keep: [A, B, Z], factors: {m: 4, n: 2}}}\n",), "random", False),
+    ],
+    ids=["plain", "switches", "proof", "imperfect", "nothing found"],
+)
+def test_a_search_reads_back(extra: tuple[str, ...], method: str, padded: bool) -> None:
+    given = task(*extra, method=method, padded=padded)
+    best = run(given)
+    again = restored(json.loads(json.dumps(recorded(best))), given)
+    assert (again.top, again.front, again.failures) == (best.top, best.front, best.failures)
+    assert recorded(again) == recorded(best)
+    assert (best.result and best.result.to_dict()) == (again.result and again.result.to_dict())
+    assert type(again) is type(best)
+    if isinstance(best, Certified) and isinstance(again, Certified):
+        assert again.certificate == best.certificate
+
+
+# --- keys ---------------------------------------------------------------------------------------------------
+
+
+def test_the_name_of_a_layer_and_the_order_of_fields_do_not_matter() -> None:
+    named = spec_of().model_copy(update={"workload": spec_of().workload.model_copy(update={"name": "conv1"})})
+    turned = sl.loads(TINY.replace("m: 4, n: 2, k: 3", "k: 3, n: 2, m: 4"))
+    assert key_of(spec_of(), SETTINGS) == key_of(named, SETTINGS) == key_of(turned, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["workload.shape.m=5", "workload.density.A=0.4", "workload.word_bits=8", "architecture.levels.GLB.capacity=21 words"],
+)
+def test_what_a_search_depends_on_changes_the_key(change: str) -> None:
+    assert key_of(sl.loads(TINY, overrides=[change]), SETTINGS) != key_of(spec_of(), SETTINGS)
+
+
+def test_settings_change_the_key() -> None:
+    assert key_of(spec_of(), SETTINGS) != key_of(spec_of(), {**SETTINGS, "seed": 1})
+
+
+def test_the_content_of_files_changes_the_key(tmp_path: Path) -> None:
+    """Neither their names alone, nor when they were written."""
+    file, mask = tmp_path / "spec.yaml", tmp_path / "a.txt"
+    file.write_text(TINY.replace("A: 0.5", "A: {model: actual, file: a.txt}"), encoding="utf-8")
+    keys: list[str] = []
+    for text in ("101\n010\n111\n000\n", "101\n010\n111\n001\n", "101\n010\n111\n000\n"):
+        mask.write_text(text, encoding="utf-8")
+        keys.append(key_of(sl.load(file), SETTINGS))
+    assert keys[0] == keys[2] != keys[1]
+
+
+# --- the folder ---------------------------------------------------------------------------------------------
+
+
+def test_a_folder_gives_back_what_was_kept(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    assert folder.read("abc") is None
+    for value in (0.1 + 0.2, float("inf")):
+        folder.write("abc", "conv1", {"value": value, "many": 10**40})
+        assert folder.read("abc") == {"value": value, "many": 10**40}
+    assert [file.name for file in tmp_path.iterdir()] == ["abc.json"]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", "half", "other", "\udcff"])
+def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
+    folder, file = Folder(tmp_path), tmp_path / "abc.json"
+    folder.write("abc", "conv1", {"value": 17})
+    text = file.read_text(encoding="utf-8")
+    damaged = {"half": text[: len(text) // 2], "other": text.replace("17", "18")}.get(damage, damage)
+    file.write_bytes(damaged.encode(errors="surrogateescape"))
+    with pytest.raises(Damaged, match="is damaged"):
+        folder.read("abc")
+    file.rename(tmp_path / "xyz.json")
+    with pytest.raises(Damaged):
+        folder.read("xyz")
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        Folder(tmp_path).write("abc", "conv1", {})
+    assert list(tmp_path.iterdir()) == []

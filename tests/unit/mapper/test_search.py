@@ -1,0 +1,191 @@
+"""Searchers find what is there, the same with any number of workers; and say why there is nothing."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+import sparseloop as sl
+from sparseloop.input.diagnostics import SpecError
+from sparseloop.mapper.infeasibility import why_empty
+from sparseloop.mapper.objectives import objective
+from sparseloop.mapper.search import budget_of, run
+from sparseloop.mapper.searchers import SEARCHERS, Exhaustive
+from sparseloop.mapper.task import Budget, Goal, Tally
+from sparseloop.mapper.task import Task as SearchTask
+from tests.helpers.tiny_spaces import CONSTRAINED, FIXED, SPARSE, spec_of
+
+METHODS = ("exhaustive", "random", "annealing", "genetic")
+
+
+def true_best(spec: sl.Spec, name: str) -> float:
+    """The lowest value of all valid mappings, orders of one class included."""
+    low = np.inf
+    for batch in sl.mapspace(spec).chunks():
+        columns = sl.evaluate(spec, batch, keep=("energy_pj", "cycles", "status"))
+        values = objective(name).scalars(columns)[columns["status"] == 0]
+        low = min(low, float(values.min(initial=np.inf)))
+    return low
+
+
+@pytest.mark.parametrize("name", ["energy", "cycles", "edp", "ed2p"])
+def test_exhaustive_is_proven_and_right(name: str) -> None:
+    spec = spec_of(FIXED, SPARSE)
+    best = sl.search(spec, minimize=name, method="exhaustive")
+    assert best.proven_optimal
+    assert best.stopped == "done"
+    assert best.evaluated == sl.mapspace(spec).distinct_size
+    assert best.value == best.lower_bound == pytest.approx(true_best(spec, name), rel=1e-12)
+    assert best.mapping in sl.mapspace(spec)
+    assert best.result is not None
+    assert best.result.valid
+    plain = {"energy_pj": np.array(best.result.energy_pj), "cycles": np.array(best.result.cycles)}
+    assert float(objective(name).scalars(plain)) == pytest.approx(best.value, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_the_others_come_close(method: str) -> None:
+    spec = spec_of(CONSTRAINED, SPARSE)
+    best = sl.search(spec, method=method, budget=30_000, seed=1)
+    assert best.evaluated == 30_000
+    assert best.stopped == "budget"
+    assert not best.proven_optimal
+    assert best.value == pytest.approx(true_best(spec, "edp"), rel=0.02)
+    assert 0 < best.valid < best.evaluated
+    assert set(best.failures) <= {sl.Status.OVER_CAPACITY, sl.Status.OVER_FANOUT}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_same_seed_same_answer_with_any_number_of_workers(method: str) -> None:
+    spec = spec_of(CONSTRAINED, SPARSE)
+    goal = Goal(objective=objective("edp"), top=4, pareto=(objective("energy"), objective("cycles")))
+    found = [sl.search(spec, minimize=goal, method=method, budget=40_000, seed=7, workers=n) for n in (1, 2, 3)]
+    for one in found[1:]:
+        assert one.top == found[0].top
+        assert one.front == found[0].front
+        assert (one.evaluated, one.valid, one.failures) == (found[0].evaluated, found[0].valid, found[0].failures)
+
+
+def test_top_and_front() -> None:
+    goal = Goal(objective=objective("energy,cycles"), top=5, pareto=(objective("energy"), objective("cycles")))
+    best = sl.search(spec_of(CONSTRAINED), minimize=goal, budget=20_000)
+    values = [one.values for one in best.top]
+    assert len(values) == 5
+    assert values == sorted(values)
+    assert len({one.mapping for one in best.top}) == 5
+    energies, cycles = zip(*(one.values for one in best.front), strict=True)
+    assert list(energies) == sorted(energies)
+    assert list(cycles) == sorted(cycles, reverse=True)
+    assert energies[0] == pytest.approx(values[0][0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_searcher_asks_for_no_more_than_it_may(method: str) -> None:
+    space = sl.mapspace(spec_of(CONSTRAINED))
+    searcher = SEARCHERS[method](space, 0)
+    for count in (100, 7, 1):
+        batch = searcher.ask(count)
+        assert 1 <= len(batch) <= count
+        assert all(batch[i] in space for i in range(len(batch)))
+        searcher.tell(batch, np.arange(len(batch), dtype=float))
+
+
+def test_an_interrupt_returns_the_best_so_far() -> None:
+    def interrupting(tally: Tally, budget: Budget) -> None:
+        raise KeyboardInterrupt
+
+    space = sl.mapspace(spec_of(CONSTRAINED))
+    task = SearchTask(space=space, goal=Goal(objective=objective("edp")), budget=Budget(mappings=100_000))
+    best = run(task, interrupting)
+    assert best.stopped == "interrupted"
+    assert best.mapping is not None
+    assert best.evaluated == 16384
+
+
+def test_seconds_end_a_search() -> None:
+    best = sl.search(spec_of(CONSTRAINED), budget="0.2s")
+    assert best.stopped == "budget"
+    assert best.seconds >= 0.2
+
+
+@pytest.mark.parametrize(
+    ("given", "mappings", "seconds"),
+    [(100, 100, None), ("10k", 10_000, None), ("1.5M", 1_500_000, None), ("10s", None, 10.0), ("2 min", None, 120.0)],
+)
+def test_budgets(given: int | str, mappings: int | None, seconds: float | None) -> None:
+    assert budget_of(given, "random") == Budget(mappings=mappings, seconds=seconds)
+
+
+def test_default_budgets() -> None:
+    assert budget_of(None, "exhaustive") == budget_of(None, "optimal") == Budget()
+    assert budget_of(None, "random").mappings is not None
+    with pytest.raises(SpecError, match="cannot read the budget"):
+        budget_of("soon", "random")
+
+
+@pytest.mark.parametrize("given", [0, -5, "0.0001k", "-2 min", "0s"])
+def test_budgets_that_allow_nothing(given: int | str) -> None:
+    with pytest.raises(SpecError, match="allows no search"):
+        budget_of(given, "random")
+
+
+def test_an_unknown_method_is_named() -> None:
+    with pytest.raises(SpecError, match="did you mean 'genetic'"):
+        sl.search(spec_of(), method="genetics")
+
+
+def test_exhaustive_lists_all_orders_where_classes_are_not_exact() -> None:
+    spec = sl.loads(sl.dumps(spec_of(FIXED, "sparse: {GLB: {formats: {A: csr}}}\n")))
+    space = sl.mapspace(spec)
+    assert not space.exact_classes
+    searcher = Exhaustive(space)
+    assert sum(len(batch) for batch in iter(lambda: searcher.ask(5000), None)) == space.size
+    assert searcher.complete
+
+
+# --- nothing found ------------------------------------------------------------------------------------------
+
+
+def test_why_nothing_fits() -> None:
+    spec = sl.loads(sl.dumps(spec_of("constraints: {RF: {keep: [A, B, Z], factors: {m: 4, n: 2}}}\n")))
+    best = sl.search(spec, budget=5000)
+    assert best.mapping is best.result is best.value is None
+    assert best.valid == 0
+    why = why_empty(best)
+    assert why.failures[sl.Status.OVER_CAPACITY] == 5000
+    assert any("RF must hold 14 words" in text and "room for 6" in text for text in why.misses)
+    assert "the capacity of RF" in why.conflict
+    assert {"RF: m=4", "the capacity of RF"} <= set(why.helps)
+    assert any("nearest miss" in line for line in why.lines())
+
+
+def test_why_constraints_contradict_each_other() -> None:
+    best = sl.search(spec_of("constraints: {RF: {factors: {k: 2}}, DRAM: {max: {m: 2}}}\n"), budget=5000)
+    assert best.evaluated == 0
+    why = why_empty(best)
+    assert why.nearest is None
+    assert why.conflict == ("RF: k=2 (does not divide 3; --padded admits other factors)",)
+    assert any(line.startswith("this alone admits none: RF: k=2") for line in why.lines()) == why.proven
+    assert ("may still find a mapping" in "\n".join(why.lines())) != why.proven
+    assert why.lines()[0] == "the constraints admit no mapping"
+
+
+def test_batches_of_the_exhaustive_searcher_cover_the_space() -> None:
+    space = sl.mapspace(spec_of(FIXED))
+    searcher = Exhaustive(space)
+    total = sum(len(batch) for batch in islice(iter(lambda: searcher.ask(333), None), 10**6))
+    assert total == space.distinct_size
+
+
+def test_what_a_search_missed_is_not_called_impossible() -> None:
+    why = why_empty(sl.search(spec_of("constraints: {RF: {keep: [A, B, Z], factors: {m: 4, n: 2}}}\n"), budget=5000))
+    assert not why.proven
+    assert "may still find a mapping" in why.lines()[-1] or "lifting" in why.lines()[-1]
+    assert not any("exclude each other" in line for line in why.lines())
+
+
+def test_kept_and_bypassed_is_a_mistake() -> None:
+    with pytest.raises(sl.SpecError, match="A is both kept and bypassed at 'RF'"):
+        sl.mapspace(spec_of("constraints: {RF: {keep: [A], bypass: [A]}}\n"))

@@ -1,0 +1,70 @@
+"""The three kinds of intersection unit on a dot product of two coordinate lists."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sparseloop.energy.pricing import ACTIONS
+from sparseloop.model.density import Uniform
+from sparseloop.model.design.arch import Arch, Level, Network, Price
+from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
+from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
+from sparseloop.model.design.sparse import RankFormat, Saf, Sparse, TensorFormat
+from sparseloop.model.pipeline import evaluate_plan
+from sparseloop.model.plan import Plan, compile_plan
+from sparseloop.validation.walker import Walker
+
+SIZE = 128
+
+
+def plan_of(kind: str, a: float, b: float) -> Plan:
+    axis = (Axis(terms=(Term(rank="k"),)),)
+    tensors = (
+        Tensor(name="A", axes=axis, density=Uniform((SIZE,), a)),
+        Tensor(name="B", axes=axis, density=Uniform((SIZE,), b)),
+        Tensor(name="Z", axes=(), output=True, density=Uniform((), 1.0)),
+    )
+    einsum = Einsum(ranks=("k",), shape=(SIZE,), tensors=tensors)
+    prices = {action: Price(energy_pj=1.0, source="test") for action in ACTIONS}
+    network = Network(name="net", word_bits=8)
+    buffer = Level(name="Buffer", kind="storage", prices=prices, network=network, metadata_word_bits=8)
+    arch = Arch(levels=(buffer, Level(name="MAC", kind="compute", prices=prices)))
+    nest = LoopNest(loops=(Loop(rank="k", level=0),), keep=(frozenset("ABZ"),))
+    lists = TensorFormat(ranks=(RankFormat(kind="CP"),))
+    safs = tuple(
+        Saf(kind="skip", level=0, follower=f, leaders=(u,), intersection=kind)  # type: ignore[arg-type]
+        for f, u in (("A", "B"), ("B", "A"))
+    )
+    return compile_plan(einsum, arch, nest, Sparse(formats={(0, "A"): lists, (0, "B"): lists}, safs=safs))
+
+
+def walked(plan: Plan, draws: int) -> tuple[float, float]:
+    """Mean coordinate reads of A and B by the walker."""
+    rng = np.random.default_rng(5)
+    walk = Walker(plan.einsum, (1,), Mapping(nest=plan.nest, bounds=(SIZE,)), plan.sparse)
+    totals = np.zeros(2)
+    for _ in range(draws):
+        data = {"Z": np.ones((), bool)}
+        for tensor in plan.einsum.tensors[:2]:
+            data[tensor.name] = np.zeros(SIZE, bool)
+            data[tensor.name][rng.choice(SIZE, round(tensor.density.density * SIZE), replace=False)] = True
+        result = walk.walk(data)
+        totals += [result.tensors[0, name].metadata_reads[0].metadata.actual for name in "AB"]
+    return tuple(totals / draws)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [("two_finger", 1e-9), ("leader_follower", 0.04), ("skip_ahead", 0.04)])
+@pytest.mark.parametrize(("a", "b"), [(0.25, 0.5), (0.125, 0.125), (0.75, 0.25)])
+def test_coordinates_looked_at(kind: str, tolerance: float, a: float, b: float) -> None:
+    """Both lists; the tolerance covers 200 draws (1.5 % of the mean at worst) and, when jumping, the fibre's two ends."""
+    plan = plan_of(kind, a, b)
+    cost = evaluate_plan(plan, (SIZE,))
+    ours = [float(k.ranks[0].entries["reads"].actual) for k in cost.sparse.links[:2]]
+    assert ours == pytest.approx(walked(plan, 200), rel=tolerance)
+    expected = {
+        "two_finger": (a, b),
+        "leader_follower": (a * b, a * b),
+        "skip_ahead": (a * b / (a + b - a * b), b * a / (a + b - a * b)),
+    }[kind]
+    assert ours == pytest.approx([SIZE * x for x in expected])

@@ -1,0 +1,159 @@
+"""Tables and pictures: what they say, and that they fit."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+import sparseloop as sl
+from sparseloop.evaluation import humanize as wording
+from sparseloop.report.pictures import PARTS, show
+from sparseloop.report.savings import savings
+from sparseloop.report.tables import bar, printed, text
+from tests.helpers.samples import ALL, CONVOLUTION, DENSE, INVALID, MATMUL
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("width", [80, 100])
+def test_tables_fit(name, width):
+    shown = text(sl.evaluate(sl.loads(ALL[name])), width=width)
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert "…" not in shown
+    for title in ("Energy", "Traffic", "Speed", "Capacity"):
+        assert f"\n{title}" in shown
+
+
+def test_totals_come_first():
+    lines = text(sl.evaluate(sl.loads(MATMUL))).splitlines()
+    assert lines[0] == "Z[m, n] = A[m, k] * B[k, n]"
+    assert "the mapping is valid" in lines
+    labels = ["energy", "cycles", "EDP", "area", "computes", "utilization"]
+    assert [line.split()[0] for line in lines if line.split(" ")[0] in labels] == labels
+
+
+def test_traffic_rows():
+    lines = [line.split() for line in text(sl.evaluate(sl.loads(MATMUL))).splitlines()]
+    assert ["updates", "262", "k", "32.8", "k", "12.5", "%", "75", "%"] in lines
+    assert ["DRAM", "A", "reads", "4096", "1024", "75", "%", "16.9", "k"] in lines
+
+
+def test_dense_designs_have_no_sparse_columns():
+    shown = text(sl.evaluate(sl.loads(ALL["dense"])))
+    assert "Saved" not in shown
+    assert not any(word in shown for word in ("gated", "skipped", "absent"))
+    assert "Traffic  words\n" in shown
+
+
+def test_what_limits_the_speed():
+    shown = text(sl.evaluate(sl.loads(MATMUL)))
+    assert next(line for line in shown.splitlines() if "<- limits" in line).startswith("RF")
+
+
+def test_invalid_mappings_say_why():
+    result = sl.evaluate(sl.loads(MATMUL, overrides=INVALID))
+    shown = " ".join(text(result).split())
+    assert "the mapping is NOT valid" in shown
+    assert all(" ".join(reason.split()) in shown for reason in result.reasons)
+
+
+def test_savings():
+    result = sl.evaluate(sl.loads(MATMUL))
+    found = {s.feature: s for s in savings(result, result.design.mapping)}
+    assert list(found) == [
+        "GLB: skip B <- A", "RF: skip B <- A", "RF: gate Z <- A & B", "MAC: gate", "A compressed", "B compressed", "all together",
+    ]  # fmt: skip
+    skip = found["RF: skip B <- A"]
+    assert (skip.what, skip.removed, skip.dense) == ("reads", 196608, 262144)
+    assert skip.cycles > result.cycles
+    assert found["MAC: gate"].cycles == result.cycles
+    free = [one.feature for one in found.values() if not one.area_um2]
+    assert free == ["RF: gate Z <- A & B"]  # looks at metadata that is there for the skips
+    units = sum(p.count * p.area_um2 * lv.instances for lv in result.plan.arch.levels for p in lv.parts if p.unit)
+    assert found["all together"].area_um2 == pytest.approx(units)
+    dense = sl.evaluate(sl.loads(DENSE))
+    assert found["all together"].energy_pj == pytest.approx(dense.energy_pj)
+    assert found["all together"].cycles == dense.cycles
+    assert savings(dense, dense.design.mapping) == ()
+
+
+def test_colour_only_for_terminals():
+    stream = io.StringIO()
+    printed(sl.evaluate(sl.loads(MATMUL)), stream, width=80)
+    assert "\x1b" not in stream.getvalue()
+    assert not any(line.endswith(" ") for line in stream.getvalue().splitlines())
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    printed(sl.evaluate(sl.loads(MATMUL)), terminal, width=80)
+    assert "Energy" in terminal.getvalue()
+
+
+def test_bars():
+    assert [bar(part, width=4).plain for part in (0, 0.5, 1, 2)] == ["", "██", "████", "████"]
+    assert bar(1 / 8, width=1).plain == "▏"
+
+
+# --- pictures -----------------------------------------------------------------------------------------------
+
+
+def test_show_everything():
+    shown = show(sl.loads(CONVOLUTION))
+    assert "O[n, m, p, q] = I[n, c, 2p+r, 2q+s] * W[m, c, r, s]" in shown
+    assert "uniform, density 0.6" in shown
+    assert "2:4 along c" in shown
+    assert "14 x 12 of" in shown
+    assert "108 KiB (36864 words of 24 bits)" in shown
+    assert "DRAM: I is stored compressed as RLE(5)" in shown
+    assert "spad: skip W <- I: does not fetch W" in shown
+    assert "parallel along x q in 0..13" in shown
+    assert "Mapspace" not in shown
+
+
+def test_the_loop_nest_is_indented():
+    lines = show(sl.loads(MATMUL), ["mapping"]).splitlines()
+    loops = [line for line in lines if " in 0.." in line]
+    assert [line.split(" in ")[0].split()[-1] for line in loops] == ["m", "n", "k", "n", "m", "m", "k"]
+    indents = [len(line) - len(line.lstrip()) for line in loops]
+    assert indents == list(range(4, 18, 2))
+    tiles = "A 16x64 (1024 words, 256 stored), B 64x64 (4096 words, 2048 stored), Z 16x64 (1024 words)"
+    assert f"  GLB: holds {tiles}" in lines
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_show_one_part(part):
+    shown = show(sl.loads(MATMUL + "constraints: {GLB: {keep: [A]}}\n"), [part])
+    assert shown.count("\n\n") == (2 if part == "workload" else 0)
+    assert show(sl.loads(ALL["dense"].partition("mapping:")[0]), [part])
+
+
+# --- numbers in words ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (wording.count(9999), "9999"),
+        (wording.count(1_234_567), "1.23 M"),
+        (wording.count(999_949), "1 M"),
+        (wording.count(0.125), "0.125"),
+        (wording.energy(1.3e8), "130 uJ"),
+        (wording.energy(0.05), "0.05 pJ"),
+        (wording.time(5.07e-5), "50.7 us"),
+        (wording.area(999), "999 um2"),
+        (wording.area(7.2e6), "7.2 mm2"),
+        (wording.percent(0.1234), "12.3 %"),
+        (wording.percent(0.00312), "0.31 %"),
+        (wording.percent(1e-7), "<0.01 %"),
+        (wording.exact(262144.0), "262144"),
+        (wording.exact(0.4376543), "0.437654"),
+        (wording.bits(24), "3 B"),
+        (wording.bits(8192 * 16), "16 KiB"),
+        (wording.bits(5), "5 bits"),
+    ],
+)
+def test_humane_numbers(shown, expected):
+    assert shown == expected

@@ -1,0 +1,41 @@
+"""Figures of validation targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sparseloop.cli.app import main
+from sparseloop.validation.drawing import drawn
+from sparseloop.validation.records import Row
+
+
+def row(case: str, figure: str, published: float, ours: float, spread: tuple[float, float] | None = None) -> Row:
+    low, high = spread or (None, None)
+    return Row(case=case, figure=figure, published=published, ours=ours, low=low, high=high)
+
+
+def test_a_panel_per_figure() -> None:
+    rows = [row("a", "cycles", 1, 2), row("b", "cycles", 100, 90), row("a", "energy", 5, 4, (3, 6)), row("b", "energy", 6, 6)]
+    axes = drawn(rows, "title").axes
+    assert [one.get_title(loc="left") for one in axes] == ["cycles", "energy"]
+    assert [one.get_xscale() for one in axes] == ["log", "linear"]
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a", "b"]
+    assert "P10 to P90" in axes[1].get_legend_handles_labels()[1]
+
+
+def test_counts_that_agree_are_left_out() -> None:
+    rows = [row("a", "cycles", 1, 2), row("a", "same", 15, 15), row("b", "same", 15, 15)]
+    assert [one.get_title(loc="left") for one in drawn(rows, "title").axes] == ["cycles"]
+
+
+def test_the_command_draws(tmp_path: Path) -> None:
+    assert main(["validate", "dstc", "--plot", str(tmp_path / "plots")]) == 0
+    assert "A 0.3, B 0.4" in (tmp_path / "plots" / "dstc.svg").read_text(encoding="utf-8")
+
+
+def test_no_folder_to_draw_into(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["validate", "dstc", "--plot", str(tmp_path / "file" / "plots")]) == 2
+    assert "--plot: cannot make" in capsys.readouterr().err

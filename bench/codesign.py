@@ -83,8 +83,8 @@ class Others:
 
 def main(density: str, goal: str = "energy", seconds: str = "") -> None:
     file = examples.FOLDER / "codesign.yaml"
-    definition = studyfile.read(file, [f"spec.variables.d={density}", f"minimize={goal}"])
-    found, wall, cpu = spent(lambda: sl.codesign(definition, sl.Effort(workers=2)))
+    definition = studyfile.read_study(file, [f"spec.variables.d={density}", f"minimize={goal}"])
+    found, wall, cpu = spent(lambda: sl.codesign(definition, sl.CodesignOptions(workers=2)))
     told = {"value": found.value, "bound": found.lower_bound, "proven": found.proven, "bounded": found.bounded}
     size = {"strategies": found.strategies, "mappings": found.mappings, "evaluated": found.evaluated}
     print(

@@ -88,7 +88,9 @@ def rate(count: int, method: str = "fixed") -> None:
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
             found: list[Any] = []
-            figures = spent(lambda w=workers, f=folder, found=found: found.append(one.run(f, sl.Running(workers=w, resume=True))))
+            figures = spent(
+                lambda w=workers, f=folder, found=found: found.append(one.run(f, sl.RunOptions(workers=w, resume=True)))
+            )
             tally = found[0].tally
             per = round(tally.evaluated / figures["cpu_s"], 1)
             told = {"points": tally.points, "valid": tally.valid, "evaluations": tally.evaluated, "per_cpu_s": per}
@@ -99,9 +101,9 @@ def resume(count: int) -> None:
     """What is paid again for what is finished, and for what is known."""
     one = study(count, "fixed")
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
-        print(json.dumps({"run": "first", "points": count, **spent(lambda: one.run(folder, sl.Running(resume=True)))}))
-        print(json.dumps({"run": "finished", **spent(lambda: one.run(folder, sl.Running(resume=True)))}))
-        known = sl.Running(resume=True, reuse=(folder,))
+        print(json.dumps({"run": "first", "points": count, **spent(lambda: one.run(folder, sl.RunOptions(resume=True)))}))
+        print(json.dumps({"run": "finished", **spent(lambda: one.run(folder, sl.RunOptions(resume=True)))}))
+        known = sl.RunOptions(resume=True, reuse=(folder,))
         print(json.dumps({"run": "known", **spent(lambda: one.run(other, known))}))
 
 
@@ -123,11 +125,11 @@ def memory(count: int, *, real: bool) -> None:
 
     one = sl.Study.of({**data, "parameters": wanted})
     with tempfile.TemporaryDirectory() as folder:
-        figures = spent(lambda: one.run(folder, sl.Running(resume=True)))
+        figures = spent(lambda: one.run(folder, sl.RunOptions(resume=True)))
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(json.dumps({"points": count, **figures, "peak_mb": peak, "folder_mb": size // 2**20}))
-        again = spent(lambda: one.run(folder, sl.Running(resume=True)))
+        again = spent(lambda: one.run(folder, sl.RunOptions(resume=True)))
         asked = spent(lambda: sl.Store.opened(folder).query("select glb, min(edp) from points where valid group by glb"))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(json.dumps({"run": "resumed", **again, "query_s": asked["wall_s"], "peak_mb": peak}))

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
     from sparseloop.evaluation.evaluate import design_of, evaluate
     from sparseloop.evaluation.result import Result
-    from sparseloop.explore.codesign.search import Codesigned, Effort, codesign
+    from sparseloop.explore.codesign.search import CodesignOptions, CodesignResult, codesign
     from sparseloop.explore.store import Store
-    from sparseloop.explore.study import Running, Study
+    from sparseloop.explore.study import RunOptions, Study
     from sparseloop.input.diagnostics import Diagnostic, SpecError
     from sparseloop.input.load import dumps, load, loads, schema
     from sparseloop.input.spec import Spec
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Best",
     "Budget",
-    "Codesigned",
+    "CodesignOptions",
+    "CodesignResult",
     "Design",
     "Diagnostic",
-    "Effort",
     "Goal",
     "Loop",
     "LoopNest",
@@ -41,7 +41,7 @@ __all__ = [
     "Mapspace",
     "Objective",
     "Result",
-    "Running",
+    "RunOptions",
     "Sample",
     "Spec",
     "SpecError",
@@ -67,10 +67,10 @@ __version__ = "0.1.0"
 _HOME = {
     "Best": "mapper.task",
     "Budget": "mapper.task",
-    "Codesigned": "explore.codesign.search",
+    "CodesignResult": "explore.codesign.search",
     "Design": "model.design",
     "Diagnostic": "input.diagnostics",
-    "Effort": "explore.codesign.search",
+    "CodesignOptions": "explore.codesign.search",
     "Goal": "mapper.task",
     "Loop": "model.design.mapping",
     "LoopNest": "model.design.mapping",
@@ -79,7 +79,7 @@ _HOME = {
     "Mapspace": "mapper.space.mapspace",
     "Objective": "mapper.objectives",
     "Result": "evaluation.result",
-    "Running": "explore.study",
+    "RunOptions": "explore.study",
     "Sample": "model.design.mapping",
     "Spec": "input.spec",
     "SpecError": "input.diagnostics",

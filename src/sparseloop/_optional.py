@@ -8,7 +8,7 @@ from typing import Any
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 
-def needed(module: str, extra: str = "study") -> Any:
+def import_extra(module: str, extra: str = "study") -> Any:
     """A library that only studies need; `SpecError` says how to install it."""
     try:
         return import_module(module)

@@ -51,7 +51,7 @@ def points(folder: Path) -> list[dict[str, Any]]:
     return sl.Store.opened(folder).points().drop_columns(["seconds"]).to_pylist()
 
 
-def run(file: Path, folder: Path, how: sl.Running | None = None) -> list[dict[str, Any]]:
+def run(file: Path, folder: Path, how: sl.RunOptions | None = None) -> list[dict[str, Any]]:
     """The points of a study that is run to its end."""
     sl.Study.load(file).run(folder, how)
     return points(folder)

@@ -8,10 +8,10 @@ import pytest
 from sparseloop.input.load import loads
 from sparseloop.mapper.objectives import Objective, objective
 from sparseloop.mapper.optimal import branch_and_bound as method
-from sparseloop.mapper.optimal.level_choices import Steps
-from sparseloop.mapper.optimal.level_cost import StepCost
+from sparseloop.mapper.optimal.level_choices import LevelChoices
+from sparseloop.mapper.optimal.level_cost import LevelCost
 from sparseloop.mapper.optimal.lower_bounds import Bounds, TileTable
-from sparseloop.mapper.optimal.tile_chains import Chains
+from sparseloop.mapper.optimal.tile_chains import ChainSearch
 from sparseloop.mapper.search import search
 from sparseloop.mapper.space.factorizations import divisors
 from sparseloop.mapper.space.mapspace import Mapspace
@@ -56,7 +56,7 @@ def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     goal = objective(OBJECTIVES[seed % len(OBJECTIVES)])
     listed = everything(space, goal)
     start = incumbent(listed, seed % 4 % 3) if listed else None
-    monkeypatch.setattr(method.Search, "warm_up", lambda self: None if start is None else self.evaluate(start))
+    monkeypatch.setattr(method.BranchAndBound, "warm_up", lambda self: None if start is None else self.evaluate(start))
     proven = search(space, minimize=goal, method="optimal")
     assert (proven.mapping is None) == (not listed)
     if listed:
@@ -104,8 +104,8 @@ def assert_admissible(space: Mapspace, batch: MappingBatch) -> None:
     sizes = [r.size for r in space.ranks]
     table = TileTable(space.design, [r.rank for r in space.ranks], sizes, [divisors(n) for n in sizes])
     bounds = Bounds(space, table, batch.nest.keep)
-    steps = Steps(space, table)
-    chains = Chains(bounds, steps, Undecided(), lambda: False)
+    steps = LevelChoices(space, table)
+    chains = ChainSearch(bounds, steps, Undecided(), lambda: False)
     chains.forward()
     chains.backward()
     lowest = [float(low[0]) for low in chains.outside.floor()]
@@ -118,7 +118,7 @@ def assert_admissible(space: Mapspace, batch: MappingBatch) -> None:
             assert time <= cycles
 
 
-def table_bounds(chains: Chains, level: int, at: tuple[int, int, int], path: tuple[float, float]):
+def table_bounds(chains: ChainSearch, level: int, at: tuple[int, int, int], path: tuple[float, float]):
     """By the layers: the least inside a state with the least outside it; and the actual inside with the least outside."""
     layer, (code, lanes, mask) = chains.layers[level], at
     state = np.flatnonzero((layer.code == code) & (layer.lanes == lanes) & (layer.mask == mask))
@@ -128,7 +128,7 @@ def table_bounds(chains: Chains, level: int, at: tuple[int, int, int], path: tup
         yield float(chains.bounds.total_energy(energy + layer.out_energy[state], time)[0]), float(time[0]) + chains.bounds.latency
 
 
-def partial_bounds(chains: Chains, steps: Steps, batch: MappingBatch, column: int):
+def partial_bounds(chains: ChainSearch, steps: LevelChoices, batch: MappingBatch, column: int):
     """(energy, cycles) at least, when the levels inside are known."""
     bounds, table = chains.bounds, chains.table
     names = list(table.ranks)
@@ -144,7 +144,7 @@ def partial_bounds(chains: Chains, steps: Steps, batch: MappingBatch, column: in
                 order.append(names.index(loop.rank))
         choice = np.flatnonzero((steps.steps[level].spread.factors == spread).all(axis=1))
         cost, code, loops = chains.costs[level], table.code(extents), sum(1 << r for r in order)
-        joined = StepCost(bounds, level, steps.steps[level].spread, lumped=True).lumped(code, choice)
+        joined = LevelCost(bounds, level, steps.steps[level].spread, lumped=True).lumped(code, choice)
         time = np.maximum(cycles, joined[1])
         yield float(chains.bounds.total_energy(energy + joined[0], time)[0]), float(time[0]) + bounds.latency
         pending = pending | cost.started(code)
@@ -163,7 +163,7 @@ def partial_bounds(chains: Chains, steps: Steps, batch: MappingBatch, column: in
         yield float(chains.bounds.total_energy(energy + outer[0], time)[0]), float(time[0]) + bounds.latency
 
 
-def _pairs(chains: Chains, level: int):
+def _pairs(chains: ChainSearch, level: int):
     """(by a tile inside that of a level, by the tile of the level): energy, and cycles."""
     return zip(chains.outside.around[level], chains.outside.outer[level], strict=True)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparseloop.evaluation.evaluate import evaluate_design
+from sparseloop.evaluation.evaluate import evaluate_mapping
 from sparseloop.evaluation.result import Result
 from sparseloop.evaluation.tracing import traced_cost, value_of
 from sparseloop.model.density import Uniform
@@ -31,7 +31,7 @@ def design_of(case: Case, fraction: float) -> Design:
 @given(ANY, st.floats(0.05, 1))
 def test_traced_evaluation_and_formulas(case: Case, fraction: float) -> None:
     design = design_of(case, fraction)
-    result = evaluate_design(design, design.mapping)
+    result = evaluate_mapping(design, design.mapping)
     plan, cost = traced_cost(design, design.mapping)
     expected, found = targets(result.plan, result.cost), targets(plan, cost)
     assert expected.keys() == found.keys()
@@ -46,7 +46,7 @@ def test_traced_evaluation_and_formulas(case: Case, fraction: float) -> None:
 @given(ANY, st.floats(0.05, 1))
 def test_results_and_tables(case: Case, fraction: float) -> None:
     design = design_of(case, fraction)
-    result: Result = evaluate_design(design, design.mapping)
+    result: Result = evaluate_mapping(design, design.mapping)
     record = result.to_dict()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert result.valid == (not result.reasons)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sparseloop as sl
-from sparseloop.mapper.space.members import key_of
+from sparseloop.mapper.space.members import mapping_key
 
 LEVELS = ("DRAM", "GLB", "RF")
 EINSUMS = ("Z[m,n] = A[m,k] * B[k,n]", "Z[m,n] = A[m,k] * B[k]", "Z[m] = A[m,n,k] * B[n,k]")
@@ -111,7 +111,7 @@ def test_samples_and_neighbours_are_members(spec: sl.Spec, seed: int, padded: bo
     assert all(batch[i] in space for i in range(8))
     near = space.neighbours(batch[0])
     assert all(near[i] in space for i in range(len(near)))
-    keys = [key_of(space, near[i]) for i in range(len(near))]
+    keys = [mapping_key(space, near[i]) for i in range(len(near))]
     assert len(set(keys)) == len(keys)
 
 

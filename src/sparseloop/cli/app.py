@@ -227,11 +227,11 @@ def import_command(
 def map_layers(options: Options) -> None:
     """Search the best mapping of every layer."""
     from sparseloop.cli.map import OUTPUT, check, check_places, output_paths
-    from sparseloop.mapper.naming import unique
+    from sparseloop.mapper.naming import unique_names
 
     check(options)
     specs = list(_loaded(options.files, options.overrides).per_layer())
-    names = unique([spec.workload.name for spec in specs])
+    names = unique_names([spec.workload.name for spec in specs])
     files = dict(zip(names, output_paths(options.output, names), strict=True)) if options.output else {}
     check_places(options, list(files.values()))
     from sparseloop.cli.network import mapped

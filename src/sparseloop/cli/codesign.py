@@ -17,7 +17,7 @@ from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
     from sparseloop.evaluation.result import Result
-    from sparseloop.explore.codesign.search import Codesigned, Progress, Watch
+    from sparseloop.explore.codesign.search import CodesignProgress, CodesignResult, Watch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +37,17 @@ class Options:
     form: Annotated[str, typer.Option("-f", "--format", help="How to write the result: table or json.")] = "table"
 
 
-def codesigned(options: Options) -> Codesigned:
+def codesigned(options: Options) -> CodesignResult:
     """Searches, prints and writes; what came of it."""
     from sparseloop.explore import definition as studyfile
-    from sparseloop.explore.codesign.search import Effort, codesign
+    from sparseloop.explore.codesign.search import CodesignOptions, codesign
 
     seconds = _seconds(options)
-    definition = studyfile.read(options.file, options.overrides or ())
+    definition = studyfile.read_study(options.file, options.overrides or ())
     with progress() as watch:
-        found = codesign(definition, Effort(seconds=seconds, within=options.within, workers=options.workers, watch=watch))
+        found = codesign(
+            definition, CodesignOptions(seconds=seconds, within=options.within, workers=options.workers, watch=watch)
+        )
     print("\n".join(summary(found)), file=sys.stderr)
     result = result_of(found)
     if result is not None and found.spec is not None:
@@ -55,16 +57,16 @@ def codesigned(options: Options) -> Codesigned:
     return found
 
 
-def result_of(found: Codesigned) -> Result | None:
+def result_of(found: CodesignResult) -> Result | None:
     """The whole breakdown of what was found."""
-    from sparseloop.evaluation.evaluate import design_of, evaluate_design
+    from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
 
     if found.spec is None or found.mapping is None:
         return None
-    return evaluate_design(replace(design_of(found.spec), mapping=found.mapping), found.mapping)
+    return evaluate_mapping(replace(design_of(found.spec), mapping=found.mapping), found.mapping)
 
 
-def summary(found: Codesigned) -> list[str]:
+def summary(found: CodesignResult) -> list[str]:
     """What was searched and what is proven."""
     size = f"{found.strategies} strategies of {found.mappings:.3g} mappings ({found.strategies * found.mappings:.2g} designs)"
     lines = [f"{size}, {found.bounded} sets bounded, {found.evaluated} mappings evaluated in {found.seconds:.1f} s"]
@@ -97,7 +99,7 @@ def _seconds(options: Options) -> float | None:
     return seconds
 
 
-def _written(file: str, found: Codesigned) -> None:
+def _written(file: str, found: CodesignResult) -> None:
     from sparseloop.cli.map import text_with
 
     assert found.spec is not None
@@ -108,7 +110,7 @@ def _written(file: str, found: Codesigned) -> None:
         raise SpecError([Diagnostic(message=f"{OUTPUT}: cannot write {file} ({error.strerror})")]) from None
 
 
-def _printed(found: Codesigned, result: Result, form: str) -> None:
+def _printed(found: CodesignResult, result: Result, form: str) -> None:
     assert found.values is not None
     if form == "json":
         record: dict[str, Any] = {
@@ -144,7 +146,7 @@ def progress() -> Generator[Watch]:
 
     with Status("starting ...", console=Console(stderr=True)) as status:
 
-        def shown(now: Progress) -> None:
+        def shown(now: CodesignProgress) -> None:
             best = f"best {now.value:.6g}" if now.value < float("inf") else "nothing yet"
             bound = f", bound {now.lower_bound:.6g}" if now.lower_bound else ""
             status.update(f"{now.bounded} sets bounded, {now.open} open, {best}{bound} ({now.seconds:.0f} s)")

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import typer
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.mapper.naming import unique
+from sparseloop.mapper.naming import unique_names
 
 if TYPE_CHECKING:
     from sparseloop.input.spec import Spec
     from sparseloop.mapper.space.mapspace import Mapspace
-    from sparseloop.mapper.task import Best, Budget, Tally, Task, Watch
+    from sparseloop.mapper.task import Best, Budget, SearchTally, Task, Watch
     from sparseloop.model.design.mapping import Mapping
 
 
@@ -211,25 +211,25 @@ def progress(label: str = "") -> Generator[Watch]:
     """How a search proceeds, in a line on stderr."""
     with status_line() as show:
 
-        def shown(tally: Tally, budget: Budget) -> None:
+        def shown(tally: SearchTally, budget: Budget) -> None:
             show(label + progress_line(tally, budget))
 
         show(f"{label or 'searching '}...")
         yield shown
 
 
-def progress_line(tally: Tally, budget: Budget) -> str:
+def progress_line(tally: SearchTally, budget: Budget) -> str:
     """'48.0 k of 200 k mappings, 36 % valid, best edp 1.04e+16 (lower bound 9.9e+15, gap 5 %), 96 k/s'."""
     from sparseloop.evaluation import humanize as wording
 
-    of = f" of {wording.count(budget.mappings)}" if budget.mappings else ""
-    valid = wording.percent(tally.valid / max(1, tally.evaluated))
+    of = f" of {wording.count_text(budget.mappings)}" if budget.mappings else ""
+    valid = wording.percent_text(tally.valid / max(1, tally.evaluated))
     best = f", best {tally.goal.objective.name} {tally.top[0].values[0]:.4g}" if tally.top else ""
     if tally.top and tally.lower_bound:
-        gap = wording.percent(max(0.0, tally.top[0].values[0] / tally.lower_bound - 1))
+        gap = wording.percent_text(max(0.0, tally.top[0].values[0] / tally.lower_bound - 1))
         best += f" (lower bound {tally.lower_bound:.4g}, gap {gap})"
-    rate = wording.count(tally.evaluated / max(tally.seconds, 1e-9))
-    return f"{wording.count(tally.evaluated)}{of} mappings, {valid} valid{best}, {rate}/s"
+    rate = wording.count_text(tally.evaluated / max(tally.seconds, 1e-9))
+    return f"{wording.count_text(tally.evaluated)}{of} mappings, {valid} valid{best}, {rate}/s"
 
 
 def summary(best: Best) -> list[str]:
@@ -259,7 +259,7 @@ def gap_of(best: Best) -> str:
 
     if best.lower_bound is None or best.proven_optimal or not best.top:
         return ""
-    return wording.percent(best.top[0].values[0] / best.lower_bound - 1 if best.lower_bound else float("inf"))
+    return wording.percent_text(best.top[0].values[0] / best.lower_bound - 1 if best.lower_bound else float("inf"))
 
 
 COUNTED = 4096
@@ -349,5 +349,5 @@ def output_paths(given: str, names: Sequence[str]) -> list[Path]:
     path = Path(given)
     if len(names) == 1:
         return [path]
-    safe = unique([re.sub(r"[/\\:\0]", "_", name) for name in names])
+    safe = unique_names([re.sub(r"[/\\:\0]", "_", name) for name in names])
     return [path.parent / f"{path.stem}-{name}{path.suffix}" for name in safe]

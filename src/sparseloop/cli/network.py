@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from sparseloop.cli.map import Options, best_line, progress, settings, status_line, summary, task_of
-from sparseloop.evaluation.cache_key import key_of
+from sparseloop.evaluation.cache_key import evaluation_key
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.infeasibility import why_empty
-from sparseloop.mapper.naming import unique
-from sparseloop.mapper.saved import Damaged, Folder, recorded, restored
-from sparseloop.mapper.search import run
+from sparseloop.mapper.naming import unique_names
+from sparseloop.mapper.saved import DamagedFile, SavedSearches, search_from_record, search_record
+from sparseloop.mapper.search import run_search
 from sparseloop.mapper.task import Best, silent
 from sparseloop.mapper.workers import end_with_parent, held_back
 
@@ -79,11 +79,11 @@ class Network:
 
     def __init__(self, specs: Sequence[Spec], options: Options, tell: Callable[[Layer], None]) -> None:
         self.options, self.tell = options, tell
-        self.names = unique([spec.workload.name for spec in specs])
+        self.names = unique_names([spec.workload.name for spec in specs])
         self.tasks = [task_of(spec, options) for spec in specs]
         members: dict[str, list[int]] = {}
         for i, spec in enumerate(specs):
-            members.setdefault(key_of(spec, settings(options)), []).append(i)
+            members.setdefault(evaluation_key(spec, settings(options)), []).append(i)
         self.problems = [Problem(key=key, members=tuple(found)) for key, found in members.items()]
         self.warnings: dict[str, str] = {}
         self.layers: dict[int, Layer] = {}
@@ -104,19 +104,19 @@ class Network:
         if self.options.resume is None:
             return False
         try:
-            held = Folder(Path(self.options.resume)).read(problem.key)
-        except Damaged as damage:
+            held = SavedSearches(Path(self.options.resume)).read(problem.key)
+        except DamagedFile as damage:
             self.warnings[problem.key] = f"warning: {damage}: searched again"
             return False
         if held is not None:
-            why = _why(restored(held, self.tasks[problem.first]))
+            why = _why(search_from_record(held, self.tasks[problem.first]))
             self._settle(problem, Outcome(search=held, why=why), taken=self.options.resume)
         return held is not None
 
     def _settle(self, problem: Problem, outcome: Outcome | None, *, taken: str = "", lacking: str = INTERRUPTED) -> None:
         """Tells of all layers of a problem; no outcome: of none of them anything is known."""
         for i in problem.members:
-            best = restored(outcome.search, self.tasks[i]) if outcome else None
+            best = search_from_record(outcome.search, self.tasks[i]) if outcome else None
             same = self.names[problem.first] if i != problem.first else ""
             layer = Layer(spec=self.tasks[i].space.spec, name=self.names[i], best=best, same_as=same, taken_from=taken)
             lines = [lacking] if outcome is None else _lines(layer, outcome)
@@ -142,7 +142,7 @@ class Network:
             try:
                 if not interrupted:
                     with progress(f"{line}: " if line else "") as watch:
-                        best = run(self.tasks[problem.first], watch)
+                        best = run_search(self.tasks[problem.first], watch)
                     interrupted = best.stopped == "interrupted"
                     outcome = kept(best, problem.key, self.options.resume)
                     outcome = replace(outcome, why=_why(best))
@@ -202,10 +202,10 @@ def _why(best: Best) -> tuple[str, ...]:
 
 def kept(best: Best, key: str, folder: str | None) -> Outcome:
     """A search as data, written into the folder if it is finished."""
-    search, trouble = recorded(best), ""
+    search, trouble = search_record(best), ""
     if folder is not None and best.stopped != "interrupted":
         try:
-            Folder(Path(folder)).write(key, best.task.space.spec.workload.name, search)
+            SavedSearches(Path(folder)).write(key, best.task.space.spec.workload.name, search)
         except OSError as error:
             trouble = f"{folder}: {error.strerror}"
     return Outcome(search=search, trouble=trouble)
@@ -246,7 +246,7 @@ def _in_worker(spec: Spec, options: Options, key: str) -> Outcome | None:
     if not _worker["interrupted"]:
         try:
             with _interruptible():
-                best = run(task_of(spec, options), silent)
+                best = run_search(task_of(spec, options), silent)
             outcome = kept(best, key, options.resume)
             with _interruptible():
                 outcome = replace(outcome, why=_why(best))

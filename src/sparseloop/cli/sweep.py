@@ -18,7 +18,7 @@ from sparseloop.cli.map import Form
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
-    from sparseloop.explore.run import Tally, Watch
+    from sparseloop.explore.run import StudyTally, Watch
     from sparseloop.explore.study import Explored, Study
 
 SHOWN = 10
@@ -48,7 +48,7 @@ class Options:
 
 def swept(options: Options) -> tuple[Study, Explored | None]:
     """The study, and its results; none if it was interrupted."""
-    from sparseloop.explore.study import Running, Study
+    from sparseloop.explore.study import RunOptions, Study
 
     study = Study.load(options.file, options.overrides or ())
     if options.check:
@@ -56,7 +56,7 @@ def swept(options: Options) -> tuple[Study, Explored | None]:
         return study, None
     folder = options.output or f"{Path(options.file).with_suffix('')}-results"
     with progress() as watch:
-        how = Running(
+        how = RunOptions(
             executor=options.executor,
             workers=options.workers,
             resume=options.resume,
@@ -99,20 +99,20 @@ def progress() -> Generator[Watch]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("starting ...", total=None)
 
-        def shown(tally: Tally) -> None:
+        def shown(tally: StudyTally) -> None:
             bar.update(task, total=tally.total, completed=tally.points, description=line(tally))
 
         yield shown
 
 
-def line(tally: Tally) -> str:
+def line(tally: StudyTally) -> str:
     """'points, 61 % valid, best 1.04e+16, 480 evaluated, 96/s'."""
     from sparseloop.evaluation import humanize as wording
 
-    valid = wording.percent(tally.valid / max(1, tally.points))
+    valid = wording.percent_text(tally.valid / max(1, tally.points))
     best = f", best {tally.best:.4g}" if tally.valid else ""
     reused = f", {tally.reused} known" if tally.reused else ""
-    rate = wording.count(tally.evaluated / max(tally.seconds, 1e-9))
+    rate = wording.count_text(tally.evaluated / max(tally.seconds, 1e-9))
     return f"points, {valid} valid{best}, {tally.evaluated} evaluated{reused}, {rate}/s"
 
 
@@ -143,11 +143,11 @@ def summary(explored: Explored) -> list[str]:
 
 def best(explored: Explored, form: str) -> str:
     """The best points, or the front, with their parameters, objectives and area."""
-    from sparseloop.explore.definition import columns
+    from sparseloop.explore.definition import objective_columns
 
     study = explored.study.definition
     names = [one.name for one in study.designs.space.parameters]
-    goals = list(columns(study.objectives).values())
+    goals = list(objective_columns(study.objectives).values())
     wanted = ["point", *names, *dict.fromkeys([*goals, "energy_pj", "cycles", "area_um2"])]
     rows = [{name: row[name] for name in wanted} for row in explored.best(SHOWN)]
     if not rows:

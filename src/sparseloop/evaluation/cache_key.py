@@ -17,7 +17,7 @@ def digest(data: object) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def key_of(spec: Spec, settings: Dict[str, Any]) -> str:
+def evaluation_key(spec: Spec, settings: Dict[str, Any]) -> str:
     """Equal for equal searches: the specification without the layer's name, the files it names, the settings, the version."""
     data = spec.model_dump(mode="json", by_alias=True)
     del data["workload"]["name"]

@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.evaluation.host_nest import joined
+from sparseloop.evaluation.host_nest import hosted_batches
 from sparseloop.evaluation.result import Result
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.resolve import resolve
@@ -86,11 +86,11 @@ def evaluate(spec: Spec, mapping: object = None, *, keep: tuple[str, ...] | None
     if isinstance(mapping, Mapping):
         if keep is not None:
             raise ValueError("keep is for a batch of mappings: the result of one mapping has everything")
-        return evaluate_design(design, mapping)
+        return evaluate_mapping(design, mapping)
     return evaluate_batch(design, mapping, keep)
 
 
-def evaluate_design(design: Design, mapping: Mapping) -> Result:
+def evaluate_mapping(design: Design, mapping: Mapping) -> Result:
     """The result of one mapping of a design."""
     plan = _compiled(_Template(design, mapping.nest))
     return Result(design=design, plan=plan, cost=evaluate_plan(plan, mapping.bounds, mapping.residuals))
@@ -110,11 +110,11 @@ def _counted(key: _Counting) -> tuple[Traffic, SparseTraffic]:
     return counts(plan_of(key.design, key.mapping.nest), key.mapping.bounds, key.mapping.residuals)
 
 
-def evaluate_similar(design: Design, mapping: Mapping) -> Result:
+def evaluate_sharing_counts(design: Design, mapping: Mapping) -> Result:
     """As `evaluate_design`; designs that differ in sizes, bandwidths and prices only share the counts."""
     sparse = design.sparse
     if any(saf.choice is not None for saf in sparse.safs):
-        return evaluate_design(design, mapping)  # which alternative is taken is a question of prices
+        return evaluate_mapping(design, mapping)  # which alternative is taken is a question of prices
     plan = plan_of(design, mapping.nest)
     rest = (sparse.safs, sparse.compute_skip, sparse.compute_gate, sparse.implied_skips, sparse.timeloop_reading)
     alike = (design.einsum, design.arch.structure, frozenset(sparse.formats.items()), *rest)
@@ -140,7 +140,7 @@ def evaluate_batch(design: Design, batch: object, keep: tuple[str, ...] | None) 
     if isinstance(batch, MappingBatch):
         return _columns(design, batch, keep)
     columns: dict[str, npt.NDArray[Any]] = {name: np.empty(sum(map(len, batch.parts)), _kind(name)) for name in keep}
-    for part, place in joined(batch.parts):
+    for part, place in hosted_batches(batch.parts):
         for name, values in _columns(design, part, keep).items():
             columns[name][place] = values
     return {name: values[batch.place] for name, values in columns.items()}

@@ -41,7 +41,7 @@ class Frame:
     """Per level the number of temporal loops."""
 
 
-def joined(parts: Sequence[MappingBatch]) -> Iterator[tuple[MappingBatch, Ints]]:
+def hosted_batches(parts: Sequence[MappingBatch]) -> Iterator[tuple[MappingBatch, Ints]]:
     """The same mappings under fewer templates, with their positions among those of `parts`, put one after the other."""
     starts = [0, *accumulate(map(len, parts))]
     places: list[Ints] = [np.arange(a, b) for a, b in pairwise(starts)]

@@ -16,7 +16,7 @@ _ENERGY = ("pJ", "nJ", "uJ", "mJ", "J", "kJ")
 _TIME = ("ps", "ns", "us", "ms", "s")
 
 
-def count(value: float) -> str:
+def count_text(value: float) -> str:
     """1 234 567 as '1.23 M'; small whole numbers as they are."""
     value = float(value)
     if value == int(value) and abs(value) < 10_000 if math.isfinite(value) else False:
@@ -25,25 +25,25 @@ def count(value: float) -> str:
     return f"{scaled}{_LARGE[step]}"
 
 
-def energy(pj: float) -> str:
+def energy_text(pj: float) -> str:
     """pJ, nJ, uJ, mJ or J, three digits."""
     scaled, step = _scaled(float(pj), 1000.0, len(_ENERGY))
     return f"{scaled} {_ENERGY[step]}"
 
 
-def time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """ps, ns, us, ms or s, three digits."""
     scaled, step = _scaled(float(seconds) * 1e12, 1000.0, len(_TIME))
     return f"{scaled} {_TIME[step]}"
 
 
-def area(um2: float) -> str:
+def area_text(um2: float) -> str:
     """um2 or mm2, three digits."""
     value, unit = (float(um2), "um2") if um2 < 1000 else (float(um2) / 1e6, "mm2")
     return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
 
 
-def percent(part: float) -> str:
+def percent_text(part: float) -> str:
     """A fraction: 12.5 %, 0.31 %, 100 %."""
     value = 100.0 * float(part)
     if 0 < abs(value) < 0.01:
@@ -52,7 +52,7 @@ def percent(part: float) -> str:
     return f"{text.removesuffix('.0')} %"
 
 
-def exact(value: float) -> str:
+def exact_text(value: float) -> str:
     """A number in full: whole numbers as they are, others with six digits or one decimal."""
     value = float(value)
     if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
@@ -77,7 +77,7 @@ def _scaled(value: float, base: float, steps: int) -> tuple[str, int]:
 # --- workload -----------------------------------------------------------------------------------------------
 
 
-def access(tensor: Tensor) -> str:
+def access_text(tensor: Tensor) -> str:
     """I[n, c, 2p+r]."""
     forms: list[str] = []
     for axis in tensor.axes:
@@ -90,13 +90,13 @@ def _term(rank: str, coefficient: int) -> str:
     return f"{'+' if coefficient > 0 else '-'}{abs(coefficient) if abs(coefficient) != 1 else ''}{rank}"
 
 
-def equation(einsum: Einsum) -> str:
+def equation_text(einsum: Einsum) -> str:
     """Z[m, n] = A[m, k] * B[k, n]."""
-    outputs = " , ".join(access(t) for t in einsum.tensors if t.output)
-    return f"{outputs} = {' * '.join(access(t) for t in einsum.tensors if not t.output)}"
+    outputs = " , ".join(access_text(t) for t in einsum.tensors if t.output)
+    return f"{outputs} = {' * '.join(access_text(t) for t in einsum.tensors if not t.output)}"
 
 
-def density(tensor: Tensor) -> str:
+def density_text(tensor: Tensor) -> str:
     """The distribution of a tensor's non-zeros: dense, uniform 0.25, 2:4 along c."""
     model: DensityModel = getattr(tensor.density, "model", tensor.density)
     share = f"{float(model.density):.4g}"
@@ -130,12 +130,12 @@ def format_text(form: TensorFormat, tensor: Tensor) -> str:
     return " ".join(reversed(ranks) if form.order == "inner_to_outer" else ranks)
 
 
-def arrow(saf: Saf) -> str:
+def feature_arrow(saf: Saf) -> str:
     """skip B <- A."""
     return f"{saf.kind.replace('_', ' ')} {saf.follower} <- {' & '.join(saf.leaders)}"
 
 
-def sentence(saf: Saf) -> str:
+def feature_sentence(saf: Saf) -> str:
     """A feature in words."""
     where = " or ".join(saf.leaders)
     verbs = {
@@ -149,19 +149,19 @@ def sentence(saf: Saf) -> str:
 # --- machine ------------------------------------------------------------------------------------------------
 
 
-def size(level: Level) -> str:
+def capacity_text(level: Level) -> str:
     """Capacity of one instance: 16 KiB (8192 words of 16 bits), or unlimited."""
     if level.capacity_words is None:
         return "unlimited"
-    words = f"{exact(level.capacity_words)} words of {exact(level.word_bits)} bits"
-    return f"{bits(level.capacity_words * level.word_bits)} ({words})"
+    words = f"{exact_text(level.capacity_words)} words of {exact_text(level.word_bits)} bits"
+    return f"{bits_text(level.capacity_words * level.word_bits)} ({words})"
 
 
-def bits(number: float) -> str:
+def bits_text(number: float) -> str:
     """A number of bits in B, KiB, MiB; odd ones in bits."""
     value = float(number)
     if value < 8 or value % 8:
-        return f"{count(value)} bits"
+        return f"{count_text(value)} bits"
     for unit in ("B", "KiB", "MiB", "GiB"):
         value = value / 8 if unit == "B" else value / 1024
         if value < 1024:
@@ -169,7 +169,7 @@ def bits(number: float) -> str:
     return f"{value:.4g} GiB"
 
 
-def bandwidth(level: Level) -> str:
+def bandwidth_text(level: Level) -> str:
     """Words per cycle of one instance: read 16, write 16; or unlimited."""
     rates = (("", level.shared_bandwidth), ("read ", level.read_bandwidth), ("write ", level.write_bandwidth))
     given = [f"{name}{rate:.4g}" for name, rate in rates if rate is not None]

@@ -15,7 +15,7 @@ _TILE = (("footprint", "words"), ("density", "1"), *((name, "words") for name in
 _CAPACITY = {"words": "words", "expected": "words", "worst": "words", "metadata_words": "words"}
 
 
-def rows_of(record: dict[str, Any]) -> list[Row]:
+def tidy_rows(record: dict[str, Any]) -> list[Row]:
     """(level, tensor, quantity, class, value, unit) of everything in a result file; what does not apply is left out."""
     return [row for row in _all(record) if row[4] is not None]
 

@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.evaluation.tracing import Traced, given, value_of, with_traced_densities
+from sparseloop.evaluation.tracing import Traced, traced_input, value_of, with_traced_densities
 from sparseloop.model.pipeline import evaluate_plan
 from sparseloop.model.plan import Plan
 
@@ -87,7 +87,7 @@ class Program:
 
     def __init__(self, plan: Plan, bounds: Integers, fixed: dict[int, int], keep: tuple[str, ...]) -> None:
         self.fixed = fixed
-        loops = [float(fixed[i]) if i in fixed else given(float(n), "bound") for i, n in enumerate(bounds)]
+        loops = [float(fixed[i]) if i in fixed else traced_input(float(n), "bound") for i, n in enumerate(bounds)]
         cost = evaluate_plan(replace(plan, einsum=with_traced_densities(plan.einsum)), loops)
         writer = _Writer([loop for loop in loops if isinstance(loop, Traced)])
         results = [writer.place(getattr(cost, name)) for name in keep]

@@ -34,7 +34,7 @@ class Result:
 
     def __repr__(self) -> str:
         valid = "valid" if self.valid else "NOT valid"
-        return f"<Result {valid}: {wording.energy(self.energy_pj)}, {wording.count(self.cycles)} cycles>"
+        return f"<Result {valid}: {wording.energy_text(self.energy_pj)}, {wording.count_text(self.cycles)} cycles>"
 
     @property
     def energy_pj(self) -> float:
@@ -112,9 +112,9 @@ class Result:
 
     def to_rows(self) -> list[tuple[str, str, str, str, Any, str]]:
         """The same as tidy rows: level or network, tensor, quantity, class, value, unit; '' where a thing does not apply."""
-        from sparseloop.evaluation.long_form import rows_of  # the long form is rarely needed
+        from sparseloop.evaluation.long_form import tidy_rows  # the long form is rarely needed
 
-        return rows_of(self.to_dict())
+        return tidy_rows(self.to_dict())
 
     def _head(self, index: int) -> dict[str, Any]:
         level, cost = self.plan.arch.levels[index], self.cost.levels[index]
@@ -144,12 +144,12 @@ class Result:
                 "metadata_bits_worst": float(cost.metadata_bits_worst),
             },
             "tensors": {k.dense.link.name: self._tensor(index, k) for k in below(self.cost, index)},
-            "actions": [action_record(a) for a in cost.actions if counted(a)],
+            "actions": [action_record(a) for a in cost.actions if happens(a)],
         }
 
     def _compute(self, computes: dict[str, float]) -> dict[str, Any]:
         index = self.plan.compute
-        actions = [action_record(a) for a in self.cost.levels[index].actions if counted(a)]
+        actions = [action_record(a) for a in self.cost.levels[index].actions if happens(a)]
         return {**self._head(index), "computes": computes, "actions": actions}
 
     def _tensor(self, index: int, k: LinkSparse) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def metadata_bits(k: LinkSparse, action: str) -> Classes:
     return total
 
 
-def counted(action: ActionCost) -> bool:
+def happens(action: ActionCost) -> bool:
     """True if the action happens."""
     return bool(action.count > 0)
 

@@ -185,7 +185,7 @@ def applied(name: str, function: Function, arguments: tuple[Any, ...], *, tensor
     return made
 
 
-def given(value: Any, label: str) -> Traced:
+def traced_input(value: Any, label: str) -> Traced:
     """A traced value that comes from the specification."""
     return Traced(value, "given", label=label)
 
@@ -234,7 +234,7 @@ class TracedDensity(DensityModel):
     @property
     def density(self) -> Any:
         """Traced density of the whole tensor."""
-        return given(self.model.density, f"density of {self.tensor}")
+        return traced_input(self.model.density, f"density of {self.tensor}")
 
     @property
     def deterministic(self) -> bool:
@@ -311,9 +311,9 @@ def traced_cost(design: Design, mapping: Mapping) -> tuple[Plan, Cost]:
     The chain of `evaluate.evaluate_plan`, with the number of computes given a name on the way.
     """
     plan = plan_of(_named(design), mapping.nest)
-    bounds = [given(n, label) for n, label in zip(mapping.bounds, loop_labels(plan), strict=True)]
+    bounds = [traced_input(n, label) for n, label in zip(mapping.bounds, loop_labels(plan), strict=True)]
     dense = traffic(plan, bounds, mapping.residuals)
-    dense = replace(dense, computes=given(dense.computes, "computes.total"))
+    dense = replace(dense, computes=traced_input(dense.computes, "computes.total"))
     sparse = apply_safs(plan, dense)
     return plan, cost(plan, dense, sparse)
 
@@ -325,8 +325,8 @@ def _named(design: Design) -> Design:
         rates: dict[str, Any] = {}
         for kind in ("read", "write", "shared"):
             rate = getattr(level, f"{kind}_bandwidth")
-            rates[f"{kind}_bandwidth"] = None if rate is None else given(rate, f"{level.name} {kind} bandwidth")
-        levels.append(replace(level, **rates, instances=given(level.instances, f"{level.name} instances")))
+            rates[f"{kind}_bandwidth"] = None if rate is None else traced_input(rate, f"{level.name} {kind} bandwidth")
+        levels.append(replace(level, **rates, instances=traced_input(level.instances, f"{level.name} instances")))
     return replace(design, einsum=with_traced_densities(design.einsum), arch=replace(design.arch, levels=tuple(levels)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparseloop.explore.definition import NUMBERS, Definition, columns
+from sparseloop.explore.definition import NUMBERS, StudyDefinition, objective_columns
 from sparseloop.explore.space import Values
 from sparseloop.explore.store import POINT_COLUMNS, Row
 from sparseloop.mapper.objectives import Columns, Objective, objective
@@ -16,14 +16,14 @@ from sparseloop.mapper.objectives import Columns, Objective, objective
 _PLAIN = ("energy", "cycles", "edp")
 
 
-class Combined:
+class Aggregation:
     """How a study takes its workloads together, and what it forbids."""
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: StudyDefinition) -> None:
         self.how = definition.spec.combine
         self.weights = [one.weight for one in definition.designs.workloads]
         self.names = [one.name for one in definition.designs.workloads]
-        self.columns = columns(definition.objectives)
+        self.columns = objective_columns(definition.objectives)
         """Of every objective."""
         self._objectives = [objective(name) for name in _PLAIN]
         self._objectives += [one for one in definition.objectives if self.columns[one.name] not in POINT_COLUMNS]
@@ -87,4 +87,4 @@ class Combined:
 
 
 def _column(one: Objective) -> str:
-    return columns([one])[one.name]
+    return objective_columns([one])[one.name]

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from sparseloop.explore.conditions import Condition, arithmetic
-from sparseloop.explore.parameters import Mistakes, Reader
+from sparseloop.explore.parameters import Mistakes, ParameterReader
 from sparseloop.explore.point import FIXED, Designs, Mapper, Workload
 from sparseloop.explore.schema import StudySpec, WorkloadEntry
 from sparseloop.explore.space import DesignSpace
@@ -21,14 +21,14 @@ from sparseloop.input.load import dumps, is_timeloop, to_data
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.files import SourceMap
-from sparseloop.mapper.naming import unique
+from sparseloop.mapper.naming import unique_names
 from sparseloop.mapper.objectives import Objective, objective
 from sparseloop.mapper.search import METHODS, budget_of
 from sparseloop.mapper.searchers import SEARCHERS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Definition:
+class StudyDefinition:
     """A study as it was understood."""
 
     spec: StudySpec
@@ -39,12 +39,12 @@ class Definition:
     """The study file."""
 
 
-def read(path: str | FilePath, overrides: Sequence[str] = ()) -> Definition:
+def read_study(path: str | FilePath, overrides: Sequence[str] = ()) -> StudyDefinition:
     """The study in a file; raises `SpecError` with every mistake."""
     return _understood(*yamlio.load([path], overrides))
 
 
-def from_data(data: Mapping[str, Any], name: str = "<study>") -> Definition:
+def study_from_data(data: Mapping[str, Any], name: str = "<study>") -> StudyDefinition:
     """A study built in Python; `spec` may be a `Spec`. File names are relative to the folder of `name`."""
     written = {key: _plain(value, (key,)) for key, value in data.items()}
     return _understood(*yamlio.loads(yamlio.dump(written), name=name))
@@ -65,7 +65,7 @@ def _plain(value: Any, path: Path) -> Any:
     raise SpecError([Diagnostic(path=path, message=f"a study cannot hold a {type(value).__name__}")])
 
 
-def _understood(data: dict[str, Any], source: SourceMap) -> Definition:
+def _understood(data: dict[str, Any], source: SourceMap) -> StudyDefinition:
     try:
         spec = StudySpec.model_validate(_complete(data))
     except SpecError as error:
@@ -96,10 +96,10 @@ class _Reader:
     spec: StudySpec
     mistakes: Mistakes
 
-    def definition(self) -> Definition:
+    def definition(self) -> StudyDefinition:
         """The study; raises every mistake."""
         workloads = self._workloads()
-        read = [Reader(name, one, self.mistakes, workloads).read() for name, one in self.spec.parameters.items()]
+        read = [ParameterReader(name, one, self.mistakes, workloads).read() for name, one in self.spec.parameters.items()]
         space = DesignSpace(tuple(one for one in read if one is not None))
         goals = self._objectives()
         rules = [self.mistakes.condition(("constraints", i), text) for i, text in enumerate(self.spec.constraints)]
@@ -111,7 +111,7 @@ class _Reader:
         if self.mistakes.found:
             raise SpecError(self.mistakes.found).located(self.mistakes.source)
         assert mapper is not None
-        return Definition(
+        return StudyDefinition(
             spec=self.spec,
             designs=Designs(space, tuple(workloads), mapper),
             constraints=tuple(rule for rule in rules if rule is not None),
@@ -127,7 +127,7 @@ class _Reader:
         for i, entry in enumerate(self.spec.workloads or (WorkloadEntry(),)):
             at: Path = ("workloads", i) if self.spec.workloads else ("spec",)
             found += self.mistakes.attempt(at, partial(self._entry, entry, at)) or []
-        names = unique([one.name for one in found])
+        names = unique_names([one.name for one in found])
         return [replace(one, name=name, names=one.names | {name}) for one, name in zip(found, names, strict=True)]
 
     def _entry(self, entry: WorkloadEntry, at: Path) -> list[Workload]:
@@ -185,7 +185,7 @@ class _Reader:
             mistakes.error(("mapping", "method"), f"unknown method '{given.method}'", did_you_mean(given.method, known))
             return None
         budget = mistakes.attempt(("mapping", "budget"), lambda: budget_of(given.budget, given.method))
-        minimize = given.minimize or default_goal(goals)
+        minimize = given.minimize or default_mapper_objective(goals)
         goal = mistakes.attempt(("mapping", "minimize"), lambda: objective(minimize))
         if budget is None or goal is None:
             return None
@@ -213,7 +213,7 @@ class _Reader:
                 self.mistakes.attempt((*at, "when"), partial(one.when.check, others, labels))
             if one.kind == "expression":
                 self.mistakes.attempt((*at, "value"), partial(arithmetic, one.expression, others))
-        results = dict.fromkeys((*NUMBERS, *columns(goals).values()), 1.0)
+        results = dict.fromkeys((*NUMBERS, *objective_columns(goals).values()), 1.0)
         for i, rule in enumerate(rules):
             self.mistakes.attempt(("constraints", i), partial(rule.check, {**values, **results}, labels))
         used = {name for one in order for name in one.needs(list(values))} | {n for rule in rules for n in rule.names(values)}
@@ -244,12 +244,12 @@ COLUMN_OF = {"energy": "energy_pj", "area": "area_um2", "power": "power_w", "cyc
 """Objectives that have a column of another name, or the same."""
 
 
-def columns(goals: Sequence[Objective]) -> dict[str, str]:
+def objective_columns(goals: Sequence[Objective]) -> dict[str, str]:
     """Column of every objective."""
     return {one.name: COLUMN_OF.get(one.name, one.name) for one in goals}
 
 
-def default_goal(goals: Sequence[Objective]) -> str:
+def default_mapper_objective(goals: Sequence[Objective]) -> str:
     """What the mapper minimizes for a study: its objective if but one depends on mappings, else edp."""
     seen = [one.name for one in goals if one.name != "power" and {"energy_pj", "cycles", "utilization"} & set(one.needs)]
     return seen[0] if len(seen) == 1 else "edp"

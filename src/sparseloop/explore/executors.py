@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sparseloop._optional import needed
-from sparseloop.explore.point import Designs, Job, Outcome
+from sparseloop._optional import import_extra
+from sparseloop.explore.point import Designs, Job, JobOutcome
 from sparseloop.explore.schema import ClusterSpec
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.mapper.workers import end_with_parent, held_back
 
 Jobs = tuple[Job, ...]
-Done = tuple[Jobs, list[Outcome]]
+Done = tuple[Jobs, list[JobOutcome]]
 ATTEMPTS = 3
 """How often jobs are begun whose worker process ends unexpectedly."""
 LOST = "the worker process ended unexpectedly (out of memory?)"
@@ -29,7 +29,7 @@ class Executor(Protocol):
     """Evaluates jobs; what is submitted together is evaluated by one worker, in order."""
 
     @property
-    def slots(self) -> int:
+    def capacity(self) -> int:
         """So many submissions keep all workers busy."""
         ...
 
@@ -51,23 +51,23 @@ class Executor(Protocol):
         ...
 
 
-def lost(jobs: Jobs, why: str = LOST) -> Done:
+def lost_jobs(jobs: Jobs, why: str = LOST) -> Done:
     """Jobs that came to nothing."""
-    return jobs, [Outcome(job, fault=why) for job in jobs]
+    return jobs, [JobOutcome(job, fault=why) for job in jobs]
 
 
 # --- this process -------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Here:
+class InProcess:
     """Evaluates in this process."""
 
     designs: Designs
     waiting: list[Jobs] = field(default_factory=list[Jobs])
 
     @property
-    def slots(self) -> int:
+    def capacity(self) -> int:
         """One at a time."""
         return 1
 
@@ -101,17 +101,17 @@ def _start_worker(designs: bytes) -> None:
     _held["study"] = pickle.loads(designs)
 
 
-def _in_worker(jobs: Jobs) -> list[Outcome]:
+def _in_worker(jobs: Jobs) -> list[JobOutcome]:
     return [_held["study"].evaluated(job) for job in jobs]
 
 
-class Local:
+class LocalProcesses:
     """Worker processes on this machine; spawned, because forks of a process with threads may hang."""
 
     def __init__(self, designs: Designs, workers: int) -> None:
         self.workers = workers
         self._designs = pickle.dumps(designs)
-        self._running: dict[Future[list[Outcome]], tuple[Jobs, int]] = {}
+        self._running: dict[Future[list[JobOutcome]], tuple[Jobs, int]] = {}
         self._others = set(multiprocessing.active_children())
         self._pool = self._started()
 
@@ -120,7 +120,7 @@ class Local:
         return ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker, initargs=(self._designs,))
 
     @property
-    def slots(self) -> int:
+    def capacity(self) -> int:
         """One submission for each worker."""
         return self.workers
 
@@ -138,7 +138,7 @@ class Local:
             with held_back():
                 future = self._pool.submit(_in_worker, jobs)
         except BrokenProcessPool as broken:
-            future = Future[list[Outcome]]()
+            future = Future[list[JobOutcome]]()
             future.set_exception(broken)
         self._running[future] = (jobs, attempt)
 
@@ -168,7 +168,7 @@ class Local:
             if attempt < ATTEMPTS:
                 self._begin(jobs, attempt + 1)
             elif len(jobs) == 1:
-                gone.append(lost(jobs))
+                gone.append(lost_jobs(jobs))
             else:
                 for job in jobs:
                     self._begin((job,), attempt - 1)
@@ -190,22 +190,22 @@ def _loaded(designs: bytes) -> Designs:
     return pickle.loads(designs)
 
 
-def _on_cluster(designs: Designs, jobs: Jobs) -> list[Outcome]:
+def _on_cluster(designs: Designs, jobs: Jobs) -> list[JobOutcome]:
     return [designs.evaluated(job) for job in jobs]
 
 
-class Dask:
+class DaskExecutor:
     """Workers of a Dask cluster; what a dead worker had begun is begun anew by another one."""
 
     def __init__(self, designs: Designs, client: Any, owned: Sequence[Any] = ()) -> None:
-        distributed = needed("distributed", "dask")
+        distributed = import_extra("distributed", "dask")
         self.client, self._owned = client, owned
         self._designs = client.submit(_loaded, pickle.dumps(designs), pure=True)  # a task, so that it can be done again
         self._running: dict[Any, Jobs] = {}
         self._done = distributed.as_completed(loop=client.loop)
 
     @property
-    def slots(self) -> int:
+    def capacity(self) -> int:
         """As many as there are workers now; at least one, so that something waits for the first."""
         return max(1, sum(self.client.nthreads().values()))
 
@@ -226,7 +226,7 @@ class Dask:
         for future in [next(self._done), *(self._done.next_batch(block=False) if not self._done.is_empty() else ())]:
             jobs = self._running.pop(future)
             error = future.exception()
-            found.append((jobs, future.result()) if error is None else lost(jobs, f"{type(error).__name__}: {error}"))
+            found.append((jobs, future.result()) if error is None else lost_jobs(jobs, f"{type(error).__name__}: {error}"))
         return found
 
     def close(self) -> None:
@@ -239,7 +239,7 @@ class Dask:
 
 def local_cluster(workers: int) -> Any:
     """A Dask cluster of processes on this machine."""
-    return needed("distributed", "dask").LocalCluster(
+    return import_extra("distributed", "dask").LocalCluster(
         n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
     )
 
@@ -249,7 +249,7 @@ SCHEDULERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
 
 def batch_cluster(kind: str, asked: ClusterSpec, workers: int) -> Any:
     """Jobs of a batch system whose processes are the workers; `.job_script()` is what is submitted for each."""
-    make: Callable[..., Any] = getattr(needed("dask_jobqueue", "dask"), SCHEDULERS[kind])
+    make: Callable[..., Any] = getattr(import_extra("dask_jobqueue", "dask"), SCHEDULERS[kind])
     cluster = make(
         cores=asked.cores,
         processes=asked.cores,
@@ -271,7 +271,7 @@ def batch_cluster(kind: str, asked: ClusterSpec, workers: int) -> Any:
 def _joined(address: str) -> Any:
     """A client of a scheduler that runs already."""
     try:
-        return needed("distributed", "dask").Client(address)
+        return import_extra("distributed", "dask").Client(address)
     except (OSError, ValueError) as error:
         raise SpecError([Diagnostic(message=f"no Dask scheduler answers at {address} ({error})")]) from None
 
@@ -284,12 +284,12 @@ def executor(designs: Designs, name: str, workers: int, cluster: ClusterSpec) ->
     """Workers for the time of a study; `name` is one of `EXECUTORS`, or the address of a Dask scheduler."""
     made: Executor
     if name == "local":
-        made = Local(designs, workers) if workers > 1 else Here(designs)
+        made = LocalProcesses(designs, workers) if workers > 1 else InProcess(designs)
     elif "://" in name:
-        made = Dask(designs, _joined(name))
+        made = DaskExecutor(designs, _joined(name))
     elif name in EXECUTORS:
         started = local_cluster(workers) if name == "dask" else batch_cluster(name, cluster, workers)
-        made = Dask(designs, needed("distributed", "dask").Client(started), [started])
+        made = DaskExecutor(designs, import_extra("distributed", "dask").Client(started), [started])
     else:
         hint = f"known: {', '.join(EXECUTORS)}, or the address of a Dask scheduler: tcp://host:8786"
         raise SpecError([Diagnostic(message=f"unknown executor '{name}'", hint=hint)])

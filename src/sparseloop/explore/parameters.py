@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from sparseloop.explore.conditions import Condition, Value, condition
 from sparseloop.explore.point import Workload
 from sparseloop.explore.schema import ParameterSpec
-from sparseloop.explore.space import Change, Parameter, listed, plain
+from sparseloop.explore.space import Change, Parameter, column_values, range_values
 from sparseloop.explore.store import POINT_COLUMNS
 from sparseloop.input.diagnostics import Diagnostic, Path, SpecError, did_you_mean
 from sparseloop.input.expressions import NotationError
@@ -69,7 +69,7 @@ class Mistakes:
 
 
 @dataclass(frozen=True)
-class Reader:
+class ParameterReader:
     """One parameter of a study file."""
 
     name: str
@@ -175,7 +175,7 @@ class Reader:
         else:
             values = None
             if one.step is not None or one.points is not None:
-                values = plain(listed(low, high, step=one.step, points=one.points, log=log), whole=one.whole)
+                values = column_values(range_values(low, high, step=one.step, points=one.points, log=log), whole=one.whole)
             elif one.whole and not log:
                 values = tuple(range(round(low), round(high) + 1))
             node = self.mistakes.source.walk(at)[1]

@@ -9,18 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sparseloop.evaluation.cache_key import key_of
-from sparseloop.evaluation.evaluate import design_of, evaluate_similar, own_mapping
+from sparseloop.evaluation.cache_key import evaluation_key
+from sparseloop.evaluation.evaluate import design_of, evaluate_sharing_counts, own_mapping
 from sparseloop.evaluation.result import Result
 from sparseloop.explore.space import DesignSpace, Values
 from sparseloop.explore.store import Row
-from sparseloop.explore.transfer import Hint, handed_on
+from sparseloop.explore.transfer import Hint, transferred_result
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.resolve import written
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml.files import Node, SourceMap, placed
 from sparseloop.mapper.objectives import Objective, objective
-from sparseloop.mapper.search import budget_of, run
+from sparseloop.mapper.search import budget_of, run_search
 from sparseloop.mapper.space.mapspace import mapspace
 from sparseloop.mapper.task import Best, Goal, Task
 
@@ -72,7 +72,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobOutcome:
     """A row for the store; or why there is none: the values make no design, or a fault of ours."""
 
     job: Job
@@ -102,27 +102,27 @@ class Designs:
 
     def key(self, spec: Spec) -> str:
         """What identifies the evaluation of a specification: all its inputs, the mapper's settings, the version."""
-        return key_of(spec, self.mapper.settings)[:32]
+        return evaluation_key(spec, self.mapper.settings)[:32]
 
-    def evaluated(self, job: Job) -> Outcome:
+    def evaluated(self, job: Job) -> JobOutcome:
         """The row of one point and workload."""
         try:
             spec = self.spec(job.values, job.workload)
             row = self._row(spec, job)
         except SpecError as error:
-            return Outcome(job, wrong=first_of(error))
+            return JobOutcome(job, wrong=first_message(error))
         except Exception as error:
-            return Outcome(job, fault=f"{type(error).__name__}: {error}")
-        return Outcome(job, row)
+            return JobOutcome(job, fault=f"{type(error).__name__}: {error}")
+        return JobOutcome(job, row)
 
     def _row(self, spec: Spec, job: Job) -> Row:
         started = time.perf_counter()
         design = design_of(spec)
         row: Row = {"key": self.key(spec), "workload": self.workloads[job.workload].name, "clock_hz": design.arch.clock_hz}
         if self.mapper.method == FIXED:
-            result: Result | None = evaluate_similar(design, own_mapping(design))
+            result: Result | None = evaluate_sharing_counts(design, own_mapping(design))
             row |= {"mappings": 1, "proven": None, "lower_bound": None}
-        elif job.hint and (found := handed_on(spec, self.spec(job.hint.values, job.workload), job.hint, self.goal)):
+        elif job.hint and (found := transferred_result(spec, self.spec(job.hint.values, job.workload), job.hint, self.goal)):
             result = found
             row |= {"mappings": 1, "proven": True, "lower_bound": job.hint.value, "value": job.hint.value}
         else:
@@ -150,10 +150,10 @@ class Designs:
             budget = replace(budget, mappings=mapper.mappings, seconds=mapper.seconds)
         goal = Goal(objective=self.goal)
         space = mapspace(spec, padded=mapper.padded)
-        return run(Task(space=space, goal=goal, method=mapper.method, budget=budget, seed=mapper.seed))
+        return run_search(Task(space=space, goal=goal, method=mapper.method, budget=budget, seed=mapper.seed))
 
 
-def first_of(error: SpecError) -> str:
+def first_message(error: SpecError) -> str:
     """The first mistake in one line."""
     one: Diagnostic = error.diagnostics[0]
     place = f"{one.span}: " if one.span else ""

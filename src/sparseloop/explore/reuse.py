@@ -15,7 +15,7 @@ from sparseloop.explore.store import EVALUATION_COLUMNS, Row, Store
 _KEPT = tuple(name for name in EVALUATION_COLUMNS if name != "levels")
 
 
-class Known:
+class EvaluationCache:
     """Rows of `evaluations` by what identifies them."""
 
     def __init__(self, store: Store, others: Sequence[str | Path] = (), *, repeats: bool = True) -> None:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.explore.aggregate import Combined
-from sparseloop.explore.definition import Definition
+from sparseloop.explore.aggregate import Aggregation
+from sparseloop.explore.definition import StudyDefinition
 from sparseloop.explore.executors import Executor
-from sparseloop.explore.point import FIXED, Job, Outcome
-from sparseloop.explore.reuse import Known
-from sparseloop.explore.samplers import METHODS, Point, PointSearch, Told
+from sparseloop.explore.point import FIXED, Job, JobOutcome
+from sparseloop.explore.reuse import EvaluationCache
+from sparseloop.explore.samplers import SAMPLERS, Feedback, Point, Sampler
 from sparseloop.explore.space import Values
 from sparseloop.explore.store import Row, Store, Table, Writer
-from sparseloop.explore.transfer import Hint, richest, supplies
+from sparseloop.explore.transfer import Hint, bandwidth_parameters, widest_point
 
 TASK_SECONDS, LARGEST_TASK = 0.5, 256
 """Jobs that are done together take about so long, and are at most so many."""
@@ -29,7 +29,7 @@ AHEAD = 2
 
 
 @dataclass
-class Tally:
+class StudyTally:
     """How a study proceeds."""
 
     total: int | None
@@ -56,10 +56,10 @@ class Tally:
         return time.monotonic() - self.started
 
 
-Watch = Callable[[Tally], None]
+Watch = Callable[[StudyTally], None]
 
 
-class Numbers:
+class PointNumbers:
     """A set of numbers of points, one byte each."""
 
     def __init__(self, numbers: npt.NDArray[np.int64]) -> None:
@@ -93,27 +93,31 @@ class _Pending:
 class Sweep:
     """One run of a study into a store."""
 
-    def __init__(self, definition: Definition, store: Store, known: Known, executor: Executor, watch: Watch) -> None:
+    def __init__(
+        self, definition: StudyDefinition, store: Store, known: EvaluationCache, executor: Executor, watch: Watch
+    ) -> None:
         self.definition, self.designs, self.store = definition, definition.designs, store
         self.executor, self.watch, self.known = executor, watch, known
-        self.combined = Combined(definition)
+        self.combined = Aggregation(definition)
         search = definition.spec.search
         goals = definition.objectives if definition.spec.pareto else definition.objectives[:1]
-        self.search: PointSearch = METHODS[search.method](self.designs.space, search, len(goals))
+        self.search: Sampler = SAMPLERS[search.method](self.designs.space, search, len(goals))
         self.columns = [self.combined.columns[one.name] for one in goals]
-        self.tally = Tally(self.search.total)
+        self.tally = StudyTally(self.search.total)
         self.queue: deque[Job] = deque()
         self.pending: dict[int, _Pending] = {}
-        self.told: dict[int, Told] = {}
+        self.told: dict[int, Feedback] = {}
         self.waiting: dict[Any, list[Job]] = {}
         """Jobs that are equal to one under way, by what identifies that."""
         self.identity: dict[tuple[int, int], Any] = {}
-        self.lines = supplies(self.designs.space) if search.method == "grid" and self.designs.mapper.method != FIXED else ()
+        self.lines = (
+            bandwidth_parameters(self.designs.space) if search.method == "grid" and self.designs.mapper.method != FIXED else ()
+        )
         self.leaning: dict[Any, list[Job]] = {}
         """Jobs whose richer neighbour is not finished, by what identifies that."""
         self.job_seconds = 0.0
 
-    def run(self, study: str) -> Tally:
+    def run(self, study: str) -> StudyTally:
         """Until all points are finished; an interrupt leaves what is finished in the store."""
         before, number = self._finished_before(), 0
         with Writer(self.store, study) as self.writer:
@@ -130,7 +134,7 @@ class Sweep:
         self.watch(self.tally)
         return self.tally
 
-    def _finished_before(self) -> dict[int, Told] | Numbers:
+    def _finished_before(self) -> dict[int, Feedback] | PointNumbers:
         """The points that earlier runs finished; with what came of them if the search learns."""
         if not self.search.learns:
             table = self.store.points(["point", "valid", self.columns[0]])
@@ -139,8 +143,8 @@ class Sweep:
             self.tally.valid = int(valid.sum())
             self.tally.best = float(np.nanmin(values)) if len(values) else math.inf
             self.tally.before = self.tally.points = len(valid)
-            return Numbers(np.asarray(table["point"]))
-        found: dict[int, Told] = {}
+            return PointNumbers(np.asarray(table["point"]))
+        found: dict[int, Feedback] = {}
         for row in self.store.points(["point", "valid", *self.columns]).to_pylist():
             found[row["point"]] = self._told(row)
             self._count(row)
@@ -149,7 +153,7 @@ class Sweep:
 
     # --- points ---------------------------------------------------------------------------------------------
 
-    def _enter(self, number: int, values: Point, before: dict[int, Told] | Numbers) -> None:
+    def _enter(self, number: int, values: Point, before: dict[int, Feedback] | PointNumbers) -> None:
         """A point that was asked: finished, refused, or made jobs of."""
         if number in before:
             if isinstance(before, dict):
@@ -169,7 +173,7 @@ class Sweep:
         if identity is not None:
             if (row := self.known.row(identity)) is not None:
                 self.tally.reused += 1
-                self._settle(Outcome(job, row), new=self.known.foreign(identity))
+                self._settle(JobOutcome(job, row), new=self.known.foreign(identity))
                 return
             if identity in self.waiting:
                 self.waiting[identity].append(job)
@@ -180,7 +184,7 @@ class Sweep:
 
     def _queue(self, job: Job) -> None:
         """A job is done after its neighbour with the largest bandwidths, whose proof may hold for it too."""
-        rich = richest(job.values, self.lines) if self.lines else job.values
+        rich = widest_point(job.values, self.lines) if self.lines else job.values
         if rich == job.values or self.combined.refused(rich):
             self.queue.append(job)
             return
@@ -196,7 +200,7 @@ class Sweep:
         while self.queue or (everything and (self.executor.busy or self.leaning)):
             if not self.queue and not self.executor.busy:  # their neighbours make no designs
                 self._lean(next(iter(self.leaning)), None)
-            while self.queue and self.executor.busy < AHEAD * self.executor.slots:
+            while self.queue and self.executor.busy < AHEAD * self.executor.capacity:
                 size = min(len(self.queue), self._task_size())
                 self.executor.submit(tuple(self.queue.popleft() for _ in range(size)))
             for _, outcomes in self.executor.collect():
@@ -209,7 +213,7 @@ class Sweep:
             return 1
         return max(1, min(LARGEST_TASK, int(TASK_SECONDS / self.job_seconds)))
 
-    def _finished(self, outcome: Outcome) -> None:
+    def _finished(self, outcome: JobOutcome) -> None:
         """An evaluation, for its point and for all that wait for the same."""
         self.tally.evaluated += 1
         if outcome.row is not None:
@@ -221,7 +225,7 @@ class Sweep:
         self._settle(outcome, new=True)
         for job in self.waiting.pop(identity, ()) if identity is not None else ():
             self.tally.reused += outcome.row is not None
-            self._settle(Outcome(job, outcome.row, outcome.wrong, outcome.fault), new=False)
+            self._settle(JobOutcome(job, outcome.row, outcome.wrong, outcome.fault), new=False)
 
     def _lean(self, identity: Any, row: Row | None) -> None:
         """The neighbour of some jobs is finished."""
@@ -229,7 +233,7 @@ class Sweep:
             assert job.hint is not None
             self.queue.append(hinted(job, job.hint.values, row))
 
-    def _settle(self, outcome: Outcome, *, new: bool) -> None:
+    def _settle(self, outcome: JobOutcome, *, new: bool) -> None:
         """Keeps an evaluation, and its point if it was the last one."""
         pending = self.pending[outcome.job.point]
         pending.rows[outcome.job.workload] = outcome.row
@@ -250,7 +254,7 @@ class Sweep:
         row = self.combined.row(pending.number, pending.values, pending.rows, [pending.why[i] for i in sorted(pending.why)])
         if pending.faulty:
             self.writer.add(rows)
-            self.told[pending.number] = Told(None, False)
+            self.told[pending.number] = Feedback(None, False)
         else:
             self._finish(row, rows)
 
@@ -266,6 +270,6 @@ class Sweep:
             self.tally.valid += 1
             self.tally.best = min(self.tally.best, row[self.columns[0]])
 
-    def _told(self, row: Row) -> Told:
+    def _told(self, row: Row) -> Feedback:
         values: Sequence[Any] = [row.get(name) for name in self.columns]
-        return Told(None if None in values else tuple(values), bool(row["valid"]))
+        return Feedback(None if None in values else tuple(values), bool(row["valid"]))

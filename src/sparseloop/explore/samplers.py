@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sparseloop._optional import needed
+from sparseloop._optional import import_extra
 from sparseloop.explore.conditions import Value
 from sparseloop.explore.schema import SearchSpec
 from sparseloop.explore.space import DesignSpace, Parameter
@@ -19,14 +19,14 @@ Point = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Feedback:
     """What came of a point: the objectives, nothing if it has no valid mapping; whether all constraints hold."""
 
     values: tuple[float, ...] | None
     valid: bool
 
 
-class PointSearch(Protocol):
+class Sampler(Protocol):
     """Asks for points; `tell` gets what came of them, in the order in which they were asked."""
 
     learns: bool
@@ -41,7 +41,7 @@ class PointSearch(Protocol):
         """The next points; none if there are no more. One that learns asks again only when it was told of all."""
         ...
 
-    def tell(self, told: Sequence[Told]) -> None:
+    def tell(self, told: Sequence[Feedback]) -> None:
         """What came of the points asked last."""
         ...
 
@@ -50,7 +50,7 @@ PORTION = 256
 """Points that a search which does not learn gives at a time."""
 
 
-class Listed:
+class ListedPoints:
     """Points that do not depend on results."""
 
     learns = False
@@ -62,16 +62,16 @@ class Listed:
         """The next portion."""
         return list(islice(self._points, PORTION))
 
-    def tell(self, told: Sequence[Told]) -> None:
+    def tell(self, told: Sequence[Feedback]) -> None:
         """Nothing is learnt."""
 
 
-def grid(space: DesignSpace, search: SearchSpec, objectives: int) -> PointSearch:
+def grid_sampler(space: DesignSpace, search: SearchSpec, objectives: int) -> Sampler:
     """Every combination, the last parameter fastest."""
-    return Listed(space.grid(), space.size)
+    return ListedPoints(space.grid(), space.size)
 
 
-def random(space: DesignSpace, search: SearchSpec, objectives: int) -> PointSearch:
+def random_sampler(space: DesignSpace, search: SearchSpec, objectives: int) -> Sampler:
     """Points drawn one by one, each from its own number: the first hundred of a thousand are the same hundred."""
 
     def drawn(number: int) -> Point:
@@ -79,7 +79,7 @@ def random(space: DesignSpace, search: SearchSpec, objectives: int) -> PointSear
         return space.point(lambda one: _drawn(one, rng))
 
     count = search.points or 0
-    return Listed((drawn(number) for number in range(count)), count)
+    return ListedPoints((drawn(number) for number in range(count)), count)
 
 
 def _drawn(one: Parameter, rng: np.random.Generator) -> Value:
@@ -98,7 +98,7 @@ NOTHING = 700.0
 
 
 def _samplers() -> dict[str, Callable[[SearchSpec], Any]]:
-    optuna = needed("optuna")
+    optuna = import_extra("optuna")
     of = optuna.samplers
     return {
         "tpe": lambda search: of.TPESampler(seed=search.seed, constant_liar=True),
@@ -109,7 +109,7 @@ def _samplers() -> dict[str, Callable[[SearchSpec], Any]]:
 
 
 @dataclass
-class Asked:
+class OptunaSampler:
     """Optuna by its ask and tell: batches of fixed size, told in order, so that workers do not matter."""
 
     space: DesignSpace
@@ -130,9 +130,9 @@ class Asked:
         """The next batch."""
         self.trials = [self.study.ask() for _ in range(min(self.left, self.search.batch))]
         self.left -= len(self.trials)
-        return [self.space.point(lambda one, trial=trial: suggested(one, trial)) for trial in self.trials]
+        return [self.space.point(lambda one, trial=trial: suggested_value(one, trial)) for trial in self.trials]
 
-    def tell(self, told: Sequence[Told]) -> None:
+    def tell(self, told: Sequence[Feedback]) -> None:
         """Objectives as logarithms; a design without any is a little worse than the worst one met so far."""
         for trial, one in zip(self.trials, told, strict=True):
             logs = None if one.values is None else [math.log(max(value, 1e-300)) for value in one.values]
@@ -143,12 +143,12 @@ class Asked:
             self.study.tell(trial, [worst + 1 for worst in self.worst] if logs is None else logs)
 
 
-def asked(space: DesignSpace, search: SearchSpec, objectives: int) -> PointSearch:
+def optuna_sampler(space: DesignSpace, search: SearchSpec, objectives: int) -> Sampler:
     """One of Optuna's samplers."""
-    optuna = needed("optuna")
+    optuna = import_extra("optuna")
     if search.method == "gp":
-        needed("torch", "gp")
-        needed("scipy", "gp")
+        import_extra("torch", "gp")
+        import_extra("scipy", "gp")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     import warnings
 
@@ -156,10 +156,10 @@ def asked(space: DesignSpace, search: SearchSpec, objectives: int) -> PointSearc
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
         sampler = _samplers()[search.method](search)
     study = optuna.create_study(sampler=sampler, directions=["minimize"] * objectives)
-    return Asked(space, search, study, search.points or 0, [NOTHING] * objectives)
+    return OptunaSampler(space, search, study, search.points or 0, [NOTHING] * objectives)
 
 
-def suggested(one: Parameter, trial: Any) -> Value:
+def suggested_value(one: Parameter, trial: Any) -> Value:
     """A value that Optuna chooses: numbers by their place among the values, so that near ones are near."""
     if one.values is None:
         if one.whole:
@@ -172,7 +172,12 @@ def suggested(one: Parameter, trial: Any) -> Value:
     return one.values[int(place)]
 
 
-METHODS: dict[str, Callable[[DesignSpace, SearchSpec, int], PointSearch]] = {
-    "grid": grid, "random": random, "tpe": asked, "nsga2": asked, "nsga3": asked, "gp": asked,
-}  # fmt: skip
+SAMPLERS: dict[str, Callable[[DesignSpace, SearchSpec, int], Sampler]] = {
+    "grid": grid_sampler,
+    "random": random_sampler,
+    "tpe": optuna_sampler,
+    "nsga2": optuna_sampler,
+    "nsga3": optuna_sampler,
+    "gp": optuna_sampler,
+}
 """What `search: {method: ...}` names; the number is that of the objectives."""

@@ -152,7 +152,7 @@ def _varies(one: Parameter, values: Values) -> bool:
 # --- values of ranges ---------------------------------------------------------------------------------------
 
 
-def listed(low: float, high: float, *, step: float | None, points: int | None, log: bool) -> list[float]:
+def range_values(low: float, high: float, *, step: float | None, points: int | None, log: bool) -> list[float]:
     """The values of a range from low to high by a step (log: a factor) or in so many points."""
     if points is not None:
         shares = [i / (points - 1) if points > 1 else 0.0 for i in range(points)]
@@ -164,7 +164,7 @@ def listed(low: float, high: float, *, step: float | None, points: int | None, l
     return list(dict.fromkeys(float(f"{value:.12g}") for value in found))
 
 
-def plain(numbers: Sequence[float], *, whole: bool) -> tuple[Value, ...]:
+def column_values(numbers: Sequence[float], *, whole: bool) -> tuple[Value, ...]:
     """The numbers as they stand in a column: whole ones as whole numbers if all are, or if they must be."""
     if whole or all(number == round(number) for number in numbers):
         return tuple(dict.fromkeys(round(number) for number in numbers))

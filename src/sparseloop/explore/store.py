@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sparseloop._optional import needed
+from sparseloop._optional import import_extra
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 SCHEMA = "sparseloop.study/1"
@@ -67,7 +67,7 @@ POINT_COLUMNS: Mapping[str, str] = {
 
 def arrow_schema(columns: Mapping[str, str]) -> Any:
     """The Arrow schema of a table."""
-    pa = needed("pyarrow")
+    pa = import_extra("pyarrow")
     level = {
         "name": pa.string(),
         "kind": pa.string(),
@@ -138,7 +138,7 @@ class Store:
 
     def query(self, question: str) -> Any:
         """The answer of SQL over the tables `points`, `evaluations` and `layers` (points x workloads) as a `pyarrow.Table`."""
-        duckdb = needed("duckdb")
+        duckdb = import_extra("duckdb")
         for attempt in range(3):
             try:
                 with contextlib.closing(self.connected()) as connection:
@@ -158,11 +158,11 @@ class Store:
     def connected(self) -> Any:
         """A DuckDB connection that knows the tables `points`, `evaluations` and `layers`."""
         study = self.study
-        connection = needed("duckdb").connect()
+        connection = import_extra("duckdb").connect()
         for table in TABLES:
             columns = study["columns"] if table == "points" else EVALUATION_COLUMNS
             late = [row for file in self._journals() for kind, row in _journal_rows(file, study["id"]) if kind == table]
-            pa = needed("pyarrow")
+            pa = import_extra("pyarrow")
             connection.register(f"late_{table}", pa.Table.from_pylist(late, schema=arrow_schema(columns)))
             sources = [f"select * from late_{table}"]
             if parts := [str(part) for part in self.parts(table, study["id"])]:
@@ -171,7 +171,9 @@ class Store:
             both = " union all by name ".join(sources)
             connection.execute(f"create view {table} as select distinct on ({unique}) * from ({both})")
         names = [one["name"] for one in study["workloads"]]
-        connection.register("workload_names", needed("pyarrow").table({"workload": names, "at": list(range(1, len(names) + 1))}))
+        connection.register(
+            "workload_names", import_extra("pyarrow").table({"workload": names, "at": list(range(1, len(names) + 1))})
+        )
         left = ", ".join(f'e."{name}"' for name in EVALUATION_COLUMNS if name not in ("key", "workload"))
         parameters = "".join(f'p."{one["name"]}", ' for one in study["parameters"])
         connection.execute(
@@ -194,7 +196,7 @@ class Store:
 
     def recover(self) -> int:
         """Makes parts of the journals that killed writers left; how many rows there were."""
-        filelock, count = needed("filelock"), 0
+        filelock, count = import_extra("filelock"), 0
         for writer in sorted({file.name.partition("-")[0] for file in self._journals()}):
             lock = filelock.FileLock(self.path / "journals" / f"{writer}.lock")
             with contextlib.suppress(filelock.Timeout), lock.acquire(timeout=0):  # held: the writer lives
@@ -214,7 +216,7 @@ class Store:
 
     def write_part(self, table: Table, study: str, name: str, rows: Sequence[Row]) -> None:
         """One Parquet file, there as a whole or not at all."""
-        pa, parquet = needed("pyarrow"), needed("pyarrow.parquet")
+        pa, parquet = import_extra("pyarrow"), import_extra("pyarrow.parquet")
         columns = EVALUATION_COLUMNS if table == "evaluations" else self._columns(study)
         sink = pa.BufferOutputStream()
         parquet.write_table(pa.Table.from_pylist(list(rows), schema=arrow_schema(columns)), sink, compression="zstd")
@@ -235,13 +237,13 @@ class Store:
 
     def compact(self, study: str) -> None:
         """Puts small parts together; nobody else does so at the same time, and readers find every row at any time."""
-        filelock = needed("filelock")
+        filelock = import_extra("filelock")
         with contextlib.suppress(filelock.Timeout), filelock.FileLock(self.path / "compaction.lock").acquire(timeout=0):
             for table in TABLES:
                 self._compacted(table, study)
 
     def _compacted(self, table: Table, study: str) -> None:
-        pa, parquet = needed("pyarrow"), needed("pyarrow.parquet")
+        pa, parquet = import_extra("pyarrow"), import_extra("pyarrow.parquet")
         small = [part for part in self.parts(table, study) if parquet.read_metadata(part).num_rows < LARGE]
         if len(small) <= SMALL_PARTS:
             return
@@ -304,7 +306,7 @@ class Writer:
     def __enter__(self) -> Writer:
         self.store.recover()
         self.name = uuid.uuid4().hex[:16]
-        self.lock = needed("filelock").FileLock(self._file(".lock"))
+        self.lock = import_extra("filelock").FileLock(self._file(".lock"))
         self.lock.acquire()
         return self
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from sparseloop import __version__
 from sparseloop.evaluation.cache_key import digest
-from sparseloop.evaluation.evaluate import design_of, evaluate, evaluate_design
+from sparseloop.evaluation.evaluate import design_of, evaluate, evaluate_mapping
 from sparseloop.evaluation.result import Result
 from sparseloop.explore import definition as studyfile
 from sparseloop.explore.conditions import Value
-from sparseloop.explore.definition import Definition, columns
+from sparseloop.explore.definition import StudyDefinition, objective_columns
 from sparseloop.explore.executors import executor
 from sparseloop.explore.point import FIXED
-from sparseloop.explore.reuse import Known
-from sparseloop.explore.run import Sweep, Tally, Watch
+from sparseloop.explore.reuse import EvaluationCache
+from sparseloop.explore.run import StudyTally, Sweep, Watch
 from sparseloop.explore.space import Parameter, Values
 from sparseloop.explore.store import POINT_COLUMNS, SCHEMA, Row, Store
 from sparseloop.input.diagnostics import Diagnostic, SpecError
@@ -26,12 +26,12 @@ from sparseloop.input.spec import Spec
 from sparseloop.mapper.objectives import pareto
 
 
-def silent(tally: Tally) -> None:
+def silent(tally: StudyTally) -> None:
     """Shows nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class RunOptions:
     """Where and how a study runs; the answers depend on none of it."""
 
     executor: str = "local"
@@ -48,23 +48,23 @@ class Running:
 class Study:
     """A design space with what is minimized over it."""
 
-    definition: Definition
+    definition: StudyDefinition
 
     @staticmethod
     def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         """The study in a file; raises `SpecError` with every mistake."""
-        return Study(studyfile.read(path, overrides))
+        return Study(studyfile.read_study(path, overrides))
 
     @staticmethod
     def of(data: Mapping[str, Any]) -> Study:
         """A study built in Python: the fields of a study file; `spec` may be a `Spec`."""
-        return Study(studyfile.from_data(data))
+        return Study(studyfile.study_from_data(data))
 
     @staticmethod
     def opened(store: Store | str | Path) -> Study:
         """The study that a folder holds the results of."""
         held = (store if isinstance(store, Store) else Store.opened(store)).study
-        return Study(studyfile.from_data(held["source"]["study"], held["source"]["file"]))
+        return Study(studyfile.study_from_data(held["source"]["study"], held["source"]["file"]))
 
     # --- what it is -----------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Study:
     def columns(self) -> dict[str, str]:
         """Columns of its points, with their types."""
         mine = {one.name: one.column for one in self.definition.designs.space.parameters}
-        extra = {name: "double" for name in columns(self.definition.objectives).values() if name not in POINT_COLUMNS}
+        extra = {name: "double" for name in objective_columns(self.definition.objectives).values() if name not in POINT_COLUMNS}
         rest = {name: kind for name, kind in POINT_COLUMNS.items() if name not in ("point", "keys")}
         return {"point": "int64", **mine, **rest, **extra, "keys": "keys"}
 
@@ -102,7 +102,7 @@ class Study:
             "parameters": [_described(parameter) for parameter in designs.space.parameters],
             "workloads": [{"name": workload.name, "weight": workload.weight} for workload in designs.workloads],
             "combine": one.spec.combine,
-            "objectives": [{"name": name, "column": column} for name, column in columns(one.objectives).items()],
+            "objectives": [{"name": name, "column": column} for name, column in objective_columns(one.objectives).items()],
             "goal": "pareto" if one.spec.pareto else "minimize",
             "constraints": [rule.text for rule in one.constraints],
             "mapping": designs.mapper.settings,
@@ -149,7 +149,7 @@ class Study:
         mapped = Spec.model_validate({**spec.model_dump(by_alias=True), "mapping": _mapping(held[0])})
         design = design_of(mapped.with_source(spec.source))
         assert design.mapping is not None
-        return evaluate_design(design, design.mapping)
+        return evaluate_mapping(design, design.mapping)
 
     def check(self) -> None:
         """Raises every mistake in the values of the parameters, each tried while the others keep their first one."""
@@ -184,9 +184,9 @@ class Study:
 
     # --- running --------------------------------------------------------------------------------------------
 
-    def run(self, folder: str | Path, how: Running | None = None) -> Explored:
+    def run(self, folder: str | Path, how: RunOptions | None = None) -> Explored:
         """Evaluates all points that the folder does not hold yet."""
-        how = how or Running()
+        how = how or RunOptions()
         self.check()
         store, one = Store(Path(folder)), self.definition
         if store.described() is not None and not how.resume:
@@ -195,7 +195,7 @@ class Study:
         store.begin(self.described())
         store.recover()
         unique = one.spec.search.method == "grid" and not any(parameter.only for parameter in one.designs.space.parameters)
-        known = Known(store, how.reuse, repeats=not unique)
+        known = EvaluationCache(store, how.reuse, repeats=not unique)
         with executor(one.designs, how.executor, how.workers, one.spec.cluster) as workers:
             tally = Sweep(self.definition, store, known, workers, how.watch).run(self.id)
         return Explored(self, store, tally)
@@ -207,7 +207,7 @@ class Explored:
 
     study: Study
     store: Store
-    tally: Tally
+    tally: StudyTally
 
     def best(self, count: int = 1) -> list[Row]:
         """The best valid points; of equal ones the first. For a study with `pareto` its front, by its first objective."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sparseloop.evaluation.evaluate import design_of, evaluate_design
+from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
 from sparseloop.evaluation.result import Result
 from sparseloop.explore.conditions import Value
 from sparseloop.explore.space import DesignSpace, Parameter, Values
@@ -37,7 +37,7 @@ class Hint:
     mapping: str
 
 
-def supplies(space: DesignSpace) -> tuple[Parameter, ...]:
+def bandwidth_parameters(space: DesignSpace) -> tuple[Parameter, ...]:
     """The parameters that are bandwidths and that no other parameter depends on."""
     names = [one.name for one in space.parameters]
     needed = {name for one in space.parameters for name in one.needs(names)}
@@ -49,27 +49,27 @@ def _supply(one: Parameter) -> bool:
     return bool(paths) and all("bandwidth" in path for path in paths)
 
 
-def richest(values: Values, lines: Sequence[Parameter]) -> dict[str, Value]:
+def widest_point(values: Values, lines: Sequence[Parameter]) -> dict[str, Value]:
     """The point of the same line with the largest bandwidths."""
     top = {one.name: max(number for number in one.values or () if isinstance(number, int | float)) for one in lines}
     return {name: top[name] if name in top and value is not None else value for name, value in values.items()}
 
 
-def handed_on(spec: Spec, neighbour: Spec, hint: Hint, goal: Objective) -> Result | None:
+def transferred_result(spec: Spec, neighbour: Spec, hint: Hint, goal: Objective) -> Result | None:
     """The result of the neighbour's mapping if it is optimal here too; None if that is not proven."""
     mine, other = design_of(spec), design_of(neighbour)
-    if goal.name not in MONOTONE or not richer(other, mine):
+    if goal.name not in MONOTONE or not differs_in_bandwidth_only(other, mine):
         return None
     mapped = Spec.model_validate({**spec.model_dump(by_alias=True), "mapping": json.loads(hint.mapping)})
     mapping = design_of(mapped.with_source(spec.source)).mapping
     assert mapping is not None
-    result = evaluate_design(replace(mine, mapping=mapping), mapping)
+    result = evaluate_mapping(replace(mine, mapping=mapping), mapping)
     columns: dict[str, Any] = {name: np.array([getattr(result, name)]) for name in ("energy_pj", "cycles", "area_um2")}
     reached = float(goal.scalars(columns)[0]) <= hint.value * (1 + SAME)
     return result if result.valid and reached else None
 
 
-def richer(other: Design, mine: Design) -> bool:
+def differs_in_bandwidth_only(other: Design, mine: Design) -> bool:
     """True if the other design differs in nothing but larger bandwidths."""
     levels = list(zip(other.arch.levels, mine.arch.levels, strict=False))
     if len(other.arch.levels) != len(mine.arch.levels) or not all(_richer(a, b) for a, b in levels):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.evaluation.evaluate import evaluate_design
+from sparseloop.evaluation.evaluate import evaluate_mapping
 from sparseloop.evaluation.violations import below
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.spec import ConstraintSpec, LevelSpec, Spec
@@ -80,7 +80,7 @@ def why_empty(best: Best, *, seconds: float = SECONDS) -> Emptiness:
     if near is not None and fits(space, near):
         return Emptiness(evaluated=best.evaluated, failures=best.failures, nearest=near, empty=False)
     if near is not None:
-        misses = evaluate_design(space.design, near).reasons or ("too few instances are used",)
+        misses = evaluate_mapping(space.design, near).reasons or ("too few instances are used",)
     conflict, helps = blamed(space, best.task.seed, seconds)
     return Emptiness(
         evaluated=best.evaluated,

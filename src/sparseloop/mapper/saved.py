@@ -13,7 +13,7 @@ from typing import Any
 
 from sparseloop.evaluation.cache_key import digest
 from sparseloop.mapper.optimal.branch_and_bound import Certificate, Certified
-from sparseloop.mapper.task import Best, Found, Task
+from sparseloop.mapper.task import Best, Candidate, Task
 from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
 from sparseloop.model.status import Status
 
@@ -21,7 +21,7 @@ SCHEMA = "sparseloop.search/1"
 _SWITCHES = ("no_temporal_reuse", "no_multicast", "no_forwarding")
 
 
-class Damaged(Exception):
+class DamagedFile(Exception):
     """A file of the folder is not what was written there."""
 
 
@@ -31,7 +31,7 @@ class Damaged(Exception):
 # --- a search as plain data ---------------------------------------------------------------------------------
 
 
-def recorded(best: Best) -> dict[str, Any]:
+def search_record(best: Best) -> dict[str, Any]:
     """Everything a search found, ready for JSON; the mappings are complete, so that evaluating them gives the same numbers."""
     return {
         "evaluated": best.evaluated,
@@ -47,7 +47,7 @@ def recorded(best: Best) -> dict[str, Any]:
     }
 
 
-def restored(record: Dict[str, Any], task: Task) -> Best:
+def search_from_record(record: Dict[str, Any], task: Task) -> Best:
     """The search of `task`, from what was recorded of an equal one."""
     fields: dict[str, Any] = {
         "task": task,
@@ -61,12 +61,12 @@ def restored(record: Dict[str, Any], task: Task) -> Best:
     return Best(**fields) if proof is None else Certified(**fields, certificate=Certificate(**proof))
 
 
-def _listed(found: Sequence[Found]) -> list[dict[str, Any]]:
+def _listed(found: Sequence[Candidate]) -> list[dict[str, Any]]:
     return [{"values": list(one.values), "mapping": _mapping_data(one.mapping)} for one in found]
 
 
-def _found(data: Sequence[Dict[str, Any]]) -> tuple[Found, ...]:
-    return tuple(Found(_mapping(one["mapping"]), tuple(one["values"])) for one in data)
+def _found(data: Sequence[Dict[str, Any]]) -> tuple[Candidate, ...]:
+    return tuple(Candidate(_mapping(one["mapping"]), tuple(one["values"])) for one in data)
 
 
 def _mapping_data(mapping: Mapping) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _mapping(data: Dict[str, Any]) -> Mapping:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class SavedSearches:
     """One file per finished search, named by its key; a file is there as a whole or not at all."""
 
     path: Path
@@ -109,9 +109,9 @@ class Folder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Damaged(f"{file} cannot be read ({error.strerror})") from None
+            raise DamagedFile(f"{file} cannot be read ({error.strerror})") from None
         except (ValueError, KeyError, TypeError):
-            raise Damaged(f"{file} is damaged") from None
+            raise DamagedFile(f"{file} is damaged") from None
         return held["search"]
 
     def write(self, key: str, name: str, search: Dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from sparseloop.input.spec import Spec
 from sparseloop.mapper.objectives import Objective, objective
 from sparseloop.mapper.searchers import SEARCHERS, Searcher
 from sparseloop.mapper.space.mapspace import Mapspace, mapspace
-from sparseloop.mapper.task import CHUNK, Batch, Best, Budget, Goal, Tally, Task, Watch, silent
+from sparseloop.mapper.task import CHUNK, Batch, Best, Budget, Goal, SearchTally, Task, Watch, silent
 from sparseloop.mapper.workers import Evaluator, evaluator
 
 DEFAULT_MAPPINGS = 200_000
@@ -29,17 +29,17 @@ DEFAULT_MAPPINGS = 200_000
 # --- the loop -----------------------------------------------------------------------------------------------
 
 
-def run(task: Task, watch: Watch = silent) -> Best:
+def run_search(task: Task, watch: Watch = silent) -> Best:
     """Runs a search: by a searcher of `SEARCHERS`, or by a method of its own."""
     if task.method in METHODS:
         return METHODS[task.method](task, watch)
     known_method(task.method)
-    return asked(task, SEARCHERS[task.method](task.space, task.seed), watch)
+    return ask_and_tell(task, SEARCHERS[task.method](task.space, task.seed), watch)
 
 
-def asked(task: Task, searcher: Searcher, watch: Watch = silent) -> Best:
+def ask_and_tell(task: Task, searcher: Searcher, watch: Watch = silent) -> Best:
     """Ask, evaluate, tell, until the budget is spent; an interrupt (Ctrl-C) ends it with what is there."""
-    tally, stopped = Tally(task.space, task.goal), "budget"
+    tally, stopped = SearchTally(task.space, task.goal), "budget"
     if task.space.size == 0:
         return tally.best(task, "done", complete=False)
     try:
@@ -50,7 +50,7 @@ def asked(task: Task, searcher: Searcher, watch: Watch = silent) -> Best:
     return tally.best(task, stopped, complete=searcher.complete and stopped == "done")
 
 
-def _loop(task: Task, searcher: Searcher, tally: Tally, workers: Evaluator, watch: Watch) -> str:
+def _loop(task: Task, searcher: Searcher, tally: SearchTally, workers: Evaluator, watch: Watch) -> str:
     """Keeps as many batches under way as the searcher allows."""
     ahead = 1 if searcher.learns else max(1, task.workers)
     waiting: deque[tuple[Batch, list[Any]]] = deque()
@@ -113,7 +113,7 @@ def search(
     """The best mapping of a specification or mapspace; `budget` in mappings (100_000), in seconds ('10s'), or a `Budget`."""
     goal = minimize if isinstance(minimize, Goal) else Goal(objective=objective(minimize))
     space = spec if isinstance(spec, Mapspace) else mapspace(spec)
-    return run(Task(space=space, goal=goal, method=method, budget=budget_of(budget, method), seed=seed, workers=workers))
+    return run_search(Task(space=space, goal=goal, method=method, budget=budget_of(budget, method), seed=seed, workers=workers))
 
 
 def budget_of(given: int | float | str | Budget | None, method: str) -> Budget:

@@ -11,11 +11,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.evaluation.evaluate import design_of, evaluate_design
+from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
 from sparseloop.evaluation.result import Result
 from sparseloop.mapper.objectives import Columns, Objective, pareto
 from sparseloop.mapper.space.mapspace import Mapspace
-from sparseloop.mapper.space.members import key_of
+from sparseloop.mapper.space.members import mapping_key
 from sparseloop.model.design.mapping import Mapping, MappingBatch, Sample
 from sparseloop.model.status import Status
 
@@ -63,7 +63,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Candidate:
     """A mapping with the values of what was minimized."""
 
     mapping: Mapping
@@ -75,9 +75,9 @@ class Best:
     """What a search found; `mapping` and `result` are None where no valid mapping was met."""
 
     task: Task
-    top: tuple[Found, ...]
+    top: tuple[Candidate, ...]
     """The best mappings, best first."""
-    front: tuple[Found, ...] = ()
+    front: tuple[Candidate, ...] = ()
     """The Pareto front of what was evaluated, by its first objective."""
     evaluated: int = 0
     valid: int = 0
@@ -104,26 +104,26 @@ class Best:
         """The best mapping evaluated with its whole breakdown."""
         return self.evaluated_as(self.top[0]) if self.top else None
 
-    def evaluated_as(self, found: Found) -> Result:
+    def evaluated_as(self, found: Candidate) -> Result:
         """The whole breakdown of one of the mappings found."""
         design = design_of(self.task.space.spec)
-        return evaluate_design(replace(design, mapping=found.mapping), found.mapping)
+        return evaluate_mapping(replace(design, mapping=found.mapping), found.mapping)
 
 
 class Watch(Protocol):
     """Shows how a search proceeds."""
 
-    def __call__(self, tally: Tally, budget: Budget) -> None:
+    def __call__(self, tally: SearchTally, budget: Budget) -> None:
         """After every batch."""
         ...
 
 
-def silent(tally: Tally, budget: Budget) -> None:
+def silent(tally: SearchTally, budget: Budget) -> None:
     """Shows nothing."""
 
 
 @dataclass
-class Tally:
+class SearchTally:
     """Folds batches in the order in which they were asked: counts, the best, the front."""
 
     space: Mapspace
@@ -132,8 +132,8 @@ class Tally:
     evaluated: int = 0
     valid: int = 0
     failures: dict[Status, int] = field(default_factory=dict[Status, int])
-    top: list[Found] = field(default_factory=list[Found])
-    front: list[Found] = field(default_factory=list[Found])
+    top: list[Candidate] = field(default_factory=list[Candidate])
+    front: list[Candidate] = field(default_factory=list[Candidate])
     lower_bound: float | None = None
     """Proven so far, where a method proves anything."""
 
@@ -162,19 +162,19 @@ class Tally:
         if len(self.top) >= self.goal.top:
             near = np.flatnonzero(values[0] <= self.top[-1].values[0])
             good, values = good[near], values[:, near]
-        known = {key_of(self.space, one.mapping) for one in self.top}
+        known = {mapping_key(self.space, one.mapping) for one in self.top}
         found = list(self.top)
         for i in np.lexsort((np.arange(len(good)), *reversed(values))):
             mapping, mine = batch[int(good[i])], tuple(float(v) for v in values[:, i])
             if len(found) >= 2 * self.goal.top or (len(self.top) >= self.goal.top and mine >= self.top[-1].values):
                 break
-            if (key := key_of(self.space, mapping)) not in known:
+            if (key := mapping_key(self.space, mapping)) not in known:
                 known.add(key)
-                found.append(Found(mapping, mine))
+                found.append(Candidate(mapping, mine))
         self.top = sorted(found, key=lambda one: one.values)[: self.goal.top]
 
     def _add_front(self, batch: Batch, good: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> None:
-        mine = [Found(batch[int(good[i])], tuple(float(v) for v in values[:, i])) for i in pareto(values)]
+        mine = [Candidate(batch[int(good[i])], tuple(float(v) for v in values[:, i])) for i in pareto(values)]
         both = [*self.front, *mine]
         self.front = [both[i] for i in pareto(np.array([one.values for one in both]).T)]
 

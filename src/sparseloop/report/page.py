@@ -226,7 +226,8 @@ def _actions(records: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _study(table: Table) -> Iterable[str]:
     valid = len(table.valid)
-    counts = f"{wording.count(len(table.rows))} points, {wording.count(valid)} valid; minimized: {', '.join(table.objectives)}"
+    goals = ", ".join(table.objectives)
+    counts = f"{wording.count_text(len(table.rows))} points, {wording.count_text(valid)} valid; minimized: {goals}"
     yield f"<p>{escape(counts)}</p>"
     if not valid:
         yield _section("Why", _table(("point", "why"), ((row["point"], row["why"]) for row in table.rows[:BEST])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sparseloop.evaluation import humanize as wording
-from sparseloop.evaluation.evaluate import design_of, evaluate_design
+from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
 from sparseloop.evaluation.result import Result
 from sparseloop.evaluation.violations import below
 from sparseloop.input import load as loading
@@ -21,7 +21,7 @@ PARTS = ("workload", "arch", "mapping", "sparse", "mapspace")
 def show(spec: Spec, parts: Sequence[str] = ()) -> str:
     """The parts named, or all that the specification has."""
     design = design_of(spec)
-    result = evaluate_design(design, design.mapping) if design.mapping else None
+    result = evaluate_mapping(design, design.mapping) if design.mapping else None
     drawn = {
         "workload": lambda: workload(design),
         "arch": lambda: architecture(design),
@@ -49,11 +49,11 @@ def workload(design: Design) -> str:
     rows = [("tensor", "shape", "words", "bits", "non-zeros")]
     for tensor in einsum.tensors:
         shape = einsum.tensor_shape(tensor)
-        words = wording.count(tensor.density.total)
+        words = wording.count_text(tensor.density.total)
         label = tensor.name + " (result)" * tensor.output
-        rows.append((label, " x ".join(map(str, shape)), words, str(tensor.word_bits or "-"), wording.density(tensor)))
-    lines = ["Workload" + f" {einsum.name}" * (einsum.name != "einsum"), f"  {wording.equation(einsum)}", f"  {ranks}", ""]
-    return "\n".join([*lines, *_columns(rows), "", f"  {wording.count(einsum.computes)} computes"])
+        rows.append((label, " x ".join(map(str, shape)), words, str(tensor.word_bits or "-"), wording.density_text(tensor)))
+    lines = ["Workload" + f" {einsum.name}" * (einsum.name != "einsum"), f"  {wording.equation_text(einsum)}", f"  {ranks}", ""]
+    return "\n".join([*lines, *_columns(rows), "", f"  {wording.count_text(einsum.computes)} computes"])
 
 
 # --- architecture -------------------------------------------------------------------------------------------
@@ -81,14 +81,14 @@ def _fanout(design: Design, level: int) -> str:
 
 
 def _level(level: Level) -> str:
-    area = f"{wording.area(level.area_um2)} each" if level.area_um2 else ""
+    area = f"{wording.area_text(level.area_um2)} each" if level.area_um2 else ""
     if level.kind == "compute":
-        return " · ".join(part for part in (f"{wording.exact(level.word_bits)} bits", area) if part)
+        return " · ".join(part for part in (f"{wording.exact_text(level.word_bits)} bits", area) if part)
     metadata = level.metadata_capacity_bits
     parts = [
-        wording.size(level),
-        wording.bandwidth(level),
-        f"metadata {wording.bits(metadata)}" if metadata is not None else "",
+        wording.capacity_text(level),
+        wording.bandwidth_text(level),
+        f"metadata {wording.bits_text(metadata)}" if metadata is not None else "",
         f"{level.block_size} words per access" if level.block_size > 1 else "",
         area,
     ]
@@ -115,8 +115,8 @@ def mapping(result: Result | None) -> str:
                 lines.append(f"  {'  ' * (depth + 1)}{verb} {loop.rank} in 0..{bound - 1}{ending}")
                 depth += 1
     einsum = plan.einsum
-    outputs = [wording.access(t) for t in einsum.tensors if t.output]
-    inputs = [wording.access(t) for t in einsum.tensors if not t.output]
+    outputs = [wording.access_text(t) for t in einsum.tensors if t.output]
+    inputs = [wording.access_text(t) for t in einsum.tensors if not t.output]
     return "\n".join([*lines, f"  {plan.arch.compute.name}: {'  ' * depth}{', '.join(outputs)} += {' * '.join(inputs)}"])
 
 
@@ -125,10 +125,10 @@ def _tiles(result: Result, level: int) -> str:
     parts: list[str] = []
     for k in below(result.cost, level):
         held, name = k.resident, k.dense.link.name
-        shape = "x".join(wording.exact(side) for side in held.extents)
+        shape = "x".join(wording.exact_text(side) for side in held.extents)
         stored = float(held.occupancy) / float(held.footprint)
-        share = f", {wording.count(held.occupancy)} stored" if stored < 1 else ""
-        parts.append(f"{name} {shape} ({wording.count(held.footprint)} words{share})")
+        share = f", {wording.count_text(held.occupancy)} stored" if stored < 1 else ""
+        parts.append(f"{name} {shape} ({wording.count_text(held.footprint)} words{share})")
     return "holds " + ", ".join(parts) if parts else "holds nothing"
 
 
@@ -147,7 +147,7 @@ def sparse(design: Design) -> str:
             if saf.level == index:
                 unit = "" if saf.kind == "gate" else f", {saf.intersection.replace('_', '-')} intersection"
                 choice = ", if that is the better option" if saf.choice is not None else ""
-                lines.append(f"  {level.name}: {wording.arrow(saf)}: {wording.sentence(saf)}{unit}{choice}")
+                lines.append(f"  {level.name}: {wording.feature_arrow(saf)}: {wording.feature_sentence(saf)}{unit}{choice}")
     compute = design.arch.compute.name
     if design.sparse.compute_skip:
         known = " or ".join(_with_metadata(design))

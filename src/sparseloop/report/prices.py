@@ -115,7 +115,7 @@ def text(arch: Arch, *, width: int = 0) -> str:
     networks = [level.network for level in arch.storage if level.network is not None]
     for network in networks:
         rows = [
-            (name, f"{wording.exact(v)} {per}", _mark(network.source, network.confidence, sources))
+            (name, f"{wording.exact_text(v)} {per}", _mark(network.source, network.confidence, sources))
             for name, v, per in _network_prices(network)
         ]
         lines += [network.name, *_lined(rows), ""]
@@ -127,8 +127,8 @@ def text(arch: Arch, *, width: int = 0) -> str:
 
 def _head(level: Level) -> list[str]:
     copies = f", {level.instances} instances" if level.instances > 1 else ""
-    area = wording.area(level.area_um2) if level.area_um2 else "none"
-    leak = f"{wording.exact(level.prices['leak'].energy_pj)} pJ/cycle"
+    area = wording.area_text(level.area_um2) if level.area_um2 else "none"
+    leak = f"{wording.exact_text(level.prices['leak'].energy_pj)} pJ/cycle"
     each = " each" if level.instances > 1 else ""
     return [f"{level.name} ({level.class_name or level.kind}{copies}): area {area}, leakage {leak}{each}"]
 
@@ -143,7 +143,7 @@ def _actions(level: Level, sources: dict[str, int]) -> list[Row]:
     for action, price in level.prices.items():
         together.setdefault((price.energy_pj, price.source, price.confidence, unit(action)), []).append(action)
     return [
-        (", ".join(actions), f"{wording.exact(pj)} {per}", _mark(source, confidence, sources))
+        (", ".join(actions), f"{wording.exact_text(pj)} {per}", _mark(source, confidence, sources))
         for (pj, source, confidence, per), actions in together.items()
         if actions != ["leak"]
     ]
@@ -152,10 +152,10 @@ def _actions(level: Level, sources: dict[str, int]) -> list[Row]:
 def _parts(level: Level, sources: dict[str, int]) -> list[Row]:
     rows: list[Row] = []
     for part in level.parts:
-        label = f"{part.name} x {wording.exact(part.count)}" if part.count != 1 else part.name
-        area = f"{wording.exact(part.count * part.area_um2)} um2"
+        label = f"{part.name} x {wording.exact_text(part.count)}" if part.count != 1 else part.name
+        area = f"{wording.exact_text(part.count * part.area_um2)} um2"
         rows.append((f"area: {label}", area, _mark(part.area_source, part.area_confidence, sources)))
-        leak = f"{wording.exact(part.count * part.leak_pj)} pJ/cycle"
+        leak = f"{wording.exact_text(part.count * part.leak_pj)} pJ/cycle"
         rows.append((f"leakage: {label}", leak, _mark(part.leak_source, part.leak_confidence, sources)))
     return rows
 

@@ -109,7 +109,7 @@ def _without_saf(sparse: Sparse, saf: Saf) -> Sparse:
 
 def _name(result: Result, saf: Saf) -> str:
     option = " (an option)" if saf.choice is not None else ""
-    return f"{result.plan.arch.levels[saf.level].name}: {wording.arrow(saf)}{option}"
+    return f"{result.plan.arch.levels[saf.level].name}: {wording.feature_arrow(saf)}{option}"
 
 
 def _acts(result: Result, saf: Saf) -> tuple[str, float, float]:

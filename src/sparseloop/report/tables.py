@@ -80,13 +80,13 @@ def _table(title: str, *columns: str, note: str = "") -> Table:
 
 def _count(value: Any) -> str:
     plain = float(value)
-    return wording.count(plain) if plain > 1e-9 else ""
+    return wording.count_text(plain) if plain > 1e-9 else ""
 
 
 def _part(value: Any, whole: Any) -> str:
     """A share of a dense count; nothing where it is nothing."""
     share = float(value) / float(whole) if float(whole) else 0.0
-    return wording.percent(share) if share > 1e-12 else ""
+    return wording.percent_text(share) if share > 1e-12 else ""
 
 
 # --- totals -------------------------------------------------------------------------------------------------
@@ -96,10 +96,10 @@ def head(result: Result) -> Group:
     """Design, validity, totals."""
     einsum, arch = result.plan.einsum, result.plan.arch
     sizes = " ".join(f"{rank}={size}" for rank, size in zip(einsum.ranks, einsum.shape, strict=True) if size > 1)
-    densities = "; ".join(f"{t.name} {wording.density(t)}" for t in einsum.tensors)
+    densities = "; ".join(f"{t.name} {wording.density_text(t)}" for t in einsum.tensors)
     title = "" if einsum.name == "einsum" else f"{einsum.name}: "
     lines: list[RenderableType] = [
-        Text(f"{title}{wording.equation(einsum)}", style="bold"),
+        Text(f"{title}{wording.equation_text(einsum)}", style="bold"),
         Text(sizes),
         Text(densities, style="dim"),
         Text(" > ".join(_stage(level.name, level.instances) for level in arch.levels), style="dim"),
@@ -121,19 +121,21 @@ def _totals(result: Result) -> Table:
     computes, clock = result.cost.sparse.computes, result.plan.arch.clock_hz
     total = float(computes.total)
     split = ", ".join(
-        f"{wording.percent(share)} {name}"
+        f"{wording.percent_text(share)} {name}"
         for name in ("actual", "gated", "skipped", "absent")
         if (share := float(getattr(computes, name)) / total) > 1e-12
     )
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
-    table.add_row("energy", f"{wording.energy(result.energy_pj)}   ({result.energy_pj / total:.3g} pJ per dense compute)")
-    table.add_row("cycles", f"{wording.count(result.cycles)}   ({wording.time(result.latency_s)} at {clock / 1e9:.4g} GHz)")
+    table.add_row("energy", f"{wording.energy_text(result.energy_pj)}   ({result.energy_pj / total:.3g} pJ per dense compute)")
+    table.add_row(
+        "cycles", f"{wording.count_text(result.cycles)}   ({wording.time_text(result.latency_s)} at {clock / 1e9:.4g} GHz)"
+    )
     table.add_row("EDP", f"{result.edp * 1e-12 / clock:.3g} J s")
-    table.add_row("area", wording.area(result.area_um2))
-    table.add_row("computes", f"{wording.count(total)}: {split}")
-    table.add_row("utilization", wording.percent(result.utilization))
+    table.add_row("area", wording.area_text(result.area_um2))
+    table.add_row("computes", f"{wording.count_text(total)}: {split}")
+    table.add_row("utilization", wording.percent_text(result.utilization))
     return table
 
 
@@ -151,8 +153,8 @@ def energy_table(result: Result) -> Table:
         rows.append((level.name, float(cost.energy_pj), split))
     rows += [(n.name, float(n.energy_pj), []) for n in result.cost.networks if float(n.energy_pj)]
     for name, energy, split in rows:
-        shown = [wording.energy(pj) if pj else "" for pj in split]
-        table.add_row(name, wording.energy(energy), wording.percent(energy / total), bar(energy / total), *shown)
+        shown = [wording.energy_text(pj) if pj else "" for pj in split]
+        table.add_row(name, wording.energy_text(energy), wording.percent_text(energy / total), bar(energy / total), *shown)
     table.add_row("", "", "", "")
     return table
 
@@ -196,7 +198,7 @@ def savings_table(result: Result, mapping: Mapping | None) -> Table | None:
     units = any(one.area_um2 for one in found)
     table = _table("Saved", "<by", "removed there", "energy saved", "cycles saved", *(["its units"] if units else []), note=note)
     for one in found:
-        area = [wording.area(one.area_um2) if one.area_um2 else "-"] if units else []
+        area = [wording.area_text(one.area_um2) if one.area_um2 else "-"] if units else []
         table.add_row(one.feature, _removed(one), *_saved(result, one), *area)
     table.add_row("")
     return table
@@ -205,16 +207,16 @@ def savings_table(result: Result, mapping: Mapping | None) -> Table | None:
 def _removed(one: Saving) -> str:
     if not one.removed:
         return "nothing"
-    return f"{wording.percent(one.removed / one.dense)} of {wording.count(one.dense)} {one.what}"
+    return f"{wording.percent_text(one.removed / one.dense)} of {wording.count_text(one.dense)} {one.what}"
 
 
 def _saved(result: Result, one: Saving) -> list[str]:
-    pairs = ((one.energy_pj, result.energy_pj, wording.energy), (one.cycles, result.cycles, wording.count))
+    pairs = ((one.energy_pj, result.energy_pj, wording.energy_text), (one.cycles, result.cycles, wording.count_text))
     shown: list[str] = []
     for without, now, humane in pairs:
         saved = without - now
         share = saved / without if without else 0.0
-        shown.append(f"{humane(saved)} ({wording.percent(share)})" if abs(share) > 1e-9 else "-")
+        shown.append(f"{humane(saved)} ({wording.percent_text(share)})" if abs(share) > 1e-9 else "-")
     return shown
 
 
@@ -229,14 +231,14 @@ def speed_table(result: Result) -> Table:
     slowest = max(float(cost.cycles) for _, cost in levels)
     for level, cost in levels:
         cycles = float(cost.cycles)
-        limit = _lanes(result) if level.kind == "compute" else wording.bandwidth(level)
+        limit = _lanes(result) if level.kind == "compute" else wording.bandwidth_text(level)
         if not cycles and level.kind != "compute":
             table.add_row(level.name, "", "", "", limit)
             continue
         mark = Text.assemble(limit, ("  <- limits", "bold yellow") if cycles == slowest else "")
-        table.add_row(level.name, wording.count(cycles), wording.percent(cycles / total), bar(cycles / total), mark)
+        table.add_row(level.name, wording.count_text(cycles), wording.percent_text(cycles / total), bar(cycles / total), mark)
     if (extra := result.cycles - slowest) > 1e-9 * total:
-        table.add_row("networks", wording.count(extra), "", "", "fill and drain")
+        table.add_row("networks", wording.count_text(extra), "", "", "fill and drain")
     table.add_row("")
     return table
 
@@ -246,7 +248,7 @@ def _lanes(result: Result) -> str:
     lag = result.slowest
     if lag is None or lag.instances < 2 or lag.compute[2] <= 1.001 * lag.balanced:
         return "compute"
-    low, middle, high = map(wording.count, lag.compute)
+    low, middle, high = map(wording.count_text, lag.compute)
     spread = f", P10-P90 {low}-{high}" if low != high else ""
     return f"compute; slowest of {lag.instances}: {middle}{spread}"
 
@@ -261,21 +263,21 @@ def capacity_table(result: Result) -> Table:
     for index, (level, cost) in enumerate(zip(result.plan.arch.storage, result.cost.levels, strict=False)):
         held = [k.resident for k in below(result.cost, index)]
         words = (cost.capacity_expected, cost.capacity_worst, sum(r.counted for r in held))
-        used = f"{wording.count(cost.instances_used)} of {wording.count(level.instances)}"
+        used = f"{wording.count_text(cost.instances_used)} of {wording.count_text(level.instances)}"
         table.add_row(level.name, used, "words", *_room(level.capacity_words, words))
         if float(cost.metadata_bits_worst):
             bits = (cost.metadata_bits_expected, cost.metadata_bits_worst, sum(r.metadata_bits_counted for r in held))
             table.add_row("", "", "metadata", *_room(level.metadata_capacity_bits, bits))
     compute = result.plan.arch.compute
-    used = f"{wording.count(result.cost.levels[-1].instances_used)} of {wording.count(compute.instances)}"
+    used = f"{wording.count_text(result.cost.levels[-1].instances_used)} of {wording.count_text(compute.instances)}"
     table.add_row(compute.name, used)
     return table
 
 
 def _room(capacity: float | None, held: tuple[Any, Any, Any]) -> Iterable[RenderableType]:
     expected, worst, counted = (float(value) for value in held)
-    shown = [wording.count(expected), wording.count(worst)]
+    shown = [wording.count_text(expected), wording.count_text(worst)]
     if capacity is None:
         return ["-", *shown]
     share = counted / capacity if capacity else 0.0
-    return [wording.count(capacity), *shown, wording.percent(share), bar(share, width=8)]
+    return [wording.count_text(capacity), *shown, wording.percent_text(share), bar(share, width=8)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, final
 
-from sparseloop.evaluation.humanize import exact
+from sparseloop.evaluation.humanize import exact_text
 
 Kind = Literal["number", "symbol", "sum", "product", "call"]
 Parts = tuple[tuple[int, "Term"], ...]
@@ -158,7 +158,7 @@ def _flat(kind: Kind, parts: Iterable[tuple[int, Term]]) -> list[tuple[int, Term
 def text(term: Term, *, numbers: bool = False) -> str:
     """The formula with names, or with the numbers put in."""
     if term.kind == "number" or (numbers and term.kind == "symbol"):
-        return exact(term.value)
+        return exact_text(term.value)
     if term.kind == "symbol":
         return term.name
     if term.kind == "call":

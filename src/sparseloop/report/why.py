@@ -101,9 +101,9 @@ def _listed(known: Table[str, Target]) -> str:
 
 def _headline(name: str, target: Target, width: int) -> list[str]:
     plain = float(value_of(target.value))
-    value = f"{wording.exact(plain)} {target.unit}".strip()
+    value = f"{wording.exact_text(plain)} {target.unit}".strip()
     if target.unit == "pJ" and abs(plain) >= 1000:
-        value += f" = {wording.energy(plain)}"
+        value += f" = {wording.energy_text(plain)}"
     line = f"{name} = {value}   ({target.meaning})"
     return [line] if len(line) <= width else [f"{name} = {value}", f"  ({target.meaning})"]
 
@@ -111,7 +111,7 @@ def _headline(name: str, target: Target, width: int) -> list[str]:
 def _classes(target: Target) -> list[str]:
     if target.classes is None:
         return []
-    shown = [f"{name} {wording.exact(value_of(target.classes[name]))}" for name in CLASSES]
+    shown = [f"{name} {wording.exact_text(value_of(target.classes[name]))}" for name in CLASSES]
     return [f"  {' · '.join(shown)}", "  below: the actual ones; ask for .total, .gated, ... for the others"]
 
 
@@ -126,12 +126,12 @@ def _energy(target: Target, width: int) -> list[str]:
     for a in target.actions:
         count, energy = float(value_of(a.count)), float(value_of(a.energy_pj))
         if count > 0 and a.energy_pj_each == 0:
-            free.setdefault(f"{a.action} ({a.source})", []).append(f"{a.tensor or ''} {wording.count(count)}".strip())
+            free.setdefault(f"{a.action} ({a.source})", []).append(f"{a.tensor or ''} {wording.count_text(count)}".strip())
         elif count > 0:
             mark = sources.setdefault(f"{a.source} (confidence {a.confidence:.2g})", len(sources) + 1)
-            formula = f"{wording.exact(count)} × {wording.exact(a.energy_pj_each)} pJ"
+            formula = f"{wording.exact_text(count)} × {wording.exact_text(a.energy_pj_each)} pJ"
             label = f"{a.action} {a.tensor}" if a.tensor else a.action
-            rows.append((energy, f"  {label:<24}{formula:>30} = {wording.energy(energy):>8}  [{mark}]"))
+            rows.append((energy, f"  {label:<24}{formula:>30} = {wording.energy_text(energy):>8}  [{mark}]"))
     rows.sort(key=lambda row: -row[0])
     lines = ["", f"  {'action':<24}{'count × price':>30}", *(row for _, row in rows)] if rows else []
     lines += ["", "prices from"] if sources else []
@@ -149,10 +149,10 @@ def _areas(level: Level, width: int) -> list[str]:
     instances = float(value_of(level.instances))
     for part in level.parts:
         area = instances * part.count * part.area_um2
-        formula = f"{wording.exact(instances)} × {wording.exact(part.count)} × {wording.exact(part.area_um2)} um2"
-        rows.append((area, f"  {part.name:<30}{formula:>30} = {wording.area(area):>9}", _sure(part)))
+        formula = f"{wording.exact_text(instances)} × {wording.exact_text(part.count)} × {wording.exact_text(part.area_um2)} um2"
+        rows.append((area, f"  {part.name:<30}{formula:>30} = {wording.area_text(area):>9}", _sure(part)))
     if not level.parts:
-        formula = f"{wording.exact(instances)} × {wording.exact(level.area_um2)} um2"
+        formula = f"{wording.exact_text(instances)} × {wording.exact_text(level.area_um2)} um2"
         rows.append((1, f"  {'whole':<30}{formula:>30}", level.area_source))
     rows.sort(key=lambda row: -row[0])
     marks = {source: number for number, source in enumerate(dict.fromkeys(source for *_, source in rows), start=1)}
@@ -174,7 +174,9 @@ def _shares(known: Table[str, Target]) -> list[str]:
     whole = [path for path in known if path.endswith(".energy") and path.removesuffix(".energy") + ".tile" not in known]
     parts = sorted(((path, float(value_of(known[path].value))) for path in whole), key=lambda p: -p[1])
     longest = max((len(path) for path, _ in parts), default=0)
-    lines = [f"  {path:<{longest}}  {wording.energy(pj):>8}  {wording.percent(pj / total):>6}" for path, pj in parts if pj]
+    lines = [
+        f"  {path:<{longest}}  {wording.energy_text(pj):>8}  {wording.percent_text(pj / total):>6}" for path, pj in parts if pj
+    ]
     return ["", "  the sum of", *lines, "", "  ask for one of them to see its actions and prices"]
 
 
@@ -199,7 +201,7 @@ class _Formulas:
         where, deeper = self._definitions(symbols(top), {name})
         lines += ["", "where", *where] if where else []
         if self.loops:
-            listed = ", ".join(f"{label} {wording.exact(term.value)}" for label, term in self.loops.items())
+            listed = ", ".join(f"{label} {wording.exact_text(term.value)}" for label, term in self.loops.items())
             lines += ["", *textwrap.wrap(f"loops: {listed}", self.width, subsequent_indent="       ")]
         if deeper:
             lines += [*textwrap.wrap(f"ask further: {', '.join(deeper[:6])}", self.width, subsequent_indent="       ")]
@@ -244,15 +246,15 @@ class _Formulas:
             return []
         if one.name == "computes.total":
             einsum = self.design.einsum
-            sizes = " × ".join(wording.exact(n) for n in einsum.shape)
-            return [f"  computes.total = {' × '.join(einsum.ranks)} = {sizes} = {wording.exact(one.value)}"]
-        return [f"  {one.name} = {wording.exact(one.value)} (given)"]
+            sizes = " × ".join(wording.exact_text(n) for n in einsum.shape)
+            return [f"  computes.total = {' × '.join(einsum.ranks)} = {sizes} = {wording.exact_text(one.value)}"]
+        return [f"  {one.name} = {wording.exact_text(one.value)} (given)"]
 
     def _density(self, one: Term, node: Traced) -> tuple[list[str], list[Term]]:
         """What a density model was asked, about how large a tile, and the model's formula."""
         tensor = self.design.einsum.tensor(node.tensor)
         size = self.reader.shown(self.reader.term(node.arguments[0]))
-        number = wording.exact(size.value)
+        number = wording.exact_text(size.value)
         words = f" = {text(size)}" if size.kind != "number" else ""
         about = f"{tile_text(node)} has {number} word{'s' * (size.value != 1)}{words}"
         if node.operation == "empty_union":
@@ -263,12 +265,12 @@ class _Formulas:
             nonzeros = getattr(tensor.density, "nonzeros", None)
             known = f" with N = {tensor.density.total}" + (f", r = {nonzeros}" if nonzeros is not None else "")
             how = f"; P(empty) = {formula}{known}"
-        line = f"{one.name} = {wording.exact(one.value)}: {about}; {tensor.name} is {wording.density(tensor)}{how}"
+        line = f"{one.name} = {wording.exact_text(one.value)}: {about}; {tensor.name} is {wording.density_text(tensor)}{how}"
         return textwrap.wrap(line, self.width, initial_indent="  ", subsequent_indent="      "), symbols(size)
 
     def _equation(self, name: str, term: Term) -> list[str]:
         """name = formula = numbers = value, on one line if it fits."""
-        formula, numbers, value = text(term), text(term, numbers=True), wording.exact(term.value)
+        formula, numbers, value = text(term), text(term, numbers=True), wording.exact_text(term.value)
         parts = [formula, *([numbers] if numbers not in (formula, value) else []), *([value] if value != formula else [])]
         line = f"  {name} = {' = '.join(parts)}"
         if len(line) <= self.width:
@@ -295,4 +297,4 @@ def _constant(name: str, top: Term) -> str:
     kind = name.rpartition(".")[2]
     if top.value == 0 and kind in CLASSES:
         return f"no event falls in this class: nothing makes one {kind}" if kind != "total" else "there are no such events"
-    return f"{wording.exact(top.value)}, whatever the loop bounds"
+    return f"{wording.exact_text(top.value)}, whatever the loop bounds"

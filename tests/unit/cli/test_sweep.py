@@ -16,7 +16,7 @@ import pytest
 
 from sparseloop.cli.app import main
 from sparseloop.cli.sweep import line
-from sparseloop.explore.run import Tally
+from sparseloop.explore.run import StudyTally
 from tests.helpers import studies
 
 
@@ -93,5 +93,5 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
 
 
 def test_progress_line() -> None:
-    tally = Tally(total=100, points=10, valid=5, evaluated=20, best=123456.0)
+    tally = StudyTally(total=100, points=10, valid=5, evaluated=20, best=123456.0)
     assert line(tally).startswith("points, 50 % valid, best 1.235e+05, 20 evaluated, ")

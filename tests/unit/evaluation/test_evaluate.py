@@ -109,7 +109,7 @@ def test_similar_designs_share_counts_and_nothing_else(change: str) -> None:
     for overrides in ([], [change], []):
         design = sl.design_of(sl.loads(studies.SPEC, overrides=overrides))
         mapping = api.own_mapping(design)
-        alone, shared = api.evaluate_design(design, mapping), api.evaluate_similar(design, mapping)
+        alone, shared = api.evaluate_mapping(design, mapping), api.evaluate_sharing_counts(design, mapping)
         assert shared.to_dict() == alone.to_dict()
         assert shared.reasons == alone.reasons
     assert api._counted.cache_info().misses == (1 if change in SIMILAR else 2)  # pyright: ignore[reportPrivateUsage]
@@ -123,4 +123,4 @@ def test_alternatives_are_chosen_by_price_for_every_design() -> None:
         design = sl.design_of(sl.loads(text, overrides=[f"architecture.levels.GLB.energy={{read: {price}, write: 5}}"]))
         assert any(saf.choice is not None for saf in design.sparse.safs)
         mapping = api.own_mapping(design)
-        assert api.evaluate_similar(design, mapping).to_dict() == api.evaluate_design(design, mapping).to_dict()
+        assert api.evaluate_sharing_counts(design, mapping).to_dict() == api.evaluate_mapping(design, mapping).to_dict()

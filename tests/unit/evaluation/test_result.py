@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 import sparseloop as sl
-from sparseloop.evaluation.evaluate import evaluate_design
+from sparseloop.evaluation.evaluate import evaluate_mapping
 from sparseloop.evaluation.result import CLASSES
 from tests.helpers.samples import ALL, INVALID, MATMUL
 
@@ -134,7 +134,7 @@ def test_reasons():
 def test_reason_of_wrong_factors():
     design = sl.design_of(sl.loads(MATMUL))
     mapping = replace(design.mapping, bounds=(2, *design.mapping.bounds[1:]))
-    result = evaluate_design(design, mapping)
+    result = evaluate_mapping(design, mapping)
     assert result.status == sl.Status.BAD_FACTORS
     assert result.reasons == ("factors of rank m multiply to 32 (2 × 8 × 2), but m is 64",)
 

@@ -16,7 +16,7 @@ import pytest
 
 import sparseloop as sl
 from sparseloop.explore.executors import batch_cluster
-from sparseloop.explore.run import Tally
+from sparseloop.explore.run import StudyTally
 from sparseloop.explore.schema import ClusterSpec
 from sparseloop.explore.study import Study
 from tests.helpers import studies
@@ -58,11 +58,11 @@ def test_a_point_becomes_a_specification_and_a_result_again(whole: list[dict[str
     assert (result.energy_pj, result.cycles) == (whole[77]["energy_pj"], whole[77]["cycles"])
 
 
-def killer(victim: Callable[[], int]) -> tuple[Callable[[Tally], None], list[int]]:
+def killer(victim: Callable[[], int]) -> tuple[Callable[[StudyTally], None], list[int]]:
     """Kills a process once, as soon as a few points are finished."""
     killed: list[int] = []
 
-    def watch(tally: Tally) -> None:
+    def watch(tally: StudyTally) -> None:
         if tally.evaluated and not killed:
             killed.append(victim())
             os.kill(killed[0], signal.SIGKILL)
@@ -73,7 +73,7 @@ def killer(victim: Callable[[], int]) -> tuple[Callable[[Tally], None], list[int
 def test_workers_do_not_matter_and_a_killed_one_is_replaced(whole: list[dict[str, Any]], tmp_path: Path) -> None:
     others = set(multiprocessing.active_children())
     watch, killed = killer(lambda: next(one.pid or 0 for one in multiprocessing.active_children() if one not in others))
-    how = sl.Running(workers=2, watch=watch)
+    how = sl.RunOptions(workers=2, watch=watch)
     assert studies.run(studies.written(tmp_path), tmp_path / "out", how) == whole
     assert killed
 
@@ -83,11 +83,11 @@ def test_dask_gives_the_same_and_survives_a_killed_worker(whole: list[dict[str, 
 
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
         watch, killed = killer(lambda: next(iter(client.run(os.getpid).values())))
-        how = sl.Running(executor=cluster.scheduler_address, watch=watch)
+        how = sl.RunOptions(executor=cluster.scheduler_address, watch=watch)
         assert studies.run(studies.written(tmp_path), tmp_path / "out", how) == whole
         assert killed
         searched = studies.written(tmp_path, TPE)
-        clustered = studies.run(searched, tmp_path / "tpe", sl.Running(executor=cluster.scheduler_address))
+        clustered = studies.run(searched, tmp_path / "tpe", sl.RunOptions(executor=cluster.scheduler_address))
     assert clustered == studies.run(searched, tmp_path / "alone")
 
 
@@ -117,7 +117,7 @@ def test_a_killed_study_goes_on_and_loses_no_finished_point(whole: list[dict[str
         now = finished(folder)
         assert held.items() <= now.items()  # not evaluated again either
         held = now
-    explored = Study.load(file).run(folder, sl.Running(resume=True))
+    explored = Study.load(file).run(folder, sl.RunOptions(resume=True))
     assert explored.tally.before == len(held) > 0
     assert explored.tally.evaluated + explored.tally.reused == 120 - len(held)
     assert held.items() <= finished(folder).items()
@@ -128,14 +128,14 @@ def test_a_learning_study_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     file = studies.written(tmp_path, TPE)
     alone = studies.run(file, tmp_path / "alone")
 
-    def stop(tally: Tally) -> None:
+    def stop(tally: StudyTally) -> None:
         if tally.points >= 20:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Study.load(file).run(tmp_path / "out", sl.Running(watch=stop))
+        Study.load(file).run(tmp_path / "out", sl.RunOptions(watch=stop))
     assert 20 <= len(studies.points(tmp_path / "out")) < 40
-    assert studies.run(file, tmp_path / "out", sl.Running(resume=True)) == alone
+    assert studies.run(file, tmp_path / "out", sl.RunOptions(resume=True)) == alone
 
 
 def test_two_writers_in_one_folder(whole: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_nothing_is_evaluated_twice(whole: list[dict[str, Any]], tmp_path: Path)
     file, folder = studies.written(tmp_path), tmp_path / "out"
     studies.run(file, folder)
     wider = studies.written(tmp_path, studies.STUDY.replace("[16, 256, 1024]", "[16, 128, 256, 1024]"))
-    explored = Study.load(wider).run(folder, sl.Running(resume=True))  # the same folder, another study
+    explored = Study.load(wider).run(folder, sl.RunOptions(resume=True))  # the same folder, another study
     assert (explored.tally.evaluated, explored.tally.reused) == (40, 120)
-    explored = Study.load(wider).run(tmp_path / "other", sl.Running(reuse=(folder,)))  # another folder
+    explored = Study.load(wider).run(tmp_path / "other", sl.RunOptions(reuse=(folder,)))  # another folder
     assert (explored.tally.evaluated, explored.tally.reused) == (0, 160)
     assert explored.store.query("select count(*) as n from layers where levels is not null").to_pylist() == [{"n": 160}]
     with pytest.raises(sl.SpecError, match="holds a study already"):

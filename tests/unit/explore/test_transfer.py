@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import sparseloop as sl
-from sparseloop.explore.run import Tally
+from sparseloop.explore.run import StudyTally
 from sparseloop.explore.study import Study
-from sparseloop.explore.transfer import Hint, handed_on, richer
+from sparseloop.explore.transfer import Hint, differs_in_bandwidth_only, transferred_result
 from sparseloop.mapper.objectives import objective
 from tests.helpers import studies
 
@@ -34,15 +34,15 @@ def test_the_same_optima_with_fewer_searches_for_every_number_of_workers(tmp_pat
     assert saved
     assert all(row["bw"] < 512 for row in saved)
     assert any(row["mappings"] > 1 and row["bw"] < 512 for row in rows)  # where the mapping of the richest does not do
-    assert studies.run(file, tmp_path / "two", sl.Running(workers=2)) == rows
+    assert studies.run(file, tmp_path / "two", sl.RunOptions(workers=2)) == rows
 
-    def stop(tally: Tally) -> None:
+    def stop(tally: StudyTally) -> None:
         if tally.points >= 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Study.load(file).run(tmp_path / "cut", sl.Running(watch=stop))
-    assert studies.run(file, tmp_path / "cut", sl.Running(resume=True)) == rows
+        Study.load(file).run(tmp_path / "cut", sl.RunOptions(watch=stop))
+    assert studies.run(file, tmp_path / "cut", sl.RunOptions(resume=True)) == rows
 
 
 def test_a_neighbour_that_makes_no_design_is_not_waited_for(tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_a_neighbour_that_makes_no_design_is_not_waited_for(tmp_path: Path) -> N
 )
 def test_only_larger_bandwidths_are_richer(change: str, holds: bool) -> None:
     other, mine = sl.loads(studies.SPEC), sl.loads(studies.SPEC, overrides=[change])
-    assert richer(sl.design_of(other), sl.design_of(mine)) is holds
+    assert differs_in_bandwidth_only(sl.design_of(other), sl.design_of(mine)) is holds
     hint = Hint({}, 1e300, '[{"DRAM": "for m=2 n=2"}, {"GLB": "for m=4 n=4 k=8"}]')
-    assert (handed_on(mine, other, hint, objective("edp")) is not None) is holds
-    assert handed_on(mine, other, Hint({}, 1.0, hint.mapping), objective("edp")) is None
-    assert handed_on(mine, other, hint, objective("power")) is None  # falls with more cycles
+    assert (transferred_result(mine, other, hint, objective("edp")) is not None) is holds
+    assert transferred_result(mine, other, Hint({}, 1.0, hint.mapping), objective("edp")) is None
+    assert transferred_result(mine, other, hint, objective("power")) is None  # falls with more cycles

@@ -63,13 +63,13 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def searched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the layers that are searched."""
     names: list[str] = []
-    run = layers.run
+    run = layers.run_search
 
     def noted(task: Task, watch: Watch) -> Best:
         names.append(task.space.spec.workload.name)
         return run(task, watch)
 
-    monkeypatch.setattr(layers, "run", noted)
+    monkeypatch.setattr(layers, "run_search", noted)
     return names
 
 
@@ -196,7 +196,7 @@ def test_an_interrupt_ends_the_search_and_leaves_out_the_rest(
     def interrupted(task: Task, watch: Watch) -> Best:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(layers, "run", interrupted)
+    monkeypatch.setattr(layers, "run_search", interrupted)
     shown = run(network(tmp_path, SMALL, OTHER), "--resume", tmp_path / "kept")
     assert shown.status == cli.INFEASIBLE
     assert shown.err == "a: not searched (interrupted)\nb: not searched (interrupted)\n"
@@ -217,7 +217,7 @@ def test_what_ends_the_workers_costs_only_layers_under_way(
             if self.calls == 2:
                 raise end
             future = Future[layers.Outcome | None]()
-            future.set_result(layers.kept(layers.run(mapcommand.task_of(spec, options)), key, None))
+            future.set_result(layers.kept(layers.run_search(mapcommand.task_of(spec, options)), key, None))
             return future
 
         def interrupt(self, running: object) -> None: ...

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import sparseloop as sl
-from sparseloop.evaluation.cache_key import key_of
+from sparseloop.evaluation.cache_key import evaluation_key
 from sparseloop.mapper.objectives import objective, objectives
 from sparseloop.mapper.optimal.branch_and_bound import Certified
-from sparseloop.mapper.saved import Damaged, Folder, recorded, restored
-from sparseloop.mapper.search import run
+from sparseloop.mapper.saved import DamagedFile, SavedSearches, search_from_record, search_record
+from sparseloop.mapper.search import run_search
 from sparseloop.mapper.task import Goal, Task
 from tests.helpers.tiny_spaces import CONSTRAINED, TINY, spec_of
 
@@ -38,10 +38,10 @@ def task(*extra: str, method: str = "random", padded: bool = False) -> Task:
 )
 def test_a_search_reads_back(extra: tuple[str, ...], method: str, padded: bool) -> None:
     given = task(*extra, method=method, padded=padded)
-    best = run(given)
-    again = restored(json.loads(json.dumps(recorded(best))), given)
+    best = run_search(given)
+    again = search_from_record(json.loads(json.dumps(search_record(best))), given)
     assert (again.top, again.front, again.failures) == (best.top, best.front, best.failures)
-    assert recorded(again) == recorded(best)
+    assert search_record(again) == search_record(best)
     assert (best.result and best.result.to_dict()) == (again.result and again.result.to_dict())
     assert type(again) is type(best)
     if isinstance(best, Certified) and isinstance(again, Certified):
@@ -54,7 +54,7 @@ def test_a_search_reads_back(extra: tuple[str, ...], method: str, padded: bool) 
 def test_the_name_of_a_layer_and_the_order_of_fields_do_not_matter() -> None:
     named = spec_of().model_copy(update={"workload": spec_of().workload.model_copy(update={"name": "conv1"})})
     turned = sl.loads(TINY.replace("m: 4, n: 2, k: 3", "k: 3, n: 2, m: 4"))
-    assert key_of(spec_of(), SETTINGS) == key_of(named, SETTINGS) == key_of(turned, SETTINGS)
+    assert evaluation_key(spec_of(), SETTINGS) == evaluation_key(named, SETTINGS) == evaluation_key(turned, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_the_name_of_a_layer_and_the_order_of_fields_do_not_matter() -> None:
     ["workload.shape.m=5", "workload.density.A=0.4", "workload.word_bits=8", "architecture.levels.GLB.capacity=21 words"],
 )
 def test_what_a_search_depends_on_changes_the_key(change: str) -> None:
-    assert key_of(sl.loads(TINY, overrides=[change]), SETTINGS) != key_of(spec_of(), SETTINGS)
+    assert evaluation_key(sl.loads(TINY, overrides=[change]), SETTINGS) != evaluation_key(spec_of(), SETTINGS)
 
 
 def test_settings_change_the_key() -> None:
-    assert key_of(spec_of(), SETTINGS) != key_of(spec_of(), {**SETTINGS, "seed": 1})
+    assert evaluation_key(spec_of(), SETTINGS) != evaluation_key(spec_of(), {**SETTINGS, "seed": 1})
 
 
 def test_the_content_of_files_changes_the_key(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_the_content_of_files_changes_the_key(tmp_path: Path) -> None:
     keys: list[str] = []
     for text in ("101\n010\n111\n000\n", "101\n010\n111\n001\n", "101\n010\n111\n000\n"):
         mask.write_text(text, encoding="utf-8")
-        keys.append(key_of(sl.load(file), SETTINGS))
+        keys.append(evaluation_key(sl.load(file), SETTINGS))
     assert keys[0] == keys[2] != keys[1]
 
 
@@ -84,7 +84,7 @@ def test_the_content_of_files_changes_the_key(tmp_path: Path) -> None:
 
 
 def test_a_folder_gives_back_what_was_kept(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
+    folder = SavedSearches(tmp_path)
     assert folder.read("abc") is None
     for value in (0.1 + 0.2, float("inf")):
         folder.write("abc", "conv1", {"value": value, "many": 10**40})
@@ -94,15 +94,15 @@ def test_a_folder_gives_back_what_was_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", "half", "other", "\udcff"])
 def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
-    folder, file = Folder(tmp_path), tmp_path / "abc.json"
+    folder, file = SavedSearches(tmp_path), tmp_path / "abc.json"
     folder.write("abc", "conv1", {"value": 17})
     text = file.read_text(encoding="utf-8")
     damaged = {"half": text[: len(text) // 2], "other": text.replace("17", "18")}.get(damage, damage)
     file.write_bytes(damaged.encode(errors="surrogateescape"))
-    with pytest.raises(Damaged, match="is damaged"):
+    with pytest.raises(DamagedFile, match="is damaged"):
         folder.read("abc")
     file.rename(tmp_path / "xyz.json")
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedFile):
         folder.read("xyz")
 
 
@@ -112,5 +112,5 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        Folder(tmp_path).write("abc", "conv1", {})
+        SavedSearches(tmp_path).write("abc", "conv1", {})
     assert list(tmp_path.iterdir()) == []

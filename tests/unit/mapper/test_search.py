@@ -11,9 +11,9 @@ import sparseloop as sl
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.mapper.infeasibility import why_empty
 from sparseloop.mapper.objectives import objective
-from sparseloop.mapper.search import budget_of, run
+from sparseloop.mapper.search import budget_of, run_search
 from sparseloop.mapper.searchers import SEARCHERS, Exhaustive
-from sparseloop.mapper.task import Budget, Goal, Tally
+from sparseloop.mapper.task import Budget, Goal, SearchTally
 from sparseloop.mapper.task import Task as SearchTask
 from tests.helpers.tiny_spaces import CONSTRAINED, FIXED, SPARSE, spec_of
 
@@ -93,12 +93,12 @@ def test_a_searcher_asks_for_no_more_than_it_may(method: str) -> None:
 
 
 def test_an_interrupt_returns_the_best_so_far() -> None:
-    def interrupting(tally: Tally, budget: Budget) -> None:
+    def interrupting(tally: SearchTally, budget: Budget) -> None:
         raise KeyboardInterrupt
 
     space = sl.mapspace(spec_of(CONSTRAINED))
     task = SearchTask(space=space, goal=Goal(objective=objective("edp")), budget=Budget(mappings=100_000))
-    best = run(task, interrupting)
+    best = run_search(task, interrupting)
     assert best.stopped == "interrupted"
     assert best.mapping is not None
     assert best.evaluated == 16384

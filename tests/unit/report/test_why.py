@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import sparseloop as sl
 from sparseloop.evaluation.tracing import Traced, traced_cost, value_of
-from sparseloop.evaluation.tracing import given as named
+from sparseloop.evaluation.tracing import traced_input as named
 from sparseloop.model.pipeline import evaluate_design
 from sparseloop.model.sparsity.features import CLASS_NAMES, NOTHING, Classes, Part
 from sparseloop.report.formulas import Reader

@@ -22,15 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from sparseloop.evaluation.evaluate import design_of, evaluate_design
+from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
 from sparseloop.explore.codesign.relaxation import ABSENT, Sets, Strategies
 from sparseloop.explore.conditions import Value
-from sparseloop.explore.definition import Definition, read
+from sparseloop.explore.definition import StudyDefinition, read_study
 from sparseloop.explore.point import Designs
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.objectives import Objective
-from sparseloop.mapper.search import run
+from sparseloop.mapper.search import run_search
 from sparseloop.mapper.space.mapspace import mapspace
 from sparseloop.mapper.task import Best, Budget, Goal, Task
 from sparseloop.mapper.workers import end_with_parent, held_back
@@ -54,7 +54,7 @@ BOUNDED = ("energy", "cycles", "edp", "ed2p")
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class BoundedSet:
     """A set of strategies and what its best mapping costs at least; of a single strategy, what it costs."""
 
     sets: Sets
@@ -68,7 +68,7 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Codesigned:
+class CodesignResult:
     """The best strategy and mapping that were found."""
 
     values: dict[str, Value] | None
@@ -98,7 +98,7 @@ class Codesigned:
 
 
 @dataclass
-class Progress:
+class CodesignProgress:
     """How a search proceeds."""
 
     started: float = field(default_factory=time.monotonic)
@@ -114,15 +114,15 @@ class Progress:
         return time.monotonic() - self.started
 
 
-Watch = Callable[[Progress], None]
+Watch = Callable[[CodesignProgress], None]
 
 
-def silent(progress: Progress) -> None:
+def silent(progress: CodesignProgress) -> None:
     """Shows nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
+class CodesignOptions:
     """How long and how exactly is searched."""
 
     seconds: float | None = None
@@ -135,7 +135,7 @@ class Effort:
 # --- one set ------------------------------------------------------------------------------------------------
 
 
-class Examiner:
+class SetBounder:
     """Bounds sets of strategies; one of them lives in each worker process."""
 
     def __init__(self, designs: Designs) -> None:
@@ -143,7 +143,7 @@ class Examiner:
         self.goal: Objective = designs.goal
         self.padded = designs.mapper.padded
 
-    def examine(self, sets: Sets, below: float, budget: Budget) -> Examined:
+    def examine(self, sets: Sets, below: float, budget: Budget) -> BoundedSet:
         """The least that any strategy of the set costs with its best mapping, if that is below a known value."""
         single = self.strategies.single(sets)
         try:
@@ -151,11 +151,11 @@ class Examiner:
         except SpecError:
             if not single:
                 raise
-            return Examined(sets, math.inf, math.inf, None, 0, True, single)  # values that make no design
+            return BoundedSet(sets, math.inf, math.inf, None, 0, True, single)  # values that make no design
         finished = best.stopped == "done"
         known = best.value if best.value is not None and best.value < below else math.inf
         bound = known if finished else min(known, best.lower_bound or 0.0)
-        return Examined(sets, bound, known, best.mapping if known < math.inf else None, best.evaluated, finished, single)
+        return BoundedSet(sets, bound, known, best.mapping if known < math.inf else None, best.evaluated, finished, single)
 
     def _best(self, sets: Sets, below: float, budget: Budget) -> Best:
         if self.strategies.single(sets):
@@ -165,7 +165,7 @@ class Examiner:
         task = Task(space=space, goal=Goal(objective=self.goal), method="optimal", budget=budget, below=below)
         if math.isfinite(below) and not self.strategies.single(sets):
             task = replace(task, enough=below)  # the set is cut anyway
-        best = run(task)
+        best = run_search(task)
         if best.stopped == "interrupted":
             raise KeyboardInterrupt
         return best
@@ -177,38 +177,38 @@ class Examiner:
             design = design_of(self.strategies.exact(sets)) if single else self.strategies.machine(sets)
         except SpecError:
             return math.inf
-        result = evaluate_design(design, mapping)
+        result = evaluate_mapping(design, mapping)
         columns: dict[str, Any] = {
             name: np.array([getattr(result, name)]) for name in ("energy_pj", "cycles", "area_um2", "utilization")
         }
         return float(self.goal.scalars(columns)[0]) if result.valid else math.inf
 
 
-_held: dict[str, Examiner] = {}
+_held: dict[str, SetBounder] = {}
 """In a worker process: its own."""
 
 
 def _start_worker(designs: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupts are the parent's business
     end_with_parent()
-    _held["mine"] = Examiner(pickle.loads(designs))
+    _held["mine"] = SetBounder(pickle.loads(designs))
 
 
-def _in_worker(sets: Sets, below: float, budget: Budget) -> Examined:
+def _in_worker(sets: Sets, below: float, budget: Budget) -> BoundedSet:
     return _held["mine"].examine(sets, below, budget)
 
 
 class Pool:
     """Examines sets side by side; results come back in the order of the sets."""
 
-    def __init__(self, examiner: Examiner, workers: int) -> None:
+    def __init__(self, examiner: SetBounder, workers: int) -> None:
         self.examiner, self.pool = examiner, None
         if workers > 1:
             context = multiprocessing.get_context("spawn")
             given = (pickle.dumps(examiner.designs),)
             self.pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=given)
 
-    def examined(self, every: Sequence[Sets], below: float, left: Callable[[], Budget]) -> Generator[Examined]:
+    def examined(self, every: Sequence[Sets], below: float, left: Callable[[], Budget]) -> Generator[BoundedSet]:
         """All of them; a budget is that of what is still open when each begins."""
         if self.pool is None:
             for sets in every:
@@ -226,7 +226,7 @@ class Pool:
 
 
 @contextmanager
-def pool(examiner: Examiner, workers: int) -> Generator[Pool]:
+def pool(examiner: SetBounder, workers: int) -> Generator[Pool]:
     """Workers for the time of a search."""
     made = Pool(examiner, workers)
     try:
@@ -238,15 +238,15 @@ def pool(examiner: Examiner, workers: int) -> Generator[Pool]:
 # --- all of them --------------------------------------------------------------------------------------------
 
 
-class Search:
+class CodesignSearch:
     """One branch and bound."""
 
-    def __init__(self, examiner: Examiner, workers: Pool, effort: Effort) -> None:
+    def __init__(self, examiner: SetBounder, workers: Pool, effort: CodesignOptions) -> None:
         self.examiner, self.strategies, self.workers, self.effort = examiner, examiner.strategies, workers, effort
-        self.progress = Progress()
-        self.best: Examined | None = None
+        self.progress = CodesignProgress()
+        self.best: BoundedSet | None = None
         self.order: list[int] = []
-        self.open: list[tuple[float, int, Examined]] = []
+        self.open: list[tuple[float, int, BoundedSet]] = []
         self.number = self.waves = 0
         self.done: set[Sets] = set()
         """Strategies that are settled: nothing better than the best known one is among their mappings."""
@@ -293,22 +293,22 @@ class Search:
         self.progress.lower_bound = max(self.progress.lower_bound, least if math.isfinite(least) else 0.0)
         self.effort.watch(self.progress)
 
-    def _examined(self, every: Sequence[Sets]) -> list[Examined]:
+    def _examined(self, every: Sequence[Sets]) -> list[BoundedSet]:
         """Sets bounded; a single strategy is kept if it is the best."""
-        found: list[Examined] = []
+        found: list[BoundedSet] = []
         for one in self.workers.examined(every, self.below, self.left):
             self.progress.bounded += 1
             self.done |= {one.sets} if one.single and one.finished else set()
             found.append(self._counted(one))
         return found
 
-    def _glanced(self, every: Sequence[Sets]) -> list[Examined]:
+    def _glanced(self, every: Sequence[Sets]) -> list[BoundedSet]:
         """Sets with good mappings, soon."""
         return [
             self._counted(one) for one in self.workers.examined(every, self.below, lambda: replace(self.left(), mappings=QUICK))
         ]
 
-    def _counted(self, one: Examined) -> Examined:
+    def _counted(self, one: BoundedSet) -> BoundedSet:
         self.progress.evaluated += one.evaluated
         if one.single and one.mapping is not None:
             value = self.examiner.trial(one.sets, one.mapping)
@@ -317,7 +317,7 @@ class Search:
         self.effort.watch(self.progress)
         return one
 
-    def _push(self, one: Examined) -> None:
+    def _push(self, one: BoundedSet) -> None:
         if one.bound < self.below * (1 - SLACK) and not (one.single and one.finished):
             heapq.heappush(self.open, (min(one.value, self.below), self.number, one))
             self.number += 1
@@ -334,7 +334,7 @@ class Search:
             scores.append((self.examiner.trial(opened, self.best.mapping), i))
         return [i for _, i in sorted(scores)]
 
-    def _dive(self, one: Examined, *, careful: bool = False) -> None:
+    def _dive(self, one: BoundedSet, *, careful: bool = False) -> None:
         """Value by value what suits the best mapping of a set, if careful mapped anew each time; then both in turn."""
         sets, mapping = one.sets, one.mapping
         while mapping is not None and not self.strategies.single(sets):
@@ -388,7 +388,7 @@ class Search:
         if mine and not mine[0].single:
             self._dive(mine[0], careful=self.waves < CAREFUL)
             self.waves += 1
-        parts: list[tuple[Sets, Examined]] = []
+        parts: list[tuple[Sets, BoundedSet]] = []
         for one in mine:
             again = [one.sets] if one.single else self.strategies.parts(one.sets, self._next(one.sets))
             parts += [(part, one) for part in again if part not in self.done]
@@ -396,12 +396,12 @@ class Search:
             self._push(replace(found, bound=max(found.bound, one.bound)))
         self._tell()
 
-    def outcome(self) -> Codesigned:
+    def outcome(self) -> CodesignResult:
         """What was found."""
         best, progress = self.best, self.progress
         proven = best is not None and not self.open and self.stopped == "done"
         lower = self.below if proven else progress.lower_bound
-        return Codesigned(
+        return CodesignResult(
             values=None if best is None else self.strategies.values(best.sets),
             spec=None if best is None else self.strategies.exact(best.sets),
             mapping=None if best is None else best.mapping,
@@ -417,7 +417,7 @@ class Search:
         )
 
 
-def _not_searched(definition: Definition) -> Iterator[Diagnostic]:
+def _not_searched(definition: StudyDefinition) -> Iterator[Diagnostic]:
     """What a study may ask for that is another search."""
     spec = definition.spec
     if spec.pareto or definition.constraints:
@@ -432,14 +432,14 @@ def _not_searched(definition: Definition) -> Iterator[Diagnostic]:
             yield Diagnostic(path=(name,), message=f"'{name}' is of use for sparseloop sweep only", hint="take it away")
 
 
-def codesign(study: Definition | str | Path, effort: Effort | None = None) -> Codesigned:
+def codesign(study: StudyDefinition | str | Path, effort: CodesignOptions | None = None) -> CodesignResult:
     """The best strategy of a study, or of the file of one, with its best mapping: one workload, only sparse features vary."""
-    definition = study if isinstance(study, Definition) else read(study)
-    effort = effort or Effort()
+    definition = study if isinstance(study, StudyDefinition) else read_study(study)
+    effort = effort or CodesignOptions()
     if found := list(_not_searched(definition)):
         raise SpecError(found)
-    examiner = Examiner(definition.designs)
+    examiner = SetBounder(definition.designs)
     with pool(examiner, effort.workers) as workers:
-        search = Search(examiner, workers, effort)
+        search = CodesignSearch(examiner, workers, effort)
         search.run()
         return search.outcome()

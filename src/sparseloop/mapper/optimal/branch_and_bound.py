@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.mapper.optimal.completion import Leaves
-from sparseloop.mapper.optimal.cost_to_go import Surroundings
-from sparseloop.mapper.optimal.level_choices import Steps
+from sparseloop.mapper.optimal.completion import Completion
+from sparseloop.mapper.optimal.cost_to_go import CostToGo
+from sparseloop.mapper.optimal.level_choices import LevelChoices
 from sparseloop.mapper.optimal.lower_bounds import Bounds, Floats, TileTable
-from sparseloop.mapper.optimal.tile_chains import BEAM, Chain, Chains
+from sparseloop.mapper.optimal.tile_chains import BEAM, ChainSearch, TileChains
 from sparseloop.mapper.searchers import Exhaustive, Genetic
 from sparseloop.mapper.space.constraints import Keep
 from sparseloop.mapper.space.factorizations import divisors
-from sparseloop.mapper.task import CHUNK, Batch, Best, Tally, Task, Watch, silent
+from sparseloop.mapper.task import CHUNK, Batch, Best, SearchTally, Task, Watch, silent
 from sparseloop.mapper.workers import Evaluator, evaluator
 
 SLACK = 1e-9
@@ -62,7 +62,7 @@ class Certified(Best):
 
 
 @dataclass(slots=True)
-class Choice:
+class BypassChoice:
     """A choice of bypasses, and what it costs at least; better known once its turn has come."""
 
     keep: Keep
@@ -77,7 +77,7 @@ class Choice:
 class Incumbent:
     """The best known values, and which bounds cannot beat them."""
 
-    tally: Tally
+    tally: SearchTally
     monotone: bool
     timed: bool
     """True if the objective sees the cycles."""
@@ -137,12 +137,12 @@ def _probed(incumbent: Incumbent) -> tuple[bool, bool]:
     return bool((by_cycles >= 0).all() and (np.diff(values, axis=2) >= 0).all()), bool((by_cycles != 0).any())
 
 
-class Search:
+class BranchAndBound:
     """One proof."""
 
     def __init__(self, task: Task, workers: Evaluator, watch: Watch) -> None:
         self.task, self.space, self.workers, self.watch = task, task.space, workers, watch
-        self.tally = Tally(task.space, task.goal)
+        self.tally = SearchTally(task.space, task.goal)
         arch = self.space.design.arch
         area = float(sum(level.area_um2 * level.instances for level in arch.levels))
         share = self.space.design.einsum.computes / arch.compute.instances
@@ -150,7 +150,7 @@ class Search:
         self.incumbent = Incumbent(self.tally, True, True, extra, below=task.below)
         self.incumbent.monotone, self.incumbent.timed = _probed(self.incumbent)
         self.pruned = {"bypass": 0, "capacity": 0, "bound": 0, "chain": 0, "order": 0}
-        self.open: list[Choice] = []
+        self.open: list[BypassChoice] = []
         self.finished = False
 
     # --- evaluation -----------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class Search:
         self.watch(self.tally, self.task.budget)
         return np.where(columns["status"] == 0, self.task.goal.objective.scalars(columns), np.inf)
 
-    def _evaluate_chains(self, leaves: Leaves, chain: Chain) -> None:
+    def _evaluate_chains(self, leaves: Completion, chain: TileChains) -> None:
         sample = leaves.sample(chain)
         if sample is not None:
             self.evaluate(sample)
@@ -184,12 +184,12 @@ class Search:
                 return
             searcher.tell(batch, self.evaluate(batch))
 
-    def _dive(self, chains: Chains) -> None:
+    def _dive(self, chains: ChainSearch) -> None:
         """Better incumbents: the mappings that the bounds think best, of few chains of tiles."""
         if not chains.forward(BEAM):
             return
         chains.backward()
-        leaves = Leaves(chains, width=WIDTH)
+        leaves = Completion(chains, width=WIDTH)
         for chain in islice(chains.complete(DIVERS, DIVERS), 1):
             self._evaluate_chains(leaves, chain)
 
@@ -212,7 +212,7 @@ class Search:
         ranks = self.space.ranks
         sizes = [r.size for r in ranks]
         table = TileTable(self.space.design, [r.rank for r in ranks], sizes, [divisors(size) for size in sizes])
-        steps = Steps(self.space, table)
+        steps = LevelChoices(self.space, table)
         self.open = self._choices(table, steps)
         least = min(one.least for one in self.open)
         if least < self.task.below:
@@ -220,7 +220,7 @@ class Search:
         self._proven(least)
         self._deepen(table, steps)
 
-    def _first_incumbents(self, table: TileTable, steps: Steps, least: float) -> None:
+    def _first_incumbents(self, table: TileTable, steps: LevelChoices, least: float) -> None:
         for choice in self.open[:DIVES]:
             self._dive(self._chains(table, steps, choice))
         self._climb()
@@ -229,7 +229,7 @@ class Search:
             self.warm_up()
             self._climb()
 
-    def _deepen(self, table: TileTable, steps: Steps) -> None:
+    def _deepen(self, table: TileTable, steps: LevelChoices) -> None:
         """Proofs under limits that rise until something is found below them: a poor incumbent excludes little."""
         every = self.open
         for limit in self._limits():
@@ -265,24 +265,24 @@ class Search:
                 yield limit
         yield self.task.below
 
-    def _chains(self, table: TileTable, steps: Steps, choice: Choice) -> Chains:
-        return Chains(self._bounds(table, choice.keep), steps, self.incumbent, self.spent)
+    def _chains(self, table: TileTable, steps: LevelChoices, choice: BypassChoice) -> ChainSearch:
+        return ChainSearch(self._bounds(table, choice.keep), steps, self.incumbent, self.spent)
 
-    def _choices(self, table: TileTable, steps: Steps) -> list[Choice]:
+    def _choices(self, table: TileTable, steps: LevelChoices) -> list[BypassChoice]:
         """All choices of bypasses, the most promising first; last those for whose bounds a budget of time leaves no room."""
         limit, nothing = self.task.budget.seconds, np.zeros(1)
-        bounded: list[Choice] = []
-        unknown: list[Choice] = []
+        bounded: list[BypassChoice] = []
+        unknown: list[BypassChoice] = []
         computes = self._bounds(table, next(self.space.bypass.every())).floor(nothing, nothing)
         for keep in self.space.bypass.every():
             if limit is None or not bounded or self.tally.seconds < ORDERING * limit:
-                bounded.append(self._choice(keep, *Surroundings(self._bounds(table, keep), steps).floor()))
+                bounded.append(self._choice(keep, *CostToGo(self._bounds(table, keep), steps).floor()))
             else:
                 unknown.append(self._choice(keep, *computes))
         return [*sorted(bounded, key=lambda one: one.least), *unknown]
 
-    def _choice(self, keep: Keep, energy: Floats, cycles: Floats) -> Choice:
-        return Choice(keep, float(self.incumbent.values(energy, cycles)[0, 0]), energy, cycles)
+    def _choice(self, keep: Keep, energy: Floats, cycles: Floats) -> BypassChoice:
+        return BypassChoice(keep, float(self.incumbent.values(energy, cycles)[0, 0]), energy, cycles)
 
     def _bounds(self, table: TileTable, keep: Keep) -> Bounds:
         return Bounds(self.space, table, keep, timed=self.incumbent.timed)
@@ -294,7 +294,7 @@ class Search:
             self.evaluate(batch)
         self.finished = searcher.complete
 
-    def _prove(self, table: TileTable, steps: Steps, choice: Choice) -> bool:
+    def _prove(self, table: TileTable, steps: LevelChoices, choice: BypassChoice) -> bool:
         """One choice of bypasses; False if the budget ended first."""
         orders = self.space.template_count // self.space.bypass.count
         chains = None
@@ -308,17 +308,17 @@ class Search:
         if not chains.forward():
             return False
         chains.backward()
-        leaves = Leaves(chains)
-        waiting: list[Chain] = []
+        leaves = Completion(chains)
+        waiting: list[TileChains] = []
         for i, chain in enumerate(chains.complete(*PORTIONS)):
             waiting.append(chain)
             if i < EAGER or sum(map(len, waiting)) >= PORTIONS[1]:
-                self._evaluate_chains(leaves, Chain.joined(waiting))
+                self._evaluate_chains(leaves, TileChains.concatenated(waiting))
                 waiting = []
             if self.spent():
                 return False
         if waiting:
-            self._evaluate_chains(leaves, Chain.joined(waiting))
+            self._evaluate_chains(leaves, TileChains.concatenated(waiting))
         for name, count in chains.pruned.items():
             self.pruned[name] += int(count) * orders
         self.pruned["order"] += leaves.pruned
@@ -340,7 +340,7 @@ class Search:
 def optimal(task: Task, watch: Watch = silent) -> Certified:
     """The provably best mapping; when the budget ends first, the best one known and a lower bound."""
     with evaluator(task) as workers:
-        search = Search(task, workers, watch)
+        search = BranchAndBound(task, workers, watch)
         stopped = "done"
         try:
             if task.space.size:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sparseloop.mapper.optimal.level_cost import Pending
 from sparseloop.mapper.optimal.lower_bounds import Floats, Ints
-from sparseloop.mapper.optimal.tile_chains import Chain, Chains
+from sparseloop.mapper.optimal.tile_chains import ChainSearch, TileChains
 from sparseloop.mapper.space.mapspace import Template, forwards, laid_on_loops
 from sparseloop.mapper.space.members import completed
 from sparseloop.model.design.mapping import MappingBatch, Sample
@@ -19,10 +19,10 @@ Cost = tuple[list[Choice], tuple[Floats, Floats]]
 """Orders of one class, and by chain the energy and the cycles of the level at least."""
 
 
-class Leaves:
+class Completion:
     """The mappings of the chains of one choice of bypasses."""
 
-    def __init__(self, chains: Chains, *, width: int = 0) -> None:
+    def __init__(self, chains: ChainSearch, *, width: int = 0) -> None:
         self.chains, self.bounds, self.width = chains, chains.bounds, width
         """Of a chain at most so many combinations of orders, if given."""
         self.space = chains.bounds.space
@@ -50,7 +50,7 @@ class Leaves:
 
     def _split_table(self, level: int) -> tuple[Ints, Ints, Ints]:
         """(rows of the spatial slots of a level, first way of every choice, all ways as columns of factors)."""
-        rows = [i for i, loop in enumerate(self.space.slots) if loop.level == level and loop.spatial]
+        rows = [i for i, loop in enumerate(self.space.loops) if loop.level == level and loop.spatial]
         splits = self.chains.steps[level].spread.splits
         if not self._axes_matter(level):
             splits = tuple(ways[:1] for ways in splits)
@@ -58,7 +58,7 @@ class Leaves:
         starts = np.concatenate([[0], np.cumsum([len(ways) for ways in splits])])
         return np.array(rows, dtype=np.int64), starts.astype(np.int64), np.array(flat, dtype=np.int64).reshape(len(flat), -1)
 
-    def _factors(self, chain: Chain) -> tuple[Ints, Ints]:
+    def _factors(self, chain: TileChains) -> tuple[Ints, Ints]:
         """(chain of every column, factors of all slots)."""
         origin = np.arange(len(chain))
         ways = [np.zeros(0, np.int64)] * self.bounds.levels
@@ -70,12 +70,12 @@ class Leaves:
             ways = [w[pick] if len(w) else w for w in ways]
             ways[level] = starts[choice[pick]] + local
             origin = origin[pick]
-        found = np.ones((len(self.space.slots), len(origin)), dtype=np.int64)
+        found = np.ones((len(self.space.loops), len(origin)), dtype=np.int64)
         for level, (rows, _, table) in enumerate(self._split_tables):
             if len(rows):
                 found[rows] = table[ways[level]].T
         names = list(self.chains.table.ranks)
-        for i, loop in enumerate(self.space.slots):
+        for i, loop in enumerate(self.space.loops):
             if not loop.spatial:
                 found[i] = chain.factors[loop.level][names.index(loop.rank), origin]
         return origin, found
@@ -94,7 +94,7 @@ class Leaves:
         if key not in self._orders:
             classes, names = self.bounds.classes[level], self.chains.table.ranks
             if self.space.exact_classes or not self._order_seen(level):
-                inner_first = list(classes.known.get(loops, {}).values())[: None if self._order_seen(level) else 1]
+                inner_first = list(classes.representatives.get(loops, {}).values())[: None if self._order_seen(level) else 1]
             else:
                 existing = [i for i in range(len(names)) if loops >> i & 1]
                 allowed = self.space.orders[level].allows
@@ -131,7 +131,7 @@ class Leaves:
                 found.append(inner_first[: new[0]] if new else inner_first)
         return self.bounds.classes[level].signature(inner_first), *found
 
-    def sample(self, chain: Chain) -> Sample | None:
+    def sample(self, chain: TileChains) -> Sample | None:
         """The mappings of the chains that their own bound admits, by template."""
         found: dict[tuple[Choice, ...], list[Ints]] = {}
         if all(order.count == 1 for order in self.space.orders):
@@ -146,7 +146,7 @@ class Leaves:
                     found.setdefault(orders, []).append(picked)
         parts: list[MappingBatch] = []
         for orders, picks in self._by_hosts(found).items():
-            _, factors = self._factors(chain.chosen(np.concatenate(picks)))
+            _, factors = self._factors(chain.rows(np.concatenate(picks)))
             parts.append(self.space.batch(Template(orders, self.bounds.keep), factors))
         return Sample.listed(parts) if parts else None
 
@@ -161,7 +161,7 @@ class Leaves:
             merged.setdefault(hosts, []).extend(picks)
         return merged
 
-    def _combined(self, chain: Chain, at: Ints, loops: list[int]) -> list[tuple[tuple[Choice, ...], Ints]]:
+    def _combined(self, chain: TileChains, at: Ints, loops: list[int]) -> list[tuple[tuple[Choice, ...], Ints]]:
         """Products of orders of the levels, outermost first, with the chains that may still be good under them."""
         parts = self._costs(chain, at, loops)
         if not all(parts):
@@ -199,7 +199,7 @@ class Leaves:
         place = np.arange(len(ranked)) - np.searchsorted(chain[ranked], chain[ranked])
         return np.sort(ranked[place < self.width])
 
-    def _costs(self, chain: Chain, at: Ints, loops: list[int]) -> list[list[Cost]]:
+    def _costs(self, chain: TileChains, at: Ints, loops: list[int]) -> list[list[Cost]]:
         """Per level and class of orders what the level is charged at least."""
         found: list[list[Cost]] = []
         pending: Pending = {}
@@ -212,7 +212,7 @@ class Leaves:
             pending = {c: cost.waits(c, carry, spread) for c, carry in pending.items() if cost.open(c, loops[level])}
         return found[::-1]
 
-    def _child(self, chain: Chain, at: Ints, level: int) -> Ints:
+    def _child(self, chain: TileChains, at: Ints, level: int) -> Ints:
         """Code of the tile inside a level."""
         table = self.chains.table
         extents = np.ones((len(table.ranks), len(at)), dtype=np.int64)

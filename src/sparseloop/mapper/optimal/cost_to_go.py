@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparseloop.mapper.optimal.level_choices import Steps
-from sparseloop.mapper.optimal.level_cost import Spread, StepCost
+from sparseloop.mapper.optimal.level_choices import LevelChoices
+from sparseloop.mapper.optimal.level_cost import LevelCost, SpatialChoices
 from sparseloop.mapper.optimal.lower_bounds import Bounds, Floats
 
 REMEMBERED = 1 << 14
@@ -15,10 +15,10 @@ MOST = 1 << 20
 """Pairs of a tile and a choice of spatial factors that are looked at; beyond, every tensor shares as much as it may."""
 
 
-class Surroundings:
+class CostToGo:
     """Bounds by tile and level, wherever lanes and orders may be."""
 
-    def __init__(self, bounds: Bounds, steps: Steps) -> None:
+    def __init__(self, bounds: Bounds, steps: LevelChoices) -> None:
         self.bounds, self.table, self.steps = bounds, bounds.tiles, steps
         self.outer: list[tuple[Floats, Floats]] = []
         """Per level, by tile of the level: energy and cycles of what is charged to the levels outside it, at least."""
@@ -55,8 +55,8 @@ class Surroundings:
     def _charged(self, level: int) -> tuple[Floats, Floats]:
         shares = self.table.once(("shares", level), lambda: self._shares(level))
         count, ones = len(shares), np.ones((len(shares), len(self.table.ranks)), dtype=np.int64)
-        unit = Spread(ones, ones[:, 0], np.ones(count), ())
-        cost = StepCost(self.bounds, level, unit, lumped=True).sharing(shares)
+        unit = SpatialChoices(ones, ones[:, 0], np.ones(count), ())
+        cost = LevelCost(self.bounds, level, unit, lumped=True).sharing(shares)
         last = level + 1 == self.bounds.levels
         tiles = np.zeros(1, dtype=np.int64) if last else np.flatnonzero(self.bounds.fits(level + 1))
         found = cost.lumped(np.repeat(tiles, count), np.tile(np.arange(count), len(tiles)))

@@ -7,17 +7,17 @@ from itertools import product
 
 import numpy as np
 
-from sparseloop.mapper.optimal.level_cost import Spread
+from sparseloop.mapper.optimal.level_cost import SpatialChoices
 from sparseloop.mapper.optimal.lower_bounds import Floats, Ints, TileTable
 from sparseloop.mapper.space.mapspace import Mapspace
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LevelChoice:
     """What a level may do to the tile."""
 
     level: int
-    spread: Spread
+    spread: SpatialChoices
     options: tuple[tuple[Ints, ...], ...]
     """Per rank and index of the tile before the temporal loops: admissible temporal factors."""
     outside: tuple[Floats, ...]
@@ -26,7 +26,7 @@ class Step:
     """The same with the temporal loops of the level itself."""
 
 
-class Steps:
+class LevelChoices:
     """The factors that the mapspace admits, level by level."""
 
     def __init__(self, space: Mapspace, table: TileTable) -> None:
@@ -67,7 +67,7 @@ class Steps:
             found.append(tuple(mine))
         return [tuple(mine[level] for mine in found) for level in range(self.levels)]
 
-    def _step(self, level: int, outside: tuple[Floats, ...]) -> Step:
+    def _step(self, level: int, outside: tuple[Floats, ...]) -> LevelChoice:
         options: list[tuple[Ints, ...]] = []
         for rank, divisors in enumerate(self.table.divisors):
             temporal, _ = self._groups(rank, level)
@@ -79,9 +79,9 @@ class Steps:
             index, ways = self.index[rank], outside[rank]
             pairs = zip(divisors, options[rank], strict=True)
             middle.append(np.array([sum(float(ways[index[int(v) * int(t)]]) for t in f) for v, f in pairs]))
-        return Step(level, self._spread(level), tuple(options), outside, tuple(middle))
+        return LevelChoice(level, self._spread(level), tuple(options), outside, tuple(middle))
 
-    def _spread(self, level: int) -> Spread:
+    def _spread(self, level: int) -> SpatialChoices:
         """Spatial factors of all ranks within the fanout (not where lanes are packed)."""
         x, y = self.space.design.arch.fanout(level)
         packed = any(s.kind == "spatial_skip" and s.level == level for s in self.space.design.sparse.safs)
@@ -103,7 +103,7 @@ class Steps:
 
         extended(0, (), (), (1, 1))
         factors = np.array(list(found), dtype=np.int64).reshape(len(found), len(choices))
-        return Spread(
+        return SpatialChoices(
             factors=factors,
             lanes=factors.prod(axis=1),
             ways=np.array([len(v) for v in found.values()], dtype=np.float64),

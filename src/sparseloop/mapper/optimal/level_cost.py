@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparseloop.mapper.optimal.lower_bounds import Bounds, Crossing, Floats, Ints, TileTable, element_alive
-from sparseloop.mapper.space.loop_orders import LevelOrder, classes
+from sparseloop.mapper.space.loop_orders import LevelOrder, order_classes
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class SpatialChoices:
     """The spatial factors of one level: per choice the factor of every rank, and in how many ways the axes give it."""
 
     factors: Ints
@@ -40,7 +40,7 @@ class Carry:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class CrossingCost:
     """What a crossing costs: energy, and words, of which the share `slots` takes time."""
 
     crossing: Crossing
@@ -61,10 +61,10 @@ Sum = tuple[Floats, dict[int, Floats | float], dict[int, Floats | float]]
 """(energy, words read and words written by level)."""
 
 
-class StepCost:
+class LevelCost:
     """Energy and cycles, at least, of what is charged to one level."""
 
-    def __init__(self, bounds: Bounds, level: int, spread: Spread, lumped: bool = False) -> None:
+    def __init__(self, bounds: Bounds, level: int, spread: SpatialChoices, lumped: bool = False) -> None:
         self.bounds, self.level, self.spread = bounds, level, spread
         self.last = lumped or level == 0
         """No loop lies further out: what is still pending stays for good."""
@@ -92,9 +92,9 @@ class StepCost:
         self.order = bounds.classes[level]
         if lumped:
             free, relevant = LevelOrder(outer=(), free=self.table.ranks, inner=()), self._relevant()
-            self.order = self.table.once(("classes", free, *relevant), lambda: classes(free, self.table.ranks, relevant))
+            self.order = self.table.once(("classes", free, *relevant), lambda: order_classes(free, self.table.ranks, relevant))
 
-    def sharing(self, shares: Floats) -> StepCost:
+    def sharing(self, shares: Floats) -> LevelCost:
         """As if nothing were known of the spatial factors but how many lanes share a word: by choice and tensor."""
         for c in self.some:
             most = shares[:, c.tensor]
@@ -169,7 +169,7 @@ class StepCost:
             energy, cycles = self._timed([fixed])
             return [(signature, energy, cycles) for signature in self._signatures(loops)]
         known: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
-        words: dict[tuple[Crossing, int], Moved] = {}
+        words: dict[tuple[Crossing, int], CrossingCost] = {}
         passes: dict[int, Floats] = {}
         found: list[Charge] = []
         left = self.whole_shape / self.volume[code]
@@ -187,7 +187,7 @@ class StepCost:
         return found
 
     def _signatures(self, loops: int) -> list[tuple[int, ...]]:
-        return list(self.order.known.get(loops, {}))
+        return list(self.order.representatives.get(loops, {}))
 
     def _run(self, bits: int, factors: Floats) -> Floats:
         rows = [i for i in range(len(self.table.ranks)) if bits < 0 or bits >> i & 1]
@@ -216,7 +216,7 @@ class StepCost:
                 energy += self._words(c, carry, left / longest, spread, min(ways) < 0).energy
         return energy
 
-    def _compute_words(self, c: Crossing, spread: Ints) -> Moved:
+    def _compute_words(self, c: Crossing, spread: Ints) -> CrossingCost:
         """Accesses of the parent by the compute level."""
         computes = float(self.bounds.design.einsum.computes)
         sent: Floats = computes / (c.sharing * self.some[c][spread])
@@ -224,11 +224,11 @@ class StepCost:
         _, alive, slots, there = (float(t[0]) for t in self.tables[c])
         again = np.maximum(0.0, sent - c.whole * c.spread) if c.output and c.plain else 0.0
         if not c.output:
-            return Moved(c, (c.reads * alive + c.masks * there + c.checks) * sent, slots, sent)
+            return CrossingCost(c, (c.reads * alive + c.masks * there + c.checks) * sent, slots, sent)
         energy = (c.updates * alive + c.masks * there + c.checks) * sent + c.reads * alive * again
-        return Moved(c, energy, slots, again, sent)
+        return CrossingCost(c, energy, slots, again, sent)
 
-    def _words(self, c: Crossing, carry: Carry, passes: Floats, spread: Ints, lone: bool) -> Moved:
+    def _words(self, c: Crossing, carry: Carry, passes: Floats, spread: Ints, lone: bool) -> CrossingCost:
         """The words of a crossing that closes here, or never; `passes`: tiles outside, those of the run not counted."""
         arriving = np.maximum(c.whole, carry.weight * passes)
         shared = self.beyond[c] * (self.some[c][spread] if self.level >= c.parent else 1.0)
@@ -237,18 +237,18 @@ class StepCost:
         alive, checks = carry.alive if c.leaders else 1.0, c.checks + c.masks * carry.there if c.masks else c.checks
         if not c.output:
             energy = (c.reads * sent + c.fills * arriving) * alive + checks * sent
-            return Moved(c, energy, carry.slots, sent, 0.0, arriving)
+            return CrossingCost(c, energy, carry.slots, sent, 0.0, arriving)
         if not c.plain:
-            return Moved(c, (c.updates * alive + checks) * sent, carry.slots, 0.0, sent)
+            return CrossingCost(c, (c.updates * alive + checks) * sent, carry.slots, 0.0, sent)
         copies: Floats | float = self.bounds.most_shared(self.tensors[c.tensor], range(c.child))
         if self.level == c.child - 1:
             copies = self.copies[c][spread] * self.inside[c]
         again = np.maximum(0.0, sent - c.whole * c.spread)
         refills = np.maximum(0.0, arriving - c.whole * copies)
         energy = (c.updates * sent + c.reads * again + c.fills * refills) * alive + checks * sent
-        return Moved(c, energy, carry.slots, again, sent, refills)
+        return CrossingCost(c, energy, carry.slots, again, sent, refills)
 
-    def _sum(self, parts: list[Moved], count: int) -> Sum:
+    def _sum(self, parts: list[CrossingCost], count: int) -> Sum:
         """Energy, and words read and written by level."""
         energy = np.zeros(count)
         reads: dict[int, Floats | float] = {}

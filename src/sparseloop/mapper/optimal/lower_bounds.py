@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseloop.mapper.space.constraints import Keep
-from sparseloop.mapper.space.loop_orders import Classes, classes
+from sparseloop.mapper.space.loop_orders import OrderClasses, order_classes
 from sparseloop.mapper.space.mapspace import Mapspace
 from sparseloop.model.density import Even, Uniform
 from sparseloop.model.design import Design
@@ -206,17 +206,17 @@ class Bounds:
 
     # --- static -------------------------------------------------------------------------------------------------
 
-    def _classes(self) -> tuple[Classes, ...]:
+    def _classes(self) -> tuple[OrderClasses, ...]:
         """Per level the classes of orders: loops inside the innermost one that is sure to bring a whole new tile.
 
         Of a tensor with halos that is a loop over a rank with an axis of its own: no other keeps all the old tile out.
         """
-        found: list[Classes] = []
+        found: list[OrderClasses] = []
         for level, order in enumerate(self.space.orders):
             inner = frozenset[str]().union(*self.keep[level + 1 :])
             waiting = [self.plain_ranks[i] for i, t in enumerate(self.design.einsum.tensors) if t.name in inner]
             key = ("classes", order, *waiting)
-            found.append(self.tiles.once(key, lambda o=order, w=waiting: classes(o, self.tiles.ranks, w)))
+            found.append(self.tiles.once(key, lambda o=order, w=waiting: order_classes(o, self.tiles.ranks, w)))
         return tuple(found)
 
     def _spatial_most(self, level: int) -> dict[str, int]:

@@ -24,13 +24,13 @@ class Edges:
     cost: Floats
     time: Floats
 
-    def chosen(self, at: Ints | npt.NDArray[np.bool_]) -> Edges:
+    def rows(self, at: Ints | npt.NDArray[np.bool_]) -> Edges:
         """Some of them."""
         whole = (self.source[at], self.spread[at], self.target[at], self.lanes[at], self.mask[at])
         return Edges(*whole, self.cost[at], self.time[at])
 
     @classmethod
-    def joined(cls, parts: list[Edges]) -> Edges:
+    def concatenated(cls, parts: list[Edges]) -> Edges:
         """All of them."""
         nothing = np.empty(0, dtype=np.int64)
         return cls(
@@ -45,7 +45,7 @@ class Edges:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class Transitions:
     """Transitions of one level before they are charged: from a state inside, by spatial and temporal factors, to a tile."""
 
     source: Ints
@@ -56,12 +56,12 @@ class Candidates:
     factors: Ints
     """Rank by transition."""
 
-    def chosen(self, at: npt.NDArray[np.bool_]) -> Candidates:
+    def rows(self, at: npt.NDArray[np.bool_]) -> Transitions:
         """Some of them."""
-        return Candidates(self.source[at], self.spread[at], self.target[at], self.ways[at], self.factors[:, at])
+        return Transitions(self.source[at], self.spread[at], self.target[at], self.ways[at], self.factors[:, at])
 
     @classmethod
-    def joined(cls, parts: list[Candidates]) -> Candidates:
+    def concatenated(cls, parts: list[Transitions]) -> Transitions:
         """All of them."""
         return cls(
             source=np.concatenate([part.source for part in parts]),
@@ -73,7 +73,7 @@ class Candidates:
 
 
 @dataclass(slots=True)
-class Layer:
+class Frontier:
     """States at the boundary outside one level, and the transitions into them."""
 
     code: Ints
@@ -96,13 +96,13 @@ class Layer:
     starts: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
 
-def gathered(parts: Iterable[Candidates], count: int) -> Iterator[Candidates]:
+def batched(parts: Iterable[Transitions], count: int) -> Iterator[Transitions]:
     """The same, about `count` at a time: what few have in common is cheaper for many."""
-    waiting: list[Candidates] = []
+    waiting: list[Transitions] = []
     for part in parts:
         waiting.append(part)
         if sum(len(some.source) for some in waiting) >= count:
-            yield Candidates.joined(waiting)
+            yield Transitions.concatenated(waiting)
             waiting = []
     if waiting:
-        yield Candidates.joined(waiting)
+        yield Transitions.concatenated(waiting)

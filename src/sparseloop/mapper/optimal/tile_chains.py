@@ -15,11 +15,11 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.mapper.optimal.cost_to_go import Surroundings
-from sparseloop.mapper.optimal.level_choices import Step, Steps
-from sparseloop.mapper.optimal.level_cost import Carry, Pending, StepCost
+from sparseloop.mapper.optimal.cost_to_go import CostToGo
+from sparseloop.mapper.optimal.level_choices import LevelChoice, LevelChoices
+from sparseloop.mapper.optimal.level_cost import Carry, LevelCost, Pending
 from sparseloop.mapper.optimal.lower_bounds import Bounds, Floats, Ints
-from sparseloop.mapper.optimal.states import Candidates, Edges, Layer, gathered
+from sparseloop.mapper.optimal.states import Edges, Frontier, Transitions, batched
 
 BEAM = 64
 """Transitions of a level that a dive keeps."""
@@ -27,7 +27,7 @@ EXPAND = 1 << 18
 """Transitions made at once."""
 
 
-class Judge(Protocol):
+class Pruner(Protocol):
     """What is known about good mappings; energy and cycles are both at least."""
 
     def beats(self, energy: Floats, cycles: Floats) -> npt.NDArray[np.bool_]:
@@ -40,7 +40,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class TileChains:
     """Complete chains of tiles: per level the choice of spatial factors and the temporal factors of every rank."""
 
     spread: tuple[Ints, ...]
@@ -52,12 +52,14 @@ class Chain:
     def __len__(self) -> int:
         return len(self.energy)
 
-    def chosen(self, at: Ints) -> Chain:
+    def rows(self, at: Ints) -> TileChains:
         """Some of them."""
-        return Chain(tuple(s[at] for s in self.spread), tuple(f[:, at] for f in self.factors), self.energy[at], self.cycles[at])
+        return TileChains(
+            tuple(s[at] for s in self.spread), tuple(f[:, at] for f in self.factors), self.energy[at], self.cycles[at]
+        )
 
     @classmethod
-    def joined(cls, parts: list[Chain]) -> Chain:
+    def concatenated(cls, parts: list[TileChains]) -> TileChains:
         """All of them."""
         spread = tuple(np.concatenate(level) for level in zip(*(p.spread for p in parts), strict=True))
         factors = tuple(np.concatenate(level, axis=1) for level in zip(*(p.factors for p in parts), strict=True))
@@ -65,7 +67,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Partial:
+class PartialChains:
     """Chains from the outside in to the states of one layer: the transitions taken, and what they cost."""
 
     level: int
@@ -74,32 +76,32 @@ class Partial:
     cycles: Floats
     path: Ints
 
-    def chosen(self, at: Ints) -> Partial:
+    def rows(self, at: Ints) -> PartialChains:
         """Some of them."""
-        return Partial(self.level, self.state[at], self.energy[at], self.cycles[at], self.path[:, at])
+        return PartialChains(self.level, self.state[at], self.energy[at], self.cycles[at], self.path[:, at])
 
 
-class Chains:
+class ChainSearch:
     """All chains of tiles of one choice of bypasses that the bound admits."""
 
-    def __init__(self, bounds: Bounds, steps: Steps, judge: Judge, spent: Callable[[], bool]) -> None:
+    def __init__(self, bounds: Bounds, steps: LevelChoices, judge: Pruner, spent: Callable[[], bool]) -> None:
         self.bounds, self.table, self.judge, self.spent = bounds, bounds.tiles, judge, spent
         self.steps = steps.steps
-        self.costs: list[StepCost] = []
+        self.costs: list[LevelCost] = []
         self.numbered = [c for crossings in bounds.crossings for c in crossings if c.child < bounds.levels]
         self.pruned = {"capacity": 0.0, "bound": 0.0, "chain": 0.0}
         """Chains that fell away, by reason."""
-        self.outside = Surroundings(bounds, steps)
-        self.layers: list[Layer] = []
+        self.outside = CostToGo(bounds, steps)
+        self.layers: list[Frontier] = []
         """Outermost first, once `forward` is done; the last one is the point inside everything."""
 
     # --- from the inside out --------------------------------------------------------------------------------
 
     def forward(self, beam: int = 0) -> bool:
         """Layers of states under the bound, only the best `beam` transitions of each if given; False if the budget ended."""
-        self.costs = [StepCost(self.bounds, step.level, step.spread) for step in self.steps]
+        self.costs = [LevelCost(self.bounds, step.level, step.spread) for step in self.steps]
         point, zero = np.zeros(1, dtype=np.int64), np.zeros(1)
-        layers = [Layer(point, np.ones(1, np.int64), zero, zero, np.ones(1), point, {})]
+        layers = [Frontier(point, np.ones(1, np.int64), zero, zero, np.ones(1), point, {})]
         for step, cost in zip(reversed(self.steps), reversed(self.costs), strict=True):
             if self.spent():
                 return False
@@ -132,19 +134,19 @@ class Chains:
             return np.arange(len(totals[0]))
         return np.sort(np.argpartition(self.judge.score(*totals), count)[:count])
 
-    def _layer(self, step: Step, cost: StepCost, inner: Layer, beam: int) -> Layer:
+    def _layer(self, step: LevelChoice, cost: LevelCost, inner: Frontier, beam: int) -> Frontier:
         parts: list[Edges] = []
-        for some in gathered(self._candidates(step, cost, inner, beam), EXPAND):
+        for some in batched(self._candidates(step, cost, inner, beam), EXPAND):
             found = self._charged(cost, inner, some)
             dead = self.judge.beats(*self._reached(inner, found, step.level))
             self.pruned["bound"] += float(some.ways[dead].sum())
-            parts.append(found.chosen(~dead))
-        edges = Edges.joined(parts)
+            parts.append(found.rows(~dead))
+        edges = Edges.concatenated(parts)
         if beam:
-            edges = edges.chosen(self._best(self._reached(inner, edges, step.level), beam))
+            edges = edges.rows(self._best(self._reached(inner, edges, step.level), beam))
         return self._merged(step, cost, inner, edges)
 
-    def _candidates(self, step: Step, cost: StepCost, inner: Layer, beam: int) -> Iterator[Candidates]:
+    def _candidates(self, step: LevelChoice, cost: LevelCost, inner: Frontier, beam: int) -> Iterator[Transitions]:
         """Transitions that neither capacity nor quick bounds exclude."""
         fits = self.bounds.fits(step.level)
         for src, chosen, middle, low, slow in self._openings(step, inner, beam):
@@ -159,21 +161,21 @@ class Chains:
                 ok = np.flatnonzero(fit & ~dead)
                 ok = ok[self._best((totals[0][ok], totals[1][ok]), 4 * beam)]
                 pick, ways = pick[ok], ways[ok]
-                some = Candidates(src[pick], chosen[pick], target[ok], ways, factors[:, ok])
+                some = Transitions(src[pick], chosen[pick], target[ok], ways, factors[:, ok])
                 energy = inner.energy[some.source] + self._quick(cost, inner, some)
                 dead = self.judge.beats(*self._outwards((energy, slow[pick], some.target, lanes[ok]), step.level))
                 self.pruned["bound"] += float(ways[dead].sum())
-                yield some.chosen(~dead)
+                yield some.rows(~dead)
 
-    def _reached(self, inner: Layer, edges: Edges, level: int) -> tuple[Floats, Floats]:
+    def _reached(self, inner: Frontier, edges: Edges, level: int) -> tuple[Floats, Floats]:
         """Totals at least with these transitions."""
         energy = inner.energy[edges.source] + edges.cost
         cycles = np.maximum(inner.cycles[edges.source], edges.time)
         return self._outwards((energy, cycles, edges.target, edges.lanes), level)
 
-    def _openings(self, step: Step, inner: Layer, beam: int) -> Iterator[tuple[Ints, Ints, Ints, Floats, Floats]]:
+    def _openings(self, step: LevelChoice, inner: Frontier, beam: int) -> Iterator[tuple[Ints, Ints, Ints, Floats, Floats]]:
         """States with spatial factors that may be good: (state, choice, tile, energy and cycles at and inside the level)."""
-        lumped = StepCost(self.bounds, step.level, step.spread, lumped=True)
+        lumped = LevelCost(self.bounds, step.level, step.spread, lumped=True)
         around, slowest = self.outside.around[step.level]
         found: list[tuple[Ints, Ints, Ints, Floats, Floats]] = []
         scores: list[Floats] = []
@@ -196,17 +198,17 @@ class Chains:
             whole: list[Any] = [np.concatenate(column)[best] for column in zip(*found, strict=True)]
             yield (whole[0], whole[1], whole[2], whole[3], whole[4])
 
-    def _lowest(self, lumped: StepCost, inner: Layer, source: Ints, spread: Ints) -> tuple[Floats, Floats]:
+    def _lowest(self, lumped: LevelCost, inner: Frontier, source: Ints, spread: Ints) -> tuple[Floats, Floats]:
         """Energy and cycles at and inside a level at least, whatever its temporal loops are."""
         energy, cycles = lumped.lumped(inner.code[source], spread)
         return inner.energy[source] + energy, np.maximum(inner.cycles[source], cycles)
 
-    def pending(self, cost: StepCost, inner: Layer, mask: int, states: Ints) -> Pending:
+    def pending(self, cost: LevelCost, inner: Frontier, mask: int, states: Ints) -> Pending:
         """What waits, or begins, inside the level."""
         found = {self.numbered[b]: _picked(inner.carried[b], states) for b in range(len(self.numbered)) if mask >> b & 1}
         return found | cost.started(inner.code[states])
 
-    def _groups(self, inner: Layer, some: Candidates) -> Iterator[tuple[Ints, int, int]]:
+    def _groups(self, inner: Frontier, some: Transitions) -> Iterator[tuple[Ints, int, int]]:
         """Transitions with the same crossings pending and the same loops: (where, mask, loops)."""
         bits = len(some.factors)
         loops = ((some.factors > 1).astype(np.int64) << np.arange(bits)[:, None]).sum(axis=0)
@@ -215,7 +217,7 @@ class Chains:
         for key, mine in zip(keys.tolist(), np.split(order, ends), strict=False):
             yield mine, key >> bits, key & ((1 << bits) - 1)
 
-    def _quick(self, cost: StepCost, inner: Layer, some: Candidates) -> Floats:
+    def _quick(self, cost: LevelCost, inner: Frontier, some: Transitions) -> Floats:
         """Energy of the transitions at least."""
         energy, real = np.zeros(len(some.source)), some.factors.astype(np.float64)
         for mine, mask, loops in self._groups(inner, some):
@@ -223,7 +225,7 @@ class Chains:
             energy[mine] = cost.quick(inner.code[some.source[mine]], some.spread[mine], real[:, mine], loops, pending)
         return energy
 
-    def _charged(self, cost: StepCost, inner: Layer, some: Candidates) -> Edges:
+    def _charged(self, cost: LevelCost, inner: Frontier, some: Transitions) -> Edges:
         """Transitions with their least energy and cycles, and which crossings wait after them; alike ones together."""
         src, spread, count = some.source, some.spread, len(some.source)
         energy, cycles, after = np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.int64)
@@ -235,7 +237,7 @@ class Chains:
         lanes = inner.lanes[src] * cost.spread.lanes[spread]
         return Edges(src, spread, some.target, lanes, after, energy, cycles)
 
-    def _spreads(self, step: Step, inner: Layer) -> Iterator[tuple[Ints, Ints, Ints]]:
+    def _spreads(self, step: LevelChoice, inner: Frontier) -> Iterator[tuple[Ints, Ints, Ints]]:
         """(state, choice of spatial factors, code of the tile with them), in portions."""
         choices = len(step.spread.factors)
         portion = max(1, EXPAND // 16 // max(1, choices))
@@ -256,7 +258,7 @@ class Chains:
             result += at * self.table.radix[rank]
         return result, ok
 
-    def _temporal(self, step: Step, code: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
+    def _temporal(self, step: LevelChoice, code: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
         """(column of `code`, code of the tile with temporal factors, the factors), in portions."""
         counts = np.ones(len(code), dtype=np.int64)
         digits = [code // r % len(d) for r, d in zip(self.table.radix, self.table.divisors, strict=True)]
@@ -282,15 +284,15 @@ class Chains:
                 yield pick, target, factors
             start = stop
 
-    def _merged(self, step: Step, cost: StepCost, inner: Layer, edges: Edges) -> Layer:
+    def _merged(self, step: LevelChoice, cost: LevelCost, inner: Frontier, edges: Edges) -> Frontier:
         """Transitions sorted by the state they lead to, and those states."""
-        e = edges.chosen(np.lexsort((edges.mask, edges.lanes, edges.target)))
+        e = edges.rows(np.lexsort((edges.mask, edges.lanes, edges.target)))
         changes = (np.diff(e.target) != 0) | (np.diff(e.lanes) != 0) | (np.diff(e.mask) != 0)
         fresh = np.concatenate([[True], changes])[: len(e.target)]
         starts = np.flatnonzero(fresh)
         waiting = [b for b in range(len(self.numbered)) if bool((e.mask >> b & 1).any())]
         ways = inner.ways[e.source] * step.spread.ways[e.spread]
-        return Layer(
+        return Frontier(
             code=e.target[starts],
             lanes=e.lanes[starts],
             energy=_least(inner.energy[e.source] + e.cost, starts),
@@ -306,7 +308,7 @@ class Chains:
             starts=np.append(starts, len(e.target)),
         )
 
-    def _carried(self, cost: StepCost, inner: Layer, bit: int, at: tuple[Edges, Ints]) -> Carry:
+    def _carried(self, cost: LevelCost, inner: Frontier, bit: int, at: tuple[Edges, Ints]) -> Carry:
         """What a crossing carries into the states, the least of all transitions into each."""
         edges, starts = at
         crossing, waiting = self.numbered[bit], np.flatnonzero(edges.mask >> bit & 1)
@@ -336,11 +338,11 @@ class Chains:
             np.minimum.at(inner.out_energy, outer.source, outer.out_energy[outer.target] + outer.cost)
             np.minimum.at(inner.out_cycles, outer.source, np.maximum(outer.out_cycles[outer.target], outer.time))
 
-    def complete(self, first: int, last: int) -> Iterator[Chain]:
+    def complete(self, first: int, last: int) -> Iterator[TileChains]:
         """Complete chains whose own bound is good enough, about the best first, in portions that grow."""
         top, portion = self.layers[0], first
         many = len(top.code)
-        stack = [Partial(0, np.arange(many), np.zeros(many), top.out_cycles, np.empty((0, many), dtype=np.int64))]
+        stack = [PartialChains(0, np.arange(many), np.zeros(many), top.out_cycles, np.empty((0, many), dtype=np.int64))]
         while stack:
             some = self._good(stack.pop())
             if not len(some.state):
@@ -353,24 +355,24 @@ class Chains:
             counts = layer.starts[some.state + 1] - layer.starts[some.state]
             take = max(1, int(np.searchsorted(np.cumsum(counts), portion, side="right")))
             if take < len(some.state):
-                stack.append(some.chosen(np.arange(take, len(some.state))))
-            stack.append(self._extended(some.chosen(np.arange(min(take, len(some.state)))), layer))
+                stack.append(some.rows(np.arange(take, len(some.state))))
+            stack.append(self._extended(some.rows(np.arange(min(take, len(some.state)))), layer))
 
-    def _good(self, some: Partial) -> Partial:
+    def _good(self, some: PartialChains) -> PartialChains:
         """Those that may be part of something good, the best first."""
         layer = self.layers[some.level]
         time = np.maximum(some.cycles, layer.cycles[some.state])
         bound = self.bounds.total_energy(some.energy + layer.energy[some.state], time)
         alive = ~self.judge.beats(bound, time + self.bounds.latency)
         self.pruned["chain"] += float(layer.ways[some.state[~alive]].sum())
-        return some.chosen(np.flatnonzero(alive)[np.argsort(bound[alive], kind="stable")])
+        return some.rows(np.flatnonzero(alive)[np.argsort(bound[alive], kind="stable")])
 
-    def _extended(self, some: Partial, layer: Layer) -> Partial:
+    def _extended(self, some: PartialChains, layer: Frontier) -> PartialChains:
         """By every transition of the next level inwards."""
         counts = layer.starts[some.state + 1] - layer.starts[some.state]
         pick = np.repeat(np.arange(len(some.state)), counts)
         edge = layer.starts[some.state][pick] + np.arange(len(pick)) - (np.cumsum(counts) - counts)[pick]
-        return Partial(
+        return PartialChains(
             some.level + 1,
             layer.source[edge],
             some.energy[pick] + layer.cost[edge],
@@ -378,7 +380,7 @@ class Chains:
             np.concatenate([some.path[:, pick], edge[None]]),
         )
 
-    def _chain(self, some: Partial) -> Chain:
+    def _chain(self, some: PartialChains) -> TileChains:
         """The factors of complete chains."""
         spread: list[Ints] = []
         factors: list[Ints] = []
@@ -388,7 +390,7 @@ class Chains:
             inner_tile = self.table.extents[:, inner.code[layer.source[edge]]]
             factors.append(outer_tile // inner_tile // step.spread.factors[layer.spread[edge]].T)
         cycles = some.cycles + self.bounds.latency
-        return Chain(tuple(spread), tuple(factors), self.bounds.total_energy(some.energy, some.cycles), cycles)
+        return TileChains(tuple(spread), tuple(factors), self.bounds.total_energy(some.energy, some.cycles), cycles)
 
 
 def _picked(carry: Carry, states: Ints) -> Carry:

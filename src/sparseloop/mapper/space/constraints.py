@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from sparseloop.input.spec import ConstraintSpec, LevelSpec, Spec
-from sparseloop.mapper.space.factorizations import Factorizations, Group, padded_sizes
+from sparseloop.mapper.space.factorizations import Factorizations, SlotGroup, padded_sizes
 from sparseloop.mapper.space.loop_orders import LevelOrder, level_order
 from sparseloop.model.design import Design
 from sparseloop.model.design.mapping import Loop
@@ -64,9 +64,9 @@ def rank_spaces(design: Design, rules: tuple[Rules, ...], *, padded: bool) -> tu
 
 
 def _rank_space(rank: str, size: int, design: Design, rules: tuple[Rules, ...], padded: bool) -> RankSpace:
-    loops, groups, lanes = list[Loop](), list[Group](), list[int]()
+    loops, groups, lanes = list[Loop](), list[SlotGroup](), list[int]()
     for level, rule in enumerate(rules):
-        places: list[tuple[list[Loop], Group]] = [([Loop(rank=rank, level=level)], _group(level, rule.level, rank, None))]
+        places: list[tuple[list[Loop], SlotGroup]] = [([Loop(rank=rank, level=level)], _group(level, rule.level, rank, None))]
         axes = _axes(rank, design.arch.fanout(level), rule.fanout, design.einsum.ranks)
         if axes:
             spatial = [Loop(rank=rank, level=level, axis="y" if axis == "y" else "x") for axis in axes]
@@ -84,11 +84,13 @@ def _rank_space(rank: str, size: int, design: Design, rules: tuple[Rules, ...], 
     return RankSpace(rank=rank, size=size, loops=tuple(loops), factors=Factorizations(sizes=sizes, groups=tuple(groups)))
 
 
-def _group(level: int, rule: ConstraintSpec, rank: str, limits: tuple[int | None, ...] | None) -> Group:
+def _group(level: int, rule: ConstraintSpec, rank: str, limits: tuple[int | None, ...] | None) -> SlotGroup:
     """The temporal slot of a level (no limits), or the slots of its fanout."""
     high = rule.max.get(rank, rule.default_max)
     low = rule.min.get(rank, 1)
-    return Group(level=level, temporal=limits is None, limits=limits or (None,), fixed=rule.factors.get(rank), low=low, high=high)
+    return SlotGroup(
+        level=level, temporal=limits is None, limits=limits or (None,), fixed=rule.factors.get(rank), low=low, high=high
+    )
 
 
 def _axes(rank: str, fanout: tuple[int, int], rule: ConstraintSpec, ranks: tuple[str, ...]) -> dict[str, int]:

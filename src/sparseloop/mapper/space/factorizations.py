@@ -30,7 +30,7 @@ def primes(number: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class SlotGroup:
     """Slots whose product is constrained together: one temporal slot, or the axes of one fanout."""
 
     level: int
@@ -67,7 +67,7 @@ class Factorizations:
 
     sizes: tuple[int, ...]
     """The size of the rank, and the sizes it may be padded to."""
-    groups: tuple[Group, ...]
+    groups: tuple[SlotGroup, ...]
     _ways: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int], repr=False)
     _tables: list[Ints] = field(default_factory=list[Ints], repr=False)
 

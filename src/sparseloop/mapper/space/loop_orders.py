@@ -69,18 +69,18 @@ Signature = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Classes:
+class OrderClasses:
     """The classes of orders of one level: for every set of loops (bits over `ranks`) and signature one order, innermost first."""
 
     order: LevelOrder
     ranks: tuple[str, ...]
     relevant: tuple[int, ...]
     """Per tensor that waits at a level further inside: the ranks that index it, as bits."""
-    known: dict[int, dict[Signature, tuple[int, ...]]]
+    representatives: dict[int, dict[Signature, tuple[int, ...]]]
 
     def count(self, loops: int) -> int:
         """Number of classes when exactly these loops have a bound above 1."""
-        return len(self.known.get(loops, ()))
+        return len(self.representatives.get(loops, ()))
 
     def signature(self, inner_first: Sequence[int]) -> Signature:
         """Which class an order belongs to: of every tensor the loops inside its innermost relevant one."""
@@ -93,7 +93,7 @@ class Classes:
     def library(self) -> list[tuple[tuple[str, ...], frozenset[int]]]:
         """Orders of all loops (outermost first) that represent every class, each with the sets of loops it stands for."""
         everything = [r for r, rank in enumerate(self.ranks) if rank in self.order.ranks]
-        waiting = {(loops, s): rep for loops, found in self.known.items() for s, rep in found.items()}
+        waiting = {(loops, s): rep for loops, found in self.representatives.items() for s, rep in found.items()}
         chosen: list[tuple[tuple[str, ...], frozenset[int]]] = []
         for loops, wanted in sorted(waiting, key=lambda key: -key[0].bit_count()):
             if (loops, wanted) not in waiting:
@@ -101,7 +101,7 @@ class Classes:
             start = waiting[loops, wanted]
             whole = self._completed(start, [r for r in everything if not loops >> r & 1])
             owned: set[int] = set()
-            for subset in self.known:
+            for subset in self.representatives:
                 key = (subset, self.signature([r for r in whole if subset >> r & 1]))
                 if key in waiting:
                     del waiting[key]
@@ -123,7 +123,7 @@ def _placed(signature: Signature, placed: int, rank: int, relevant: Sequence[int
     return tuple(placed if s < 0 and mask >> rank & 1 else s for s, mask in zip(signature, relevant, strict=True))
 
 
-def classes(order: LevelOrder, ranks: Sequence[str], relevant: Sequence[frozenset[str]]) -> Classes:
+def order_classes(order: LevelOrder, ranks: Sequence[str], relevant: Sequence[frozenset[str]]) -> OrderClasses:
     """All classes of one level, loops put one outside the other; orders that look the same from outside are merged."""
     masks = tuple(sum(1 << i for i, r in enumerate(ranks) if r in names) for names in relevant)
     known: dict[int, dict[Signature, tuple[int, ...]]] = {0: {(-1,) * len(masks): ()}}
@@ -141,4 +141,4 @@ def classes(order: LevelOrder, ranks: Sequence[str], relevant: Sequence[frozense
                     states.setdefault(_placed(signature, placed, i, masks), (*before, i))
         known |= after
         layer = after
-    return Classes(order=order, ranks=tuple(ranks), relevant=masks, known=known)
+    return OrderClasses(order=order, ranks=tuple(ranks), relevant=masks, representatives=known)

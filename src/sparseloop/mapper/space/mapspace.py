@@ -35,7 +35,7 @@ from sparseloop.mapper.space.constraints import (
     switches,
 )
 from sparseloop.mapper.space.factorizations import Ints
-from sparseloop.mapper.space.loop_orders import Classes, LevelOrder, classes
+from sparseloop.mapper.space.loop_orders import LevelOrder, OrderClasses, order_classes
 from sparseloop.mapper.space.members import coordinates, distinct_chunks, neighbours
 from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Arch
@@ -71,7 +71,7 @@ class Mapspace:
     ranks: tuple[RankSpace, ...]
     orders: tuple[LevelOrder, ...]
     bypass: Bypass
-    slots: tuple[Loop, ...]
+    loops: tuple[Loop, ...]
     """All loops, in the order of the ranks, each rank's outermost first."""
     _nests: dict[Template, tuple[LoopNest, Ints]] = field(default_factory=dict[Template, tuple[LoopNest, Ints]], repr=False)
 
@@ -110,13 +110,13 @@ class Mapspace:
         halo = any(len(axis.terms) > 1 for tensor in self.design.einsum.tensors for axis in tensor.axes)
         return not (halo or forwards(self.design) or laid_on_loops(self.design))
 
-    def classes(self, keep: Keep) -> tuple[Classes, ...]:
+    def classes(self, keep: Keep) -> tuple[OrderClasses, ...]:
         """Per level the classes of orders: only tensors that wait at a level further inside see the order."""
         names = [space.rank for space in self.ranks]
-        found: list[Classes] = []
+        found: list[OrderClasses] = []
         for level, order in enumerate(self.orders):
             inner = frozenset[str]().union(*keep[level + 1 :])
-            found.append(classes(order, names, [t.ranks for t in self.design.einsum.tensors if t.name in inner]))
+            found.append(order_classes(order, names, [t.ranks for t in self.design.einsum.tensors if t.name in inner]))
         return tuple(found)
 
     # --- templates ------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class Mapspace:
         if template not in self._nests:
             if len(self._nests) >= 4096:
                 self._nests.clear()
-            row = {loop: i for i, loop in enumerate(self.slots)}
+            row = {loop: i for i, loop in enumerate(self.loops)}
             loops: list[Loop] = []
             for level, order in enumerate(template.orders):
                 loops += [Loop(rank=rank, level=level) for rank in order]
@@ -289,7 +289,7 @@ def mapspace(spec: Spec, *, padded: bool = False) -> Mapspace:
         ranks=ranks,
         orders=level_orders(ranks, rules),
         bypass=bypasses(design, rules),
-        slots=tuple(loop for space in ranks for loop in space.loops),
+        loops=tuple(loop for space in ranks for loop in space.loops),
     )
 
 
@@ -330,7 +330,7 @@ def _distinct(space: Mapspace, keep: Keep) -> int:
     tables = {
         level: tuple(c.count(loops) for loops in range(1 << bits))
         for level, c in enumerate(found)
-        if max(map(len, c.known.values())) > 1
+        if max(map(len, c.representatives.values())) > 1
     }
     index = {level: i for i, level in enumerate(tables)}
     states: dict[tuple[tuple[int, ...], ...], int] = {tuple(tables.values()): 1}

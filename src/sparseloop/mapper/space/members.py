@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def coordinates(space: Mapspace, mapping: Mapping) -> tuple[Template, Ints] | None:
     """Template and factors of a member, else None; loops of bound 1 and the order of spatial loops do not matter."""
-    row = {loop: i for i, loop in enumerate(space.slots)}
-    factors = np.ones(len(space.slots), dtype=np.int64)
+    row = {loop: i for i, loop in enumerate(space.loops)}
+    factors = np.ones(len(space.loops), dtype=np.int64)
     orders: list[list[str]] = [[] for _ in space.orders]
     for loop, bound in zip(mapping.nest.loops, mapping.bounds, strict=True):
         if bound == 1:
@@ -57,7 +57,7 @@ def completed(space: Mapspace, level: int, ranks: list[str]) -> tuple[str, ...] 
     return (*order.outer, *(next(free) if r in ranks else r for r in order.free), *order.inner)
 
 
-def key_of(space: Mapspace, mapping: Mapping) -> object:
+def mapping_key(space: Mapspace, mapping: Mapping) -> object:
     """Equal for mappings that differ in loops of bound 1 only."""
     loops = zip(mapping.nest.loops, mapping.bounds, strict=True)
     return tuple((loop, bound) for loop, bound in loops if bound > 1), mapping.nest.keep
@@ -96,7 +96,7 @@ def _moved(space: Mapspace, factors: Ints) -> Ints:
 
 def _swapped(space: Mapspace, template: Template, factors: Ints) -> Iterator[Template]:
     """Two loops that follow each other, with nothing but loops of bound 1 between them, change places."""
-    row = {(loop.level, loop.rank): i for i, loop in enumerate(space.slots) if not loop.spatial}
+    row = {(loop.level, loop.rank): i for i, loop in enumerate(space.loops) if not loop.spatial}
     for level, order in enumerate(template.orders):
         real = [rank for rank in order if factors[row[level, rank]] > 1]
         for i in range(len(real) - 1):

@@ -40,15 +40,15 @@ def bands(result: Result) -> tuple[Band, ...]:
         depth += len(slots)
     used = int(float(result.cost.levels[-1].instances_used))
     compute = result.plan.arch.compute.name + (f" \N{MULTIPLICATION SIGN}{used}" if used > 1 else "")
-    return (*found, Band(compute, (), depth, (wording.equation(result.plan.einsum),)))
+    return (*found, Band(compute, (), depth, (wording.equation_text(result.plan.einsum),)))
 
 
 def _tile(k: Any) -> str:
     held, name = k.resident, k.dense.link.name
-    shape = "\N{MULTIPLICATION SIGN}".join(wording.exact(side) for side in held.extents)
+    shape = "\N{MULTIPLICATION SIGN}".join(wording.exact_text(side) for side in held.extents)
     share = float(held.occupancy) / float(held.footprint)
-    stored = f", {wording.percent(share)} stored" if share < 1 else ""
-    return f"{name} {shape} ({wording.count(held.footprint)} words{stored})"
+    stored = f", {wording.percent_text(share)} stored" if share < 1 else ""
+    return f"{name} {shape} ({wording.count_text(held.footprint)} words{stored})"
 
 
 def draw(result: Result) -> Any:

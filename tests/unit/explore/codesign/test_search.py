@@ -69,7 +69,7 @@ def members(strategies: Strategies, sets: Sets) -> list[Sets]:
 
 
 def test_no_mapping_costs_more_than_under_any_strategy_of_the_set(tmp_path: Path) -> None:
-    strategies = Strategies(studyfile.read(study(tmp_path)).designs)
+    strategies = Strategies(studyfile.read_study(study(tmp_path)).designs)
     rng, everything = np.random.default_rng(0), members(strategies, strategies.all)
     assert len(everything) > 40
     sample = strategies.space.sample(200, seed=1)
@@ -94,7 +94,7 @@ def test_no_mapping_costs_more_than_under_any_strategy_of_the_set(tmp_path: Path
 def test_equals_trying_every_strategy(tmp_path: Path, goal: str) -> None:
     file = study(tmp_path, end=f"minimize: {goal}\nmapping: optimal\n")
     found = sl.codesign(file)
-    strategies = Strategies(studyfile.read(file).designs)
+    strategies = Strategies(studyfile.read_study(file).designs)
     values = [sl.search(mapspace(strategies.exact(one)), minimize=goal, method="optimal").value
               for one in members(strategies, strategies.all)]  # fmt: skip
     assert found.proven
@@ -105,7 +105,7 @@ def test_equals_trying_every_strategy(tmp_path: Path, goal: str) -> None:
 
 def test_content_with_less(tmp_path: Path) -> None:
     exact = sl.codesign(study(tmp_path))
-    rough = sl.codesign(study(tmp_path), sl.Effort(within=0.2))
+    rough = sl.codesign(study(tmp_path), sl.CodesignOptions(within=0.2))
     assert exact.value is not None
     assert rough.value is not None
     assert rough.proven
@@ -115,7 +115,7 @@ def test_content_with_less(tmp_path: Path) -> None:
 
 
 def test_two_workers_find_the_same(tmp_path: Path) -> None:
-    one, two = (sl.codesign(study(tmp_path), sl.Effort(workers=workers)) for workers in (1, 2))
+    one, two = (sl.codesign(study(tmp_path), sl.CodesignOptions(workers=workers)) for workers in (1, 2))
     assert (one.values, one.value, one.mapping, one.bounded) == (two.values, two.value, two.mapping, two.bounded)
 
 
@@ -134,7 +134,7 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_budget_leaves_an_answer_and_a_bound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["codesign", str(study(tmp_path)), "--budget", "0.2s"]) == 0
     assert "designs)" in capsys.readouterr().err
-    found = sl.codesign(study(tmp_path), sl.Effort(seconds=0.2))
+    found = sl.codesign(study(tmp_path), sl.CodesignOptions(seconds=0.2))
     assert found.value is not None
     assert found.lower_bound <= found.value * (1 + 1e-9)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import sparseloop as sl
-from sparseloop.mapper.space.factorizations import Factorizations, Group, padded_sizes
-from sparseloop.mapper.space.loop_orders import classes, level_order
-from sparseloop.mapper.space.members import key_of
+from sparseloop.mapper.space.factorizations import Factorizations, SlotGroup, padded_sizes
+from sparseloop.mapper.space.loop_orders import level_order, order_classes
+from sparseloop.mapper.space.members import mapping_key
 from sparseloop.model.design.mapping import MappingBatch
 from tests.helpers.tiny_spaces import CONSTRAINED, FIXED, SPARSE, TINY, brute_size, spec_of
 
@@ -88,8 +88,8 @@ def test_neighbours_are_other_members_one_step_away() -> None:
     found = [near[i] for i in range(len(near))]
     assert len(found) > 3
     assert all(mapping in space for mapping in found)
-    keys = {key_of(space, mapping) for mapping in found}
-    assert key_of(space, start) not in keys
+    keys = {mapping_key(space, mapping) for mapping in found}
+    assert mapping_key(space, start) not in keys
     assert len(keys) == len(found)
 
 
@@ -123,21 +123,21 @@ CONV = tuple(map(frozenset, ("ncpqrs", "mcrs", "nmpq")))
 
 def test_orders_per_level_fall_into_the_classes_counted_by_hand() -> None:
     """GEMM 6 to 3, convolution 5040 to 15."""
-    gemm = classes(level_order(None, "mnk"), "mnk", (A, B, Z))
+    gemm = order_classes(level_order(None, "mnk"), "mnk", (A, B, Z))
     assert gemm.count(0b111) == 3
-    convolution = classes(level_order(None, "nmcpqrs"), "nmcpqrs", CONV)
+    convolution = order_classes(level_order(None, "nmcpqrs"), "nmcpqrs", CONV)
     assert convolution.count(0b1111111) == 15
     assert gemm.count(0b001) == 1
-    fixed = classes(level_order("m n k", "mnk"), "mnk", (A, B, Z))
+    fixed = order_classes(level_order("m n k", "mnk"), "mnk", (A, B, Z))
     assert [fixed.count(loops) for loops in range(8)] == [1] * 8
 
 
 @pytest.mark.parametrize("text", [None, "k ...", "... m", "n ... k", "k m n"])
 def test_the_library_represents_every_class_once(text: str | None) -> None:
-    found = classes(level_order(text, "mnkl"), "mnkl", (A, B, frozenset("lm")))
+    found = order_classes(level_order(text, "mnkl"), "mnkl", (A, B, frozenset("lm")))
     owned = [(loops, found.signature([found.ranks.index(r) for r in reversed(order) if loops >> found.ranks.index(r) & 1]))
              for order, sets in found.library() for loops in sets]  # fmt: skip
-    assert len(owned) == len(set(owned)) == sum(map(len, found.known.values()))
+    assert len(owned) == len(set(owned)) == sum(map(len, found.representatives.values()))
     for order, sets in found.library():
         for loops in sets:
             assert found.order.allows([r for r in order if loops >> found.ranks.index(r) & 1])
@@ -175,9 +175,9 @@ def test_orders_of_one_class_differ_where_features_look_at_blocks() -> None:
 
 def test_factorizations_are_numbered_without_gaps() -> None:
     groups = (
-        Group(level=0, temporal=True, limits=(None,)),
-        Group(level=0, temporal=False, limits=(4, 3), high=6),
-        Group(level=1, temporal=True, limits=(None,), low=2),
+        SlotGroup(level=0, temporal=True, limits=(None,)),
+        SlotGroup(level=0, temporal=False, limits=(4, 3), high=6),
+        SlotGroup(level=1, temporal=True, limits=(None,), low=2),
     )
     space = Factorizations(sizes=(24,), groups=groups)
     every = space.numbered(np.arange(space.count))
@@ -190,7 +190,7 @@ def test_factorizations_are_numbered_without_gaps() -> None:
 
 
 def test_large_ranks_are_drawn_without_a_table() -> None:
-    groups = tuple(Group(level=i, temporal=True, limits=(None,)) for i in range(9))
+    groups = tuple(SlotGroup(level=i, temporal=True, limits=(None,)) for i in range(9))
     space = Factorizations(sizes=(2**10 * 3**5,), groups=groups)
     assert space.count > 1 << 16
     drawn = space.drawn(500, np.random.default_rng(0))
@@ -253,4 +253,4 @@ def test_parallelism_and_utilization_are_validity() -> None:
 @pytest.mark.parametrize(("split", "along"), [(0, "y"), (3, "x")])
 def test_a_split_decides_the_axis(split: int, along: str) -> None:
     space = sl.mapspace(spec_of(f"constraints: {{par: {{split: {split}}}}}\n"))
-    assert {loop.axis for loop in space.slots if loop.spatial} == {along}
+    assert {loop.axis for loop in space.loops if loop.spatial} == {along}

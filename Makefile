@@ -9,7 +9,7 @@ TEST := $(STATE)-test
 DEV := $(STATE)-dev
 DOCS := $(STATE)-docs
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test fuzz lint bench docs clean
 .DELETE_ON_ERROR:
 
 demo: $(BASE) ## evaluate the shipped design: Eyeriss v1, AlexNet conv3, sparse
@@ -17,6 +17,11 @@ demo: $(BASE) ## evaluate the shipped design: Eyeriss v1, AlexNet conv3, sparse
 
 test: $(TEST) ## the whole suite
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+fuzz: MINUTES ?= 10
+fuzz: WORKERS ?= 2
+fuzz: $(TEST) ## random specifications, model against walker, for MINUTES with a fresh SEED; KIND: of one kind only
+	@$(BIN)/python -m tests.property.fuzz.run --minutes $(MINUTES) --workers $(WORKERS) $(SEED:%=--seed %) $(if $(KIND),--kind "$(KIND)")
 
 lint: $(DEV) ## style, types, layers
 	@$(BIN)/ruff check src tests bench docs

@@ -38,6 +38,7 @@ class Walker:
             tensors={(level, name): draw.tensor(level, name) for level, name in plan.stages},
             computes=verdict.classes(),
             cycles=float(np.bincount(lane).max()),
+            instances=tuple(len(np.unique(plan.points.instance(level))) for level in range(plan.compute)),
             lane_work=tuple(np.bincount(lane, weights=verdict.wanted).tolist()),
             lockstep_cycles=_steps_where_all([draw.holds[n] for n in stages.local], step),
         )

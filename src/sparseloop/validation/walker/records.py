@@ -51,6 +51,8 @@ class Walk:
     computes: Classes
     cycles: float
     """Existing temporal steps of the busiest lane, all checks ignored."""
+    instances: tuple[int, ...]
+    """Instances of every storage level that ever work, all checks ignored."""
     lane_work: tuple[float, ...]
     """Actual and gated computes of every lane (compute instance that ever works)."""
     lockstep_cycles: float

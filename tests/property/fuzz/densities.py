@@ -1,0 +1,144 @@
+"""How the non-zeros of a drawn tensor are distributed: the model's record, and patterns drawn from first principles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform
+
+Pattern = npt.NDArray[np.bool_]
+Kind = Literal["uniform", "even", "structured", "block", "banded", "given"]
+
+
+@dataclass(frozen=True)
+class Density:
+    """One choice; the fields that its kind does not name mean nothing."""
+
+    kind: Kind = "uniform"
+    fraction: float = 1.0
+    """uniform, even: of the words; block: of the blocks."""
+    n: int = 1
+    m: int = 1
+    axis: int = 0
+    """structured: axis along which groups of m lie."""
+    block: tuple[int, ...] = ()
+    inner: float = 1.0
+    half_width: int = 0
+    bits: tuple[bool, ...] = ()
+    """given: the pattern, last axis fastest, of the shape `bits_shape`."""
+    bits_shape: tuple[int, ...] = ()
+
+    @property
+    def dense(self) -> bool:
+        """True if no word is zero, whatever the shape."""
+        return self.kind == "uniform" and self.fraction == 1
+
+    def fixed(self, shape: tuple[int, ...]) -> bool:
+        """True if every draw gives the same pattern."""
+        if self.kind in ("given", "banded"):
+            return True
+        return self.kind != "structured" and self.fraction in (0.0, 1.0) and self.inner == 1.0
+
+    def model(self, shape: tuple[int, ...], touched: int) -> DensityModel:
+        """The record that the model evaluates; `touched` words of the box are used by some point."""
+        match self.kind:
+            case "uniform":
+                return Uniform(shape, self.fraction, size=touched)
+            case "even":
+                return Even(shape, self.fraction)
+            case "structured":
+                return Structured(shape, self.n, self.m, self.axis, size=touched)
+            case "block":
+                return Block(shape, self.block, self.fraction, inner=self.inner)
+            case "banded":
+                return Banded(shape, self.half_width)
+            case "given":
+                return Actual(self.given(shape)) if shape else Uniform((), float(self.given(shape)))
+
+    def given(self, shape: tuple[int, ...]) -> Pattern:
+        """The given pattern cut to a shape; what lies outside the stored one is non-zero."""
+        stored = np.array(self.bits, dtype=bool).reshape(self.bits_shape)
+        result = np.ones(shape, dtype=bool)
+        common = tuple(slice(0, min(a, b)) for a, b in zip(shape, self.bits_shape, strict=True))
+        result[common] = stored[common]
+        return result
+
+
+def share(fraction: float, words: int) -> int:
+    """The least whole number not below fraction * words, rounding errors forgiven."""
+    return min(words, math.ceil(fraction * words - 1e-9 * max(1.0, fraction * words)))
+
+
+def chosen(words: int, count: int, rng: np.random.Generator) -> Pattern:
+    """`count` of `words` places, every choice equally likely."""
+    places = np.zeros(words, dtype=bool)
+    places[rng.permutation(words)[:count]] = True
+    return places
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """The words of one tensor that a pattern is drawn for."""
+
+    shape: tuple[int, ...]
+    touched: npt.NDArray[np.int64]
+    """Flat positions of the words that some point uses."""
+    order: npt.NDArray[np.int64]
+    """The same words, such that every tile that anything depends on is an interval (for evenly spread words)."""
+
+
+def sample(density: Density, words: Words, rng: np.random.Generator) -> Pattern:
+    """One pattern of the whole box; words that no point uses are filled in as the kind says, else zero."""
+    shape = words.shape
+    match density.kind:
+        case "uniform":
+            flat = np.zeros(math.prod(shape), dtype=bool)
+            count = share(density.fraction, len(words.touched))
+            flat[words.touched[chosen(len(words.touched), count, rng)]] = True
+            return flat.reshape(shape)
+        case "even":
+            flat = np.zeros(math.prod(shape), dtype=bool)
+            flat[words.order[_evenly(len(words.order), density.fraction, rng)]] = True
+            return flat.reshape(shape)
+        case "structured":
+            return _structured(density, shape, rng)
+        case "block":
+            return _blocks(density, shape, rng)
+        case "banded":
+            rows, columns = np.indices(shape)
+            return np.abs(rows - columns) <= density.half_width
+        case "given":
+            return density.given(shape)
+
+
+def _evenly(words: int, fraction: float, rng: np.random.Generator) -> Pattern:
+    """Systematic sampling: every interval of n words holds floor(n d) or ceil(n d), n d on average."""
+    edges = np.floor(np.arange(words + 1) * fraction + rng.random() + 1e-12)
+    return np.diff(edges) > 0
+
+
+def _structured(density: Density, shape: tuple[int, ...], rng: np.random.Generator) -> Pattern:
+    """Exactly n non-zeros in every whole aligned group of m; the last group is the part of a whole one that fits."""
+    groups = -(-shape[density.axis] // density.m)
+    lines = math.prod(shape) // shape[density.axis]
+    ranked = np.argsort(rng.random((lines, groups, density.m)), axis=2)
+    full = (ranked < density.n).reshape(lines, groups * density.m)[:, : shape[density.axis]]
+    moved = tuple(s for i, s in enumerate(shape) if i != density.axis)
+    return np.moveaxis(full.reshape(*moved, shape[density.axis]), -1, density.axis)
+
+
+def _blocks(density: Density, shape: tuple[int, ...], rng: np.random.Generator) -> Pattern:
+    """Blocks chosen uniformly; a chosen one holds its share of its whole volume, even where the edge cuts it."""
+    grid = tuple(-(-s // b) for s, b in zip(shape, density.block, strict=True))
+    occupied = chosen(math.prod(grid), share(density.fraction, math.prod(grid)), rng).reshape(grid)
+    whole = np.zeros(tuple(g * b for g, b in zip(grid, density.block, strict=True)), dtype=bool)
+    volume = math.prod(density.block)
+    for place in np.argwhere(occupied):
+        inside = chosen(volume, share(density.inner, volume), rng).reshape(density.block)
+        whole[tuple(slice(p * b, (p + 1) * b) for p, b in zip(place, density.block, strict=True))] = inside
+    return whole[tuple(slice(0, s) for s in shape)]

@@ -1,0 +1,203 @@
+"""Random specifications: nests, levels, formats, features; every draw follows from its seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal
+
+from sparseloop.model.design.sparse import FormatKind, RankFormat, Saf, Sparse, TensorFormat
+from tests.property.fuzz.problems import draw_density, draw_tensors
+from tests.property.fuzz.specification import Operand, Place, Slot, Specification, ordered
+
+SIZES = (1, 2, 2, 3, 4, 4, 5, 6, 8, 9, 12)
+KINDS: tuple[Literal["skip", "gate", "spatial_skip"], ...] = ("skip", "skip", "skip", "gate", "gate", *["spatial_skip"] * 2)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a draw may be."""
+
+    points: int = 300
+    levels: int = 6
+
+
+def draw(seed: str, limits: Limits = Limits()) -> Specification:
+    """One specification; the same for the same seed."""
+    dice = random.Random(seed)
+    tensors = draw_tensors(dice)
+    levels = min(dice.choice((1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6)), limits.levels)
+    ranks = tuple(dict.fromkeys(r for t in tensors for r in t.ranks))
+    slots = _slots(dice, ranks, levels, dice.choice((24, 64, 150, limits.points)))
+    places = _places(dice, tensors, levels)
+    bare = Specification(tensors, slots, places, Sparse(formats={}), idle_ranks=ranks)
+    names = [t.name for t in tensors]
+    if dice.random() < 0.15:
+        bare = replace(
+            bare,
+            no_temporal_reuse=frozenset((dice.randrange(levels), dice.choice(names)) for _ in range(dice.randint(0, 2))),
+            no_multicast=frozenset((dice.randrange(levels), dice.choice(names)) for _ in range(dice.randint(0, 2))),
+        )
+    fixed = dice.random() < 0.5
+    filled = tuple(replace(t, density=draw_density(dice, bare.data_shape(t), fixed)) for t in tensors)
+    if dice.random() < 0.4:
+        filled = (*filled[:-1], replace(filled[-1], density=tensors[-1].density))
+    sparse = _sparse(dice, bare)
+    return _packed(dice, replace(bare, tensors=filled, sparse=sparse))
+
+
+# --- loops --------------------------------------------------------------------------------------------------
+
+
+def _slots(dice: random.Random, ranks: tuple[str, ...], levels: int, budget: int) -> tuple[Slot, ...]:
+    """Loops whose bounds multiply to at most `budget`; a fifth of the draws have imperfect factors."""
+    imperfect = dice.random() < 0.2
+    spread = dice.choice((0.0, 0.2, 0.4, 0.6))
+    slots = list[Slot]()
+    for rank in dice.sample(ranks, len(ranks)):
+        size = dice.choice([s for s in SIZES if s <= budget] or [1])
+        budget //= size
+        for bound in _factors(dice, size):
+            level = dice.randrange(levels)
+            axis = dice.choice(("x", "x", "y")) if dice.random() < spread else None
+            last = dice.randint(1, bound) if imperfect and dice.random() < 0.5 else bound
+            slots.append(Slot(rank, level, axis, bound, last))
+        if dice.random() < 0.1:
+            slots.append(Slot(rank, dice.randrange(levels), None, 1, 1))
+    dice.shuffle(slots)
+    return ordered(_merged(slots))
+
+
+def _factors(dice: random.Random, size: int) -> list[int]:
+    """Numbers above 1 with this product."""
+    factors = list[int]()
+    for prime in (2, 3, 5, 7):
+        while size % prime == 0:
+            factors.append(prime)
+            size //= prime
+    while len(factors) > 1 and dice.random() < 0.4:
+        a = factors.pop(dice.randrange(len(factors)))
+        factors[dice.randrange(len(factors))] *= a
+    return factors
+
+
+def _merged(slots: list[Slot]) -> list[Slot]:
+    """At most one loop per rank, level and axis, as in a mapping's line; a second one moves into the first."""
+    found = dict[tuple[str, int, str | None], Slot]()
+    for slot in slots:
+        key = (slot.rank, slot.level, slot.axis)
+        if key in found:
+            bound = found[key].bound * slot.bound
+            found[key] = replace(found[key], bound=bound, last=min(bound, found[key].last * slot.last))
+        else:
+            found[key] = slot
+    return list(found.values())
+
+
+# --- levels -------------------------------------------------------------------------------------------------
+
+
+def _places(dice: random.Random, tensors: tuple[Operand, ...], levels: int) -> tuple[Place, ...]:
+    names = [t.name for t in tensors]
+    chance = dice.choice((0.4, 0.7, 1.0))
+    blocks = dice.random() < 0.3
+    limited = dice.random() < 0.3
+    places = list[Place]()
+    for level in range(levels):
+        keep = frozenset(n for n in names if level == 0 or dice.random() < chance)
+        place = Place(keep, block=dice.choice((1, 2, 4, 8)) if blocks else 1)
+        if limited:
+            place = replace(
+                place,
+                capacity=dice.choice((None, 1, 2, 3, 5, 8, 1000)),
+                rule=dice.choice(("worst", "expected", 0.01, 0.5, 0.5, 0.9, 0.99)),
+                read_bandwidth=dice.choice((None, None, 1.0, 2.5)),
+                write_bandwidth=dice.choice((None, None, 1.0, 0.5)),
+                shared_bandwidth=dice.choice((None, None, 1.0, 4.0)),
+            )
+        places.append(place)
+    return tuple(places)
+
+
+def _packed(dice: random.Random, spec: Specification) -> Specification:
+    """Fewer physical lanes than positions, and waves, at levels that pack."""
+    places = list(spec.places)
+    for level in {saf.level for saf in spec.sparse.safs if saf.kind == "spatial_skip"}:
+        used = spec.lanes(level)
+        lanes = tuple(dice.choice([n for n in (1, 2, 3, 4, 8) if n <= m] + [m]) for m in used)
+        chosen = None if dice.random() < 0.4 else (lanes[0], lanes[1])
+        places[level] = replace(places[level], waves=dice.random() < 0.6, lanes=chosen)
+    return replace(spec, places=tuple(places))
+
+
+# --- formats and features -----------------------------------------------------------------------------------
+
+
+def _sparse(dice: random.Random, spec: Specification) -> Sparse:
+    names = [t.name for t in spec.tensors]
+    timeloop = dice.random() < 0.1
+    safs = [_saf(dice, names, len(spec.places)) for _ in range(dice.choice((0, 1, 1, 2, 2, 3, 4)))] if len(names) > 1 else []
+    formats = _formats(dice, spec, timeloop) if dice.random() < 0.75 else {}
+    return Sparse(
+        formats=formats,
+        safs=tuple(safs),
+        compute_skip=dice.random() < 0.25,
+        compute_gate=dice.random() < 0.2,
+        implied_skips=not timeloop and dice.random() < 0.85,
+        timeloop_reading=timeloop,
+    )
+
+
+def _saf(dice: random.Random, names: list[str], levels: int) -> Saf:
+    """Leaders are mostly operands; a tensor may lead itself, and the result may lead."""
+    follower = dice.choice(names)
+    leaders = dice.sample(names[:-1], min(len(names) - 1, dice.choice((1, 1, 1, 2, 2, 3))))
+    if dice.random() < 0.1:
+        leaders[0] = names[-1]
+    kind = dice.choice(KINDS)
+    if kind == "spatial_skip" and dice.random() < 0.5:
+        leaders = [follower]
+    intersection = dice.choice(("two_finger", "two_finger", "two_finger", "leader_follower", "leader_follower", "skip_ahead"))
+    return Saf(kind=kind, level=dice.randrange(levels), follower=follower, leaders=tuple(leaders), intersection=intersection)
+
+
+def _formats(dice: random.Random, spec: Specification, timeloop: bool) -> dict[tuple[int, str], TensorFormat]:
+    """Per tensor the format of its innermost compressed level; further out the same or one with more ranks on top."""
+    found = dict[tuple[int, str], TensorFormat]()
+    for tensor in spec.tensors:
+        if dice.random() < 0.35:
+            continue
+        ranks = tuple(dict.fromkeys(tensor.ranks))
+        form = _format(dice, ranks, timeloop)
+        keepers = [level for level, place in enumerate(spec.places) if tensor.name in place.keep]
+        for level in reversed(keepers[: dice.randint(1, len(keepers))] if keepers else []):
+            found[level, tensor.name] = form
+            if dice.random() < 0.2 and form.compressed:
+                upper: tuple[FormatKind, ...] = tuple(dice.choice(("U", "UOP", "UB")) for _ in range(dice.choice((1, 1, 2))))
+                form = replace(form, ranks=(*(RankFormat(kind=k) for k in upper), *form.ranks))
+    return found
+
+
+def _format(dice: random.Random, ranks: tuple[str, ...], timeloop: bool) -> TensorFormat:
+    """A list of rank formats without a compressed rank above an uncompressed one."""
+    style = dice.choice(("compressed", "compressed", "flat", "flat", "plain"))
+    kinds: list[FormatKind]
+    groups: tuple[tuple[str, ...], ...] = ()
+    if style == "flat":
+        kinds = list(dice.choice((("RLE",), ("B",), ("CP",), ("UOP", "CP"), ("UOP", "RLE"), ("UOP",), ("UB",))))
+        groups = (ranks,) if ranks else ()
+    elif style == "plain":
+        kinds = [dice.choice(("UB", "UOP", "U")) for _ in range(dice.randint(1, 3))]
+    else:
+        kinds = [dice.choice(("UOP", "UOP", "U", "UB")) for _ in range(dice.choice((0, 0, 1, 2)))]
+        kinds += [dice.choice(("CP", "B", "RLE")) for _ in range(dice.choice((1, 1, 2)))]
+    widths = dice.choice(((None, None), (None, None), (5, None), (3, 7)))
+    made = tuple(RankFormat(kind=k, groups=groups, metadata_bits=widths[0], payload_bits=widths[1]) for k in kinds)
+    order = dice.choice(("outer_to_inner", "outer_to_inner", "outer_to_inner", "inner_to_outer"))
+    return TensorFormat(ranks=made, order=order, automatic=not timeloop)
+
+
+def small(spec: Specification, limits: Limits = Limits()) -> bool:
+    """Does the walker get through it quickly?"""
+    return spec.visited <= 2 * limits.points and prod(spec.shape.values()) <= limits.points

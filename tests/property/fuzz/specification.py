@@ -1,0 +1,211 @@
+"""One drawn specification: small, easily made smaller, and the records that the model and the walker take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from typing import Literal
+
+import numpy as np
+
+from sparseloop.energy.pricing import ACTIONS
+from sparseloop.model.design import Design
+from sparseloop.model.design.arch import Arch, Level, Network, Price
+from sparseloop.model.design.einsum import Axis, Einsum, Tensor
+from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
+from sparseloop.model.design.sparse import Sparse
+from tests.property.fuzz.densities import Density
+
+WORD_BITS = 16
+METADATA_BITS = 8
+"""Width of an entry and of a metadata access."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor: name, affine indices, distribution of its non-zeros."""
+
+    name: str
+    axes: tuple[Axis, ...]
+    density: Density = field(default_factory=Density)
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """Rank variables in order of appearance, repeated where they occur twice."""
+        return tuple(term.rank for axis in self.axes for term in axis.terms)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One loop with its bounds; `last` is the bound of the last pass."""
+
+    rank: str
+    level: int
+    axis: Literal["x", "y"] | None
+    bound: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """One storage level."""
+
+    keep: frozenset[str]
+    block: int = 1
+    capacity: int | None = None
+    rule: Literal["worst", "expected"] | float = "worst"
+    read_bandwidth: float | None = None
+    write_bandwidth: float | None = None
+    shared_bandwidth: float | None = None
+    lanes: tuple[int, int] | None = None
+    """Children along x and y; None: as many as the loops use."""
+    waves: bool = False
+
+
+@dataclass(frozen=True)
+class Specification:
+    """Everything drawn. Loops are outermost first, by level, temporal before spatial."""
+
+    tensors: tuple[Operand, ...]
+    """The result last."""
+    slots: tuple[Slot, ...]
+    places: tuple[Place, ...]
+    sparse: Sparse
+    idle_ranks: tuple[str, ...] = ()
+    """Ranks of size 1 that have no loop."""
+    no_temporal_reuse: frozenset[tuple[int, str]] = frozenset()
+    no_multicast: frozenset[tuple[int, str]] = frozenset()
+
+    @property
+    def output(self) -> Operand:
+        """The result."""
+        return self.tensors[-1]
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """All rank variables."""
+        named = [rank for tensor in self.tensors for rank in tensor.ranks]
+        return tuple(dict.fromkeys([*named, *(slot.rank for slot in self.slots), *self.idle_ranks]))
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """Size of every rank: one more than the value that its loops reach at their last indices."""
+        last = dict.fromkeys(self.ranks, 0)
+        for slot in self.slots:
+            last[slot.rank] = last[slot.rank] * slot.bound + slot.last - 1
+        return {rank: value + 1 for rank, value in last.items()}
+
+    @property
+    def imperfect(self) -> bool:
+        """True if some loop has a shorter last pass."""
+        return any(slot.last != slot.bound for slot in self.slots)
+
+    @property
+    def points(self) -> int:
+        """Number of computes."""
+        return prod(self.shape.values())
+
+    @property
+    def visited(self) -> int:
+        """Product of all bounds: what the walker enumerates."""
+        return prod(slot.bound for slot in self.slots)
+
+    def data_shape(self, tensor: Operand) -> tuple[int, ...]:
+        """Bounding box of the tensor's words."""
+        shape = self.shape
+        return tuple(axis.extent(shape) for axis in tensor.axes)
+
+    @property
+    def fixed(self) -> bool:
+        """True if every tensor's pattern is known."""
+        return all(t.density.fixed(self.data_shape(t)) for t in self.tensors)
+
+    def touched(self, tensor: Operand) -> np.ndarray:
+        """Flat positions, in the bounding box, of the words that some point uses (by looking at every point)."""
+        shape = self.shape
+        ranks = list(dict.fromkeys(tensor.ranks))
+        box = self.data_shape(tensor)
+        used = set[int]()
+        for values in product(*(range(shape[rank]) for rank in ranks)):
+            at = dict(zip(ranks, values, strict=True))
+            flat = 0
+            for axis, extent in zip(tensor.axes, box, strict=True):
+                lowest = sum(t.coefficient * (shape[t.rank] - 1) for t in axis.terms if t.coefficient < 0)
+                flat = flat * extent + sum(t.coefficient * at[t.rank] for t in axis.terms) - lowest
+            used.add(flat)
+        return np.array(sorted(used), dtype=np.int64)
+
+    # --- records ------------------------------------------------------------------------------------------------
+
+    def einsum(self) -> Einsum:
+        """The tensor operation with its density models."""
+        shape = self.shape
+        tensors = [
+            Tensor(
+                name=t.name,
+                axes=t.axes,
+                output=t is self.output,
+                density=t.density.model(self.data_shape(t), len(self.touched(t))),
+            )
+            for t in self.tensors
+        ]
+        return Einsum(ranks=tuple(shape), shape=tuple(shape.values()), tensors=tuple(tensors))
+
+    def mapping(self) -> Mapping:
+        """The nest with its bounds."""
+        loops = tuple(Loop(rank=s.rank, level=s.level, axis=s.axis) for s in self.slots)
+        nest = LoopNest(
+            loops=loops,
+            keep=tuple(place.keep for place in self.places),
+            no_temporal_reuse=self.no_temporal_reuse,
+            no_multicast=self.no_multicast,
+        )
+        last = tuple(s.last for s in self.slots) if self.imperfect else None
+        return Mapping(nest=nest, bounds=tuple(s.bound for s in self.slots), residuals=last)
+
+    def lanes(self, level: int) -> tuple[int, int]:
+        """Children of one instance of a level along x and y."""
+        used = tuple(prod(s.bound for s in self.slots if s.level == level and s.axis == axis) for axis in ("x", "y"))
+        return self.places[level].lanes or (used[0], used[1])
+
+    def arch(self) -> Arch:
+        """The machine: every action costs 1 pJ."""
+        prices = {a: Price(energy_pj=1.0, source="drawn") for a in ACTIONS}
+        levels, x, y = list[Level](), 1, 1
+        for number, place in enumerate(self.places):
+            levels.append(
+                Level(
+                    name=f"L{number}",
+                    kind="storage",
+                    instances=x * y,
+                    mesh_x=x,
+                    mesh_y=y,
+                    word_bits=WORD_BITS,
+                    block_size=place.block,
+                    capacity_words=place.capacity,
+                    capacity_rule=place.rule,
+                    read_bandwidth=place.read_bandwidth,
+                    write_bandwidth=place.write_bandwidth,
+                    shared_bandwidth=place.shared_bandwidth,
+                    metadata_word_bits=METADATA_BITS,
+                    metadata_access_bits=METADATA_BITS,
+                    prices=prices,
+                    network=Network(name=f"N{number}", word_bits=WORD_BITS),
+                    waves=place.waves,
+                )
+            )
+            across = self.lanes(number)
+            x, y = x * across[0], y * across[1]
+        levels.append(Level(name="MAC", kind="compute", instances=x * y, mesh_x=x, mesh_y=y, prices=prices))
+        return Arch(levels=tuple(levels))
+
+    def design(self) -> Design:
+        """All records together."""
+        return Design(einsum=self.einsum(), arch=self.arch(), mapping=self.mapping(), sparse=self.sparse)
+
+
+def ordered(slots: Sequence[Slot]) -> tuple[Slot, ...]:
+    """Loops by level, temporal before spatial, otherwise as they are."""
+    return tuple(sorted(slots, key=lambda s: (s.level, s.axis is not None)))

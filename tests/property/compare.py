@@ -30,7 +30,7 @@ def model_counts(case: Case, densities: dict[str, object], metadata: bool = True
                 out[f"{at} {kind} {c}"] = float(getattr(classes, c))
         out[f"{at} decompress"] = float(source.decompress) if source is not None else 0.0
         out[f"{at} compress"] = float(k.compress)
-        if metadata and not bool(k.unlaid):
+        if metadata and not bool(k.misfit):
             add_ranks(out, at, k.ranks)
     for c in CLASSES:
         out[f"computes {c}"] = float(getattr(cost.sparse.computes, c))

@@ -10,7 +10,7 @@ from sparseloop.mapper.objectives import Objective, objective
 from sparseloop.mapper.optimal import branch_and_bound as method
 from sparseloop.mapper.optimal.level_choices import LevelChoices
 from sparseloop.mapper.optimal.level_cost import LevelCost
-from sparseloop.mapper.optimal.lower_bounds import Bounds, TileTable
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
 from sparseloop.mapper.optimal.tile_chains import ChainSearch
 from sparseloop.mapper.search import search
 from sparseloop.mapper.space.factorizations import divisors
@@ -103,7 +103,7 @@ def assert_admissible(space: Mapspace, batch: MappingBatch) -> None:
     good = np.flatnonzero(columns["status"] == 0)
     sizes = [r.size for r in space.ranks]
     table = TileTable(space.design, [r.rank for r in space.ranks], sizes, [divisors(n) for n in sizes])
-    bounds = Bounds(space, table, batch.nest.keep)
+    bounds = LowerBounds(space, table, batch.nest.keep)
     steps = LevelChoices(space, table)
     chains = ChainSearch(bounds, steps, Undecided(), lambda: False)
     chains.forward()

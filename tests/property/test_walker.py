@@ -137,17 +137,17 @@ def turns_back(case: Case) -> bool:
     plan = compile_plan(case.einsum(), case.arch(), case.mapping.nest, case.sparse)
     tiles = Tiles(plan, case.mapping.bounds)
     for link in plan.links:
-        moving = [p for p, s in enumerate(link.temporal) if s in link.relevant and tiles.n[s] > 1]
+        moving = [p for p, s in enumerate(link.temporal) if s in link.relevant and tiles.bounds[s] > 1]
         if link.to_compute or plan.plain[link.tensor] or not moving:
             continue
         axes = range(len(plan.axes[link.tensor]))
         step = [tiles.step(link.tensor, a, link.temporal[moving[0]]) for a in axes]
         for place, slot in enumerate(link.temporal):
-            if tiles.n[slot] == 1 or not halo_overlap(tiles, link, place):
+            if tiles.bounds[slot] == 1 or not halo_overlap(tiles, link, place):
                 continue
             shift = [
                 tiles.step(link.tensor, a, slot)
-                - sum((tiles.n[h] - 1) * tiles.step(link.tensor, a, h) for h in link.temporal[:place])
+                - sum((tiles.bounds[h] - 1) * tiles.step(link.tensor, a, h) for h in link.temporal[:place])
                 for a in axes
             ]
             if any(shift) and shift != step:

@@ -145,7 +145,7 @@ def _data_spaces(files: Sequence[str], overrides: Sequence[str], spec: Spec) -> 
 def _evaluated(spec: Spec, figures: stats.Figures, path: Path, native: bool) -> tuple[Evaluation, list[str]]:
     """Our side, and what of theirs has no counterpart."""
     from sparseloop.evaluation.evaluate import design_of, own_mapping
-    from sparseloop.model.pipeline import evaluate_design
+    from sparseloop.model.pipeline import cost_of_design
     from sparseloop.validation.timeloop.compare import Evaluation
     from sparseloop.validation.timeloop.corpus import GoldenCase
 
@@ -168,7 +168,7 @@ def _evaluated(spec: Spec, figures: stats.Figures, path: Path, native: bool) -> 
     expected = figures | {"levels": [figures["levels"][0], *common]}
     case = GoldenCase(id=path.name, features=(), inputs={}, expected=expected, given_labels={})
     mapping = own_mapping(design)
-    plan, cost = evaluate_design(design)
+    plan, cost = cost_of_design(design)
     return Evaluation(case=case, plan=plan, cost=cost, mapping=mapping), left_out
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from sparseloop.cli.map import Options, best_line, progress, settings, status_line, summary, task_of
 from sparseloop.evaluation.cache_key import evaluation_key
 from sparseloop.input.spec import Spec
-from sparseloop.mapper.infeasibility import why_empty
+from sparseloop.mapper.infeasibility import why_infeasible
 from sparseloop.mapper.naming import unique_names
 from sparseloop.mapper.saved import DamagedFile, SavedSearches, search_from_record, search_record
 from sparseloop.mapper.search import run_search
@@ -197,7 +197,7 @@ def _why(best: Best) -> tuple[str, ...]:
         return ()
     if best.stopped == "interrupted":
         return (f"no valid mapping among {best.evaluated} evaluated",)
-    return tuple(why_empty(best).lines())
+    return tuple(why_infeasible(best).lines())
 
 
 def kept(best: Best, key: str, folder: str | None) -> Outcome:

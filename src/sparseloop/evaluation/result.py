@@ -16,7 +16,7 @@ from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Part
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import LinkSparse
-from sparseloop.model.sparsity.features import NOTHING, Classes
+from sparseloop.model.sparsity.events import NO_EVENTS, Events
 from sparseloop.model.status import Status
 
 SCHEMA = "sparseloop.result/1"
@@ -170,7 +170,7 @@ class Result:
             "energy_pj": energy,
         }
 
-    def fills_of(self, level: int, tensor: str) -> Classes:
+    def fills_of(self, level: int, tensor: str) -> Events:
         """Words of a tensor written into a level from its parent; nothing at the outermost one that keeps it."""
         return fills_of(self.cost, level, tensor)
 
@@ -183,15 +183,15 @@ def slowest_record(found: Slowest | None) -> dict[str, Any] | None:
     return {"instances": found.instances, **quantiles}
 
 
-def fills_of(cost: Cost, level: int, tensor: str) -> Classes:
+def fills_of(cost: Cost, level: int, tensor: str) -> Events:
     """Words of a tensor written into a level from its parent."""
     links = (k for k in cost.sparse.links if k.dense.link.child == level and k.dense.link.name == tensor)
-    return next((k.fills for k in links), NOTHING)
+    return next((k.fills for k in links), NO_EVENTS)
 
 
-def metadata_bits(k: LinkSparse, action: str) -> Classes:
+def metadata_bits(k: LinkSparse, action: str) -> Events:
     """Metadata bits of one action over all ranks of the format."""
-    total = NOTHING
+    total = NO_EVENTS
     for rank in k.ranks:
         total = total + rank.bits(action)
     return total
@@ -202,7 +202,7 @@ def happens(action: ActionCost) -> bool:
     return bool(action.count > 0)
 
 
-def classes_record(classes: Classes) -> dict[str, float]:
+def classes_record(classes: Events) -> dict[str, float]:
     """total, actual, gated, skipped, absent as plain numbers; rounding errors below zero are zero."""
     total = float(classes.total)
     return {name: _clean(float(getattr(classes, name)), total) for name in CLASSES}

@@ -334,7 +334,7 @@ def loop_labels(plan: Plan) -> list[str]:
     """k@GLB for a temporal loop, k@GLB:x for a spatial one; a second loop of the same name gets a prime."""
     seen: dict[str, int] = {}
     labels: list[str] = []
-    for loop in plan.slots:
+    for loop in plan.loops:
         label = f"{loop.rank}@{plan.arch.levels[loop.level].name}" + (f":{loop.axis}" if loop.axis else "")
         labels.append(label + "'" * seen.get(label, 0))
         seen[label] = seen.get(label, 0) + 1

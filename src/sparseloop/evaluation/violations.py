@@ -50,7 +50,7 @@ def number(value: float) -> str:
 
 
 def _bounds(cost: Cost, slots: list[int]) -> str:
-    return " × ".join(number(cost.dense.tiles.n[i]) for i in slots) or "1"
+    return " × ".join(number(cost.dense.tiles.bounds[i]) for i in slots) or "1"
 
 
 def _product(cost: Cost, slots: list[int]) -> int:
@@ -59,7 +59,7 @@ def _product(cost: Cost, slots: list[int]) -> int:
 
 def _factors(plan: Plan, cost: Cost) -> Iterator[str]:
     for rank, size in zip(plan.einsum.ranks, plan.einsum.shape, strict=True):
-        slots = [i for i, loop in enumerate(plan.slots) if loop.rank == rank]
+        slots = [i for i, loop in enumerate(plan.loops) if loop.rank == rank]
         if (covered := _product(cost, slots)) != size:
             yield f"factors of rank {rank} multiply to {number(covered)} ({_bounds(cost, slots)}), but {rank} is {number(size)}"
 
@@ -70,9 +70,9 @@ def _fanout(plan: Plan, cost: Cost) -> Iterator[str]:
         if any(s.kind == "spatial_skip" and s.level == level for s in plan.sparse.safs):
             continue
         for axis, limit in zip("xy", plan.arch.fanout(level), strict=True):
-            slots = [i for i, loop in enumerate(plan.slots) if loop.level == level and loop.axis == axis]
+            slots = [i for i, loop in enumerate(plan.loops) if loop.level == level and loop.axis == axis]
             if slots and (used := _product(cost, slots)) > limit:
-                ranks = ", ".join(f"{plan.slots[i].rank}={int(cost.dense.tiles.n[i])}" for i in slots)
+                ranks = ", ".join(f"{plan.loops[i].rank}={int(cost.dense.tiles.bounds[i])}" for i in slots)
                 yield (
                     f"the loops along {axis} below {levels[level].name} ({ranks}) use {number(used)} instances of "
                     f"{levels[level + 1].name}, but there are {number(limit)}"
@@ -135,7 +135,7 @@ def _utilization(plan: Plan, cost: Cost) -> Iterator[str]:
 def _paths(plan: Plan, cost: Cost) -> Iterator[str]:
     for k in cost.sparse.links:
         link = k.dense.link
-        if bool(k.unlaid):
+        if bool(k.misfit):
             yield _unlaid(plan, cost, link)
         if not path_exists(plan, k):
             can = plan.arch.levels[link.child]
@@ -149,7 +149,7 @@ def _unlaid(plan: Plan, cost: Cost, link: Link) -> str:
     """Either the formats of parent and child differ where they describe the same loops, or loops are left over."""
     given, inner = link.parent_format, link.child_format
     assert given is not None
-    levels, bounds = plan.arch.levels, cost.dense.tiles.n
+    levels, bounds = plan.arch.levels, cost.dense.tiles.bounds
     mine = [rank.kind for rank in given.ranks]
     theirs = [rank.kind for rank in inner.ranks] if inner else []
     head = f"the format of {link.name} in {levels[link.parent].name} ({' '.join(mine)})"
@@ -157,7 +157,7 @@ def _unlaid(plan: Plan, cost: Cost, link: Link) -> str:
         return f"{head} does not end like the one in {levels[link.child].name} ({' '.join(theirs)})"
     slots = range(plan.starts[link.parent], plan.starts[link.child])
     met = [s for s in slots if s in link.relevant and int(bounds[s]) > 1]
-    loops = ", ".join(f"{plan.slots[s].rank}={int(bounds[s])} at {levels[plan.slots[s].level].name}" for s in met)
+    loops = ", ".join(f"{plan.loops[s].rank}={int(bounds[s])} at {levels[plan.loops[s].level].name}" for s in met)
     rest = f" besides the tile in {levels[link.child].name}" if not link.to_compute else ""
     return f"{head} has too few ranks for the loops {loops or 'of the mapping'}{rest}"
 

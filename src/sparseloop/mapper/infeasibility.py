@@ -31,7 +31,7 @@ SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Emptiness:
+class Infeasible:
     """Why there seems to be no valid mapping."""
 
     evaluated: int
@@ -72,17 +72,17 @@ class Emptiness:
         return found
 
 
-def why_empty(best: Best, *, seconds: float = SECONDS) -> Emptiness:
+def why_infeasible(best: Best, *, seconds: float = SECONDS) -> Infeasible:
     """Looks for the nearest miss, and for the limits to blame."""
     space = best.task.space
     near = nearest_miss(space, best.task.seed)
     misses: tuple[str, ...] = ()
     if near is not None and fits(space, near):
-        return Emptiness(evaluated=best.evaluated, failures=best.failures, nearest=near, empty=False)
+        return Infeasible(evaluated=best.evaluated, failures=best.failures, nearest=near, empty=False)
     if near is not None:
         misses = evaluate_mapping(space.design, near).reasons or ("too few instances are used",)
     conflict, helps = blamed(space, best.task.seed, seconds)
-    return Emptiness(
+    return Infeasible(
         evaluated=best.evaluated,
         failures=best.failures,
         nearest=near,

@@ -27,7 +27,7 @@ def counts(plan: Plan, bounds: Any, residuals: Any = None) -> tuple[Traffic, Spa
     return dense, apply_safs(plan, dense)
 
 
-def evaluate_design(design: Design) -> tuple[Plan, Cost]:
+def cost_of_design(design: Design) -> tuple[Plan, Cost]:
     """The whole breakdown of a design's own mapping."""
     assert design.mapping is not None
     plan = plan_of(design, design.mapping.nest)

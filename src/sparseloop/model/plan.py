@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sparseloop.model.design.arch import Arch
 from sparseloop.model.design.einsum import Einsum, Tensor
 from sparseloop.model.design.mapping import Loop, LoopNest
 from sparseloop.model.design.sparse import Saf, Sparse, TensorFormat
-from sparseloop.model.lazy import lazy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,8 @@ class Plan:
     axes: tuple[tuple[tuple[tuple[int, int], ...], ...], ...]
     """Per tensor and axis: (slot, coefficient) of every slot that moves the coordinate."""
 
-    @lazy
-    def slots(self) -> tuple[Loop, ...]:
+    @cached_property
+    def loops(self) -> tuple[Loop, ...]:
         """The loops, outermost first."""
         return self.nest.loops
 
@@ -78,28 +78,28 @@ class Plan:
         """Index of the compute level."""
         return len(self.arch.levels) - 1
 
-    @lazy
+    @cached_property
     def relevant(self) -> tuple[frozenset[int], ...]:
         """Per tensor: the slots whose rank indexes it."""
-        return tuple(_relevant(self.slots, t) for t in self.einsum.tensors)
+        return tuple(_relevant(self.loops, t) for t in self.einsum.tensors)
 
-    @lazy
+    @cached_property
     def of_rank(self) -> dict[str, tuple[int, ...]]:
         """Rank to its slots, innermost first."""
-        inwards = [(i, self.slots[i].rank) for i in reversed(range(len(self.slots)))]
+        inwards = [(i, self.loops[i].rank) for i in reversed(range(len(self.loops)))]
         return {rank: tuple(i for i, other in inwards if other == rank) for _, rank in inwards}
 
-    @lazy
+    @cached_property
     def plain(self) -> tuple[bool, ...]:
         """Per tensor: every axis is a single rank and no rank occurs twice (no halos, no holes)."""
         return tuple(_plain(t) for t in self.einsum.tensors)
 
-    @lazy
+    @cached_property
     def keepers(self) -> tuple[tuple[int, ...], ...]:
         """Per tensor: the storage levels that keep it, outermost first."""
         return tuple(tuple(i for i, kept in enumerate(self.nest.keep) if t.name in kept) for t in self.einsum.tensors)
 
-    @lazy
+    @cached_property
     def link_of(self) -> dict[tuple[int, int], Link]:
         """(parent level, tensor) to link."""
         return {(link.parent, link.tensor): link for link in self.links}
@@ -111,7 +111,7 @@ class Plan:
 
     def spatial(self, below: int) -> tuple[int, ...]:
         """Spatial slots outside level `below`: their product is the number of instances used there."""
-        return tuple(i for i, s in enumerate(self.slots) if s.spatial and s.level < below)
+        return tuple(i for i, s in enumerate(self.loops) if s.spatial and s.level < below)
 
 
 def compile_plan(einsum: Einsum, arch: Arch, nest: LoopNest, sparse: Sparse) -> Plan:

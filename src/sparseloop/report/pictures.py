@@ -108,7 +108,7 @@ def mapping(result: Result | None) -> str:
     residuals = chosen.residuals or chosen.bounds
     for index, level in enumerate(plan.arch.storage):
         lines.append(f"  {level.name}: {_tiles(result, index)}")
-        for loop, bound, last in zip(plan.slots, chosen.bounds, residuals, strict=True):
+        for loop, bound, last in zip(plan.loops, chosen.bounds, residuals, strict=True):
             if loop.level == index and (bound > 1 or last != bound):
                 verb = f"parallel along {loop.axis}" if loop.axis else "for"
                 ending = f"   (last pass: {last})" if last != bound else ""

@@ -14,7 +14,7 @@ from sparseloop.model.cost.cost import Cost
 from sparseloop.model.design.arch import Level, Network
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import LinkSparse
-from sparseloop.model.sparsity.features import Classes
+from sparseloop.model.sparsity.events import Events
 from sparseloop.report.formulas import core
 
 
@@ -123,8 +123,8 @@ def _tensor(plan: Plan, cost: Cost, level: int, k: LinkSparse) -> Iterator[tuple
     yield f"{path}.energy", Target(value=energy, unit="pJ", meaning=f"energy of {tensor} at {name}", actions=actions)
 
 
-def _numbers(split: Classes) -> dict[str, Any]:
-    return {name: getattr(split, name) for name in (*CLASSES, "slots")}
+def _numbers(split: Events) -> dict[str, Any]:
+    return {**{name: getattr(split, name) for name in CLASSES}, "slots": split.busy}
 
 
 def _metadata(k: LinkSparse, action: str) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _metadata(k: LinkSparse, action: str) -> dict[str, Any]:
     bits: dict[str, Any] = dict.fromkeys((*CLASSES, "slots"), 0.0)
     for rank in k.ranks:
         for name in bits:
-            entries, payloads = (getattr(units[action], name) for units in (rank.entries, rank.payloads))
+            entries, payloads = (_numbers(units[action])[name] for units in (rank.entries, rank.payloads))
             bits[name] = bits[name] + entries * rank.entry_bits + payloads * rank.payload_bits
     return bits
 
@@ -181,6 +181,6 @@ def _between(plan: Plan, cost: Cost) -> Iterator[tuple[str, Any]]:
             for action in ("reads", "fills", "updates"):
                 for name in ("actual", "slots", *CLASSES):
                     ending = action if name == "actual" else f"{action}.{name}"
-                    yield f"{at} entry {ending}", getattr(rank.entries[action], name)
-                    yield f"{at} payload {ending}", getattr(rank.payloads[action], name)
-                    yield f"{at} bits of {ending}", getattr(rank.bits(action), name)
+                    yield f"{at} entry {ending}", _numbers(rank.entries[action])[name]
+                    yield f"{at} payload {ending}", _numbers(rank.payloads[action])[name]
+                    yield f"{at} bits of {ending}", _numbers(rank.bits(action))[name]

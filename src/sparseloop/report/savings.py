@@ -12,7 +12,7 @@ from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.design.sparse import Saf, Sparse
 from sparseloop.model.pipeline import evaluate_plan
 from sparseloop.model.plan import compile_plan
-from sparseloop.model.sparsity.features import Classes
+from sparseloop.model.sparsity.events import Events
 
 
 @final
@@ -116,7 +116,7 @@ def _acts(result: Result, saf: Saf) -> tuple[str, float, float]:
     """Accesses of the link a feature acts on, in its class."""
     for k in result.cost.sparse.links:
         if saf in k.dense.link.safs:
-            split: Classes = k.updates if k.dense.link.output else k.reads
+            split: Events = k.updates if k.dense.link.output else k.reads
             removed = split.gated if saf.kind == "gate" else split.skipped
             return ("updates" if k.dense.link.output else "reads"), removed, split.total
     return "reads", 0.0, 0.0
@@ -124,7 +124,7 @@ def _acts(result: Result, saf: Saf) -> tuple[str, float, float]:
 
 def _absent(result: Result, tensor: str) -> tuple[str, float, float]:
     """Words of a tensor that are neither stored nor moved because they are zero, where it is compressed."""
-    counts: list[Classes] = []
+    counts: list[Events] = []
     for k in result.cost.sparse.links:
         if k.dense.link.name == tensor:
             counts += [k.reads, k.updates] if k.dense.link.compressed else []

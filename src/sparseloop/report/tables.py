@@ -16,7 +16,7 @@ from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.result import Result, fills_of, metadata_bits
 from sparseloop.evaluation.violations import below
 from sparseloop.model.design.mapping import Mapping
-from sparseloop.model.sparsity.features import Classes
+from sparseloop.model.sparsity.events import Events
 from sparseloop.report.savings import Saving, savings
 
 BAR = 16
@@ -164,7 +164,7 @@ def energy_table(result: Result) -> Table:
 
 def traffic_table(result: Result) -> Table:
     """Dense and actual words per level, tensor and action, and the metadata that goes with them."""
-    rows: list[tuple[str, str, str, Classes, Any]] = []
+    rows: list[tuple[str, str, str, Events, Any]] = []
     for index, level in enumerate(result.plan.arch.storage):
         first = level.name
         for k in below(result.cost, index):

@@ -51,7 +51,7 @@ def model_counts(cost: Cost) -> Counts:
 
 def laid_out(cost: Cost) -> bool:
     """False if some format cannot be laid on the loops, so that the mapping is reported as invalid."""
-    return not any(bool(k.unlaid) for k in cost.sparse.links)
+    return not any(bool(k.misfit) for k in cost.sparse.links)
 
 
 def walker_counts(spec: Specification, walk: Walk) -> Counts:

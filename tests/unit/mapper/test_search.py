@@ -9,7 +9,7 @@ import pytest
 
 import sparseloop as sl
 from sparseloop.input.diagnostics import SpecError
-from sparseloop.mapper.infeasibility import why_empty
+from sparseloop.mapper.infeasibility import why_infeasible
 from sparseloop.mapper.objectives import objective
 from sparseloop.mapper.search import budget_of, run_search
 from sparseloop.mapper.searchers import SEARCHERS, Exhaustive
@@ -153,7 +153,7 @@ def test_why_nothing_fits() -> None:
     best = sl.search(spec, budget=5000)
     assert best.mapping is best.result is best.value is None
     assert best.valid == 0
-    why = why_empty(best)
+    why = why_infeasible(best)
     assert why.failures[sl.Status.OVER_CAPACITY] == 5000
     assert any("RF must hold 14 words" in text and "room for 6" in text for text in why.misses)
     assert "the capacity of RF" in why.conflict
@@ -164,7 +164,7 @@ def test_why_nothing_fits() -> None:
 def test_why_constraints_contradict_each_other() -> None:
     best = sl.search(spec_of("constraints: {RF: {factors: {k: 2}}, DRAM: {max: {m: 2}}}\n"), budget=5000)
     assert best.evaluated == 0
-    why = why_empty(best)
+    why = why_infeasible(best)
     assert why.nearest is None
     assert why.conflict == ("RF: k=2 (does not divide 3; --padded admits other factors)",)
     assert any(line.startswith("this alone admits none: RF: k=2") for line in why.lines()) == why.proven
@@ -180,7 +180,7 @@ def test_batches_of_the_exhaustive_searcher_cover_the_space() -> None:
 
 
 def test_what_a_search_missed_is_not_called_impossible() -> None:
-    why = why_empty(sl.search(spec_of("constraints: {RF: {keep: [A, B, Z], factors: {m: 4, n: 2}}}\n"), budget=5000))
+    why = why_infeasible(sl.search(spec_of("constraints: {RF: {keep: [A, B, Z], factors: {m: 4, n: 2}}}\n"), budget=5000))
     assert not why.proven
     assert "may still find a mapping" in why.lines()[-1] or "lifting" in why.lines()[-1]
     assert not any("exclude each other" in line for line in why.lines())

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 import sparseloop as sl
 from sparseloop.evaluation.tracing import Traced, traced_cost, value_of
 from sparseloop.evaluation.tracing import traced_input as named
-from sparseloop.model.pipeline import evaluate_design
-from sparseloop.model.sparsity.features import CLASS_NAMES, NOTHING, Classes, Part
+from sparseloop.model.pipeline import cost_of_design
 from sparseloop.report.formulas import Reader
 from sparseloop.report.quantities import names, targets
 from sparseloop.report.terms import number, product, summed, symbol, text
@@ -29,7 +28,7 @@ def design(request):
 
 
 def test_the_model_runs_on_traced_values(design):
-    expected = targets(*evaluate_design(design))
+    expected = targets(*cost_of_design(design))
     found = targets(*traced_cost(design, design.mapping))
     assert expected.keys() == found.keys()
     for path, target in expected.items():
@@ -37,7 +36,7 @@ def test_the_model_runs_on_traced_values(design):
         for plain, traced in zip(target.actions, found[path].actions, strict=True):
             assert (plain.action, plain.tensor) == (traced.action, traced.tensor)
             assert value_of(traced.count) == pytest.approx(plain.count, rel=1e-12)
-    assert value_of(traced_cost(design, design.mapping)[1].status) == evaluate_design(design)[1].status
+    assert value_of(traced_cost(design, design.mapping)[1].status) == cost_of_design(design)[1].status
 
 
 def test_results_of_traced_values_are_traced(design):
@@ -215,10 +214,3 @@ def test_another_mapping():
     other = dataclasses.replace(design.mapping, bounds=(2, *design.mapping.bounds[1:]))
     shown = sl.why(sl.loads(MATMUL), "DRAM.A.tile", mapping=other)
     assert shown.startswith("DRAM.A.tile = 2048")
-
-
-def test_reading_the_empty_classes_changes_nothing() -> None:
-    """`NOTHING` is shared: what was read of it once must not turn sums with it into given numbers."""
-    assert NOTHING.total == 0
-    assert not (NOTHING + Classes((Part(4.0, 1.0, 0.5, 0.5, 0.25),))).given
-    assert Classes.of(dict.fromkeys(CLASS_NAMES, 1.0)).given

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sparseloop.mapper.optimal.completion import Completion
 from sparseloop.mapper.optimal.cost_to_go import CostToGo
 from sparseloop.mapper.optimal.level_choices import LevelChoices
-from sparseloop.mapper.optimal.lower_bounds import Bounds, Floats, TileTable
+from sparseloop.mapper.optimal.lower_bounds import Floats, LowerBounds, TileTable
 from sparseloop.mapper.optimal.tile_chains import BEAM, ChainSearch, TileChains
 from sparseloop.mapper.searchers import Exhaustive, Genetic
 from sparseloop.mapper.space.constraints import Keep
@@ -284,8 +284,8 @@ class BranchAndBound:
     def _choice(self, keep: Keep, energy: Floats, cycles: Floats) -> BypassChoice:
         return BypassChoice(keep, float(self.incumbent.values(energy, cycles)[0, 0]), energy, cycles)
 
-    def _bounds(self, table: TileTable, keep: Keep) -> Bounds:
-        return Bounds(self.space, table, keep, timed=self.incumbent.timed)
+    def _bounds(self, table: TileTable, keep: Keep) -> LowerBounds:
+        return LowerBounds(self.space, table, keep, timed=self.incumbent.timed)
 
     def _exhaust(self) -> None:
         """Small spaces, and padded ones, whose tiles the bounds do not describe."""

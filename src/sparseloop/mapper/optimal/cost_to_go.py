@@ -6,7 +6,7 @@ import numpy as np
 
 from sparseloop.mapper.optimal.level_choices import LevelChoices
 from sparseloop.mapper.optimal.level_cost import LevelCost, SpatialChoices
-from sparseloop.mapper.optimal.lower_bounds import Bounds, Floats
+from sparseloop.mapper.optimal.lower_bounds import Floats, LowerBounds
 
 REMEMBERED = 1 << 14
 """Tables of at most so many tiles keep what one level costs for other choices of bypasses."""
@@ -16,9 +16,9 @@ MOST = 1 << 20
 
 
 class CostToGo:
-    """Bounds by tile and level, wherever lanes and orders may be."""
+    """Lower bounds by tile and level, wherever lanes and orders may be."""
 
-    def __init__(self, bounds: Bounds, steps: LevelChoices) -> None:
+    def __init__(self, bounds: LowerBounds, steps: LevelChoices) -> None:
         self.bounds, self.table, self.steps = bounds, bounds.tiles, steps
         self.outer: list[tuple[Floats, Floats]] = []
         """Per level, by tile of the level: energy and cycles of what is charged to the levels outside it, at least."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparseloop.mapper.optimal.lower_bounds import Bounds, Crossing, Floats, Ints, TileTable, element_alive
+from sparseloop.mapper.optimal.lower_bounds import Crossing, Floats, Ints, LowerBounds, TileTable, element_alive
 from sparseloop.mapper.space.loop_orders import LevelOrder, order_classes
 
 
@@ -64,7 +64,7 @@ Sum = tuple[Floats, dict[int, Floats | float], dict[int, Floats | float]]
 class LevelCost:
     """Energy and cycles, at least, of what is charged to one level."""
 
-    def __init__(self, bounds: Bounds, level: int, spread: SpatialChoices, lumped: bool = False) -> None:
+    def __init__(self, bounds: LowerBounds, level: int, spread: SpatialChoices, lumped: bool = False) -> None:
         self.bounds, self.level, self.spread = bounds, level, spread
         self.last = lumped or level == 0
         """No loop lies further out: what is still pending stays for good."""
@@ -257,11 +257,11 @@ class LevelCost:
             c = moved.crossing
             energy += moved.energy
             if self.bounds.timed:
-                slots = moved.slots * c.read_slots
+                slots = moved.slots * c.read_words
                 reads[c.parent] = reads.get(c.parent, 0.0) + moved.read * slots
                 writes[c.parent] = writes.get(c.parent, 0.0) + moved.updated * slots
                 if c.child < self.bounds.levels:
-                    writes[c.child] = writes.get(c.child, 0.0) + moved.filled * (moved.slots * c.fill_slots)
+                    writes[c.child] = writes.get(c.child, 0.0) + moved.filled * (moved.slots * c.fill_words)
         return energy, reads, writes
 
     def _timed(self, sums: list[Sum]) -> tuple[Floats, Floats]:

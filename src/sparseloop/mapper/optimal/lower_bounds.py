@@ -165,8 +165,8 @@ class Crossing:
     """Tensors whose tile must not be empty: conditions of the features on this and the outer links."""
     skippers: tuple[int, ...]
     """Those of skipping features: an access that is only gated still takes its slot."""
-    read_slots: float
-    fill_slots: float
+    read_words: float
+    fill_words: float
     """Words of bandwidth at the parent and at the child per dense word."""
     sharing: float
     """Most children, by spatial loops of levels between that are bypassed, that share a word of the parent."""
@@ -180,7 +180,7 @@ class Crossing:
     """A mesh neighbour may pass on words of a sliding window, so the parent may be spared any number of reads."""
 
 
-class Bounds:
+class LowerBounds:
     """What can be said about a mapping with given bypasses before its loops are known."""
 
     def __init__(self, space: Mapspace, tiles: TileTable, keep: Keep, *, timed: bool = True) -> None:
@@ -335,8 +335,8 @@ class Bounds:
             masks=masks,
             leaders=tuple(sorted(leaders)),
             skippers=tuple(sorted(skippers)),
-            read_slots=plan.width(t, parent) * stored,
-            fill_slots=0.0 if to_compute else plan.width(t, child) * arriving,
+            read_words=plan.width(t, parent) * stored,
+            fill_words=0.0 if to_compute else plan.width(t, child) * arriving,
             sharing=math.prod(self.most_shared(tensor, range(i, i + 1)) for i in range(parent, child) if i != charged),
             spread=self.most_shared(tensor, range(parent)),
             whole=float(self.tiles.size(t)[-1]),

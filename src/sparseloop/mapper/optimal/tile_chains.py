@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sparseloop.mapper.optimal.cost_to_go import CostToGo
 from sparseloop.mapper.optimal.level_choices import LevelChoice, LevelChoices
 from sparseloop.mapper.optimal.level_cost import Carry, LevelCost, Pending
-from sparseloop.mapper.optimal.lower_bounds import Bounds, Floats, Ints
+from sparseloop.mapper.optimal.lower_bounds import Floats, Ints, LowerBounds
 from sparseloop.mapper.optimal.states import Edges, Frontier, Transitions, batched
 
 BEAM = 64
@@ -84,7 +84,7 @@ class PartialChains:
 class ChainSearch:
     """All chains of tiles of one choice of bypasses that the bound admits."""
 
-    def __init__(self, bounds: Bounds, steps: LevelChoices, judge: Pruner, spent: Callable[[], bool]) -> None:
+    def __init__(self, bounds: LowerBounds, steps: LevelChoices, judge: Pruner, spent: Callable[[], bool]) -> None:
         self.bounds, self.table, self.judge, self.spent = bounds, bounds.tiles, judge, spent
         self.steps = steps.steps
         self.costs: list[LevelCost] = []

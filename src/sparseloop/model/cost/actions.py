@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from sparseloop.model import ops
-from sparseloop.model.lazy import lazy
 from sparseloop.model.ops import Array
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import LinkSparse, SparseTraffic
-from sparseloop.model.sparsity.features import Classes
+from sparseloop.model.sparsity.events import Events
 
 CLASS_PREFIX = (("actual", ""), ("gated", "gated_"), ("skipped", "skipped_"))
 
@@ -28,12 +27,12 @@ class ActionCost:
     source: str
     confidence: float
 
-    @lazy
+    @cached_property
     def count(self) -> Array:
         """How often the action happens, over all instances."""
         return self.counter()
 
-    @lazy
+    @cached_property
     def energy_pj(self) -> Array:
         """Energy of all of them; a free action is not even counted."""
         return self.count * self.energy_pj_each if self.energy_pj_each else 0.0
@@ -126,13 +125,13 @@ class _Once:
     def __init__(self, compute: Callable[[], Array]) -> None:
         self._compute = compute
 
-    @lazy
+    @cached_property
     def value(self) -> Array:
         """The number."""
         return self._compute()
 
 
-def _vectors(classes: Classes, name: str, vectors: _Once) -> Array:
+def _vectors(classes: Events, name: str, vectors: _Once) -> Array:
     return getattr(classes, name) * vectors.value
 
 
@@ -153,7 +152,7 @@ def _metadata_accesses(k: LinkSparse, action: str, name: str, width: float) -> A
 def _addresses(k: LinkSparse, source: LinkSparse | None) -> Array:
     """One per actual or gated access (reads, of outputs updates) and fill."""
     visible = k.updates if k.dense.link.output else k.reads
-    return visible.slots + (source.fills.slots if source is not None else 0.0)
+    return visible.busy + (source.fills.busy if source is not None else 0.0)
 
 
 def _intersections(k: LinkSparse) -> Array:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from sparseloop.model import ops
 from sparseloop.model.cost.actions import ActionCost, actions_of_compute, actions_of_level
 from sparseloop.model.cost.networks import NetworkTraffic, network_traffic
-from sparseloop.model.formats.occupancy import Resident
-from sparseloop.model.lazy import lazy
+from sparseloop.model.formats.occupancy import ResidentTile
 from sparseloop.model.ops import Array
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import LinkSparse, SparseTraffic
@@ -25,25 +24,25 @@ class LevelCost:
     cycles: Array
     energy_pj: Array
     actions: tuple[ActionCost, ...]
-    tiles: tuple[Resident, ...]
+    tiles: tuple[ResidentTile, ...]
     """What one instance holds, per tensor kept (none at the compute level)."""
 
-    @lazy
+    @cached_property
     def capacity_expected(self) -> Array:
         """Expected data of one instance in words of the level."""
         return ops.total(t.occupancy * t.width for t in self.tiles)
 
-    @lazy
+    @cached_property
     def capacity_worst(self) -> Array:
         """Data of one instance at worst, in words of the level."""
         return ops.total(t.worst * t.width for t in self.tiles)
 
-    @lazy
+    @cached_property
     def metadata_bits_expected(self) -> Array:
         """Expected metadata bits of one instance."""
         return ops.total(t.metadata_bits for t in self.tiles)
 
-    @lazy
+    @cached_property
     def metadata_bits_worst(self) -> Array:
         """Metadata bits of one instance at worst."""
         return ops.total(t.metadata_bits_worst for t in self.tiles)
@@ -67,12 +66,12 @@ class Cost:
         """Energy-delay product in pJ cycles."""
         return self.energy_pj * self.cycles
 
-    @lazy
+    @cached_property
     def utilization(self) -> Array:
         """(actual + gated computes) / (compute instances * total cycles)."""
-        return ops.ratio(self.sparse.computes.slots, self.plan.arch.compute.instances * self.cycles)
+        return ops.ratio(self.sparse.computes.busy, self.plan.arch.compute.instances * self.cycles)
 
-    @lazy
+    @cached_property
     def status(self) -> Array:
         """Status flags as integers, 0 = valid."""
         return status(self.plan, self.dense, self.sparse)
@@ -134,7 +133,7 @@ def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[A
 
 def _compute_cycles(plan: Plan, dense: Traffic, sparse: SparseTraffic, used: list[Array]) -> Array:
     """Temporal steps times the share of computes that are not skipped, spread over the used lanes, or longer in waves."""
-    busy = sparse.computes.slots / dense.computes
+    busy = sparse.computes.busy / dense.computes
     cycles = dense.steps * busy * ops.ratio(dense.instances[-1], used[-1])
     for level in range(plan.compute):
         if plan.arch.levels[level].waves and _packs(plan, level):
@@ -149,7 +148,7 @@ def _most_steps(plan: Plan, dense: Traffic) -> Array:
     for level in range(plan.compute):
         for axis, width in zip("xy", plan.arch.fanout(level), strict=True):
             if _packs(plan, level):
-                slots = [i for i, s in enumerate(plan.slots) if s.level == level and s.axis == axis]
+                slots = [i for i, s in enumerate(plan.loops) if s.level == level and s.axis == axis]
                 steps = steps * ops.maximum(1.0, ops.ceil(dense.tiles.product(slots) / width))
     return steps
 
@@ -172,14 +171,14 @@ def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Array) 
     writes: Array = 0.0
     for k in below:
         width = plan.width(k.dense.link.tensor, level)
-        reads = reads + (k.reads.slots + k.overflow[0]) * width
-        writes = writes + k.updates.slots * width
+        reads = reads + (k.reads.busy + k.overflow[0]) * width
+        writes = writes + k.updates.busy * width
         for rank in k.ranks:
-            reads = reads + rank.bits("reads").slots / spec.word_bits
-            writes = writes + (rank.bits("fills").slots + rank.bits("updates").slots) / spec.word_bits
+            reads = reads + rank.bits("reads").busy / spec.word_bits
+            writes = writes + (rank.bits("fills").busy + rank.bits("updates").busy) / spec.word_bits
     for k in above:
         width = plan.width(k.dense.link.tensor, level)
-        writes = writes + (k.fills.slots + k.overflow[1]) * width
+        writes = writes + (k.fills.busy + k.overflow[1]) * width
         reads = reads + k.forwarded * width
     cycles: Array = 0.0 * reads
     for words, bandwidth in (
@@ -213,14 +212,14 @@ def status(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Array:
     tiles = dense.tiles
     flags: Array = 0
     for rank, size in zip(plan.einsum.ranks, plan.einsum.shape, strict=True):
-        slots = [i for i, s in enumerate(plan.slots) if s.rank == rank]
+        slots = [i for i, s in enumerate(plan.loops) if s.rank == rank]
         if dense.perfect:
             flags = _flag(flags, tiles.product(slots) != size, Status.BAD_FACTORS)
     for level in range(plan.compute):
         flags = _fanout_flag(plan, dense, level, flags)
         flags = _capacity_flag(plan, sparse, level, flags)
     for k in sparse.links:
-        flags = _flag(flags, k.unlaid, Status.NO_SUCH_PATH)
+        flags = _flag(flags, k.misfit, Status.NO_SUCH_PATH)
         if not path_exists(plan, k):
             flags = _flag(flags, True, Status.NO_SUCH_PATH)
     return flags
@@ -245,7 +244,7 @@ def _fanout_flag(plan: Plan, dense: Traffic, level: int, flags: Array) -> Array:
     if _packs(plan, level):
         return flags
     for axis, limit in zip("xy", plan.arch.fanout(level), strict=True):
-        slots = [i for i, s in enumerate(plan.slots) if s.level == level and s.axis == axis]
+        slots = [i for i, s in enumerate(plan.loops) if s.level == level and s.axis == axis]
         if slots:
             flags = _flag(flags, dense.tiles.product(slots) > limit, Status.OVER_FANOUT)
     return flags

@@ -25,7 +25,7 @@ import numpy as np
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.density.base import Floats, upper_tail
 from sparseloop.model.sparsity.emptiness import Emptiness, minimal
-from sparseloop.model.sparsity.features import Features
+from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.sparsity.known_patterns import sums
 from sparseloop.model.traffic.tiles import Cover, Tiles
 
@@ -69,10 +69,10 @@ def slowest(cost: Cost) -> Slowest | None:
     if not leaders:
         return None
     packing = min((s.level for s in plan.sparse.safs if s.kind == "spatial_skip"), default=plan.compute)
-    apart = frozenset(i for i, s in enumerate(plan.slots) if s.spatial and s.level < packing)
-    inside = frozenset(range(len(plan.slots))) - apart
+    apart = frozenset(i for i, s in enumerate(plan.loops) if s.spatial and s.level < packing)
+    inside = frozenset(range(len(plan.loops))) - apart
     pairs = Pairs(tiles, leaders, inside, apart)
-    steps = float(cost.dense.steps) * math.prod(float(tiles.n[i]) for i in inside if plan.slots[i].spatial)
+    steps = float(cost.dense.steps) * math.prod(float(tiles.bounds[i]) for i in inside if plan.loops[i].spatial)
     mean = steps * math.prod(leader.filled for leader in leaders)
     if mean <= 0:
         return None
@@ -99,7 +99,7 @@ def known_work(cost: Cost, leaders: Sequence[Leader], apart: frozenset[int]) -> 
     plan, tiles = cost.plan, cost.dense.tiles
     if not all(plan.einsum.tensors[leader.tensor].density.deterministic for leader in leaders):
         return None
-    bounds = tuple(int(n) for n in tiles.n)
+    bounds = tuple(int(n) for n in tiles.bounds)
     slots = range(len(bounds))
     counts = tuple((leader.tensor, tuple(int(tiles.count(leader.cover[i], i)) for i in slots)) for leader in leaders)
     work = sums(plan, bounds, counts, tuple(sorted(apart)))
@@ -116,9 +116,9 @@ def leaders_of(cost: Cost) -> list[Leader] | None:
     """The conditions under which a step takes time, one per tensor; None if a tensor has several that are not nested."""
     plan, tiles = cost.plan, cost.dense.tiles
     emptiness = Emptiness(tiles)
-    features = Features(tiles, emptiness, frozenset(plan.sparse.safs))
+    safs = SafConditions(tiles, emptiness, frozenset(plan.sparse.safs))
     covers: dict[int, list[Cover]] = {}
-    for tensor, cover in features.operand_conditions(features.skips) | features.compute_skips():
+    for tensor, cover in safs.operand_conditions(safs.skips) | safs.compute_skips():
         covers.setdefault(tensor, []).append(cover)
     found: list[Leader] = []
     for tensor, several in sorted(covers.items()):
@@ -126,7 +126,7 @@ def leaders_of(cost: Cost) -> list[Leader] | None:
         if more:
             return None
         filled = 1.0 - float(emptiness.empty(tensor, cover))
-        pieces = {i: float(tiles.n[i]) / float(tiles.count(cover[i], i)) for i in plan.relevant[tensor]}
+        pieces = {i: float(tiles.bounds[i]) / float(tiles.count(cover[i], i)) for i in plan.relevant[tensor]}
         found.append(Leader(tensor, cover, filled, {i: count for i, count in pieces.items() if count > 1}))
     return [leader for leader in found if leader.filled < 1]
 
@@ -156,7 +156,7 @@ class Pairs:
         """The distribution of one instance's work of so many steps at most."""
         common = mean**2 * self.covariance(True) if self.number > 1 else 0.0
         variance = max(mean**2 * self.covariance(False), 0.0)
-        whole = math.prod(float(self.tiles.n[i]) for i in self.inside)
+        whole = math.prod(float(self.tiles.bounds[i]) for i in self.inside)
         quantum = whole / math.prod(self.pieces(i, self.leaders) for i in self.inside)
         return Work(mean=mean, variance=variance, common=min(common, variance), quantum=quantum, most=steps)
 
@@ -204,7 +204,7 @@ class Pairs:
             count = leader.pieces.get(slot, 1.0)
             if slot not in self.inside or slot in told or count <= 1:
                 continue
-            step = round(abs(coefficient) * float(self.tiles.stride[slot]) * float(self.tiles.n[slot]) / count)
+            step = round(abs(coefficient) * float(self.tiles.stride[slot]) * float(self.tiles.bounds[slot]) / count)
             comb = np.zeros(step * (math.ceil(count) - 1) + 1)
             comb[::step] = 1.0 / math.ceil(count)
             shares = np.convolve(shares, comb)
@@ -253,10 +253,10 @@ class Pairs:
         """Consecutive values of an axis that its innermost loops among `slots` make."""
         length = 1.0
         for slot, coefficient in sorted(axis, reverse=True):
-            if float(self.tiles.n[slot]) > 1:
+            if float(self.tiles.bounds[slot]) > 1:
                 if slot not in slots or abs(coefficient) * float(self.tiles.stride[slot]) != length:
                     break
-                length *= float(self.tiles.n[slot])
+                length *= float(self.tiles.bounds[slot])
         return length
 
 

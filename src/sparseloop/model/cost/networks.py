@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from sparseloop.model import ops
 from sparseloop.model.design.arch import Network
-from sparseloop.model.lazy import lazy
 from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparse_traffic import LinkSparse, SparseTraffic
@@ -43,7 +42,7 @@ class NetworkTraffic:
         """Partial sums also travel down where the parent cannot add in place."""
         return not k.dense.link.output or not self.plan.arch.levels[k.dense.link.parent].reduction
 
-    @lazy
+    @cached_property
     def words_down(self) -> dict[str, Array]:
         """Words injected downwards: reads.actual, times the copies made by multicast further out."""
         return {
@@ -51,35 +50,35 @@ class NetworkTraffic:
             for k in self.passing
         }
 
-    @lazy
+    @cached_property
     def words_up(self) -> dict[str, Array]:
         """Reduced words going up: updates.actual."""
         return {k.dense.link.name: k.updates.actual * self._spread(k) for k in self.passing}
 
-    @lazy
+    @cached_property
     def metadata_bits(self) -> dict[str, Array]:
         """Metadata that travels with the words."""
         return {k.dense.link.name: _metadata_bits(k, self._partial(k)) * self._spread(k) for k in self.passing}
 
-    @lazy
+    @cached_property
     def hops(self) -> dict[str, Array]:
         """Mean number of hops of an injected word."""
         return {k.dense.link.name: mean_hops(self.plan, self.tiles, k.dense.link, self.level) for k in self.passing}
 
-    @lazy
+    @cached_property
     def additions(self) -> Array:
         """Spatial reductions: partial sums added on the way up, (M - 1) per reduced word."""
         merged = {k.dense.link.name: self._group(k) - 1 for k in self.passing if k.dense.link.output}
         return ops.total(self.words_up[name] * m for name, m in merged.items())
 
     def _group(self, k: LinkSparse) -> Array:
-        return self.tiles.product(i for i in k.dense.link.multicast if self.plan.slots[i].level == self.level)
+        return self.tiles.product(i for i in k.dense.link.multicast if self.plan.loops[i].level == self.level)
 
     def _spread(self, k: LinkSparse) -> Array:
         """Copies of a parent's word that enter the network of an inner, bypassed level: multicast higher up."""
-        return self.tiles.product(i for i in k.dense.link.multicast if self.plan.slots[i].level < self.level)
+        return self.tiles.product(i for i in k.dense.link.multicast if self.plan.loops[i].level < self.level)
 
-    @lazy
+    @cached_property
     def energy_pj(self) -> Array:
         """Wires, routers, ingress and additions; a free network is not even counted."""
         n = self.network
@@ -144,7 +143,7 @@ def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
     Along x to the farthest column, then in every used column to the rows above and below. Positions that a spatial skip packs
     onto fewer lanes lie as densely as the lanes allow.
     """
-    slots = [i for i in link.between if plan.slots[i].level == level]
+    slots = [i for i in link.between if plan.loops[i].level == level]
     if not slots:
         return 0.0
     farthest: Array = 0.0
@@ -152,8 +151,8 @@ def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
     stride: Array = 1
     rows: list[Array] = [plan.arch.fanout(level)[1]]
     for i in reversed(slots):
-        shared, n = i in link.multicast, tiles.n[i]
-        if plan.slots[i].axis == "x":
+        shared, n = i in link.multicast, tiles.bounds[i]
+        if plan.loops[i].axis == "x":
             farthest = farthest + stride * (n - 1) * (1.0 if shared else 0.5)
             columns = columns * n if shared else columns
             stride = stride * n
@@ -168,7 +167,7 @@ def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
 
 def _folding(plan: Plan, tiles: Tiles, level: int, axis: str) -> Array:
     """Positions per lane along an axis, at least 1."""
-    positions = tiles.product(i for i, s in enumerate(plan.slots) if s.level == level and s.axis == axis)
+    positions = tiles.product(i for i, s in enumerate(plan.loops) if s.level == level and s.axis == axis)
     return ops.maximum(positions / plan.arch.fanout(level)[axis == "y"], 1.0)
 
 

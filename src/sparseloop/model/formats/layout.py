@@ -20,7 +20,7 @@ Masks = dict[int, Array]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class RankLoops:
     """Loops that one rank may take."""
 
     rank: int
@@ -42,7 +42,7 @@ class Layout:
     """The ranks of one tensor at one level on their loops."""
 
     given: TensorFormat
-    items: tuple[Item, ...]
+    items: tuple[RankLoops, ...]
     bounds: dict[int, Array]
     """Effective loop bounds; larger than the loop's where it also stands for loops of the child (UB, UOP, U)."""
     absorbed: dict[int, Array]
@@ -72,7 +72,7 @@ def lay_out(tiles: Tiles, link: Link, child: Layout | None) -> Layout | None:
     return Layout(
         given=given,
         items=(*own, *inner),
-        bounds=dict(enumerate(tiles.n)),
+        bounds=dict(enumerate(tiles.bounds)),
         absorbed={},
         holders={},
         leftover=leftover,
@@ -84,7 +84,7 @@ def _candidates(plan: Plan, link: Link) -> list[int]:
     return [s for s in range(plan.starts[link.parent], plan.starts[link.child]) if s in link.relevant]
 
 
-def _inner_items(tiles: Tiles, link: Link, child: Layout | None) -> tuple[list[Item], int, bool]:
+def _inner_items(tiles: Tiles, link: Link, child: Layout | None) -> tuple[list[RankLoops], int, bool]:
     """The ranks inside the child's tile, their number, and whether their formats disagree with this level's."""
     given = link.parent_format
     assert given is not None
@@ -93,9 +93,9 @@ def _inner_items(tiles: Tiles, link: Link, child: Layout | None) -> tuple[list[I
     last = len(given.ranks) - 1
     if child is None:
         start = tiles.plan.starts[link.child]
-        masks = {s: tiles.n[s] > 1 for s in sorted(link.relevant) if s >= start}
-        span = (start, len(tiles.n))
-        return [Item(rank=last, masks=masks, inner=True, span=span)] if masks else [], 1, False
+        masks = {s: tiles.bounds[s] > 1 for s in sorted(link.relevant) if s >= start}
+        span = (start, len(tiles.bounds))
+        return [RankLoops(rank=last, masks=masks, inner=True, span=span)] if masks else [], 1, False
     kinds = [f.kind for f in child.given.ranks]
     mine = [f.kind for f in given.ranks]
     depth = len(kinds) - 1
@@ -108,17 +108,17 @@ def _inner_items(tiles: Tiles, link: Link, child: Layout | None) -> tuple[list[I
 # --- ranks of one loop each ---------------------------------------------------------------------------------
 
 
-def _single_items(tiles: Tiles, link: Link, given: TensorFormat, taken: Array) -> tuple[list[Item], Array]:
+def _single_items(tiles: Tiles, link: Link, given: TensorFormat, taken: Array) -> tuple[list[RankLoops], Array]:
     """Every non-trivial own loop is a rank; which one depends on how many others there are outside (or inside) it."""
     slots = _candidates(tiles.plan, link)
-    exists = [tiles.n[s] > 1 for s in slots]
+    exists = [tiles.bounds[s] > 1 for s in slots]
     ranks = len(given.ranks)
     if ranks == 1:
-        items = [Item(rank=0, masks={s: e}, inner=False) for s, e in zip(slots, exists, strict=True)]
+        items = [RankLoops(rank=0, masks={s: e}, inner=False) for s, e in zip(slots, exists, strict=True)]
         return items, False if given.automatic else _sum(exists) > ranks - taken
     free = ops.maximum(0, ranks - taken)
     total = _sum(exists)
-    items: list[Item] = []
+    items: list[RankLoops] = []
     before: Array = 0
     for position, (slot, here) in enumerate(zip(slots, exists, strict=True)):
         inside = total - before - here
@@ -126,7 +126,7 @@ def _single_items(tiles: Tiles, link: Link, given: TensorFormat, taken: Array) -
         rank = ops.maximum(0, last if given.order == "inner_to_outer" else ops.minimum(before, last))
         highest = ranks - 1 if given.order == "inner_to_outer" else min(position, ranks - 1)
         for r in range(highest + 1):
-            items.append(Item(rank=r, masks={slot: ops.both(here, rank == r)}, inner=False))
+            items.append(RankLoops(rank=r, masks={slot: ops.both(here, rank == r)}, inner=False))
         before = before + here
     return items, False if given.automatic else total > free
 
@@ -141,7 +141,7 @@ def _sum(flags: list[Array]) -> Array:
 # --- flattened ranks ----------------------------------------------------------------------------------------
 
 
-def _flattened_items(tiles: Tiles, link: Link, given: TensorFormat, child: tuple[int, Array]) -> tuple[list[Item], Array]:
+def _flattened_items(tiles: Tiles, link: Link, given: TensorFormat, child: tuple[int, Array]) -> tuple[list[RankLoops], Array]:
     """Own loops on a list with flattened ranks; `child` = (number of child ranks, those in use)."""
     count, taken = child
     slots = _candidates(tiles.plan, link)
@@ -150,20 +150,20 @@ def _flattened_items(tiles: Tiles, link: Link, given: TensorFormat, child: tuple
     if everything and (given.order == "outer_to_inner" or len(given.ranks) == 1):
         if not slots:
             return [], False
-        nontrivial = {s: tiles.n[s] > 1 for s in slots}
+        nontrivial = {s: tiles.bounds[s] > 1 for s in slots}
         span = (tiles.plan.starts[link.parent], tiles.plan.starts[link.child])
         none_free = len(given.ranks) - taken < 1
         leftover = False if given.automatic else ops.both(none_free, tiles.product(slots) > 1)
-        return [Item(rank=0, masks=nontrivial, inner=False, span=span)], leftover
+        return [RankLoops(rank=0, masks=nontrivial, inner=False, span=span)], leftover
     copies = max(0, len(slots) + count - len(given.ranks)) if given.automatic else 0
     walk = _Walk(
         plan=tiles.plan,
         formats=(given.ranks[0],) * copies + given.ranks,
         slots=slots,
-        nontrivial={s: tiles.n[s] > 1 for s in slots},
+        nontrivial={s: tiles.bounds[s] > 1 for s in slots},
     )
     masks, leftover = walk.run(given.order, copies, taken)
-    items = [Item(rank=max(0, r - copies), masks=m, inner=False) for r, m in enumerate(masks) if m]
+    items = [RankLoops(rank=max(0, r - copies), masks=m, inner=False) for r, m in enumerate(masks) if m]
     return items, leftover
 
 
@@ -198,7 +198,7 @@ class _Walk:
         masks: list[Masks] = [{} for _ in ranks]
         leftover: Array = False
         for slot in slots:
-            rank = self.plan.slots[slot].rank
+            rank = self.plan.loops[slot].rank
             following = [_next_rank(formats, p, rank) for p in range(len(formats) + 1)]
             opened = [*(_group_id(groups, k, rank) for k in range(len(formats))), 0]
             exists = self.nontrivial[slot]
@@ -260,24 +260,24 @@ def _lay_merged(tiles: Tiles, link: Link, given: TensorFormat) -> Layout:
     """UB, UOP and U alone need no pre-tiling: own loops absorb the child's loops of the same rank variable."""
     plan, own_slots = tiles.plan, _candidates(tiles.plan, link)
     start = plan.starts[link.child]
-    inner_slots = [s for s in range(start, len(tiles.n)) if s in link.relevant]
-    bounds: dict[int, Array] = dict(enumerate(tiles.n))
-    nontrivial: dict[int, Array] = {s: tiles.n[s] > 1 for s in own_slots}
+    inner_slots = [s for s in range(start, len(tiles.bounds)) if s in link.relevant]
+    bounds: dict[int, Array] = dict(enumerate(tiles.bounds))
+    nontrivial: dict[int, Array] = {s: tiles.bounds[s] > 1 for s in own_slots}
     absorbed: dict[int, Array] = {}
     holders: dict[int, Array] = {}
-    for rank in dict.fromkeys(plan.slots[s].rank for s in [*own_slots, *inner_slots]):
-        mine = [s for s in own_slots if plan.slots[s].rank == rank]
-        below = [s for s in inner_slots if plan.slots[s].rank == rank]
+    for rank in dict.fromkeys(plan.loops[s].rank for s in [*own_slots, *inner_slots]):
+        mine = [s for s in own_slots if plan.loops[s].rank == rank]
+        below = [s for s in inner_slots if plan.loops[s].rank == rank]
         extent = tiles.product(below)
         free: Array = True
         for s in reversed(mine):
-            here = holders[s] = ops.both(free, tiles.n[s] > 1)
+            here = holders[s] = ops.both(free, tiles.bounds[s] > 1)
             absorbed[s] = ops.one_unless(here, extent)
-            bounds[s] = tiles.n[s] * absorbed[s]
-            free = ops.both(free, tiles.n[s] <= 1)
+            bounds[s] = tiles.bounds[s] * absorbed[s]
+            free = ops.both(free, tiles.bounds[s] <= 1)
         for s in below:
-            nontrivial[s] = holders[s] = ops.both(free, tiles.n[s] > 1)
-            free = ops.both(free, tiles.n[s] <= 1)
+            nontrivial[s] = holders[s] = ops.both(free, tiles.bounds[s] > 1)
+            free = ops.both(free, tiles.bounds[s] <= 1)
             bounds[s] = absorbed[s] = extent
     slots = sorted(nontrivial)
     copies = max(0, len(slots) - len(given.ranks)) if given.automatic else 0
@@ -285,7 +285,7 @@ def _lay_merged(tiles: Tiles, link: Link, given: TensorFormat) -> Layout:
     masks, leftover = _Walk(plan=plan, formats=formats, slots=slots, nontrivial=nontrivial).run(given.order, copies, 0)
     return Layout(
         given=given,
-        items=tuple(Item(rank=max(0, r - copies), masks=m, inner=False) for r, m in enumerate(masks) if m),
+        items=tuple(RankLoops(rank=max(0, r - copies), masks=m, inner=False) for r, m in enumerate(masks) if m),
         bounds=bounds,
         absorbed=absorbed,
         holders=holders,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 from sparseloop.model import ops
 from sparseloop.model.formats.layout import Layout, Masks
-from sparseloop.model.formats.ranks import Places, PlaceUnits, RankPlace, Units, any_of, entry_units
-from sparseloop.model.lazy import lazy
+from sparseloop.model.formats.ranks import EntryUnits, Fibertrees, RankFibers, Units, any_of, entry_units
 from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.emptiness import Condition, Conditions, Emptiness, widen
-from sparseloop.model.sparsity.features import NOTHING, Classes, Features, LinkConditions, classes, event_classes, fill_classes
+from sparseloop.model.sparsity.events import NO_EVENTS, Events
+from sparseloop.model.sparsity.features import LinkConditions, SafConditions, access_events, fill_events, split_events
 from sparseloop.model.traffic.dense import LinkTraffic
 from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join
 
@@ -24,23 +25,23 @@ class RankTraffic:
     kind: str
     entry_bits: float
     payload_bits: float
-    entries: dict[str, Classes]
+    entries: dict[str, Events]
     """Action (reads, fills, updates) to coordinate entries."""
-    payloads: dict[str, Classes]
+    payloads: dict[str, Events]
 
-    def bits(self, action: str) -> Classes:
+    def bits(self, action: str) -> Events:
         """Metadata bits of one action."""
         return self._bits[action]
 
-    @lazy
-    def _bits(self) -> dict[str, Classes]:
+    @cached_property
+    def _bits(self) -> dict[str, Events]:
         return {
             action: self.entries[action] * self.entry_bits + self.payloads[action] * self.payload_bits for action in self.entries
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
+class Lookups:
     """How often the entries of an own rank are looked at."""
 
     count: Array
@@ -52,24 +53,24 @@ class Walk:
 class Metadata:
     """Metadata of all tensors at all levels for one batch; use `at(link)`."""
 
-    def __init__(self, features: Features, dense: tuple[LinkTraffic, ...]) -> None:
-        self.features = features
-        self.tiles: Tiles = features.tiles
-        self.emptiness: Emptiness = features.emptiness
+    def __init__(self, safs: SafConditions, dense: tuple[LinkTraffic, ...]) -> None:
+        self.safs = safs
+        self.tiles: Tiles = safs.tiles
+        self.emptiness: Emptiness = safs.emptiness
         self.dense = dense
-        self.places = Places(features.tiles, features.emptiness)
-        self._walks: dict[str, Walk] = {}
+        self.trees = Fibertrees(safs.tiles, safs.emptiness)
+        self._walks: dict[str, Lookups] = {}
 
     # --- own ranks ------------------------------------------------------------------------------------------
 
-    def walk(self, link: Link, place: RankPlace) -> Walk:
+    def walk(self, link: Link, rank: RankFibers) -> Lookups:
         """Looks at the entries of an own rank: whenever its loop, or any loop outside, advances.
 
         At the compute link there is no operand register: the innermost rank is looked at with every access.
         """
-        plan, tiles, masks, name = self.features.plan, self.tiles, place.masks, place.name
-        at_or_outside = _reached(place, len(tiles.n))
-        seen_always: Array = place.innermost if link.to_compute else False
+        plan, tiles, masks, name = self.safs.plan, self.tiles, rank.masks, rank.name
+        at_or_outside = _reached(rank, len(tiles.bounds))
+        seen_always: Array = rank.innermost if link.to_compute else False
         seen = seen_always
         steps: list[int] = []
         count: Array = 1.0
@@ -78,32 +79,32 @@ class Metadata:
         whole: list[int] = []
         for slot in link.temporal:
             if slot in link.relevant:
-                moves = masks.get(slot) is True or ops.both(at_or_outside[slot], tiles.n[slot] > 1)
+                moves = masks.get(slot) is True or ops.both(at_or_outside[slot], tiles.bounds[slot] > 1)
                 seen = ops.either(seen, moves)
             elif seen is not False:
-                again[slot] = ops.one_unless(seen, tiles.n[slot])
+                again[slot] = ops.one_unless(seen, tiles.bounds[slot])
             if seen is True:
                 steps.append(slot)
             elif seen is False:
                 whole.append(slot)
             else:
-                count = count * ops.one_unless(seen, tiles.n[slot])
-                stay[slot] = ops.one_unless(ops.negate(seen), tiles.n[slot])
+                count = count * ops.one_unless(seen, tiles.bounds[slot])
+                stay[slot] = ops.one_unless(ops.negate(seen), tiles.bounds[slot])
         for slot in plan.spatial(link.child):
             between = slot in link.between
             if between and slot not in link.relevant:
                 apart = seen_always if slot in link.unshared else False
-                count = count * ops.one_unless(apart, tiles.n[slot])
-                again[slot] = ops.one_unless(apart, tiles.n[slot])
-                stay[slot] = ops.one_unless(ops.negate(apart), tiles.n[slot])
+                count = count * ops.one_unless(apart, tiles.bounds[slot])
+                again[slot] = ops.one_unless(apart, tiles.bounds[slot])
+                stay[slot] = ops.one_unless(ops.negate(apart), tiles.bounds[slot])
             elif between and slot in link.relevant and at_or_outside[slot] is not True:
-                count = count * ops.one_unless(at_or_outside[slot], tiles.n[slot])
-                stay[slot] = ops.one_unless(ops.negate(at_or_outside[slot]), tiles.n[slot])
+                count = count * ops.one_unless(at_or_outside[slot], tiles.bounds[slot])
+                stay[slot] = ops.one_unless(ops.negate(at_or_outside[slot]), tiles.bounds[slot])
             else:
                 steps.append(slot)
         inside = tiles.point if link.to_compute else tiles.inside(link.child)
         cover = join(join(inside, tiles.covering(whole)), tiles.named(f"walk{name}", stay))
-        return Walk(count=count * tiles.product(steps), stay=cover, repeats=tiles.named(f"again{name}", again))
+        return Lookups(count=count * tiles.product(steps), stay=cover, repeats=tiles.named(f"again{name}", again))
 
     def known_before(self, masks: Masks, condition: Condition) -> Array:
         """True where the leader is known before the fibre is entered.
@@ -113,19 +114,21 @@ class Metadata:
         tensor, cover = condition
         entered: Array = False
         known: Array = True
-        for slot in range(len(self.tiles.n)):
+        for slot in range(len(self.tiles.bounds)):
             entered = ops.either(entered, masks.get(slot, False))
-            if slot in self.features.plan.relevant[tensor] and entered is not False:
+            if slot in self.safs.plan.relevant[tensor] and entered is not False:
                 covered = (
-                    self.tiles.count(cover[slot], slot) == self.tiles.n[slot]
+                    self.tiles.count(cover[slot], slot) == self.tiles.bounds[slot]
                     if cover[slot] != FIXED
-                    else (self.tiles.n[slot] == 1)
+                    else (self.tiles.bounds[slot] == 1)
                 )
                 known = ops.both(known, ops.either(ops.negate(entered), covered))
         return known
 
-    def own_classes(self, c: LinkConditions, masks: Masks, walk: Walk, unit: tuple[Array, Conditions], again: bool) -> Classes:
-        """(F3) Classes of the looks at an own rank's entries: outer conditions, and local ones known in time."""
+    def own_rank_events(
+        self, c: LinkConditions, masks: Masks, walk: Lookups, unit: tuple[Array, Conditions], again: bool
+    ) -> Events:
+        """(F3) Events of the looks at an own rank's entries: outer conditions, and local ones known in time."""
         factor, there = unit
         count = walk.count * factor
         if again:
@@ -135,7 +138,7 @@ class Metadata:
         sure_gates, gates = self._local(c, masks, c.local_gates, gates=True)
         optional = [(*item, True) for item in skips] + [(*item, False) for item in gates]
         jumping = self._jumping(c)
-        result = NOTHING
+        result = NO_EVENTS
         for applies in product((False, True), repeat=len(optional)):
             chosen = [item for item, on in zip(optional, applies, strict=True) if on]
             k = o | widen(sure_skips | {c for c, _, skip in chosen if skip}, walk.stay, self.tiles)
@@ -147,17 +150,17 @@ class Metadata:
                 if not on and condition in jumping:
                     met = met * self._met(widen(frozenset({condition}), walk.stay, self.tiles), there)
             if weight is not False:
-                part = classes(count, self.emptiness, (o, k, k, g), walk.repeats if again else None)
+                part = split_events(count, self.emptiness, (o, k, k, g), walk.repeats if again else None)
                 part = part.thinned(met) if jumping else part
                 result = result + (part if weight is True else part * ops.zero_unless(weight, 1.0))
         return result
 
     def _jumping(self, c: LinkConditions) -> frozenset[Condition]:
         """Local conditions whose intersection unit jumps to the other list's next coordinate."""
-        index = self.features.plan.einsum.index
+        index = self.safs.plan.einsum.index
         return frozenset(
-            self.emptiness.condition(index[leader], self.features.granule(c.link, saf))
-            for saf in self.features.acting(c.link)
+            self.emptiness.condition(index[leader], self.safs.granule(c.link, saf))
+            for saf in self.safs.acting(c.link)
             if saf.intersection == "skip_ahead"
             for leader in saf.leaders
         )
@@ -175,11 +178,11 @@ class Metadata:
         self, c: LinkConditions, masks: Masks, conditions: Conditions, gates: bool
     ) -> tuple[Conditions, list[tuple[Condition, Array]]]:
         """Local conditions that surely apply to an own rank's entries, and the others with where they do."""
-        plan = self.features.plan
+        plan = self.safs.plan
         followed: set[Condition] = set()
-        for saf in self.features.acting(c.link):
+        for saf in self.safs.acting(c.link):
             if (saf.kind == "gate") == gates and saf.intersection == "leader_follower":
-                granule = self.features.granule(c.link, saf)
+                granule = self.safs.granule(c.link, saf)
                 followed |= {self.emptiness.condition(plan.einsum.index[u], granule) for u in saf.leaders}
         sure = frozenset(k for k in conditions if k in followed)
         others = sorted(conditions - sure, key=str)
@@ -189,18 +192,18 @@ class Metadata:
 
     def at(self, link: Link) -> list[RankTraffic]:
         """Metadata reads and updates at the link's parent, and fills from its own parent; outermost rank first."""
-        layout = self.places.layouts[link.index]
+        layout = self.trees.layouts[link.index]
         if layout is None:
             return []
-        c = self.features.conditions(link)
-        width = self.features.plan.arch.levels[link.parent].metadata_word_bits
-        counts: list[dict[str, tuple[Classes, Classes]]] = [
-            dict.fromkeys(("reads", "fills", "updates"), (NOTHING, NOTHING)) for _ in layout.given.ranks
+        c = self.safs.conditions(link)
+        width = self.safs.plan.arch.levels[link.parent].metadata_word_bits
+        counts: list[dict[str, tuple[Events, Events]]] = [
+            dict.fromkeys(("reads", "fills", "updates"), (NO_EVENTS, NO_EVENTS)) for _ in layout.given.ranks
         ]
-        for place in self.places.at(link):
-            for action, (entries, payloads) in self._actions(c, layout, place).items():
-                before = counts[place.rank][action]
-                counts[place.rank][action] = (before[0] + entries, before[1] + payloads)
+        for rank in self.trees.at(link):
+            for action, (entries, payloads) in self._actions(c, layout, rank).items():
+                before = counts[rank.number][action]
+                counts[rank.number][action] = (before[0] + entries, before[1] + payloads)
         self._add_lone(c, layout, counts)
         return [
             RankTraffic(
@@ -213,39 +216,39 @@ class Metadata:
             for given, count in zip(layout.given.ranks, counts, strict=True)
         ]
 
-    def _actions(self, c: LinkConditions, layout: Layout, place: RankPlace) -> dict[str, tuple[Classes, Classes]]:
+    def _actions(self, c: LinkConditions, layout: Layout, rank: RankFibers) -> dict[str, tuple[Events, Events]]:
         """(entries, payloads) of one rank per action; a first touch of an output's entry needs no read."""
         output = c.link.output
-        units = entry_units(place)
+        units = entry_units(rank)
         made = {
-            "reads": self._accesses(c, layout, (place, units), again=output),
-            "fills": self._fills(c.link, place, units),
+            "reads": self._accesses(c, layout, (rank, units), again=output),
+            "fills": self._fills(c.link, rank, units),
         }
         if output:
-            made["updates"] = self._accesses(c, layout, (place, units), again=False)
+            made["updates"] = self._accesses(c, layout, (rank, units), again=False)
         return made
 
     def _accesses(
-        self, c: LinkConditions, layout: Layout, what: tuple[RankPlace, PlaceUnits], again: bool
-    ) -> tuple[Classes, Classes]:
+        self, c: LinkConditions, layout: Layout, what: tuple[RankFibers, EntryUnits], again: bool
+    ) -> tuple[Events, Events]:
         """Looks at one rank at the parent; `again`: only those that are not the first touch."""
-        place, units = what
-        if place.inner:
-            entries, payloads = (NOTHING if u is None else self._delivered(c, place, u, again) for u in units)
+        rank, units = what
+        if rank.inner:
+            entries, payloads = (NO_EVENTS if u is None else self._delivered(c, rank, u, again) for u in units)
             return entries, payloads
         if all(u is None for u in units):
-            return NOTHING, NOTHING
-        walk = self._walk(c.link, place)
-        absorbed = self._absorbed(layout, place.masks)
+            return NO_EVENTS, NO_EVENTS
+        walk = self._walk(c.link, rank)
+        absorbed = self._absorbed(layout, rank.masks)
         entries, payloads = (
-            NOTHING if u is None else self.own_classes(c, place.masks, walk, (u[0] * absorbed, u[1]), again) for u in units
+            NO_EVENTS if u is None else self.own_rank_events(c, rank.masks, walk, (u[0] * absorbed, u[1]), again) for u in units
         )
         return entries, payloads
 
-    def _walk(self, link: Link, place: RankPlace) -> Walk:
-        if place.name not in self._walks:
-            self._walks[place.name] = self.walk(link, place)
-        return self._walks[place.name]
+    def _walk(self, link: Link, rank: RankFibers) -> Lookups:
+        if rank.name not in self._walks:
+            self._walks[rank.name] = self.walk(link, rank)
+        return self._walks[rank.name]
 
     def _absorbed(self, layout: Layout, masks: Masks) -> Array:
         """Positions that the child's loops add to one look at a rank (UB, UOP over merged loops)."""
@@ -253,48 +256,48 @@ class Metadata:
             return 1.0
         extra: Array = 1.0
         reached: Array = False
-        for slot in range(len(self.tiles.n) - 1, -1, -1):
+        for slot in range(len(self.tiles.bounds) - 1, -1, -1):
             reached = ops.either(reached, masks.get(slot, False))
             if slot in layout.absorbed:
                 exists = any_of({r: i.masks.get(slot, False) for r, i in enumerate(layout.items)})
                 extra = extra * ops.one_unless(ops.both(reached, exists), layout.absorbed[slot])
         return extra
 
-    def _delivered(self, c: LinkConditions, place: RankPlace, unit: Units, again: bool) -> Classes:
+    def _delivered(self, c: LinkConditions, rank: RankFibers, unit: Units, again: bool) -> Events:
         """Entries of an inner rank: they travel with every delivery of the child's tile."""
         dense = self.dense[c.link.index]
         accesses = dense.updates if c.link.output and not again else dense.reads
-        positions = dense.tile / self.tiles.size(*place.below)
+        positions = dense.tile / self.tiles.size(*rank.below)
         factor, there = unit
         o, k, g = (widen(x, c.stay, self.tiles) for x in (c.outer, c.local, c.gates))
         o = o | there
         count = accesses / dense.tile * positions * factor
-        return classes(count, self.emptiness, (o, o | k, o | k, o | k | g), c.repeats if again else None)
+        return split_events(count, self.emptiness, (o, o | k, o | k, o | k | g), c.repeats if again else None)
 
-    def _fills(self, link: Link, place: RankPlace, units: PlaceUnits) -> tuple[Classes, Classes]:
+    def _fills(self, link: Link, rank: RankFibers, units: EntryUnits) -> tuple[Events, Events]:
         """Entries and payloads written into the link's parent from the next outer level that keeps the tensor."""
         source = self._source(link)
         if source is None or all(u is None for u in units):
-            return NOTHING, NOTHING
-        c = self.features.conditions(source)
+            return NO_EVENTS, NO_EVENTS
+        c = self.safs.conditions(source)
         dense = self.dense[source.index]
-        positions = dense.fills / self.tiles.size(*place.below)
+        positions = dense.fills / self.tiles.size(*rank.below)
         o, k, g = (widen(x, c.arrival, self.tiles) for x in (c.outer, c.local, c.gates))
-        result: list[Classes] = []
+        result: list[Events] = []
         for unit in units:
             if unit is None:
-                result.append(NOTHING)
+                result.append(NO_EVENTS)
                 continue
             sets = (o | unit[1], o | unit[1] | k, o | unit[1] | k, o | unit[1] | k | g)
             repeats = c.repeated_fills if link.output else None
-            result.append(classes(positions * unit[0], self.emptiness, sets, repeats))
+            result.append(split_events(positions * unit[0], self.emptiness, sets, repeats))
         return result[0], result[1]
 
     def _source(self, link: Link) -> Link | None:
-        outer = self.features.plan.outer[link.index]
-        return self.features.plan.links[outer[-1]] if outer else None
+        outer = self.safs.plan.outer[link.index]
+        return self.safs.plan.links[outer[-1]] if outer else None
 
-    def _add_lone(self, c: LinkConditions, layout: Layout, counts: list[dict[str, tuple[Classes, Classes]]]) -> None:
+    def _add_lone(self, c: LinkConditions, layout: Layout, counts: list[dict[str, tuple[Events, Events]]]) -> None:
         """A tile of one word keeps one entry in its lowest compressed rank; it arrives and is read with the word."""
         bottom = max((r for r, f in enumerate(layout.given.ranks) if f.compressed), default=None)
         link = c.link
@@ -303,23 +306,23 @@ class Metadata:
             return
         dense, source = self.dense[link.index], self._source(link)
         weight = ops.zero_unless(lone, 1.0)
-        found = {"reads": event_classes(dense.reads * weight, self.emptiness, c, True, link.output)}
+        found = {"reads": access_events(dense.reads * weight, self.emptiness, c, True, link.output)}
         if link.output:
-            found["updates"] = event_classes(dense.updates * weight, self.emptiness, c, True, False)
+            found["updates"] = access_events(dense.updates * weight, self.emptiness, c, True, False)
         if source is not None:
             arriving = self.dense[source.index].fills * weight
-            found["fills"] = fill_classes(arriving, self.emptiness, self.features.conditions(source), True, link.output)
+            found["fills"] = fill_events(arriving, self.emptiness, self.safs.conditions(source), True, link.output)
         for action, entry in found.items():
             entries, payloads = counts[bottom][action]
             counts[bottom][action] = (entries + entry, payloads)
 
 
-def _reached(place: RankPlace, slots: int) -> list[Array]:
+def _reached(rank: RankFibers, slots: int) -> list[Array]:
     """Per slot: does it lie at or outside the rank's innermost loop?"""
-    if place.span is not None:
-        return [slot < place.span[1] for slot in range(slots)]
+    if rank.span is not None:
+        return [slot < rank.span[1] for slot in range(slots)]
     reached: list[Array] = [False] * slots
     seen: Array = False
     for slot in range(slots - 1, -1, -1):
-        seen = reached[slot] = ops.either(seen, place.masks.get(slot, False))
+        seen = reached[slot] = ops.either(seen, rank.masks.get(slot, False))
     return reached

@@ -3,66 +3,66 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from sparseloop.model import ops
 from sparseloop.model.density import DensityModel
 from sparseloop.model.formats.metadata import Metadata
-from sparseloop.model.formats.ranks import RankPlace, entry_units
-from sparseloop.model.lazy import lazy
+from sparseloop.model.formats.ranks import RankFibers, entry_units
 from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link
-from sparseloop.model.sparsity.features import Features
+from sparseloop.model.sparsity.features import SafConditions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Resident:
+class ResidentTile:
     """The resident tile of one tensor in one instance of a level; each number is computed when first read."""
 
-    features: Features
+    safs: SafConditions
     metadata: Metadata
     link: Link
 
     @property
     def rule(self) -> str | float:
         """The level's fit test: worst, expected, or a quantile."""
-        return self.features.plan.arch.levels[self.link.parent].capacity_rule
+        return self.safs.plan.arch.levels[self.link.parent].capacity_rule
 
     @property
     def width(self) -> float:
         """Words of the level that one word of the tensor takes."""
-        return self.features.plan.width(self.link.tensor, self.link.parent)
+        return self.safs.plan.width(self.link.tensor, self.link.parent)
 
     @property
     def model(self) -> DensityModel:
         """Density of the tensor."""
-        return self.features.plan.einsum.tensors[self.link.tensor].density
+        return self.safs.plan.einsum.tensors[self.link.tensor].density
 
-    @lazy
+    @cached_property
     def footprint(self) -> Array:
         """Distinct words of the dense tile."""
-        return self.features.tiles.size(self.link.tensor, self.features.tiles.inside(self.link.parent))
+        return self.safs.tiles.size(self.link.tensor, self.safs.tiles.inside(self.link.parent))
 
-    @lazy
+    @cached_property
     def extents(self) -> tuple[Array, ...]:
         """Bounding extents of the tile, one per axis."""
-        return self.features.tiles.extents(self.link.tensor, self.features.tiles.inside(self.link.parent))
+        return self.safs.tiles.extents(self.link.tensor, self.safs.tiles.inside(self.link.parent))
 
     @property
     def density(self) -> Array:
         """Stored words divided by footprint."""
         return self.model.density if self.link.compressed else 1.0
 
-    @lazy
+    @cached_property
     def occupancy(self) -> Array:
         """Expected stored words."""
         return self.model.mean(self.footprint) if self.link.compressed else self.footprint
 
-    @lazy
+    @cached_property
     def worst(self) -> Array:
         """Largest possible number of stored words."""
         return self.model.maximum(self.footprint, self.extents) if self.link.compressed else self.footprint
 
-    @lazy
+    @cached_property
     def counted(self) -> Array:
         """Words the fit test counts: worst, expected or a quantile, as the level's rule says."""
         if self.rule == "worst":
@@ -73,37 +73,37 @@ class Resident:
         """Stored words that are not exceeded in this share of the tiles."""
         return self.model.quantile(self.footprint, self.extents, confidence) if self.link.compressed else self.footprint
 
-    @lazy
+    @cached_property
     def metadata_bits(self) -> Array:
         """Expected metadata bits."""
         return _bits_of(self, None)
 
-    @lazy
+    @cached_property
     def metadata_bits_worst(self) -> Array:
         """Metadata bits at the largest occupancy (an upper bound)."""
         return _bits_of(self, self.worst)
 
-    @lazy
+    @cached_property
     def metadata_bits_counted(self) -> Array:
         """Metadata bits the fit test counts."""
         return self.metadata_bits if self.rule == "expected" else _bits_of(self, self.counted)
 
 
-def _bits_of(tile: Resident, nonzeros: Array | None) -> Array:
+def _bits_of(tile: ResidentTile, nonzeros: Array | None) -> Array:
     """Metadata bits of the resident tile: expected (None), or for a given number of non-zeros (an upper bound)."""
     metadata, link = tile.metadata, tile.link
-    if metadata.places.layouts[link.index] is None:
+    if metadata.trees.layouts[link.index] is None:
         return 0.0
-    tiles, width = tile.features.tiles, tile.features.plan.arch.levels[link.parent].metadata_word_bits
+    tiles, width = tile.safs.tiles, tile.safs.plan.arch.levels[link.parent].metadata_word_bits
     bits: Array = 0.0
-    for place in metadata.places.at(link):
-        if place.has_loops is not False:
-            positions = tile.footprint / tiles.size(*place.below)
-            entry = (1.0 if place.format.kind == "B" else width) if (b := place.format.metadata_bits) is None else b
-            payload = width if place.format.payload_bits is None else place.format.payload_bits
-            entries, payloads = entry_units(place)
+    for rank in metadata.trees.at(link):
+        if rank.has_loops is not False:
+            positions = tile.footprint / tiles.size(*rank.below)
+            entry = (1.0 if rank.format.kind == "B" else width) if (b := rank.format.metadata_bits) is None else b
+            payload = width if rank.format.payload_bits is None else rank.format.payload_bits
+            entries, payloads = entry_units(rank)
             if nonzeros is not None:
-                worst = _worst_units(place, positions, nonzeros)
+                worst = _worst_units(rank, positions, nonzeros)
                 bits = bits + worst[0] * entry + worst[1] * payload
                 continue
             for units, size in ((entries, entry), (payloads, payload)):
@@ -112,21 +112,21 @@ def _bits_of(tile: Resident, nonzeros: Array | None) -> Array:
     return bits
 
 
-def _worst_units(place: RankPlace, positions: Array, nonzeros: Array) -> tuple[Array, Array]:
+def _worst_units(rank: RankFibers, positions: Array, nonzeros: Array) -> tuple[Array, Array]:
     """Entries and payloads if every non-zero lies in a position and fibre of its own, as far as there are any."""
-    there = ops.zero_unless(place.has_loops, 1.0)
+    there = ops.zero_unless(rank.has_loops, 1.0)
     payload = 0.0
-    if place.innermost is not True:
-        payload = ops.zero_unless(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0)
+    if rank.innermost is not True:
+        payload = ops.zero_unless(ops.both(rank.has_loops, ops.negate(rank.innermost)), 1.0)
     used = ops.minimum(positions, nonzeros)
-    fibres = ops.minimum(positions / place.length, nonzeros)
-    match place.format.kind:
+    fibres = ops.minimum(positions / rank.length, nonzeros)
+    match rank.format.kind:
         case "CP" | "RLE":
             return there * used, payload * used
         case "B":
-            return there * fibres * place.length, payload * used
+            return there * fibres * rank.length, payload * used
         case "UOP":
-            return 0.0, payload * fibres * (place.length + 1.0)
+            return 0.0, payload * fibres * (rank.length + 1.0)
         case "UB":
             return there * positions, payload * positions
         case _:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from sparseloop.model import ops
 from sparseloop.model.design.sparse import RankFormat
-from sparseloop.model.formats.layout import Item, Layout, Masks, lay_out
+from sparseloop.model.formats.layout import Layout, Masks, RankLoops, lay_out
 from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness
@@ -26,15 +26,16 @@ from sparseloop.model.traffic.tiles import Tiles
 
 Units = tuple[Array, Conditions]
 """Units per position, and the condition under which they exist."""
-PlaceUnits = tuple[Units | None, Units | None]
+EntryUnits = tuple[Units | None, Units | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RankPlace:
+class RankFibers:
     """A rank on loops it may take, with its numbers."""
 
     name: str
-    rank: int
+    number: int
+    """Index in the given list of formats, 0 = outermost."""
     format: RankFormat
     inner: bool
     """It travels with a delivery of the child's tile; else the level walks it."""
@@ -50,7 +51,7 @@ class RankPlace:
     fibre: Condition
 
 
-class Places:
+class Fibertrees:
     """The ranks of all tensors at all levels on their loops, for one batch."""
 
     def __init__(self, tiles: Tiles, emptiness: Emptiness) -> None:
@@ -58,17 +59,17 @@ class Places:
         self.tiles = tiles
         self.emptiness = emptiness
         self.layouts: dict[int, Layout | None] = {}
-        self._places: dict[int, list[RankPlace]] = {}
+        self._places: dict[int, list[RankFibers]] = {}
         for link in reversed(self.plan.links):
             child = None if link.to_compute else self.plan.link_of[link.child, link.tensor]
             self.layouts[link.index] = lay_out(tiles, link, None if child is None else self.layouts[child.index])
 
-    def at(self, link: Link) -> list[RankPlace]:
+    def at(self, link: Link) -> list[RankFibers]:
         """The ranks of a tensor at the link's parent with loops, lengths and emptiness conditions."""
         if link.index not in self._places:
             layout = self.layouts[link.index]
             assert layout is not None
-            places: list[RankPlace] = []
+            places: list[RankFibers] = []
             for number, item in enumerate(layout.items):
                 if item.span is not None:
                     places.append(self._spanning(link, layout, item, number))
@@ -79,7 +80,7 @@ class Places:
             self._places[link.index] = places
         return self._places[link.index]
 
-    def _single(self, link: Link, layout: Layout, item: Item, number: int) -> list[RankPlace]:
+    def _single(self, link: Link, layout: Layout, item: RankLoops, number: int) -> list[RankFibers]:
         """A rank of one loop; at the compute link apart for "it is the innermost one" and "it is not"."""
         slot = item.slot
         assert slot is not None
@@ -87,41 +88,41 @@ class Places:
         inside = [s for s in sorted(link.relevant) if s > slot]
         alone: Array = True
         for s in inside:
-            alone = ops.both(alone, self.tiles.n[s] == 1)
+            alone = ops.both(alone, self.tiles.bounds[s] == 1)
         condition = self.emptiness.condition
 
-        def place(has: Array, innermost: Array, variant: str) -> RankPlace:
-            return RankPlace(
+        def fibers(has: Array, innermost: Array, variant: str) -> RankFibers:
+            return RankFibers(
                 name=f"{link.index}:{number}{variant}",
-                rank=item.rank,
+                number=item.rank,
                 format=layout.given.ranks[item.rank],
                 inner=item.inner,
                 masks={slot: True},
                 span=None,
                 has_loops=has,
                 innermost=innermost,
-                length=self.tiles.n[slot],
+                length=self.tiles.bounds[slot],
                 below=condition(link.tensor, self.tiles.covering(inside)),
                 fibre=condition(link.tensor, self.tiles.covering([slot, *inside])),
             )
 
         if not link.to_compute or isinstance(alone, bool):
-            return [place(mask, ops.both(mask, alone) if alone is not True else True, "")]
+            return [fibers(mask, ops.both(mask, alone) if alone is not True else True, "")]
         return [
-            place(ops.both(mask, alone), True, "i"),
-            place(ops.both(mask, ops.negate(alone)), False, "o"),
+            fibers(ops.both(mask, alone), True, "i"),
+            fibers(ops.both(mask, ops.negate(alone)), False, "o"),
         ]
 
-    def _spanning(self, link: Link, layout: Layout, item: Item, number: int) -> RankPlace:
+    def _spanning(self, link: Link, layout: Layout, item: RankLoops, number: int) -> RankFibers:
         """A rank that takes every loop of the tensor in a range of slots."""
         assert item.span is not None
         start, stop = item.span
         mine = [s for s in sorted(link.relevant) if start <= s < stop]
         inside = [s for s in sorted(link.relevant) if s >= stop]
         length = self.tiles.product(mine)
-        return RankPlace(
+        return RankFibers(
             name=f"{link.index}:{number}",
-            rank=item.rank,
+            number=item.rank,
             format=layout.given.ranks[item.rank],
             inner=item.inner,
             masks=item.masks,
@@ -133,16 +134,16 @@ class Places:
             fibre=self.emptiness.condition(link.tensor, self.tiles.covering([*mine, *inside])),
         )
 
-    def _flattened(self, link: Link, layout: Layout, item: Item, number: int) -> RankPlace:
+    def _flattened(self, link: Link, layout: Layout, item: RankLoops, number: int) -> RankFibers:
         """A rank of several loops, or of loops merged with the child's."""
         has = any_of(item.masks)
         deeper: Array = False
         for other in layout.items[number + 1 :]:
             deeper = ops.either(deeper, any_of(other.masks))
         name = f"{link.index}:{number}"
-        return RankPlace(
+        return RankFibers(
             name=name,
-            rank=item.rank,
+            number=item.rank,
             format=layout.given.ranks[item.rank],
             inner=item.inner,
             masks=item.masks,
@@ -161,13 +162,13 @@ class Places:
         start = self.plan.starts[link.parent]
         counts: dict[int, Array] = {}
         reached: Array = False
-        for slot in range(len(self.tiles.n) - 1, start - 1, -1):
+        for slot in range(len(self.tiles.bounds) - 1, start - 1, -1):
             mine = masks.get(slot, False)
             reached = ops.either(reached, mine)
             if slot not in link.relevant:
                 continue
             outside = ops.both(reached, ops.negate(mine)) if with_loops else reached
-            counts[slot] = ops.one_unless(ops.negate(outside), self.tiles.n[slot])
+            counts[slot] = ops.one_unless(ops.negate(outside), self.tiles.bounds[slot])
         if layout.absorbed:
             self._uncover_merged(link, layout, counts)
         return self.emptiness.condition(link.tensor, self.tiles.named(name, counts))
@@ -178,27 +179,27 @@ class Places:
         for slot in [s for s in counts if s >= plan.starts[link.child]]:
             fixed: Array = False
             for own, holds in layout.holders.items():
-                if own < slot and plan.slots[own].rank == plan.slots[slot].rank:
-                    here = ops.both(self.tiles.n[own] > 1, counts[own] == 1)
+                if own < slot and plan.loops[own].rank == plan.loops[slot].rank:
+                    here = ops.both(self.tiles.bounds[own] > 1, counts[own] == 1)
                     fixed = ops.either(fixed, ops.both(holds, here))
             counts[slot] = ops.one_unless(ops.negate(fixed), counts[slot])
 
 
-def entry_units(place: RankPlace) -> tuple[Units | None, Units | None]:
+def entry_units(rank: RankFibers) -> tuple[Units | None, Units | None]:
     """(entries, payloads): units per position and the condition under which they exist; None if there are none."""
-    there = ops.zero_unless(place.has_loops, 1.0)
+    there = ops.zero_unless(rank.has_loops, 1.0)
     payload = 0.0
-    if place.innermost is not True:
-        payload = ops.zero_unless(ops.both(place.has_loops, ops.negate(place.innermost)), 1.0)
-    data = None if place.innermost is True else (payload, frozenset({place.below}))
-    match place.format.kind:
+    if rank.innermost is not True:
+        payload = ops.zero_unless(ops.both(rank.has_loops, ops.negate(rank.innermost)), 1.0)
+    data = None if rank.innermost is True else (payload, frozenset({rank.below}))
+    match rank.format.kind:
         case "CP" | "RLE":
-            return (there, frozenset({place.below})), data
+            return (there, frozenset({rank.below})), data
         case "B":
-            return (there, frozenset({place.fibre})), data
+            return (there, frozenset({rank.fibre})), data
         case "UOP":
-            offsets = payload * (1.0 + 1.0 / place.length)
-            return None, None if data is None else (offsets, frozenset({place.fibre}))
+            offsets = payload * (1.0 + 1.0 / rank.length)
+            return None, None if data is None else (offsets, frozenset({rank.fibre}))
         case "UB":
             return (there, NONE), None if data is None else (payload, NONE)
         case _:

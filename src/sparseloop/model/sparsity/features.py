@@ -4,96 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sparseloop.model import ops
 from sparseloop.model.design.sparse import Saf
-from sparseloop.model.lazy import lazy
 from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness, widen
+from sparseloop.model.sparsity.events import EventPart, EventParts
 from sparseloop.model.traffic.tiles import Cover, Tiles, join
-
-
-class Part(NamedTuple):
-    """Dense events with the shares that survive growing sets of conditions (O, O+K, O+K+I, O+K+I+G)."""
-
-    count: Array
-    a0: Array
-    a1: Array
-    a2: Array
-    a3: Array
-
-
-@dataclass(frozen=True, eq=False)
-class Classes:
-    """(F3) A dense count split by what happens to the events; the four classes sum to `total`.
-
-    actual = D a3, gated = D (a2 - a3), skipped = D (a0 - a1), absent = D (1 - a0 + a1 - a2), summed over the parts.
-    Each is computed when it is first read; equal condition sets have identical shares, so nothing is subtracted.
-    """
-
-    parts: tuple[Part, ...] = ()
-
-    @classmethod
-    def of(cls, values: dict[str, Array]) -> Classes:
-        """Classes with given numbers instead of parts."""
-        made = cls()
-        made.__dict__.update(values, given=True)
-        return made
-
-    @lazy
-    def given(self) -> bool:
-        """True if the numbers were given, not derived from parts."""
-        return False
-
-    @lazy
-    def total(self) -> Array:
-        """The dense count."""
-        return ops.total(p.count for p in self.parts)
-
-    @lazy
-    def actual(self) -> Array:
-        """Events that happen."""
-        return ops.total(p.count * p.a3 for p in self.parts)
-
-    @lazy
-    def gated(self) -> Array:
-        """Events that keep their slot but do nothing."""
-        return ops.total(p.count * (p.a2 - p.a3) for p in self.parts if p.a2 is not p.a3)
-
-    @lazy
-    def skipped(self) -> Array:
-        """Events removed here, with their slot."""
-        return ops.total(p.count * (p.a0 - p.a1) for p in self.parts if p.a0 is not p.a1)
-
-    @lazy
-    def absent(self) -> Array:
-        """Events that never come up: removed further out, or words that are not stored."""
-        return ops.total(p.count * ((1.0 - p.a0) + (p.a1 - p.a2 if p.a1 is not p.a2 else 0.0)) for p in self.parts)
-
-    @lazy
-    def slots(self) -> Array:
-        """Events that take time: actual and gated."""
-        return ops.total(p.count * p.a2 for p in self.parts) if not self.given else self.actual + self.gated
-
-    def thinned(self, share: Array) -> Classes:
-        """Only a share of what is left after outer conditions comes up; the rest is skipped."""
-        return Classes(tuple(p._replace(a1=p.a1 * share, a2=p.a2 * share, a3=p.a3 * share) for p in self.parts))
-
-    def __add__(self, other: Classes) -> Classes:
-        if self.given or other.given:
-            return Classes.of({name: getattr(self, name) + getattr(other, name) for name in CLASS_NAMES})
-        return Classes(self.parts + other.parts)
-
-    def __mul__(self, factor: Array) -> Classes:
-        if self.given:
-            return Classes.of({name: getattr(self, name) * factor for name in CLASS_NAMES})
-        return Classes(tuple(p._replace(count=p.count * factor) for p in self.parts))
-
-
-CLASS_NAMES = ("total", "actual", "gated", "skipped", "absent")
-NOTHING = Classes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +53,7 @@ class LinkConditions:
     """The same for a child."""
 
 
-class Features:
+class SafConditions:
     """The conditions of every link under one choice among alternative features.
 
     `windows`: link index to the cover of the stay of the word in question, where the link's window slides.
@@ -197,7 +115,7 @@ class Features:
         counts: dict[int, Array] = {}
         for slot in reversed(range(self.plan.starts[link.parent], self.plan.starts[link.child])):
             if slot in link.relevant:
-                counts[slot] = ops.minimum(tiles.n[slot], ops.maximum(1, ops.ceil(left)))
+                counts[slot] = ops.minimum(tiles.bounds[slot], ops.maximum(1, ops.ceil(left)))
                 left = left / counts[slot]
         return tiles.named(f"block{link.index}", counts)
 
@@ -297,11 +215,11 @@ class Features:
         for slot in link.temporal:
             if slot in link.relevant:
                 if slot in slots:
-                    moving[slot] = ops.both(ops.negate(moved), tiles.n[slot] > 1)
+                    moving[slot] = ops.both(ops.negate(moved), tiles.bounds[slot] > 1)
                     stays = ops.where(moving[slot], self._longest(link, slot), 1)
                     longest = max(longest, ops.peak(stays))
                     tiles.peaks.append((stays, longest))
-                moved = ops.either(moved, tiles.n[slot] > 1)
+                moved = ops.either(moved, tiles.bounds[slot] > 1)
         shares: list[Array] = [1.0] + [0.0] * (longest - 1)
         for slot in slots:
             common = [self._common(link, slot, v) for v in range(1, longest + 3)]
@@ -332,10 +250,10 @@ class Features:
             same: Array = True
             for axis in range(len(self.plan.axes[link.tensor])):
                 shift = tiles.step(link.tensor, axis, link.temporal[place]) - ops.total(
-                    (tiles.n[h] - 1) * tiles.step(link.tensor, axis, h) for h in link.temporal[:place]
+                    (tiles.bounds[h] - 1) * tiles.step(link.tensor, axis, h) for h in link.temporal[:place]
                 )
                 same = ops.both(same, shift == tiles.step(link.tensor, axis, slot))
-            advances = (tiles.n[link.temporal[place]] - 1) * tiles.product(link.temporal[place + 1 :])
+            advances = (tiles.bounds[link.temporal[place]] - 1) * tiles.product(link.temporal[place + 1 :])
             goes_on = goes_on + ops.zero_unless(same, advances)
         steps = tiles.product(link.temporal[start:])
         return steps / (steps - goes_on)
@@ -353,41 +271,41 @@ def _known_at(plan: Plan, level: int, tensor: str) -> bool:
     return at is not None and plan.sparse.format(at, tensor) is not None
 
 
-def classes(count: Array, emptiness: Emptiness, steps: Iterable[Conditions], repeats: Cover | None = None) -> Classes:
+def split_events(count: Array, emptiness: Emptiness, steps: Iterable[Conditions], repeats: Cover | None = None) -> EventParts:
     """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G."""
     a0, a1, a2, a3 = (emptiness.non_emptiness(s, repeats) for s in steps)
-    return Classes((Part(count, a0, a1, a2, a3),))
+    return EventParts((EventPart(count, a0, a1, a2, a3),))
 
 
-def event_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> Classes:
+def access_events(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
     """(F3) Reads and updates of the parent: stay R; `word`: the parent stores no zeros."""
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.stay, emptiness.tiles, but=c.word if word else None)
     k, i, g = (widen(x, c.stay, emptiness.tiles) for x in (c.local, c.inherited, c.gates))
-    return classes(count, emptiness, (o, o | k, o | k | i, o | k | i | g), c.repeats if repeats else None)
+    return split_events(count, emptiness, (o, o | k, o | k | i, o | k | i | g), c.repeats if repeats else None)
 
 
-def fill_classes(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> Classes:
+def fill_events(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
     """(F3) Fills of the child: the link's own features decide; `word`: the child stores no zeros."""
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.arrival, emptiness.tiles, but=c.word if word else None)
     k, g = (widen(x, c.arrival, emptiness.tiles) for x in (c.local, c.gates))
-    return classes(count, emptiness, (o, o | k, o | k, o | k | g), c.repeated_fills if repeats else None)
+    return split_events(count, emptiness, (o, o | k, o | k, o | k | g), c.repeated_fills if repeats else None)
 
 
-def compute_classes(features: Features, computes: Array) -> Classes:
+def compute_events(safs: SafConditions, computes: Array) -> EventParts:
     """(F5) Computes: skipped if any skip of an operand's link fires, else gated if any gate fires, else actual."""
-    skips = features.operand_conditions(features.skips) | features.compute_skips()
-    gates = features.operand_conditions(features.gates) | features.compute_gates()
-    kept = features.emptiness.non_emptiness(skips)
-    return Classes((Part(computes, 1.0, kept, kept, features.emptiness.non_emptiness(skips | gates)),))
+    skips = safs.operand_conditions(safs.skips) | safs.compute_skips()
+    gates = safs.operand_conditions(safs.gates) | safs.compute_gates()
+    kept = safs.emptiness.non_emptiness(skips)
+    return EventParts((EventPart(computes, 1.0, kept, kept, safs.emptiness.non_emptiness(skips | gates)),))
 
 
-def skipped_at_compute(features: Features, computes: Array) -> Array:
+def skipped_at_compute(safs: SafConditions, computes: Array) -> Array:
     """Computes removed by the compute unit's own skip and by no skip of an operand's link."""
-    outer = features.operand_conditions(features.skips)
-    own = features.compute_skips()
+    outer = safs.operand_conditions(safs.skips)
+    own = safs.compute_skips()
     if not own:
         return 0.0
-    emptiness = features.emptiness
+    emptiness = safs.emptiness
     return computes * (emptiness.non_emptiness(outer) - emptiness.non_emptiness(outer | own))

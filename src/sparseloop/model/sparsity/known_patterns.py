@@ -19,8 +19,8 @@ def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repe
     Deterministic tensors that share ranks are correlated, so their indicator fields over the uncovered loops are
     multiplied before the mean is taken. Evaluated per mapping: bounds of shape (slots, *batch).
     """
-    slots = range(len(tiles.n))
-    columns: list[Array] = list(tiles.n)
+    slots = range(len(tiles.bounds))
+    columns: list[Array] = list(tiles.bounds)
     for _, cover in conditions:
         columns += [tiles.count(cover[i], i) for i in slots]
     if repeats is not None:
@@ -33,7 +33,7 @@ def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repe
 
 
 def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:
-    width = len(plan.slots)
+    width = len(plan.loops)
 
     def one(row: tuple[int, ...]) -> float:
         bounds = row[:width]
@@ -143,7 +143,7 @@ def _coordinates(plan: Plan, bounds: Bounds, tensor: int, axis: int, slots: tupl
     for slot, coefficient in plan.axes[tensor][axis]:
         if bounds[slot] == 1:
             continue
-        stride = math.prod(bounds[i] for i in range(slot + 1, len(bounds)) if plan.slots[i].rank == plan.slots[slot].rank)
+        stride = math.prod(bounds[i] for i in range(slot + 1, len(bounds)) if plan.loops[i].rank == plan.loops[slot].rank)
         values = coefficient * stride * np.arange(bounds[slot])
         values -= min(0, int(values[-1]))
         view = list(shape)

@@ -290,5 +290,5 @@ def _repeated(keys: Integers, slots: tuple[int, ...], bounds: Bounds, counts: tu
 
 
 def _stride(plan: Plan, bounds: Bounds, slot: int) -> int:
-    rank = plan.slots[slot].rank
-    return math.prod(bounds[i] for i in range(slot + 1, len(bounds)) if plan.slots[i].rank == rank)
+    rank = plan.loops[slot].rank
+    return math.prod(bounds[i] for i in range(slot + 1, len(bounds)) if plan.loops[i].rank == rank)

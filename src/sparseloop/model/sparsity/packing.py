@@ -7,19 +7,19 @@ from itertools import combinations
 
 from sparseloop.model import ops
 from sparseloop.model.ops import Array
-from sparseloop.model.sparsity.features import Features
+from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.traffic.tiles import Cover, join
 
 
-def packing(features: Features, level: int) -> Array:
+def packing(safs: SafConditions, level: int) -> Array:
     """Share of the spatial positions of a level that are ever active at once, after its spatial skips.
 
     At most max(k) of the b positions of a leader's loops survive, k the non-zeros of the leader's tile over them. Shares of two
     leaders multiply where they have no loop in common (of more than one position), else the smaller one holds.
     """
-    tiles, shares = features.tiles, dict[frozenset[int], Array]()
-    for leader, position in _leaders(features, level):
-        loops = _loops(features, level, "xy", leader)
+    tiles, shares = safs.tiles, dict[frozenset[int], Array]()
+    for leader, position in _leaders(safs, level):
+        loops = _loops(safs, level, "xy", leader)
         tile = tiles.restrict(join(position, tiles.covering(loops)), leader)
         model = tiles.plan.einsum.tensors[leader].density
         share = ops.minimum(1.0, model.maximum(tiles.size(leader, tile), tiles.extents(leader, tile)) / tiles.product(loops))
@@ -33,26 +33,26 @@ def packing(features: Features, level: int) -> Array:
     return result
 
 
-def waves(features: Features, level: int) -> Array:
+def waves(safs: SafConditions, level: int) -> Array:
     """Time of one step of the fanout below a level, in steps, over the share of its positions that are active.
 
     Positions along an axis of H instances are packed by themselves: E[ceil(k/H)] waves, k the active ones of b (sound.md, section
     7). Exact where one leader decides and each position holds one of its elements; else the larger of P(k > 0) and E[k]/H.
     """
-    plan = features.tiles.plan
+    plan = safs.tiles.plan
     factors = list[Array]()
     for axis, width in zip("xy", plan.arch.fanout(level), strict=True):
-        factor = ops.maximum(1.0, features.tiles.product(_loops(features, level, axis)) / width)
-        for leader, position in _leaders(features, level):
-            factor = ops.maximum(factor, _axis(features, (leader, position), _loops(features, level, axis), width))
+        factor = ops.maximum(1.0, safs.tiles.product(_loops(safs, level, axis)) / width)
+        for leader, position in _leaders(safs, level):
+            factor = ops.maximum(factor, _axis(safs, (leader, position), _loops(safs, level, axis), width))
         factors.append(factor)
     return ops.product(factors)
 
 
-def _axis(features: Features, what: tuple[int, Cover], positions: frozenset[int], width: int) -> Array:
+def _axis(safs: SafConditions, what: tuple[int, Cover], positions: frozenset[int], width: int) -> Array:
     """Waves along one axis over the share of active positions, as one leader decides."""
     leader, position = what
-    tiles = features.tiles
+    tiles = safs.tiles
     model = tiles.plan.einsum.tensors[leader].density
     one = tiles.restrict(position, leader)
     tile = tiles.restrict(join(position, tiles.covering(positions & frozenset(tiles.plan.relevant[leader]))), leader)
@@ -62,18 +62,18 @@ def _axis(features: Features, what: tuple[int, Cover], positions: frozenset[int]
     return ops.ratio(ops.maximum(rounded, active * tiles.product(positions) / width), active)
 
 
-def _leaders(features: Features, level: int) -> Iterator[tuple[int, Cover]]:
+def _leaders(safs: SafConditions, level: int) -> Iterator[tuple[int, Cover]]:
     """Leaders of the spatial skips of a level, with what one position holds."""
-    plan = features.tiles.plan
+    plan = safs.tiles.plan
     for link in plan.links:
-        for saf in features.acting(link):
+        for saf in safs.acting(link):
             if saf.kind == "spatial_skip" and saf.level == level:
                 for name in saf.leaders:
-                    yield plan.einsum.index[name], features.granule(link, saf)
+                    yield plan.einsum.index[name], safs.granule(link, saf)
 
 
-def _loops(features: Features, level: int, axes: str, leader: int | None = None) -> frozenset[int]:
+def _loops(safs: SafConditions, level: int, axes: str, leader: int | None = None) -> frozenset[int]:
     """Spatial loops of a level along some axes, of a tensor only if one is named."""
-    plan = features.tiles.plan
-    slots = range(len(plan.slots)) if leader is None else plan.relevant[leader]
-    return frozenset(i for i in slots if plan.slots[i].level == level and plan.slots[i].axis in tuple(axes))
+    plan = safs.tiles.plan
+    slots = range(len(plan.loops)) if leader is None else plan.relevant[leader]
+    return frozenset(i for i in slots if plan.loops[i].level == level and plan.loops[i].axis in tuple(axes))

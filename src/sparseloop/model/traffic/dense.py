@@ -53,8 +53,8 @@ class Traffic:
 def traffic(plan: Plan, bounds: Any, residuals: Any = None) -> Traffic:
     """Dense counts for loop bounds of shape (slots, *batch); `residuals` are last-pass bounds (None: perfect)."""
     tiles = Tiles(plan, bounds, clipped=residuals is not None)
-    slots = range(len(plan.slots))
-    steps = tiles.product(i for i in slots if not plan.slots[i].spatial)
+    slots = range(len(plan.loops))
+    steps = tiles.product(i for i in slots if not plan.loops[i].spatial)
     if residuals is not None:
         steps = existing_steps(tiles, residuals)
     return Traffic(
@@ -142,10 +142,10 @@ def transitions(tiles: Tiles, link: Link) -> list[Transition]:
             kept = 0
             if not (link.to_compute or link.no_reuse):
                 kept = ops.product(tiles.axis_overlap(link.tensor, a, cover, shift[a]) for a in axes)
-            times = (tiles.n[slot] - 1) * tiles.product(link.temporal[position + 1 :])
+            times = (tiles.bounds[slot] - 1) * tiles.product(link.temporal[position + 1 :])
             found.append(Transition(slot, times, shift, size - kept))
         if slot in link.relevant:
-            wrapped = [w + (tiles.n[slot] - 1) * s for w, s in zip(wrapped, steps, strict=True)]
+            wrapped = [w + (tiles.bounds[slot] - 1) * s for w, s in zip(wrapped, steps, strict=True)]
     return found
 
 
@@ -165,10 +165,12 @@ def forwarded_words(tiles: Tiles, link: Link) -> Array:
         share: Array = 0.0
         for slot in slots:
             passes = ops.both(_moves_to_neighbour(tiles, link, slot, step.shift), _innermost_on_axis(tiles, slot))
-            part = (tiles.n[slot] - 1) / tiles.n[slot] if slot in link.relevant else tiles.n[slot] > 1
+            part = (tiles.bounds[slot] - 1) / tiles.bounds[slot] if slot in link.relevant else tiles.bounds[slot] > 1
             share = ops.maximum(share, ops.zero_unless(passes, 1.0) * part)
         whole = step.fresh == tiles.size(link.tensor, tiles.point if link.to_compute else tiles.inside(link.child))
-        sliced = ops.zero_unless(innermost[step.slot], ops.ratio(ops.maximum(0, tiles.n[step.slot] - 2), tiles.n[step.slot] - 1))
+        sliced = ops.zero_unless(
+            innermost[step.slot], ops.ratio(ops.maximum(0, tiles.bounds[step.slot] - 2), tiles.bounds[step.slot] - 1)
+        )
         usable = ops.where(whole, ops.zero_unless(streaming, 1.0), sliced)
         words = words + step.times * step.fresh * share * usable
     return words
@@ -190,10 +192,10 @@ def _streaming(tiles: Tiles, link: Link) -> tuple[Array, dict[int, Array]]:
     free: Array = True
     streaming: Array = link.to_compute
     for slot in link.temporal:
-        innermost[slot] = ops.both(free, tiles.n[slot] > 1)
+        innermost[slot] = ops.both(free, tiles.bounds[slot] > 1)
         if slot in link.relevant:
             streaming = ops.either(streaming, innermost[slot])
-        free = ops.both(free, tiles.n[slot] == 1)
+        free = ops.both(free, tiles.bounds[slot] == 1)
     return streaming, innermost
 
 
@@ -202,23 +204,23 @@ def _forwards(plan: Plan, link: Link, slot: int) -> bool:
 
     Timeloop's files: only if the next level keeps the tensor.
     """
-    level = plan.slots[slot].level
+    level = plan.loops[slot].level
     network = plan.arch.levels[level].network
     if network is None or not network.forwarding or (level, link.name) in plan.nest.no_forwarding:
         return False
     if plan.sparse.timeloop_reading:
         return level + 1 == link.child
-    return all(plan.slots[i].level <= level for i in link.between)
+    return all(plan.loops[i].level <= level for i in link.between)
 
 
 def _innermost_on_axis(tiles: Tiles, slot: int) -> Array:
     """True where no spatial loop further inside the same mesh axis separates neighbours."""
     plan = tiles.plan
-    mine = plan.slots[slot]
+    mine = plan.loops[slot]
     alone: Array = True
-    for other in range(slot + 1, len(plan.slots)):
-        if plan.slots[other].level == mine.level and plan.slots[other].axis == mine.axis:
-            alone = ops.both(alone, tiles.n[other] == 1)
+    for other in range(slot + 1, len(plan.loops)):
+        if plan.loops[other].level == mine.level and plan.loops[other].axis == mine.axis:
+            alone = ops.both(alone, tiles.bounds[other] == 1)
     return alone
 
 
@@ -231,7 +233,7 @@ def halo_overlap(tiles: Tiles, link: Link, position: int) -> Array:
     cover = tiles.inside(link.child)
     for axis in range(len(tiles.plan.axes[link.tensor])):
         shift = tiles.step(link.tensor, axis, link.temporal[position]) - ops.total(
-            (tiles.n[h] - 1) * tiles.step(link.tensor, axis, h) for h in link.temporal[:position]
+            (tiles.bounds[h] - 1) * tiles.step(link.tensor, axis, h) for h in link.temporal[:position]
         )
         result = result * tiles.axis_overlap(link.tensor, axis, cover, shift)
     return result
@@ -248,9 +250,9 @@ def distinct_positions(tiles: Tiles, link: Link) -> Array:
     for axis in plan.axes[link.tensor]:
         moves = [(i, c) for i, c in axis if i in shared]
         if len(moves) == 1:
-            positions = positions * tiles.n[moves[0][0]]
+            positions = positions * tiles.bounds[moves[0][0]]
         elif moves:
-            flat = [x for i, c in moves for x in (abs(c) * tiles.stride[i], tiles.n[i])]
+            flat = [x for i, c in moves for x in (abs(c) * tiles.stride[i], tiles.bounds[i])]
             positions = positions * ops.lattice("distinct", flat)
     return positions
 
@@ -272,7 +274,7 @@ def first_touches(tiles: Tiles, link: Link, accesses: Array, delivered: Array) -
 
     def ever(level: int) -> Array:
         outside = set(plan.spatial(level))
-        cover = tiles.covering([i for i in range(len(plan.slots)) if i not in outside])
+        cover = tiles.covering([i for i in range(len(plan.loops)) if i not in outside])
         return tiles.size(link.tensor, cover) * tiles.product(outside)
 
     return ever(link.parent), ever(link.child) if not link.to_compute else delivered

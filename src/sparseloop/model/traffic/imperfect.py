@@ -60,8 +60,8 @@ def imperfect_counts(tiles: Tiles, link: Link, residuals: Any) -> tuple[Array, A
 
 
 def _per_mapping(tiles: Tiles, residuals: Any, function: Any) -> tuple[Array, ...]:
-    width = len(tiles.n)
-    columns = [*tiles.n, *(residuals[i] for i in range(width))]
+    width = len(tiles.bounds)
+    columns = [*tiles.bounds, *(residuals[i] for i in range(width))]
     traced = next((c for c in columns if hasattr(c, "call")), None)
     if traced is not None:
 
@@ -112,12 +112,12 @@ class _Nest:
         self.stride = [1] * len(bounds)
         inner: dict[str, int] = {}
         for i in reversed(range(len(bounds))):
-            rank = plan.slots[i].rank
+            rank = plan.loops[i].rank
             self.stride[i] = inner.get(rank, 1)
             inner[rank] = self.stride[i] * bounds[i]
 
     def of_rank(self, rank: str) -> list[int]:
-        return [i for i, s in enumerate(self.plan.slots) if s.rank == rank]
+        return [i for i, s in enumerate(self.plan.loops) if s.rank == rank]
 
     def prefix(self, rank: str, limit: int, place: dict[int, int]) -> Prefix | None:
         """Existing index tuples of the temporal slots before `limit`, at the spatial indices `place` (missing: 0).
@@ -130,7 +130,7 @@ class _Nest:
         tight = True
         for i in slots:
             end = self.r[i] - 1 if tight else self.n[i] - 1
-            if not self.plan.slots[i].spatial:
+            if not self.plan.loops[i].spatial:
                 last[i] = end
                 continue
             index = place.get(i, 0)
@@ -140,7 +140,7 @@ class _Nest:
                     return None
                 last = {j: x for j, x in last.items() if j <= lowered}
                 last[lowered] -= 1
-                last |= {j: self.n[j] - 1 for j in slots if lowered < j < i and not self.plan.slots[j].spatial}
+                last |= {j: self.n[j] - 1 for j in slots if lowered < j < i and not self.plan.loops[j].spatial}
                 tight = False
             elif tight:
                 tight = index == end
@@ -149,7 +149,7 @@ class _Nest:
     def instances(self, spatial: tuple[int, ...]) -> int:
         """Spatial index tuples at which some point exists at some time."""
         return math.prod(
-            len(self.places(rank, [i for i in spatial if self.plan.slots[i].rank == rank])) for rank in self.plan.einsum.ranks
+            len(self.places(rank, [i for i in spatial if self.plan.loops[i].rank == rank])) for rank in self.plan.einsum.ranks
         )
 
     def places(self, rank: str, spatial: list[int]) -> list[dict[int, int]]:
@@ -194,7 +194,7 @@ class _LinkWalk:
         per_rank: list[list[tuple[str, Prefix, int, int]]] = []
         slots = self.plan.spatial(self.link.child)
         for rank in self.plan.einsum.ranks:
-            mine = [i for i in slots if self.plan.slots[i].rank == rank]
+            mine = [i for i in slots if self.plan.loops[i].rank == rank]
             groups: Counter[Prefix] = Counter()
             leads: Counter[Prefix] = Counter()
             for place in self.nest.places(rank, mine):

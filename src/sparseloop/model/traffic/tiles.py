@@ -46,7 +46,7 @@ class Tiles:
         self.plan = plan
         self.clipped = clipped
         """Imperfect factors: the bounds of a rank may multiply to more than its shape; tiles end where the rank ends."""
-        self.n: list[Array] = [bounds[i] for i in range(len(plan.slots))]
+        self.bounds: list[Array] = [bounds[i] for i in range(len(plan.loops))]
         self.stride = self._strides()
         self.partial: dict[tuple[str, int], Array] = {}
         """(name of a partial cover, slot) to the number of values it covers; missing = 1."""
@@ -59,22 +59,22 @@ class Tiles:
         self._passes: dict[Cover, Array] = {}
         self._steps: dict[tuple[int, int, int], Array] = {}
         self._inside: dict[int, Cover] = {}
-        self.point: Cover = (FIXED,) * len(plan.slots)
+        self.point: Cover = (FIXED,) * len(plan.loops)
 
     def _strides(self) -> list[Array]:
         inner: dict[str, Array] = {}
-        strides: list[Array] = [1] * len(self.n)
-        for i in reversed(range(len(self.n))):
-            rank = self.plan.slots[i].rank
+        strides: list[Array] = [1] * len(self.bounds)
+        for i in reversed(range(len(self.bounds))):
+            rank = self.plan.loops[i].rank
             strides[i] = inner.get(rank, 1)
-            inner[rank] = strides[i] * self.n[i]
+            inner[rank] = strides[i] * self.bounds[i]
         return strides
 
     def product(self, slots: Any) -> Array:
         """Product of the bounds of these slots."""
         key = frozenset(slots)
         if key not in self._products:
-            self._products[key] = ops.product(self.n[i] for i in sorted(key))
+            self._products[key] = ops.product(self.bounds[i] for i in sorted(key))
         return self._products[key]
 
     # --- covers ---------------------------------------------------------------------------------------------
@@ -83,19 +83,19 @@ class Tiles:
         """Everything inside level `level`: its own tile."""
         if level not in self._inside:
             start = self.plan.starts[level]
-            self._inside[level] = (FIXED,) * start + (FULL,) * (len(self.n) - start)
+            self._inside[level] = (FIXED,) * start + (FULL,) * (len(self.bounds) - start)
         return self._inside[level]
 
     def covering(self, slots: Any) -> Cover:
         """All values of these slots, one of the others."""
-        return tuple(FULL if i in slots else FIXED for i in range(len(self.n)))
+        return tuple(FULL if i in slots else FIXED for i in range(len(self.bounds)))
 
     def named(self, name: str, counts: dict[int, Array]) -> Cover:
         """A partial cover: `counts[slot]` consecutive values, one elsewhere."""
         for slot, count in counts.items():
             self.partial[name, slot] = count
         mark = frozenset({name})
-        return tuple(mark if i in counts else FIXED for i in range(len(self.n)))
+        return tuple(mark if i in counts else FIXED for i in range(len(self.bounds)))
 
     def restrict(self, cover: Cover, tensor: int) -> Cover:
         """The cover without the loops that are irrelevant to the tensor."""
@@ -106,7 +106,7 @@ class Tiles:
         if span is FIXED or not span:
             return 1
         if "full" in span:
-            return self.n[slot]
+            return self.bounds[slot]
         counts = [self.partial.get((name, slot), 1) for name in sorted(span)]
         result = counts[0]
         for other in counts[1:]:
@@ -135,7 +135,7 @@ class Tiles:
         for axis in self.plan.einsum.tensors[tensor].axes:
             flat: list[Array] = []
             for term in axis.terms:
-                slots = [i for i, s in enumerate(self.plan.slots) if s.rank == term.rank and cover[i]]
+                slots = [i for i, s in enumerate(self.plan.loops) if s.rank == term.rank and cover[i]]
                 length = ops.minimum(ops.product(self.count(cover[i], i) for i in slots), shape[term.rank])
                 flat += [abs(term.coefficient), length]
             size = size * (flat[1] if len(flat) == 2 else ops.lattice("distinct", flat) if flat else 1)
@@ -178,7 +178,7 @@ class Tiles:
         terms = [(i, c) for i, c in self.plan.axes[tensor][axis] if cover[i]]
         if not terms:
             return 1
-        ranks = {self.plan.slots[i].rank for i, _ in terms}
+        ranks = {self.plan.loops[i].rank for i, _ in terms}
         if len(ranks) == 1:
             return ops.product(self.count(cover[i], i) for i, _ in terms)
         by_rank = [self._run(rank, terms, cover) for rank in sorted(ranks)]
@@ -191,7 +191,7 @@ class Tiles:
 
     def _run(self, rank: str, terms: list[tuple[int, int]], cover: Cover) -> tuple[int, Array] | None:
         """(coefficient, length) if the values of `rank` under the cover are 0..length-1 whatever the bounds."""
-        mine = [(i, c) for i, c in reversed(terms) if self.plan.slots[i].rank == rank]
+        mine = [(i, c) for i, c in reversed(terms) if self.plan.loops[i].rank == rank]
         partial = False
         for (i, _), expected in zip(mine, self.plan.of_rank[rank], strict=False):
             if partial or i != expected:
@@ -209,7 +209,7 @@ class Tiles:
     def axis_overlap(self, tensor: int, axis: int, cover: Cover, shift: Array) -> Array:
         """Distinct coordinates of one axis under `cover` that remain when it is displaced by `shift`."""
         terms = [(i, c) for i, c in self.plan.axes[tensor][axis] if cover[i]]
-        runs = [self._run(rank, terms, cover) for rank in sorted({self.plan.slots[i].rank for i, _ in terms})]
+        runs = [self._run(rank, terms, cover) for rank in sorted({self.plan.loops[i].rank for i, _ in terms})]
         shift = ops.absolute(shift)
         if not runs:
             return ops.zero_unless(shift == 0, 1)
@@ -239,11 +239,11 @@ class Tiles:
         moved: Array = False
         for slot in link.temporal:
             if slot in link.relevant:
-                moved = ops.either(moved, self.n[slot] > 1)
+                moved = ops.either(moved, self.bounds[slot] > 1)
             elif moved is False:
                 full.add(slot)
             else:
-                counts[slot] = ops.one_unless(ops.negate(moved), self.n[slot])
+                counts[slot] = ops.one_unless(ops.negate(moved), self.bounds[slot])
         return join(self.covering(full), self.named(f"run{link.index}", counts))
 
     def visits(self, link: Link) -> Array:
@@ -254,9 +254,9 @@ class Tiles:
         moved: Array = False
         for slot in link.temporal:
             if slot in link.relevant:
-                moved = ops.either(moved, self.n[slot] > 1)
+                moved = ops.either(moved, self.bounds[slot] > 1)
             if moved is not False:
-                count = count * ops.one_unless(moved, self.n[slot])
+                count = count * ops.one_unless(moved, self.bounds[slot])
         return count
 
     def repeats(self, link: Link, of_parent: bool) -> Cover:
@@ -272,13 +272,13 @@ class Tiles:
     def _repeats_of(self, link: Link, of_parent: bool) -> Cover:
         counts: dict[int, Array] = {}
         if of_parent:
-            counts = {s: self.n[s] for s in link.unshared if s not in link.relevant}
+            counts = {s: self.bounds[s] for s in link.unshared if s not in link.relevant}
         moved: Array = link.to_compute or link.no_reuse
         for slot in link.temporal:
             if slot in link.relevant:
-                moved = ops.either(moved, self.n[slot] > 1)
+                moved = ops.either(moved, self.bounds[slot] > 1)
             else:
-                counts[slot] = ops.one_unless(moved, self.n[slot])
+                counts[slot] = ops.one_unless(moved, self.bounds[slot])
         return self.named(f"again{link.index}:{of_parent}", counts)
 
     def passes(self, repeats: Cover) -> Array:

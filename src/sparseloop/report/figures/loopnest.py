@@ -30,9 +30,9 @@ def bands(result: Result) -> tuple[Band, ...]:
     """The levels with their loops and tiles, the compute level last."""
     found: list[Band] = []
     depth = 0
-    bounds = [int(n) for n in result.cost.dense.tiles.n]
+    bounds = [int(n) for n in result.cost.dense.tiles.bounds]
     for index, level in enumerate(result.plan.arch.storage):
-        slots = [(s, n) for s, n in zip(result.plan.slots, bounds, strict=True) if s.level == index and n > 1]
+        slots = [(s, n) for s, n in zip(result.plan.loops, bounds, strict=True) if s.level == index and n > 1]
         holds = tuple(_tile(k) for k in below(result.cost, index))
         copies = int(float(result.cost.levels[index].instances_used))
         name = level.name + (f" \N{MULTIPLICATION SIGN}{copies}" if copies > 1 else "")

@@ -8,7 +8,7 @@ from functools import cache
 from sparseloop.designs import FOLDER
 from sparseloop.input.load import load
 from sparseloop.input.resolve import resolve
-from sparseloop.model.pipeline import evaluate_design
+from sparseloop.model.pipeline import cost_of_design
 from sparseloop.model.sparse_traffic import LinkSparse
 from sparseloop.validation.records import Findings, Row, Sources, Target
 from sparseloop.validation.shipped import error, table
@@ -46,7 +46,7 @@ class Run:
 def run(layer: str, sparse: str) -> Run:
     """Evaluates one layer of the design."""
     design = resolve(load(*(FOLDER / DESIGN / f"{name}.yaml" for name in ("architecture", sparse, layer))))
-    plan, cost = evaluate_design(design)
+    plan, cost = cost_of_design(design)
     dram = [link for link in cost.sparse.links if link.dense.link.parent == 0]
     energy = {level.name: float(c.energy_pj) for level, c in zip(plan.arch.levels, cost.levels, strict=True)}
     return Run(

@@ -10,7 +10,7 @@ import numpy as np
 from sparseloop.evaluation.evaluate import evaluate
 from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
-from sparseloop.model.formats.occupancy import Resident
+from sparseloop.model.formats.occupancy import ResidentTile
 from sparseloop.validation.against_walker import placed, walker
 from sparseloop.validation.records import Findings, Row, Sources, Target
 
@@ -27,7 +27,7 @@ def evaluated(case: str) -> Result:
     return evaluate(load(str(folder.joinpath("machine.yaml")), str(folder.joinpath(f"{case}.yaml"))))
 
 
-def tiles_of(result: Result) -> dict[str, Resident]:
+def tiles_of(result: Result) -> dict[str, ResidentTile]:
     """What a PE's memory holds of the compressed operands."""
     level = result.plan.compute - 1
     held = (k for k in result.cost.sparse.links if k.dense.link.parent == level and k.dense.link.compressed)

@@ -20,7 +20,7 @@ from sparseloop.input.resolve import resolve
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.cost.networks import NetworkTraffic
 from sparseloop.model.design.mapping import Mapping
-from sparseloop.model.pipeline import evaluate_design
+from sparseloop.model.pipeline import cost_of_design
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import LinkSparse
 from sparseloop.validation.timeloop.corpus import GoldenCase
@@ -277,7 +277,7 @@ def _dense_words(network: NetworkTraffic, link: LinkSparse) -> float:
     words = float(link.updates.total if end.output else link.reads.total)
     if end.output and not network.plan.arch.levels[network.level].reduction:
         words += float(link.reads.total) if network.level == end.parent else words
-    spread = [i for i in end.multicast if network.plan.slots[i].level < network.level]
+    spread = [i for i in end.multicast if network.plan.loops[i].level < network.level]
     return words * float(network.tiles.product(spread))
 
 
@@ -289,5 +289,5 @@ def evaluate(case: GoldenCase) -> Evaluation:
             path.write_text(text, encoding="utf-8")
         design = resolve(load(*paths))
     assert design.mapping is not None
-    plan, cost = evaluate_design(design)
+    plan, cost = cost_of_design(design)
     return Evaluation(case=case, plan=plan, cost=cost, mapping=design.mapping)

@@ -1,0 +1,148 @@
+"""(F3) Events, split by what sparse features make of them.
+
+An event is one access, one fill, one compute, or one entry of metadata. It is
+
+    actual    it happens
+    gated     it keeps its time but costs only what idling costs
+    skipped   a feature of this link removes it, with its time
+    absent    it never comes up: removed further out, or its word is not stored
+
+and the four add up to the dense count, `total`. Which of them an event is depends on four sets of conditions, tested in this
+order: O (outer links), K (this link), I (inherited from the other operands, at the compute level), G (gates). A split is kept as
+`EventParts`, dense counts with the shares that survive the growing sets, or as `EventCounts`, its five numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from sparseloop.model import ops
+from sparseloop.model.ops import Array
+
+EVENT_CLASSES = ("total", "actual", "gated", "skipped", "absent")
+"""Names of the numbers of a split."""
+
+
+class EventPart(NamedTuple):
+    """Dense events of one kind, and the shares of them that survive growing sets of conditions."""
+
+    count: Array
+    outer: Array
+    """Share that survives O."""
+    local: Array
+    """O and K."""
+    inherited: Array
+    """O, K and I."""
+    gates: Array
+    """O, K, I and G."""
+
+
+@dataclass(frozen=True, eq=False)
+class EventParts:
+    """A split as the sum of its parts; each number is computed when it is first read.
+
+    Equal sets of conditions have the identical share object, so nothing is subtracted where nothing is removed.
+    """
+
+    parts: tuple[EventPart, ...] = ()
+
+    @cached_property
+    def total(self) -> Array:
+        """The dense count."""
+        return ops.total(p.count for p in self.parts)
+
+    @cached_property
+    def actual(self) -> Array:
+        """Events that happen."""
+        return ops.total(p.count * p.gates for p in self.parts)
+
+    @cached_property
+    def gated(self) -> Array:
+        """Events that keep their time but do nothing."""
+        return ops.total(p.count * (p.inherited - p.gates) for p in self.parts if p.inherited is not p.gates)
+
+    @cached_property
+    def skipped(self) -> Array:
+        """Events removed here, with their time."""
+        return ops.total(p.count * (p.outer - p.local) for p in self.parts if p.outer is not p.local)
+
+    @cached_property
+    def absent(self) -> Array:
+        """Events that never come up: removed further out, or words that are not stored."""
+        return ops.total(
+            p.count * ((1.0 - p.outer) + (p.local - p.inherited if p.local is not p.inherited else 0.0)) for p in self.parts
+        )
+
+    @cached_property
+    def busy(self) -> Array:
+        """Events that take time: actual and gated."""
+        return ops.total(p.count * p.inherited for p in self.parts)
+
+    def thinned(self, share: Array) -> EventParts:
+        """Only a share of what is left after outer conditions comes up; the rest is skipped."""
+        return EventParts(
+            tuple(p._replace(local=p.local * share, inherited=p.inherited * share, gates=p.gates * share) for p in self.parts)
+        )
+
+    def counts(self) -> EventCounts:
+        """The five numbers, computed now."""
+        return EventCounts(total=self.total, actual=self.actual, gated=self.gated, skipped=self.skipped, absent=self.absent)
+
+    def __add__(self, other: Events) -> Events:
+        if isinstance(other, EventParts):
+            return EventParts(self.parts + other.parts)
+        return self.counts() + other
+
+    def __mul__(self, factor: Array) -> EventParts:
+        return EventParts(tuple(p._replace(count=p.count * factor) for p in self.parts))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class EventCounts:
+    """A split as its five numbers; mixtures of alternatives have this form."""
+
+    total: Array
+    actual: Array
+    gated: Array
+    skipped: Array
+    absent: Array
+
+    @property
+    def busy(self) -> Array:
+        """Events that take time: actual and gated."""
+        return self.actual + self.gated
+
+    def counts(self) -> EventCounts:
+        """The split itself."""
+        return self
+
+    def __add__(self, other: Events) -> EventCounts:
+        more = other.counts()
+        return EventCounts(
+            total=self.total + more.total,
+            actual=self.actual + more.actual,
+            gated=self.gated + more.gated,
+            skipped=self.skipped + more.skipped,
+            absent=self.absent + more.absent,
+        )
+
+    def __mul__(self, factor: Array) -> EventCounts:
+        return EventCounts(
+            total=self.total * factor,
+            actual=self.actual * factor,
+            gated=self.gated * factor,
+            skipped=self.skipped * factor,
+            absent=self.absent * factor,
+        )
+
+
+Events = EventParts | EventCounts
+NO_EVENTS = EventParts()
+
+
+def mixed_events(mix: Callable[[Sequence[Array]], Array], splits: Sequence[Events]) -> EventCounts:
+    """One split from several of the same events: `mix` makes each number from those of the splits."""
+    return EventCounts(**{name: mix([getattr(split, name) for split in splits]) for name in EVENT_CLASSES})

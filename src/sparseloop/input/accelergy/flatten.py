@@ -11,7 +11,7 @@ from sparseloop.input.accelergy.records import Plain
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.timeloop.architecture import component_kind
 from sparseloop.input.timeloop.sections import Log, Section
-from sparseloop.input.timeloop.v04_walk import KINDS
+from sparseloop.input.timeloop.v04_tree import NODE_KINDS
 from sparseloop.input.yaml.nodes import TAG
 
 TOP = "system_top_level"
@@ -143,9 +143,9 @@ def _nodes(architecture: Section, variables: Mapping[str, Written]) -> Iterator[
 
 def _walk(node: Section, place: _Place) -> Iterator[Component]:
     kind = node.text(TAG) or ""
-    if kind not in KINDS:
+    if kind not in NODE_KINDS:
         message = f"unknown node !{kind}" if kind else "a node needs a tag that says what it is"
-        node.log.error(node.path, message, did_you_mean(kind, KINDS) or f"known: !{', !'.join(KINDS)}")
+        node.log.error(node.path, message, did_you_mean(kind, NODE_KINDS) or f"known: !{', !'.join(NODE_KINDS)}")
     elif node.flag("enabled") is False or kind == "Nothing":
         return
     elif kind in ("Component", "Container"):

@@ -11,7 +11,7 @@ from sparseloop.evaluation.evaluate import evaluate
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.load import load, loads
 from sparseloop.input.spec import FanoutSpec, LevelSpec, Spec
-from sparseloop.input.timeloop.maximize import best
+from sparseloop.input.timeloop.groups import best_factors
 from tests.helpers.timeloop_files import convert, mistakes
 
 PROBLEM = """
@@ -197,8 +197,8 @@ def test_maximized_dimensions():
     ],
 )
 def test_best_factors(sizes: tuple[tuple[str, int], ...], capacity: int, busy: float, factors: dict[str, int]):
-    assert best(sizes, capacity)[0] == busy
-    assert dict(best(sizes, capacity)[1]) == factors
+    assert best_factors(sizes, capacity)[0] == busy
+    assert dict(best_factors(sizes, capacity)[1]) == factors
 
 
 # --- shapes, mappings ---------------------------------------------------------------------------------------

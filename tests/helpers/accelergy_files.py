@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sparseloop.input.accelergy import Found, Primitive, Tables, tables_of
+from sparseloop.energy.estimators import Estimate
+from sparseloop.input.accelergy import Primitive, Tables, tables_of
 from sparseloop.input.accelergy.records import Attributes
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.yaml import files as yamlio
@@ -46,13 +47,13 @@ class Counting:
     def __init__(self, *unknown: str) -> None:
         self.unknown, self.asked = unknown, list[tuple[str, Attributes, str, Attributes]]()
 
-    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Found | None:
+    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Estimate | None:
         self.asked.append((primitive.class_name, primitive.attributes, action, arguments))
         known = primitive.class_name not in self.unknown
-        return Found(value=0.25 if action == "idle" else 1.0, source="one") if known else None
+        return Estimate(value=0.25 if action == "idle" else 1.0, source="one") if known else None
 
-    def area(self, primitive: Primitive) -> Found | None:
-        return Found(value=10.0, source="ten") if primitive.class_name not in self.unknown else None
+    def area(self, primitive: Primitive) -> Estimate | None:
+        return Estimate(value=10.0, source="ten") if primitive.class_name not in self.unknown else None
 
 
 def made(*texts: str, prices: Counting | None = None) -> Tables:

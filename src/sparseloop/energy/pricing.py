@@ -19,15 +19,13 @@ from sparseloop.model.design.arch import Part, Price
 
 
 class TableEntry(NamedTuple):
-    """One number of an energy or area table."""
+    """One number of an energy (pJ) or area (um2) table, and where it is written."""
 
     value: float
     source: str | None = None
     confidence: float | None = None
     """None: that of tables."""
 
-
-"""Energy in pJ (or area in um2) and where it is written."""
 
 Chains = Mapping[str, tuple[str, ...]]
 """Our action name to the names that may price it, first present wins."""
@@ -159,23 +157,20 @@ TIMELOOP_NAMES: Chains = {
 """Fall-back chains of Timeloop's development head."""
 
 
-def _first(names: tuple[str, ...], prices: Mapping[str, TableEntry]) -> tuple[str, TableEntry] | None:
-    """The first of `names` that has a price."""
-    return next(((n, prices[n]) for n in names if n in prices), None)
-
-
 def _own(request: PriceRequest, action: str) -> Estimate | None:
     """The price written at the level itself."""
-    found = _first(NATIVE_NAMES[action], {n: TableEntry(v) for n, v in (request.own or {}).items()})
-    return None if found is None else Estimate(value=found[1][0], source="given", confidence=GIVEN)
+    own = request.own or {}
+    name = next((name for name in NATIVE_NAMES[action] if name in own), None)
+    return None if name is None else Estimate(value=own[name], source="given", confidence=GIVEN)
 
 
 def _from_table(names: tuple[str, ...], request: PriceRequest) -> Estimate | None:
-    """The price of an energy table."""
-    found = _first(names, request.table or {})
-    if found is None:
+    """The price of an energy table: that of the first of `names` in it."""
+    table = request.table or {}
+    name = next((name for name in names if name in table), None)
+    if name is None:
         return None
-    name, entry = found[0], TableEntry(*found[1])
+    entry = table[name]
     return Estimate(value=entry.value, source=f"{entry.source or 'energy table'} ({name})", confidence=_sure(entry))
 
 
@@ -351,7 +346,7 @@ def _given_area(request: PriceRequest) -> Estimate | None:
     if request.own_area is not None:
         return Estimate(value=request.own_area, source="given", confidence=GIVEN)
     if request.area_table is not None:
-        entry = TableEntry(*request.area_table)
+        entry = request.area_table
         return Estimate(value=entry.value, source=entry.source or "area table", confidence=_sure(entry))
     return None
 

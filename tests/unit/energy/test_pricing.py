@@ -10,7 +10,7 @@ import pytest
 import sparseloop as sl
 from sparseloop.energy.components import Component
 from sparseloop.energy.estimators.constants import value
-from sparseloop.energy.pricing import ACTIONS, NATIVE_NAMES, TIMELOOP_NAMES, PriceRequest, price_level, used_actions
+from sparseloop.energy.pricing import ACTIONS, NATIVE_NAMES, TIMELOOP_NAMES, PriceRequest, TableEntry, price_level, used_actions
 from sparseloop.energy.timeloop_pat import timeloop_energy
 from sparseloop.input import accelergy
 from sparseloop.input.diagnostics import SpecError
@@ -25,8 +25,8 @@ def energies(request: PriceRequest) -> dict[str, float]:
     return {action: price.energy_pj for action, price in price_level(request).prices.items()}
 
 
-def table(**entries: float) -> dict[str, tuple[float, str | None]]:
-    return {name: (energy, f"ERT ert.yaml:{i}") for i, (name, energy) in enumerate(entries.items(), 1)}
+def table(**entries: float) -> dict[str, TableEntry]:
+    return {name: TableEntry(energy, f"ERT ert.yaml:{i}") for i, (name, energy) in enumerate(entries.items(), 1)}
 
 
 def test_every_action_has_a_price():
@@ -145,7 +145,7 @@ def test_entries_nobody_asks_for_are_named():
 def test_area():
     assert price_level(PriceRequest(component=GLB)).area_um2 > 1000
     assert price_level(PriceRequest(component=GLB, own_area=5.0)).area_um2 == 5.0
-    found = price_level(PriceRequest(component=GLB, area_table=(7.0, "ART art.yaml:4")))
+    found = price_level(PriceRequest(component=GLB, area_table=TableEntry(7.0, "ART art.yaml:4")))
     assert (found.area_um2, found.area.source) == (7.0, "ART art.yaml:4")
     assert price_level(PriceRequest(component=GLB, reading="timeloop")).area_um2 == 0.0
     mac = price_level(PriceRequest(component=replace(MAC, word_bits=8))).area_um2

@@ -6,7 +6,7 @@ from sparseloop.input.accelergy.ert import tables, tables_of, with_tables
 from sparseloop.input.accelergy.export import tables_of_arch
 from sparseloop.input.accelergy.files import ert_text, read_ert, write_ert
 from sparseloop.input.accelergy.primitive_prices import Estimated, built_in
-from sparseloop.input.accelergy.records import AreaRow, FirstOf, Found, Primitive, Primitives, Row, Tables
+from sparseloop.input.accelergy.records import AreaRow, FirstOf, Primitive, Primitives, Row, Tables
 from sparseloop.input.accelergy.summary import primitives_of_summary
 from sparseloop.input.accelergy.usertable import UserTable, read_user_table
 
@@ -14,7 +14,6 @@ __all__ = [
     "AreaRow",
     "Estimated",
     "FirstOf",
-    "Found",
     "Primitive",
     "Primitives",
     "Row",

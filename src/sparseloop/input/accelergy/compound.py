@@ -11,10 +11,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, cast
 
+from sparseloop.energy.estimators import Estimate
 from sparseloop.input.accelergy.attributes import MUST_SPECIFY, Reported, Scope, Written
 from sparseloop.input.accelergy.classes import Action, ComponentClass, Span, SubAction, Subcomponent, Use, known_primitive
 from sparseloop.input.accelergy.flatten import Component
-from sparseloop.input.accelergy.records import NONE, Attributes, Found, Plain, Primitive, Primitives
+from sparseloop.input.accelergy.records import NONE, Attributes, Plain, Primitive, Primitives
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.timeloop.sections import Log
 from sparseloop.input.yaml.nodes import scalar
@@ -41,7 +42,7 @@ class Term:
     """Of a compound with a `primitive_type`: what it is made of, if nobody knows its price as a whole."""
 
 
-def term_price(term: Term, primitives: Primitives) -> Found | None:
+def term_price(term: Term, primitives: Primitives) -> Estimate | None:
     """The price of one action (or the area) that a term counts."""
     if term.action:
         return primitives.energy(term.primitive, term.action, dict(term.arguments))

@@ -8,12 +8,13 @@ from os import PathLike
 from pathlib import Path as FilePath
 from typing import Any
 
+from sparseloop.energy.estimators import Estimate
 from sparseloop.input.accelergy.attributes import arguments_text
 from sparseloop.input.accelergy.classes import leftover, read_classes
 from sparseloop.input.accelergy.compound import Expanded, Expander, SumRow, Term, term_price
 from sparseloop.input.accelergy.files import ert_data
 from sparseloop.input.accelergy.flatten import components_of
-from sparseloop.input.accelergy.records import AreaRow, Found, Primitives, Row, Tables
+from sparseloop.input.accelergy.records import AreaRow, Primitives, Row, Tables
 from sparseloop.input.diagnostics import Diagnostic
 from sparseloop.input.timeloop.sections import Log, Section
 from sparseloop.input.yaml import files as yamlio
@@ -105,7 +106,7 @@ def priced(components: Sequence[Expanded], primitives: Primitives, notes: Collec
     return Tables(rows=tuple(rows), areas=tuple(areas), notes=tuple(dict.fromkeys([*notes, *lacking])))
 
 
-def _row(component: Expanded, row: SumRow, total: Found) -> Row:
+def _row(component: Expanded, row: SumRow, total: Estimate) -> Row:
     return Row(
         component=component.name,
         action=row.action,
@@ -127,7 +128,7 @@ def _without_price(component: Expanded, unpriced: Sequence[str]) -> list[str]:
     return [f"{component.name}: actions without a row, for lack of a price of {', '.join(dict.fromkeys(unpriced))}"]
 
 
-def _total(terms: Sequence[Term], primitives: Primitives, unpriced: list[str]) -> Found | None:
+def _total(terms: Sequence[Term], primitives: Primitives, unpriced: list[str]) -> Estimate | None:
     """The sum of all terms; None if one has no price (it is named in `unpriced`)."""
     value, confidence, texts = 0.0, 1.0, list[str]()
     complete = True
@@ -148,7 +149,7 @@ def _total(terms: Sequence[Term], primitives: Primitives, unpriced: list[str]) -
         texts.append(found.source if not term.label else f"{factor:g} x {_name(term)} ({found.source})")
     more = f" + {len(texts) - _SHOWN_TERMS} more" if len(texts) > _SHOWN_TERMS else ""
     source = " + ".join(texts[:_SHOWN_TERMS]) + more or "sum of nothing"
-    return Found(value=value, source=source, confidence=confidence) if complete else None
+    return Estimate(value=value, source=source, confidence=confidence) if complete else None
 
 
 def _name(term: Term) -> str:

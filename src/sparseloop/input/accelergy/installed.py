@@ -22,7 +22,7 @@ from sparseloop.energy.tools.common import DEFAULT_TYPE, DRAM, at_supply, attrib
 from sparseloop.input.accelergy.summary import read_summary
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.timeloop.sections import Log, Section
-from sparseloop.input.timeloop.tables import Tables, read_tables
+from sparseloop.input.timeloop.tables import PriceTables, read_tables
 from sparseloop.input.yaml import files as yamlio
 
 NAME = "accelergy"
@@ -101,7 +101,7 @@ def _attributes(query: Query) -> dict[str, Attribute]:
 class Reply:
     """What a run gave: tables and who filled them, or why there are none."""
 
-    tables: Tables = field(default_factory=Tables)
+    tables: PriceTables = field(default_factory=PriceTables)
     estimators: str = ""
     failure: str = ""
 

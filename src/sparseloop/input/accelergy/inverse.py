@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sparseloop.energy.estimators import Estimate
 from sparseloop.input.accelergy.compound import Expanded, Term, term_price
-from sparseloop.input.accelergy.records import Attributes, Found, Plain, Primitive, Primitives, Tables
+from sparseloop.input.accelergy.records import Attributes, Plain, Primitive, Primitives, Tables
 
 Key = tuple[str, frozenset[tuple[str, str]], str, frozenset[tuple[str, str]]]
 """Class, attributes, action ('' for the area), arguments."""
@@ -40,20 +41,20 @@ class Solved:
     """Only their sum is determined."""
     source: str = "from the table"
 
-    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Found | None:
+    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Estimate | None:
         """Energy of one action in pJ."""
         return self._found(key_of(primitive, action, arguments.items()))
 
-    def area(self, primitive: Primitive) -> Found | None:
+    def area(self, primitive: Primitive) -> Estimate | None:
         """Area of one instance in um2."""
         return self._found(key_of(primitive, "", ()))
 
-    def _found(self, key: Key) -> Found | None:
+    def _found(self, key: Key) -> Estimate | None:
         if key not in self.values:
             return None
         if key in self.split:
-            return Found(value=self.values[key], source=f"{self.source}, even share of a sum", confidence=_SPLIT_CONFIDENCE)
-        return Found(value=self.values[key], source=self.source)
+            return Estimate(value=self.values[key], source=f"{self.source}, even share of a sum", confidence=_SPLIT_CONFIDENCE)
+        return Estimate(value=self.values[key], source=self.source)
 
 
 def equations(components: Sequence[Expanded], published: Tables, known: Primitives | None = None) -> list[Equation]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from sparseloop.energy.estimators import DEFAULT_NODE_NM, Answer, Attribute, Estimate, Query, offer
 from sparseloop.energy.estimators.constants import cited, value
 from sparseloop.input import expressions as expr
-from sparseloop.input.accelergy.records import Attributes, Found, Plain, Primitive
+from sparseloop.input.accelergy.records import Attributes, Plain, Primitive
 from sparseloop.input.expressions import LARGEST_COUNT
 
-Energy = Callable[[Primitive, str, Attributes], Found | None]
-Area = Callable[[Primitive], Found | None]
+Energy = Callable[[Primitive, str, Attributes], Estimate | None]
+Area = Callable[[Primitive], Estimate | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class Estimated:
     energy_of: Energy
     area_of: Area
 
-    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Found | None:
+    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Estimate | None:
         """Energy of one action in pJ."""
         return self.energy_of(primitive, action, arguments)
 
-    def area(self, primitive: Primitive) -> Found | None:
+    def area(self, primitive: Primitive) -> Estimate | None:
         """Area of one instance in um2."""
         return self.area_of(primitive)
 
@@ -135,14 +135,14 @@ def _answer(primitive: Primitive) -> tuple[Query, Answer] | None:
     return query, Answer() if _empty(query) else offer(query).answer
 
 
-def _energy(primitive: Primitive, action: str, arguments: Attributes) -> Found | None:
+def _energy(primitive: Primitive, action: str, arguments: Attributes) -> Estimate | None:
     """One action in pJ; with arguments of Accelergy's storages (address_delta, data_delta), 0 of both is idle."""
     known = _answer(primitive)
     if known is None:
         return None
     query, answer = known
     if _empty(query):
-        return Found(value=0.0, source="hardware of 0 bits")
+        return Estimate(value=0.0, source="hardware of 0 bits")
     if action == "leak":
         return _leak(primitive, answer)
     still = arguments.get("address_delta") == 0 and arguments.get("data_delta") == 0
@@ -151,39 +151,33 @@ def _energy(primitive: Primitive, action: str, arguments: Attributes) -> Found |
         if not idle and action != "read" and action not in _WRITES:
             return None
         whole = answer.energy_pj.get("write" if action in _WRITES and not idle else "read")
-        return _share(whole, f"gated {query.class_name}") if idle else _found(whole)
+        return _share(whole, f"gated {query.class_name}") if idle else whole
     whole = next(iter(answer.energy_pj.values()), None)
-    return _share(whole, "gated compute") if idle else _found(whole)
+    return _share(whole, "gated compute") if idle else whole
 
 
-def _share(whole: Estimate | None, key: str) -> Found | None:
+def _share(whole: Estimate | None, key: str) -> Estimate | None:
     """What an idle slot takes of an action."""
     if whole is None:
         return None
     share, known = value(key), cited(value(key), key)
-    return Found(value=share * whole.value, source=f"{share:g} of: {whole.source}", confidence=known.confidence)
+    return Estimate(value=share * whole.value, source=f"{share:g} of: {whole.source}", confidence=known.confidence)
 
 
-def _leak(primitive: Primitive, answer: Answer) -> Found | None:
+def _leak(primitive: Primitive, answer: Answer) -> Estimate | None:
     """Leakage of one cycle of the global clock, 1 ns where none is given: 1 mW over 1 ns is 1 pJ."""
     if answer.leak_mw is None:
         return None
     seconds = primitive.value("global_cycle_seconds")
     cycle_ns = float(seconds) * 1e9 if isinstance(seconds, int | float) and seconds > 0 else 1.0
     leak = answer.leak_mw
-    return Found(value=leak.value * cycle_ns, source=leak.source, confidence=leak.confidence)
+    return Estimate(value=leak.value * cycle_ns, source=leak.source, confidence=leak.confidence)
 
 
-def _area(primitive: Primitive) -> Found | None:
+def _area(primitive: Primitive) -> Estimate | None:
     """Area of one instance in um2."""
     known = _answer(primitive)
     if known is None:
         return None
     query, answer = known
-    return Found(value=0.0, source="hardware of 0 bits") if _empty(query) else _found(answer.area_um2)
-
-
-def _found(estimate: Estimate | None) -> Found | None:
-    if estimate is None:
-        return None
-    return Found(value=estimate.value, source=estimate.source, confidence=estimate.confidence)
+    return Estimate(value=0.0, source="hardware of 0 bits") if _empty(query) else answer.area_um2

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sparseloop.energy.estimators import Estimate
+
 Plain = Any
 """A number, text or truth value as it comes from YAML."""
 
@@ -14,15 +16,6 @@ Attributes = Mapping[str, Plain]
 
 NONE: Attributes = {}
 VERSIONS = ("0.2", "0.3", "0.4")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A price (pJ or um2), who says so, and how sure it is (0..1)."""
-
-    value: float
-    source: str
-    confidence: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +35,11 @@ class Primitive:
 class Primitives(Protocol):
     """Prices of primitive components."""
 
-    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Found | None:
+    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Estimate | None:
         """Energy of one action in pJ; None if it is not known here."""
         ...
 
-    def area(self, primitive: Primitive) -> Found | None:
+    def area(self, primitive: Primitive) -> Estimate | None:
         """Area of one instance in um2; None if it is not known here."""
         ...
 
@@ -93,11 +86,11 @@ class FirstOf:
 
     sources: tuple[Primitives, ...]
 
-    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Found | None:
+    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Estimate | None:
         """Energy of one action in pJ."""
         found = (source.energy(primitive, action, arguments) for source in self.sources)
         return next((price for price in found if price is not None), None)
 
-    def area(self, primitive: Primitive) -> Found | None:
+    def area(self, primitive: Primitive) -> Estimate | None:
         """Area of one instance in um2."""
         return next((price for source in self.sources if (price := source.area(primitive)) is not None), None)

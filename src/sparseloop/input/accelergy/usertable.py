@@ -17,9 +17,10 @@ from os import PathLike
 from pathlib import Path as FilePath
 from typing import cast
 
+from sparseloop.energy.estimators import Estimate
 from sparseloop.input import expressions as expr
 from sparseloop.input.accelergy.classes import attributes_of, leftover
-from sparseloop.input.accelergy.records import Attributes, Found, Plain, Primitive
+from sparseloop.input.accelergy.records import Attributes, Plain, Primitive
 from sparseloop.input.diagnostics import Diagnostic, Path, Span, SpecError, did_you_mean
 from sparseloop.input.timeloop.sections import Log, Section
 from sparseloop.input.yaml import files as yamlio
@@ -65,17 +66,17 @@ class UserTable:
 
     rows: tuple[TableRow, ...]
 
-    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Found | None:
+    def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Estimate | None:
         """Energy of one action in pJ; attributes in the table may also be arguments of the action."""
         rows = [row for row in self.rows if row.energy is not None and row.action in (action, "*")]
         return _best(rows, primitive, arguments, "energy")
 
-    def area(self, primitive: Primitive) -> Found | None:
+    def area(self, primitive: Primitive) -> Estimate | None:
         """Area of one instance in um2."""
         return _best([row for row in self.rows if row.area is not None], primitive, {}, "area")
 
 
-def _best(rows: Sequence[TableRow], primitive: Primitive, arguments: Attributes, what: str) -> Found | None:
+def _best(rows: Sequence[TableRow], primitive: Primitive, arguments: Attributes, what: str) -> Estimate | None:
     values = {**primitive.inherited, **primitive.attributes, **arguments}
     rows = [row for row in rows if row.class_name in (primitive.class_name, "*")]
     if not rows:
@@ -86,9 +87,9 @@ def _best(rows: Sequence[TableRow], primitive: Primitive, arguments: Attributes,
         return None
     value = _computed(best.energy if what == "energy" else best.area, values, best, what)
     if distance == 0:
-        return Found(value=value, source=best.source)
+        return Estimate(value=value, source=best.source)
     off = [f"{name} {cell} for {values[name]}" for name, cell in best.attributes.items() if values[name] != cell]
-    return Found(value=value, source=f"{best.source}, nearest row: {', '.join(off)}", confidence=NEAREST_CONFIDENCE)
+    return Estimate(value=value, source=f"{best.source}, nearest row: {', '.join(off)}", confidence=NEAREST_CONFIDENCE)
 
 
 def _computed(price: Plain, values: Attributes, row: TableRow, what: str) -> float:

@@ -15,9 +15,10 @@ from sparseloop.input.expressions import LARGEST_COUNT
 from sparseloop.input.resolve import sizes
 from sparseloop.input.resolve.estimator import Asked, asked, check_attributes
 from sparseloop.input.resolve.findings import Findings
-from sparseloop.input.resolve.prices import Tables, read_tables, used, warn_of_extrapolation, warn_of_strangers
+from sparseloop.input.resolve.prices import priced_tables, used, warn_of_extrapolation, warn_of_strangers
 from sparseloop.input.resolve.units import DEFAULT_METADATA_BITS, Place, units
 from sparseloop.input.spec import FanoutSpec, LevelSpec
+from sparseloop.input.timeloop.tables import PriceTables
 from sparseloop.model.design.arch import Arch, Level, Network
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Sparse
@@ -124,7 +125,7 @@ def _kind(spec: LevelSpec, path: Path, found: Findings, *, innermost: bool) -> L
 
 def resolve_arch(chain: Chain, einsum: Einsum, sparse: Sparse, found: Findings) -> Arch:
     """All levels with sizes in words, bandwidths in words per cycle, prices and networks."""
-    tables = read_tables(found)
+    tables = priced_tables(found)
     warn_of_strangers(tables, [stage.name for stage in chain.stages], found)
     if found.native:
         for note in registry().notes:
@@ -267,7 +268,7 @@ def _component(stage: Stage, place: Place, needed: tuple[Unit, ...], found: Find
     )
 
 
-def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], tables: Tables, found: Findings) -> Priced:
+def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], tables: PriceTables, found: Findings) -> Priced:
     """Prices and area of one level; warnings are noted."""
     result = price_level(
         PriceRequest(

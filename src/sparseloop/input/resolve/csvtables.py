@@ -6,18 +6,19 @@ import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sparseloop.energy.pricing import TableEntry
 from sparseloop.input import expressions as expr
 from sparseloop.input.diagnostics import Diagnostic, Span, SpecError, did_you_mean
-from sparseloop.input.timeloop.tables import Entry, Tables, base_name
+from sparseloop.input.timeloop.tables import PriceTables, base_name
 from sparseloop.input.yaml.nodes import file_text
 
 COLUMNS = ("component", "action", "energy_pj", "area_um2", "source")
 EXAMPLE = "the first line names the columns: component,action,energy_pj,source or component,area_um2,source"
 
 
-def read_csv(path: Path) -> Tables:
+def read_csv(path: Path) -> PriceTables:
     """The tables of a file; raises `SpecError` with every mistake in it."""
-    file, energy, area = str(path), dict[str, dict[str, Entry]](), dict[str, Entry]()
+    file, energy, area = str(path), dict[str, dict[str, TableEntry]](), dict[str, TableEntry]()
     problems: list[Diagnostic] = []
     lines = file_text(file).splitlines()
     rows = _rows(file, lines, problems)
@@ -31,12 +32,12 @@ def read_csv(path: Path) -> Tables:
                 if not name or not key:
                     missing = "component" if not name else "action"
                     problems.append(_problem(Span(file, number, 1, text=lines[number - 1]), f"a price without {missing}"))
-                where[key] = Entry(value=value, source=source)
+                where[key] = TableEntry(value=value, source=source)
         if not row.get("energy_pj") and not row.get("area_um2"):
             problems.append(_problem(Span(file, number, 1, text=lines[number - 1]), "a line without energy_pj and area_um2"))
     if problems:
         raise SpecError(problems)
-    return Tables(energy={name: actions for name, actions in energy.items() if actions}, area=area)
+    return PriceTables(energy={name: actions for name, actions in energy.items() if actions}, area=area)
 
 
 def _problem(span: Span, message: str, hint: str | None = None) -> Diagnostic:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Literal
 
@@ -13,9 +12,7 @@ from sparseloop.input.diagnostics import Path, SpecError, did_you_mean
 from sparseloop.input.resolve.csvtables import read_csv
 from sparseloop.input.resolve.findings import Findings
 from sparseloop.input.timeloop.sections import Log, Section
-from sparseloop.input.timeloop.tables import Tables as ReferenceTables
-from sparseloop.input.timeloop.tables import base_name
-from sparseloop.input.timeloop.tables import read_tables as read_reference_tables
+from sparseloop.input.timeloop.tables import PriceTables, base_name, read_tables
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.model.design.arch import Level
 from sparseloop.model.design.einsum import Einsum
@@ -25,54 +22,43 @@ _LONGEST_NAME = 250
 """Of a file, in characters; the system would refuse the question."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tables:
-    """Level name to the prices of its actions (pJ) and to its area (um2), each with where it is written."""
-
-    energy: Mapping[str, Mapping[str, TableEntry]] = field(default_factory=dict[str, Mapping[str, TableEntry]])
-    area: Mapping[str, TableEntry] = field(default_factory=dict[str, TableEntry])
-
-
-def read_tables(found: Findings) -> Tables:
-    """The tables written in the specification or in the files it names."""
+def priced_tables(found: Findings) -> PriceTables:
+    """The energy and area tables written in the specification or in the files it names."""
     spec, path = found.spec.energy, ("energy",)
-    energy, area = dict[str, Mapping[str, TableEntry]](), dict[str, TableEntry]()
     if isinstance(spec.ert, str):
-        for name, actions in _file(spec.ert, (*path, "ert"), found).energy.items():
-            energy[name] = {action: TableEntry(e.value, e.source, e.confidence) for action, e in actions.items()}
+        energy = _file(spec.ert, (*path, "ert"), found).energy
     else:
-        for table in spec.ert:
-            energy[base_name(table.name)] = {a: TableEntry(p.energy, p.source, p.confidence) for a, p in table.actions.items()}
+        energy = {
+            base_name(table.name): {a: TableEntry(p.energy, p.source, p.confidence) for a, p in table.actions.items()}
+            for table in spec.ert
+        }
     if isinstance(spec.art, str):
-        entries = _file(spec.art, (*path, "art"), found).area
-        area = {name: TableEntry(e.value, e.source, e.confidence) for name, e in entries.items()}
+        area = _file(spec.art, (*path, "art"), found).area
     else:
         area = {base_name(t.name): TableEntry(t.area, t.source, t.confidence) for t in spec.art}
-    return Tables(energy=energy, area=area)
+    return PriceTables(energy=energy, area=area)
 
 
-def _file(name: str, path: Path, found: Findings) -> ReferenceTables:
+def _file(name: str, path: Path, found: Findings) -> PriceTables:
     """Accelergy's ERT and ART in a file, or a table of one's own as CSV."""
     file = found.file(path, name)
     if len(file.name) > _LONGEST_NAME or not file.is_file():
         found.error(path, f"there is no file {str(file)[:_LONGEST_NAME]}")
-        return ReferenceTables()
+        return PriceTables()
     try:
         if file.suffix.lower() == ".csv":
             return _not_empty(read_csv(file), {}, (path, file), found)
         data, source = yamlio.load([file])
         root = Section(data, (), Log(source=source))
-        tables = read_reference_tables(root)
+        tables = read_tables(root)
         root.log.raise_errors()
     except SpecError as error:
         found.diagnostics += error.diagnostics
-        return ReferenceTables()
+        return PriceTables()
     return _not_empty(tables, data, (path, file), found)
 
 
-def _not_empty(
-    tables: ReferenceTables, data: Mapping[str, object], at: tuple[Path, FilePath], found: Findings
-) -> ReferenceTables:
+def _not_empty(tables: PriceTables, data: Mapping[str, object], at: tuple[Path, FilePath], found: Findings) -> PriceTables:
     path, file = at
     if not tables.energy and not tables.area:
         summary = next((key for key in ("ERT_summary", "ART_summary") if key in data), None)
@@ -81,7 +67,7 @@ def _not_empty(
     return tables
 
 
-def warn_of_strangers(tables: Tables, levels: Collection[str], found: Findings) -> None:
+def warn_of_strangers(tables: PriceTables, levels: Collection[str], found: Findings) -> None:
     """Entries of tables for components that are no level price nothing: said, never silently so."""
     if found.native and (names := sorted({*tables.energy, *tables.area} - set(levels))):
         hint = f"; {close}" if (close := did_you_mean(names[0], levels)) and close.startswith("did") else ""

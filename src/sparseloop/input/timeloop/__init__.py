@@ -14,7 +14,7 @@ from sparseloop.input.timeloop.levels import Machine, read_machine
 from sparseloop.input.timeloop.mapping import read_mapping
 from sparseloop.input.timeloop.problem import Problem, read_problem
 from sparseloop.input.timeloop.sections import Log, Plain, Section
-from sparseloop.input.timeloop.tables import Tables, art_data, ert_data, read_tables
+from sparseloop.input.timeloop.tables import PriceTables, art_data, ert_data, read_tables
 from sparseloop.input.timeloop.v04_tree import expanded
 from sparseloop.input.yaml.files import Node, SourceMap
 
@@ -115,7 +115,7 @@ def _chain(root: Section) -> Chain | None:
     return read_architecture(section) if section else None
 
 
-def _result(root: Section, problem: Problem, machine: Machine, tables: Tables) -> dict[str, Plain]:
+def _result(root: Section, problem: Problem, machine: Machine, tables: PriceTables) -> dict[str, Plain]:
     levels = (*machine.storage, machine.compute)
     sparse = root.section("sparse_optimizations")
     mapping = read_mapping(root.sections("mapping"), problem, machine)
@@ -141,7 +141,7 @@ def _apply_overbooking(result: dict[str, Plain]) -> None:
             level["capacity_rule"] = 1 - limit
 
 
-def _note_rest(root: Section, chain: Chain, tables: Tables) -> None:
+def _note_rest(root: Section, chain: Chain, tables: PriceTables) -> None:
     """Notes about what is not taken over: mapper settings, tables of unknown components, unknown keys."""
     log = root.log
     if root.has("mapper"):

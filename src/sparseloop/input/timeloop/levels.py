@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sparseloop.input.timeloop import networks
 from sparseloop.input.timeloop.architecture import Chain, Component
 from sparseloop.input.timeloop.sections import Plain, Section
-from sparseloop.input.timeloop.tables import Tables
+from sparseloop.input.timeloop.tables import PriceTables
 
 DEFAULT_WORD_BITS = 16
 
@@ -63,7 +63,7 @@ class Machine:
     """Storage level to (width of a metadata access, default width of a metadata word) in bits."""
 
 
-def read_machine(chain: Chain, tables: Tables) -> Machine:
+def read_machine(chain: Chain, tables: PriceTables) -> Machine:
     """All levels with their fanouts; energy tables are kept apart, areas of tables win over `cluster-area`."""
     levels, fanouts = list[Plain](), set[str]()
     outer_x, outer_y, before = 1, 1, ""
@@ -115,7 +115,7 @@ def _ratio(component: Component, outer_x: int, outer_y: int) -> tuple[int, int]:
     return max(1, component.mesh_x // outer_x), max(1, component.mesh_y // outer_y)
 
 
-def _compute(component: Component, tables: Tables) -> dict[str, Plain]:
+def _compute(component: Component, tables: PriceTables) -> dict[str, Plain]:
     section = component.section
     energy, area = section.number("energy"), section.number("area")
     record: dict[str, Plain] = {
@@ -151,7 +151,7 @@ def _native_class(component: Component) -> str:
     return "sram" if "SRAM" in name else "buffer"
 
 
-def _storage(component: Component, tables: Tables) -> dict[str, Plain]:
+def _storage(component: Component, tables: PriceTables) -> dict[str, Plain]:
     """One storage level (dense.md section 2.2, sparse.md section 8.2)."""
     section, dram = component.section, _dram(component)
     word = section.count("word_bits", "word_width", "datawidth") or DEFAULT_WORD_BITS
@@ -265,7 +265,7 @@ def _overbooking(section: Section) -> dict[str, Plain]:
     return {"capacity_rule": "expected"}
 
 
-def _prices(component: Component, tables: Tables, cluster: int) -> dict[str, Plain]:
+def _prices(component: Component, tables: PriceTables, cluster: int) -> dict[str, Plain]:
     """Prices and area written at the level itself."""
     section, energy = component.section, dict[str, float]()
     vector, address = section.number("vector_access_energy"), section.number("addr_gen_energy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sparseloop.input.timeloop.architecture import Chain, Component
 from sparseloop.input.timeloop.sections import Plain, Section
-from sparseloop.input.timeloop.tables import Tables
+from sparseloop.input.timeloop.tables import PriceTables
 
 IGNORED = {
     "network_type": "1:1 and 1:N do not change the model",
@@ -18,7 +18,7 @@ IGNORED = {
 }
 
 
-def network(level: Component, child: Component, chain: Chain, tables: Tables) -> dict[str, Plain]:
+def network(level: Component, child: Component, chain: Chain, tables: PriceTables) -> dict[str, Plain]:
     """The network from `level` to its child: explicit if `network_read` names one, else inferred."""
     names = [level.section.text(key) for key in ("network_read", "network_update")]
     _check_ends(level, child, chain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from sparseloop.energy.pricing import TableEntry
 from sparseloop.input.timeloop.architecture import split_range
 from sparseloop.input.timeloop.sections import Plain, Section, sections
 
@@ -12,21 +13,11 @@ VERSIONS = ("0.2", "0.3", "0.4")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One number of a table and where it stands."""
+class PriceTables:
+    """Energy (pJ, by action) and area (um2) by component: the last segment of its path, without range."""
 
-    value: float
-    source: str
-    confidence: float | None = None
-    """Of prices that are estimates; None: that of tables."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tables:
-    """Component name (last path segment, without range) to its prices (pJ) and its area (um2)."""
-
-    energy: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict[str, Mapping[str, Entry]])
-    area: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
+    energy: Mapping[str, Mapping[str, TableEntry]] = field(default_factory=dict[str, Mapping[str, TableEntry]])
+    area: Mapping[str, TableEntry] = field(default_factory=dict[str, TableEntry])
 
     @property
     def wire_pj_per_bit_mm(self) -> float | None:
@@ -46,9 +37,9 @@ def base_name(name: str) -> str:
     return split_range(text)[0]
 
 
-def read_tables(root: Section) -> Tables:
+def read_tables(root: Section) -> PriceTables:
     """Reads the ERT and the ART; of tables with equal base names the last one holds, as in Timeloop."""
-    energy, area = dict[str, Mapping[str, Entry]](), dict[str, Entry]()
+    energy, area = dict[str, Mapping[str, TableEntry]](), dict[str, TableEntry]()
     if ert := root.section("ERT"):
         for section, name in table_components(ert):
             energy[base_name(name)] = _actions(section)
@@ -57,9 +48,9 @@ def read_tables(root: Section) -> Tables:
             value = section.number("area")
             if value is not None:
                 source = source_of(section, section.key_path("area"), "ART")
-                area[base_name(name)] = Entry(value=value, source=source, confidence=section.number("confidence"))
+                area[base_name(name)] = TableEntry(value=value, source=source, confidence=section.number("confidence"))
             section.unused(what="an area table")
-    return Tables(energy=energy, area=area)
+    return PriceTables(energy=energy, area=area)
 
 
 def source_of(section: Section, path: tuple[str | int, ...], kind: str) -> str:
@@ -86,14 +77,14 @@ def table_components(table: Section) -> Iterator[tuple[Section, str]]:
     table.unused(what="a table")
 
 
-def _actions(component: Section) -> dict[str, Entry]:
+def _actions(component: Section) -> dict[str, TableEntry]:
     """Action to its highest energy over the argument variants."""
-    result = dict[str, Entry]()
+    result = dict[str, TableEntry]()
     for section, name in variants(component):
         energy = section.number("energy")
         if energy is not None and (name not in result or energy > result[name].value):
             source = source_of(section, section.path, "ERT")
-            result[name] = Entry(value=energy, source=source, confidence=section.number("confidence"))
+            result[name] = TableEntry(value=energy, source=source, confidence=section.number("confidence"))
         section.unused(
             {
                 "source": "of a lower variant",
@@ -123,7 +114,7 @@ def variants(component: Section) -> Iterator[tuple[Section, str]]:
             yield section, section.text("name") or ""
 
 
-def ert_data(tables: Tables, levels: tuple[str, ...]) -> list[Plain]:
+def ert_data(tables: PriceTables, levels: tuple[str, ...]) -> list[Plain]:
     """`EnergySpec.ert` as plain data, for the levels of the machine."""
     return [
         {"name": name, "actions": {a: {"energy": e.value, **_told(e)} for a, e in tables.energy[name].items()}}
@@ -132,10 +123,10 @@ def ert_data(tables: Tables, levels: tuple[str, ...]) -> list[Plain]:
     ]
 
 
-def _told(entry: Entry) -> dict[str, Plain]:
+def _told(entry: TableEntry) -> dict[str, Plain]:
     return {"source": entry.source} | ({} if entry.confidence is None else {"confidence": entry.confidence})
 
 
-def art_data(tables: Tables, levels: tuple[str, ...]) -> list[Plain]:
+def art_data(tables: PriceTables, levels: tuple[str, ...]) -> list[Plain]:
     """`EnergySpec.art` as plain data, for the levels of the machine."""
     return [{"name": name, "area": tables.area[name].value, **_told(tables.area[name])} for name in levels if name in tables.area]

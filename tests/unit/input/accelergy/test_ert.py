@@ -9,6 +9,7 @@ import pytest
 import sparseloop
 from sparseloop import designs as examples
 from sparseloop import load
+from sparseloop.energy.estimators import Estimate
 from sparseloop.evaluation.evaluate import design_of, evaluate
 from sparseloop.input import accelergy
 from sparseloop.input.diagnostics import SpecError
@@ -190,7 +191,7 @@ def test_a_table_of_several_layers_says_whose_it_is(tmp_path: Path, capsys: pyte
 
 
 def test_units_between_levels_have_built_in_prices() -> None:
-    def one(class_name: str, **attributes: float) -> accelergy.Found | None:
+    def one(class_name: str, **attributes: float) -> Estimate | None:
         known = {"technology": "40nm", "datawidth": 32, **attributes}
         return accelergy.built_in().energy(accelergy.Primitive(class_name=class_name, attributes=known), "transfer", {})
 

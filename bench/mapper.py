@@ -12,14 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import sparseloop as sl
-
-mapspaces = import_module("sparseloop.mapspace")
-searching = import_module("sparseloop.search")
 
 MATMUL = """\
 workload: {{einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {{m: {n}, k: {n}, n: {n}}}}}
@@ -45,9 +41,9 @@ def matmul(size: int, levels: int, free: bool) -> sl.Spec:
 
 def proven(name: str, spec: sl.Spec, objective: str, budget: str = "120s") -> dict[str, Any]:
     """Figures of one proof."""
-    space = mapspaces.mapspace(spec)
+    space = sl.mapspace(spec)
     wall, cpu = time.perf_counter(), time.process_time()
-    best = searching.search(space, minimize=objective, method="optimal", budget=budget)
+    best = sl.search(space, minimize=objective, method="optimal", budget=budget)
     return {
         "case": name,
         "minimize": objective,

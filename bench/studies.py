@@ -13,13 +13,11 @@ import resource
 import sys
 import tempfile
 import time
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import sparseloop as sl
-
-points = import_module("sparseloop.explore.point")
+from sparseloop.explore import point
 
 SPEC = """\
 workload: {einsum: "Z[m,n] = A[m,k] * B[k,n]", word_bits: 16}
@@ -114,10 +112,10 @@ def memory(count: int, *, real: bool) -> None:
     fixed = {"workload": "l1", "clock_hz": 1e9, "mappings": 1, "proven": None, "lower_bound": None, "seconds": 1e-3, **numbers}
 
     def evaluated(designs: Any, job: Any) -> Any:
-        return points.Outcome(job, {"key": f"{job.point:032x}", **fixed, "energy_pj": 1e9 + job.point})
+        return point.Outcome(job, {"key": f"{job.point:032x}", **fixed, "energy_pj": 1e9 + job.point})
 
     if not real:
-        points.Designs.evaluated = evaluated
+        point.Designs.evaluated = evaluated
 
     data = {"name": "bench", "spec": {**mapped(sl.loads(SPEC))["workloads"][0]["spec"]}, "mapping": "fixed"}
     wanted = json.loads(json.dumps(PARAMETERS))

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from sparseloop.input import accelergy
-from sparseloop.input.accelergy import FirstOf, Primitives, Tables, read_user_table
+from sparseloop.input.accelergy import FirstOf, Primitives, ReferenceTables, read_user_table
 from sparseloop.input.accelergy.compound import Expanded
 from sparseloop.input.accelergy.ert import expanded, priced
 from sparseloop.input.accelergy.inverse import Solved, equations, solved
@@ -38,7 +38,7 @@ class Design:
     name: str
     folder: Path
     components: tuple[Expanded, ...]
-    published: Tables
+    published: ReferenceTables
 
     @property
     def summaries(self) -> list[Path]:

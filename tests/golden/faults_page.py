@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sparseloop.validation.records import Sources, Table
+from sparseloop.validation.records import ExternalData, FindingsTable
 from sparseloop.validation.timeloop.target import AGREEMENT, EXPLAINED, FAULTS, LEFT_OUT, TARGET
 
 PAGE = Path(__file__).parents[2] / "docs" / "timeloop_faults.md"
@@ -17,7 +17,7 @@ TITLES = {"faults": FAULTS, "agreement": AGREEMENT, "left out": LEFT_OUT, "expla
 PERCENT = frozenset({"share", "within 0.001"})
 
 
-def table(given: Table) -> str:
+def table(given: FindingsTable) -> str:
     """A table in Markdown."""
     lines = [given.columns, tuple("---" for _ in given.columns)]
     lines += [tuple(map(_cell, given.columns, row)) for row in given.rows]
@@ -38,7 +38,7 @@ def _cell(column: str, value: str | float | None) -> str:
     )
 
 
-def written(text: str, tables: tuple[Table, ...]) -> str:
+def written(text: str, tables: tuple[FindingsTable, ...]) -> str:
     """The page with these tables between its marks."""
     by_title = {one.title: one for one in tables}
     for mark, title in TITLES.items():
@@ -56,4 +56,4 @@ def _between(text: str, mark: str, made: Callable[[str], str]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), TARGET.run(Sources()).tables), encoding="utf-8")
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), TARGET.run(ExternalData()).tables), encoding="utf-8")

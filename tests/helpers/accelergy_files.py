@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparseloop.energy.estimators import Estimate
-from sparseloop.input.accelergy import Primitive, Tables, tables_of
+from sparseloop.input.accelergy import Primitive, ReferenceTables, tables_of
 from sparseloop.input.accelergy.records import Attributes
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.yaml import files as yamlio
@@ -56,18 +56,18 @@ class Counting:
         return Estimate(value=10.0, source="ten") if primitive.class_name not in self.unknown else None
 
 
-def made(*texts: str, prices: Counting | None = None) -> Tables:
+def made(*texts: str, prices: Counting | None = None) -> ReferenceTables:
     data, source = yamlio.loads("\n".join(texts), name="all.yaml")
     return tables_of(data, source, prices or Counting())
 
 
-def energies(tables: Tables, component: str) -> dict[str, float]:
+def energies(tables: ReferenceTables, component: str) -> dict[str, float]:
     """Action with its arguments to energy."""
     rows = [row for row in tables.rows if row.component == component]
     return {row.action + "".join(f" {k}={v}" for k, v in row.arguments): row.energy_pj for row in rows}
 
 
-def areas(tables: Tables) -> dict[str, float]:
+def areas(tables: ReferenceTables) -> dict[str, float]:
     return {area.component: area.area_um2 for area in tables.areas}
 
 
@@ -77,7 +77,7 @@ def mistakes(*texts: str) -> str:
     return str(caught.value)
 
 
-def one(class_text: str, attributes: str = "{}", version: str = "0.4") -> Tables:
+def one(class_text: str, attributes: str = "{}", version: str = "0.4") -> ReferenceTables:
     """The tables of a single component `c` of the class `x` in the given text."""
     component = f"{{name: c, class: x, attributes: {attributes}}}"
     tree = f"architecture: {{version: '{version}', subtree: [{{name: s, local: [{component}]}}]}}"

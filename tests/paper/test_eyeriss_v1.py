@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sparseloop.validation.records import Sources
+from sparseloop.validation.records import ExternalData
 from sparseloop.validation.registry import TARGETS
 from sparseloop.validation.shipped import table
 from sparseloop.validation.targets.eyeriss_v1 import PAIR_BITS, WORD_BITS, megabytes, ratio, run, saved, sparse_of
@@ -132,7 +132,7 @@ def test_gating_saves_half_the_energy_of_the_pes() -> None:
 
 
 def test_target() -> None:
-    findings = TARGETS["eyeriss_v1"].run(Sources())
+    findings = TARGETS["eyeriss_v1"].run(ExternalData())
     assert all(row.within for row in findings.rows)
     assert sum(row.figure == "DRAM compression / Sparseloop" for row in findings.rows) == 5
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparseloop.cli.app import main
-from sparseloop.validation.records import Findings, Row, Sources
+from sparseloop.validation.records import Comparison, ExternalData, Findings
 from sparseloop.validation.registry import TARGETS
 from sparseloop.validation.shipped import table
 from sparseloop.validation.targets import eyeriss_v2_pe as v2
@@ -19,10 +19,10 @@ MASKS = Path(__file__).parents[3] / "shared" / "data" / "masks"
 
 @cache
 def found(name: str) -> Findings:
-    return TARGETS[name].run(Sources())
+    return TARGETS[name].run(ExternalData())
 
 
-def of(name: str, figure: str) -> list[Row]:
+def of(name: str, figure: str) -> list[Comparison]:
     return [row for row in found(name).rows if row.figure.startswith(figure)]
 
 
@@ -61,13 +61,15 @@ def test_eyeriss_v2_synthetic_masks() -> None:
 
 @pytest.mark.skipif(not MASKS.is_dir(), reason=f"{MASKS} is not there: the masks carry no licence and are not shipped")
 def test_eyeriss_v2_masks() -> None:
-    rows = [row for row in TARGETS["eyeriss_v2_pe"].run(Sources(masks=MASKS)).rows if row.figure == "cycles, masks / simulator"]
+    rows = [
+        row for row in TARGETS["eyeriss_v2_pe"].run(ExternalData(masks=MASKS)).rows if row.figure == "cycles, masks / simulator"
+    ]
     assert [row.ours for row in rows] == [row.published for row in rows]
     assert len(rows) == 8
 
 
 def test_missing_masks_are_named(tmp_path: Path) -> None:
-    findings = TARGETS["eyeriss_v2_pe"].run(Sources(masks=tmp_path))
+    findings = TARGETS["eyeriss_v2_pe"].run(ExternalData(masks=tmp_path))
     assert len(findings.skipped) == 16
     assert all(row.figure != "cycles, masks / simulator" for row in findings.rows)
 

@@ -14,9 +14,9 @@ from sparseloop.evaluation.result import Result
 from sparseloop.evaluation.tracing import traced_cost, value_of
 from sparseloop.model.density import Uniform
 from sparseloop.model.design import Design
-from sparseloop.report.formulas import Reader
-from sparseloop.report.quantities import names, targets
-from sparseloop.report.tables import text
+from sparseloop.report.formulas import FormulaReader
+from sparseloop.report.quantities import quantities, traced_names
+from sparseloop.report.tables import result_text
 from tests.property.specs import Case, cases, imperfect_cases, option_cases
 
 ANY = st.one_of(cases(), option_cases(), imperfect_cases())
@@ -33,9 +33,9 @@ def test_traced_evaluation_and_formulas(case: Case, fraction: float) -> None:
     design = design_of(case, fraction)
     result = evaluate_mapping(design, design.mapping)
     plan, cost = traced_cost(design, design.mapping)
-    expected, found = targets(result.plan, result.cost), targets(plan, cost)
+    expected, found = quantities(result.plan, result.cost), quantities(plan, cost)
     assert expected.keys() == found.keys()
-    reader = Reader(names(plan, cost, found))
+    reader = FormulaReader(traced_names(plan, cost, found))
     for path, target in expected.items():
         value = float(target.value)
         assert float(value_of(found[path].value)) == pytest.approx(value, rel=1e-12, abs=1e-12), path
@@ -56,4 +56,4 @@ def test_results_and_tables(case: Case, fraction: float) -> None:
                 classes = [counts[name] for name in ("actual", "gated", "skipped", "absent")]
                 assert sum(classes) == pytest.approx(counts["total"], rel=1e-9, abs=1e-9)
                 assert np.min(classes) >= -1e-9 * counts["total"]
-    assert all(len(line) <= 100 for line in text(result, width=100).splitlines())
+    assert all(len(line) <= 100 for line in result_text(result, width=100).splitlines())

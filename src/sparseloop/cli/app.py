@@ -205,7 +205,7 @@ def energy_command(
     elif form == Format.csv:
         _listed([list(pricelist.to_rows(design.arch)) for design in designs], pricelist.COLUMNS, [s.workload.name for s in specs])
     else:
-        print("\n\n".join(dict.fromkeys(pricelist.text(design.arch, width=_width()) for design in designs)))
+        print("\n\n".join(dict.fromkeys(pricelist.price_text(design.arch, width=_width()) for design in designs)))
 
 
 @app.command("import")
@@ -424,10 +424,10 @@ def _written(results: Sequence[Result], form: Format) -> None:
     elif form == Format.csv:
         _csv(results)
     else:
-        from sparseloop.report.tables import printed
+        from sparseloop.report.tables import print_result
 
         for result in results:
-            printed(result, sys.stdout, width=_width())
+            print_result(result, sys.stdout, width=_width())
 
 
 def _csv(results: Sequence[Result]) -> None:

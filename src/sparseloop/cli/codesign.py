@@ -127,12 +127,12 @@ def _printed(found: CodesignResult, result: Result, form: str) -> None:
         print(json.dumps(record, indent=2, ensure_ascii=False))
         return
     from sparseloop.report.pictures import mapping as drawn
-    from sparseloop.report.tables import printed
+    from sparseloop.report.tables import print_result
 
     longest = max(map(len, found.values))
     print("\n".join(f"{name:<{longest}}  {value}" for name, value in found.values.items() if value is not None) + "\n")
     print(drawn(result) + "\n")
-    printed(result, sys.stdout, width=100)
+    print_result(result, sys.stdout, width=100)
 
 
 @contextmanager

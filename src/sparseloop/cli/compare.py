@@ -101,7 +101,7 @@ def comparison(files: Sequence[str], path: Path, overrides: Sequence[str] = (), 
     except SpecError as error:
         wrong += error.diagnostics
     try:
-        figures = stats.read(path, _data_spaces(files, overrides, spec) if spec else ())
+        figures = stats.read_stats(path, _data_spaces(files, overrides, spec) if spec else ())
     except SpecError as error:
         wrong += error.diagnostics if spec or path.suffix != ".xml" else ()
     if spec is None or figures is None:
@@ -142,7 +142,7 @@ def _data_spaces(files: Sequence[str], overrides: Sequence[str], spec: Spec) -> 
     return names if sorted(names) == sorted(ours) else ours
 
 
-def _evaluated(spec: Spec, figures: stats.Figures, path: Path, native: bool) -> tuple[Evaluation, list[str]]:
+def _evaluated(spec: Spec, figures: stats.StatsFigures, path: Path, native: bool) -> tuple[Evaluation, list[str]]:
     """Our side, and what of theirs has no counterpart."""
     from sparseloop.evaluation.evaluate import design_of, own_mapping
     from sparseloop.model.pipeline import cost_of_design
@@ -151,7 +151,7 @@ def _evaluated(spec: Spec, figures: stats.Figures, path: Path, native: bool) -> 
 
     design = design_of(spec.model_copy(update={"reading": "native"}).with_source(spec.source) if native else spec)
     ours = [level.name for level in design.arch.storage]
-    storage: list[stats.Figures] = figures["levels"][1:]
+    storage: list[stats.StatsFigures] = figures["levels"][1:]
     common = [level for level in storage if level["name"] in ours]
     if not common:
         theirs = ", ".join(level["name"] for level in storage) or "none"

@@ -296,12 +296,12 @@ def fronts(best: Best, options: Options) -> list[str]:
 
 def table(best: Best, which: Sequence[Any], names: Sequence[str]) -> str:
     """Rows of values with the tiling of every mapping."""
-    from sparseloop.input.resolve import written
+    from sparseloop.input.resolve import mapping_lines
 
     lines = ["  ".join(f"{name:>12}" for name in names) + "  mapping"]
     for one in which:
         text = " / ".join(
-            f"{target}: {loops}" for line in written(one.mapping, best.task.space.spec) for target, loops in line.items()
+            f"{target}: {loops}" for line in mapping_lines(one.mapping, best.task.space.spec) for target, loops in line.items()
         )
         lines.append("  ".join(f"{value:>12.6g}" for value in one.values) + f"  {text}")
     return "\n".join(lines)
@@ -330,11 +330,11 @@ def plot(points: Sequence[tuple[float, ...]], names: Sequence[str], *, width: in
 def text_with(spec: Spec, mapping: Mapping, files: Sequence[str]) -> str:
     """The input with a mapping, as native YAML: one native file keeps its comments, everything else is written anew."""
     from sparseloop.input.load import dumps, loads, to_data
-    from sparseloop.input.resolve import written
+    from sparseloop.input.resolve import mapping_lines
     from sparseloop.input.spec import Spec as Whole
     from sparseloop.input.yaml import files as yamlio
 
-    lines = written(mapping, spec)
+    lines = mapping_lines(mapping, spec)
     if len(files) == 1 and spec.reading == "native" and not spec.layers:
         text = yamlio.rewritten(Path(files[0]).read_text(encoding="utf-8"), {"mapping": lines})
         if loads(text) == Whole.model_validate({**to_data(spec), "mapping": lines}):

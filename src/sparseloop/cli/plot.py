@@ -40,7 +40,7 @@ def plotted(options: Options) -> str:
         hint = f"endings: {', '.join(figures.SUFFIXES)}"
         raise SpecError([Diagnostic(message=f"-o/--output '{target}': the ending says no known format", hint=hint)])
     choices = figures.Choices(by=options.by, x=options.x, y=options.y, relative=options.relative, where=options.where)
-    figures.save(figures.drawn(figures.read(options.given, options.overrides or ()), options.kind, choices), target)
+    figures.save(figures.draw_figure(figures.read_source(options.given, options.overrides or ()), options.kind, choices), target)
     return target
 
 
@@ -49,7 +49,7 @@ def reported(paths: Sequence[str], output: str, overrides: Sequence[str]) -> str
     from sparseloop.report import figures
     from sparseloop.report.page import page
 
-    text = page(figures.read(paths, overrides))
+    text = page(figures.read_source(paths, overrides))
     try:
         Path(output).write_text(text, encoding="utf-8")
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.validation.records import Findings, Row, Sources, Table, Target
+from sparseloop.validation.records import Comparison, ExternalData, Findings, FindingsTable, Target
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -42,7 +42,7 @@ def validated(options: Options) -> bool:
         for name in names:
             print(f"{name:<16}{TARGETS[name].title}")
         return True
-    sources = Sources(masks=Path(options.masks) if options.masks else None)
+    sources = ExternalData(masks=Path(options.masks) if options.masks else None)
     found = list[tuple[Target, Findings]]()
     for pair in _run([TARGETS[name] for name in names], sources):
         found.append(pair)
@@ -55,7 +55,7 @@ def validated(options: Options) -> bool:
     return all(row.within for _, findings in found for row in findings.rows)
 
 
-def _run(targets: list[Target], sources: Sources) -> Iterator[tuple[Target, Findings]]:
+def _run(targets: list[Target], sources: ExternalData) -> Iterator[tuple[Target, Findings]]:
     """Runs the targets; says on a terminal which."""
     from contextlib import nullcontext
 
@@ -71,7 +71,7 @@ def _run(targets: list[Target], sources: Sources) -> Iterator[tuple[Target, Find
 
 def _draw(found: list[tuple[Target, Findings]], folder: Path) -> None:
     from sparseloop.report.figures import save
-    from sparseloop.validation.drawing import drawn
+    from sparseloop.validation.drawing import draw_comparisons
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def _draw(found: list[tuple[Target, Findings]], folder: Path) -> None:
         raise SpecError([Diagnostic(message=f"--plot: cannot make {folder}: {error.strerror or error}")]) from None
     for one, findings in found:
         if findings.rows:
-            save(drawn(findings.rows, one.title), folder / f"{one.name}.svg")
+            save(draw_comparisons(findings.rows, one.title), folder / f"{one.name}.svg")
 
 
 def _check(options: Options, names: list[str], known: tuple[str, ...]) -> None:
@@ -168,14 +168,14 @@ def _aligned(table: list[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
 
 
-def _cells(row: Row, reasons: tuple[str, ...]) -> tuple[str, ...]:
+def _cells(row: Comparison, reasons: tuple[str, ...]) -> tuple[str, ...]:
     around = f"{_number(row.low)}-{_number(row.high)}" if row.low is not None and row.high is not None else ""
     mark = f"[{reasons.index(row.why) + 1}] " if row.why else ""
     mark += "" if row.within else f"outside {100 * (row.limit or 0):.3g} %"
     return (f"  {row.case}", _number(row.published, row.unit), _number(row.ours, row.unit), _error(row), around, mark)
 
 
-def _error(row: Row) -> str:
+def _error(row: Comparison) -> str:
     if row.ours == row.published or abs(row.error) < 1e-12:
         return "0"
     percent = 100 * row.error
@@ -188,7 +188,7 @@ def _number(value: float, unit: str = "") -> str:
     return f"{text} {unit}".rstrip()
 
 
-def _table(table: Table) -> RichTable:
+def _table(table: FindingsTable) -> RichTable:
     from rich.table import Table as Shown
 
     shown = Shown(title=table.title, title_justify="left", box=None, pad_edge=False)

@@ -105,7 +105,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class PricedPiece:
     """A piece with what the estimators say of it."""
 
     piece: Piece
@@ -122,16 +122,16 @@ def pieces(component: Component) -> Iterator[Piece]:
         yield replace(_piece(component, unit), tensors=unit.tensors)
 
 
-def asked(component: Component) -> tuple[list[Known], list[str]]:
+def priced_pieces(component: Component) -> tuple[list[PricedPiece], list[str]]:
     """Every piece with the best answer, and what went wrong on the way."""
-    found: list[Known] = []
+    found: list[PricedPiece] = []
     notes: dict[str, None] = {}
     for piece in pieces(component):
         best = offer(piece.query, wanted=component.estimator, backend=component.backend)
         notes |= dict.fromkeys(f"{component.name}: {note}" for note in best.notes)
         if piece.actions is None and component.estimator and component.estimator not in best.asked:
             notes[f"{component.name}: estimator '{component.estimator}' has no answer for {piece.query.class_name}"] = None
-        found.append(Known(piece=piece, answer=best.answer))
+        found.append(PricedPiece(piece=piece, answer=best.answer))
     return found, list(notes)
 
 
@@ -174,7 +174,7 @@ def _metadata_store(component: Component) -> Iterator[Piece]:
         yield Piece(name="metadata", query=query, count=1, actions=METADATA_ACTIONS)
 
 
-SERVICES = {
+UNIT_ACTIONS = {
     "decompressor": ("decompress", "decompress"),
     "compressor": ("compress", "compress"),
     "intersection": ("intersect", "intersect"),
@@ -188,7 +188,7 @@ SERVICES = {
 def _services(component: Component) -> Iterator[Piece]:
     """Units that every level could have; those that its features need are among `units`."""
     present = {unit.class_name for unit in component.units}
-    for class_name in SERVICES:
+    for class_name in UNIT_ACTIONS:
         bits = component.word_bits if class_name == "adder" else component.metadata_word_bits or 8
         if class_name == "address_generator":
             if component.capacity_words and component.family != "dram":
@@ -200,7 +200,7 @@ def _services(component: Component) -> Iterator[Piece]:
 
 
 def _piece(component: Component, unit: Unit) -> Piece:
-    service = SERVICES.get(unit.class_name)
+    service = UNIT_ACTIONS.get(unit.class_name)
     actions = {service[0]: service[1]} if service else {}
     return Piece(
         name=unit.name, query=component.query(unit.class_name, "unit", unit.attributes), count=unit.count, actions=actions

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from sparseloop.energy.components import Component, Known, asked, leak_pj
+from sparseloop.energy.components import Component, PricedPiece, leak_pj, priced_pieces
 from sparseloop.energy.estimators import Estimate, registry, remember, times, total
 from sparseloop.energy.estimators.constants import cited
 from sparseloop.energy.estimators.sparse_units import gated_share
@@ -27,19 +27,19 @@ class TableEntry(NamedTuple):
     """None: that of tables."""
 
 
-Chains = Mapping[str, tuple[str, ...]]
+FallbackNames = Mapping[str, tuple[str, ...]]
 """Our action name to the names that may price it, first present wins."""
 
-CLASSES = ("", "gated_", "skipped_")
-DATA = ("read", "fill", "update")
-METADATA = ("metadata_read", "metadata_fill", "metadata_update")
-ACCESSES = tuple(c + a for a in (*DATA, *METADATA) for c in CLASSES)
-SERVICES = ("decompress", "compress", "intersect", "decode", "address_generation", "reduction", "leak")
+PREFIXES = ("", "gated_", "skipped_")
+DATA_ACTIONS = ("read", "fill", "update")
+METADATA_ACTIONS = ("metadata_read", "metadata_fill", "metadata_update")
+ACCESSES = tuple(c + a for a in (*DATA_ACTIONS, *METADATA_ACTIONS) for c in PREFIXES)
+SERVICE_ACTIONS = ("decompress", "compress", "intersect", "decode", "address_generation", "reduction", "leak")
 COMPUTES = ("compute", "gated_compute", "skipped_compute")
 
-STORAGE_ACTIONS = (*ACCESSES, *SERVICES)
+STORAGE_ACTIONS = (*ACCESSES, *SERVICE_ACTIONS)
 COMPUTE_ACTIONS = (*COMPUTES, "leak")
-ACTIONS = (*ACCESSES, *COMPUTES, *SERVICES)
+ACTIONS = (*ACCESSES, *COMPUTES, *SERVICE_ACTIONS)
 """Every canonical action name. Data accesses are per physical (vector) access, metadata per metadata access,
 `decode` per metadata access, `decompress`, `compress`, `reduction` and `address_generation` per word, `leak` per cycle and
 instance."""
@@ -59,7 +59,7 @@ class PriceRequest:
     """The level's entry of an energy table (maximum over argument variants); None: no entry."""
     own_area: float | None = None
     area_table: TableEntry | None = None
-    used: frozenset[str] = frozenset((*DATA, "compute"))
+    used: frozenset[str] = frozenset((*DATA_ACTIONS, "compute"))
     """Actions that can occur; only their missing prices are warned of. See `used_actions`."""
     reading: Literal["native", "timeloop"] = "native"
 
@@ -87,8 +87,8 @@ def used_actions(
     *, metadata: bool, gating: bool, skipping: bool, decompression: bool, compression: bool, intersection: bool = False
 ) -> frozenset[str]:
     """The actions that can occur at a level (or at the compute level) with these features."""
-    classes = [c for c, on in zip(CLASSES, (True, gating, skipping), strict=True) if on]
-    bases = (*DATA, *(METADATA if metadata else ()), "compute")
+    classes = [c for c, on in zip(PREFIXES, (True, gating, skipping), strict=True) if on]
+    bases = (*DATA_ACTIONS, *(METADATA_ACTIONS if metadata else ()), "compute")
     flags = (("decompress", decompression), ("compress", compression), ("intersect", intersection))
     return frozenset([c + b for c in classes for b in bases] + [a for a, on in flags if on])
 
@@ -112,7 +112,7 @@ _COMPUTE_NAMES = ("mac_random", "mult_random", "mac", "mult", "compute")
 _GATED_COMPUTE = ("mac_gated", "mult_gated", "compute_gated", "gated_compute")
 _SKIPPED_COMPUTE = ("mac_skipped", "mult_skipped", "compute_skipped", "skipped_compute")
 
-NATIVE_NAMES: Chains = {
+NATIVE_NAMES: FallbackNames = {
     **{a: _access_names(a) for a in ACCESSES},
     "compute": _COMPUTE_NAMES,
     "gated_compute": _GATED_COMPUTE,
@@ -133,7 +133,7 @@ def _timeloop_access(action: str) -> tuple[str, ...]:
     prefix = next((p for p in ("gated_", "skipped_") if action.startswith(p)), "")
     base = action.removeprefix(prefix)
     writes = () if base.endswith("read") else (base.replace("fill", "write").replace("update", "write"),)
-    if not prefix and base in DATA:
+    if not prefix and base in DATA_ACTIONS:
         return (f"random_{base}", *(f"random_{w}" for w in writes), base, *writes)
     if not prefix:
         return (f"random_{base}", base, *writes)
@@ -141,7 +141,7 @@ def _timeloop_access(action: str) -> tuple[str, ...]:
     return tuple(p + b for p in prefixes for b in (base, *writes))
 
 
-TIMELOOP_NAMES: Chains = {
+TIMELOOP_NAMES: FallbackNames = {
     **{a: _timeloop_access(a) for a in ACCESSES},
     "compute": _COMPUTE_NAMES,
     "gated_compute": (*_GATED_COMPUTE[:3], "mac", "mult", "compute"),
@@ -178,7 +178,7 @@ def _sure(entry: TableEntry) -> float:
     return TABLE if entry.confidence is None else entry.confidence
 
 
-def _unused_names(request: PriceRequest, chains: Chains) -> list[str]:
+def _unused_names(request: PriceRequest, chains: FallbackNames) -> list[str]:
     """A warning for table entries and own prices that no action of this level asks for."""
     actions = STORAGE_ACTIONS if request.component.kind == "storage" else COMPUTE_ACTIONS
     known = {n for a in actions for n in chains[a]}
@@ -212,7 +212,7 @@ METADATA_TRUST = 0.7
 def _price_native(request: PriceRequest) -> Priced:
     """Given price, else table entry, else that of an estimator, else one that follows from others, else 0 with a warning."""
     component = request.component
-    known, notes = asked(component)
+    known, notes = priced_pieces(component)
     parts = tuple(_parts(request, known))
     estimated = _estimated(known) | _leak(parts)
     prices = dict[str, Estimate]()
@@ -226,7 +226,7 @@ def _price_native(request: PriceRequest) -> Priced:
     )
 
 
-def _estimated(known: Sequence[Known]) -> dict[str, Estimate]:
+def _estimated(known: Sequence[PricedPiece]) -> dict[str, Estimate]:
     """Action to the estimators' price: that of the array or arithmetic if it has one, of several units the dearest."""
     main = known[0]
     by_unit = dict[str, Estimate]()
@@ -243,7 +243,7 @@ def _first_of(names: tuple[str, ...], energies: Mapping[str, Estimate]) -> Estim
     return next((energies[name] for name in names if name in energies), None)
 
 
-def _parts(request: PriceRequest, known: Sequence[Known]) -> Iterator[Part]:
+def _parts(request: PriceRequest, known: Sequence[PricedPiece]) -> Iterator[Part]:
     """What the level has, with areas and leakage; those written or in tables are of the whole level: of its first part."""
     area, leak = _given_area(request), _own(request, "leak") or _from_table(NATIVE_NAMES["leak"], request)
     inside = Estimate(value=0.0, source="part of what is given")
@@ -388,7 +388,7 @@ def _full_price(action: str, price: Estimate) -> bool:
 
 def _timeloop_default(request: PriceRequest, action: str) -> tuple[Estimate, str]:
     """Price of an action without entry, and what to say about it if it can occur."""
-    actual = action in (*DATA, "compute")
+    actual = action in (*DATA_ACTIONS, "compute")
     if actual and request.table:
         highest = max(request.table.values(), key=lambda entry: entry[0])
         price = Estimate(value=highest[0], source=f"{highest[1] or 'energy table'} (highest entry)", confidence=0.5)

@@ -137,9 +137,9 @@ class _Reader:
         pieces += [source.walk((*at, "spec"))[1]] if entry.spec else []
         files = [] if isinstance(self.spec.spec, dict) else [source.directory(("spec",)) / name for name in self.spec.spec]
         files += [source.directory(at) / name for name in entry.files]
-        base = _native(yamlio.joined(pieces, files, source.lines))
+        base = _native(yamlio.source_map_of(pieces, files, source.lines))
         changes = [self.mistakes.change((*at, "set", text), text, node) for text, node in self.mistakes.kids((*at, "set"))]
-        root = yamlio.placed(base.root, [change for change in changes if change])
+        root = yamlio.with_values(base.root, [change for change in changes if change])
         whole = SourceMap(root, base.lines)
         try:
             spec = Spec.model_validate(root.data)
@@ -259,6 +259,6 @@ def _native(source: SourceMap) -> SourceMap:
     """Files of Timeloop become native ones, so that paths are the same everywhere."""
     if not is_timeloop(source.root.data):
         return source
-    from sparseloop.input.load import understood
+    from sparseloop.input.load import spec_of_data
 
-    return yamlio.loads(dumps(understood(source.root.data, source)), name=f"{source.root.file} as a native specification")[1]
+    return yamlio.loads(dumps(spec_of_data(source.root.data, source)), name=f"{source.root.file} as a native specification")[1]

@@ -40,7 +40,7 @@ class Mistakes:
         try:
             return what()
         except NotationError as error:
-            for one in error.problems:
+            for one in error.mistakes:
                 inside = Diagnostic(path=path, message=one.message, hint=one.hint, offset=one.offset, length=one.length)
                 self.found.append(inside)
         except SpecError as error:
@@ -200,7 +200,7 @@ class ParameterReader:
                 at = self._spot(path, str(choice))
                 for workload in self.workloads:
                     if not made.only or made.only & workload.names:
-                        self.mistakes.attempt(at, lambda w=workload, p=path, n=node: yamlio.placed(w.root, [(p, n)]))
+                        self.mistakes.attempt(at, lambda w=workload, p=path, n=node: yamlio.with_values(w.root, [(p, n)]))
 
     def _spot(self, path: Path, label: str) -> Path:
         """Where the study file names a path."""

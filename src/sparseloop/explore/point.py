@@ -16,9 +16,9 @@ from sparseloop.explore.space import DesignSpace, Values
 from sparseloop.explore.store import Row
 from sparseloop.explore.transfer import Hint, transferred_result
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.input.resolve import written
+from sparseloop.input.resolve import mapping_lines
 from sparseloop.input.spec import Spec
-from sparseloop.input.yaml.files import Node, SourceMap, placed
+from sparseloop.input.yaml.files import Node, SourceMap, with_values
 from sparseloop.mapper.objectives import Objective, objective
 from sparseloop.mapper.search import budget_of, run_search
 from sparseloop.mapper.space.mapspace import mapspace
@@ -92,7 +92,7 @@ class Designs:
     def spec(self, values: Values, workload: int) -> Spec:
         """The specification of a point; `SpecError` with places in the files."""
         one = self.workloads[workload]
-        root = placed(one.root, self.space.changes(values, one.names))
+        root = with_values(one.root, self.space.changes(values, one.names))
         source = SourceMap(root, one.lines)
         try:
             spec = Spec.model_validate(root.data).with_source(source)
@@ -134,7 +134,7 @@ class Designs:
             row |= {"value": best.value}
         if result is not None and self.mapper.method != FIXED:
             assert result.design.mapping is not None
-            row["mapping"] = json.dumps(written(result.design.mapping, spec))
+            row["mapping"] = json.dumps(mapping_lines(result.design.mapping, spec))
         return row | _measured(result) | {"seconds": time.perf_counter() - started}
 
     @property

@@ -26,7 +26,7 @@ _DIMENSIONS = ("bits", "words", "cycle", "s", "m", "J")
 
 
 @dataclass(frozen=True)
-class Problem:
+class Mistake:
     """One mistake inside a short notation: `offset` is the column in the text, `path` leads to that text."""
 
     message: str
@@ -37,16 +37,16 @@ class Problem:
 
 
 class NotationError(ValueError):
-    """A short notation or expression that cannot be understood; carries one or more problems."""
+    """A short notation or expression that cannot be understood; carries one or more mistakes."""
 
-    def __init__(self, *problems: Problem) -> None:
-        self.problems = problems
-        super().__init__("; ".join(p.message for p in problems))
+    def __init__(self, *mistakes: Mistake) -> None:
+        self.mistakes = mistakes
+        super().__init__("; ".join(p.message for p in mistakes))
 
 
 def wrong(message: str, hint: str | None = None, *, offset: int | None = None, length: int = 1) -> NotationError:
-    """A NotationError with a single problem."""
-    return NotationError(Problem(message, hint, offset, length))
+    """A NotationError with a single mistake."""
+    return NotationError(Mistake(message, hint, offset, length))
 
 
 # --- quantities ---------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def _variable(name: str, offset: int) -> _Value:
     try:
         value = computed[name] = _quantity(known[name])
     except NotationError as error:
-        if not error.problems[0].message.startswith("variable"):
+        if not error.mistakes[0].message.startswith("variable"):
             error = wrong(f"variable '{name}' is wrong: {error}", offset=offset, length=len(name))
         computed[name] = error
         raise error from None
@@ -345,23 +345,23 @@ def _refused(value: object, expected: str) -> NoReturn:
     raise wrong(f"expected {expected}, got {value}")
 
 
-def number(value: object) -> float:
+def parse_number(value: object) -> float:
     """A finite number >= 0 without unit."""
     return _in_units(value, {"": 1}, "a plain number")
 
 
-def positive(value: object) -> float:
+def parse_positive(value: object) -> float:
     """A finite number > 0 without unit."""
-    return number(value) or _refused(value, "a number above 0")
+    return parse_number(value) or _refused(value, "a number above 0")
 
 
-def variable(value: object) -> float | str:
+def parse_variable(value: object) -> float | str:
     """A number, or a quantity with a unit, which stays as written."""
     result = _quantity(value)
     return str(value) if result.unit else float(result.number)
 
 
-def fraction(value: object) -> float:
+def parse_fraction(value: object) -> float:
     """A number between 0 and 1; '60%' is 0.6."""
     result = _in_units(value, {"": 1}, "a fraction between 0 and 1")
     if result > 1:
@@ -370,7 +370,7 @@ def fraction(value: object) -> float:
     return result
 
 
-def count(value: object, least: int = 1) -> int:
+def parse_count(value: object, least: int = 1) -> int:
     """A whole number from 1 (or `least`) to 2**53."""
     result = _quantity(value)
     if result.unit or result.number != math.floor(result.number) or result.number < least:
@@ -385,22 +385,22 @@ def _shown(value: object, result: _Value) -> str:
     return f" = {shown}" if isinstance(value, str) and value.strip() != shown else ""
 
 
-def energy(value: object) -> float:
+def parse_energy(value: object) -> float:
     """An energy in pJ; bare numbers are pJ."""
     return _in_units(value, {"": 1, "J": 1e12}, "an energy (pJ)")
 
 
-def frequency(value: object) -> float:
+def parse_frequency(value: object) -> float:
     """A frequency in Hz; bare numbers are Hz."""
     return _in_units(value, {"": 1, "1/s": 1}, "a frequency (Hz)") or _refused(value, "a frequency above 0")
 
 
-def length(value: object) -> float:
+def parse_length(value: object) -> float:
     """A length in mm; bare numbers are mm."""
     return _in_units(value, {"": 1, "m": 1e3}, "a length (mm)")
 
 
-def node(value: object) -> float:
+def parse_node(value: object) -> float:
     """A technology node in nm; bare numbers are nm."""
     result = _in_units(value, {"": 1, "m": 1e9}, "a technology node (nm)")
     if not 1 <= result <= 1000:
@@ -408,12 +408,12 @@ def node(value: object) -> float:
     return result
 
 
-def capacity(value: object) -> Quantity:
+def parse_capacity(value: object) -> Quantity:
     """A size in words or bits; bare numbers are words."""
     return _with_unit(value, {"": "words", "words": "words", "bits": "bits"}, "a size ('224 words', '108 KiB')")
 
 
-def bandwidth(value: object) -> Quantity:
+def parse_bandwidth(value: object) -> Quantity:
     """A rate in words/cycle, bits/cycle or bits/s; bare numbers are words/cycle."""
     units = {"": "words/cycle", "words/cycle": "words/cycle", "bits/cycle": "bits/cycle", "bits/s": "bits/s"}
     result = _with_unit(value, {**units, "words/s": "words/s"}, "a bandwidth ('16 words/cycle', '25.6 GB/s')")
@@ -429,22 +429,22 @@ def _with_unit(value: object, units: Mapping[str, str], meaning: str) -> Quantit
     return Quantity(_measured(result.number, value), units[result.unit])
 
 
-def _text_or_number(kind: str, description: str) -> Any:
+def _schema(kind: str, description: str) -> Any:
     return WithJsonSchema({"anyOf": [{"type": kind, "description": description}, {"type": "string"}]})  # kept beside a field's
 
 
-Number = Annotated[float, BeforeValidator(number), _text_or_number("number", "number >= 0 or expression")]
-Positive = Annotated[float, BeforeValidator(positive), _text_or_number("number", "number > 0 or expression")]
-Variable = Annotated[float | str, BeforeValidator(variable), _text_or_number("number", "number, quantity or expression")]
-Fraction = Annotated[float, BeforeValidator(fraction), _text_or_number("number", "0..1, '60%' or expression")]
-Whole = Annotated[int, BeforeValidator(partial(count, least=0)), _text_or_number("integer", "whole number >= 0 or expression")]
-Count = Annotated[int, BeforeValidator(count), _text_or_number("integer", "whole number >= 1 or expression")]
-Energy = Annotated[float, BeforeValidator(energy), _text_or_number("number", "pJ, or with a unit")]
-Frequency = Annotated[float, BeforeValidator(frequency), _text_or_number("number", "Hz, or with a unit: 1 GHz")]
-Length = Annotated[float, BeforeValidator(length), _text_or_number("number", "mm, or with a unit")]
-Node = Annotated[float, BeforeValidator(node), _text_or_number("number", "nm, or with a unit: 45nm")]
+Number = Annotated[float, BeforeValidator(parse_number), _schema("number", "number >= 0 or expression")]
+Positive = Annotated[float, BeforeValidator(parse_positive), _schema("number", "number > 0 or expression")]
+Variable = Annotated[float | str, BeforeValidator(parse_variable), _schema("number", "number, quantity or expression")]
+Fraction = Annotated[float, BeforeValidator(parse_fraction), _schema("number", "0..1, '60%' or expression")]
+Whole = Annotated[int, BeforeValidator(partial(parse_count, least=0)), _schema("integer", "whole number >= 0 or expression")]
+Count = Annotated[int, BeforeValidator(parse_count), _schema("integer", "whole number >= 1 or expression")]
+Energy = Annotated[float, BeforeValidator(parse_energy), _schema("number", "pJ, or with a unit")]
+Frequency = Annotated[float, BeforeValidator(parse_frequency), _schema("number", "Hz, or with a unit: 1 GHz")]
+Length = Annotated[float, BeforeValidator(parse_length), _schema("number", "mm, or with a unit")]
+Node = Annotated[float, BeforeValidator(parse_node), _schema("number", "nm, or with a unit: 45nm")]
 _AsText = PlainSerializer(str, return_type=str)
-Capacity = Annotated[Quantity, BeforeValidator(capacity), _AsText, _text_or_number("number", "words, or with a unit: 8 KiB")]
+Capacity = Annotated[Quantity, BeforeValidator(parse_capacity), _AsText, _schema("number", "words, or with a unit: 8 KiB")]
 Bandwidth = Annotated[
-    Quantity, BeforeValidator(bandwidth), _AsText, _text_or_number("number", "words/cycle, or with a unit: 25.6 GB/s")
+    Quantity, BeforeValidator(parse_bandwidth), _AsText, _schema("number", "words/cycle, or with a unit: 25.6 GB/s")
 ]

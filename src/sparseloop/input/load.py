@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.input.notation_writer import shortened
+from sparseloop.input.notation_writer import in_short_notation
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.files import SourceMap
@@ -21,12 +21,12 @@ _TIMELOOP_TREE = frozenset({"subtree", "nodes", "version", "arithmetic", "storag
 
 def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
     """The specification in one or several files, native or Timeloop's, in any order; `overrides` are 'path=value'."""
-    return understood(*yamlio.load([Path(path) for path in paths], _listed(overrides)))
+    return spec_of_data(*yamlio.load([Path(path) for path in paths], _listed(overrides)))
 
 
 def loads(text: str, *, overrides: Sequence[str] = (), name: str = "<text>") -> Spec:
     """As `load`, for a text."""
-    return understood(*yamlio.loads(text, _listed(overrides), name=name))
+    return spec_of_data(*yamlio.loads(text, _listed(overrides), name=name))
 
 
 def _listed(overrides: Sequence[str]) -> Sequence[str]:
@@ -34,7 +34,7 @@ def _listed(overrides: Sequence[str]) -> Sequence[str]:
     return [overrides] if isinstance(overrides, str) else overrides
 
 
-def understood(data: dict[str, Any], source: SourceMap) -> Spec:
+def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
     """The specification behind data with its places, native or Timeloop's."""
     try:
         data = _with_named_tables(data, source)
@@ -95,7 +95,7 @@ def to_data(spec: Spec) -> dict[str, Any]:
     data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     if spec.layers:
         del data["workload"]
-    return shortened(data)
+    return in_short_notation(data)
 
 
 def dumps(spec: Spec) -> str:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from sparseloop.input.diagnostics import did_you_mean
-from sparseloop.input.expressions import NotationError, Problem, wrong
+from sparseloop.input.expressions import Mistake, NotationError, wrong
 
 Plain = Any
 """Data as it comes from YAML: dict, list, str, int, float, bool or None."""
@@ -26,9 +26,9 @@ def _whole(digits: str) -> int | str:
     return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else digits
 
 
-def _problems_at(error: NotationError, *path: str | int) -> Iterator[Problem]:
-    for p in error.problems:
-        yield Problem(p.message, p.hint, p.offset, p.length, (*path, *p.path))
+def _mistakes_at(error: NotationError, *path: str | int) -> Iterator[Mistake]:
+    for p in error.mistakes:
+        yield Mistake(p.message, p.hint, p.offset, p.length, (*path, *p.path))
 
 
 # --- density, bandwidth, metadata, fanout -------------------------------------------------------------------
@@ -37,7 +37,7 @@ _STRUCTURED = re.compile(rf"\s*(\d+)\s*:\s*(\d+)(?:\s+(?:along\s+)?({_NAME}))?\s
 _DATA_FILE = re.compile(r".*\.(npy|npz|mtx|txt|csv|tsv)$")
 
 
-def density(value: Plain) -> Plain:
+def parse_density(value: Plain) -> Plain:
     """0.6, '60%', '2:4 c' (structured along rank c) or 'weights.npz' (given data)."""
     if not isinstance(value, str):
         return {"density": value} if isinstance(value, int | float) else value
@@ -47,17 +47,17 @@ def density(value: Plain) -> Plain:
     return {"model": "actual", "file": value} if _DATA_FILE.match(value) else {"density": value}
 
 
-def bandwidth(value: Plain) -> Plain:
+def parse_bandwidths(value: Plain) -> Plain:
     """A single bandwidth is shared by reads and writes."""
     return {"shared": value} if isinstance(value, int | float | str) else value
 
 
-def metadata(value: Plain) -> Plain:
+def parse_metadata(value: Plain) -> Plain:
     """A single size is the capacity."""
     return {"capacity": value} if isinstance(value, int | float | str) else value
 
 
-def fanout(value: Plain) -> Plain:
+def parse_fanout(value: Plain) -> Plain:
     """14 or '14' is {x: 14}; '14x12' is {x: 14, y: 12}."""
     if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", value)):
         return {"x": _whole(match[1]), "y": _whole(match[2])}
@@ -66,25 +66,25 @@ def fanout(value: Plain) -> Plain:
 
 # --- formats ------------------------------------------------------------------------------------------------
 
-KINDS = ("U", "UB", "B", "CP", "RLE", "UOP")
+RANK_FORMATS = ("U", "UB", "B", "CP", "RLE", "UOP")
 SHORTHANDS = {"csr": "UOP CP", "coo": "CP(*)", "bitmask": "B(*)", "dense": "U"}
 _FORMAT = re.compile(r"[\s,]*([A-Za-z]\w*)\s*(?:\(([^()]*)\))?")
 
 
-def tensor_format(value: Plain) -> Plain:
+def parse_format(value: Plain) -> Plain:
     """'UOP(c) RLE(p,q;5)', outermost rank first, or csr, coo, bitmask; a list of such or of dicts works too."""
     if isinstance(value, str):
         return {"ranks": list(_rank_formats(value))}
     if not isinstance(value, list | tuple):
         return value
-    ranks, problems = list[Plain](), list[Problem]()
+    ranks, mistakes = list[Plain](), list[Mistake]()
     for i, item in enumerate(cast("list[Plain]", value)):
         try:
             ranks += _rank_formats(item) if isinstance(item, str) else [item]
         except NotationError as error:
-            problems += _problems_at(error, i)
-    if problems:
-        raise NotationError(*problems)
+            mistakes += _mistakes_at(error, i)
+    if mistakes:
+        raise NotationError(*mistakes)
     return {"ranks": ranks}
 
 
@@ -99,14 +99,14 @@ def _rank_formats(text: str) -> Iterator[dict[str, Plain]]:
         name, start = match[1], match.start(1)
         if name in SHORTHANDS and match[2] is None:
             yield from _rank_formats(SHORTHANDS[name])
-        elif name.upper() in KINDS:
+        elif name.upper() in RANK_FORMATS:
             yield _rank_format(name.upper(), match[2], match.start(2))
         elif name == "csc":
             raise wrong(
                 "csc is not a format of its own", "'UOP CP': the loop order decides rows or columns", offset=start, length=3
             )
         else:
-            hint = did_you_mean(name, [*KINDS, *SHORTHANDS])
+            hint = did_you_mean(name, [*RANK_FORMATS, *SHORTHANDS])
             raise wrong(f"unknown format '{name}'", hint, offset=start, length=len(name))
         at = match.end()
 
@@ -133,27 +133,27 @@ def _rank_format(kind: str, arguments: str | None, offset: int) -> dict[str, Pla
 _SAF = re.compile(rf"\s*({_NAME})\s*(<->|<-)\s*(.*?)\s*$")
 
 
-def safs(value: Plain) -> Plain:
+def parse_safs(value: Plain) -> Plain:
     """'W <- I & Z', 'A <-> B', {follower, leaders}, {options: [...]}, or a list of these; true and false pass through."""
     if value is None or isinstance(value, bool):
         return value
     items: list[Plain] = list(cast("list[Plain]", value)) if isinstance(value, list | tuple) else [value]
-    result, problems, options = list[Plain](), list[Problem](), 0
+    result, mistakes, options = list[Plain](), list[Mistake](), 0
     for i, item in enumerate(items):
         at: tuple[int, ...] = (i,) if isinstance(value, list | tuple) else ()
         try:
             if isinstance(item, dict) and "options" in item:
                 options += 1
-                chosen = safs(cast("dict[str, Plain]", item)["options"])
+                chosen = parse_safs(cast("dict[str, Plain]", item)["options"])
                 if not chosen or isinstance(chosen, bool):
                     raise wrong("'options' is a list of features", "{options: [A <- B, B <- A]}")
                 result += [_option(one, -options) for one in chosen]
             else:
                 result += _saf(item) if isinstance(item, str) else [item]
         except NotationError as error:
-            problems += _problems_at(error, *at)
-    if problems:
-        raise NotationError(*problems)
+            mistakes += _mistakes_at(error, *at)
+    if mistakes:
+        raise NotationError(*mistakes)
     return result
 
 
@@ -184,17 +184,17 @@ def _saf(text: str) -> list[Plain]:
 
 _WORD = re.compile(r"[|,]|[^\s|,=]+(?:\s*=\s*[^\s|,]*)?")
 _LOOP = re.compile(rf"({_NAME})\s*=\s*(\d+|{_NAME})(?:~(\d+|{_NAME}))?")
-LISTS = ("keep", "bypass", "no_temporal_reuse", "no_multicast", "no_forwarding")
+TENSOR_LISTS = ("keep", "bypass", "no_temporal_reuse", "no_multicast", "no_forwarding")
 
 
-def mapping(value: Plain) -> Plain:
+def parse_mapping(value: Plain) -> Plain:
     """A list of entries as it is; {DRAM: 'for m=3', GLB: ...} becomes a list."""
     if not isinstance(value, dict) or "target" in value:
         return cast("Plain", value)
     return [{name: line} for name, line in cast("dict[str, Plain]", value).items()]
 
 
-def mapping_entry(value: Plain) -> Plain:
+def parse_mapping_entry(value: Plain) -> Plain:
     """'DRAM', {DRAM: 'for m=3 n=4 | keep I O | bypass W'}, {DRAM: {loops: ..., keep: ...}} or {target: DRAM, ...}."""
     if isinstance(value, str):
         return {"target": value}
@@ -210,28 +210,28 @@ def mapping_entry(value: Plain) -> Plain:
         if line is None:
             return {"target": target}
         if isinstance(line, str):
-            return {"target": target} | mapping_line(line)
+            return {"target": target} | parse_mapping_line(line)
         long = isinstance(line, dict)
         return {"target": target} | (_with_loops(cast("dict[str, Plain]", line)) if long else {"loops": line})
     except NotationError as error:
-        raise NotationError(*_problems_at(error, target)) from None
+        raise NotationError(*_mistakes_at(error, target)) from None
 
 
 def _with_loops(entry: dict[str, Plain]) -> dict[str, Plain]:
     """Reads `loops: 'for m=3'` and lists written as 'I O' inside the long form."""
     result = dict(entry)
     for name, item in entry.items():
-        if isinstance(item, str) and name in LISTS:
+        if isinstance(item, str) and name in TENSOR_LISTS:
             result[name] = item.replace(",", " ").split()
         elif isinstance(item, str) and name == "loops":
             try:
-                result["loops"] = mapping_line(item).get("loops", [])
+                result["loops"] = parse_mapping_line(item).get("loops", [])
             except NotationError as error:
-                raise NotationError(*_problems_at(error, "loops")) from None
+                raise NotationError(*_mistakes_at(error, "loops")) from None
     return result
 
 
-def mapping_line(text: str) -> dict[str, Plain]:
+def parse_mapping_line(text: str) -> dict[str, Plain]:
     """'for m=3 n=4 | keep I O', 'x q=14, y r=3 m=4', 'p=4~3' (bound 4, last pass 3): loops outermost first."""
     loops = list[Plain]()
     result: dict[str, Plain] = {}
@@ -244,16 +244,16 @@ def mapping_line(text: str) -> dict[str, Plain]:
         elif token == ",":
             continue
         elif "=" in token:
-            if section in LISTS:
+            if section in TENSOR_LISTS:
                 raise wrong(f"loop '{token}' inside '{section}'", "loops come first", offset=word.start(), length=len(token))
             section = "for"
             loops.append(_loop(token, axis, word.start()))
         elif token in ("for", "x", "y"):
             section, axis = "for", None if token == "for" else token
-        elif token in LISTS and (section == "" or (section == "for" and not loops)):
+        elif token in TENSOR_LISTS and (section == "" or (section == "for" and not loops)):
             section = token
             result[token] = []
-        elif section in LISTS:
+        elif section in TENSOR_LISTS:
             result[section].append(token)
         else:
             raise _stray(token, word.start(), section)
@@ -262,9 +262,9 @@ def mapping_line(text: str) -> dict[str, Plain]:
 
 def _stray(token: str, at: int, section: str) -> NotationError:
     if section == "":
-        known = ["for", *LISTS]
+        known = ["for", *TENSOR_LISTS]
         return wrong(f"unknown word '{token}' after '|'", did_you_mean(token, known), offset=at, length=len(token))
-    hint = f"write '| {token} ...'" if token in LISTS else "a loop is written rank=bound, e.g. m=3"
+    hint = f"write '| {token} ...'" if token in TENSOR_LISTS else "a loop is written rank=bound, e.g. m=3"
     return wrong(f"cannot read '{token}'", hint, offset=at, length=len(token))
 
 
@@ -319,7 +319,7 @@ _ACCESS = re.compile(rf"\s*({_NAME})\s*(?:\[([^\[\]]*)\])?\s*")
 _TERM = re.compile(rf"\s*([+-]?)\s*(?:(\d+)\s*[*·]?\s*({_NAME})|({_NAME})\s*[*·]\s*(\d+)|({_NAME})|(\d+))\s*")
 
 
-def einsum(text: Plain) -> Plain:
+def checked_einsum(text: Plain) -> Plain:
     """Checks the text of an einsum and returns it unchanged."""
     if isinstance(text, str):
         parse_einsum(text)

@@ -9,7 +9,7 @@ Plain = Any
 Fields = dict[str, Plain]
 
 
-def shortened(data: Mapping[str, Plain]) -> Fields:
+def in_short_notation(data: Mapping[str, Plain]) -> Fields:
     """A specification as plain data, with everything that has a short notation written in it."""
     result = data = cast("Fields", _tidy(data))
     if "mapping" in data:

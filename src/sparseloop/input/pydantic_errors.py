@@ -33,10 +33,16 @@ def _translated(item: Mapping[str, Any], model: type[BaseModel], data: Plain) ->
     kind: str = item["type"]
     context: Mapping[str, Any] = item.get("ctx", {})
     path = written_path(data, loc)
-    problem = context.get("error")
-    if isinstance(problem, NotationError):
-        for p in problem.problems:
-            yield Diagnostic(path=path + p.path, message=p.message, hint=p.hint, offset=p.offset, length=p.length)
+    cause = context.get("error")
+    if isinstance(cause, NotationError):
+        for mistake in cause.mistakes:
+            yield Diagnostic(
+                path=path + mistake.path,
+                message=mistake.message,
+                hint=mistake.hint,
+                offset=mistake.offset,
+                length=mistake.length,
+            )
     elif kind == "missing":
         example = _description(model, loc)
         yield Diagnostic(path=path, message=f"{_where(data, path)} lacks '{loc[-1]}'", hint=example, key=True)

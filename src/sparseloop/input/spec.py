@@ -56,14 +56,14 @@ class DensitySpec(Record):
     )
 
 
-DensityField = Annotated[DensitySpec, BeforeValidator(notation.density)]
+DensityField = Annotated[DensitySpec, BeforeValidator(notation.parse_density)]
 
 
 class WorkloadSpec(Record):
     """One einsum with its shape and densities."""
 
     name: str = Field(default="einsum", description="Name of the layer in tables and files.")
-    einsum: Annotated[str, BeforeValidator(notation.einsum)] = Field(
+    einsum: Annotated[str, BeforeValidator(notation.checked_einsum)] = Field(
         description="e.g. Z[m,n] = A[m,k] * B[k,n]; affine indices such as 2*p+r are allowed."
     )
     shape: dict[str, Count] = Field(description="Size of every rank variable.")
@@ -112,7 +112,7 @@ class NetworkSpec(Record):
 
 
 def _supply(value: object) -> float:
-    volts = expr.number(value)
+    volts = expr.parse_number(value)
     if not 0.1 <= volts <= 10:
         raise expr.wrong(f"expected a supply between 0.1 and 10 V, got {value}", "write e.g. 0.9")
     return volts
@@ -125,7 +125,7 @@ def _rule(value: object) -> str | float:
     if value in ("worst", "expected"):
         return str(value)
     try:
-        return expr.fraction(value)
+        return expr.parse_fraction(value)
     except expr.NotationError:
         raise expr.wrong(f"expected 'worst', 'expected' or a quantile between 0 and 1, got {value!r}") from None
 
@@ -156,8 +156,8 @@ class LevelSpec(Record):
     block_size: Count = Field(default=1, description="Words per physical access.")
     cluster_size: Count = Field(default=1, description="Instances that share one physical array.")
     banks: Count = Field(default=1, description="Banks of one instance (for its price).")
-    bandwidth: Annotated[BandwidthSpec, BeforeValidator(notation.bandwidth)] = BandwidthSpec()
-    metadata: Annotated[MetadataSpec, BeforeValidator(notation.metadata)] = MetadataSpec()
+    bandwidth: Annotated[BandwidthSpec, BeforeValidator(notation.parse_bandwidths)] = BandwidthSpec()
+    metadata: Annotated[MetadataSpec, BeforeValidator(notation.parse_metadata)] = MetadataSpec()
     decompression: bool = Field(default=True, description="Can decompress what arrives compressed.")
     compression: bool = Field(
         default=True, description="Can compress results that leave for a level that stores them compressed."
@@ -175,7 +175,7 @@ class LevelSpec(Record):
 class FanoutSpec(Record):
     """Everything after this entry exists x * y times per instance of what is before it."""
 
-    fanout: Annotated[dict[Literal["x", "y"], Count], BeforeValidator(notation.fanout)] = Field(
+    fanout: Annotated[dict[Literal["x", "y"], Count], BeforeValidator(notation.parse_fanout)] = Field(
         description="Children along each axis; 14x12 is short for {x: 14, y: 12}."
     )
     name: str = Field(default="par", description="Name by which the mapping speaks of it.")
@@ -226,7 +226,7 @@ class MappingEntry(Record):
     no_forwarding: Names = Field(default=(), description="Tensors that neighbours do not pass on.")
 
 
-EntryField = Annotated[MappingEntry, BeforeValidator(notation.mapping_entry)]
+EntryField = Annotated[MappingEntry, BeforeValidator(notation.parse_mapping_entry)]
 
 
 # --- sparse features ----------------------------------------------------------------------------------------
@@ -268,14 +268,14 @@ class SafSpec(Record):
     )
 
 
-SafList = Annotated[tuple[SafSpec, ...], BeforeValidator(notation.safs)]
+SafList = Annotated[tuple[SafSpec, ...], BeforeValidator(notation.parse_safs)]
 SafField = Annotated[Annotated[bool, Tag("flag")] | Annotated[SafList, Tag("list")], Discriminator(flag_or_list)]
 
 
 class LevelSparseSpec(Record):
     """Sparse features at one level; at the compute level `skip: true` and `gate: true`."""
 
-    formats: dict[str, Annotated[FormatSpec, BeforeValidator(notation.tensor_format)]] = Field(
+    formats: dict[str, Annotated[FormatSpec, BeforeValidator(notation.parse_format)]] = Field(
         default_factory=dict,
         description="Per tensor: csr, coo, bitmask, or a list such as UOP(c) RLE(p,q;5); missing: uncompressed.",
     )
@@ -369,7 +369,7 @@ class Spec(Record):
         default=(), description="Several einsums; what `workload` says is shared by all. Then `workload` is the first layer."
     )
     architecture: ArchSpec
-    mapping: Annotated[tuple[EntryField, ...], BeforeValidator(notation.mapping)] = Field(
+    mapping: Annotated[tuple[EntryField, ...], BeforeValidator(notation.parse_mapping)] = Field(
         default=(), description="Outermost first: '- GLB: for c=4 p=5 | keep I O'."
     )
     sparse: dict[str, LevelSparseSpec] = Field(
@@ -430,7 +430,7 @@ class Spec(Record):
 
 def _with_layers(fields: dict[str, Any]) -> dict[str, Any]:
     if isinstance(fields.get("mapping"), dict):  # a line of it may be empty
-        fields = {**fields, "mapping": notation.mapping(fields["mapping"])}
+        fields = {**fields, "mapping": notation.parse_mapping(fields["mapping"])}
     layers = fields.get("layers")
     shared: Any = fields.get("workload") or {}
     if not isinstance(layers, list | tuple) or not layers or not isinstance(shared, dict):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from sparseloop.evaluation.tracing import Question, Traced, value_of
-from sparseloop.report.terms import Term, call, number, power, product, summed, symbol
+from sparseloop.report.terms import FormulaTerm, call, number, power, product, summed, symbol
 
 LARGEST = 10
 """Names and numbers in one formula; larger ones are folded."""
@@ -29,33 +29,33 @@ _ASKED = {
 
 @final
 @dataclass(frozen=True, slots=True)
-class Definition:
+class SymbolDefinition:
     """What a symbol stands for: another traced value, a folded part of a formula, or an answer of a density model."""
 
     kind: Literal["value", "part", "density", "given"]
     node: Traced | None = None
-    part: Term | None = None
+    part: FormulaTerm | None = None
 
 
 @final
-class Reader:
+class FormulaReader:
     """Turns traced values into terms; values with a name of their own become symbols."""
 
     def __init__(self, names: Mapping[int, tuple[str, Traced]]) -> None:
         self.names = names
-        self.definitions: dict[str, Definition] = {}
-        self._formulas: dict[int, tuple[Traced, Term]] = {}
-        self._folded: dict[Term, str] = {}
+        self.definitions: dict[str, SymbolDefinition] = {}
+        self._formulas: dict[int, tuple[Traced, FormulaTerm]] = {}
+        self._folded: dict[FormulaTerm, str] = {}
 
-    def term(self, value: Any) -> Term:
+    def term(self, value: Any) -> FormulaTerm:
         """A symbol if the value has a name, else its formula."""
         value = core(value)
         if isinstance(value, Traced) and (known := self.names.get(id(value))):
-            self.definitions.setdefault(known[0], Definition("value", node=value))
+            self.definitions.setdefault(known[0], SymbolDefinition("value", node=value))
             return symbol(known[0], value.value)
         return self.formula(value)
 
-    def formula(self, value: Any) -> Term:
+    def formula(self, value: Any) -> FormulaTerm:
         """How the value itself came about."""
         value = core(value)
         if not isinstance(value, Traced):
@@ -64,10 +64,10 @@ class Reader:
             self._formulas[id(value)] = (value, self._read(value))
         return self._formulas[id(value)][1]
 
-    def _read(self, node: Traced) -> Term:
+    def _read(self, node: Traced) -> FormulaTerm:
         name, arguments = node.operation, node.arguments
         if name == "given":
-            self.definitions.setdefault(node.label, Definition("given", node=node))
+            self.definitions.setdefault(node.label, SymbolDefinition("given", node=node))
             return symbol(node.label, node.value)
         if name == "where":
             return self.term(arguments[1] if value_of(arguments[0]) else arguments[2])
@@ -79,7 +79,7 @@ class Reader:
             return number(node.value)
         return self._operation(name, [self.term(a) for a in arguments], node)
 
-    def _operation(self, name: str, terms: list[Term], node: Traced) -> Term:
+    def _operation(self, name: str, terms: list[FormulaTerm], node: Traced) -> FormulaTerm:
         match name:
             case "multiply":
                 return product([(1, t) for t in terms])
@@ -104,19 +104,19 @@ class Reader:
             case _:
                 return self._opaque(name, terms, node)
 
-    def _opaque(self, name: str, terms: list[Term], node: Traced) -> Term:
+    def _opaque(self, name: str, terms: list[FormulaTerm], node: Traced) -> FormulaTerm:
         if " " in name:
             return symbol(name, node.value)
         return call(name, terms, node.value)
 
-    def _asked(self, node: Traced) -> Term:
+    def _asked(self, node: Traced) -> FormulaTerm:
         label = _ASKED[node.operation].format(tile=tile_text(node), tensor=node.tensor)
         if node.operation == "empty" and value_of(node.arguments[0]) == 1:
             label = f"P({node.tensor} zero)"
-        self.definitions.setdefault(label, Definition("density", node=node))
+        self.definitions.setdefault(label, SymbolDefinition("density", node=node))
         return symbol(label, node.value)
 
-    def _complement(self, one: Term) -> Term | None:
+    def _complement(self, one: FormulaTerm) -> FormulaTerm | None:
         """P(tile non-empty) for 1 - P(tile empty), and the reverse."""
         if one.kind != "symbol" or not one.name.startswith("P(") or one.name.startswith("P(both"):
             return None
@@ -126,17 +126,17 @@ class Reader:
 
     # --- folding --------------------------------------------------------------------------------------------
 
-    def shown(self, term: Term) -> Term:
+    def shown(self, term: FormulaTerm) -> FormulaTerm:
         """The term with repeated parts, and parts of formulas that are too large, replaced by symbols."""
         repeated = Counter(part for part in _parts(term) if part.leaves >= 3)
         chosen = {part for part, times in repeated.items() if times > 1}
         return self._fold(self._replaced(term, chosen) if chosen else term)
 
-    def _replaced(self, term: Term, chosen: set[Term]) -> Term:
+    def _replaced(self, term: FormulaTerm, chosen: set[FormulaTerm]) -> FormulaTerm:
         parts = [(sign, self._part(p) if p in chosen else self._replaced(p, chosen)) for sign, p in term.parts]
         return term.rebuilt(parts)
 
-    def _fold(self, term: Term) -> Term:
+    def _fold(self, term: FormulaTerm) -> FormulaTerm:
         if term.kind == "call":
             term = term.rebuilt([(sign, self._part(p) if p.leaves > 4 else p) for sign, p in term.parts])
         while term.leaves > LARGEST:
@@ -146,10 +146,10 @@ class Reader:
             term = term.rebuilt([(sign, self._part(p) if p is largest else p) for sign, p in term.parts])
         return term
 
-    def _part(self, term: Term) -> Term:
+    def _part(self, term: FormulaTerm) -> FormulaTerm:
         if term not in self._folded:
             self._folded[term] = f"x{len(self._folded) + 1}"
-            self.definitions[self._folded[term]] = Definition("part", part=term)
+            self.definitions[self._folded[term]] = SymbolDefinition("part", part=term)
         return symbol(self._folded[term], term.value)
 
 
@@ -175,17 +175,17 @@ def tile_text(node: Traced) -> str:
     return f"{node.tensor}[{shape or '1'}]"
 
 
-def _parts(term: Term) -> Iterator[Term]:
+def _parts(term: FormulaTerm) -> Iterator[FormulaTerm]:
     for _, part in term.parts:
         if part.kind in ("sum", "product", "call"):
             yield part
             yield from _parts(part)
 
 
-def _extreme(name: str, terms: Sequence[Term], value: Any) -> Term:
+def _extreme(name: str, terms: Sequence[FormulaTerm], value: Any) -> FormulaTerm:
     """max or min of the flattened arguments; constants that do not matter are left out."""
     short = {"maximum": "max", "minimum": "min"}[name]
-    flat: dict[Term, None] = {}
+    flat: dict[FormulaTerm, None] = {}
     for term in terms:
         for part in [p for _, p in term.parts] if term.kind == "call" and term.name == short else [term]:
             flat[part] = None
@@ -197,7 +197,7 @@ def _extreme(name: str, terms: Sequence[Term], value: Any) -> Term:
     return call(short, kept, best)
 
 
-def _snapped(term: Term) -> Term:
+def _snapped(term: FormulaTerm) -> FormulaTerm:
     """The argument of a ceiling without the slack that keeps rounding errors away."""
     if term.kind != "sum":
         return term

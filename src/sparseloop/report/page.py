@@ -12,12 +12,12 @@ from sparseloop.evaluation.result import Result
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.report.figures import breakdown, loopnest, parallel, roofline, sensitivity, style
 from sparseloop.report.figures import pareto as fronts
-from sparseloop.report.figures.source import Drawn
-from sparseloop.report.figures.tables import Table, label_of
+from sparseloop.report.figures.source import FigureSource
+from sparseloop.report.figures.tables import StudyPoints, label_of
 
 PIXELS = 150
 """Per inch of a drawing."""
-BEST = 30
+BEST_ROWS = 30
 """Rows in the table of a study's best points."""
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1100px; margin: 2em auto; padding: 0 1em }
@@ -52,10 +52,10 @@ LAYOUT: Mapping[str, Any] = {
 }
 
 
-def page(drawn: Drawn) -> str:
+def page(drawn: FigureSource) -> str:
     """The page of results, or of a study."""
     if drawn.store is not None:
-        table = Table(drawn.store)
+        table = StudyPoints(drawn.store)
         return _whole(str(table.study.get("name") or "Study"), _study(table))
     if not drawn.records:
         raise SpecError([Diagnostic(message="there is nothing to report")])
@@ -113,7 +113,7 @@ def _cell(value: Any, numeric: bool) -> str:
 # --- results ----------------------------------------------------------------------------------------------------
 
 
-def _results(drawn: Drawn) -> Iterable[str]:
+def _results(drawn: FigureSource) -> Iterable[str]:
     yield _section("Totals", *_totals(drawn.records))
     yield _section(
         "Energy", _energy(drawn.records), note="Choose the split above the figure; click a part in the legend to hide it."
@@ -224,15 +224,17 @@ def _actions(records: Mapping[str, Mapping[str, Any]]) -> str:
 # --- studies ----------------------------------------------------------------------------------------------------
 
 
-def _study(table: Table) -> Iterable[str]:
+def _study(table: StudyPoints) -> Iterable[str]:
     valid = len(table.valid)
     goals = ", ".join(table.objectives)
     counts = f"{wording.count_text(len(table.rows))} points, {wording.count_text(valid)} valid; minimized: {goals}"
     yield f"<p>{escape(counts)}</p>"
     if not valid:
-        yield _section("Why", _table(("point", "why"), ((row["point"], row["why"]) for row in table.rows[:BEST])))
+        yield _section("Why", _table(("point", "why"), ((row["point"], row["why"]) for row in table.rows[:BEST_ROWS])))
         return
-    yield _section("Best points", _best(table), note=f"At most {BEST}, by the first objective; of several objectives the front.")
+    yield _section(
+        "Best points", _best(table), note=f"At most {BEST_ROWS}, by the first objective; of several objectives the front."
+    )
     yield _section("Front", _front(table), note="Point at a dot for its parameters.")
     yield _section("Parallel coordinates", _parallel(table), note="Drag along an axis to choose a range; drag names to reorder.")
     with style.styled():
@@ -244,7 +246,7 @@ def _study(table: Table) -> Iterable[str]:
     )
 
 
-def _best(table: Table) -> str:
+def _best(table: StudyPoints) -> str:
     goals = table.objectives
     ranked = sorted(table.valid, key=lambda row: row[goals[0]])
     if len(goals) > 1:
@@ -253,10 +255,10 @@ def _best(table: Table) -> str:
         ranked = [row for row in ranked if id(row) in chosen]
     shown = [name for name in ("energy_pj", "cycles", "edp", "area_um2", "power_w") if name not in goals]
     columns = ["point", *table.parameters, *goals, *shown, "proven"]
-    return _table([label_of(c) for c in columns], ([row[c] for c in columns] for row in ranked[:BEST]), "best")
+    return _table([label_of(c) for c in columns], ([row[c] for c in columns] for row in ranked[:BEST_ROWS]), "best")
 
 
-def _front_of(table: Table, goals: Sequence[str]) -> list[int]:
+def _front_of(table: StudyPoints, goals: Sequence[str]) -> list[int]:
     """Numbers of the valid points that no other one beats in all objectives."""
     import numpy as np
 
@@ -265,7 +267,7 @@ def _front_of(table: Table, goals: Sequence[str]) -> list[int]:
     return [int(i) for i in pareto(np.array([[row[name] for row in table.valid] for name in goals], dtype=np.float64))]
 
 
-def _front(table: Table) -> str:
+def _front(table: StudyPoints) -> str:
     scatter = style.needed("plotly.graph_objects").Scattergl
     data = fronts.front(table)
     rows = [row for row in table.valid if row[data.columns[0]] is not None and row[data.columns[1]] is not None]
@@ -294,13 +296,13 @@ def _axis(values: Any, name: str) -> dict[str, Any]:
     }
 
 
-def _hover(table: Table, row: Mapping[str, Any]) -> str:
+def _hover(table: StudyPoints, row: Mapping[str, Any]) -> str:
     goals = [f"{label_of(name)}: {row[name]:.5g}" for name in table.objectives if row[name] is not None]
     parameters = [f"{name}: {row[name]}" for name in table.parameters if row[name] is not None]
     return "<br>".join(escape(line) for line in (f"point {row['point']}", *parameters, *goals))
 
 
-def _parallel(table: Table) -> str:
+def _parallel(table: StudyPoints) -> str:
     data = parallel.parallel(table)
     dimensions = [
         {

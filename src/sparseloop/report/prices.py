@@ -102,10 +102,10 @@ def _network_prices(network: Network) -> Iterator[tuple[str, float, str]]:
 
 # --- tables ---------------------------------------------------------------------------------------------------
 
-Row = tuple[str, ...]
+TableRow = tuple[str, ...]
 
 
-def text(arch: Arch, *, width: int = 0) -> str:
+def price_text(arch: Arch, *, width: int = 0) -> str:
     """All prices as a table for people: actions of one price and source on one line, sources below."""
     width = width or shutil.get_terminal_size((100, 24)).columns
     sources: dict[str, int] = {}
@@ -137,7 +137,7 @@ def _mark(source: str, confidence: float, sources: dict[str, int]) -> str:
     return f"[{sources.setdefault(f'{source} ({confidence:.2g})', len(sources) + 1)}]"
 
 
-def _actions(level: Level, sources: dict[str, int]) -> list[Row]:
+def _actions(level: Level, sources: dict[str, int]) -> list[TableRow]:
     """One line for all actions with one price from one source."""
     together: dict[tuple[float, str, float, str], list[str]] = {}
     for action, price in level.prices.items():
@@ -149,8 +149,8 @@ def _actions(level: Level, sources: dict[str, int]) -> list[Row]:
     ]
 
 
-def _parts(level: Level, sources: dict[str, int]) -> list[Row]:
-    rows: list[Row] = []
+def _parts(level: Level, sources: dict[str, int]) -> list[TableRow]:
+    rows: list[TableRow] = []
     for part in level.parts:
         label = f"{part.name} x {wording.exact_text(part.count)}" if part.count != 1 else part.name
         area = f"{wording.exact_text(part.count * part.area_um2)} um2"
@@ -160,7 +160,7 @@ def _parts(level: Level, sources: dict[str, int]) -> list[Row]:
     return rows
 
 
-def _lined(rows: Sequence[Row]) -> list[str]:
+def _lined(rows: Sequence[TableRow]) -> list[str]:
     """Rows with numbers and marks below each other; long lists of actions are broken."""
     lines: list[str] = []
     for what, price, mark in rows:

@@ -24,22 +24,22 @@ BAR = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def text(result: Result, *, mapping: Mapping | None = None, width: int = 100) -> str:
+def result_text(result: Result, *, mapping: Mapping | None = None, width: int = 100) -> str:
     """All tables as plain text."""
     stream = io.StringIO()
-    Console(file=stream, width=width, force_terminal=False, color_system=None).print(report(result, mapping=mapping))
+    Console(file=stream, width=width, force_terminal=False, color_system=None).print(result_tables(result, mapping=mapping))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
-def printed(result: Result, stream: TextIO, *, width: int) -> None:
+def print_result(result: Result, stream: TextIO, *, width: int) -> None:
     """Writes all tables: in colour to a terminal, as plain text without trailing blanks elsewhere."""
     if stream.isatty():
-        Console(file=stream).print(report(result))
+        Console(file=stream).print(result_tables(result))
     else:
-        print(text(result, width=width), file=stream)
+        print(result_text(result, width=width), file=stream)
 
 
-def report(result: Result, *, mapping: Mapping | None = None) -> Group:
+def result_tables(result: Result, *, mapping: Mapping | None = None) -> Group:
     """All tables; `mapping` if it is not the design's own."""
     parts: list[RenderableType | None] = [
         head(result),

@@ -11,16 +11,16 @@ from typing import Any, Literal, final
 
 from sparseloop.evaluation.humanize import exact_text
 
-Kind = Literal["number", "symbol", "sum", "product", "call"]
-Parts = tuple[tuple[int, "Term"], ...]
+TermKind = Literal["number", "symbol", "sum", "product", "call"]
+Parts = tuple[tuple[int, "FormulaTerm"], ...]
 
 
 @final
 @dataclass(frozen=True)
-class Term:
+class FormulaTerm:
     """A number, a name, or a sum (parts with signs), product (parts with powers 1 or -1) or function of terms."""
 
-    kind: Kind
+    kind: TermKind
     value: float
     name: str = ""
     parts: Parts = ()
@@ -37,38 +37,38 @@ class Term:
         """How many names and numbers stand in it."""
         return sum(p.leaves for _, p in self.parts) if self.parts else 1
 
-    def rebuilt(self, parts: Sequence[tuple[int, Term]]) -> Term:
+    def rebuilt(self, parts: Sequence[tuple[int, FormulaTerm]]) -> FormulaTerm:
         """The same operation on other parts of equal values."""
-        return Term(self.kind, self.value, self.name, tuple(parts)) if self.parts else self
+        return FormulaTerm(self.kind, self.value, self.name, tuple(parts)) if self.parts else self
 
 
-def number(value: Any) -> Term:
+def number(value: Any) -> FormulaTerm:
     """A plain number."""
-    return Term("number", float(value))
+    return FormulaTerm("number", float(value))
 
 
-def symbol(name: str, value: Any) -> Term:
+def symbol(name: str, value: Any) -> FormulaTerm:
     """A name with its value."""
-    return Term("symbol", float(value), name)
+    return FormulaTerm("symbol", float(value), name)
 
 
-def call(name: str, arguments: Sequence[Term], value: Any) -> Term:
+def call(name: str, arguments: Sequence[FormulaTerm], value: Any) -> FormulaTerm:
     """A function; of numbers only, just its value."""
     if all(a.kind == "number" for a in arguments):
         return number(value)
-    return Term("call", float(value), name, tuple((1, a) for a in arguments))
+    return FormulaTerm("call", float(value), name, tuple((1, a) for a in arguments))
 
 
-def power(base: Term, exponent: Term, value: Any) -> Term:
+def power(base: FormulaTerm, exponent: FormulaTerm, value: Any) -> FormulaTerm:
     """base ** exponent."""
     if exponent.kind == "number" and exponent.value == 1:
         return base
     return call("power", [base, exponent], value)
 
 
-def product(factors: Iterable[tuple[int, Term]]) -> Term:
+def product(factors: Iterable[tuple[int, FormulaTerm]]) -> FormulaTerm:
     """A flat product without ones; equal factors above and below the line cancel; with a zero in it, the zero."""
-    powers: Counter[Term] = Counter()
+    powers: Counter[FormulaTerm] = Counter()
     above = below = 1.0
     for sign, term in _flat("product", factors):
         if term.value == 0 and sign > 0:
@@ -78,7 +78,7 @@ def product(factors: Iterable[tuple[int, Term]]) -> Term:
         elif term.value != 1 or term.kind not in ("symbol", "call"):
             powers[term] += sign
     above, below = _reduced(above, below)
-    parts: list[tuple[int, Term]] = [(1, number(above))] if above != 1 else []
+    parts: list[tuple[int, FormulaTerm]] = [(1, number(above))] if above != 1 else []
     for term, times in powers.items():
         parts += [(1 if times > 0 else -1, term)] * abs(times)
     parts += [(-1, number(below))] if below != 1 else []
@@ -87,7 +87,7 @@ def product(factors: Iterable[tuple[int, Term]]) -> Term:
         return number(1.0)
     if len(parts) == 1 and parts[0][0] > 0:
         return parts[0][1]
-    return Term("product", math.prod(t.value**s for s, t in parts), "", tuple(parts))
+    return FormulaTerm("product", math.prod(t.value**s for s, t in parts), "", tuple(parts))
 
 
 def _reduced(above: float, below: float) -> tuple[float, float]:
@@ -100,22 +100,22 @@ def _reduced(above: float, below: float) -> tuple[float, float]:
     return above, below
 
 
-Complement = Callable[[Term], Term | None]
+Complement = Callable[[FormulaTerm], FormulaTerm | None]
 
 
-def summed(terms: Iterable[tuple[int, Term]], complement: Complement | None = None) -> Term:
+def summed(terms: Iterable[tuple[int, FormulaTerm]], complement: Complement | None = None) -> FormulaTerm:
     """A flat sum without zeros; equal terms of opposite sign cancel, common factors stand in front of it.
 
     1 - x is `complement(x)` if there is one.
     """
-    counts: Counter[Term] = Counter()
+    counts: Counter[FormulaTerm] = Counter()
     constant = 0.0
     for sign, term in _flat("sum", terms):
         if term.kind == "number":
             constant += sign * term.value
         elif term.value != 0:
             counts[term] += sign
-    parts: list[tuple[int, Term]] = [(1 if constant > 0 else -1, number(abs(constant)))] if constant else []
+    parts: list[tuple[int, FormulaTerm]] = [(1 if constant > 0 else -1, number(abs(constant)))] if constant else []
     for term, times in counts.items():
         if times:
             parts.append((1 if times > 0 else -1, product([(1, number(abs(times))), (1, term)])))
@@ -126,10 +126,10 @@ def summed(terms: Iterable[tuple[int, Term]], complement: Complement | None = No
         return parts[0][1]
     if complement and constant == 1 and len(parts) == 2 and parts[1][0] < 0 and (other := complement(parts[1][1])):
         return other
-    return _factored(parts, complement) or Term("sum", sum(s * t.value for s, t in parts), "", tuple(parts))
+    return _factored(parts, complement) or FormulaTerm("sum", sum(s * t.value for s, t in parts), "", tuple(parts))
 
 
-def _factored(parts: Sequence[tuple[int, Term]], complement: Complement | None) -> Term | None:
+def _factored(parts: Sequence[tuple[int, FormulaTerm]], complement: Complement | None) -> FormulaTerm | None:
     """The factors common to all parts of a sum times the sum of what is left; None if there are none."""
     factors = [Counter(term.parts if term.kind == "product" else [(1, term)]) for _, term in parts]
     common = factors[0]
@@ -142,8 +142,8 @@ def _factored(parts: Sequence[tuple[int, Term]], complement: Complement | None) 
     return product([*shared, (1, summed(left, complement))])
 
 
-def _flat(kind: Kind, parts: Iterable[tuple[int, Term]]) -> list[tuple[int, Term]]:
-    flat: list[tuple[int, Term]] = []
+def _flat(kind: TermKind, parts: Iterable[tuple[int, FormulaTerm]]) -> list[tuple[int, FormulaTerm]]:
+    flat: list[tuple[int, FormulaTerm]] = []
     for sign, term in parts:
         if term.kind == kind:
             flat += [(sign * inner, part) for inner, part in term.parts]
@@ -155,46 +155,46 @@ def _flat(kind: Kind, parts: Iterable[tuple[int, Term]]) -> list[tuple[int, Term
 # --- text ---------------------------------------------------------------------------------------------------
 
 
-def text(term: Term, *, numbers: bool = False) -> str:
+def formula_text(term: FormulaTerm, *, numbers: bool = False) -> str:
     """The formula with names, or with the numbers put in."""
     if term.kind == "number" or (numbers and term.kind == "symbol"):
         return exact_text(term.value)
     if term.kind == "symbol":
         return term.name
     if term.kind == "call":
-        inside = ", ".join(text(p, numbers=numbers) for _, p in term.parts)
+        inside = ", ".join(formula_text(p, numbers=numbers) for _, p in term.parts)
         return f"{term.name}({inside})"
     if term.kind == "sum":
         return _sum_text(term, numbers)
     return _product_text(term, numbers)
 
 
-def _sum_text(term: Term, numbers: bool) -> str:
+def _sum_text(term: FormulaTerm, numbers: bool) -> str:
     result = ""
     for sign, part in term.parts:
-        shown = text(part, numbers=numbers)
+        shown = formula_text(part, numbers=numbers)
         shown = f"({shown})" if part.kind == "sum" else shown
         lead = (" + " if sign > 0 else " − ") if result else ("" if sign > 0 else "−")
         result += lead + shown
     return result
 
 
-def _product_text(term: Term, numbers: bool) -> str:
+def _product_text(term: FormulaTerm, numbers: bool) -> str:
     above = [_factor(p, numbers) for s, p in term.parts if s > 0]
     below = [_factor(p, numbers) for s, p in term.parts if s < 0]
     return " / ".join([" × ".join(above) or "1", *below])
 
 
-def _factor(term: Term, numbers: bool) -> str:
-    shown = text(term, numbers=numbers)
+def _factor(term: FormulaTerm, numbers: bool) -> str:
+    shown = formula_text(term, numbers=numbers)
     return f"({shown})" if term.kind == "sum" else shown
 
 
-def symbols(term: Term) -> list[Term]:
+def symbols(term: FormulaTerm) -> list[FormulaTerm]:
     """The names in a term, in order of appearance, each once."""
-    found: dict[str, Term] = {}
+    found: dict[str, FormulaTerm] = {}
 
-    def visit(one: Term) -> None:
+    def visit(one: FormulaTerm) -> None:
         if one.kind == "symbol":
             found.setdefault(one.name, one)
         for _, part in one.parts:

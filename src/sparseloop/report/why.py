@@ -15,11 +15,11 @@ from sparseloop.input.spec import Spec
 from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Level, Part
 from sparseloop.model.design.mapping import Mapping
-from sparseloop.report.formulas import Definition, Reader, tile_text
-from sparseloop.report.quantities import Target, names, targets
-from sparseloop.report.terms import Term, symbols, text
+from sparseloop.report.formulas import FormulaReader, SymbolDefinition, tile_text
+from sparseloop.report.quantities import Quantity, quantities, traced_names
+from sparseloop.report.terms import FormulaTerm, formula_text, symbols
 
-LINES = 12
+MAX_DEFINITIONS = 12
 """Definitions shown below a formula; deeper ones can be asked for."""
 WIDTH = 100
 
@@ -37,8 +37,8 @@ class Explanation:
     def __init__(self, design: Design, mapping: Mapping) -> None:
         self.design = design
         plan, cost = traced_cost(design, mapping)
-        self.known = targets(plan, cost)
-        self._names = names(plan, cost, self.known)
+        self.known = quantities(plan, cost)
+        self._names = traced_names(plan, cost, self.known)
 
     def why(self, path: str, *, width: int = WIDTH) -> str:
         """How the number at `path` came about."""
@@ -62,7 +62,7 @@ class Explanation:
 # --- paths --------------------------------------------------------------------------------------------------
 
 
-def _resolved(path: str, known: Table[str, Target]) -> str:
+def _resolved(path: str, known: Table[str, Quantity]) -> str:
     """The path as it is listed: spaces and `metadata_bits` for `metadata` do not matter."""
 
     def plain(name: str) -> str:
@@ -76,7 +76,7 @@ def _resolved(path: str, known: Table[str, Target]) -> str:
     raise SpecError([Diagnostic(message=f"there is no number '{path}'", hint=hint)])
 
 
-def _listed(known: Table[str, Target]) -> str:
+def _listed(known: Table[str, Quantity]) -> str:
     """The paths there are, by pattern."""
     tensors: dict[str, list[str]] = {}
     for path in known:
@@ -99,7 +99,7 @@ def _listed(known: Table[str, Target]) -> str:
     )
 
 
-def _headline(name: str, target: Target, width: int) -> list[str]:
+def _headline(name: str, target: Quantity, width: int) -> list[str]:
     plain = float(value_of(target.value))
     value = f"{wording.exact_text(plain)} {target.unit}".strip()
     if target.unit == "pJ" and abs(plain) >= 1000:
@@ -108,7 +108,7 @@ def _headline(name: str, target: Target, width: int) -> list[str]:
     return [line] if len(line) <= width else [f"{name} = {value}", f"  ({target.meaning})"]
 
 
-def _classes(target: Target) -> list[str]:
+def _classes(target: Quantity) -> list[str]:
     if target.classes is None:
         return []
     shown = [f"{name} {wording.exact_text(value_of(target.classes[name]))}" for name in CLASSES]
@@ -118,7 +118,7 @@ def _classes(target: Target) -> list[str]:
 # --- energies -----------------------------------------------------------------------------------------------
 
 
-def _energy(target: Target, width: int) -> list[str]:
+def _energy(target: Quantity, width: int) -> list[str]:
     """Actions × price, largest first, with sources; then what happens free of charge."""
     rows: list[tuple[float, str]] = []
     free: dict[str, list[str]] = {}
@@ -168,7 +168,7 @@ def _sure(part: Part) -> str:
     return f"{part.area_source} (confidence {part.area_confidence:.2g})"
 
 
-def _shares(known: Table[str, Target]) -> list[str]:
+def _shares(known: Table[str, Quantity]) -> list[str]:
     """The energy of every level and network."""
     total = float(value_of(known["energy"].value)) or 1.0
     whole = [path for path in known if path.endswith(".energy") and path.removesuffix(".energy") + ".tile" not in known]
@@ -189,10 +189,10 @@ class _Formulas:
 
     def __init__(self, design: Design, known: dict[int, tuple[str, Traced]], width: int) -> None:
         self.design, self.width = design, width
-        self.reader = Reader(known)
-        self.loops: dict[str, Term] = {}
+        self.reader = FormulaReader(known)
+        self.loops: dict[str, FormulaTerm] = {}
 
-    def explained(self, name: str, target: Target) -> list[str]:
+    def explained(self, name: str, target: Quantity) -> list[str]:
         """The formula of the target, then what its names stand for, breadth first."""
         top = self.reader.shown(self.reader.formula(target.value))
         if top.kind == "number":
@@ -207,7 +207,7 @@ class _Formulas:
             lines += [*textwrap.wrap(f"ask further: {', '.join(deeper[:6])}", self.width, subsequent_indent="       ")]
         return lines
 
-    def _definitions(self, queue: list[Term], seen: set[str]) -> tuple[list[str], list[str]]:
+    def _definitions(self, queue: list[FormulaTerm], seen: set[str]) -> tuple[list[str], list[str]]:
         """What the names stand for, folded parts at once; and the paths that were not looked into."""
         where: list[str] = []
         deeper: list[str] = []
@@ -218,7 +218,7 @@ class _Formulas:
             if one.name in seen or definition is None:
                 continue
             seen.add(one.name)
-            if shown >= LINES and definition.kind == "value":
+            if shown >= MAX_DEFINITIONS and definition.kind == "value":
                 deeper += [one.name] if " " not in one.name else []
                 continue
             entry, inner = self._defined(one, definition)
@@ -228,7 +228,7 @@ class _Formulas:
             queue = [*folded, *queue, *(s for s in inner if s not in folded)]
         return where, deeper
 
-    def _defined(self, one: Term, definition: Definition) -> tuple[list[str], list[Term]]:
+    def _defined(self, one: FormulaTerm, definition: SymbolDefinition) -> tuple[list[str], list[FormulaTerm]]:
         """The lines that say what a name stands for, and the names in them."""
         if definition.kind == "given":
             return self._given(one), []
@@ -240,7 +240,7 @@ class _Formulas:
             return self._given(one), []
         return self._equation(one.name, term), symbols(term)
 
-    def _given(self, one: Term) -> list[str]:
+    def _given(self, one: FormulaTerm) -> list[str]:
         if "@" in one.name:
             self.loops.setdefault(one.name, one)
             return []
@@ -250,12 +250,12 @@ class _Formulas:
             return [f"  computes.total = {' × '.join(einsum.ranks)} = {sizes} = {wording.exact_text(one.value)}"]
         return [f"  {one.name} = {wording.exact_text(one.value)} (given)"]
 
-    def _density(self, one: Term, node: Traced) -> tuple[list[str], list[Term]]:
+    def _density(self, one: FormulaTerm, node: Traced) -> tuple[list[str], list[FormulaTerm]]:
         """What a density model was asked, about how large a tile, and the model's formula."""
         tensor = self.design.einsum.tensor(node.tensor)
         size = self.reader.shown(self.reader.term(node.arguments[0]))
         number = wording.exact_text(size.value)
-        words = f" = {text(size)}" if size.kind != "number" else ""
+        words = f" = {formula_text(size)}" if size.kind != "number" else ""
         about = f"{tile_text(node)} has {number} word{'s' * (size.value != 1)}{words}"
         if node.operation == "empty_union":
             about = "two tiles that overlap"
@@ -268,9 +268,9 @@ class _Formulas:
         line = f"{one.name} = {wording.exact_text(one.value)}: {about}; {tensor.name} is {wording.density_text(tensor)}{how}"
         return textwrap.wrap(line, self.width, initial_indent="  ", subsequent_indent="      "), symbols(size)
 
-    def _equation(self, name: str, term: Term) -> list[str]:
+    def _equation(self, name: str, term: FormulaTerm) -> list[str]:
         """name = formula = numbers = value, on one line if it fits."""
-        formula, numbers, value = text(term), text(term, numbers=True), wording.exact_text(term.value)
+        formula, numbers, value = formula_text(term), formula_text(term, numbers=True), wording.exact_text(term.value)
         parts = [formula, *([numbers] if numbers not in (formula, value) else []), *([value] if value != formula else [])]
         line = f"  {name} = {' = '.join(parts)}"
         if len(line) <= self.width:
@@ -293,7 +293,7 @@ def _wrapped(head: str, formula: str, width: int) -> list[str]:
     return [*lines, line.rstrip()]
 
 
-def _constant(name: str, top: Term) -> str:
+def _constant(name: str, top: FormulaTerm) -> str:
     kind = name.rpartition(".")[2]
     if top.value == 0 and kind in CLASSES:
         return f"no event falls in this class: nothing makes one {kind}" if kind != "total" else "there are no such events"

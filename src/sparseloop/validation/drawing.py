@@ -7,20 +7,20 @@ from math import isfinite
 from typing import Any
 
 from sparseloop.report.figures import style
-from sparseloop.validation.records import Row
+from sparseloop.validation.records import Comparison
 
-LINE = 0.15
+LINE_HEIGHT = 0.15
 """Inches per case."""
 DECADES = 30.0
 """Values that differ by more are drawn on a logarithmic axis."""
 
 
-def drawn(rows: Sequence[Row], title: str) -> Any:
+def draw_comparisons(rows: Sequence[Comparison], title: str) -> Any:
     """A figure of one target; counts that must all come to the same number, and do, are left out."""
     panels = [one for one in dict.fromkeys(row.figure for row in rows) if not _plain([row for row in rows if row.figure == one])]
     columns = 2 if len(panels) > 1 else 1
     lines = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    heights = [0.65 + LINE * max(sum(row.figure == one for row in rows) for one in line) for line in lines]
+    heights = [0.65 + LINE_HEIGHT * max(sum(row.figure == one for row in rows) for one in line) for line in lines]
     with style.styled():
         width = style.PAGE if columns > 1 else style.COLUMN
         made = style.needed("matplotlib.figure").Figure(figsize=(width, sum(heights) + 0.35))
@@ -36,11 +36,11 @@ def drawn(rows: Sequence[Row], title: str) -> Any:
     return made
 
 
-def _plain(rows: list[Row]) -> bool:
+def _plain(rows: list[Comparison]) -> bool:
     return len(rows) > 1 and len({row.published for row in rows} | {row.ours for row in rows}) == 1
 
 
-def _panel(axes: Any, rows: list[Row]) -> None:
+def _panel(axes: Any, rows: list[Comparison]) -> None:
     places = list(range(len(rows)))
     published, ours = [row.published for row in rows], [row.ours for row in rows]
     axes.hlines(places, published, ours, colors="#999999", linewidth=1.0)

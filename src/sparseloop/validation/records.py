@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Comparison:
     """One published figure and ours; `low` and `high` are our P10 and P90 where a statistic decides.
 
     `limit` is the largest relative error at which the target counts as reproduced (None: shown only); it is stated by the
@@ -37,7 +37,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class FindingsTable:
     """Findings that are no pairs of figures: columns, and a row per subject (None: not known)."""
 
     title: str
@@ -49,14 +49,14 @@ class Table:
 class Findings:
     """All figures of a target; `skipped` says why some or all could not be compared, `notes` what to know about them."""
 
-    rows: tuple[Row, ...] = ()
-    tables: tuple[Table, ...] = ()
+    rows: tuple[Comparison, ...] = ()
+    tables: tuple[FindingsTable, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class ExternalData:
     """Data that is not shipped: a folder of `masks` (one text file of 0 and 1 per tensor)."""
 
     masks: Path | None = None
@@ -69,4 +69,4 @@ class Target:
     name: str
     title: str
     citation: str
-    run: Callable[[Sources], Findings]
+    run: Callable[[ExternalData], Findings]

@@ -10,14 +10,14 @@ import sparseloop as sl
 from sparseloop.evaluation import humanize as wording
 from sparseloop.report.pictures import PARTS, show
 from sparseloop.report.savings import savings
-from sparseloop.report.tables import bar, printed, text
+from sparseloop.report.tables import bar, print_result, result_text
 from tests.helpers.samples import ALL, CONVOLUTION, DENSE, INVALID, MATMUL
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("width", [80, 100])
 def test_tables_fit(name, width):
-    shown = text(sl.evaluate(sl.loads(ALL[name])), width=width)
+    shown = result_text(sl.evaluate(sl.loads(ALL[name])), width=width)
     assert all(len(line) <= width for line in shown.splitlines())
     assert "…" not in shown
     for title in ("Energy", "Traffic", "Speed", "Capacity"):
@@ -25,7 +25,7 @@ def test_tables_fit(name, width):
 
 
 def test_totals_come_first():
-    lines = text(sl.evaluate(sl.loads(MATMUL))).splitlines()
+    lines = result_text(sl.evaluate(sl.loads(MATMUL))).splitlines()
     assert lines[0] == "Z[m, n] = A[m, k] * B[k, n]"
     assert "the mapping is valid" in lines
     labels = ["energy", "cycles", "EDP", "area", "computes", "utilization"]
@@ -33,26 +33,26 @@ def test_totals_come_first():
 
 
 def test_traffic_rows():
-    lines = [line.split() for line in text(sl.evaluate(sl.loads(MATMUL))).splitlines()]
+    lines = [line.split() for line in result_text(sl.evaluate(sl.loads(MATMUL))).splitlines()]
     assert ["updates", "262", "k", "32.8", "k", "12.5", "%", "75", "%"] in lines
     assert ["DRAM", "A", "reads", "4096", "1024", "75", "%", "16.9", "k"] in lines
 
 
 def test_dense_designs_have_no_sparse_columns():
-    shown = text(sl.evaluate(sl.loads(ALL["dense"])))
+    shown = result_text(sl.evaluate(sl.loads(ALL["dense"])))
     assert "Saved" not in shown
     assert not any(word in shown for word in ("gated", "skipped", "absent"))
     assert "Traffic  words\n" in shown
 
 
 def test_what_limits_the_speed():
-    shown = text(sl.evaluate(sl.loads(MATMUL)))
+    shown = result_text(sl.evaluate(sl.loads(MATMUL)))
     assert next(line for line in shown.splitlines() if "<- limits" in line).startswith("RF")
 
 
 def test_invalid_mappings_say_why():
     result = sl.evaluate(sl.loads(MATMUL, overrides=INVALID))
-    shown = " ".join(text(result).split())
+    shown = " ".join(result_text(result).split())
     assert "the mapping is NOT valid" in shown
     assert all(" ".join(reason.split()) in shown for reason in result.reasons)
 
@@ -79,7 +79,7 @@ def test_savings():
 
 def test_colour_only_for_terminals():
     stream = io.StringIO()
-    printed(sl.evaluate(sl.loads(MATMUL)), stream, width=80)
+    print_result(sl.evaluate(sl.loads(MATMUL)), stream, width=80)
     assert "\x1b" not in stream.getvalue()
     assert not any(line.endswith(" ") for line in stream.getvalue().splitlines())
 
@@ -88,7 +88,7 @@ def test_colour_only_for_terminals():
             return True
 
     terminal = Terminal()
-    printed(sl.evaluate(sl.loads(MATMUL)), terminal, width=80)
+    print_result(sl.evaluate(sl.loads(MATMUL)), terminal, width=80)
     assert "Energy" in terminal.getvalue()
 
 

@@ -15,9 +15,9 @@ import sparseloop as sl
 from sparseloop.evaluation.tracing import Traced, traced_cost, value_of
 from sparseloop.evaluation.tracing import traced_input as named
 from sparseloop.model.pipeline import cost_of_design
-from sparseloop.report.formulas import Reader
-from sparseloop.report.quantities import names, targets
-from sparseloop.report.terms import number, product, summed, symbol, text
+from sparseloop.report.formulas import FormulaReader
+from sparseloop.report.quantities import quantities, traced_names
+from sparseloop.report.terms import formula_text, number, product, summed, symbol
 from sparseloop.report.why import Explanation
 from tests.helpers.samples import ALL, CONVOLUTION, MATMUL
 
@@ -28,8 +28,8 @@ def design(request):
 
 
 def test_the_model_runs_on_traced_values(design):
-    expected = targets(*cost_of_design(design))
-    found = targets(*traced_cost(design, design.mapping))
+    expected = quantities(*cost_of_design(design))
+    found = quantities(*traced_cost(design, design.mapping))
     assert expected.keys() == found.keys()
     for path, target in expected.items():
         assert value_of(found[path].value) == pytest.approx(target.value, rel=1e-12), path
@@ -47,8 +47,8 @@ def test_results_of_traced_values_are_traced(design):
 
 def test_formulas_have_the_values_of_the_model(design):
     plan, cost = traced_cost(design, design.mapping)
-    known = targets(plan, cost)
-    reader = Reader(names(plan, cost, known))
+    known = quantities(plan, cost)
+    reader = FormulaReader(traced_names(plan, cost, known))
     for path, target in known.items():
         term = reader.shown(reader.formula(target.value))
         assert term.value == pytest.approx(float(value_of(target.value)), rel=1e-9, abs=1e-6), path
@@ -116,30 +116,30 @@ A, B, C = symbol("a", 3), symbol("b", 5), symbol("c", 7)
     ],
 )
 def test_terms(term, names_in, numbers_in):
-    assert (text(term), text(term, numbers=True)) == (names_in, numbers_in)
+    assert (formula_text(term), formula_text(term, numbers=True)) == (names_in, numbers_in)
 
 
 def test_choices_are_made_and_extremes_cleaned():
-    x, y, reader = named(3, "x"), named(5, "y"), Reader({})
-    assert text(reader.formula(np.where(x > y, x, y * 2))) == "2 × y"
-    assert text(reader.formula(np.maximum(0, x - y))) == "0"
-    assert text(reader.formula(np.maximum(0, y - x))) == "y − x"
-    assert text(reader.formula(np.maximum(np.maximum(x, y), 0.0 * x))) == "max(x, y)"
-    assert text(reader.formula(np.minimum(x, y))) == "min(x, y)"
-    assert text(reader.formula(np.ceil(x / y - 1e-9))) == "ceil(x / y)"
-    assert text(reader.formula(abs(x - y))) == "y − x"
+    x, y, reader = named(3, "x"), named(5, "y"), FormulaReader({})
+    assert formula_text(reader.formula(np.where(x > y, x, y * 2))) == "2 × y"
+    assert formula_text(reader.formula(np.maximum(0, x - y))) == "0"
+    assert formula_text(reader.formula(np.maximum(0, y - x))) == "y − x"
+    assert formula_text(reader.formula(np.maximum(np.maximum(x, y), 0.0 * x))) == "max(x, y)"
+    assert formula_text(reader.formula(np.minimum(x, y))) == "min(x, y)"
+    assert formula_text(reader.formula(np.ceil(x / y - 1e-9))) == "ceil(x / y)"
+    assert formula_text(reader.formula(abs(x - y))) == "y − x"
 
 
 def test_large_formulas_are_folded_and_repeated_parts_named_once():
     variables = [named(i + 2, f"v{i}") for i in range(12)]
     part = variables[0] + variables[1] * variables[2]
     whole = part * part + variables[3] * np.ceil(part / variables[4])
-    reader = Reader({})
+    reader = FormulaReader({})
     shown = reader.shown(reader.formula(whole))
-    assert text(shown).count("x1") == 3
-    assert "v1" not in text(shown)
+    assert formula_text(shown).count("x1") == 3
+    assert "v1" not in formula_text(shown)
     large = math.prod(variables[:6], start=1) + math.prod(variables[6:], start=1)
-    assert Reader({}).shown(Reader({}).formula(large)).leaves <= 10
+    assert FormulaReader({}).shown(FormulaReader({}).formula(large)).leaves <= 10
 
 
 # --- why ----------------------------------------------------------------------------------------------------

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from sparseloop.cli.app import main
-from sparseloop.validation.drawing import drawn
-from sparseloop.validation.records import Row
+from sparseloop.validation.drawing import draw_comparisons
+from sparseloop.validation.records import Comparison
 
 
-def row(case: str, figure: str, published: float, ours: float, spread: tuple[float, float] | None = None) -> Row:
+def row(case: str, figure: str, published: float, ours: float, spread: tuple[float, float] | None = None) -> Comparison:
     low, high = spread or (None, None)
-    return Row(case=case, figure=figure, published=published, ours=ours, low=low, high=high)
+    return Comparison(case=case, figure=figure, published=published, ours=ours, low=low, high=high)
 
 
 def test_a_panel_per_figure() -> None:
     rows = [row("a", "cycles", 1, 2), row("b", "cycles", 100, 90), row("a", "energy", 5, 4, (3, 6)), row("b", "energy", 6, 6)]
-    axes = drawn(rows, "title").axes
+    axes = draw_comparisons(rows, "title").axes
     assert [one.get_title(loc="left") for one in axes] == ["cycles", "energy"]
     assert [one.get_xscale() for one in axes] == ["log", "linear"]
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a", "b"]
@@ -27,7 +27,7 @@ def test_a_panel_per_figure() -> None:
 
 def test_counts_that_agree_are_left_out() -> None:
     rows = [row("a", "cycles", 1, 2), row("a", "same", 15, 15), row("b", "same", 15, 15)]
-    assert [one.get_title(loc="left") for one in drawn(rows, "title").axes] == ["cycles"]
+    assert [one.get_title(loc="left") for one in draw_comparisons(rows, "title").axes] == ["cycles"]
 
 
 def test_the_command_draws(tmp_path: Path) -> None:

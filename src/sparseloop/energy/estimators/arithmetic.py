@@ -62,7 +62,7 @@ def _listed(unit: str, action: str, size: float, query: Query) -> Answer:
     return Answer(energy_pj={action: energy}, area_um2=area, leak_mw=scaling.leakage(f"{unit} leakage", size, query))
 
 
-def joined(action: str, parts: list[Answer]) -> Answer:
+def combined(action: str, parts: list[Answer]) -> Answer:
     """Units that work together in one action."""
     energies = [next(iter(part.energy_pj.values())) for part in parts]
     areas = [part.area_um2 for part in parts if part.area_um2 is not None]
@@ -84,12 +84,12 @@ def mac(query: Query) -> Answer:
     """A multiplier of the word width and an adder, of integers at least 32 bits wide."""
     bits = bits_of(query)
     sum_bits = bits if is_float(query) else max(ACCUMULATOR_BITS, bits)
-    return joined("compute", [_operation("multiply", query, bits), _operation("add", query, sum_bits)])
+    return combined("compute", [_operation("multiply", query, bits), _operation("add", query, sum_bits)])
 
 
 def accumulator(query: Query) -> Answer:
     """An adder and the register it adds to."""
-    return joined("accumulate", [adder(query), register(query)])
+    return combined("accumulate", [adder(query), register(query)])
 
 
 # --- small units ----------------------------------------------------------------------------------------------
@@ -131,4 +131,4 @@ def compute(query: Query) -> Answer:
     kind: Callable[[Query], Answer] = mac
     if "mac" not in name:
         kind = multiplier if "mul" in name else adder if "add" in name else mac
-    return joined("compute", [kind(query)])
+    return combined("compute", [kind(query)])

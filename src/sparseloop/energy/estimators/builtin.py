@@ -10,7 +10,7 @@ from sparseloop.energy.estimators.dram import dram
 from sparseloop.energy.estimators.query import Answer, Query
 from sparseloop.energy.estimators.sram import memory
 
-UNITS: Mapping[str, Callable[[Query], Answer]] = {
+UNIT_MODELS: Mapping[str, Callable[[Query], Answer]] = {
     "adder": arithmetic.adder,
     "multiplier": arithmetic.multiplier,
     "mac": arithmetic.mac,
@@ -56,6 +56,6 @@ class Builtin:
             return dram(query) if "dram" in name else memory(query)
         if query.kind == "compute":
             return arithmetic.compute(query)
-        plain = next((name.removeprefix(p) for p in ("int", "fp", "float") if name.removeprefix(p) in UNITS), name)
-        unit = UNITS.get(plain)
+        plain = next((name.removeprefix(p) for p in ("int", "fp", "float") if name.removeprefix(p) in UNIT_MODELS), name)
+        unit = UNIT_MODELS.get(plain)
         return unit(query) if unit else None

@@ -54,9 +54,10 @@ def registry() -> Registry:
     found: dict[str, Estimator] = {}
     notes: list[str] = []
     points = sorted(metadata.entry_points(group=GROUP), key=lambda point: (point.name, point.value))
-    for estimator, label in ((Builtin(), ""), *((point, f"'{point.name}' ({point.value})") for point in points)):
+    loaders = [("", Builtin), *((f"'{point.name}' ({point.value})", point.load) for point in points)]
+    for label, load in loaders:  # not by the type of `point`: the backport importlib_metadata, once imported, gives its own
         try:
-            loaded = estimator.load() if isinstance(estimator, metadata.EntryPoint) else estimator
+            loaded = cast("object", load())
             ready = cast("object", loaded() if isinstance(loaded, type) else loaded)
         except Exception as error:  # whatever a package does wrong, it is only left out
             notes.append(f"estimator {label} cannot be loaded: {_told(error)}")
@@ -70,7 +71,7 @@ def registry() -> Registry:
     return Registry(estimators=tuple(found[name] for name in sorted(found)), notes=tuple(notes))
 
 
-KEPT = 10_000
+MAX_REMEMBERED = 10_000
 """Answers that are remembered."""
 
 
@@ -89,7 +90,7 @@ def offer(query: Query, *, wanted: str | None = None, among: Registry | None = N
 
 def remember(known: dict[str, T], key: str, answer: T) -> None:
     """Adds an answer; when there are too many, all are forgotten."""
-    if len(known) >= KEPT:
+    if len(known) >= MAX_REMEMBERED:
         known.clear()
     known[key] = answer
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sparseloop.energy.estimators import scaling
-from sparseloop.energy.estimators.arithmetic import adder, bits_of, bitwise, comparator, joined, register
+from sparseloop.energy.estimators.arithmetic import adder, bits_of, bitwise, combined, comparator, register
 from sparseloop.energy.estimators.constants import value
 from sparseloop.energy.estimators.query import Answer, Query, times
 
@@ -26,7 +26,7 @@ def _of(unit: Query, bits: float) -> Query:
 
 def _assembled(action: str, parts: list[Answer]) -> Answer:
     """Units that we put together: less sure than what they are made of."""
-    answer = joined(action, parts)
+    answer = combined(action, parts)
     assert answer.area_um2 is not None
     assert answer.leak_mw is not None
     return Answer(
@@ -42,13 +42,13 @@ def intersection(query: Query) -> Answer:
     bits, style = bits_of(query), query.text("style", "coordinate")
     if style == "bitmask":
         return _assembled("intersect", [bitwise(_of(query, 2 * bits)), adder(_of(query, bits)), register(_of(query, 2 * bits))])
-    compared = joined("intersect", [register(_of(query, 2 * bits)), comparator(_of(query, bits))])
+    compared = combined("intersect", [register(_of(query, 2 * bits)), comparator(_of(query, bits))])
     energy = scaling.energy("intersection", bits / 32, query)
     if style != "skip_to":
         return replace(compared, energy_pj={"intersect": energy})
-    scanner = joined("skip_to", [comparator(_of(query, SKIP_LANES * bits)), register(_of(query, bits))])
+    scanner = combined("skip_to", [comparator(_of(query, SKIP_LANES * bits)), register(_of(query, bits))])
     step = scaling.energy("skip to", bits / 8, query)
-    both = joined(
+    both = combined(
         "intersect", [replace(compared, energy_pj={"intersect": energy}), replace(scanner, energy_pj={"skip_to": step})]
     )
     return replace(both, energy_pj={**both.energy_pj, "skip_to": step})
@@ -68,22 +68,22 @@ def decoder(query: Query) -> Answer:
 
 def decompressor(query: Query) -> Answer:
     """One word put in its place: an addition on its coordinate or run of `bits`."""
-    return joined("decompress", [adder(query)])
+    return combined("decompress", [adder(query)])
 
 
 def compressor(query: Query) -> Answer:
     """One word taken from its place: an addition on its coordinate or run of `bits`."""
-    return joined("compress", [adder(query)])
+    return combined("compress", [adder(query)])
 
 
 def address_generator(query: Query) -> Answer:
     """The next address of `bits`: an addition."""
-    return joined("address_generation", [adder(query)])
+    return combined("address_generation", [adder(query)])
 
 
 def zero_detector(query: Query) -> Answer:
     """Is a word of `bits` zero? A comparator."""
-    return joined("detect", [comparator(query)])
+    return combined("detect", [comparator(query)])
 
 
 def gated_share(family: str) -> tuple[float, str]:

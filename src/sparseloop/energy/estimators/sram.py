@@ -18,13 +18,18 @@ from sparseloop.energy.estimators.constants import cited, constants, rows, value
 from sparseloop.energy.estimators.query import Answer, Estimate, Query, times, total
 
 QUANTITIES = ("read_pj", "write_pj", "area_mm2", "leak_mw")
-SCALES = {"read_pj": "sram read energy", "write_pj": "sram write energy", "area_mm2": "sram area", "leak_mw": "sram leakage"}
-OPTIONS = {"read_pj": "read", "write_pj": "write", "area_mm2": "area", "leak_mw": "leakage"}
+SCALING_KEYS = {
+    "read_pj": "sram read energy",
+    "write_pj": "sram write energy",
+    "area_mm2": "sram area",
+    "leak_mw": "sram leakage",
+}
+OPTION_FACTORS = {"read_pj": "read", "write_pj": "write", "area_mm2": "area", "leak_mw": "leakage"}
 SMALLEST_BYTES, SMALLEST_ROWS = 512, 32
 """Below one of them a memory is built of registers if that is cheaper."""
 PUBLISHED_NM = 45.0
 
-Point = tuple[float, float, float]
+Geometry = tuple[float, float, float]
 """Capacity in bytes, width in bits, banks."""
 
 
@@ -33,13 +38,13 @@ class Grid:
     """The table: its axes and the values at their crossings, where there are any."""
 
     axes: tuple[tuple[float, ...], ...]
-    values: Mapping[Point, Mapping[str, float]]
+    values: Mapping[Geometry, Mapping[str, float]]
 
 
 @cache
 def grid() -> Grid:
     """data/sram_45nm.csv."""
-    values: dict[Point, dict[str, float]] = {}
+    values: dict[Geometry, dict[str, float]] = {}
     for row in rows("sram_45nm.csv"):
         point = (float(row["capacity_bytes"]), float(row["width_bits"]), float(row["banks"]))
         values[point] = {quantity: float(row[quantity]) for quantity in QUANTITIES}
@@ -56,14 +61,14 @@ def monomials() -> Mapping[str, tuple[tuple[float, float, float, float], ...]]:
     return {quantity: tuple(terms) for quantity, terms in found.items()}
 
 
-def form(quantity: str, point: Point) -> float:
+def form(quantity: str, point: Geometry) -> float:
     """Sum of factor * (width / 32) ** a * (KB per bank) ** b * banks ** c."""
     capacity, width, banks = point
     kilobytes = capacity / 1024 / banks
     return sum(k * (width / 32) ** a * kilobytes**b * banks**c for a, b, c, k in monomials()[quantity])
 
 
-def interpolated(quantity: str, point: Point) -> float | None:
+def interpolated(quantity: str, point: Geometry) -> float | None:
     """Log-log multilinear interpolation; None outside the table."""
     corners: list[tuple[tuple[float, float], ...]] = []
     for x, axis in zip(point, grid().axes, strict=True):
@@ -81,7 +86,7 @@ def interpolated(quantity: str, point: Point) -> float | None:
     return math.exp(logarithm)
 
 
-def array(quantity: str, point: Point) -> tuple[float, str]:
+def array(quantity: str, point: Geometry) -> tuple[float, str]:
     """The quantity of one array at 45 nm, and the constant that vouches for it."""
     inside = interpolated(quantity, point)
     if inside is not None:
@@ -92,7 +97,7 @@ def array(quantity: str, point: Point) -> tuple[float, str]:
     return form(quantity, point) * known / form(quantity, edge), "sram form"
 
 
-def _edge(quantity: str, point: Point) -> Point:
+def _edge(quantity: str, point: Geometry) -> Geometry:
     """The closest point of the table: every coordinate inside its axis, then as much capacity as the table needs there."""
     axes = grid().axes
     capacity, width, banks = (min(max(x, axis[0]), axis[-1]) for x, axis in zip(point, axes, strict=True))
@@ -118,12 +123,12 @@ def _of_sram(quantity: str, query: Query) -> Estimate:
     slices = max(1, math.ceil(width / grid().axes[1][-1]))
     point = (query.number("capacity_bits") / 8 / slices, width / slices, max(query.number("banks", 1), 1))
     number, key = array(quantity, point)
-    estimate = scaling.at_node(cited(slices * number, key), SCALES[quantity], query, PUBLISHED_NM)
+    estimate = scaling.at_node(cited(slices * number, key), SCALING_KEYS[quantity], query, PUBLISHED_NM)
     for option in (f"ports {query.number('ports', 1):g}", f"cell {query.text('cell', 'lstp').removeprefix('itrs-')}"):
         if option not in ("ports 1", "cell lstp"):
             if f"{option} read" not in constants():
                 raise ValueError(f"no SRAM with {option} is known: ports are 1 to 4, cells lstp, lop, hp")
-            estimate = _changed(estimate, f"{option} {OPTIONS[quantity]}")
+            estimate = _changed(estimate, f"{option} {OPTION_FACTORS[quantity]}")
     return estimate
 
 

@@ -18,7 +18,7 @@ from sparseloop.energy.tools.common import DEFAULT_TYPE, DRAM, at_supply, attrib
 PACKAGE = "hwcomponents"
 CONFIDENCE = 0.8
 PJ, UM2, MW, NM_PER_M = 1e12, 1e12, 1e3, 1e9
-ACTIONS = {"storage": ("read", "write", "update"), "compute": ("compute", "mac", "multiply", "add")}
+ACTION_NAMES = {"storage": ("read", "write", "update"), "compute": ("compute", "mac", "multiply", "add")}
 """Actions to be asked for; of those of a compute level the first that the model has."""
 
 
@@ -54,7 +54,7 @@ class Hwcomponents:
 def _answer(model: Any, query: Query) -> Answer:
     """Area, leakage and the energies of the actions that the model has."""
     known: list[str] = model.get_action_names()
-    names = {name: name for name in ACTIONS[query.kind] if name in known}
+    names = {name: name for name in ACTION_NAMES[query.kind] if name in known}
     if query.kind == "compute":
         names = dict(zip(["compute"], names, strict=False))
     energies = {ours: PJ * float(getattr(model, theirs)().energy) for ours, theirs in names.items()}

@@ -6,18 +6,18 @@ from sparseloop.input.accelergy.ert import tables, tables_of, with_tables
 from sparseloop.input.accelergy.export import tables_of_arch
 from sparseloop.input.accelergy.files import ert_text, read_ert, write_ert
 from sparseloop.input.accelergy.primitive_prices import Estimated, built_in
-from sparseloop.input.accelergy.records import AreaRow, FirstOf, Primitive, Primitives, Row, Tables
+from sparseloop.input.accelergy.records import ArtRow, ErtRow, FirstOf, Primitive, Primitives, ReferenceTables
 from sparseloop.input.accelergy.summary import primitives_of_summary
 from sparseloop.input.accelergy.usertable import UserTable, read_user_table
 
 __all__ = [
-    "AreaRow",
+    "ArtRow",
+    "ErtRow",
     "Estimated",
     "FirstOf",
     "Primitive",
     "Primitives",
-    "Row",
-    "Tables",
+    "ReferenceTables",
     "UserTable",
     "built_in",
     "ert_text",

@@ -14,7 +14,7 @@ from typing import NoReturn
 from sparseloop.input import expressions as expr
 from sparseloop.input.accelergy.records import Plain
 from sparseloop.input.diagnostics import Diagnostic, Path
-from sparseloop.input.timeloop.sections import Log
+from sparseloop.input.timeloop.sections import ImportLog
 
 MUST_SPECIFY = "must_specify"
 _LONGEST_CHAIN = 50
@@ -35,7 +35,7 @@ class Reported(expr.NotationError):
     """A value that cannot be computed for a reason that is in the log already."""
 
     def __init__(self) -> None:
-        super().__init__(expr.Problem("variable that is wrong itself"))
+        super().__init__(expr.Mistake("variable that is wrong itself"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Written:
 class Scope(Mapping[str, object]):
     """Names to values; a name that is not here is looked for in the scope around it."""
 
-    def __init__(self, written: Mapping[str, Written], log: Log, *, outer: Scope | None = None, bits: bool = False) -> None:
+    def __init__(self, written: Mapping[str, Written], log: ImportLog, *, outer: Scope | None = None, bits: bool = False) -> None:
         self.written, self.log, self.outer, self.bits = written, log, outer, bits
         self._known = dict[str, Plain]()
         self._pending = list[str]()
@@ -93,7 +93,7 @@ class Scope(Mapping[str, object]):
         except Reported:
             raise
         except expr.NotationError as error:
-            first = error.problems[0]
+            first = error.mistakes[0]
             message = f"cannot compute '{raw}': {first.message}"
             offset = first.offset if not self.bits and " if " not in raw else None
             self._report(Diagnostic(path=path, message=message, hint=first.hint, offset=offset, length=first.length))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sparseloop.input.accelergy.attributes import Written
 from sparseloop.input.accelergy.records import VERSIONS, Plain
 from sparseloop.input.diagnostics import Path, did_you_mean
-from sparseloop.input.timeloop.sections import Log, Section, sections
+from sparseloop.input.timeloop.sections import ImportLog, Section, sections
 
 _RANGE = re.compile(r"^(?P<name>[^\[\]]+?)\s*\[(?P<inside>[^\[\]]*)\]$")
 _SHARES = ("energy_scale", "energy_share", "action_share", "repeat")
@@ -17,7 +17,7 @@ _AREAS = ("area_scale", "area_share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class IndexRange:
     """The name of a list 'x[lo..hi]', of one of its elements 'x[i]' (lo = hi), or of a single component."""
 
     name: str
@@ -40,7 +40,7 @@ class SubAction:
 class Use:
     """What an action of the compound asks of one subcomponent."""
 
-    span: Span
+    span: IndexRange
     path: Path
     actions: tuple[SubAction, ...]
 
@@ -59,7 +59,7 @@ class Action:
 class Subcomponent:
     """A part of a compound, or a list of equal parts."""
 
-    span: Span
+    span: IndexRange
     class_name: str
     path: Path
     attributes: Mapping[str, Written]
@@ -122,21 +122,21 @@ def leftover(section: Section, what: str, known: Collection[str] = ()) -> None:
             section.log.note((*section.path, key), f"'{key}' of {what} is unknown and was left out")
 
 
-def span_of(section: Section, what: str) -> Span:
+def index_range_of(section: Section, what: str) -> IndexRange:
     """The name at `name`, with the range in its brackets."""
     text = section.text("name")
     if not text:
         section.log.error(section.path, f"{what} needs a name")
-        return Span(name="?")
+        return IndexRange(name="?")
     match = _RANGE.match(text.strip())
     if match is None:
         if "[" in text or "]" in text:
             section.log.error(section.key_path("name"), f"cannot read the range in '{text}'", "write name[0..3] or name[2]")
-        return Span(name=text.strip())
+        return IndexRange(name=text.strip())
     low, dots, high = (part.strip() for part in match["inside"].partition(".."))
     if not low or (dots and not high):
         section.log.error(section.key_path("name"), f"cannot read the range in '{text}'", "write name[0..3] or name[2]")
-    return Span(name=match["name"], low=low, high=high if dots else low)
+    return IndexRange(name=match["name"], low=low, high=high if dots else low)
 
 
 def attributes_of(section: Section, key: str = "attributes") -> dict[str, Written]:
@@ -178,7 +178,7 @@ def _class(section: Section, version: str) -> ComponentClass:
 
 
 def _part(section: Section) -> Subcomponent:
-    span = span_of(section, "a subcomponent")
+    span = index_range_of(section, "a subcomponent")
     class_name = section.text("class")
     if not class_name:
         section.log.error(section.path, f"subcomponent '{span.name}' needs a class")
@@ -219,7 +219,7 @@ def _action(section: Section, parts: Mapping[str, Subcomponent], version: str) -
 
 
 def _use(section: Section) -> Use:
-    span = span_of(section, "a subcomponent of an action")
+    span = index_range_of(section, "a subcomponent of an action")
     actions = list[SubAction]()
     for item in section.sections("actions"):
         name = item.text("name")
@@ -265,7 +265,7 @@ DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
 """Attributes a primitive has when nothing is written, as published flattened architectures and tables show them."""
 
 
-def known_primitive(name: str, log: Log) -> ComponentClass | None:
+def known_primitive(name: str, log: ImportLog) -> ComponentClass | None:
     """The class of a primitive that files need not define."""
     if name not in PRIMITIVES and name not in DEFAULTS:
         return None

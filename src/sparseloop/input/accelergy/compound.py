@@ -13,11 +13,11 @@ from typing import NoReturn, cast
 
 from sparseloop.energy.estimators import Estimate
 from sparseloop.input.accelergy.attributes import MUST_SPECIFY, Reported, Scope, Written
-from sparseloop.input.accelergy.classes import Action, ComponentClass, Span, SubAction, Subcomponent, Use, known_primitive
-from sparseloop.input.accelergy.flatten import Component
-from sparseloop.input.accelergy.records import NONE, Attributes, Plain, Primitive, Primitives
+from sparseloop.input.accelergy.classes import Action, ComponentClass, IndexRange, SubAction, Subcomponent, Use, known_primitive
+from sparseloop.input.accelergy.flatten import AccelergyComponent
+from sparseloop.input.accelergy.records import NO_ATTRIBUTES, Attributes, Plain, Primitive, Primitives
 from sparseloop.input.diagnostics import Path, did_you_mean
-from sparseloop.input.timeloop.sections import Log
+from sparseloop.input.timeloop.sections import ImportLog
 from sparseloop.input.yaml.nodes import scalar
 
 _MOST_ROWS, _MOST_TERMS = 10_000, 2_000
@@ -29,7 +29,7 @@ _TIMING = ("global_cycle_seconds", "action_latency_cycles")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
+class PrimitiveUse:
     """`count` times one action (or the area) of one primitive."""
 
     count: float
@@ -38,11 +38,11 @@ class Term:
     """The path of subcomponents to it: 'storage.address_generators'; '' for the component itself."""
     action: str = ""
     arguments: tuple[tuple[str, Plain], ...] = ()
-    parts: tuple[Term, ...] = ()
+    parts: tuple[PrimitiveUse, ...] = ()
     """Of a compound with a `primitive_type`: what it is made of, if nobody knows its price as a whole."""
 
 
-def term_price(term: Term, primitives: Primitives) -> Estimate | None:
+def price_of_use(term: PrimitiveUse, primitives: Primitives) -> Estimate | None:
     """The price of one action (or the area) that a term counts."""
     if term.action:
         return primitives.energy(term.primitive, term.action, dict(term.arguments))
@@ -55,7 +55,7 @@ class SumRow:
 
     action: str
     arguments: tuple[tuple[str, Plain], ...]
-    terms: tuple[Term, ...]
+    terms: tuple[PrimitiveUse, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Expanded:
     path: Path
     compound: bool
     rows: tuple[SumRow, ...]
-    areas: tuple[Term, ...]
+    areas: tuple[PrimitiveUse, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,15 +91,15 @@ class Expander:
     """Takes components apart; mistakes are logged."""
 
     classes: Mapping[str, ComponentClass]
-    log: Log
+    log: ImportLog
     primitives: dict[str, ComponentClass | None] = field(default_factory=dict[str, ComponentClass | None])
 
-    def expanded(self, component: Component) -> Expanded:
+    def expanded(self, component: AccelergyComponent) -> Expanded:
         """One component of the architecture as sums over primitives."""
         kind = self.classes.get(component.class_name)
         before = len(self.log.diagnostics)
         scope = Scope(component.attributes, self.log, bits=component.version != "0.4")
-        rows, areas = list[SumRow](), list[Term]()
+        rows, areas = list[SumRow](), list[PrimitiveUse]()
         if kind is not None and kind.parts:
             holder = self._holder(kind, component.attributes, scope, component.path)
             if len(self.log.diagnostics) == before:
@@ -128,7 +128,7 @@ class Expander:
             self.primitives[name] = self.classes.get(name) or known_primitive(name, self.log)
         return self.primitives[name]
 
-    def _primitive(self, component: Component, scope: Scope) -> tuple[list[SumRow], list[Term]]:
+    def _primitive(self, component: AccelergyComponent, scope: Scope) -> tuple[list[SumRow], list[PrimitiveUse]]:
         """A component that is a primitive itself: the actions of its class, or those v0.4 requires."""
         kind = self._known(component.class_name)
         own = _values(component.attributes, scope)
@@ -142,7 +142,7 @@ class Expander:
             holder = Holder(kind=kind, scope=Scope(kind.attributes, self.log, outer=scope))
             for action in kind.actions.values():
                 rows += [_single(part, action.name, tuple(point.items())) for point in self._points(action, holder)]
-        return rows, [Term(count=1.0, primitive=part, label="")]
+        return rows, [PrimitiveUse(count=1.0, primitive=part, label="")]
 
     # --- compounds --------------------------------------------------------------------------------------
 
@@ -224,11 +224,11 @@ class Expander:
             raise Reported
         return int(number)
 
-    def _terms(self, action: Action, holder: Holder, point: Attributes, factor: float) -> list[Term]:
+    def _terms(self, action: Action, holder: Holder, point: Attributes, factor: float) -> list[PrimitiveUse]:
         """The sum behind one action with given arguments."""
         entries = {name: Written(value, action.path) for name, value in point.items()}
         scope = Scope(entries, self.log, outer=holder.scope, bits=holder.scope.bits)
-        result = list[Term]()
+        result = list[PrimitiveUse]()
         for use in action.uses:
             part = holder.kind.parts.get(use.span.name)
             if part is None:
@@ -240,9 +240,9 @@ class Expander:
                 result += self._of_part(one, part, replace(holder, scope=scope), scaled)
             if len(result) > _MOST_TERMS:
                 self._error(action.path, f"action '{action.name}' is a sum of more than {_MOST_TERMS} terms")
-        return self._or_whole(holder, Term(count=factor, primitive=_NOTHING, label="", action=action.name), point, result)
+        return self._or_whole(holder, PrimitiveUse(count=factor, primitive=_NOTHING, label="", action=action.name), point, result)
 
-    def _or_whole(self, holder: Holder, whole: Term, point: Attributes, parts: list[Term]) -> list[Term]:
+    def _or_whole(self, holder: Holder, whole: PrimitiveUse, point: Attributes, parts: list[PrimitiveUse]) -> list[PrimitiveUse]:
         """The parts, or with a `primitive_type` the compound as one primitive with its parts behind it."""
         kind = holder.kind
         if kind.primitive_type is None:
@@ -252,7 +252,7 @@ class Expander:
         arguments = tuple(point.items())
         return [replace(whole, primitive=primitive, label=holder.label, arguments=arguments, parts=tuple(parts))]
 
-    def _of_part(self, one: SubAction, part: Subcomponent, holder: Holder, factor: float) -> list[Term]:
+    def _of_part(self, one: SubAction, part: Subcomponent, holder: Holder, factor: float) -> list[PrimitiveUse]:
         """What one action of one subcomponent adds; `holder` knows the arguments of the compound's action."""
         inside = self._inside(part, holder)
         given = {name: holder.scope.value(entry.value, entry.path) for name, entry in one.arguments.items()}
@@ -261,7 +261,7 @@ class Expander:
         if isinstance(inside, Primitive):
             label = f"{holder.label}.{part.span.name}".lstrip(".")
             arguments = tuple(given.items())
-            return [Term(count=factor, primitive=inside, label=label, action=one.name, arguments=arguments)]
+            return [PrimitiveUse(count=factor, primitive=inside, label=label, action=one.name, arguments=arguments)]
         action = inside.kind.actions.get(one.name)
         if action is None:
             hint = did_you_mean(one.name, inside.kind.actions)
@@ -274,16 +274,16 @@ class Expander:
         self.log.error(path, message, hint)
         raise Reported
 
-    def _whole_area(self, holder: Holder) -> list[Term]:
+    def _whole_area(self, holder: Holder) -> list[PrimitiveUse]:
         """The area of a component of the architecture."""
         try:
             return self._areas(holder, _own_scale(holder, "area_scale"))
         except Reported:
             return []
 
-    def _areas(self, holder: Holder, factor: float) -> list[Term]:
+    def _areas(self, holder: Holder, factor: float) -> list[PrimitiveUse]:
         """The sum behind the area of one component."""
-        result = list[Term]()
+        result = list[PrimitiveUse]()
         for part in holder.kind.parts.values():
             try:
                 count = factor * self._length(part, holder.scope)
@@ -292,12 +292,12 @@ class Expander:
             except Reported:
                 continue
             if isinstance(inside, Primitive):
-                result.append(Term(count=count, primitive=inside, label=f"{holder.label}.{part.span.name}".lstrip(".")))
+                result.append(PrimitiveUse(count=count, primitive=inside, label=f"{holder.label}.{part.span.name}".lstrip(".")))
             elif inside is not None:
                 result += self._areas(inside, count)
             if len(result) > _MOST_TERMS:
                 self._error(part.path, f"the area of class '{holder.kind.name}' is a sum of more than {_MOST_TERMS} terms")
-        return self._or_whole(holder, Term(count=factor, primitive=_NOTHING, label=""), NONE, result)
+        return self._or_whole(holder, PrimitiveUse(count=factor, primitive=_NOTHING, label=""), NO_ATTRIBUTES, result)
 
     # --- counts -----------------------------------------------------------------------------------------
 
@@ -317,7 +317,7 @@ class Expander:
         low, high = self._ends(part.span, part.path, scope)
         return high - low + 1
 
-    def _ends(self, span: Span, path: Path, scope: Scope) -> tuple[int, int]:
+    def _ends(self, span: IndexRange, path: Path, scope: Scope) -> tuple[int, int]:
         at = (*path, "name")
         low, high = self._whole(span.low or "0", scope, at), self._whole(span.high or "0", scope, at)
         if high < low - 1:
@@ -339,11 +339,11 @@ class Expander:
 
 
 def _single(part: Primitive, action: str, arguments: tuple[tuple[str, Plain], ...]) -> SumRow:
-    term = Term(count=1.0, primitive=part, label="", action=action, arguments=arguments)
+    term = PrimitiveUse(count=1.0, primitive=part, label="", action=action, arguments=arguments)
     return SumRow(action=action, arguments=arguments, terms=(term,))
 
 
-def _times(terms: Sequence[Term], factor: float) -> tuple[Term, ...]:
+def _times(terms: Sequence[PrimitiveUse], factor: float) -> tuple[PrimitiveUse, ...]:
     if factor == 1:
         return tuple(terms)
     return tuple(replace(term, count=term.count * factor, parts=_times(term.parts, factor)) for term in terms)

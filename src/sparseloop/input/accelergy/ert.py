@@ -11,12 +11,12 @@ from typing import Any
 from sparseloop.energy.estimators import Estimate
 from sparseloop.input.accelergy.attributes import arguments_text
 from sparseloop.input.accelergy.classes import leftover, read_classes
-from sparseloop.input.accelergy.compound import Expanded, Expander, SumRow, Term, term_price
+from sparseloop.input.accelergy.compound import Expanded, Expander, PrimitiveUse, SumRow, price_of_use
 from sparseloop.input.accelergy.files import ert_data
 from sparseloop.input.accelergy.flatten import components_of
-from sparseloop.input.accelergy.records import AreaRow, Primitives, Row, Tables
+from sparseloop.input.accelergy.records import ArtRow, ErtRow, Primitives, ReferenceTables
 from sparseloop.input.diagnostics import Diagnostic
-from sparseloop.input.timeloop.sections import Log, Section
+from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.files import SourceMap
 
@@ -33,13 +33,13 @@ _NEVER_ASKED = ("idle", "mac_reused")
 """Actions that every primitive has, and that no count of the model belongs to."""
 
 
-def tables(files: Sequence[str | PathLike[str]], primitives: Primitives) -> Tables:
+def tables(files: Sequence[str | PathLike[str]], primitives: Primitives) -> ReferenceTables:
     """ERT and ART of the architecture and the compound components in the files; raises `SpecError` with every mistake."""
     data, source = yamlio.load([FilePath(file) for file in files])
     return tables_of(data, source, primitives)
 
 
-def tables_of(data: Mapping[str, Any], source: SourceMap | None, primitives: Primitives) -> Tables:
+def tables_of(data: Mapping[str, Any], source: SourceMap | None, primitives: Primitives) -> ReferenceTables:
     """As `tables`, for data that has been read."""
     found, notes = expanded(data, source)
     return priced(found, primitives, notes)
@@ -47,7 +47,7 @@ def tables_of(data: Mapping[str, Any], source: SourceMap | None, primitives: Pri
 
 def expanded(data: Mapping[str, Any], source: SourceMap | None, *, tree: bool = True) -> tuple[list[Expanded], tuple[str, ...]]:
     """Every component as sums over primitives, and notes (those about the `tree` on demand); raises `SpecError`."""
-    log = Log(source=source)
+    log = ImportLog(source=source)
     root = Section(data, (), log)
     classes = read_classes(root)
     about_classes = list(log.notes)
@@ -85,9 +85,9 @@ def _once(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
     return list(dict.fromkeys(diagnostics))
 
 
-def priced(components: Sequence[Expanded], primitives: Primitives, notes: Collection[str] = ()) -> Tables:
+def priced(components: Sequence[Expanded], primitives: Primitives, notes: Collection[str] = ()) -> ReferenceTables:
     """The tables; what has no price has no row, and a note says so."""
-    rows, areas, lacking = list[Row](), list[AreaRow](), list[str]()
+    rows, areas, lacking = list[ErtRow](), list[ArtRow](), list[str]()
     for component in components:
         unpriced = list[str]()
         for row in component.rows:
@@ -101,13 +101,13 @@ def priced(components: Sequence[Expanded], primitives: Primitives, notes: Collec
         area = _total(component.areas, primitives, unpriced) if component.areas else None
         if area is not None:
             source = _described(component, area.source)
-            areas.append(AreaRow(component=component.name, area_um2=area.value, source=source, confidence=area.confidence))
+            areas.append(ArtRow(component=component.name, area_um2=area.value, source=source, confidence=area.confidence))
         lacking += [f"{component.name}: no area, for lack of that of {', '.join(dict.fromkeys(unpriced))}"] if unpriced else []
-    return Tables(rows=tuple(rows), areas=tuple(areas), notes=tuple(dict.fromkeys([*notes, *lacking])))
+    return ReferenceTables(rows=tuple(rows), areas=tuple(areas), notes=tuple(dict.fromkeys([*notes, *lacking])))
 
 
-def _row(component: Expanded, row: SumRow, total: Estimate) -> Row:
-    return Row(
+def _row(component: Expanded, row: SumRow, total: Estimate) -> ErtRow:
+    return ErtRow(
         component=component.name,
         action=row.action,
         arguments=row.arguments,
@@ -128,12 +128,12 @@ def _without_price(component: Expanded, unpriced: Sequence[str]) -> list[str]:
     return [f"{component.name}: actions without a row, for lack of a price of {', '.join(dict.fromkeys(unpriced))}"]
 
 
-def _total(terms: Sequence[Term], primitives: Primitives, unpriced: list[str]) -> Estimate | None:
+def _total(terms: Sequence[PrimitiveUse], primitives: Primitives, unpriced: list[str]) -> Estimate | None:
     """The sum of all terms; None if one has no price (it is named in `unpriced`)."""
     value, confidence, texts = 0.0, 1.0, list[str]()
     complete = True
     for term in terms:
-        found = term_price(term, primitives)
+        found = price_of_use(term, primitives)
         if found is None and term.parts:
             found = _total(term.parts, primitives, unpriced)
             factor = 1.0
@@ -152,6 +152,6 @@ def _total(terms: Sequence[Term], primitives: Primitives, unpriced: list[str]) -
     return Estimate(value=value, source=source, confidence=confidence) if complete else None
 
 
-def _name(term: Term) -> str:
+def _name(term: PrimitiveUse) -> str:
     name = term.label or term.primitive.class_name
     return f"{name}.{term.action}{arguments_text(term.arguments)}" if term.action else name

@@ -8,9 +8,9 @@ from os import PathLike
 from pathlib import Path as FilePath
 from typing import cast
 
-from sparseloop.input.accelergy.records import AreaRow, Plain, Row, Tables
+from sparseloop.input.accelergy.records import ArtRow, ErtRow, Plain, ReferenceTables
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.input.timeloop.sections import Log, Section
+from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.timeloop.tables import source_of, table_components, variants
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.nodes import wrong_file
@@ -21,10 +21,10 @@ _DOUBTFUL = ("null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan",
 SUMMARIES = ("ERT_summary", "ART_summary")
 
 
-def read_ert(files: Sequence[str | PathLike[str]]) -> Tables:
+def read_ert(files: Sequence[str | PathLike[str]]) -> ReferenceTables:
     """The ERT and ART in the files with all argument combinations; raises `SpecError` with every mistake."""
     data, source = yamlio.load([FilePath(file) for file in files])
-    log = Log(source=source)
+    log = ImportLog(source=source)
     root = Section(data, (), log)
     ert, art = root.section("ERT"), root.section("ART")
     if ert is None and art is None:
@@ -34,17 +34,17 @@ def read_ert(files: Sequence[str | PathLike[str]]) -> Tables:
     rows = [row for section, name in table_components(ert) for row in _rows(section, name)] if ert else []
     areas = [area for section, name in table_components(art) if (area := _area(section, name))] if art else []
     log.raise_errors()
-    return Tables(rows=tuple(rows), areas=tuple(areas), notes=tuple(log.notes))
+    return ReferenceTables(rows=tuple(rows), areas=tuple(areas), notes=tuple(log.notes))
 
 
-def _rows(component: Section, name: str) -> list[Row]:
-    result = list[Row]()
+def _rows(component: Section, name: str) -> list[ErtRow]:
+    result = list[ErtRow]()
     for section, action in variants(component):
         energy = section.number("energy")
         arguments = _arguments(section)
         if energy is not None:
             source = source_of(section, section.path, "ERT")
-            result.append(Row(component=name, action=action, arguments=arguments, energy_pj=energy, source=source))
+            result.append(ErtRow(component=name, action=action, arguments=arguments, energy_pj=energy, source=source))
         section.unused({"name": "key"}, "an action")
     component.unused(what="an energy table")
     return result
@@ -59,17 +59,17 @@ def _arguments(section: Section) -> tuple[tuple[str, Plain], ...]:
     return tuple((str(key), value) for key, value in inside.data.items()) if inside else ()
 
 
-def _area(section: Section, name: str) -> AreaRow | None:
+def _area(section: Section, name: str) -> ArtRow | None:
     area = section.number("area")
     source = source_of(section, section.key_path("area"), "ART")
     section.unused(what="an area table")
-    return None if area is None else AreaRow(component=name, area_um2=area, source=source)
+    return None if area is None else ArtRow(component=name, area_um2=area, source=source)
 
 
 # --- writing ------------------------------------------------------------------------------------------------
 
 
-def ert_data(tables: Tables, version: str = "0.4", *, sources: bool = False) -> dict[str, Plain]:
+def ert_data(tables: ReferenceTables, version: str = "0.4", *, sources: bool = False) -> dict[str, Plain]:
     """ERT and ART as plain data; `sources` adds a key to every entry that Accelergy's own files do not have."""
     if version not in ("0.3", "0.4"):
         raise ValueError(f"cannot write version {version!r}: there are '0.3' and '0.4'")
@@ -85,11 +85,11 @@ def ert_data(tables: Tables, version: str = "0.4", *, sources: bool = False) -> 
     return {"ERT": {"version": number, "tables": components}, "ART": {"version": number, "tables": area}}
 
 
-def _told(one: Row | AreaRow) -> dict[str, Plain]:
+def _told(one: ErtRow | ArtRow) -> dict[str, Plain]:
     return {"source": one.source, "confidence": one.confidence}
 
 
-def ert_text(tables: Tables, version: str = "0.4") -> str:
+def ert_text(tables: ReferenceTables, version: str = "0.4") -> str:
     """ERT and ART as YAML in one document, laid out as Accelergy lays out its own."""
     lines = list[str]()
     for key, table in ert_data(tables, version).items():
@@ -129,7 +129,7 @@ def _scalar(value: Plain) -> str:
     return value if plain else "'" + value.replace("'", "''") + "'"
 
 
-def write_ert(tables: Tables, path: str | PathLike[str], version: str = "0.4") -> None:
+def write_ert(tables: ReferenceTables, path: str | PathLike[str], version: str = "0.4") -> None:
     """Writes ERT and ART into one file that Accelergy and Timeloop read; version '0.4' or '0.3'."""
     text = ert_text(tables, version)
     try:

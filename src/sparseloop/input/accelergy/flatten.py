@@ -10,7 +10,7 @@ from sparseloop.input.accelergy.classes import attributes_of, leftover, version_
 from sparseloop.input.accelergy.records import Plain
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.timeloop.architecture import component_kind
-from sparseloop.input.timeloop.sections import Log, Section
+from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.timeloop.v04_tree import NODE_KINDS
 from sparseloop.input.yaml.nodes import TAG
 
@@ -26,7 +26,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {"storage": ("read", "write", "update
 
 
 @dataclass(frozen=True, kw_only=True)
-class Component:
+class AccelergyComponent:
     """One component: `class_name` is its subclass where one is given."""
 
     name: str
@@ -41,7 +41,7 @@ class Component:
     area_factors: tuple[Written, ...] = ()
 
 
-def components_of(root: Section) -> list[Component]:
+def components_of(root: Section) -> list[AccelergyComponent]:
     """All components of the architecture in the files, outermost first; mistakes are logged."""
     architecture = root.section("architecture", "arch")
     if architecture is None:
@@ -63,7 +63,7 @@ def components_of(root: Section) -> list[Component]:
     return found
 
 
-def _check_names(found: list[Component], log: Log) -> None:
+def _check_names(found: list[AccelergyComponent], log: ImportLog) -> None:
     names = set[str]()
     for component in found:
         if component.name in names:
@@ -79,9 +79,9 @@ class _Tree:
     """Walks `subtree` and `local`."""
 
     version: str
-    log: Log
+    log: ImportLog
 
-    def below(self, node: Section, prefix: str, inherited: Mapping[str, Written]) -> Iterator[Component]:
+    def below(self, node: Section, prefix: str, inherited: Mapping[str, Written]) -> Iterator[AccelergyComponent]:
         """The components of all nodes under one."""
         for child in node.sections("subtree"):
             if child.flag("enabled") is False:
@@ -94,7 +94,7 @@ class _Tree:
             yield from self.below(child, path, attributes)
             leftover(child, f"node {name}", _NODE)
 
-    def locals(self, node: Section, prefix: str, inherited: Mapping[str, Written]) -> Iterator[Component]:
+    def locals(self, node: Section, prefix: str, inherited: Mapping[str, Written]) -> Iterator[AccelergyComponent]:
         """The components that stand in one node."""
         for item in node.sections("local"):
             if item.flag("enabled") is not False:
@@ -102,11 +102,11 @@ class _Tree:
             leftover(item, "a component", _COMPONENT)
 
 
-def _component(item: Section, prefix: str, inherited: Mapping[str, Written], version: str) -> Component:
+def _component(item: Section, prefix: str, inherited: Mapping[str, Written], version: str) -> AccelergyComponent:
     name, class_name = item.text("name"), item.text("subclass", "class")
     if not name or not class_name:
         item.log.error(item.path, "a component needs a name and a class")
-    return Component(
+    return AccelergyComponent(
         name=f"{prefix}{name}",
         class_name=class_name or "?",
         version=version,
@@ -133,7 +133,7 @@ class _Place:
     instances: int = 1
 
 
-def _nodes(architecture: Section, variables: Mapping[str, Written]) -> Iterator[Component]:
+def _nodes(architecture: Section, variables: Mapping[str, Written]) -> Iterator[AccelergyComponent]:
     """Containers hand their attributes and meshes to all that follows; branches of a !Parallel do so to themselves."""
     place = _Place(attributes=dict(variables))
     for node in architecture.sections("nodes"):
@@ -141,7 +141,7 @@ def _nodes(architecture: Section, variables: Mapping[str, Written]) -> Iterator[
     leftover(architecture, "the architecture", ("version", "name", "nodes", TAG))
 
 
-def _walk(node: Section, place: _Place) -> Iterator[Component]:
+def _walk(node: Section, place: _Place) -> Iterator[AccelergyComponent]:
     kind = node.text(TAG) or ""
     if kind not in NODE_KINDS:
         message = f"unknown node !{kind}" if kind else "a node needs a tag that says what it is"
@@ -157,7 +157,7 @@ def _walk(node: Section, place: _Place) -> Iterator[Component]:
         leftover(node, f"a node !{kind}", ("name", "nodes", "enabled", TAG))
 
 
-def _leaf(node: Section, kind: str, place: _Place) -> Iterator[Component]:
+def _leaf(node: Section, kind: str, place: _Place) -> Iterator[AccelergyComponent]:
     instances = place.instances * _mesh(node, place)
     if kind == "Container":
         place.instances = instances

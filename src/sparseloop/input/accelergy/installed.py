@@ -21,7 +21,7 @@ from sparseloop.energy.estimators import Answer, Attribute, Estimate, Query
 from sparseloop.energy.tools.common import DEFAULT_TYPE, DRAM, at_supply, attributes_of, class_of, estimates
 from sparseloop.input.accelergy.summary import read_summary
 from sparseloop.input.diagnostics import SpecError
-from sparseloop.input.timeloop.sections import Log, Section
+from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.timeloop.tables import PriceTables, read_tables
 from sparseloop.input.yaml import files as yamlio
 
@@ -146,7 +146,7 @@ def _read(folder: Path) -> Reply:
     if lacking:
         return Reply(failure=f"it wrote no {' and no '.join(lacking)}")
     data, source = yamlio.load(files)
-    log = Log(source=source)
+    log = ImportLog(source=source)
     tables = read_tables(Section(data, (), log))
     log.raise_errors()
     return Reply(tables=tables, estimators=_estimators(folder))

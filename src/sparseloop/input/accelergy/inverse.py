@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sparseloop.energy.estimators import Estimate
-from sparseloop.input.accelergy.compound import Expanded, Term, term_price
-from sparseloop.input.accelergy.records import Attributes, Plain, Primitive, Primitives, Tables
+from sparseloop.input.accelergy.compound import Expanded, PrimitiveUse, price_of_use
+from sparseloop.input.accelergy.records import Attributes, Plain, Primitive, Primitives, ReferenceTables
 
 Key = tuple[str, frozenset[tuple[str, str]], str, frozenset[tuple[str, str]]]
 """Class, attributes, action ('' for the area), arguments."""
@@ -25,7 +25,7 @@ _INHERITED = ("technology", "global_cycle_seconds", "latency")
 _SPLIT_CONFIDENCE = 0.3
 
 
-def key_of(primitive: Primitive, action: str, arguments: Iterable[tuple[str, Plain]]) -> Key:
+def primitive_key(primitive: Primitive, action: str, arguments: Iterable[tuple[str, Plain]]) -> Key:
     """Primitives with equal keys have equal prices."""
     inherited = {name: primitive.inherited[name] for name in _INHERITED if name in primitive.inherited}
     own = frozenset((name, str(value)) for name, value in {**inherited, **primitive.attributes}.items())
@@ -43,11 +43,11 @@ class Solved:
 
     def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Estimate | None:
         """Energy of one action in pJ."""
-        return self._found(key_of(primitive, action, arguments.items()))
+        return self._found(primitive_key(primitive, action, arguments.items()))
 
     def area(self, primitive: Primitive) -> Estimate | None:
         """Area of one instance in um2."""
-        return self._found(key_of(primitive, "", ()))
+        return self._found(primitive_key(primitive, "", ()))
 
     def _found(self, key: Key) -> Estimate | None:
         if key not in self.values:
@@ -57,7 +57,7 @@ class Solved:
         return Estimate(value=self.values[key], source=self.source)
 
 
-def equations(components: Sequence[Expanded], published: Tables, known: Primitives | None = None) -> list[Equation]:
+def equations(components: Sequence[Expanded], published: ReferenceTables, known: Primitives | None = None) -> list[Equation]:
     """One equation for every published row and area that a component has; prices that are `known` are subtracted."""
     rows = {row.key: row.energy_pj for row in published.rows}
     areas = {area.component: area.area_um2 for area in published.areas}
@@ -72,19 +72,19 @@ def equations(components: Sequence[Expanded], published: Tables, known: Primitiv
     return result
 
 
-def _equation(terms: Sequence[Term], total: float, known: Primitives | None) -> Equation:
+def _equation(terms: Sequence[PrimitiveUse], total: float, known: Primitives | None) -> Equation:
     result = dict[Key, float]()
     for term in _leaves(terms):
-        found = term_price(term, known) if known else None
+        found = price_of_use(term, known) if known else None
         if found is not None:
             total -= term.count * found.value
             continue
-        key = key_of(term.primitive, term.action, term.arguments)
+        key = primitive_key(term.primitive, term.action, term.arguments)
         result[key] = result.get(key, 0.0) + term.count
     return result, total
 
 
-def _leaves(terms: Sequence[Term]) -> Iterator[Term]:
+def _leaves(terms: Sequence[PrimitiveUse]) -> Iterator[PrimitiveUse]:
     for term in terms:
         yield from _leaves(term.parts) if term.parts else (term,)
 

@@ -11,16 +11,16 @@ from sparseloop.input import expressions as expr
 from sparseloop.input.accelergy.records import Attributes, Plain, Primitive
 from sparseloop.input.expressions import LARGEST_COUNT
 
-Energy = Callable[[Primitive, str, Attributes], Estimate | None]
-Area = Callable[[Primitive], Estimate | None]
+EnergyOf = Callable[[Primitive, str, Attributes], Estimate | None]
+AreaOf = Callable[[Primitive], Estimate | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimated:
     """Prices from two functions."""
 
-    energy_of: Energy
-    area_of: Area
+    energy_of: EnergyOf
+    area_of: AreaOf
 
     def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Estimate | None:
         """Energy of one action in pJ."""
@@ -68,7 +68,7 @@ def _node(primitive: Primitive) -> float:
     """The technology node in nm."""
     given: Plain = primitive.value("technology")
     try:
-        return DEFAULT_NODE_NM if given is None else expr.node(given) or DEFAULT_NODE_NM
+        return DEFAULT_NODE_NM if given is None else expr.parse_node(given) or DEFAULT_NODE_NM
     except expr.NotationError:
         return DEFAULT_NODE_NM
 

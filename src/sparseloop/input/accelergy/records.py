@@ -14,7 +14,7 @@ Plain = Any
 Attributes = Mapping[str, Plain]
 """Attribute (or argument) name to its value."""
 
-NONE: Attributes = {}
+NO_ATTRIBUTES: Attributes = {}
 VERSIONS = ("0.2", "0.3", "0.4")
 
 
@@ -45,7 +45,7 @@ class Primitives(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ErtRow:
     """One number of an energy table: an action of a component with one combination of arguments."""
 
     component: str
@@ -62,7 +62,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AreaRow:
+class ArtRow:
     """Area of one instance of a component."""
 
     component: str
@@ -72,11 +72,11 @@ class AreaRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tables:
+class ReferenceTables:
     """An energy and an area table (ERT and ART), and what could not be priced or was left out."""
 
-    rows: tuple[Row, ...] = ()
-    areas: tuple[AreaRow, ...] = ()
+    rows: tuple[ErtRow, ...] = ()
+    areas: tuple[ArtRow, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -9,28 +9,28 @@ from pathlib import Path as FilePath
 from sparseloop.input.accelergy.classes import leftover, version_of
 from sparseloop.input.accelergy.compound import Expanded
 from sparseloop.input.accelergy.inverse import Solved, equations, solved
-from sparseloop.input.accelergy.records import AreaRow, Primitives, Row, Tables
+from sparseloop.input.accelergy.records import ArtRow, ErtRow, Primitives, ReferenceTables
 from sparseloop.input.diagnostics import Diagnostic
-from sparseloop.input.timeloop.sections import Log, Section
+from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.yaml import files as yamlio
 
 _ESTIMATIONS = ("primitive_estimation(s)", "primitive_estimations", "primitive_estimation")
 
 
-def read_summary(files: Sequence[str | PathLike[str]], components: Sequence[Expanded]) -> Tables:
+def read_summary(files: Sequence[str | PathLike[str]], components: Sequence[Expanded]) -> ReferenceTables:
     """The totals in summaries as tables of these components.
 
     Of an action with arguments a summary has the extremes and the mean: the smallest is taken for the row with the
     smallest arguments, the largest for that with the largest; rows between them stay out.
     """
     data, source = yamlio.load([FilePath(file) for file in files])
-    log = Log(source=source)
+    log = ImportLog(source=source)
     root = Section(data, (), log)
     energy, area = root.section("ERT_summary"), root.section("ART_summary")
     if energy is None and area is None:
         log.diagnostics.append(Diagnostic(message="no ERT_summary and no ART_summary in the files"))
     by_name = {component.name: component for component in components}
-    rows, areas = list[Row](), list[AreaRow]()
+    rows, areas = list[ErtRow](), list[ArtRow]()
     for section, name in _tables(energy):
         estimators = _estimators(section)
         for action in section.sections("actions"):
@@ -39,10 +39,10 @@ def read_summary(files: Sequence[str | PathLike[str]], components: Sequence[Expa
     for section, name in _tables(area):
         value, source_text = section.number("area"), _estimators(section)
         if value is not None:
-            areas.append(AreaRow(component=name, area_um2=value, source=source_text))
+            areas.append(ArtRow(component=name, area_um2=value, source=source_text))
         leftover(section, "a summary")
     log.raise_errors()
-    return Tables(rows=tuple(rows), areas=tuple(areas), notes=tuple(log.notes))
+    return ReferenceTables(rows=tuple(rows), areas=tuple(areas), notes=tuple(log.notes))
 
 
 def primitives_of_summary(
@@ -70,7 +70,7 @@ def _estimators(section: Section) -> str:
     return ", ".join(f"{one.text('name')}: {one.text('estimator')}" for one in named)
 
 
-def _rows(section: Section, component: str, expanded: Expanded | None, source: str) -> list[Row]:
+def _rows(section: Section, component: str, expanded: Expanded | None, source: str) -> list[ErtRow]:
     name = section.text("name") or ""
     single, smallest, largest = (section.number(key) for key in ("energy", "min_energy", "max_energy"))
     section.take("average_energy")
@@ -80,7 +80,7 @@ def _rows(section: Section, component: str, expanded: Expanded | None, source: s
     if single is not None:
         pairs = [(arguments, single) for arguments in variants or [()]]
     return [
-        Row(component=component, action=name, arguments=arguments, energy_pj=value, source=source)
+        ErtRow(component=component, action=name, arguments=arguments, energy_pj=value, source=source)
         for arguments, value in pairs
         if value is not None
     ]

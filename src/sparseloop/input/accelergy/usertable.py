@@ -22,7 +22,7 @@ from sparseloop.input import expressions as expr
 from sparseloop.input.accelergy.classes import attributes_of, leftover
 from sparseloop.input.accelergy.records import Attributes, Plain, Primitive
 from sparseloop.input.diagnostics import Diagnostic, Path, Span, SpecError, did_you_mean
-from sparseloop.input.timeloop.sections import Log, Section
+from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.nodes import file_text, scalar, wrong_file
 
@@ -103,8 +103,8 @@ def _computed(price: Plain, values: Attributes, row: TableRow, what: str) -> flo
         if result.unit not in ("", unit) or not 0 <= result.number <= 1e300:
             raise expr.wrong(f"{price} is no {what}: {result.number:g} {result.unit}".rstrip())
     except expr.NotationError as error:
-        message = f"cannot compute the {what} '{price}': {error.problems[0].message}"
-        raise SpecError([Diagnostic(message=f"{row.source}: {message}", hint=error.problems[0].hint)]) from None
+        message = f"cannot compute the {what} '{price}': {error.mistakes[0].message}"
+        raise SpecError([Diagnostic(message=f"{row.source}: {message}", hint=error.mistakes[0].hint)]) from None
     return float(result.number * (scale if result.unit else 1))
 
 
@@ -196,7 +196,7 @@ def _row_of(row: Mapping[str, str], place: str) -> TableRow:
 def _yaml(file: FilePath) -> UserTable:
     """`primitives: [{class, attributes, area, actions: {name: energy or {energy, arguments} or a list of them}}]`."""
     data, source = yamlio.load([file])
-    log = Log(source=source)
+    log = ImportLog(source=source)
     root = Section(data, (), log)
     if not root.has("primitives"):
         log.diagnostics.append(Diagnostic(message=f"{file} has no 'primitives': [{{class: ..., actions: ...}}]"))
@@ -237,7 +237,7 @@ def _entry(section: Section) -> Iterator[TableRow]:
     leftover(section, "an entry", ("class", "attributes", "area", "actions", "source"))
 
 
-def _price(value: Plain, path: Path, log: Log) -> Plain:
+def _price(value: Plain, path: Path, log: ImportLog) -> Plain:
     numeric = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e300
     if not numeric and not isinstance(value, str):
         log.error(path, f"expected a price >= 0 or an expression, got {value!r}")

@@ -1,4 +1,4 @@
-"""The chain of levels and fanouts of an architecture, and the records of `arch` made from it."""
+"""The levels and fanouts of an architecture in order, and the `Arch` made from them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sparseloop.energy.pricing import Priced, PriceRequest, price_level
 from sparseloop.input.diagnostics import Path
 from sparseloop.input.expressions import LARGEST_COUNT
 from sparseloop.input.resolve import sizes
-from sparseloop.input.resolve.estimator import Asked, asked, check_attributes
-from sparseloop.input.resolve.findings import Findings
-from sparseloop.input.resolve.prices import priced_tables, used, warn_of_extrapolation, warn_of_strangers
-from sparseloop.input.resolve.units import DEFAULT_METADATA_BITS, Place, units
+from sparseloop.input.resolve.estimator import WantedEstimator, check_attributes, wanted_estimator
+from sparseloop.input.resolve.log import ResolveLog
+from sparseloop.input.resolve.prices import actions_at, priced_tables, warn_of_extrapolation, warn_of_strangers
+from sparseloop.input.resolve.units import DEFAULT_METADATA_BITS, UnitSite, units
 from sparseloop.input.spec import FanoutSpec, LevelSpec
 from sparseloop.input.timeloop.tables import PriceTables
 from sparseloop.model.design.arch import Arch, Level, Network
@@ -45,7 +45,7 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chain:
+class Hierarchy:
     """Levels outermost first and the fanouts between them."""
 
     stages: tuple[Stage, ...]
@@ -72,43 +72,43 @@ class Chain:
         return (*(stage.name for stage in self.stages), *self.fanouts)
 
 
-# --- the chain ----------------------------------------------------------------------------------------------
+# --- the hierarchy ----------------------------------------------------------------------------------------------
 
 
-def resolve_chain(found: Findings) -> Chain:
+def resolve_hierarchy(log: ResolveLog) -> Hierarchy:
     """Walks the levels, multiplying the fanouts; noted: missing levels, equal names, levels of the wrong kind."""
     x, y = 1, 1
     stages, axes = list[Stage](), dict[str, tuple[str, ...]]()
     owners, waves = dict[str, tuple[int, ...]](), set[int]()
-    entries = found.spec.architecture.levels
+    entries = log.spec.architecture.levels
     path: Path = ("architecture", "levels")
     last = max((i for i, entry in enumerate(entries) if isinstance(entry, LevelSpec)), default=-1)
     for i, entry in enumerate(entries):
         if not entry.name.strip() or not entry.name.isprintable():
-            found.error((*path, i, "name"), f"{entry.name!r} is no name: it is empty or cannot be printed")
+            log.error((*path, i, "name"), f"{entry.name!r} is no name: it is empty or cannot be printed")
         if isinstance(entry, FanoutSpec):
             x, y = x * entry.fanout.get("x", 1), y * entry.fanout.get("y", 1)
             if x * y > LARGEST_COUNT:
-                found.error((*path, i), "more than 2**53 instances in all")
+                log.error((*path, i), "more than 2**53 instances in all")
                 x, y = 1, 1
             if i > last:
-                found.error((*path, i), "a fanout must be followed by the level it multiplies")
+                log.error((*path, i), "a fanout must be followed by the level it multiplies")
             owners[entry.name] = (*owners.get(entry.name, ()), len(stages) - 1)
             waves |= {len(stages) - 1} if entry.packing == "waves" else set[int]()
             axes[entry.name] = tuple(a for a in ("x", "y") if entry.fanout.get(a, 1) > 1)  # pyright: ignore
             continue
-        kind = _kind(entry, (*path, i), found, innermost=i == last)
+        kind = _kind(entry, (*path, i), log, innermost=i == last)
         if entry.name in (stage.name for stage in stages):
-            found.error((*path, i, "name"), f"level '{entry.name}' is defined twice", "names must differ")
+            log.error((*path, i, "name"), f"level '{entry.name}' is defined twice", "names must differ")
         stages.append(Stage(spec=entry, path=(*path, i), kind=kind, mesh_x=x, mesh_y=y))
     for name in set(owners) & {stage.name for stage in stages}:
-        found.error(path, f"'{name}' is the name of a level and of a fanout", "names must differ", key=True)
+        log.error(path, f"'{name}' is the name of a level and of a fanout", "names must differ", key=True)
     if len(stages) < 2:
-        found.error(path, "an architecture needs a storage level and, last, a compute level", "{name: MAC, class: mac}", key=True)
-    return Chain(stages=tuple(stages), fanouts=owners, axes=axes, waves=frozenset(waves))
+        log.error(path, "an architecture needs a storage level and, last, a compute level", "{name: MAC, class: mac}", key=True)
+    return Hierarchy(stages=tuple(stages), fanouts=owners, axes=axes, waves=frozenset(waves))
 
 
-def _kind(spec: LevelSpec, path: Path, found: Findings, *, innermost: bool) -> Literal["storage", "compute"]:
+def _kind(spec: LevelSpec, path: Path, log: ResolveLog, *, innermost: bool) -> Literal["storage", "compute"]:
     """Only the innermost level computes; a class or kind that says otherwise is a mistake."""
     expected = "compute" if innermost else "storage"
     known = "storage" if spec.class_ in _STORAGE else "compute" if spec.class_ in _COMPUTE else expected
@@ -116,54 +116,54 @@ def _kind(spec: LevelSpec, path: Path, found: Findings, *, innermost: bool) -> L
         field = "kind" if spec.kind else "class"
         which = "the last level must compute" if innermost else "only the last level computes"
         hint = "add e.g. {name: MAC, class: mac}" if innermost else "move it to the end"
-        found.error((*path, field), f"{which}, but '{spec.name}' is of {field} '{spec.kind or spec.class_}'", hint)
+        log.error((*path, field), f"{which}, but '{spec.name}' is of {field} '{spec.kind or spec.class_}'", hint)
     return expected
 
 
 # --- levels -------------------------------------------------------------------------------------------------
 
 
-def resolve_arch(chain: Chain, einsum: Einsum, sparse: Sparse, found: Findings) -> Arch:
+def resolve_arch(hierarchy: Hierarchy, einsum: Einsum, sparse: Sparse, log: ResolveLog) -> Arch:
     """All levels with sizes in words, bandwidths in words per cycle, prices and networks."""
-    tables = priced_tables(found)
-    warn_of_strangers(tables, [stage.name for stage in chain.stages], found)
-    if found.native:
+    tables = priced_tables(log)
+    warn_of_strangers(tables, [stage.name for stage in hierarchy.stages], log)
+    if log.native:
         for note in registry().notes:
-            found.warn(note)
-    places = [_place(chain, i, einsum, found) for i in range(len(chain.stages))]
+            log.warn(note)
+    places = [_place(hierarchy, i, einsum, log) for i in range(len(hierarchy.stages))]
     levels = list[Level]()
-    for i, stage in enumerate(chain.stages):
-        needed = units(i, places, einsum, sparse) if found.native else ()
-        component = _component(stage, places[i], needed, found)
-        priced = _priced(stage.spec, component, used(i, sparse, einsum, stage.kind), tables, found)
-        child = chain.stages[i + 1].name if i + 1 < len(chain.stages) else None
-        level = _level(stage, places[i].word_bits, child, priced, found)
-        levels.append(replace(level, waves=True) if i in chain.waves else level)
-    _warn_of_free_networks(levels, found)
-    if found.native:
-        warn_of_extrapolation([(stage.name, *_place_in_technology(stage.spec, found)) for stage in chain.stages], levels, found)
-    return Arch(levels=tuple(levels), clock_hz=found.spec.architecture.clock)
+    for i, stage in enumerate(hierarchy.stages):
+        needed = units(i, places, einsum, sparse) if log.native else ()
+        component = _component(stage, places[i], needed, log)
+        priced = _priced(stage.spec, component, actions_at(i, sparse, einsum, stage.kind), tables, log)
+        child = hierarchy.stages[i + 1].name if i + 1 < len(hierarchy.stages) else None
+        level = _level(stage, places[i].word_bits, child, priced, log)
+        levels.append(replace(level, waves=True) if i in hierarchy.waves else level)
+    _warn_of_free_networks(levels, log)
+    if log.native:
+        warn_of_extrapolation([(stage.name, *_place_in_technology(stage.spec, log)) for stage in hierarchy.stages], levels, log)
+    return Arch(levels=tuple(levels), clock_hz=log.spec.architecture.clock)
 
 
-def _place_in_technology(spec: LevelSpec, found: Findings) -> tuple[float, float | None]:
+def _place_in_technology(spec: LevelSpec, log: ResolveLog) -> tuple[float, float | None]:
     """Node and supply of a level."""
-    arch = found.spec.architecture
+    arch = log.spec.architecture
     return spec.node or arch.node or DEFAULT_NODE_NM, spec.vdd or arch.vdd
 
 
-def _place(chain: Chain, index: int, einsum: Einsum, found: Findings) -> Place:
-    stage = chain.stages[index]
-    inner = chain.stages[index + 1] if index + 1 < len(chain.stages) else stage
+def _place(hierarchy: Hierarchy, index: int, einsum: Einsum, log: ResolveLog) -> UnitSite:
+    stage = hierarchy.stages[index]
+    inner = hierarchy.stages[index + 1] if index + 1 < len(hierarchy.stages) else stage
     children = (inner.mesh_x * inner.mesh_y) // (stage.mesh_x * stage.mesh_y)
-    clock = found.spec.architecture.clock
-    return Place(spec=stage.spec, word_bits=_word_bits(stage, einsum), children=children, clock_hz=clock)
+    clock = log.spec.architecture.clock
+    return UnitSite(spec=stage.spec, word_bits=_word_bits(stage, einsum), children=children, clock_hz=clock)
 
 
-def _warn_of_free_networks(levels: Sequence[Level], found: Findings) -> None:
+def _warn_of_free_networks(levels: Sequence[Level], log: ResolveLog) -> None:
     """A network without a price is said to be free, not silently so."""
     free = [n.name for level in levels if (n := level.network) is not None and _is_free(n) and n.source != "given"]
-    if free and found.spec.reading == "native":
-        found.warn(f"networks without a price (0 pJ, see network: energy_per_hop, estimator): {', '.join(free)}")
+    if free and log.spec.reading == "native":
+        log.warn(f"networks without a price (0 pJ, see network: energy_per_hop, estimator): {', '.join(free)}")
 
 
 def _is_free(network: Network) -> bool:
@@ -178,10 +178,10 @@ def _word_bits(stage: Stage, einsum: Einsum) -> float:
     return max((t.word_bits or DEFAULT_WORD_BITS for t in tensors), default=DEFAULT_WORD_BITS)
 
 
-def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, found: Findings) -> Level:
-    spec, clock = stage.spec, found.spec.architecture.clock
-    capacity = sizes.words(spec.capacity, word_bits)
-    bits = sizes.bits(spec.metadata.capacity, word_bits)
+def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, log: ResolveLog) -> Level:
+    spec, clock = stage.spec, log.spec.architecture.clock
+    capacity = sizes.size_in_words(spec.capacity, word_bits)
+    bits = sizes.size_in_bits(spec.metadata.capacity, word_bits)
     rates = spec.bandwidth
     return Level(
         name=spec.name,
@@ -196,9 +196,9 @@ def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, fo
         min_utilization=spec.min_utilization,
         block_size=spec.block_size,
         cluster_size=spec.cluster_size,
-        read_bandwidth=sizes.rate(rates.read, word_bits, clock),
-        write_bandwidth=sizes.rate(rates.write, word_bits, clock),
-        shared_bandwidth=sizes.rate(rates.shared, word_bits, clock),
+        read_bandwidth=sizes.words_per_cycle(rates.read, word_bits, clock),
+        write_bandwidth=sizes.words_per_cycle(rates.write, word_bits, clock),
+        shared_bandwidth=sizes.words_per_cycle(rates.shared, word_bits, clock),
         metadata_capacity_bits=None if bits is None else bits / spec.multiple_buffering,
         metadata_access_bits=_access_bits(spec, word_bits),
         metadata_word_bits=DEFAULT_METADATA_BITS if spec.metadata.word_bits is None else spec.metadata.word_bits,
@@ -209,7 +209,7 @@ def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, fo
         area_source=priced.area.source,
         parts=priced.parts,
         prices=priced.prices,
-        network=None if child is None else _network(spec, child, word_bits, _wire(stage, found), found.native),
+        network=None if child is None else _network(spec, child, word_bits, _wire(stage, log), log.native),
     )
 
 
@@ -239,12 +239,12 @@ def _network(level: LevelSpec, child: str, word_bits: float, wire: Estimate, nat
 # --- prices -------------------------------------------------------------------------------------------------
 
 
-def _component(stage: Stage, place: Place, needed: tuple[Unit, ...], found: Findings) -> Component:
+def _component(stage: Stage, place: UnitSite, needed: tuple[Unit, ...], log: ResolveLog) -> Component:
     """The hardware of a level as far as its price depends on it."""
-    spec, arch = stage.spec, found.spec.architecture
-    whom = asked((*stage.path, "estimator"), spec.estimator, found)
-    node, vdd = _place_in_technology(spec, found)
-    check_attributes(spec, stage.path, whom, found)
+    spec, arch = stage.spec, log.spec.architecture
+    whom = wanted_estimator((*stage.path, "estimator"), spec.estimator, log)
+    node, vdd = _place_in_technology(spec, log)
+    check_attributes(spec, stage.path, whom, log)
     return Component(
         name=spec.name,
         kind=stage.kind,
@@ -257,9 +257,9 @@ def _component(stage: Stage, place: Place, needed: tuple[Unit, ...], found: Find
         block_size=spec.block_size,
         cluster_size=spec.cluster_size,
         banks=spec.banks,
-        capacity_words=sizes.words(spec.capacity, place.word_bits),
+        capacity_words=sizes.size_in_words(spec.capacity, place.word_bits),
         metadata_access_bits=_access_bits(spec, place.word_bits),
-        metadata_capacity_bits=sizes.bits(spec.metadata.capacity, place.word_bits),
+        metadata_capacity_bits=sizes.size_in_bits(spec.metadata.capacity, place.word_bits),
         metadata_word_bits=place.metadata_bits,
         units=needed,
         estimator=whom.name,
@@ -268,7 +268,7 @@ def _component(stage: Stage, place: Place, needed: tuple[Unit, ...], found: Find
     )
 
 
-def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], tables: PriceTables, found: Findings) -> Priced:
+def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], tables: PriceTables, log: ResolveLog) -> Priced:
     """Prices and area of one level; warnings are noted."""
     result = price_level(
         PriceRequest(
@@ -278,28 +278,28 @@ def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], ta
             own_area=spec.area,
             area_table=tables.area.get(spec.name),
             used=occurring,
-            reading=found.spec.reading,
+            reading=log.spec.reading,
         )
     )
     for text in result.warnings:
-        found.warn(text)
+        log.warn(text)
     return result
 
 
-def _wire(stage: Stage, found: Findings) -> Estimate:
+def _wire(stage: Stage, log: ResolveLog) -> Estimate:
     """pJ per bit and mm: as written, else of the estimator that is asked for: whether wires form a mesh only the user knows."""
     spec = stage.spec
     network, wanted = spec.network, spec.network.estimator
     written = (network.energy_per_hop, network.wire_pj_per_bit_mm, network.router or None, network.ingress or None)
     given = any(price is not None for price in written)
-    whom = asked((*stage.path, "network", "estimator"), wanted, found) if wanted else Asked()
+    whom = wanted_estimator((*stage.path, "network", "estimator"), wanted, log) if wanted else WantedEstimator()
     if network.wire_pj_per_bit_mm is not None or network.energy_per_hop is not None or not wanted:
         source, confidence = ("given", 1.0) if given else ("default", 0.0)
         return Estimate(value=network.wire_pj_per_bit_mm or 0.0, source=source, confidence=confidence)
-    node, vdd = _place_in_technology(spec, found)
+    node, vdd = _place_in_technology(spec, log)
     query = Query(class_name="wire", kind="network", attributes={"bits": 1.0, "length_mm": 1.0}, node_nm=node, vdd=vdd)
     best = offer(query, wanted=whom.name, backend=whom.backend)
     unanswered = [f"estimator '{whom.name}' has no answer for wires"] if whom.name and whom.name not in best.asked else []
     for note in (*best.notes, *unanswered):
-        found.warn(f"network of {spec.name}: {note}")
+        log.warn(f"network of {spec.name}: {note}")
     return best.answer.energy_pj.get("transfer", Estimate(value=0.0, source="no estimate", confidence=0.0))

@@ -83,8 +83,8 @@ def _wrong_columns(span: Span, columns: list[str]) -> Iterator[Diagnostic]:
 def _value(written: str, column: str, span: Span, problems: list[Diagnostic]) -> float:
     """A number from 0, of energies with or without a unit."""
     try:
-        return expr.energy(written) if column == "energy_pj" else expr.number(written)
+        return expr.parse_energy(written) if column == "energy_pj" else expr.parse_number(written)
     except expr.NotationError as error:
         place = Span(span.file, span.line, span.text.find(written) + 1, max(1, len(written)), span.text)
-        problems += [_problem(place, one.message, one.hint) for one in error.problems]
+        problems += [_problem(place, one.message, one.hint) for one in error.mistakes]
         return 0.0

@@ -10,54 +10,54 @@ from sparseloop.energy.tools import Backend
 from sparseloop.energy.tools.hwcomponents import Hwcomponents
 from sparseloop.input.accelergy.installed import Accelergy
 from sparseloop.input.diagnostics import Path, did_you_mean
-from sparseloop.input.resolve.findings import Findings
+from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.spec import LevelSpec
 
 DEFAULT: Path = ("energy", "estimator")
 """Where the estimator of all levels is named."""
 
 
-class Asked(NamedTuple):
+class WantedEstimator(NamedTuple):
     """Whom to ask first, and that estimator itself if it answers on request only."""
 
     name: str | None = None
     backend: Backend | None = None
 
 
-def asked(path: Path, name: str | None, found: Findings) -> Asked:
+def wanted_estimator(path: Path, name: str | None, log: ResolveLog) -> WantedEstimator:
     """The estimator named at `path`, else that of all levels; a tool that is not there is skipped with a warning."""
-    path, name = (path, name) if name else (DEFAULT, found.spec.energy.estimator)
+    path, name = (path, name) if name else (DEFAULT, log.spec.energy.estimator)
     if not name:
-        return Asked()
+        return WantedEstimator()
     known = (*registry().names, *(other for other in BACKENDS if other not in registry().names))
     if name not in known:
-        found.unknown(path, "estimator", name, known)
-        return Asked()
-    if not found.native:
-        found.warn(f"estimator '{name}' is not asked: the rules of Timeloop price these files (reading: native asks it)")
-        return Asked()
+        log.unknown(path, "estimator", name, known)
+        return WantedEstimator()
+    if not log.native:
+        log.warn(f"estimator '{name}' is not asked: the rules of Timeloop price these files (reading: native asks it)")
+        return WantedEstimator()
     if name in registry().names:
-        return Asked(name)
+        return WantedEstimator(name)
     missing = BACKENDS[name].missing()
     if missing:
-        found.warn(f"estimator '{name}' is skipped: {missing}")
-        return Asked()
-    return Asked(name, BACKENDS[name])
+        log.warn(f"estimator '{name}' is skipped: {missing}")
+        return WantedEstimator()
+    return WantedEstimator(name, BACKENDS[name])
 
 
-def check_attributes(spec: LevelSpec, path: Path, whom: Asked, found: Findings) -> None:
+def check_attributes(spec: LevelSpec, path: Path, whom: WantedEstimator, log: ResolveLog) -> None:
     """Mistakes in the attributes of a level that only the built-in estimator can read; any other may know more of them."""
-    if whom.backend or not found.native or registry().names != ("builtin",):
+    if whom.backend or not log.native or registry().names != ("builtin",):
         return
     for name, value in spec.attributes.items():
         at = (*path, "attributes", name)
         if name not in OPTIONS:
-            found.warn(f"{spec.name}: no estimator knows the attribute '{name}': {did_you_mean(name, OPTIONS)}")
+            log.warn(f"{spec.name}: no estimator knows the attribute '{name}': {did_you_mean(name, OPTIONS)}")
         elif OPTIONS[name] and (value.lower() if isinstance(value, str) else value) not in OPTIONS[name]:
             shown = repr(value) if isinstance(value, str) else f"{value:g}"
-            found.error(at, f"unknown {name} {shown}", f"known: {', '.join(map(str, OPTIONS[name]))}")
+            log.error(at, f"unknown {name} {shown}", f"known: {', '.join(map(str, OPTIONS[name]))}")
         elif not OPTIONS[name] and (isinstance(value, str) or value <= 0):
-            found.error(at, f"{name} must be a number above 0, not {value!r}")
+            log.error(at, f"{name} must be a number above 0, not {value!r}")
 
 
 BACKENDS: Mapping[str, Backend] = {one.name: one for one in (Hwcomponents(), Accelergy())}

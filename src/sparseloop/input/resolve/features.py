@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
 from sparseloop.input.diagnostics import Path, did_you_mean
-from sparseloop.input.resolve.architecture import Chain
-from sparseloop.input.resolve.findings import Findings
+from sparseloop.input.resolve.architecture import Hierarchy
+from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.spec import FormatSpec, LevelSparseSpec, RankFormatSpec, SafSpec
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Intersection, RankFormat, Saf, SafKind, Sparse, TensorFormat
@@ -17,136 +17,140 @@ Kept = Sequence[frozenset[str]] | None
 """Tensors held per storage level; None if there is no mapping yet."""
 
 
-def resolve_sparse(chain: Chain, einsum: Einsum, keep: Kept, found: Findings) -> Sparse:
+def resolve_sparse(hierarchy: Hierarchy, einsum: Einsum, keep: Kept, log: ResolveLog) -> Sparse:
     """All sparse features; noted: unknown names, impossible formats, skip leaders without metadata."""
-    sparse = written_sparse(chain, einsum, found)
+    sparse = written_sparse(hierarchy, einsum, log)
     if keep is not None:
-        _check_kept(sparse.formats, keep, einsum, chain, found)
-    _check_metadata_room(sparse.formats, chain, found)
-    _check_leaders(sparse, keep, einsum, chain, found)
+        _check_kept(sparse.formats, keep, einsum, hierarchy, log)
+    _check_metadata_room(sparse.formats, hierarchy, log)
+    _check_leaders(sparse, keep, einsum, hierarchy, log)
     return sparse
 
 
-def written_sparse(chain: Chain, einsum: Einsum, found: Findings) -> Sparse:
+def written_sparse(hierarchy: Hierarchy, einsum: Einsum, log: ResolveLog) -> Sparse:
     """The sparse features as they stand, not checked against each other and the machine."""
     formats, safs = dict[tuple[int, str], TensorFormat](), list[Saf]()
     skip, gate = False, False
-    compute = chain.stages[-1].name if chain.stages else ""
-    for name, spec in found.spec.sparse.items():
+    compute = hierarchy.stages[-1].name if hierarchy.stages else ""
+    for name, spec in log.spec.sparse.items():
         path = ("sparse", name)
         if name == compute:
-            skip, gate = _compute(spec, path, found)
-        elif name not in chain.storage:
-            found.unknown(path, "level", name, [*chain.storage, compute], key=True)
+            skip, gate = _compute(spec, path, log)
+        elif name not in hierarchy.storage:
+            log.unknown(path, "level", name, [*hierarchy.storage, compute], key=True)
         else:
-            level = chain.storage[name]
-            formats |= {(level, t): f for t, f in _formats(spec, level, path, einsum, found).items()}
-            safs += _features(spec, level, path, einsum, found)
+            level = hierarchy.storage[name]
+            formats |= {(level, t): f for t, f in _formats(spec, level, path, einsum, log).items()}
+            safs += _features(spec, level, path, einsum, log)
     return Sparse(
         formats=formats,
         safs=tuple(safs),
         compute_skip=skip,
         compute_gate=gate,
-        implied_skips=found.native,
-        timeloop_reading=not found.native,
+        implied_skips=log.native,
+        timeloop_reading=not log.native,
     )
 
 
-def _compute(spec: LevelSparseSpec, path: Path, found: Findings) -> tuple[bool, bool]:
+def _compute(spec: LevelSparseSpec, path: Path, log: ResolveLog) -> tuple[bool, bool]:
     """(skip, gate) of the compute level, where only true and false make sense."""
     for name, value in (("skip", spec.skip), ("gate", spec.gate), ("spatial_skip", spec.spatial_skip), ("formats", spec.formats)):
         if value and not isinstance(value, bool):
             hint = f"write {name}: true" if name in ("skip", "gate") else "only skip: true and gate: true"
-            found.error((*path, name), f"'{name}' of the compute level names no tensors", hint, key=True)
+            log.error((*path, name), f"'{name}' of the compute level names no tensors", hint, key=True)
     return spec.skip is True, spec.gate is True
 
 
 # --- formats ------------------------------------------------------------------------------------------------
 
 
-def _formats(spec: LevelSparseSpec, level: int, path: Path, einsum: Einsum, found: Findings) -> dict[str, TensorFormat]:
+def _formats(spec: LevelSparseSpec, level: int, path: Path, einsum: Einsum, log: ResolveLog) -> dict[str, TensorFormat]:
     result = dict[str, TensorFormat]()
     for name, given in spec.formats.items():
         where = (*path, "formats", name)
         if name not in einsum.index:
-            found.unknown(where, "tensor", name, einsum.index, key=True)
+            log.unknown(where, "tensor", name, einsum.index, key=True)
         else:
-            result[name] = _format(given, name, where, einsum, found)
+            result[name] = _format(given, name, where, einsum, log)
     return result
 
 
-def _format(spec: FormatSpec, tensor: str, path: Path, einsum: Einsum, found: Findings) -> TensorFormat:
-    ranks = tuple(_rank(one, tensor, path, einsum, found) for one in spec.ranks)
+def _format(spec: FormatSpec, tensor: str, path: Path, einsum: Einsum, log: ResolveLog) -> TensorFormat:
+    ranks = tuple(_rank(one, tensor, path, einsum, log) for one in spec.ranks)
     first = next((r for r in ranks if r.compressed), None)
     plain = next((r for r in ranks[ranks.index(first) :] if not r.compressed), None) if first else None
     if first and plain:
         message = f"format of {tensor}: compressed rank {first.kind} stands outside uncompressed rank {plain.kind}"
-        found.error(path, message, "ranks go from outer to inner; compressed ones come last, e.g. UOP CP", word=plain.kind)
+        log.error(path, message, "ranks go from outer to inner; compressed ones come last, e.g. UOP CP", word=plain.kind)
     if not ranks:
-        found.error(path, f"format of {tensor} has no ranks", "e.g. 'UOP CP' or csr")
-    automatic = found.native if spec.automatic is None else spec.automatic
+        log.error(path, f"format of {tensor} has no ranks", "e.g. 'UOP CP' or csr")
+    automatic = log.native if spec.automatic is None else spec.automatic
     return TensorFormat(ranks=ranks, order=spec.order, automatic=automatic)
 
 
-def _rank(spec: RankFormatSpec, tensor: str, path: Path, einsum: Einsum, found: Findings) -> RankFormat:
+def _rank(spec: RankFormatSpec, tensor: str, path: Path, einsum: Einsum, log: ResolveLog) -> RankFormat:
     own = [rank for rank in einsum.ranks if rank in einsum.tensor(tensor).ranks]
     groups = tuple(tuple(own) if group == ("*",) else group for group in spec.ranks)
     for rank in (rank for group in groups for rank in group):
-        if rank not in own and (found.native or rank not in einsum.ranks):
-            found.error(path, f"{tensor} has no rank '{rank}'", did_you_mean(rank, own), word=rank)
+        if rank not in own and (log.native or rank not in einsum.ranks):
+            log.error(path, f"{tensor} has no rank '{rank}'", did_you_mean(rank, own), word=rank)
     named = [rank for group in groups for rank in group]
-    if found.native and (twice := next((rank for rank in named if named.count(rank) > 1), None)):
-        found.error(path, f"format of {tensor}: {spec.kind} names rank '{twice}' twice", word=twice)
+    if log.native and (twice := next((rank for rank in named if named.count(rank) > 1), None)):
+        log.error(path, f"format of {tensor}: {spec.kind} names rank '{twice}' twice", word=twice)
     return RankFormat(kind=spec.kind, groups=groups, metadata_bits=spec.metadata_bits, payload_bits=spec.payload_bits)
 
 
 def _check_kept(
-    formats: Mapping[tuple[int, str], TensorFormat], keep: Sequence[frozenset[str]], einsum: Einsum, chain: Chain, found: Findings
-) -> None:  # fmt: skip
+    formats: Mapping[tuple[int, str], TensorFormat],
+    keep: Sequence[frozenset[str]],
+    einsum: Einsum,
+    hierarchy: Hierarchy,
+    log: ResolveLog,
+) -> None:
     """Formats of tensors a level does not hold do nothing; a compressed tile cannot come from a plain one."""
-    names = chain.storage_names
+    names = hierarchy.storage_names
     for (level, tensor), form in formats.items():
         path = ("sparse", names[level], "formats", tensor)
         if tensor not in keep[level]:
-            found.warn(f"{names[level]}: has a format for {tensor}, which it bypasses: no effect")
+            log.warn(f"{names[level]}: has a format for {tensor}, which it bypasses: no effect")
             continue
         outer = [i for i in range(level) if tensor in keep[i]]
         above = formats.get((outer[-1], tensor)) if outer else form
         if form.compressed and not (above and above.compressed):
             message = f"{tensor} is compressed in {names[level]} but not in {names[outer[-1]]}, where it comes from"
-            found.error(path, message, f"give it a compressed format in {names[outer[-1]]} too")
+            log.error(path, message, f"give it a compressed format in {names[outer[-1]]} too")
 
 
-def _check_metadata_room(formats: Mapping[tuple[int, str], TensorFormat], chain: Chain, found: Findings) -> None:
+def _check_metadata_room(formats: Mapping[tuple[int, str], TensorFormat], hierarchy: Hierarchy, log: ResolveLog) -> None:
     """Native: a format with metadata needs room for it."""
     for (level, tensor), form in formats.items():
-        stage = chain.stages[level]
+        stage = hierarchy.stages[level]
         capacity = stage.spec.metadata.capacity
-        if found.native and form.has_metadata and capacity is not None and capacity.value == 0:
+        if log.native and form.has_metadata and capacity is not None and capacity.value == 0:
             path = ("sparse", stage.name, "formats", tensor)
-            found.error(path, f"the format of {tensor} has metadata, but {stage.name} has no room for it", "metadata: 8 KiB")
+            log.error(path, f"the format of {tensor} has metadata, but {stage.name} has no room for it", "metadata: 8 KiB")
 
 
 # --- gating and skipping ------------------------------------------------------------------------------------
 
 
-def _features(spec: LevelSparseSpec, level: int, path: Path, einsum: Einsum, found: Findings) -> list[Saf]:
+def _features(spec: LevelSparseSpec, level: int, path: Path, einsum: Einsum, log: ResolveLog) -> list[Saf]:
     safs = list[Saf]()
     for number, kind in enumerate(("skip", "gate", "spatial_skip")):
         value = cast("bool | tuple[SafSpec, ...]", getattr(spec, kind))
         if value is True:
-            found.error((*path, kind), f"'{kind}: true' is for the compute level", f"{kind}: [A <- B]", key=True)
+            log.error((*path, kind), f"'{kind}: true' is for the compute level", f"{kind}: [A <- B]", key=True)
         if isinstance(value, bool):
             continue
         for one in value:
-            where = _written_at((*path, kind), one.follower, one.leaders, found)
+            where = _written_at((*path, kind), one.follower, one.leaders, log)
             for tensor in (one.follower, *one.leaders):
                 if tensor not in einsum.index:
-                    found.unknown(where, "tensor", tensor, einsum.index)
+                    log.unknown(where, "tensor", tensor, einsum.index)
             if not one.leaders:
-                found.error(where, f"'{kind}' of {one.follower} has no leader")
+                log.error(where, f"'{kind}' of {one.follower} has no leader")
             choice = None if one.choice is None else _choice(one.choice, level, number)
-            safs.append(_saf(one, kind, level, choice, spec.intersection, found.native))
+            safs.append(_saf(one, kind, level, choice, spec.intersection, log.native))
     return safs
 
 
@@ -170,30 +174,30 @@ def _choice(number: int, level: int, kind: int) -> int:
     return local * 1000 + level
 
 
-def _check_leaders(sparse: Sparse, keep: Kept, einsum: Einsum, chain: Chain, found: Findings) -> None:
+def _check_leaders(sparse: Sparse, keep: Kept, einsum: Einsum, hierarchy: Hierarchy, log: ResolveLog) -> None:
     """A skip needs metadata of its leaders, unless the leader is dense so that it never fires."""
-    names = chain.storage_names
+    names = hierarchy.storage_names
     for saf in sparse.safs:
         where = ("sparse", names[saf.level], saf.kind)
         if keep is not None and saf.follower in einsum.index and not any(saf.follower in keep[i] for i in range(saf.level + 1)):
-            found.warn(f"{names[saf.level]}: {saf.kind} of {saf.follower} has no effect: no level from there outwards holds it")
+            log.warn(f"{names[saf.level]}: {saf.kind} of {saf.follower} has no effect: no level from there outwards holds it")
         for leader in saf.leaders if saf.kind != "gate" else ():
             if leader not in einsum.index or einsum.tensor(leader).density.density >= 1:
                 continue
             levels = [i for i in range(len(names)) if keep is None or leader in keep[i]]
             if any((form := sparse.format(i, leader)) is not None and form.has_metadata for i in levels):
                 continue
-            if found.native:
+            if log.native:
                 message = f"cannot skip {saf.follower} on {leader}: no level that holds {leader} has metadata of it"
                 hint = f"give {leader} a format, e.g. {names[levels[0] if levels else 0]}: {{formats: {{{leader}: bitmask}}}}"
-                found.error(_written_at(where, saf.follower, saf.leaders, found), message, hint, word=leader)
+                log.error(_written_at(where, saf.follower, saf.leaders, log), message, hint, word=leader)
             else:
-                found.warn(f"{names[saf.level]}: {saf.kind} of {saf.follower} on {leader}, of which no level has metadata")
+                log.warn(f"{names[saf.level]}: {saf.kind} of {saf.follower} on {leader}, of which no level has metadata")
 
 
-def _written_at(path: Path, follower: str, leaders: Sequence[str], found: Findings) -> Path:
+def _written_at(path: Path, follower: str, leaders: Sequence[str], log: ResolveLog) -> Path:
     """Path of the element of a list that a feature was written in ('A <-> B' makes two of one)."""
-    _, node, _ = found.source.walk(path)
+    _, node, _ = log.source.walk(path)
     for i, item in enumerate(cast("list[object]", node.data) if isinstance(node.kids, list) else []):
         words = re.findall(r"\w+", item) if isinstance(item, str) else []
         short = set(words) == {follower, *leaders} and (words[0] == follower or "<->" in str(item))

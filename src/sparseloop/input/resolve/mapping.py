@@ -9,22 +9,22 @@ from typing import Literal
 
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.notation import parse_einsum
-from sparseloop.input.resolve.architecture import Chain
-from sparseloop.input.resolve.findings import Findings
+from sparseloop.input.resolve.architecture import Hierarchy
+from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.spec import FanoutSpec, LevelSpec, LoopSpec, MappingEntry, Spec
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
 
-Axis = Literal["x", "y"]
+MeshAxis = Literal["x", "y"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
+class PlacedLoop:
     """One loop as written, with the level it belongs to."""
 
     loop: LoopSpec
     level: int
-    axis: Axis | None
+    axis: MeshAxis | None
     path: Path
 
 
@@ -32,7 +32,7 @@ class Placed:
 class _Lines:
     """What has been read of the mapping so far."""
 
-    loops: list[Placed] = field(default_factory=list[Placed])
+    loops: list[PlacedLoop] = field(default_factory=list[PlacedLoop])
     keep: dict[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
     switches: dict[str, set[tuple[int, str]]] = field(default_factory=dict[str, set[tuple[int, str]]])
 
@@ -42,29 +42,29 @@ MAX_LOOPS = 256
 """The model compares every loop with every other."""
 
 
-def resolve_mapping(chain: Chain, einsum: Einsum, found: Findings) -> Mapping | None:
+def resolve_mapping(hierarchy: Hierarchy, einsum: Einsum, log: ResolveLog) -> Mapping | None:
     """The mapping, or None if the specification has none."""
-    if not found.spec.mapping:
+    if not log.spec.mapping:
         return None
     lines, seen, unknown = _Lines(), dict[str, int](), False
     tensors = [t.name for t in einsum.tensors]
-    for i, entry in enumerate(found.spec.mapping):
-        path = _entry_path(entry, i, found)
-        level = _target(entry, path, chain, found)
+    for i, entry in enumerate(log.spec.mapping):
+        path = _entry_path(entry, i, log)
+        level = _target(entry, path, hierarchy, log)
         if level is None:
             unknown = True
             continue
-        if found.native:
-            _check_order(entry.target, level, path, seen, found)
-        _read_loops(entry, level, path, chain, lines, found)
-        _read_tensors(entry, level, path, tensors, lines, found)
+        if log.native:
+            _check_order(entry.target, level, path, seen, log)
+        _read_loops(entry, level, path, hierarchy, lines, log)
+        _read_tensors(entry, level, path, tensors, lines, log)
     if len(lines.loops) > MAX_LOOPS:
         message = f"the mapping has {len(lines.loops)} loops, at most {MAX_LOOPS} are possible"
-        found.error(("mapping",), message, "leave out those of bound 1", key=True)
+        log.error(("mapping",), message, "leave out those of bound 1", key=True)
     if not unknown:
-        _check_factors(lines.loops, einsum, chain, found)
-    keep = tuple(lines.keep.get(i, frozenset(tensors)) for i in range(len(chain.storage_names)))
-    _check_kept(keep, tensors, found)
+        _check_factors(lines.loops, einsum, hierarchy, log)
+    keep = tuple(lines.keep.get(i, frozenset(tensors)) for i in range(len(hierarchy.storage_names)))
+    _check_kept(keep, tensors, log)
     return _mapping(lines, keep)
 
 
@@ -86,71 +86,71 @@ def _mapping(lines: _Lines, keep: tuple[frozenset[str], ...]) -> Mapping:
 # --- targets ------------------------------------------------------------------------------------------------
 
 
-def _entry_path(entry: MappingEntry, i: int, found: Findings) -> Path:
+def _entry_path(entry: MappingEntry, i: int, log: ResolveLog) -> Path:
     """Path of the line or record of an entry as the user wrote it."""
     path: Path = ("mapping", i)
-    _, node, _ = found.source.walk(path)
+    _, node, _ = log.source.walk(path)
     if isinstance(node.kids, dict) and entry.target in node.kids and "target" not in node.kids:
         return (*path, entry.target)
-    _, whole, _ = found.source.walk(("mapping",))
+    _, whole, _ = log.source.walk(("mapping",))
     return ("mapping", entry.target) if isinstance(whole.kids, dict) and entry.target in whole.kids else path
 
 
-def _target(entry: MappingEntry, path: Path, chain: Chain, found: Findings) -> int | None:
+def _target(entry: MappingEntry, path: Path, hierarchy: Hierarchy, log: ResolveLog) -> int | None:
     """Index of the storage level an entry belongs to (for a fanout: the level above it)."""
     name = entry.target
-    if name in chain.storage:
-        return chain.storage[name]
+    if name in hierarchy.storage:
+        return hierarchy.storage[name]
     where = (*path, "target") if path[-1] != name else path
-    if name in chain.fanouts:
-        owners = list(chain.fanouts[name])
+    if name in hierarchy.fanouts:
+        owners = list(hierarchy.fanouts[name])
         if len(owners) > 1:
-            found.error(where, f"there are {len(owners)} fanouts called '{name}'", "give each a name", key=True)
+            log.error(where, f"there are {len(owners)} fanouts called '{name}'", "give each a name", key=True)
         elif owners[0] < 0:
-            found.error(where, f"no storage level stands above the fanout '{name}'", key=True)
+            log.error(where, f"no storage level stands above the fanout '{name}'", key=True)
         else:
             return owners[0]
-    elif name in (stage.name for stage in chain.stages):
-        found.error(where, f"'{name}' computes: it has no loops and keeps nothing", key=True)
+    elif name in (stage.name for stage in hierarchy.stages):
+        log.error(where, f"'{name}' computes: it has no loops and keeps nothing", key=True)
     else:
-        hint = did_you_mean(name, (*chain.storage, *chain.fanouts))
-        found.error(where, f"unknown level or fanout '{name}' in the mapping", hint, key=True)
+        hint = did_you_mean(name, (*hierarchy.storage, *hierarchy.fanouts))
+        log.error(where, f"unknown level or fanout '{name}' in the mapping", hint, key=True)
     return None
 
 
-def _check_order(name: str, level: int, path: Path, seen: dict[str, int], found: Findings) -> None:
+def _check_order(name: str, level: int, path: Path, seen: dict[str, int], log: ResolveLog) -> None:
     """Native: one entry per target, in the order of the architecture, so that the lines read as the loop nest does."""
     if name in seen:
-        found.error(path, f"'{name}' has two entries in the mapping", "put all its loops on one line", key=True)
+        log.error(path, f"'{name}' has two entries in the mapping", "put all its loops on one line", key=True)
     elif seen and level < max(seen.values()):
         hint = "entries go from the outermost level to the innermost"
-        found.error(path, f"'{name}' stands below '{next(reversed(seen))}' in the mapping, but outside it", hint, key=True)
+        log.error(path, f"'{name}' stands below '{next(reversed(seen))}' in the mapping, but outside it", hint, key=True)
     seen[name] = level
 
 
 # --- loops --------------------------------------------------------------------------------------------------
 
 
-def _read_loops(entry: MappingEntry, level: int, path: Path, chain: Chain, lines: _Lines, found: Findings) -> None:
+def _read_loops(entry: MappingEntry, level: int, path: Path, hierarchy: Hierarchy, lines: _Lines, log: ResolveLog) -> None:
     for i, loop in enumerate(entry.loops):
         axis = loop.axis
-        if entry.target in chain.fanouts and axis is None:
-            axis = _only_axis(entry.target, loop, path, chain, found)
-        elif axis is not None and level not in (owner for owners in chain.fanouts.values() for owner in owners):
+        if entry.target in hierarchy.fanouts and axis is None:
+            axis = _only_axis(entry.target, loop, path, hierarchy, log)
+        elif axis is not None and level not in (owner for owners in hierarchy.fanouts.values() for owner in owners):
             hint = "without x or y it is a temporal loop"
-            found.error(path, f"there is no fanout below '{entry.target}' for the spatial loop {loop.rank}", hint, word=loop.rank)
+            log.error(path, f"there is no fanout below '{entry.target}' for the spatial loop {loop.rank}", hint, word=loop.rank)
         if loop.residual is not None and loop.residual > loop.bound:
             message = f"loop {loop.rank}: the last pass ({loop.residual}) is longer than the bound ({loop.bound})"
-            found.error(path, message, word=loop.rank)
-        where = (*path, "loops", i) if found.source.walk((*path, "loops", i))[2] == (*path, "loops", i) else path
-        lines.loops.append(Placed(loop=loop, level=level, axis=axis, path=where))
+            log.error(path, message, word=loop.rank)
+        where = (*path, "loops", i) if log.source.walk((*path, "loops", i))[2] == (*path, "loops", i) else path
+        lines.loops.append(PlacedLoop(loop=loop, level=level, axis=axis, path=where))
 
 
-def _only_axis(target: str, loop: LoopSpec, path: Path, chain: Chain, found: Findings) -> Axis:
+def _only_axis(target: str, loop: LoopSpec, path: Path, hierarchy: Hierarchy, log: ResolveLog) -> MeshAxis:
     """The axis of a fanout that has only one; with two the user must say which."""
-    axes = chain.axes[target]
+    axes = hierarchy.axes[target]
     if len(axes) > 1:
-        found.error(
+        log.error(
             path,
             f"loop {loop.rank} over the fanout '{target}': along x or y?",
             f"write 'x {loop.rank}={loop.bound}'",
@@ -159,7 +159,7 @@ def _only_axis(target: str, loop: LoopSpec, path: Path, chain: Chain, found: Fin
     return "y" if axes == ("y",) else "x"
 
 
-def covered(loops: Sequence[LoopSpec]) -> int:
+def visited_points(loops: Sequence[LoopSpec]) -> int:
     """Points of a rank that its loops (outermost first) visit: the product of the bounds, or less with residuals."""
     full, last = 1, 1
     for loop in reversed(loops):
@@ -168,34 +168,34 @@ def covered(loops: Sequence[LoopSpec]) -> int:
     return last
 
 
-def _check_factors(loops: Sequence[Placed], einsum: Einsum, chain: Chain, found: Findings) -> None:
+def _check_factors(loops: Sequence[PlacedLoop], einsum: Einsum, hierarchy: Hierarchy, log: ResolveLog) -> None:
     """The loops over a rank must visit every point of it exactly once."""
     ordered = sorted(loops, key=lambda placed: (placed.level, placed.axis is not None))
     extents = einsum.extents
     for placed in ordered:
         if placed.loop.rank not in extents:
-            found.unknown(placed.path, "rank", placed.loop.rank, extents)
+            log.unknown(placed.path, "rank", placed.loop.rank, extents)
     for rank, size in extents.items():
         own = [placed for placed in ordered if placed.loop.rank == rank]
-        visited = covered([placed.loop for placed in own])
-        if visited == size or rank not in found.spec.workload.shape:
+        visited = visited_points([placed.loop for placed in own])
+        if visited == size or rank not in log.spec.workload.shape:
             continue
         if not own:
-            found.error(
+            log.error(
                 ("mapping",), f"rank {rank} of size {size} has no loop in the mapping", f"add {rank}={size} to a level", key=True
             )
             continue
         imperfect = any(placed.loop.residual is not None for placed in own)
         verb = "cover" if imperfect else "multiply to"
-        found.error(
-            own[-1].path, f"factors of rank {rank} {verb} {visited}, but {rank} is {size}", _so_far(own, chain), word=rank
+        log.error(
+            own[-1].path, f"factors of rank {rank} {verb} {visited}, but {rank} is {size}", _so_far(own, hierarchy), word=rank
         )
 
 
-def _so_far(own: Sequence[Placed], chain: Chain) -> str:
+def _so_far(own: Sequence[PlacedLoop], hierarchy: Hierarchy) -> str:
     """'levels so far: DRAM 1 · GLB 8 · PE 12': the product of the rank's loops at every level."""
     parts = list[str]()
-    for name, level in chain.storage.items():
+    for name, level in hierarchy.storage.items():
         for spatial in (False, True):
             bounds = [p.loop.bound for p in own if p.level == level and (p.axis is not None) == spatial]
             if bounds or not spatial:
@@ -207,33 +207,33 @@ def _so_far(own: Sequence[Placed], chain: Chain) -> str:
 
 
 def _read_tensors(
-    entry: MappingEntry, level: int, path: Path, tensors: Sequence[str], lines: _Lines, found: Findings
+    entry: MappingEntry, level: int, path: Path, tensors: Sequence[str], lines: _Lines, log: ResolveLog
 ) -> None:  # fmt: skip
     for name in ("keep", "bypass", *SWITCHES):
         for tensor in getattr(entry, name) or ():
             if tensor not in tensors:
-                where = (*path, name) if found.source.walk((*path, name))[2] == (*path, name) else path
-                found.unknown(where, "tensor", tensor, tensors)
+                where = (*path, name) if log.source.walk((*path, name))[2] == (*path, name) else path
+                log.unknown(where, "tensor", tensor, tensors)
     for name in SWITCHES:
         lines.switches.setdefault(name, set()).update((level, t) for t in getattr(entry, name))
     if entry.keep is None and entry.bypass is None:
         return
     if both := set(entry.keep or ()) & set(entry.bypass or ()):
-        found.error(path, f"{', '.join(sorted(both))} is both kept and bypassed at '{entry.target}'")
+        log.error(path, f"{', '.join(sorted(both))} is both kept and bypassed at '{entry.target}'")
     kept = frozenset(tensors if entry.keep is None else entry.keep) - frozenset(entry.bypass or ())
     lines.keep[level] = kept & frozenset(tensors)
 
 
-def _check_kept(keep: Sequence[frozenset[str]], tensors: Sequence[str], found: Findings) -> None:
+def _check_kept(keep: Sequence[frozenset[str]], tensors: Sequence[str], log: ResolveLog) -> None:
     for tensor in tensors:
         if not any(tensor in names for names in keep):
-            found.error(("mapping",), f"{tensor} is bypassed at every level", "keep it at one at least (the outermost)", key=True)
+            log.error(("mapping",), f"{tensor} is bypassed at every level", "keep it at one at least (the outermost)", key=True)
 
 
 # --- back to text -------------------------------------------------------------------------------------------
 
 
-def written(mapping: Mapping, spec: Spec) -> list[dict[str, str]]:
+def mapping_lines(mapping: Mapping, spec: Spec) -> list[dict[str, str]]:
     """A mapping in the short notation of the native format, to be written into a file: [{DRAM: 'for m=3'}, ...]."""
     storage = [entry.name for entry in spec.architecture.levels if isinstance(entry, LevelSpec)][:-1]
     below = _fanouts_below(spec)

@@ -10,8 +10,8 @@ from sparseloop.energy.estimators.scaling import NODES_NM
 from sparseloop.energy.pricing import TableEntry, used_actions
 from sparseloop.input.diagnostics import Path, SpecError, did_you_mean
 from sparseloop.input.resolve.csvtables import read_csv
-from sparseloop.input.resolve.findings import Findings
-from sparseloop.input.timeloop.sections import Log, Section
+from sparseloop.input.resolve.log import ResolveLog
+from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.timeloop.tables import PriceTables, base_name, read_tables
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.model.design.arch import Level
@@ -22,59 +22,59 @@ _LONGEST_NAME = 250
 """Of a file, in characters; the system would refuse the question."""
 
 
-def priced_tables(found: Findings) -> PriceTables:
+def priced_tables(log: ResolveLog) -> PriceTables:
     """The energy and area tables written in the specification or in the files it names."""
-    spec, path = found.spec.energy, ("energy",)
+    spec, path = log.spec.energy, ("energy",)
     if isinstance(spec.ert, str):
-        energy = _file(spec.ert, (*path, "ert"), found).energy
+        energy = _file(spec.ert, (*path, "ert"), log).energy
     else:
         energy = {
             base_name(table.name): {a: TableEntry(p.energy, p.source, p.confidence) for a, p in table.actions.items()}
             for table in spec.ert
         }
     if isinstance(spec.art, str):
-        area = _file(spec.art, (*path, "art"), found).area
+        area = _file(spec.art, (*path, "art"), log).area
     else:
         area = {base_name(t.name): TableEntry(t.area, t.source, t.confidence) for t in spec.art}
     return PriceTables(energy=energy, area=area)
 
 
-def _file(name: str, path: Path, found: Findings) -> PriceTables:
+def _file(name: str, path: Path, log: ResolveLog) -> PriceTables:
     """Accelergy's ERT and ART in a file, or a table of one's own as CSV."""
-    file = found.file(path, name)
+    file = log.file(path, name)
     if len(file.name) > _LONGEST_NAME or not file.is_file():
-        found.error(path, f"there is no file {str(file)[:_LONGEST_NAME]}")
+        log.error(path, f"there is no file {str(file)[:_LONGEST_NAME]}")
         return PriceTables()
     try:
         if file.suffix.lower() == ".csv":
-            return _not_empty(read_csv(file), {}, (path, file), found)
+            return _not_empty(read_csv(file), {}, (path, file), log)
         data, source = yamlio.load([file])
-        root = Section(data, (), Log(source=source))
+        root = Section(data, (), ImportLog(source=source))
         tables = read_tables(root)
         root.log.raise_errors()
     except SpecError as error:
-        found.diagnostics += error.diagnostics
+        log.diagnostics += error.diagnostics
         return PriceTables()
-    return _not_empty(tables, data, (path, file), found)
+    return _not_empty(tables, data, (path, file), log)
 
 
-def _not_empty(tables: PriceTables, data: Mapping[str, object], at: tuple[Path, FilePath], found: Findings) -> PriceTables:
+def _not_empty(tables: PriceTables, data: Mapping[str, object], at: tuple[Path, FilePath], log: ResolveLog) -> PriceTables:
     path, file = at
     if not tables.energy and not tables.area:
         summary = next((key for key in ("ERT_summary", "ART_summary") if key in data), None)
         hint = f"{summary} is a summary, not a table: give the file that it was made with" if summary else None
-        found.error(path, f"{file} holds no ERT and no ART", hint)
+        log.error(path, f"{file} holds no ERT and no ART", hint)
     return tables
 
 
-def warn_of_strangers(tables: PriceTables, levels: Collection[str], found: Findings) -> None:
+def warn_of_strangers(tables: PriceTables, levels: Collection[str], log: ResolveLog) -> None:
     """Entries of tables for components that are no level price nothing: said, never silently so."""
-    if found.native and (names := sorted({*tables.energy, *tables.area} - set(levels))):
+    if log.native and (names := sorted({*tables.energy, *tables.area} - set(levels))):
         hint = f"; {close}" if (close := did_you_mean(names[0], levels)) and close.startswith("did") else ""
-        found.warn(f"components of the energy tables that are no level: {', '.join(names)}{hint}")
+        log.warn(f"components of the energy tables that are no level: {', '.join(names)}{hint}")
 
 
-def warn_of_extrapolation(places: Sequence[tuple[str, float, float | None]], levels: Sequence[Level], found: Findings) -> None:
+def warn_of_extrapolation(places: Sequence[tuple[str, float, float | None]], levels: Sequence[Level], log: ResolveLog) -> None:
     """Nodes and supplies outside what the built-in tables reach (of level, node, supply): said where their numbers are used."""
     low, high = NODES_NM
     beyond: dict[str, list[str]] = {}
@@ -87,10 +87,10 @@ def warn_of_extrapolation(places: Sequence[tuple[str, float, float | None]], lev
             text = f"{vdd:g} V is far from the nominal supply of {node:g} nm: energies merely scaled by its square at"
             beyond.setdefault(text, []).append(name)
     for text, names in beyond.items():
-        found.warn(f"{text} {', '.join(names)}")
+        log.warn(f"{text} {', '.join(names)}")
 
 
-def used(level: int, sparse: Sparse, einsum: Einsum, kind: Literal["storage", "compute"]) -> frozenset[str]:
+def actions_at(level: int, sparse: Sparse, einsum: Einsum, kind: Literal["storage", "compute"]) -> frozenset[str]:
     """The actions that can occur at a level: those of features here and, for what follows from them, further out."""
     formats = {t: f for (at, t), f in sparse.formats.items() if at == level}
     outer = {t for (at, t), f in sparse.formats.items() if at < level and f.compressed}

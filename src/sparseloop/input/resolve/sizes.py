@@ -5,21 +5,21 @@ from __future__ import annotations
 from sparseloop.input.expressions import Quantity
 
 
-def words(size: Quantity | None, word_bits: float) -> float | None:
+def size_in_words(size: Quantity | None, word_bits: float) -> float | None:
     """A size in words; fractions of a word are of no use."""
     if size is None or size.unit == "words":
         return None if size is None else size.value
     return float(size.value // word_bits)
 
 
-def bits(size: Quantity | None, word_bits: float) -> float | None:
+def size_in_bits(size: Quantity | None, word_bits: float) -> float | None:
     """A size in bits."""
     if size is None:
         return None
     return size.value * word_bits if size.unit == "words" else size.value
 
 
-def rate(bandwidth: Quantity | None, word_bits: float, clock: float) -> float | None:
+def words_per_cycle(bandwidth: Quantity | None, word_bits: float, clock: float) -> float | None:
     """A bandwidth in words per cycle."""
     if bandwidth is None:
         return None

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sparseloop.energy.components import Unit
-from sparseloop.input.resolve.sizes import rate
+from sparseloop.input.resolve.sizes import words_per_cycle
 from sparseloop.input.spec import LevelSpec
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import RankFormat, Saf, Sparse
@@ -21,7 +21,7 @@ STYLES = {"B": "bitmask", "UB": "bitmask"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class UnitSite:
     """A level as far as its units are concerned."""
 
     spec: LevelSpec
@@ -47,15 +47,15 @@ class Place:
         return _lanes(self, "write", math.inf)
 
 
-def _lanes(place: Place, way: str, most: float) -> int:
+def _lanes(place: UnitSite, way: str, most: float) -> int:
     rates = place.spec.bandwidth
-    words = rate(getattr(rates, way) or rates.shared, place.word_bits, place.clock_hz)
+    words = words_per_cycle(getattr(rates, way) or rates.shared, place.word_bits, place.clock_hz)
     if words is None:
         return 1 if math.isinf(most) else max(1, int(most))
     return max(1, int(min(math.ceil(words), most)))
 
 
-def units(level: int, places: Sequence[Place], einsum: Einsum, sparse: Sparse) -> tuple[Unit, ...]:
+def units(level: int, places: Sequence[UnitSite], einsum: Einsum, sparse: Sparse) -> tuple[Unit, ...]:
     """The units of one level; the last of `places` is the compute level."""
     if level == len(places) - 1:
         return tuple(_compute(places[level], einsum, sparse))
@@ -63,7 +63,7 @@ def units(level: int, places: Sequence[Place], einsum: Einsum, sparse: Sparse) -
     return tuple(unit for unit in found if unit.attributes.get("bits"))
 
 
-def _compute(place: Place, einsum: Einsum, sparse: Sparse) -> Iterator[Unit]:
+def _compute(place: UnitSite, einsum: Einsum, sparse: Sparse) -> Iterator[Unit]:
     """Where computes are gated or skipped on their operands, each of these is looked at."""
     if sparse.compute_gate or sparse.compute_skip:
         operands = sum(not tensor.output for tensor in einsum.tensors)
@@ -73,7 +73,7 @@ def _compute(place: Place, einsum: Einsum, sparse: Sparse) -> Iterator[Unit]:
 # --- formats --------------------------------------------------------------------------------------------------
 
 
-def _codecs(level: int, places: Sequence[Place], einsum: Einsum, sparse: Sparse) -> Iterator[Unit]:
+def _codecs(level: int, places: Sequence[UnitSite], einsum: Einsum, sparse: Sparse) -> Iterator[Unit]:
     """Where a tensor leaves its innermost format: decoders towards the compute level, else (de)compressors one level inside."""
     innermost = len(places) - 2
     for tensor in einsum.tensors:
@@ -103,7 +103,7 @@ def _codecs(level: int, places: Sequence[Place], einsum: Einsum, sparse: Sparse)
             )
 
 
-def _decoder(place: Place, tensor: str, rank: RankFormat) -> Unit:
+def _decoder(place: UnitSite, tensor: str, rank: RankFormat) -> Unit:
     bits = _width(place, rank)
     return Unit(
         name=f"{rank.kind} decoder of {tensor}",
@@ -114,7 +114,7 @@ def _decoder(place: Place, tensor: str, rank: RankFormat) -> Unit:
     )
 
 
-def _width(place: Place, rank: RankFormat) -> float:
+def _width(place: UnitSite, rank: RankFormat) -> float:
     """Bits that a unit looks at together: an entry, or of a mask what one access brings."""
     if rank.kind in ("B", "UB"):
         given = place.spec.metadata.access_bits
@@ -126,7 +126,7 @@ def _width(place: Place, rank: RankFormat) -> float:
 # --- features -------------------------------------------------------------------------------------------------
 
 
-def _intersections(level: int, places: Sequence[Place], sparse: Sparse) -> Iterator[Unit]:
+def _intersections(level: int, places: Sequence[UnitSite], sparse: Sparse) -> Iterator[Unit]:
     """One per lane and group of tensors that are compared; none for a list looked up by its leader's coordinates."""
     seen = set[frozenset[str]]()
     for saf in sparse.safs:
@@ -158,7 +158,7 @@ def _leading(saf: Saf, sparse: Sparse) -> RankFormat | None:
     return None
 
 
-def _gates(level: int, places: Sequence[Place], sparse: Sparse) -> Iterator[Unit]:
+def _gates(level: int, places: Sequence[UnitSite], sparse: Sparse) -> Iterator[Unit]:
     """A gate on a tensor without metadata looks at the words themselves."""
     leaders = dict.fromkeys(u for s in sparse.safs if s.kind == "gate" and s.level == level for u in s.leaders)
     for leader in leaders:

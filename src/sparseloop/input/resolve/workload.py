@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.notation import Access, parse_einsum
-from sparseloop.input.resolve.findings import Findings
+from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.spec import DensitySpec, WorkloadSpec
 from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform, load_data
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
@@ -18,20 +18,20 @@ _LARGEST_TENSOR = 2**62
 """Words of a tensor."""
 
 
-def resolve_workload(found: Findings) -> Einsum:
+def resolve_workload(log: ResolveLog) -> Einsum:
     """The einsum with all tensors, the result last; mistakes are noted and replaced by something harmless."""
-    spec, path = found.spec.workload, found.spec.workload_path
+    spec, path = log.spec.workload, log.spec.workload_path
     text = parse_einsum(spec.einsum)
-    extents = _extents(spec, text.ranks, found)
+    extents = _extents(spec, text.ranks, log)
     names = [access.name for access in text.tensors]
     for name in spec.density:
         if name not in names:
-            found.unknown((*path, "density", name), "tensor", name, names, key=True)
+            log.unknown((*path, "density", name), "tensor", name, names, key=True)
     if isinstance(spec.word_bits, dict):
         for name in spec.word_bits:
             if name not in names:
-                found.unknown((*path, "word_bits", name), "tensor", name, names, key=True)
-    tensors = [_tensor(access, extents, found, output=i == 0) for i, access in enumerate(text.tensors)]
+                log.unknown((*path, "word_bits", name), "tensor", name, names, key=True)
+    tensors = [_tensor(access, extents, log, output=i == 0) for i, access in enumerate(text.tensors)]
     return Einsum(
         name=spec.name,
         ranks=tuple(extents),
@@ -40,33 +40,33 @@ def resolve_workload(found: Findings) -> Einsum:
     )
 
 
-def _extents(spec: WorkloadSpec, ranks: Sequence[str], found: Findings) -> dict[str, int]:
+def _extents(spec: WorkloadSpec, ranks: Sequence[str], log: ResolveLog) -> dict[str, int]:
     """Rank variable to size, in order of appearance; missing ones are mistakes."""
-    path = (*found.spec.workload_path, "shape")
+    path = (*log.spec.workload_path, "shape")
     if missing := [rank for rank in ranks if rank not in spec.shape]:
         listed = ", ".join(f"'{rank}'" for rank in missing)
-        found.error(path, f"shape lacks {listed} of the einsum", key=True)
+        log.error(path, f"shape lacks {listed} of the einsum", key=True)
     for rank in spec.shape:
-        if rank not in ranks and found.native:
-            found.unknown((*path, rank), "rank", rank, ranks, key=True)
+        if rank not in ranks and log.native:
+            log.unknown((*path, rank), "rank", rank, ranks, key=True)
     return {rank: spec.shape.get(rank, 1) for rank in dict.fromkeys((*ranks, *spec.shape))}
 
 
-def _tensor(access: Access, extents: Mapping[str, int], found: Findings, *, output: bool) -> Tensor:
-    spec = found.spec.workload
+def _tensor(access: Access, extents: Mapping[str, int], log: ResolveLog, *, output: bool) -> Tensor:
+    spec = log.spec.workload
     axes = tuple(
         Axis(terms=tuple(Term(rank=rank, coefficient=c) for rank, c in form.terms), offset=form.offset) for form in access.axes
     )
     words = math.prod(axis.extent(dict(extents)) for axis in axes)
     if words > _LARGEST_TENSOR:
-        found.error((*found.spec.workload_path, "shape"), f"{access.name} has more than 2**62 words", key=True)
+        log.error((*log.spec.workload_path, "shape"), f"{access.name} has more than 2**62 words", key=True)
         axes = ()
     bits = spec.word_bits.get(access.name) if isinstance(spec.word_bits, dict) else spec.word_bits
-    density = _density(access.name, axes, extents, found)
+    density = _density(access.name, axes, extents, log)
     return Tensor(name=access.name, axes=axes, output=output, density=density, word_bits=bits)
 
 
-def touched(axes: Sequence[Axis], extents: Mapping[str, int]) -> int:
+def touched_words(axes: Sequence[Axis], extents: Mapping[str, int]) -> int:
     """Number of distinct words of a tensor that the einsum touches (strides leave holes)."""
     return math.prod(_distinct(axis, extents) for axis in axes)
 
@@ -91,29 +91,29 @@ def _distinct(axis: Axis, extents: Mapping[str, int]) -> int:
 # --- densities ----------------------------------------------------------------------------------------------
 
 
-def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], found: Findings) -> DensityModel:
+def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], log: ResolveLog) -> DensityModel:
     """The density model of a tensor; a mistake is noted and the tensor taken as dense."""
     shape = tuple(axis.extent(dict(extents)) for axis in axes)
-    size = touched(axes, extents)
-    spec = found.spec.workload.density.get(name)
-    path = (*found.spec.workload_path, "density", name)
+    size = touched_words(axes, extents)
+    spec = log.spec.workload.density.get(name)
+    path = (*log.spec.workload_path, "density", name)
     dense = Uniform(shape, 1.0, size=size)
     if spec is None:
         return dense
-    model = spec.model or ("uniform" if found.native else "even")
-    if _lacks(spec, model, path, found):
+    model = spec.model or ("uniform" if log.native else "even")
+    if _lacks(spec, model, path, log):
         return dense
     try:
-        return _model(model, spec, axes, shape, size) or _given(spec, shape, path, found)
+        return _model(model, spec, axes, shape, size) or _given(spec, shape, path, log)
     except MemoryError:
-        found.error((*path, "file"), f"density of {name}: the data does not fit into memory")
+        log.error((*path, "file"), f"density of {name}: the data does not fit into memory")
     except OSError as error:
-        found.error((*path, "file"), f"density of {name}: {error.strerror} ({error.filename})")
+        log.error((*path, "file"), f"density of {name}: {error.strerror} ({error.filename})")
     except ValueError as error:
-        found.error((*path, "file" if model == "actual" else "model"), f"density of {name}: {error}")
+        log.error((*path, "file" if model == "actual" else "model"), f"density of {name}: {error}")
     except KeyError as error:
         rank, known = str(error.args[0]), {term.rank for axis in axes for term in axis.terms}
-        found.error((*path, "rank"), f"{name} has no rank '{rank}'", did_you_mean(rank, known), word=rank)
+        log.error((*path, "rank"), f"{name} has no rank '{rank}'", did_you_mean(rank, known), word=rank)
     return dense
 
 
@@ -127,10 +127,10 @@ _NEEDED = {
 }
 
 
-def _lacks(spec: DensitySpec, model: str, path: Path, found: Findings) -> bool:
+def _lacks(spec: DensitySpec, model: str, path: Path, log: ResolveLog) -> bool:
     missing = [name for name in _NEEDED[model] if getattr(spec, name) in (None, ())]
     if missing:
-        found.error(path, f"a density of model '{model}' needs {' and '.join(missing)}", "e.g. 0.5 or '2:4 c'", key=True)
+        log.error(path, f"a density of model '{model}' needs {' and '.join(missing)}", "e.g. 0.5 or '2:4 c'", key=True)
     return bool(missing)
 
 
@@ -174,9 +174,9 @@ def _block_shape(spec: DensitySpec, axes: tuple[Axis, ...]) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _given(spec: DensitySpec, shape: tuple[int, ...], path: Path, found: Findings) -> DensityModel:
+def _given(spec: DensitySpec, shape: tuple[int, ...], path: Path, log: ResolveLog) -> DensityModel:
     """The pattern stored in a file."""
-    file = found.file((*path, "file"), spec.file or "")
+    file = log.file((*path, "file"), spec.file or "")
     if file.exists() and not file.is_file():
         raise ValueError(f"{file}: is not a regular file")
     return Actual(load_data(file, shape=shape, order=spec.layout))

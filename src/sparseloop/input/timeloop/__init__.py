@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from sparseloop.input.diagnostics import Locator, SpecError, dotted
 from sparseloop.input.spec import Spec
-from sparseloop.input.timeloop.architecture import Chain, read_architecture
+from sparseloop.input.timeloop.architecture import TimeloopChain, read_architecture
 from sparseloop.input.timeloop.constraints import read_constraints
 from sparseloop.input.timeloop.features import read_features
 from sparseloop.input.timeloop.levels import Machine, read_machine
 from sparseloop.input.timeloop.mapping import read_mapping
 from sparseloop.input.timeloop.problem import Problem, read_problem
-from sparseloop.input.timeloop.sections import Log, Plain, Section
+from sparseloop.input.timeloop.sections import ImportLog, Plain, Section
 from sparseloop.input.timeloop.tables import PriceTables, art_data, ert_data, read_tables
-from sparseloop.input.timeloop.v04_tree import expanded
+from sparseloop.input.timeloop.v04_tree import as_v03
 from sparseloop.input.yaml.files import Node, SourceMap
 
 __all__ = ["native_places", "to_data", "to_spec"]
@@ -63,7 +63,7 @@ def native_places(source: SourceMap) -> SourceMap:
 def to_data(data: Mapping[str, Plain], source: Locator | None = None) -> dict[str, Plain]:
     """The same as plain data in the native format."""
     variables = data.get("variables")
-    log = Log(source=source, variables=variables if isinstance(variables, dict) else {})  # pyright: ignore[reportUnknownArgumentType]
+    log = ImportLog(source=source, variables=variables if isinstance(variables, dict) else {})  # pyright: ignore[reportUnknownArgumentType]
     root = Section(data, (), log)
     _check_whole(root)
     problem = _problem(root)
@@ -102,13 +102,13 @@ def _with_chain(root: Section, problem: Problem | None) -> Section:
     if problem is None or architecture is None or not architecture.has("nodes"):
         return root
     root.log.raise_errors()
-    chained = Section(expanded(root, problem), (), root.log)
+    chained = Section(as_v03(root, problem), (), root.log)
     root.log.raise_errors()
     chained.take("problem")
     return chained
 
 
-def _chain(root: Section) -> Chain | None:
+def _chain(root: Section) -> TimeloopChain | None:
     section = root.section("architecture", "arch")
     if section is None:
         root.log.error((), "no 'architecture' in the files")
@@ -141,7 +141,7 @@ def _apply_overbooking(result: dict[str, Plain]) -> None:
             level["capacity_rule"] = 1 - limit
 
 
-def _note_rest(root: Section, chain: Chain, tables: PriceTables) -> None:
+def _note_rest(root: Section, chain: TimeloopChain, tables: PriceTables) -> None:
     """Notes about what is not taken over: mapper settings, tables of unknown components, unknown keys."""
     log = root.log
     if root.has("mapper"):

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sparseloop.input.timeloop.sections import Log, Section
+from sparseloop.input.timeloop.sections import ImportLog, Section
 
-Kind = Literal["storage", "compute", "network"]
+ComponentKind = Literal["storage", "compute", "network"]
 
-_CLASSES: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+_CLASSES: tuple[tuple[ComponentKind, tuple[str, ...]], ...] = (
     ("storage", ("DRAM", "SRAM", "regfile", "smartbuffer", "storage")),
     ("compute", ("mac", "intmac", "fpmac", "compute")),
     ("network", ("XY_NoC", "Legacy", "ReductionTree", "SimpleMulticast")),
@@ -29,11 +29,11 @@ _NODE_IGNORED = {"attributes": "of a container: read by the energy estimator onl
 
 
 @dataclass(frozen=True, kw_only=True)
-class Component:
+class TimeloopComponent:
     """One component of the chain."""
 
     name: str
-    kind: Kind
+    kind: ComponentKind
     class_name: str
     subclass: str
     section: Section
@@ -44,17 +44,17 @@ class Component:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chain:
+class TimeloopChain:
     """The machine: storage levels outermost first, the compute level, and explicit networks by name."""
 
-    storage: tuple[Component, ...]
-    compute: Component
-    networks: dict[str, Component] = field(default_factory=dict[str, Component])
+    storage: tuple[TimeloopComponent, ...]
+    compute: TimeloopComponent
+    networks: dict[str, TimeloopComponent] = field(default_factory=dict[str, TimeloopComponent])
     node: str | None = None
     cycle_seconds: float | None = None
 
     @property
-    def levels(self) -> tuple[Component, ...]:
+    def levels(self) -> tuple[TimeloopComponent, ...]:
         """Storage levels and the compute level."""
         return (*self.storage, self.compute)
 
@@ -65,12 +65,12 @@ def split_range(name: str) -> tuple[str, int]:
     return (match[1], int(match[3]) - int(match[2]) + 1) if match else (name.strip(), 1)
 
 
-def component_kind(class_name: str) -> Kind | None:
+def component_kind(class_name: str) -> ComponentKind | None:
     """Timeloop's classification by substring, storage first (dense.md section 2.1)."""
     return next((kind for kind, words in _CLASSES if any(w in class_name for w in words)), None)
 
 
-def read_architecture(architecture: Section) -> Chain | None:
+def read_architecture(architecture: Section) -> TimeloopChain | None:
     """Reads the tree form or the legacy form; None (with mistakes logged) if there is no chain."""
     log = architecture.log
     architecture.take("constraints")
@@ -94,7 +94,7 @@ def read_architecture(architecture: Section) -> Chain | None:
         log.error(architecture.path, message, unknown)
         return None
     networks = {c.name: c for c in found if c.kind == "network"}
-    return Chain(storage=storage, compute=computes[0], networks=networks, node=node, cycle_seconds=cycle)
+    return TimeloopChain(storage=storage, compute=computes[0], networks=networks, node=node, cycle_seconds=cycle)
 
 
 def _containers(root: Section) -> Iterator[tuple[Section, int]]:
@@ -117,7 +117,7 @@ def _at_least_one(count: int, named: Section) -> int:
     return max(1, count)
 
 
-def _locals(container: Section, count: int) -> Iterator[Component]:
+def _locals(container: Section, count: int) -> Iterator[TimeloopComponent]:
     """The components of one node."""
     for item in container.sections("local"):
         if item.flag("enabled") is not False:
@@ -126,7 +126,7 @@ def _locals(container: Section, count: int) -> Iterator[Component]:
     container.unused(_NODE_IGNORED, "a node")
 
 
-def _component(item: Section, attributes: Section, count: int) -> Iterator[Component]:
+def _component(item: Section, attributes: Section, count: int) -> Iterator[TimeloopComponent]:
     name, own = split_range(item.text("name") or "?")
     class_name = item.text("class") or ""
     kind = component_kind(class_name)
@@ -134,7 +134,7 @@ def _component(item: Section, attributes: Section, count: int) -> Iterator[Compo
         item.log.note(item.key_path("class"), f"component '{name}' of class '{class_name}' {_NO_PART}")
         return
     instances, mesh_x, mesh_y = _mesh(attributes, count * _at_least_one(own, item), name, item.log)
-    yield Component(
+    yield TimeloopComponent(
         name=name,
         kind=kind,
         class_name=class_name,
@@ -146,7 +146,7 @@ def _component(item: Section, attributes: Section, count: int) -> Iterator[Compo
     )
 
 
-def _mesh(attributes: Section, counted: int | None, name: str, log: Log) -> tuple[int, int, int]:
+def _mesh(attributes: Section, counted: int | None, name: str, log: ImportLog) -> tuple[int, int, int]:
     """Instances and mesh: two determine the third; only instances: one row (dense.md section 2.4)."""
     given = attributes.count("instances")
     instances = given if given is not None else counted
@@ -162,7 +162,7 @@ def _mesh(attributes: Section, counted: int | None, name: str, log: Log) -> tupl
     return instances, x, max(1, y)
 
 
-def _legacy(architecture: Section) -> Iterator[Component]:
+def _legacy(architecture: Section) -> Iterator[TimeloopComponent]:
     """The form with `arithmetic` and `storage` (innermost first), attributes inline."""
     levels = [(s, "storage") for s in reversed(architecture.sections("storage"))]
     arithmetic = architecture.section("arithmetic")
@@ -170,7 +170,7 @@ def _legacy(architecture: Section) -> Iterator[Component]:
         name, _ = split_range(section.text("name") or ("MAC" if kind == "compute" else "?"))
         class_name = section.text("class") or ""
         instances, mesh_x, mesh_y = _mesh(section, None, name, section.log)
-        yield Component(
+        yield TimeloopComponent(
             name=name,
             kind="storage" if kind == "storage" else "compute",
             class_name=class_name,

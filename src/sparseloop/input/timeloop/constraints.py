@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sparseloop.input.timeloop.directives import MARKS, joined, known_tensors, parse_factors, parse_order, target_level
+from sparseloop.input.timeloop.directives import MARKS, known_tensors, one_string, parse_factors, parse_order, target_level
 from sparseloop.input.timeloop.levels import Machine, fanout_name
 from sparseloop.input.timeloop.problem import Problem
 from sparseloop.input.timeloop.sections import Plain, Section
@@ -113,7 +113,7 @@ def _loops(item: Section, values: Section, problem: Problem) -> dict[str, Plain]
         else:
             result.setdefault(key, {})[factor.name] = factor.bound
     if values.has("permutation"):
-        result["order"] = _order(joined(values.take("permutation")), values, problem)
+        result["order"] = _order(one_string(values.take("permutation")), values, problem)
     if (limit := values.integer("default_max_factor")) is not None:
         result["default_max"] = limit
     for section in (item, values):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.timeloop.levels import Machine
-from sparseloop.input.timeloop.sections import Log, Plain, Section
+from sparseloop.input.timeloop.sections import ImportLog, Plain, Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +21,15 @@ class Factor:
     residual: int | None = None
 
 
-def joined(value: Plain) -> str:
+def one_string(value: Plain) -> str:
     """A string, or a list of strings joined by blanks; comments are dropped."""
     text = " ".join(str(v) for v in value) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return text.split("#")[0]
 
 
-def parse_factors(value: Plain, bounds: Mapping[str, int], path: Path, log: Log) -> list[Factor]:
+def parse_factors(value: Plain, bounds: Mapping[str, int], path: Path, log: ImportLog) -> list[Factor]:
     """Reads 'P=8 R=1', 'P8,R1', 'P<=4'; the bound 0 means the whole dimension."""
-    text, at, result = joined(value), 0, list[Factor]()
+    text, at, result = one_string(value), 0, list[Factor]()
     names = "|".join(sorted(map(re.escape, bounds), key=len, reverse=True))
     term = re.compile(rf"({names})\s*(<=|>=|=*)\s*(\d+)(?:,(\d+))?")
     while match := re.compile(r"[\s,]*(?=[^\s,])").match(text, at):
@@ -60,7 +60,7 @@ def _integer(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def parse_order(text: str, names: Iterable[str], path: Path, log: Log) -> list[str]:
+def parse_order(text: str, names: Iterable[str], path: Path, log: ImportLog) -> list[str]:
     """Loop names of a permutation, in the order written (innermost first)."""
     known = list(names)
     words = text.replace(",", " ").split()

@@ -9,21 +9,21 @@ from sparseloop.input.timeloop.directives import known_tensors, target_level
 from sparseloop.input.timeloop.flattened_dimensions import flattened_ranks
 from sparseloop.input.timeloop.levels import Machine
 from sparseloop.input.timeloop.problem import Problem
-from sparseloop.input.timeloop.sections import Plain, Section, words
+from sparseloop.input.timeloop.sections import Plain, Section, as_names
 
-KINDS = {"skipping": "skip", "gating": "gate", "skipping_spatial": "spatial_skip", "spatial_skipping": "spatial_skip"}
+SAF_KINDS = {"skipping": "skip", "gating": "gate", "skipping_spatial": "spatial_skip", "spatial_skipping": "spatial_skip"}
 COMPUTE_KINDS = {
     "gating": "gate",
     "gate_on_zero_operand": "gate",
     "skipping": "skip",
     "skip_on_not_aligned_operands": "skip",
 }
-FORMATS = ("U", "UB", "B", "CP", "RLE", "UOP")
+RANK_FORMATS = ("U", "UB", "B", "CP", "RLE", "UOP")
 _IGNORED = {"compression_rate": "parsed but not used by Timeloop"}
 
 
 @dataclass(kw_only=True)
-class Level:
+class LevelFeatures:
     """What one level has, as plain data."""
 
     formats: dict[str, Plain] = field(default_factory=dict[str, Plain])
@@ -43,12 +43,12 @@ def read_features(section: Section, problem: Problem, machine: Machine, unclear:
     `unclear`: dimensions of flattened variables of which one loop became several; a rank that takes 'one loop' of
     such a variable would take only a part of it.
     """
-    levels = dict[str, Level]()
+    levels = dict[str, LevelFeatures]()
     for target in section.sections("targets"):
         name = target_level(target, machine)
         if name is None:
             continue
-        level = levels.setdefault(name, Level())
+        level = levels.setdefault(name, LevelFeatures())
         if name in machine.storage:
             _read_formats(target, level, problem, machine.metadata[name])
             _check_clear(target, level, problem, unclear)
@@ -60,7 +60,7 @@ def read_features(section: Section, problem: Problem, machine: Machine, unclear:
     return {name: level.data for name, level in levels.items()}
 
 
-def _check_clear(target: Section, level: Level, problem: Problem, unclear: Collection[str]) -> None:
+def _check_clear(target: Section, level: LevelFeatures, problem: Problem, unclear: Collection[str]) -> None:
     for tensor, record in level.formats.items():
         if set(problem.tensors[tensor]) & set(unclear) and any(not rank["ranks"] for rank in record["ranks"]):
             message = f"the format of '{tensor}' has ranks of one loop each, but a flattened loop became several"
@@ -70,7 +70,7 @@ def _check_clear(target: Section, level: Level, problem: Problem, unclear: Colle
 # --- formats ---------------------------------------------------------------------------------------------
 
 
-def _read_formats(target: Section, level: Level, problem: Problem, metadata: tuple[int, int]) -> None:
+def _read_formats(target: Section, level: LevelFeatures, problem: Problem, metadata: tuple[int, int]) -> None:
     form = target.section("representation_format")
     if form is None:
         return
@@ -99,8 +99,8 @@ def _read_formats(target: Section, level: Level, problem: Problem, metadata: tup
 def _rank(rank: Section, problem: Problem, metadata: tuple[int, int]) -> dict[str, Plain]:
     """One rank; widths as Timeloop takes them (sparse.md section 3.1, 'Word widths')."""
     kind = (rank.text("format") or "").upper()
-    if kind not in FORMATS:
-        rank.log.error(rank.key_path("format"), f"unknown format '{kind}'", f"known: {', '.join(FORMATS)}")
+    if kind not in RANK_FORMATS:
+        rank.log.error(rank.key_path("format"), f"unknown format '{kind}'", f"known: {', '.join(RANK_FORMATS)}")
         kind = "U"
     storage, default = metadata
     given = {key: rank.integer(f"{key}_word_bits") for key in ("metadata", "payload")}
@@ -134,7 +134,7 @@ def _groups(rank: Section, problem: Problem) -> list[tuple[str, ...]]:
     result = list[tuple[str, ...]]()
     path = rank.key_path("flattened_rankIDs")
     for group in rank.items("flattened_rankIDs"):
-        names = tuple(words(group, path, rank.log))
+        names = tuple(as_names(group, path, rank.log))
         for name in names:
             if name not in problem.loops:
                 rank.log.error(path, f"unknown dimension '{name}'")
@@ -145,14 +145,14 @@ def _groups(rank: Section, problem: Problem) -> list[tuple[str, ...]]:
 # --- features --------------------------------------------------------------------------------------------
 
 
-def _read_safs(target: Section, level: Level, problem: Problem) -> None:
+def _read_safs(target: Section, level: LevelFeatures, problem: Problem) -> None:
     kind: str | None = None
     for entry in target.sections("action_optimization"):
         name = (entry.text("type") or kind or "").replace("-", "_")
         if name == "position_skipping":
             _position_skip(entry, level, problem)
             continue
-        if name not in KINDS:
+        if name not in SAF_KINDS:
             hint = "gating, skipping or skipping-spatial"
             entry.log.error(entry.key_path("type"), f"unknown action optimization '{name}'", hint)
             continue
@@ -160,15 +160,15 @@ def _read_safs(target: Section, level: Level, problem: Problem) -> None:
         options = entry.sections("options") or [entry]
         if len(options) > 1:
             level.choices += 1
-        if len(options) > 1 and KINDS[kind] == "spatial_skip":
+        if len(options) > 1 and SAF_KINDS[kind] == "spatial_skip":
             entry.log.error(entry.key_path("options"), "a spatial skip cannot have alternatives")
         choice = level.choices if len(options) > 1 else None
         for saf in _options(options, problem):
-            level.safs.setdefault(KINDS[kind], []).append(saf | ({"choice": choice} if choice else {}))
+            level.safs.setdefault(SAF_KINDS[kind], []).append(saf | ({"choice": choice} if choice else {}))
         entry.unused(what="an action optimization")
 
 
-def _position_skip(entry: Section, level: Level, problem: Problem) -> None:
+def _position_skip(entry: Section, level: LevelFeatures, problem: Problem) -> None:
     """Position skipping of dual-side tensor cores: a spatial skip of the tensor on itself (sound.md section 2.3)."""
     for name in known_tensors(entry, "target", problem.tensors):
         level.safs.setdefault("spatial_skip", []).append({"follower": name, "leaders": [name]})
@@ -190,7 +190,7 @@ def _options(options: list[Section], problem: Problem) -> Iterator[dict[str, Pla
         option.unused({"type": "read with the entry", "options": "read with the entry"}, "an option")
 
 
-def _read_compute(target: Section, level: Level) -> None:
+def _read_compute(target: Section, level: LevelFeatures) -> None:
     for entry in target.sections("compute_optimization"):
         name = (entry.text("type") or "").replace("-", "_")
         if name in COMPUTE_KINDS:

@@ -9,9 +9,9 @@ from functools import lru_cache
 from sparseloop.input.diagnostics import Path
 from sparseloop.input.timeloop.directives import Factor, known_tensors, parse_factors
 from sparseloop.input.timeloop.problem import Problem
-from sparseloop.input.timeloop.sections import Log, Placed, Plain, Section
+from sparseloop.input.timeloop.sections import ImportLog, PlacedMapping, Plain, Section
 
-KINDS = {
+CONSTRAINT_KINDS = {
     "spatial": "spatial",
     "temporal": "temporal",
     "dataspace": "dataspace",
@@ -49,14 +49,14 @@ class Group:
         rest = {key: value for key, value in self.rest.items() if key not in limits}
         return replace(self, factors=factors, rest=rest, keep=[*self.keep], bypass=[*self.bypass], maximize=[])
 
-    def placed(self) -> Placed:
+    def placed(self) -> PlacedMapping:
         """The group as one directive of Timeloop's v0.3."""
         data: dict[str, Plain] = {"target": self.target, "type": self.kind, **self.rest}
         if self.factors:
             data["factors"] = [_text(factor) for factor in self.factors.values()]
         if self.kind == "dataspace":
             data |= {"keep": self.keep, "bypass": self.bypass}
-        return Placed(data, self.path)
+        return PlacedMapping(data, self.path)
 
 
 def _text(factor: Factor) -> str:
@@ -185,7 +185,7 @@ FactorChoice = tuple[float, tuple[tuple[str, int], ...]]
 """Mean number of busy children, and (dimension, factor) pairs."""
 
 
-def maximize_factors(groups: list[Group], fanouts: Mapping[str, int], problem: Problem, log: Log) -> None:
+def maximize_factors(groups: list[Group], fanouts: Mapping[str, int], problem: Problem, log: ImportLog) -> None:
     """Fixes the factors of every group that asks for it: spatial ones first, the innermost first."""
     inner_first = [group for group in reversed(groups) if group.maximize]
     spatial = [group for group in inner_first if group.kind == "spatial"]
@@ -199,7 +199,7 @@ def maximize_factors(groups: list[Group], fanouts: Mapping[str, int], problem: P
         group.maximize = []
 
 
-def _maximize(group: Group, dimensions: list[str], capacity: int, free: Mapping[str, int], log: Log) -> None:
+def _maximize(group: Group, dimensions: list[str], capacity: int, free: Mapping[str, int], log: ImportLog) -> None:
     for (name, relation), factor in group.factors.items():
         if relation in ("=", ">="):
             capacity //= factor.bound

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sparseloop.input.timeloop import networks
-from sparseloop.input.timeloop.architecture import Chain, Component
+from sparseloop.input.timeloop.architecture import TimeloopChain, TimeloopComponent
 from sparseloop.input.timeloop.sections import Plain, Section
 from sparseloop.input.timeloop.tables import PriceTables
 
@@ -63,7 +63,7 @@ class Machine:
     """Storage level to (width of a metadata access, default width of a metadata word) in bits."""
 
 
-def read_machine(chain: Chain, tables: PriceTables) -> Machine:
+def read_machine(chain: TimeloopChain, tables: PriceTables) -> Machine:
     """All levels with their fanouts; energy tables are kept apart, areas of tables win over `cluster-area`."""
     levels, fanouts = list[Plain](), set[str]()
     outer_x, outer_y, before = 1, 1, ""
@@ -93,7 +93,7 @@ def read_machine(chain: Chain, tables: PriceTables) -> Machine:
     )
 
 
-def _surroundings(chain: Chain) -> dict[str, Plain]:
+def _surroundings(chain: TimeloopChain) -> dict[str, Plain]:
     """Technology node and clock, where the file states them."""
     result: dict[str, Plain] = {}
     text = (chain.node or "").strip().lower()
@@ -104,7 +104,7 @@ def _surroundings(chain: Chain) -> dict[str, Plain]:
     return result
 
 
-def _ratio(component: Component, outer_x: int, outer_y: int) -> tuple[int, int]:
+def _ratio(component: TimeloopComponent, outer_x: int, outer_y: int) -> tuple[int, int]:
     """Children per parent along x and y; both must divide."""
     if component.mesh_x % outer_x or component.mesh_y % outer_y:
         message = (
@@ -115,7 +115,7 @@ def _ratio(component: Component, outer_x: int, outer_y: int) -> tuple[int, int]:
     return max(1, component.mesh_x // outer_x), max(1, component.mesh_y // outer_y)
 
 
-def _compute(component: Component, tables: PriceTables) -> dict[str, Plain]:
+def _compute(component: TimeloopComponent, tables: PriceTables) -> dict[str, Plain]:
     section = component.section
     energy, area = section.number("energy"), section.number("area")
     record: dict[str, Plain] = {
@@ -136,12 +136,12 @@ def _compute(component: Component, tables: PriceTables) -> dict[str, Plain]:
     return record
 
 
-def _dram(component: Component) -> bool:
+def _dram(component: TimeloopComponent) -> bool:
     """True if the technology is DRAM: stated, or by the class."""
     return component.section.text("technology") == "DRAM" or "DRAM" in component.class_name
 
 
-def _native_class(component: Component) -> str:
+def _native_class(component: TimeloopComponent) -> str:
     """Our class: dram, regfile, sram, or buffer."""
     if _dram(component):
         return "dram"
@@ -151,7 +151,7 @@ def _native_class(component: Component) -> str:
     return "sram" if "SRAM" in name else "buffer"
 
 
-def _storage(component: Component, tables: PriceTables) -> dict[str, Plain]:
+def _storage(component: TimeloopComponent, tables: PriceTables) -> dict[str, Plain]:
     """One storage level (dense.md section 2.2, sparse.md section 8.2)."""
     section, dram = component.section, _dram(component)
     word = section.count("word_bits", "word_width", "datawidth") or DEFAULT_WORD_BITS
@@ -191,7 +191,7 @@ def _note_gating(section: Section) -> None:
         section.log.note(section.key_path("has_power_gating"), "power gating is not modelled: all instances leak")
 
 
-def _check_cluster(component: Component, cluster: int, dram: bool) -> None:
+def _check_cluster(component: TimeloopComponent, cluster: int, dram: bool) -> None:
     log, path = component.section.log, component.section.key_path("cluster_size")
     if dram and cluster != 1:
         log.error(path, f"DRAM '{component.name}' must have cluster-size 1")
@@ -265,7 +265,7 @@ def _overbooking(section: Section) -> dict[str, Plain]:
     return {"capacity_rule": "expected"}
 
 
-def _prices(component: Component, tables: PriceTables, cluster: int) -> dict[str, Plain]:
+def _prices(component: TimeloopComponent, tables: PriceTables, cluster: int) -> dict[str, Plain]:
     """Prices and area written at the level itself."""
     section, energy = component.section, dict[str, float]()
     vector, address = section.number("vector_access_energy"), section.number("addr_gen_energy")

@@ -9,7 +9,7 @@ from sparseloop.input.timeloop.directives import MARKS, known_tensors, parse_fac
 from sparseloop.input.timeloop.flattened_dimensions import split_loops
 from sparseloop.input.timeloop.levels import Machine, fanout_name
 from sparseloop.input.timeloop.problem import Problem
-from sparseloop.input.timeloop.sections import Section, words
+from sparseloop.input.timeloop.sections import Section, as_names
 
 _IGNORED = {"stream": "private key of the MICRO 2022 artifact, not read by Timeloop"}
 
@@ -139,7 +139,7 @@ def _loops(item: Section, directive: Directive, problem: Problem) -> None:
         directive.bounds = {f.name: (f.bound, f.bound if f.residual is None else f.residual) for f in factors}
     if item.has("permutation"):
         path = item.key_path("permutation")
-        text = " ".join(words(item.take("permutation"), path, item.log))
+        text = " ".join(as_names(item.take("permutation"), path, item.log))
         directive.order = parse_order(text, names, path, item.log)
     split = item.integer("split")
     directive.split = directive.split if split is None else split

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparseloop.input.timeloop.architecture import Chain, Component
+from sparseloop.input.timeloop.architecture import TimeloopChain, TimeloopComponent
 from sparseloop.input.timeloop.sections import Plain, Section
 from sparseloop.input.timeloop.tables import PriceTables
 
@@ -18,7 +18,7 @@ IGNORED = {
 }
 
 
-def network(level: Component, child: Component, chain: Chain, tables: PriceTables) -> dict[str, Plain]:
+def network(level: TimeloopComponent, child: TimeloopComponent, chain: TimeloopChain, tables: PriceTables) -> dict[str, Plain]:
     """The network from `level` to its child: explicit if `network_read` names one, else inferred."""
     names = [level.section.text(key) for key in ("network_read", "network_update")]
     _check_ends(level, child, chain)
@@ -43,7 +43,7 @@ def network(level: Component, child: Component, chain: Chain, tables: PriceTable
     return result
 
 
-def _note_inferred(level: Component) -> None:
+def _note_inferred(level: TimeloopComponent) -> None:
     """Attributes of an inferred network have no effect where the network is explicit."""
     for key in (*WIRE_KEYS, "network_word_bits", "network_fill_latency", "network_drain_latency"):
         if level.section.take(key):
@@ -51,7 +51,7 @@ def _note_inferred(level: Component) -> None:
             level.section.log.note(level.section.key_path(key), message)
 
 
-def _check_ends(level: Component, child: Component, chain: Chain) -> None:
+def _check_ends(level: TimeloopComponent, child: TimeloopComponent, chain: TimeloopChain) -> None:
     """Both ends of an explicit network must name it (dense.md section 7.5)."""
     down, up = ("network_operand", "network_result") if child.kind == "compute" else ("network_fill", "network_drain")
     for outer, inner in (("network_read", down), ("network_update", up)):
@@ -79,7 +79,7 @@ def _wires(section: Section, numbers: Section) -> dict[str, Plain]:
     return result
 
 
-def _explicit(level: Component, components: list[Component]) -> dict[str, Plain]:
+def _explicit(level: TimeloopComponent, components: list[TimeloopComponent]) -> dict[str, Plain]:
     """One record for the network down and the one up; what differs between them goes to a note."""
     down, up = components[0], components[-1]
     section = down.section
@@ -102,7 +102,7 @@ def _explicit(level: Component, components: list[Component]) -> dict[str, Plain]
     return result
 
 
-def _note_second(level: Component, down: Component, up: Component) -> None:
+def _note_second(level: TimeloopComponent, down: TimeloopComponent, up: TimeloopComponent) -> None:
     """Says that updates take the wires of the network down."""
     keys = (*WIRE_KEYS, "network_word_bits", "word_bits", "word_width", "datawidth", "fill_latency")
     for key in keys:
@@ -114,7 +114,7 @@ def _note_second(level: Component, down: Component, up: Component) -> None:
     up.section.log.note(up.section.path, message)
 
 
-def finish(chain: Chain) -> None:
+def finish(chain: TimeloopChain) -> None:
     """Notes what no level asked for."""
     for component in chain.networks.values():
         component.section.unused(IGNORED, f"network {component.name}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from sparseloop.input.diagnostics import Path, did_you_mean
-from sparseloop.input.timeloop.sections import Log, Plain, Section, unknown_name, words
+from sparseloop.input.timeloop.sections import ImportLog, Plain, Section, as_names, unknown_name
 
 CNN_LAYER: Mapping[str, Plain] = {
     "name": "cnn-layer",
@@ -157,7 +157,7 @@ Axes = list[tuple[tuple[str, int], ...]]
 
 
 def _projections(
-    spaces: list[Section], bounds: Mapping[str, int], coefficients: Mapping[str, int], log: Log
+    spaces: list[Section], bounds: Mapping[str, int], coefficients: Mapping[str, int], log: ImportLog
 ) -> tuple[dict[str, Axes], list[str]]:
     """Tensor to its axes, and the names of the read-write tensors."""
     result, outputs = dict[str, Axes](), list[str]()
@@ -171,13 +171,13 @@ def _projections(
 
 
 def _axis(
-    rank: Plain, bounds: Mapping[str, int], coefficients: Mapping[str, int], path: Path, log: Log
+    rank: Plain, bounds: Mapping[str, int], coefficients: Mapping[str, int], path: Path, log: ImportLog
 ) -> Iterator[tuple[str, int]]:
     """The terms of one rank: a dimension, or a list of [dimension] and [dimension, coefficient]."""
     terms = cast("list[Plain]", rank) if isinstance(rank, list) else [rank]
     sums = dict[str, int]()
     for term in terms:
-        name, *factor = words(term, path, log) or [""]
+        name, *factor = as_names(term, path, log) or [""]
         if name not in bounds:
             unknown_name(log, path, "dimension", name, bounds)
         elif len(factor) > 1 or (factor and factor[0] not in coefficients and not _INTEGER.fullmatch(factor[0])):

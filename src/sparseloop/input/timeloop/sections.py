@@ -24,7 +24,7 @@ def canonical(key: object) -> str:
 
 
 @dataclass
-class Log:
+class ImportLog:
     """What an import found out: mistakes (raised together at the end) and notes (kept in the spec)."""
 
     source: Locator | None = None
@@ -54,7 +54,7 @@ class Log:
             raise error.located(self.source) if self.source else error
 
 
-class Placed(dict[str, Plain]):
+class PlacedMapping(dict[str, Plain]):
     """A mapping put together by the importer: where it stands in the files, and the names its expressions may use."""
 
     def __init__(self, data: Mapping[str, Plain], path: Path, scope: Mapping[str, Plain] | None = None) -> None:
@@ -68,13 +68,13 @@ class Section:
 
     data: Mapping[str, Plain]
     path: Path
-    log: Log
+    log: ImportLog
     used: set[str] = field(default_factory=set[str])
     scope: Mapping[str, Plain] | None = None
     """Names that expressions may use; None: the variables of the files."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.data, Placed):
+        if isinstance(self.data, PlacedMapping):
             self.path, self.scope = self.data.path, self.data.scope or self.scope
         self._keys = {canonical(k): k for k in self.data}
 
@@ -124,7 +124,7 @@ class Section:
                 result = expr.evaluate(_OF_COMPONENT.sub(of_component, text))
         except expr.NotationError as error:
             key = next(k for k in keys if k in self._keys)
-            self.log.error(self.key_path(key), f"expected a number, got {text!r}: {error}", error.problems[0].hint)
+            self.log.error(self.key_path(key), f"expected a number, got {text!r}: {error}", error.mistakes[0].hint)
             return None
         return result.number if not result.unit else self._wrong(keys, text, "a number")
 
@@ -162,7 +162,7 @@ class Section:
         if isinstance(value, str):
             return tuple(value.replace(",", " ").split())
         if isinstance(value, list):
-            return tuple(words(cast("list[Plain]", value), self.key_path(next(k for k in keys if k in self._keys)), self.log))
+            return tuple(as_names(cast("list[Plain]", value), self.key_path(next(k for k in keys if k in self._keys)), self.log))
         return self._wrong(keys, value, "a list of names")
 
     def items(self, *keys: str) -> list[Plain]:
@@ -203,7 +203,7 @@ class Section:
                 self.log.note((*self.path, spelled), f"'{spelled}'{where} is not modelled and was left out")
 
 
-def sections(value: Plain, path: Path, log: Log) -> Iterator[Section]:
+def sections(value: Plain, path: Path, log: ImportLog) -> Iterator[Section]:
     """The mappings of a list; anything else is a mistake."""
     if not isinstance(value, list):
         log.error(path, "expected a list")
@@ -215,7 +215,7 @@ def sections(value: Plain, path: Path, log: Log) -> Iterator[Section]:
             log.error((*path, i), f"expected a mapping, got {item!r}")
 
 
-def words(value: Plain, path: Path, log: Log) -> list[str]:
+def as_names(value: Plain, path: Path, log: ImportLog) -> list[str]:
     """A list of names or numbers as text; a single one counts as a list."""
     found = cast("list[Plain]", value) if isinstance(value, list) else [value]
     if any(not isinstance(word, str | int | float) or isinstance(word, bool) for word in found):
@@ -224,6 +224,6 @@ def words(value: Plain, path: Path, log: Log) -> list[str]:
     return [str(word) for word in found]
 
 
-def unknown_name(log: Log, path: Path, kind: str, name: str, known: Iterable[str]) -> None:
+def unknown_name(log: ImportLog, path: Path, kind: str, name: str, known: Iterable[str]) -> None:
     """A mistake: `name` is none of `known`."""
     log.error(path, f"unknown {kind} '{name}'", did_you_mean(name, known))

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from sparseloop.input.diagnostics import did_you_mean
 from sparseloop.input.timeloop.architecture import component_kind
 from sparseloop.input.timeloop.directives import Factor
-from sparseloop.input.timeloop.groups import KINDS, Group, combine, maximize_factors, read_group, tensors_of
+from sparseloop.input.timeloop.groups import CONSTRAINT_KINDS, Group, combine, maximize_factors, read_group, tensors_of
 from sparseloop.input.timeloop.problem import Problem
-from sparseloop.input.timeloop.sections import Log, Placed, Plain, Section
+from sparseloop.input.timeloop.sections import ImportLog, PlacedMapping, Plain, Section
 from sparseloop.input.yaml.nodes import TAG
 
 NODE_KINDS = ("Component", "Container", "Parallel", "Hierarchical", "Pipelined", "Nothing")
@@ -47,15 +47,15 @@ class _Chain:
     """The chain while it is built, from the outside in."""
 
     problem: Problem
-    log: Log
+    log: ImportLog
     mesh: tuple[int, int] = (1, 1)
     inherited: dict[str, Plain] = field(default_factory=dict[str, Plain])
     """Attributes of the containers so far."""
     scope: dict[str, Plain] = field(default_factory=dict[str, Plain])
     """'component.attribute' of the components so far, for expressions."""
-    local: list[Placed] = field(default_factory=list[Placed])
+    local: list[PlacedMapping] = field(default_factory=list[PlacedMapping])
     groups: dict[tuple[str, str], Group] = field(default_factory=dict[tuple[str, str], Group])
-    sparse: list[Placed] = field(default_factory=list[Placed])
+    sparse: list[PlacedMapping] = field(default_factory=list[PlacedMapping])
     dummies: dict[str, str] = field(default_factory=dict[str, str])
     """Node to the dummy storage that has its spatial loops."""
     fanouts: dict[str, int] = field(default_factory=dict[str, int])
@@ -69,7 +69,7 @@ class _Chain:
         combine(known, group, section)
 
 
-def expanded(root: Section, problem: Problem) -> dict[str, Plain]:
+def as_v03(root: Section, problem: Problem) -> dict[str, Plain]:
     """The files' top-level keys with the tree, its constraints and its sparse features in the v0.3 form."""
     architecture = root.section("architecture", "arch")
     assert architecture is not None
@@ -80,10 +80,10 @@ def expanded(root: Section, problem: Problem) -> dict[str, Plain]:
     mapping = _mapping(items, chain) if (items := root.sections("mapping")) else []
     _read_lists(root, chain, _SEARCH)
     attributes = {**root.log.variables, **chain.inherited}
-    top = Placed({"name": "top", "attributes": attributes, "local": chain.local}, architecture.path)
+    top = PlacedMapping({"name": "top", "attributes": attributes, "local": chain.local}, architecture.path)
     result = {key: value for key, value in root.data.items() if key not in (*_LISTS, "arch", "architecture", "components")}
     version = architecture.take("version")
-    result["architecture"] = Placed({"version": version, "subtree": [top]}, architecture.path)
+    result["architecture"] = PlacedMapping({"version": version, "subtree": [top]}, architecture.path)
     result["architecture_constraints"] = {"targets": [group.placed() for group in chain.groups.values()]}
     if mapping:
         result["mapping"] = mapping
@@ -190,7 +190,7 @@ def _enter(chain: _Chain, leaf: Leaf) -> None:
         _place(chain, leaf, own)
     _read_constraints(chain, leaf)
     if sparse := node.section("sparse_optimizations"):
-        chain.sparse.append(Placed({"name": name, **{k: v for k, v in sparse.data.items() if k != "target"}}, sparse.path))
+        chain.sparse.append(PlacedMapping({"name": name, **{k: v for k, v in sparse.data.items() if k != "target"}}, sparse.path))
     ignored = dict.fromkeys(_COPIED, "copied") | {TAG: "tag"}
     node.unused(ignored, f"node {name}")
 
@@ -198,8 +198,8 @@ def _enter(chain: _Chain, leaf: Leaf) -> None:
 def _add_dummy(chain: _Chain, leaf: Leaf) -> None:
     name, path = f"inter_{leaf.name}_spatial", leaf.section.path
     chain.dummies[leaf.name], chain.fanouts[name] = name, leaf.mesh[0] * leaf.mesh[1]
-    attributes = Placed({**_DUMMY, **_instances(chain.mesh)}, path)
-    chain.local.append(Placed({"name": name, "class": "dummy_storage", "attributes": attributes}, path))
+    attributes = PlacedMapping({**_DUMMY, **_instances(chain.mesh)}, path)
+    chain.local.append(PlacedMapping({"name": name, "class": "dummy_storage", "attributes": attributes}, path))
     chain.names.append(name)
     ones = {(d, "="): Factor(name=d, relation="=", bound=1) for d in chain.problem.loops}
     chain.groups[name, "temporal"] = Group(target=name, kind="temporal", path=path, factors=ones)
@@ -221,16 +221,16 @@ def _place(chain: _Chain, leaf: Leaf, own: Mapping[str, Plain]) -> None:
     scope = {**chain.log.variables, **chain.scope, **values}
     chain.scope |= {f"{name}.{key}": value for key, value in values.items()}
     path = node.key_path("attributes")
-    attributes = Placed({**values, **_instances(chain.mesh)}, path, scope)
+    attributes = PlacedMapping({**values, **_instances(chain.mesh)}, path, scope)
     copied = {key: node.take(key) for key in _COPIED if node.has(key)}
-    chain.local.append(Placed({"name": name, "class": class_name, "attributes": attributes, **copied}, node.path))
+    chain.local.append(PlacedMapping({"name": name, "class": class_name, "attributes": attributes, **copied}, node.path))
 
 
 def _read_constraints(chain: _Chain, leaf: Leaf) -> None:
     node, name = leaf.section, leaf.name
     group = node.section("constraints")
     for key in group.data if group else ():
-        kind = KINDS.get(str(key).replace("-", "_"))
+        kind = CONSTRAINT_KINDS.get(str(key).replace("-", "_"))
         if group is None or not group.has(str(key).replace("-", "_")):
             continue
         if kind is None or (leaf.container and kind != "spatial"):
@@ -280,18 +280,18 @@ def _read_lists(root: Section, chain: _Chain, keys: Collection[str]) -> None:
 def _statements(items: Collection[Section], chain: _Chain) -> Iterator[tuple[Section, str, str]]:
     for item in items:
         target = item.text("target", "name") or ""
-        kind = KINDS.get((item.text("type") or "").replace("-", "_"))
+        kind = CONSTRAINT_KINDS.get((item.text("type") or "").replace("-", "_"))
         if target not in chain.names:
             key = "target" if item.has("target") else "name"
             item.log.error(item.key_path(key), f"unknown level '{target}'", did_you_mean(target, chain.names))
         elif kind is None:
             word = item.text("type") or ""
-            item.log.error(item.key_path("type"), f"unknown type '{word}'", did_you_mean(word, KINDS))
+            item.log.error(item.key_path("type"), f"unknown type '{word}'", did_you_mean(word, CONSTRAINT_KINDS))
         else:
             yield item, target, kind
 
 
-def _mapping(items: Collection[Section], chain: _Chain) -> list[Placed]:
+def _mapping(items: Collection[Section], chain: _Chain) -> list[PlacedMapping]:
     """The directives, completed by what the constraints fix; contradictions are mistakes."""
     bounds, kinds = chain.problem.loops, ("spatial", "temporal", "dataspace")
     groups = {key: group.fixed(bounds) for key, group in chain.groups.items() if key[1] in kinds}

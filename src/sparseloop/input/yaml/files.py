@@ -18,7 +18,19 @@ from sparseloop.input.yaml import jinja as templates
 from sparseloop.input.yaml import map_txt as printed
 from sparseloop.input.yaml.nodes import NOWHERE, Node, Plain, SourceMap, documents, file_text, scalar, wrong_file
 
-__all__ = ["NOWHERE", "Node", "Plain", "SourceMap", "dump", "joined", "load", "loads", "parse_path", "placed", "rewritten"]
+__all__ = [
+    "NOWHERE",
+    "Node",
+    "Plain",
+    "SourceMap",
+    "dump",
+    "load",
+    "loads",
+    "parse_path",
+    "rewritten",
+    "source_map_of",
+    "with_values",
+]
 
 _CONCATENATED = ("compound_components", "primitive_components")
 _MAY_BE_EMPTY = ("mapping",)
@@ -34,7 +46,7 @@ def load(paths: Iterable[str | FilePath], overrides: Sequence[str] = ()) -> tupl
     Overrides 'jinja.NAME=value' are variables of templates (`*.jinja2`).
     """
     values = dict(_template_value(override) for override in overrides if override.startswith(_TEMPLATE))
-    reader = templates.Reader(values)
+    reader = templates.TemplateReader(values)
     files = dict.fromkeys(str(path) for path in paths)
     rest = [override for override in overrides if not override.startswith(_TEMPLATE)]
     return _merged({path: partial(_documents, path, reader) for path in files}, rest, reader.texts)
@@ -45,9 +57,9 @@ def loads(text: str, overrides: Sequence[str] = (), *, name: str = "<text>") -> 
     return _merged({name: lambda: documents(text, name)}, overrides, {name: text})
 
 
-def joined(documents: Iterable[Node], paths: Iterable[str | FilePath], texts: Mapping[str, Sequence[str]]) -> SourceMap:
+def source_map_of(documents: Iterable[Node], paths: Iterable[str | FilePath], texts: Mapping[str, Sequence[str]]) -> SourceMap:
     """As `load`, for pieces of files that were read before (`texts`: the lines of these) and further files."""
-    reader = templates.Reader({})
+    reader = templates.TemplateReader({})
     found: dict[str, Callable[[], Iterable[Node]]] = {str(path): partial(_documents, str(path), reader) for path in paths}
     given = list(documents)
     if given:
@@ -64,12 +76,12 @@ def _template_value(override: str) -> tuple[str, Plain]:
     return name.strip(), scalar(text.strip())
 
 
-def _documents(path: str, reader: templates.Reader) -> Iterable[Node]:
+def _documents(path: str, reader: templates.TemplateReader) -> Iterable[Node]:
     """The YAML documents of a file, of a template, or of a printed loop nest."""
-    if path.endswith(templates.SUFFIXES):
+    if path.endswith(templates.TEMPLATE_SUFFIXES):
         return reader.read(path)
     text = reader.texts[path] = file_text(path)
-    return [printed.read_nest(text, path)] if path.endswith(printed.SUFFIX) else documents(text, path)
+    return [printed.read_nest(text, path)] if path.endswith(printed.MAP_SUFFIX) else documents(text, path)
 
 
 def _merged(
@@ -110,7 +122,7 @@ def _merge(source: SourceMap, document: Node, problems: list[Diagnostic]) -> Non
         return
     for name, (key, value) in document.kids.items():
         if name in kids and name in _CONCATENATED:
-            value = templates.joined(kids[name][1], value)
+            value = templates.join_nodes(kids[name][1], value)
         elif name in _MAY_BE_EMPTY and name in kids and not (kids[name][1].data and value.data):
             if not value.data:
                 continue
@@ -144,7 +156,7 @@ def _override(root: Node, override: str, file: str) -> None:
     _place(root, path, _moved(value, file), path)
 
 
-def placed(root: Node, changes: Iterable[tuple[Path, Node]]) -> Node:
+def with_values(root: Node, changes: Iterable[tuple[Path, Node]]) -> Node:
     """A copy with values written at paths (as overrides are); a value of None takes away what is there. The root stays."""
     root = replace(root, data=root.data.copy(), kids=cast("Any", root.kids).copy())
     for path, value in changes:

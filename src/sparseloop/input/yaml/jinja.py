@@ -16,13 +16,13 @@ from typing import Any, cast
 from sparseloop.input.diagnostics import Diagnostic, Span, SpecError
 from sparseloop.input.yaml.nodes import MAX_BYTES, Node, Plain, documents, file_text, wrong_file
 
-SUFFIXES = (".jinja2", ".j2", ".jinja")
+TEMPLATE_SUFFIXES = (".jinja2", ".j2", ".jinja")
 _MARK = "included-file-{}"
 _FUNCTIONS = "include include_all include_text find_path find_paths path_exists add_to_path cwd"
 
 
 @dataclass
-class Reader:
+class TemplateReader:
     """Renders templates: `values` are the variables they may use, `texts` collects what was read, by name."""
 
     values: Mapping[str, Plain]
@@ -50,7 +50,7 @@ class Reader:
 class _Page:
     """One template while it is rendered: the functions it may call."""
 
-    reader: Reader
+    reader: TemplateReader
     path: str
     folders: list[str]
     included: dict[str, Node] = field(default_factory=dict[str, Node])
@@ -118,7 +118,7 @@ class _Page:
         mark = _MARK.format(f"{len(self.included) + 1}-{abs(hash(self.path)) % 10**8}")
         node = nodes[0]
         for other in nodes[1:]:
-            node = joined(node, other)
+            node = join_nodes(node, other)
         self.included[mark] = node
         return mark
 
@@ -166,7 +166,7 @@ def _at(node: Node, key: str) -> Node:
     return node
 
 
-def joined(first: Node, second: Node) -> Node:
+def join_nodes(first: Node, second: Node) -> Node:
     """Two lists one after the other; of two mappings all keys, with equal keys joined."""
     if isinstance(first.kids, list) and isinstance(second.kids, list):
         return replace(first, data=[*first.data, *second.data], kids=[*first.kids, *second.kids])
@@ -174,7 +174,7 @@ def joined(first: Node, second: Node) -> Node:
         return first
     kids = dict(first.kids)
     for name, (key, value) in second.kids.items():
-        kids[name] = (key, joined(kids[name][1], value)) if name in kids else (key, value)
+        kids[name] = (key, join_nodes(kids[name][1], value)) if name in kids else (key, value)
     return replace(first, kids=kids, data={name: value.data for name, (_, value) in kids.items()})
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sparseloop.input.diagnostics import Diagnostic, Span, SpecError
 from sparseloop.input.yaml.nodes import Node, Plain
 
-SUFFIX = ".map.txt"
+MAP_SUFFIX = ".map.txt"
 _HEADER = re.compile(r"(?P<name>[^\s\[\]]+)\s*\[(?P<kept>[^\[\]]*)\]\s*$")
 _KEPT = re.compile(r"([^\s:()]+):\s*[^\s()]+(?:\s*\([^()]*\))?")
 _LOOP = re.compile(r"for\s+(\w+)\s+in\s+\[0:(\d+)(?:,(\d+))?\)\s*(?:\(Spatial-([XY])\))?\s*$")

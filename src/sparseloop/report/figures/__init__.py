@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
-from sparseloop.report.figures import breakdown, loopnest, parallel, roofline, sensitivity, style
-from sparseloop.report.figures import crossover as crossings
+from sparseloop.report.figures import breakdown, crossover, loopnest, parallel, roofline, sensitivity, style
 from sparseloop.report.figures import pareto as fronts
-from sparseloop.report.figures.source import Drawn, given, read
-from sparseloop.report.figures.tables import Table
+from sparseloop.report.figures.source import FigureSource, read_source, source_of
+from sparseloop.report.figures.tables import StudyPoints
 
 RESULT_KINDS = {
     "breakdown": "energy by level, tensor or action, results side by side",
@@ -51,10 +50,10 @@ def plot(
     Kinds: breakdown, roofline, loopnest; pareto, parallel, sensitivity, sweep. The rest as in `Choices`. `SpecError` if this
     cannot be drawn; `sparseloop.report.figures.save` writes a file.
     """
-    return drawn(given(what), kind, Choices(by=by, x=x, y=y, where=where))
+    return draw_figure(source_of(what), kind, Choices(by=by, x=x, y=y, where=where))
 
 
-def drawn(what: Drawn, kind: str, choices: Choices) -> Any:
+def draw_figure(what: FigureSource, kind: str, choices: Choices) -> Any:
     """The figure; `SpecError` if this kind cannot be drawn of this."""
     kinds = STUDY_KINDS if what.store else RESULT_KINDS
     kind = kind or next(iter(kinds))
@@ -65,10 +64,10 @@ def drawn(what: Drawn, kind: str, choices: Choices) -> Any:
         of = "the folder of a study" if what.store else "results"
         raise SpecError([Diagnostic(message=f"{kind} cannot be drawn of {of}", hint=f"kinds: {', '.join(kinds)}")])
     with style.styled():
-        return _study(Table(what.store, choices.where), kind, choices) if what.store else _results(what, kind, choices)
+        return _study(StudyPoints(what.store, choices.where), kind, choices) if what.store else _results(what, kind, choices)
 
 
-def _results(what: Drawn, kind: str, choices: Choices) -> Any:
+def _results(what: FigureSource, kind: str, choices: Choices) -> Any:
     if kind == "breakdown":
         by = choices.by or "level"
         if by not in ("level", "tensor", "action"):
@@ -85,7 +84,7 @@ def _results(what: Drawn, kind: str, choices: Choices) -> Any:
     return loopnest.draw(next(iter(what.results.values())))
 
 
-def _study(table: Table, kind: str, choices: Choices) -> Any:
+def _study(table: StudyPoints, kind: str, choices: Choices) -> Any:
     if kind == "pareto":
         if (choices.x is None) != (choices.y is None):
             raise SpecError([Diagnostic(message="a front needs both metrics, or none: --x and --y")])
@@ -95,9 +94,9 @@ def _study(table: Table, kind: str, choices: Choices) -> Any:
         return parallel.draw(table)
     if kind == "sensitivity":
         return sensitivity.draw(table, choices.y)
-    return crossings.draw(table, choices.y, choices.x, choices.by)
+    return crossover.draw(table, choices.y, choices.x, choices.by)
 
 
-save, SUFFIXES = style.save, style.SUFFIXES
+save, SUFFIXES = style.save, style.FIGURE_SUFFIXES
 
-__all__ = ["KINDS", "RESULT_KINDS", "STUDY_KINDS", "SUFFIXES", "Choices", "drawn", "plot", "read", "save"]
+__all__ = ["KINDS", "RESULT_KINDS", "STUDY_KINDS", "SUFFIXES", "Choices", "draw_figure", "plot", "read_source", "save"]

@@ -14,7 +14,7 @@ NETWORKS = "networks"
 REST = "rest"
 SMALLEST = 0.004
 """Share of the largest bar below which parts are put together."""
-SCALES = ((1e12, "J"), (1e9, "mJ"), (1e6, "uJ"), (1e3, "nJ"), (1.0, "pJ"))
+ENERGY_UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "uJ"), (1e3, "nJ"), (1.0, "pJ"))
 """pJ and the unit."""
 SYMBOLS = {"uJ": "\N{GREEK SMALL LETTER MU}J"}
 
@@ -64,7 +64,7 @@ def _split(result: Mapping[str, Any], by: str) -> dict[str, float]:
 
 def unit_of(largest: float) -> tuple[float, str]:
     """(pJ per unit, unit) for numbers up to this one."""
-    return next(((scale, unit) for scale, unit in SCALES if largest >= scale), SCALES[-1])
+    return next(((scale, unit) for scale, unit in ENERGY_UNITS if largest >= scale), ENERGY_UNITS[-1])
 
 
 def draw(data: Bars, *, relative: bool = False) -> Any:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.report.figures import style
-from sparseloop.report.figures.tables import Table, label_of
+from sparseloop.report.figures.tables import StudyPoints, label_of
 
 Floats = npt.NDArray[np.float64]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -21,7 +21,7 @@ TIE = 0.002
 
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
+class Crossover:
     """From `left` on, in the direction of growing x, `after` is better than `before`."""
 
     x: float
@@ -38,10 +38,10 @@ class Lines:
     kinds: tuple[str, ...]
     values: Floats
     """Kind by x."""
-    crossings: tuple[Crossing, ...]
+    crossovers: tuple[Crossover, ...]
 
 
-def lines(table: Table, metric: str, x: str, by: str | None) -> Lines:
+def lines(table: StudyPoints, metric: str, x: str, by: str | None) -> Lines:
     """The lines of a study."""
     if x not in table.parameters or not table.numeric(x):
         numbers = [name for name in table.parameters if table.numeric(name)]
@@ -59,13 +59,13 @@ def lines(table: Table, metric: str, x: str, by: str | None) -> Lines:
     values[np.isinf(values)] = np.nan
     kept = [i for i in range(len(kinds)) if not np.isnan(values[i]).all()]
     log = table.logarithmic(x)
-    found = crossings(places, [kinds[i] for i in kept], values[kept], log=log)
+    found = crossovers(places, [kinds[i] for i in kept], values[kept], log=log)
     return Lines(tuple(places), tuple(kinds[i] for i in kept), values[kept], found)
 
 
-def crossings(x: Sequence[float], kinds: Sequence[str], values: Floats, *, log: bool = False) -> tuple[Crossing, ...]:
+def crossovers(x: Sequence[float], kinds: Sequence[str], values: Floats, *, log: bool = False) -> tuple[Crossover, ...]:
     """Where the lowest of the lines changes, between neighbouring x by straight lines (in the logarithm of x if `log`)."""
-    found: list[Crossing] = []
+    found: list[Crossover] = []
     scaled = np.log(x) if log else np.asarray(x, dtype=np.float64)
     for i, j in pairwise(range(len(x))):
         known = ~np.isnan(values[:, i]) & ~np.isnan(values[:, j])
@@ -87,13 +87,13 @@ def crossings(x: Sequence[float], kinds: Sequence[str], values: Floats, *, log: 
             at = float(scaled[i] + place * (scaled[j] - scaled[i]))
             height = float(values[now, i] + place * (values[now, j] - values[now, i]))
             if np.abs(values[after, [i, j]] - values[now, [i, j]]).max() > TIE * abs(height):
-                found.append(Crossing(float(np.exp(at)) if log else at, height, kinds[now], kinds[after]))
+                found.append(Crossover(float(np.exp(at)) if log else at, height, kinds[now], kinds[after]))
             now = after
     return tuple(found)
 
 
-def draw(table: Table, metric: str | None = None, x: str | None = None, by: str | None = None) -> Any:
-    """Lines with markers, crossings as labelled dots."""
+def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by: str | None = None) -> Any:
+    """Lines with markers, crossovers as labelled dots."""
     table.some(len(table.valid))
     metric = metric or table.objectives[0]
     x = x or next((name for name in table.parameters if table.numeric(name) and len(table.values(name)) > 1), table.parameters[0])
@@ -105,18 +105,18 @@ def draw(table: Table, metric: str | None = None, x: str | None = None, by: str 
     data = lines(table, metric, x, by)
     fig, axes = style.figure(style.COLUMN, 2.7)
     for i, (kind, values) in enumerate(zip(data.kinds, data.values, strict=True)):
-        look = {"color": style.colour(i), "linestyle": style.LINES[i % 4], "marker": style.MARKERS[i % 8]}
+        look = {"color": style.colour(i), "linestyle": style.LINE_STYLES[i % 4], "marker": style.MARKERS[i % 8]}
         axes.plot(data.x, values, label=kind, markersize=3, **look)
     if table.logarithmic(x):
         axes.set_xscale("log")
     spread = data.values[~np.isnan(data.values)]
     if spread.max() > 20 * spread.min() > 0:
         axes.set_yscale("log")
-    for letter, one in zip(LETTERS, data.crossings, strict=False):
+    for letter, one in zip(LETTERS, data.crossovers, strict=False):
         axes.plot(one.x, one.y, "o", markersize=6, markerfacecolor="none", markeredgecolor="black", markeredgewidth=0.8)
         axes.annotate(letter, (one.x, one.y), xytext=(4, -9), textcoords="offset points", fontsize=7, style="italic")
-    if data.crossings:
-        told = ", ".join(f"{letter} {one.x:.3g}" for letter, one in zip(LETTERS, data.crossings, strict=False))
+    if data.crossovers:
+        told = ", ".join(f"{letter} {one.x:.3g}" for letter, one in zip(LETTERS, data.crossovers, strict=False))
         axes.set_title(f"best changes at {x} {told}", fontsize=7, loc="right")
     axes.set(xlabel=x, ylabel=label_of(table.column(metric)))
     axes.grid(which="major")

@@ -10,7 +10,7 @@ from sparseloop.evaluation.result import Result
 from sparseloop.evaluation.violations import below
 from sparseloop.report.figures import style
 
-LINE = 0.155
+LINE_HEIGHT = 0.155
 """Height of a line in inches."""
 
 
@@ -55,7 +55,7 @@ def draw(result: Result) -> Any:
     """The nest as a figure; spatial loops are bold."""
     data = bands(result)
     rows = [max(1, len(band.loops), len(band.holds)) + 0.5 for band in data]
-    height = sum(rows) * LINE + 0.1
+    height = sum(rows) * LINE_HEIGHT + 0.1
     fig, axes = style.figure(style.PAGE, height)
     axes.set_axis_off()
     axes.set(xlim=(0, style.PAGE), ylim=(sum(rows), 0))

@@ -10,16 +10,16 @@ import numpy.typing as npt
 
 from sparseloop.mapper.objectives import pareto
 from sparseloop.report.figures import style
-from sparseloop.report.figures.tables import Table, label_of
+from sparseloop.report.figures.tables import StudyPoints, label_of
 
-MOST = 2000
+MAX_LINES = 2000
 """Lines drawn behind the best ones."""
-BEST = 10
+HIGHLIGHTED = 10
 """Points shown in colour where there is one objective."""
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class ParallelAxis:
     """One axis: its ticks, and where every point crosses it (0 to 1)."""
 
     name: str
@@ -31,11 +31,11 @@ class Axis:
 class Parallel:
     """All axes, and the points that stand out, best first."""
 
-    axes: tuple[Axis, ...]
+    axes: tuple[ParallelAxis, ...]
     best: tuple[int, ...]
 
 
-def parallel(table: Table) -> Parallel:
+def parallel(table: StudyPoints) -> Parallel:
     """Parameters with more than one value, then the objectives."""
     rows = table.valid
     table.some(len(rows))
@@ -45,23 +45,23 @@ def parallel(table: Table) -> Parallel:
     axes += [_scaled(label_of(name), [row[name] for row in rows], log=True) for name in goals]
     values = np.array([[row[name] for row in rows] for name in goals], dtype=np.float64)
     order = np.argsort(values[0], kind="stable")
-    front = set(pareto(values).tolist()) if len(goals) > 1 else set(order[:BEST].tolist())
+    front = set(pareto(values).tolist()) if len(goals) > 1 else set(order[:HIGHLIGHTED].tolist())
     return Parallel(tuple(axes), tuple(int(i) for i in order if int(i) in front))
 
 
-def _number(table: Table, name: str) -> Axis:
+def _number(table: StudyPoints, name: str) -> ParallelAxis:
     return _scaled(name, [row[name] for row in table.valid], log=table.logarithmic(name))
 
 
-def _category(table: Table, name: str) -> Axis:
+def _category(table: StudyPoints, name: str) -> ParallelAxis:
     known = [str(value) for value in table.values(name)]
     every = [*known, *(["none"] if any(row[name] is None for row in table.valid) else [])]
     last = max(1, len(every) - 1)
     places = [every.index("none" if row[name] is None else str(row[name])) / last for row in table.valid]
-    return Axis(name, tuple((i / last, value) for i, value in enumerate(every)), np.array(places))
+    return ParallelAxis(name, tuple((i / last, value) for i, value in enumerate(every)), np.array(places))
 
 
-def _scaled(name: str, values: list[Any], *, log: bool) -> Axis:
+def _scaled(name: str, values: list[Any], *, log: bool) -> ParallelAxis:
     numbers = np.array([np.nan if v is None else float(v) for v in values])
     log = log and bool((numbers[~np.isnan(numbers)] > 0).all())
     scaled = np.log(numbers) if log else numbers
@@ -72,17 +72,17 @@ def _scaled(name: str, values: list[Any], *, log: bool) -> Axis:
         marks = np.linspace(low, high, 5)
         different = [float(v) for v in (np.exp(marks) if log else marks)]
     ticks = [((float(np.log(v)) if log else v) - low, f"{v:.3g}") for v in different]
-    return Axis(name, tuple((at / span, text) for at, text in ticks), (scaled - low) / span)
+    return ParallelAxis(name, tuple((at / span, text) for at, text in ticks), (scaled - low) / span)
 
 
-def draw(table: Table) -> Any:
+def draw(table: StudyPoints) -> Any:
     """Grey lines behind, the best (or the front) in colour on top."""
     data = parallel(table)
     count = len(data.axes)
     fig, axes = style.figure(min(style.PAGE, max(style.COLUMN, 1.0 + 0.95 * count)), 2.7)
     places = np.stack([axis.places for axis in data.axes])
     many = places.shape[1]
-    shown = [round(i * (many - 1) / max(1, min(MOST, many) - 1)) for i in range(min(MOST, many))]
+    shown = [round(i * (many - 1) / max(1, min(MAX_LINES, many) - 1)) for i in range(min(MAX_LINES, many))]
     across = np.arange(count)
     axes.plot(across, places[:, shown], color="#bbbbbb", linewidth=0.4, alpha=0.5, zorder=1)
     shades = style.needed("matplotlib").colormaps["cividis"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from sparseloop.mapper.objectives import pareto
 from sparseloop.report.figures import style
-from sparseloop.report.figures.tables import Table, label_of
+from sparseloop.report.figures.tables import StudyPoints, label_of
 
 MOST_KINDS = len(style.COLOURS)
 
@@ -27,7 +27,7 @@ class Front:
     """By point, what it is coloured by."""
 
 
-def front(table: Table, columns: Sequence[str] = (), by: str | None = None) -> Front:
+def front(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None) -> Front:
     """The front of two columns (the first two objectives; of one: that and the area)."""
     x, y = (*columns, *table.objectives, "area_um2", "energy_pj", "cycles")[:2] if len(columns) != 2 else columns
     if x == y:
@@ -40,7 +40,7 @@ def front(table: Table, columns: Sequence[str] = (), by: str | None = None) -> F
     return Front((x, y), values, tuple(best), kinds)
 
 
-def draw(table: Table, columns: Sequence[str] = (), by: str | None = None) -> Any:
+def draw(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None) -> Any:
     """Points, the front as steps, logarithmic axes where values span a factor of 20."""
     data = front(table, columns, by)
     table.some(data.values.shape[1])

@@ -78,7 +78,7 @@ def draw(results: Mapping[str, Result]) -> Any:
     for i, level in enumerate(levels):
         for bandwidth in sorted({roof.bandwidth for one in data for roof in one.roofs if roof.level == level}):
             end = max(peaks) / bandwidth
-            axes.plot([low, end], [low * bandwidth, max(peaks)], color=style.colour(i), linestyle=style.LINES[i % 4])
+            axes.plot([low, end], [low * bandwidth, max(peaks)], color=style.colour(i), linestyle=style.LINE_STYLES[i % 4])
     _mark(axes, data, levels)
     axes.set(xscale="log", yscale="log", xlim=(low, high), xlabel="computes per word of the level", ylabel="computes per cycle")
     axes.set_ylim(min(one.actual for one in data) / 4, max(*peaks, *(one.dense for one in data)) * 2.5)
@@ -105,7 +105,7 @@ def _handles(data: list[Roofline], levels: list[str]) -> list[Any]:
     line = style.needed("matplotlib.lines").Line2D
     widths = {roof.level: roof.bandwidth for one in data for roof in one.roofs}
     found = [
-        line([], [], color=style.colour(i), linestyle=style.LINES[i % 4], label=f"{level}, {widths[level]:.3g} words/cycle")
+        line([], [], color=style.colour(i), linestyle=style.LINE_STYLES[i % 4], label=f"{level}, {widths[level]:.3g} words/cycle")
         for i, level in enumerate(levels)
     ]
     if len(data) > 1:

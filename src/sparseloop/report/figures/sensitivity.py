@@ -15,7 +15,7 @@ import numpy as np
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.report.figures import style
-from sparseloop.report.figures.tables import Table, label_of
+from sparseloop.report.figures.tables import StudyPoints, label_of
 
 BINS = 8
 JOINT = "jointly"
@@ -33,7 +33,7 @@ class Share:
     """The metric's geometric mean at its worst value over that at its best one."""
 
 
-def shares(table: Table, metric: str) -> tuple[Share, ...]:
+def shares(table: StudyPoints, metric: str) -> tuple[Share, ...]:
     """All parameters, those that matter most first."""
     column = table.column(metric)
     rows = [row for row in table.valid if row[column] is not None and row[column] > 0]
@@ -59,7 +59,7 @@ def _share(name: str, groups: Sequence[Any], y: np.ndarray[Any, Any], whole: flo
     return Share(name, explained / whole if whole > 1e-30 else 0.0, float(np.exp(max(means.values()) - min(means.values()))))
 
 
-def draw(table: Table, metric: str | None = None) -> Any:
+def draw(table: StudyPoints, metric: str | None = None) -> Any:
     """Bars of the shares, with the factor between the best and the worst value."""
     if not table.parameters:
         raise SpecError([Diagnostic(message="the study has no parameters")])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class FigureSource:
     """Results by name, or a study."""
 
     records: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
@@ -26,12 +26,12 @@ class Drawn:
     store: Store | None = None
 
 
-def given(what: object) -> Drawn:
+def source_of(what: object) -> FigureSource:
     """From Python: a `Result`, several (a list, or by name), result files read as JSON, a `Best`, a `Store` or its folder."""
     if isinstance(what, Result):
         return _of_results({_name(what): what})
     if isinstance(what, Mapping) and what.get("schema") == SCHEMA:  # pyright: ignore[reportUnknownMemberType]
-        return Drawn(records={"result": what})  # pyright: ignore[reportUnknownArgumentType]
+        return FigureSource(records={"result": what})  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(what, Mapping):
         named: dict[str, Any] = {str(name): one for name, one in what.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         return _named(named)
@@ -40,24 +40,26 @@ def given(what: object) -> Drawn:
         names = _unique([_name(one) if isinstance(one, Result) else f"result {i}" for i, one in enumerate(every, 1)])
         return _named(dict(zip(names, every, strict=True)))
     if isinstance(getattr(what, "result", None), Result):
-        return given(what.result)  # pyright: ignore
+        return source_of(what.result)  # pyright: ignore
     if isinstance(what, str | Path):
-        return read([str(what)])
+        return read_source([str(what)])
     if hasattr(what, "points"):
-        return Drawn(store=what)  # pyright: ignore
+        return FigureSource(store=what)  # pyright: ignore
     raise TypeError(f"cannot draw a {type(what).__name__}: give results, result files or the folder of a study")
 
 
-def _named(every: Mapping[str, Any]) -> Drawn:
+def _named(every: Mapping[str, Any]) -> FigureSource:
     wrong = [name for name, one in every.items() if not isinstance(one, Result) and not _is_record(one)]
     if wrong:
         raise TypeError(f"cannot draw {', '.join(wrong)}: expected results or result files")
     results = {name: one for name, one in every.items() if isinstance(one, Result)}
-    return Drawn(records={n: one.to_dict() if isinstance(one, Result) else one for n, one in every.items()}, results=results)
+    return FigureSource(
+        records={n: one.to_dict() if isinstance(one, Result) else one for n, one in every.items()}, results=results
+    )
 
 
-def _of_results(results: Mapping[str, Result]) -> Drawn:
-    return Drawn(records={name: result.to_dict() for name, result in results.items()}, results=dict(results))
+def _of_results(results: Mapping[str, Result]) -> FigureSource:
+    return FigureSource(records={name: result.to_dict() for name, result in results.items()}, results=dict(results))
 
 
 def _name(result: Result) -> str:
@@ -82,7 +84,7 @@ def _unique(names: Sequence[str]) -> list[str]:
 # --- from files -----------------------------------------------------------------------------------------------
 
 
-def read(paths: Sequence[str], overrides: Sequence[str] = ()) -> Drawn:
+def read_source(paths: Sequence[str], overrides: Sequence[str] = ()) -> FigureSource:
     """The folder of a study; or result files, each a result of its own, and all other files together one specification."""
     folders = [path for path in paths if Path(path).is_dir()]
     if folders:
@@ -90,7 +92,7 @@ def read(paths: Sequence[str], overrides: Sequence[str] = ()) -> Drawn:
 
         if len(paths) > 1:
             raise SpecError([Diagnostic(message="the folder of a study is drawn alone", hint=f"given: {', '.join(paths)}")])
-        return Drawn(store=Store.opened(folders[0]))
+        return FigureSource(store=Store.opened(folders[0]))
     records: dict[str, Mapping[str, Any]] = {}
     mistakes: list[Diagnostic] = []
     for path in (path for path in paths if path.endswith(".json")):
@@ -105,7 +107,7 @@ def read(paths: Sequence[str], overrides: Sequence[str] = ()) -> Drawn:
         raise SpecError(mistakes)
     others = [path for path in paths if not path.endswith(".json")]
     results = _evaluated(others, overrides) if others else {}
-    return Drawn(records={**records, **{name: result.to_dict() for name, result in results.items()}}, results=results)
+    return FigureSource(records={**records, **{name: result.to_dict() for name, result in results.items()}}, results=results)
 
 
 def _records(path: str) -> list[Mapping[str, Any]]:

@@ -15,9 +15,9 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 """Okabe and Ito, "Color universal design", 2008."""
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "oo", "++", "--")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-LINES = ("-", "--", "-.", ":")
-SUFFIXES = (".pdf", ".svg", ".png")
-RULES: dict[str, Any] = {
+LINE_STYLES = ("-", "--", "-.", ":")
+FIGURE_SUFFIXES = (".pdf", ".svg", ".png")
+RC_PARAMS: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -57,7 +57,7 @@ def needed(module: str) -> Any:
 @contextmanager
 def styled() -> Generator[None]:
     """The style, for what is drawn inside; the user's own settings are not touched."""
-    with needed("matplotlib").rc_context({**needed("matplotlib").rcParamsDefault, **RULES}):
+    with needed("matplotlib").rc_context({**needed("matplotlib").rcParamsDefault, **RC_PARAMS}):
         yield
 
 
@@ -80,8 +80,8 @@ def hatch(number: int) -> str:
 def save(drawn: Any, path: str | Path) -> None:
     """Writes a figure by the ending of the name; the same figure gives the same file."""
     file = Path(path)
-    if file.suffix.lower() not in SUFFIXES:
-        hint = f"endings: {', '.join(SUFFIXES)}"
+    if file.suffix.lower() not in FIGURE_SUFFIXES:
+        hint = f"endings: {', '.join(FIGURE_SUFFIXES)}"
         raise SpecError([Diagnostic(message=f"cannot draw into '{path}': the ending says no known format", hint=hint)])
     undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}[file.suffix.lower()]
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from sparseloop.explore.store import Store
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
-UNITS = {
+AXIS_LABELS = {
     "energy_pj": "energy (pJ)",
     "cycles": "cycles",
     "edp": "energy-delay product (pJ cycles)",
@@ -22,11 +22,11 @@ UNITS = {
 
 def label_of(column: str) -> str:
     """A column's name with its unit, for an axis."""
-    return UNITS.get(column, column)
+    return AXIS_LABELS.get(column, column)
 
 
 @dataclass(frozen=True)
-class Table:
+class StudyPoints:
     """The points of a study."""
 
     store: Store

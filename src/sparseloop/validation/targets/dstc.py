@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from sparseloop.validation.records import Findings, Row, Sources, Target
+from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
 from sparseloop.validation.shipped import error, run, table
 
 WORST = 0.208
 """Sparseloop's own worst error (MICRO 2022, Fig. 13, digitised)."""
 
 
-def findings(_: Sources) -> Findings:
+def findings(_: ExternalData) -> Findings:
     """Cycles relative to dense at every published pair of densities."""
     published = table("dstc_fig13")
     dense = float(published[0]["cycles"])
     ours = run("dstc", "architecture dense matmul_dense").cycles
     rows = tuple(
-        Row(
+        Comparison(
             case=f"A {one['density_a']}, B {one['density_b']}",
             figure="cycles / dense",
             published=float(one["cycles"]) / dense,

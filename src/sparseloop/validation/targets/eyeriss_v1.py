@@ -10,7 +10,7 @@ from sparseloop.input.load import load
 from sparseloop.input.resolve import resolve
 from sparseloop.model.pipeline import cost_of_design
 from sparseloop.model.sparse_traffic import LinkSparse
-from sparseloop.validation.records import Findings, Row, Sources, Target
+from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
 from sparseloop.validation.shipped import error, table
 
 DESIGN = "eyeriss_v1"
@@ -88,18 +88,24 @@ def saved(layer: str) -> float:
     return 1 - run(layer, sparse_of(layer)).pe_pj / run(layer, "dense").pe_pj
 
 
-def findings(_: Sources) -> Findings:
+def findings(_: ExternalData) -> Findings:
     """Ratios against Sparseloop and chip, DRAM traffic, share of energy saved."""
     rows = [row for one in table(DESIGN) for row in _layer(one)]
     digits = "the chip's figure has one digit behind the point"
     mapped = "conv2 in the chip's mapping: 64 filters and all 27 rows per pass"
-    rows.append(Row(case="conv2, chip's mapping", figure=CHIP, published=1.4, ours=ratio("conv2_chip", "sparse"), why=digits))
     rows.append(
-        Row(case="conv2, chip's mapping", figure=DRAM, published=4.0, ours=megabytes("conv2_chip", "sparse"), limit=TRAFFIC)
+        Comparison(case="conv2, chip's mapping", figure=CHIP, published=1.4, ours=ratio("conv2_chip", "sparse"), why=digits)
+    )
+    rows.append(
+        Comparison(
+            case="conv2, chip's mapping", figure=DRAM, published=4.0, ours=megabytes("conv2_chip", "sparse"), limit=TRAFFIC
+        )
     )
     figure = "share of PE energy saved by gating"
     why = "the paper says 45 % without naming layers; conv1 and conv2 have few zeros and save less"
-    rows += [Row(case=layer, figure=figure, published=0.45, ours=saved(layer), why=why) for layer in ("conv3", "conv4", "conv5")]
+    rows += [
+        Comparison(case=layer, figure=figure, published=0.45, ours=saved(layer), why=why) for layer in ("conv3", "conv4", "conv5")
+    ]
     against = [row.error for row in rows if row.figure == SPARSELOOP]
     return Findings(rows=tuple(rows), notes=(f"compression against Sparseloop: {error(against)}", f"DRAM MB of conv2: {mapped}"))
 
@@ -109,7 +115,7 @@ CHIP = "DRAM compression / chip"
 DRAM = "DRAM MB / chip"
 
 
-def _layer(one: dict[str, str]) -> list[Row]:
+def _layer(one: dict[str, str]) -> list[Comparison]:
     layer = one["layer"]
     sparse = sparse_of(layer)
     ours = ratio(layer, sparse)
@@ -117,12 +123,14 @@ def _layer(one: dict[str, str]) -> list[Row]:
     spare = "Sparseloop's study divides compressed words by 0.76; 16/21 and a spare bit per 64-bit word are 3/4"
     digits = "the chip's figure has one digit behind the point"
     rows = [
-        Row(case=layer, figure=SPARSELOOP, published=theirs, ours=ours, limit=RATIO, why=spare),
-        Row(case=layer, figure=CHIP, published=chip, ours=ours, why=digits),
+        Comparison(case=layer, figure=SPARSELOOP, published=theirs, ours=ours, limit=RATIO, why=spare),
+        Comparison(case=layer, figure=CHIP, published=chip, ours=ours, why=digits),
     ]
     if layer != "conv2":
         rows.append(
-            Row(case=layer, figure=DRAM, published=float(one["chip_dram_mb"]), ours=megabytes(layer, sparse), limit=TRAFFIC)
+            Comparison(
+                case=layer, figure=DRAM, published=float(one["chip_dram_mb"]), ours=megabytes(layer, sparse), limit=TRAFFIC
+            )
         )
     return rows
 

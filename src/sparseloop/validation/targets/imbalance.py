@@ -11,8 +11,8 @@ from sparseloop.evaluation.evaluate import evaluate
 from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
 from sparseloop.model.formats.occupancy import ResidentTile
-from sparseloop.validation.against_walker import placed, walker
-from sparseloop.validation.records import Findings, Row, Sources, Target
+from sparseloop.validation.against_walker import random_pattern, walker
+from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
 
 CASES = ("intersection", "rows", "reduction", "halves", "crossed", "channels", "positions")
 DRAWS = 200
@@ -42,14 +42,14 @@ def drawn(result: Result, draws: int = DRAWS) -> dict[str, list[float]]:
     boxes = {name: tuple(slice(0, int(e)) for e in tile.extents) for name, tile in tiles_of(result).items()}
     found: dict[str, list[float]] = {"slowest PE": [], **{name: [] for name in boxes}}
     for _ in range(draws):
-        data = {name: placed(m.shape, round(m.density * m.total), dice) for name, m in models.items()}
+        data = {name: random_pattern(m.shape, round(m.density * m.total), dice) for name, m in models.items()}
         found["slowest PE"].append(max(walk(data).lane_work))
         for name, box in boxes.items():
             found[name].append(float(data[name][box].sum()))
     return found
 
 
-def rows_of(case: str) -> Iterator[Row]:
+def rows_of(case: str) -> Iterator[Comparison]:
     """The medians of the slowest PE and of the tiles, and how many draws lie between our P10 and P90 (in whole numbers)."""
     result = evaluated(case)
     lag, tiles = result.slowest, tiles_of(result)
@@ -58,11 +58,11 @@ def rows_of(case: str) -> Iterator[Row]:
         low, middle, high = (float(tiles[name].quantile(c)) for c in (0.1, 0.5, 0.9)) if name in tiles else lag.compute
         figure = f"tile of {name}, words" if name in tiles else f"{name}, steps"
         held = sum(low - 0.5 <= number <= high + 0.5 for number in seen) / len(seen)
-        yield Row(case=case, figure=figure, published=float(np.median(seen)), ours=middle, low=low, high=high)
-        yield Row(case=case, figure=f"share of draws within, {figure.split(',')[0]}", published=HELD, ours=held)
+        yield Comparison(case=case, figure=figure, published=float(np.median(seen)), ours=middle, low=low, high=high)
+        yield Comparison(case=case, figure=f"share of draws within, {figure.split(',')[0]}", published=HELD, ours=held)
 
 
-def run(_: Sources) -> Findings:
+def run(_: ExternalData) -> Findings:
     """All cases."""
     rows = tuple(row for case in CASES for row in rows_of(case))
     medians = [row for row in rows if row.low is not None and row.high is not None]

@@ -11,7 +11,7 @@ from pathlib import Path
 from sparseloop.evaluation.evaluate import evaluate
 from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
-from sparseloop.validation.records import Findings, Row, Sources, Target
+from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
 from sparseloop.validation.shipped import table
 
 SPECS = Path(__file__).parents[1] / "specs" / "fig1"
@@ -38,19 +38,19 @@ def run(features: str, density: str, reading: str) -> Result:
     return evaluate(load(*files, overrides=[f"reading={reading}", *overrides]))
 
 
-def findings(_: Sources) -> Findings:
+def findings(_: ExternalData) -> Findings:
     """Cycles, energy and the densities at which the list becomes slower and dearer."""
     rows = [row for reading in READINGS for row in _figures(reading)]
     rows += [row for reading in READINGS for row in _crossings(reading)]
     return Findings(rows=tuple(rows), notes=("crossings: between the study's eight densities, straight in logarithms",))
 
 
-def _figures(reading: str) -> Iterator[Row]:
+def _figures(reading: str) -> Iterator[Comparison]:
     native = reading == "native"
     for one in table("fig1"):
         ours, case = run(one["features"], one["given"], reading), f"{one['features'].replace('_', ' ')}, {one['density']}"
         whole = one["features"] == "bitmask"
-        yield Row(
+        yield Comparison(
             case=case,
             figure=f"cycles, {READINGS[reading]}",
             published=float(one["cycles"]),
@@ -59,7 +59,7 @@ def _figures(reading: str) -> Iterator[Row]:
             why=FILL if whole else LISTS if native else "",
         )
         energy = float(one["energy_pj"])
-        yield Row(
+        yield Comparison(
             case=case,
             figure=f"energy, {READINGS[reading]}",
             published=energy,
@@ -69,7 +69,7 @@ def _figures(reading: str) -> Iterator[Row]:
         )
 
 
-def _crossings(reading: str) -> Iterator[Row]:
+def _crossings(reading: str) -> Iterator[Comparison]:
     for quantity in ("cycles", "energy_pj"):
         published, ours = Curve(), Curve()
         both = {(one["density"], one["features"]): one for one in table("fig1")}
@@ -81,7 +81,7 @@ def _crossings(reading: str) -> Iterator[Row]:
             ours.append((at, found[0] / found[1]))
         case = f"{'slower' if quantity == 'cycles' else 'dearer'}, {READINGS[reading]}"
         why = LISTS if reading == "native" and quantity == "cycles" else ENERGY[reading] if quantity == "energy_pj" else ""
-        yield Row(case=case, figure="density where the list becomes", published=_one(published), ours=_one(ours), why=why)
+        yield Comparison(case=case, figure="density where the list becomes", published=_one(published), ours=_one(ours), why=why)
 
 
 def _one(curve: Curve) -> float:

@@ -12,8 +12,8 @@ from sparseloop.evaluation.evaluate import evaluate
 from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
 from sparseloop.model.density import Uniform
-from sparseloop.validation.against_walker import counted, placed, walked, walker
-from sparseloop.validation.records import Findings, Row, Sources, Target
+from sparseloop.validation.against_walker import model_activities, random_pattern, walker, walker_activities
+from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
 from sparseloop.validation.shipped import table
 from sparseloop.validation.walker import Walker
 
@@ -59,21 +59,21 @@ def drawn(result: Result, draws: int) -> list[dict[str, float]]:
     models = {t.name: t.density for t in result.design.einsum.tensors}
     found: list[dict[str, float]] = []
     for _ in range(draws):
-        data = {name: placed(m.shape, round(m.density * m.total), dice) for name, m in models.items()}
-        found.append(walked(result.design, small_walker().walk(data)))
+        data = {name: random_pattern(m.shape, round(m.density * m.total), dice) for name, m in models.items()}
+        found.append(walker_activities(result.design, small_walker().walk(data)))
     return found
 
 
-def layer_rows(case: str, result: Result, draws: int) -> Iterator[Row]:
+def layer_rows(case: str, result: Result, draws: int) -> Iterator[Comparison]:
     """Computes, reads and writes: ours beside the walker's mean, and the spread of its draws."""
-    ours = counted(result)
+    ours = model_activities(result)
     seen = drawn(result, draws)
     for kind in KINDS:
         names = [name for name in ours if group(name) == kind]
         sums = [sum(one[name] for name in names) for one in seen]
         low, high = (float(np.quantile(sums, share)) for share in (0.1, 0.9))
         published, mine = float(np.mean(sums)), sum(ours[name] for name in names)
-        yield Row(case=case, figure=kind, published=published, ours=mine, limit=LIMIT, low=low, high=high)
+        yield Comparison(case=case, figure=kind, published=published, ours=mine, limit=LIMIT, low=low, high=high)
 
 
 def cycles_of_channel(density: float) -> float:
@@ -115,16 +115,16 @@ def break_even(gain: Callable[[float], float]) -> float:
     return (low + high) / 2
 
 
-def run(_: Sources) -> Findings:
+def run(_: ExternalData) -> Findings:
     """18 layers against the walker; the sweep against the paper."""
-    rows: list[Row] = []
+    rows: list[Comparison] = []
     for line in table("scnn_layers"):
         inputs, following = (1 - float(line[f"{which}_percent"]) / 100 for which in ("zero_inputs", "next_zero"))
         result = small(inputs, float(line["weights_percent"]) / 100, following)
         rows += layer_rows(f"{line['network']} {line['layer']}", result, DRAWS)
     ours = (speed(1.0), speed(0.1), break_even(speed), break_even(energy))
     for line, value in zip(table("scnn_sweep"), ours, strict=True):
-        rows.append(Row(case=line["case"], figure=line["figure"], published=float(line["published"]), ours=value))
+        rows.append(Comparison(case=line["case"], figure=line["figure"], published=float(line["published"]), ours=value))
     return Findings(rows=tuple(rows), notes=(*NOTES, *sweep_notes()))
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from sparseloop.evaluation.evaluate import evaluate
 from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
-from sparseloop.validation.against_walker import counted, walked, walker
-from sparseloop.validation.records import Findings, Row, Sources, Target
+from sparseloop.validation.against_walker import model_activities, walker, walker_activities
+from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
 from sparseloop.validation.walker import Walker
 
 EXACT = 1e-9
@@ -102,23 +102,27 @@ def small_walker() -> Walker:
 def truth(product: Product) -> dict[str, float]:
     """All activities as the walker counts them."""
     found = small_walker().walk({t: product.factor.toarray() != 0 for t in "AB"} | {"Z": product.product.toarray() != 0})
-    return walked(_evaluated("side36", {}).design, found)
+    return walker_activities(_evaluated("side36", {}).design, found)
 
 
-def walked_rows(case: str, matrix: Any) -> list[Row]:
+def walked_rows(case: str, matrix: Any) -> list[Comparison]:
     """One small matrix: both models beside the walker."""
     product = squared(matrix)
     counts = truth(product)
-    exact, blind = counted(given("side36", product)), counted(uniform("side36", product))
+    exact, blind = model_activities(given("side36", product)), model_activities(uniform("side36", product))
     worst = max(counts, key=lambda name: abs(exact[name] - counts[name]) / max(counts[name], 1.0))
-    rows = [Row(case=case, figure=f"worst of {len(counts)}, given data", published=counts[worst], ours=exact[worst], limit=EXACT)]
+    rows = [
+        Comparison(
+            case=case, figure=f"worst of {len(counts)}, given data", published=counts[worst], ours=exact[worst], limit=EXACT
+        )
+    ]
     for figure, names in GROUPS.items():
         told, ours = (sum(found[name] for name in names) for found in (counts, blind))
-        rows.append(Row(case=case, figure=f"{figure}, uniform", published=told, ours=ours))
+        rows.append(Comparison(case=case, figure=f"{figure}, uniform", published=told, ours=ours))
     return rows
 
 
-def large_rows() -> tuple[list[Row], str]:
+def large_rows() -> tuple[list[Comparison], str]:
     """The 5-point stencil on a large grid: effectual products against their closed sum, and what it took."""
     gallery: Any = import_module("pyamg.gallery")
     product = squared(gallery.poisson((GRID, GRID), format="csr"))
@@ -128,7 +132,7 @@ def large_rows() -> tuple[list[Row], str]:
     lengths = product.factor.getnnz(axis=1).astype("int64")
     columns = product.factor.getnnz(axis=0).astype("int64")
     rows = [
-        Row(
+        Comparison(
             case=f"5-point, {GRID} x {GRID} grid",
             figure="effectual products",
             published=float(lengths @ columns),
@@ -140,7 +144,7 @@ def large_rows() -> tuple[list[Row], str]:
     return rows, f"the large product ({sizes}): written, read and evaluated in {took:.0f} s on this machine"
 
 
-def run(_: Sources) -> Findings:
+def run(_: ExternalData) -> Findings:
     """All matrices; skipped without PyAMG."""
     if find_spec("pyamg") is None:
         return Findings(skipped=("PyAMG is not installed (pip install pyamg): its gallery makes the matrices",))

@@ -11,12 +11,12 @@ from sparseloop.input.diagnostics import SpecError
 from sparseloop.validation.timeloop.compare import CLOSE, Figure, evaluate
 from sparseloop.validation.timeloop.corpus import GoldenCase
 from sparseloop.validation.timeloop.exceptions import EXCEPTIONS, REJECTED
-from sparseloop.validation.timeloop.faults import Effects
+from sparseloop.validation.timeloop.faults import FaultEffects
 from sparseloop.validation.timeloop.rules import RULES, rule_for
 
 
 @dataclass
-class Tally:
+class MatchCount:
     """How many figures were compared, agreed, and were equal within 1e-3."""
 
     compared: int = 0
@@ -39,8 +39,8 @@ class Agreement:
     """Everything measured on one corpus file."""
 
     name: str
-    kinds: dict[str, Tally] = field(default_factory=dict[str, Tally])
-    features: dict[str, Tally] = field(default_factory=dict[str, Tally])
+    kinds: dict[str, MatchCount] = field(default_factory=dict[str, MatchCount])
+    features: dict[str, MatchCount] = field(default_factory=dict[str, MatchCount])
     left_out: Counter[str] = field(default_factory=Counter[str])
     seen: set[str] = field(default_factory=set[str])
     rejected: set[str] = field(default_factory=set[str])
@@ -48,7 +48,7 @@ class Agreement:
     disagreements: list[tuple[str, Figure]] = field(default_factory=list[tuple[str, Figure]])
     cases: Counter[str] = field(default_factory=Counter[str])
     """How many cases have a feature."""
-    effects: Effects = field(default_factory=Effects)
+    effects: FaultEffects = field(default_factory=FaultEffects)
 
     def add(self, case: GoldenCase) -> None:
         """Evaluates one case and compares its figures."""
@@ -68,9 +68,9 @@ class Agreement:
             if rule is not None:
                 self.left_out[rule] += 1
                 continue
-            self.kinds.setdefault(figure.kind, Tally()).add(figure)
+            self.kinds.setdefault(figure.kind, MatchCount()).add(figure)
             for feature in case.features:
-                self.features.setdefault(feature, Tally()).add(figure)
+                self.features.setdefault(feature, MatchCount()).add(figure)
             if not figure.agrees:
                 self.disagreements.append((case.id, figure))
 

@@ -31,7 +31,7 @@ class Cause:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class FigureContext:
     """A figure with what it is about."""
 
     evaluation: Evaluation
@@ -107,7 +107,7 @@ class Place:
 
 def causes(evaluation: Evaluation, figure: Figure) -> tuple[Cause, ...]:
     """The faults that may stand behind a difference: sure ones only, if there are any."""
-    place = Place(evaluation=evaluation, figure=figure)
+    place = FigureContext(evaluation=evaluation, figure=figure)
     found = tuple(dict.fromkeys(cause for rule in RULES[figure.kind] for cause in rule(place)))
     sure = tuple(cause for cause in found if cause.sure)
     return sure or found
@@ -116,18 +116,18 @@ def causes(evaluation: Evaluation, figure: Figure) -> tuple[Cause, ...]:
 # --- readings that can be recomputed ------------------------------------------------------------------------
 
 
-def _wrapped(place: Place) -> Iterator[Cause]:
+def _wrapped(place: FigureContext) -> Iterator[Cause]:
     if place.figure.theirs >= WRAPPED:
         yield Cause(name="Q3", sure=True)
 
 
-def _network(place: Place) -> Iterator[Cause]:
+def _network(place: FigureContext) -> Iterator[Cause]:
     """Their rule on our dense counts."""
     if place.gives(place.figure.ours):
         yield Cause(name="Q11", sure=True)
 
 
-def _priced(place: Place) -> Iterator[Cause]:
+def _priced(place: FigureContext) -> Iterator[Cause]:
     """Skipped and gated actions at the price of real ones, updates at the price of fills."""
     if place.link is None:
         return
@@ -152,7 +152,7 @@ def _priced(place: Place) -> Iterator[Cause]:
             return
 
 
-def _cycles_of_gates(place: Place) -> Iterator[Cause]:
+def _cycles_of_gates(place: FigureContext) -> Iterator[Cause]:
     """Gated computes take no cycle in the reference."""
     computes = place.evaluation.cost.sparse.computes
     kept = float(computes.actual + computes.gated)
@@ -160,7 +160,7 @@ def _cycles_of_gates(place: Place) -> Iterator[Cause]:
         yield Cause(name="Q39", sure=place.gives(place.figure.ours * float(computes.actual) / kept))
 
 
-def _density_one(place: Place) -> Iterator[Cause]:
+def _density_one(place: FigureContext) -> Iterator[Cause]:
     """The smallest number of non-zeros in a tile of n of N words, r of them non-zero, wraps if N - r < n < N."""
     tensor, link = place.tensor, place.link
     if tensor is None or link is None or not isinstance(tensor.density, Uniform) or not _compressed_outside(place):
@@ -171,7 +171,7 @@ def _density_one(place: Place) -> Iterator[Cause]:
         yield Cause(name="Q2", sure=place.figure.theirs == 0 and density == 1.0)
 
 
-def _zeros_kept(place: Place) -> Iterator[Cause]:
+def _zeros_kept(place: FigureContext) -> Iterator[Cause]:
     """An uncompressed format with metadata, read as if it were compressed."""
     tensor, moved = place.tensor, place.moved
     formats = (moved.parent_format, moved.child_format) if moved else ()
@@ -179,20 +179,20 @@ def _zeros_kept(place: Place) -> Iterator[Cause]:
         yield Cause(name="Q10", sure=place.gives(place.figure.ours * float(tensor.density.density)))
 
 
-def _skipped_computes(place: Place) -> Iterator[Cause]:
+def _skipped_computes(place: FigureContext) -> Iterator[Cause]:
     sparse = place.evaluation.cost.sparse
     if place.name == "skipped_computes_total" and float(sparse.computes.skipped) > 0:
         yield Cause(name="Q44", sure=place.gives(float(sparse.skipped_at_compute)))
 
 
-def _gated_computes(place: Place) -> Iterator[Cause]:
+def _gated_computes(place: FigureContext) -> Iterator[Cause]:
     """Computes that storage gates leave idle are nowhere in the reference."""
     sparse = place.evaluation.plan.sparse
     if place.name == "gated_computes_total" and any(one.kind == "gate" for one in sparse.safs):
         yield Cause(name="Q39", sure=place.figure.theirs == 0 and not sparse.compute_gate)
 
 
-def _first_fill(place: Place) -> Iterator[Cause]:
+def _first_fill(place: FigureContext) -> Iterator[Cause]:
     """Older builds write every new output tile into its level, though it holds nothing."""
     source, figure = place.source, place.figure
     if source is None or not source.dense.link.output or figure.theirs <= figure.ours:
@@ -202,7 +202,7 @@ def _first_fill(place: Place) -> Iterator[Cause]:
         yield Cause(name="V1", sure=any(place.gives(words / figure.per) for words in written))
 
 
-def _both_zero(place: Place) -> Iterator[Cause]:
+def _both_zero(place: FigureContext) -> Iterator[Cause]:
     """Computes whose operands are both zero vanish."""
     if place.parts[2:3] != ["stats"]:
         return
@@ -217,19 +217,19 @@ def _both_zero(place: Place) -> Iterator[Cause]:
         yield Cause(name="Q50", sure=gone)
 
 
-def _classes(place: Place) -> Iterator[Cause]:
+def _classes(place: FigureContext) -> Iterator[Cause]:
     if place.cls in ("gated", "skipped") and place.parts[2:3] == ["dataspaces"]:
         yield Cause(name="Q45", sure=place.figure.theirs == 0 and "fills" in place.name)
 
 
-def _overwritten(place: Place) -> Iterator[Cause]:
+def _overwritten(place: FigureContext) -> Iterator[Cause]:
     levels = {one.level for one in place.safs}
     nested = place.link is not None and place.link.dense.link.parent in levels and len(levels) > 1
     if place.cls and "format_reads" in place.name and nested:
         yield Cause(name="Q5", sure=place.figure.theirs == 0 and place.cls == "actual")
 
 
-def _whole_windows(place: Place) -> Iterator[Cause]:
+def _whole_windows(place: FigureContext) -> Iterator[Cause]:
     """A sliding window fetched whole at every visit, behind steps that do not move it."""
     one, tensor, moved = place.source if "fills" in place.name else place.link, place.tensor, place.moved
     cost, bounds = place.evaluation.cost, place.evaluation.mapping.bounds
@@ -246,7 +246,7 @@ def _whole_windows(place: Place) -> Iterator[Cause]:
 # --- features that a fault needs ----------------------------------------------------------------------------
 
 
-def _dense(place: Place) -> Iterator[Cause]:
+def _dense(place: FigureContext) -> Iterator[Cause]:
     """Faults of the loop analysis; they change dense counts, and all that follows from them."""
     evaluation = place.evaluation
     if place.dense is False:
@@ -267,14 +267,14 @@ def _dense(place: Place) -> Iterator[Cause]:
         yield Cause(name="D-joint")
 
 
-def _compressed_outside(place: Place) -> bool:
+def _compressed_outside(place: FigureContext) -> bool:
     """True if some level further out, or the level itself, stores the tensor without zeros."""
     one = place.link.dense.link if place.link else None
     links = [k.dense.link for k in place.evaluation.cost.sparse.links]
     return one is not None and any(k.name == one.name and k.parent <= one.parent and k.compressed for k in links)
 
 
-def _features(place: Place) -> Iterator[Cause]:
+def _features(place: FigureContext) -> Iterator[Cause]:
     """Faults of gating and skipping."""
     if place.dense:
         return
@@ -297,7 +297,7 @@ def _features(place: Place) -> Iterator[Cause]:
     yield from (Cause(name=name) for name, present in rules if present)
 
 
-def _statistics(place: Place) -> Iterator[Cause]:
+def _statistics(place: FigureContext) -> Iterator[Cause]:
     """Faults of the density models, and rounding."""
     if place.dense:
         return
@@ -309,7 +309,7 @@ def _statistics(place: Place) -> Iterator[Cause]:
         yield Cause(name="Q25")
 
 
-def _metadata(place: Place) -> Iterator[Cause]:
+def _metadata(place: FigureContext) -> Iterator[Cause]:
     if place.link is None:
         return
     ranks = place.link.ranks
@@ -324,7 +324,7 @@ def _metadata(place: Place) -> Iterator[Cause]:
         yield Cause(name="Q4")
 
 
-def _inherited(place: Place) -> Iterator[Cause]:
+def _inherited(place: FigureContext) -> Iterator[Cause]:
     """The counts that an energy weighs, on the same tensor and level; cycles inherit the computes."""
     folder = place.figure.path.rpartition("/")[0] if place.figure.kind == "energy" else "levels/"
     for one in place.evaluation.figures:
@@ -333,12 +333,12 @@ def _inherited(place: Place) -> Iterator[Cause]:
             yield from (Cause(name=cause.name) for cause in causes(place.evaluation, one))
 
 
-def _per_instance(place: Place) -> Iterator[Cause]:
+def _per_instance(place: FigureContext) -> Iterator[Cause]:
     if place.name == "energy_per_instance" and _compressed_outside(place):
         yield Cause(name="Q37")
 
 
-Rule = Callable[[Place], Iterator[Cause]]
+Rule = Callable[[FigureContext], Iterator[Cause]]
 _COUNTS: tuple[Rule, ...] = (
     _wrapped,
     _density_one,

@@ -6,7 +6,7 @@ An entry of EXCEPTIONS: cases, path patterns, whom the walker (or the meaning of
 
 from __future__ import annotations
 
-Entry = tuple[tuple[str, ...], tuple[str, ...], str, str]
+KnownDifference = tuple[tuple[str, ...], tuple[str, ...], str, str]
 
 _UNEVEN = "a loop over a flattened dimension cuts its parts unevenly: no affine projection, rejected with an error"
 REJECTED: dict[str, str] = {
@@ -40,7 +40,7 @@ _UNIT_LOOPS = (
     " we by the child's; Q43 labels the other ranks of the same tensor"
 )
 
-EXCEPTIONS: list[Entry] = [
+EXCEPTIONS: list[KnownDifference] = [
     (("fuzz-00137",), _paths(METADATA, "RF B"), "walker", _LONE_WORD),
     (("fuzz-00139",), _paths(METADATA, "GLB Outputs"), "walker", _LONE_WORD),
     (("fuzz-00303",), _paths(METADATA, "DRAM B"), "walker", _LONE_WORD),

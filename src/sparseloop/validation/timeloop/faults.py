@@ -29,7 +29,7 @@ class Fault:
 
 
 @dataclass(slots=True)
-class Effect:
+class FaultEffect:
     """What was measured of one label: figures it stands on, and theirs / ours where these differ."""
 
     cases: set[str] = field(default_factory=set[str])
@@ -68,16 +68,16 @@ class Effect:
 
 
 @dataclass(slots=True)
-class Effects:
+class FaultEffects:
     """Effects of all labels over the cases added."""
 
-    by_label: dict[str, Effect] = field(default_factory=dict[str, Effect])
+    by_label: dict[str, FaultEffect] = field(default_factory=dict[str, FaultEffect])
 
     def see(self, case: GoldenCase) -> None:
         """Notes which labels the case has, compared or not."""
         for given in case.given_labels.values():
             for label in given:
-                self.by_label.setdefault(label, Effect()).cases.add(case.id)
+                self.by_label.setdefault(label, FaultEffect()).cases.add(case.id)
 
     def add(self, case: GoldenCase, figure: Figure) -> None:
         """Counts one figure for each of its labels."""
@@ -86,10 +86,10 @@ class Effects:
             ours = figure.sound if label in OWN_READING and figure.sound is not None else figure.ours
             self.by_label[label].add(figure, ours, alone=len(labels) == 1)
 
-    def of(self, fault: Fault) -> Effect:
+    def of(self, fault: Fault) -> FaultEffect:
         """The effects of its labels together."""
         found = [self.by_label[label] for label in fault.labels if label in self.by_label]
-        return Effect(
+        return FaultEffect(
             cases=set[str]().union(*(one.cases for one in found)),
             figures=sum(one.figures for one in found),
             alone=[ratio for one in found for ratio in one.alone],

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 from sparseloop.input.diagnostics import Diagnostic, Span, SpecError
 
-Figures = dict[str, Any]
+StatsFigures = dict[str, Any]
 
 HINT = "give the timeloop-model.stats.txt or timeloop-model.map+stats.xml that Timeloop wrote"
 MICROJOULE = 1e6
@@ -31,18 +31,18 @@ _RANK = re.compile(r"\s*Rank (?P<rank>\d+) \(metadata, payload\): \((?P<entries>
 _SHARE = re.compile(r"\s*@multicast .*: *(?P<value>[\d.]+)\s*$")
 
 
-def read(path: Path, tensors: Sequence[str]) -> Figures:
+def read_stats(path: Path, tensors: Sequence[str]) -> StatsFigures:
     """The figures of a file; `tensors` are the names of the problem's data spaces in its order, which XML leaves out."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise wrong(path, "is not text") from None
+        raise wrong_stats(path, "is not text") from None
     except OSError as error:
-        raise wrong(path, f"cannot be read ({error.strerror})") from None
+        raise wrong_stats(path, f"cannot be read ({error.strerror})") from None
     return of_xml(text, path, tensors) if text.lstrip().startswith("<?xml") else of_text(text, path)
 
 
-def wrong(path: Path, message: str, span: Span | None = None) -> SpecError:
+def wrong_stats(path: Path, message: str, span: Span | None = None) -> SpecError:
     """The mistake that a file is not what was expected."""
     return SpecError([Diagnostic(message=f"{path.name} {message}", hint=HINT, span=span or Span(str(path), None, None))])
 
@@ -54,11 +54,11 @@ def wrong(path: Path, message: str, span: Span | None = None) -> SpecError:
 class _Reader:
     """The lines of a stats file, and where in its sections we are."""
 
-    overall: Figures = field(default_factory=dict[str, Any])
-    levels: list[Figures] = field(default_factory=list[Figures])
-    networks: list[Figures] = field(default_factory=list[Figures])
+    overall: StatsFigures = field(default_factory=dict[str, Any])
+    levels: list[StatsFigures] = field(default_factory=list[StatsFigures])
+    networks: list[StatsFigures] = field(default_factory=list[StatsFigures])
     section: str = "levels"
-    owner: Figures | None = None
+    owner: StatsFigures | None = None
     """Where figures go: a level's own, or those of a tensor; None: a part that is not read."""
     ranks: dict[str, list[float]] | None = None
     """Metadata by rank, while its lines follow."""
@@ -113,19 +113,19 @@ class _Reader:
         self.ranks, self.shares = None, text.strip().rstrip(": ") == "Ingresses"
         if found := _OPEN.match(text):
             self.ranks = {}
-            self.owner[key_of(found["label"])] = self.ranks
+            self.owner[figure_name(found["label"])] = self.ranks
         elif found := _NUMBER.match(text):
-            self.owner[key_of(found["label"])] = float(found["value"])
-            if key_of(found["label"]) == "energy" and "uJ" in found["rest"]:
+            self.owner[figure_name(found["label"])] = float(found["value"])
+            if figure_name(found["label"]) == "energy" and "uJ" in found["rest"]:
                 self.owner["energy_pJ"] = float(found["value"]) * MICROJOULE
 
 
-def key_of(label: str) -> str:
+def figure_name(label: str) -> str:
     """A label of the text as the name of a figure."""
     return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
 
 
-def of_text(text: str, path: Path) -> Figures:
+def of_text(text: str, path: Path) -> StatsFigures:
     """The figures of a `.stats.txt` (v0.1 to v0.4 of the format)."""
     reader = _Reader()
     for line in text.splitlines():
@@ -134,21 +134,21 @@ def of_text(text: str, path: Path) -> Figures:
     return _complete({"overall": reader.overall, "levels": reader.levels, "networks": reader.networks, "whole": whole}, path)
 
 
-def _complete(figures: Figures, path: Path) -> Figures:
+def _complete(figures: StatsFigures, path: Path) -> StatsFigures:
     """The same, once it is sure that they are Timeloop's: an arithmetic level and cycles."""
-    levels: list[Figures] = figures["levels"]
+    levels: list[StatsFigures] = figures["levels"]
     if not levels:
-        raise wrong(path, "is no stats file of Timeloop: it names no level ('=== GLB ===')")
+        raise wrong_stats(path, "is no stats file of Timeloop: it names no level ('=== GLB ===')")
     computes = [level for level in levels if not {"computes_total", "algorithmic_computes_total"}.isdisjoint(level["stats"])]
     if len(computes) != 1:
         names = ", ".join(level["name"] for level in computes) or "none"
-        raise wrong(path, f"is not complete: one level must state 'Computes (total)', here: {names}")
+        raise wrong_stats(path, f"is not complete: one level must state 'Computes (total)', here: {names}")
     computes[0]["type"] = "arithmetic"
     del computes[0]["dataspaces"]
     levels.sort(key=lambda level: level["type"] != "arithmetic")
     cycles = [level["stats"]["cycles"] for level in levels if "cycles" in level["stats"]]
     if not cycles:
-        raise wrong(path, "is not complete: no level states its cycles")
+        raise wrong_stats(path, "is not complete: no level states its cycles")
     figures["overall"].setdefault("cycles", max(cycles))
     return figures
 
@@ -167,7 +167,7 @@ _ARITHMETIC = {
 }
 
 
-def of_xml(text: str, path: Path, tensors: Sequence[str]) -> Figures:
+def of_xml(text: str, path: Path, tensors: Sequence[str]) -> StatsFigures:
     """The figures of a `.map+stats.xml`; it states no words of networks."""
     try:
         root = ElementTree.fromstring(text)
@@ -177,13 +177,13 @@ def of_xml(text: str, path: Path, tensors: Sequence[str]) -> Figures:
         line, column = error.position
         lines = text.splitlines()
         span = Span(str(path), line, column + 1, text=lines[line - 1] if line <= len(lines) else "")
-        raise wrong(path, f"is no complete XML ({error.msg.partition(':')[0]})", span) from None
+        raise wrong_stats(path, f"is no complete XML ({error.msg.partition(':')[0]})", span) from None
     except ValueError as error:
-        raise wrong(path, f"has a word where a number belongs ({str(error).rpartition(': ')[2]})") from None
+        raise wrong_stats(path, f"has a word where a number belongs ({str(error).rpartition(': ')[2]})") from None
     return _complete({"overall": {}, "levels": levels, "networks": []}, path)
 
 
-def _box(box: ElementTree.Element, path: Path, tensors: Sequence[str]) -> Figures | None:
+def _box(box: ElementTree.Element, path: Path, tensors: Sequence[str]) -> StatsFigures | None:
     name = box.findtext("./specs_/LevelSpecs/level_name") or box.findtext("./specs_/name/t_")
     if not name:
         return None
@@ -192,13 +192,13 @@ def _box(box: ElementTree.Element, path: Path, tensors: Sequence[str]) -> Figure
         own = {ours: float(text) for theirs, ours in _ARITHMETIC.items() if (text := box.findtext(theirs))}
         return {"name": name, "type": "arithmetic", "stats": own, "extra": {}, "dataspaces": {}}
     cycles = stats.findtext("cycles")
-    spaces: dict[str, Figures] = {tensor: {} for tensor in tensors}
+    spaces: dict[str, StatsFigures] = {tensor: {} for tensor in tensors}
     sparse = stats.find("random_reads") is not None
     for figure in stats:
         items = figure.findall("./PerDataSpace/item")
         if items and len(items) != len(tensors):
             message = f"states {len(items)} data spaces, the problem has {len(tensors)}: {', '.join(tensors)}"
-            raise wrong(path, message)
+            raise wrong_stats(path, message)
         for tensor, item in zip(tensors, items, strict=False):
             spaces[tensor] |= _figures(figure.tag, item, sparse)
     kept = {tensor: found for tensor, found in spaces.items() if found.pop("keep", 1.0)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sparseloop.validation.records import Findings, Row, Sources, Table, Target
+from sparseloop.validation.records import Comparison, ExternalData, Findings, FindingsTable, Target
 from sparseloop.validation.timeloop.agreement import Agreement, measure
 from sparseloop.validation.timeloop.compare import CLOSE, RELATIVE
 from sparseloop.validation.timeloop.corpus import COMMITTED, GoldenCase, read_cases
@@ -20,7 +20,7 @@ GENERATOR = ("noise:", "profile:", "theme:", "ref-suspect:")
 """Features that say how a case was drawn, not what it uses."""
 
 
-def run(_: Sources) -> Findings:
+def run(_: ExternalData) -> Findings:
     """Evaluates every case of the shipped corpus (about 35 s)."""
     return findings(measure(_shown(list(read_cases(COMMITTED))), COMMITTED.name))
 
@@ -37,10 +37,14 @@ def _shown(cases: list[GoldenCase]) -> Iterable[GoldenCase]:
 def findings(found: Agreement) -> Findings:
     """What an agreement says, as figures and tables."""
     kinds = [
-        Row(case=kind, figure=f"figures of {len(found.seen)} cases that agree", published=tally.compared, ours=tally.agreed)
+        Comparison(
+            case=kind, figure=f"figures of {len(found.seen)} cases that agree", published=tally.compared, ours=tally.agreed
+        )
         for kind, tally in sorted(found.kinds.items())
     ]
-    unexplained = Row(case="all", figure="differences without explanation", published=0, ours=len(found.unexplained()), limit=0.0)
+    unexplained = Comparison(
+        case="all", figure="differences without explanation", published=0, ours=len(found.unexplained()), limit=0.0
+    )
     return Findings(
         rows=(*kinds, unexplained),
         tables=(_agreement(found), _faults(found), _left_out(found), _explained(found)),
@@ -55,19 +59,19 @@ def findings(found: Agreement) -> Findings:
     )
 
 
-def _agreement(found: Agreement) -> Table:
+def _agreement(found: Agreement) -> FindingsTable:
     rows = (
         (name, found.cases[name], tally.compared, tally.agreed, tally.agreed / tally.compared, tally.close / tally.compared)
         for name, tally in sorted(found.features.items())
         if not name.startswith(GENERATOR)
     )
     columns = ("feature", "cases", "compared", "agreeing", "share", f"within {CLOSE:g}")
-    return Table(title=AGREEMENT, columns=columns, rows=tuple(rows))
+    return FindingsTable(title=AGREEMENT, columns=columns, rows=tuple(rows))
 
 
-def _faults(found: Agreement) -> Table:
+def _faults(found: Agreement) -> FindingsTable:
     columns = ("fault", "Timeloop v3.0.3", "right", "cases", "figures", "alone", "median", "farthest", "zero")
-    return Table(title=FAULTS, columns=columns, rows=tuple(_fault_rows(found)))
+    return FindingsTable(title=FAULTS, columns=columns, rows=tuple(_fault_rows(found)))
 
 
 def _fault_rows(found: Agreement) -> Iterator[tuple[str | float | None, ...]]:
@@ -80,18 +84,18 @@ def _fault_rows(found: Agreement) -> Iterator[tuple[str | float | None, ...]]:
         yield (fault.name, fault.timeloop, fault.right, *counts, effect.median, effect.farthest, effect.zeros)
 
 
-def _left_out(found: Agreement) -> Table:
+def _left_out(found: Agreement) -> FindingsTable:
     rows = tuple((rule, found.left_out[rule], reason) for rule, reason in RULES.items())
-    return Table(title=LEFT_OUT, columns=("rule", "figures", "reason"), rows=rows)
+    return FindingsTable(title=LEFT_OUT, columns=("rule", "figures", "reason"), rows=rows)
 
 
-def _explained(found: Agreement) -> Table:
+def _explained(found: Agreement) -> FindingsTable:
     rows = tuple(
         (", ".join(mine), ", ".join(patterns), who, why)
         for cases, patterns, who, why in EXCEPTIONS
         if (mine := [case for case in cases if case in found.seen])
     )
-    return Table(title=EXPLAINED, columns=("cases", "figures", "supports us", "why"), rows=rows)
+    return FindingsTable(title=EXPLAINED, columns=("cases", "figures", "supports us", "why"), rows=rows)
 
 
 TARGET = Target(

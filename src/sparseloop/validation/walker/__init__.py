@@ -28,6 +28,6 @@ Decisions where the text leaves a choice:
 """
 
 from sparseloop.validation.walker.count import Walker
-from sparseloop.validation.walker.records import Classes, RankUnits, Walk, WalkedTensor
+from sparseloop.validation.walker.records import RankUnits, Walk, WalkedCounts, WalkedTensor
 
-__all__ = ["Classes", "RankUnits", "Walk", "WalkedTensor", "Walker"]
+__all__ = ["RankUnits", "Walk", "WalkedCounts", "WalkedTensor", "Walker"]

@@ -9,11 +9,11 @@ import numpy as np
 
 from sparseloop.model.design.einsum import Tensor
 from sparseloop.validation.walker.points import IntArray, Points
-from sparseloop.validation.walker.residency import Ends, Link, link
+from sparseloop.validation.walker.residency import Deliveries, Ends, find_deliveries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Chain:
+class TensorPath:
     """One tensor's way through the machine: the storage levels that keep it, then the compute level."""
 
     points: Points
@@ -24,10 +24,10 @@ class Chain:
     """The word used at each point."""
     relevant: list[int]
     """Loops (bound > 1) over the tensor's ranks, outermost first."""
-    links: dict[int, Link] = field(init=False)
+    links: dict[int, Deliveries] = field(init=False)
     """Parent level to the link from there to the next level inwards that keeps the tensor."""
 
-    _entry_links: dict[tuple[int, frozenset[int]], Link] = field(init=False, repr=False)
+    _entry_links: dict[tuple[int, frozenset[int]], Deliveries] = field(init=False, repr=False)
     """Links of metadata entries found so far: a level's inner ranks are its child's."""
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class Chain:
         first = (self.points.instance(level) == 0) & (self.points.step(level) == 0)
         return 1 if level == len(self.points.nest.keep) else len(np.unique(self.word[first]))
 
-    def entry_link(self, level: int, below: frozenset[int]) -> Link:
+    def entry_link(self, level: int, below: frozenset[int]) -> Deliveries:
         """The deliveries from `level` of the metadata entries above the loops `below`; with none below, of the words."""
         if not below:
             return self.links[level]
@@ -62,7 +62,7 @@ class Chain:
             self._entry_links[level, below] = self._link_of(level, self.points.word(self.tensor, below))
         return self._entry_links[level, below]
 
-    def _link_of(self, level: int, key: IntArray) -> Link:
+    def _link_of(self, level: int, key: IntArray) -> Deliveries:
         """The deliveries of `key` (words or metadata entries) from `level` to its child."""
         nest, child = self.points.nest, self.child(level)
         apart = [
@@ -74,7 +74,7 @@ class Chain:
         reuse = child < len(nest.keep) and (child, self.tensor.name) not in nest.no_temporal_reuse
         points = self.points
         ends = Ends(points.instance(level), points.instance(child), points.step(child), points.code(apart), reuse)
-        return link(ends, key)
+        return find_deliveries(ends, key)
 
     def access_block(self, level: int, block_size: int) -> IntArray | None:
         """Per point the block of words that one access at `level` reads, or None if the child's tile is no smaller."""
@@ -92,9 +92,9 @@ class Chain:
         return np.unique(code, return_inverse=True)[1]
 
 
-def build_chain(points: Points, tensor: Tensor) -> Chain:
+def build_path(points: Points, tensor: Tensor) -> TensorPath:
     """The chain of a tensor, all its links walked."""
     levels = tuple(level for level, kept in enumerate(points.nest.keep) if tensor.name in kept)
     if not levels:
         raise ValueError(f"no level keeps {tensor.name}")
-    return Chain(points=points, tensor=tensor, levels=levels, word=points.word(tensor), relevant=points.relevant(tensor))
+    return TensorPath(points=points, tensor=tensor, levels=levels, word=points.word(tensor), relevant=points.relevant(tensor))

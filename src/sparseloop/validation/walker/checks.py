@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparseloop.model.design.sparse import Intersection, Saf, Sparse
-from sparseloop.validation.walker.chains import Chain
+from sparseloop.validation.walker.chains import TensorPath
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
-from sparseloop.validation.walker.records import Classes
-from sparseloop.validation.walker.residency import Events, Link, Regions
+from sparseloop.validation.walker.records import WalkedCounts
+from sparseloop.validation.walker.residency import Deliveries, Events, Regions
 
 HoldsForSome = Callable[[int], BoolArray]
 """Condition number to "does it hold for some user", per event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Condition:
+class LeaderCondition:
     """One leader of one feature: accesses of the follower stay only where the leader met during the stay is not all zero."""
 
     leader: str
@@ -60,9 +60,9 @@ class Condition:
         return np.array(numbers, dtype=np.int64)[self.regions.of_event][self.events.of_point]
 
 
-def saf_conditions(sparse: Sparse, chains: Mapping[str, Chain], blocks: Sequence[int]) -> list[Condition]:
+def saf_conditions(sparse: Sparse, chains: Mapping[str, TensorPath], blocks: Sequence[int]) -> list[LeaderCondition]:
     """All conditions of the features of storage levels, one per leader."""
-    conditions = list[Condition]()
+    conditions = list[LeaderCondition]()
     for saf in sparse.safs:
         if saf.choice is not None:
             raise ValueError("alternatives (`choice`) are not walked: choose one")
@@ -74,7 +74,7 @@ def saf_conditions(sparse: Sparse, chains: Mapping[str, Chain], blocks: Sequence
             if _ineffective(sparse, chains[leader], saf):
                 continue
             conditions.append(
-                Condition(
+                LeaderCondition(
                     leader=leader,
                     follower=saf.follower,
                     level=level,
@@ -88,14 +88,14 @@ def saf_conditions(sparse: Sparse, chains: Mapping[str, Chain], blocks: Sequence
     return conditions
 
 
-def _decided(link: Link, saf: Saf) -> tuple[Events, Regions]:
+def _decided(link: Deliveries, saf: Saf) -> tuple[Events, Regions]:
     """What is decided at once: the delivery to a multicast group, or to every child for a spatial skip."""
     if saf.kind == "spatial_skip":
         return link.copies, link.copy_regions()
     return link.accesses, link.access_regions()
 
 
-def _ineffective(sparse: Sparse, leader: Chain, saf: Saf) -> bool:
+def _ineffective(sparse: Sparse, leader: TensorPath, saf: Saf) -> bool:
     """Timeloop's reading: a spatial skip knows nothing of a leader without a format where it looks."""
     if not sparse.timeloop_reading or saf.kind != "spatial_skip":
         return False
@@ -121,7 +121,7 @@ class Verdict:
     wanted: BoolArray
     awake: BoolArray
 
-    def classes(self, units: float | FloatArray = 1.0, chosen: BoolArray | None = None) -> Classes:
+    def classes(self, units: float | FloatArray = 1.0, chosen: BoolArray | None = None) -> WalkedCounts:
         """Sums the units of the chosen events by class."""
         weight = np.broadcast_to(np.asarray(units, dtype=np.float64), self.present.shape)
         if chosen is not None:
@@ -130,7 +130,7 @@ class Verdict:
         total = float(weight.sum())
         present, kept, wanted, awake = counted
         absent = (total - present) + (kept - wanted)
-        return Classes(total=total, actual=awake, gated=wanted - awake, skipped=present - kept, absent=absent)
+        return WalkedCounts(total=total, actual=awake, gated=wanted - awake, skipped=present - kept, absent=absent)
 
 
 def judge(stages: Stages, holds: HoldsForSome, present: BoolArray) -> Verdict:

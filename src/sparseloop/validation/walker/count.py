@@ -13,17 +13,17 @@ from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.design.sparse import Sparse
 from sparseloop.validation.walker.checks import HoldsForSome, Verdict, judge
 from sparseloop.validation.walker.entries import Looks, Rank, any_alike
-from sparseloop.validation.walker.plan import Plan
+from sparseloop.validation.walker.plan import EventPlan
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
-from sparseloop.validation.walker.records import Classes, RankUnits, Walk, WalkedTensor
-from sparseloop.validation.walker.residency import Events, Link
+from sparseloop.validation.walker.records import RankUnits, Walk, WalkedCounts, WalkedTensor
+from sparseloop.validation.walker.residency import Deliveries, Events
 
 
 class Walker:
     """Executes one mapped, sparse einsum; `blocks` are the words per access of every storage level, outermost first."""
 
     def __init__(self, einsum: Einsum, blocks: Sequence[int], mapping: Mapping, sparse: Sparse) -> None:
-        self.plan = Plan(einsum, blocks, mapping, sparse)
+        self.plan = EventPlan(einsum, blocks, mapping, sparse)
 
     def walk(self, data: MappingOf[str, BoolArray]) -> Walk:
         """Counts everything for given non-zero patterns (boolean arrays of the tensors' bounding shapes)."""
@@ -64,7 +64,7 @@ def _steps_where_all(conditions: list[BoolArray], step: IntArray) -> float:
 class Draw:
     """One draw of the tensors, seen from the points, and the counts it leads to."""
 
-    plan: Plan
+    plan: EventPlan
     nonzero: dict[str, BoolArray]
     """Per tensor and point: is the word used there non-zero?"""
     holds: list[BoolArray]
@@ -76,7 +76,7 @@ class Draw:
         child, parent, accesses = chain.child(level), chain.parent(level), chain.links[level].accesses
         verdict = judge(plan.stages[level, name], self._for_users(accesses), self._stored(level, name)[accesses.point])
         reads, updates = _reads_updates(verdict, 1.0, accesses.first, chain.tensor.output)
-        fills = Classes() if parent is None else self._fills(chain.links[parent], level, name)
+        fills = WalkedCounts() if parent is None else self._fills(chain.links[parent], level, name)
         looked = [self._looked(name, rank) for rank in plan.ranks[level, name]]
         unpacks = parent is not None and plan.compressed(parent, name) and not plan.compressed(level, name)
         packs = child < plan.compute and plan.compressed(level, name) and not plan.compressed(child, name)
@@ -100,7 +100,7 @@ class Draw:
         """A condition holds for an event if it holds for one of its users."""
         return lambda number: events.any(self.holds[number])
 
-    def _judge_fills(self, link: Link, level: int, name: str, present: BoolArray) -> Verdict:
+    def _judge_fills(self, link: Deliveries, level: int, name: str, present: BoolArray) -> Verdict:
         """A delivery into `level` is all or nothing, except for conditions decided per instance."""
         parent = self.plan.chains[name].parent(level)
         assert parent is not None
@@ -113,7 +113,7 @@ class Draw:
 
         return judge(self.plan.stages[parent, name], holds, present[link.copies.point])
 
-    def _fills(self, link: Link, level: int, name: str) -> Classes:
+    def _fills(self, link: Deliveries, level: int, name: str) -> WalkedCounts:
         """Words written into `level` from its parent."""
         verdict = self._judge_fills(link, level, name, self._stored(level, name))
         return verdict.classes(1.0, ~link.copies.first if self.plan.chains[name].tensor.output else None)
@@ -121,8 +121,8 @@ class Draw:
     def _filled(self, level: int, name: str, rank: Rank | None) -> RankUnits:
         """Entries of a rank written into `level` from its parent."""
         if rank is None or rank.fills is None:
-            return RankUnits(metadata=Classes(), payload=Classes())
-        link, counted = rank.fills, list[Classes]()
+            return RankUnits(metadata=WalkedCounts(), payload=WalkedCounts())
+        link, counted = rank.fills, list[WalkedCounts]()
         chosen = ~link.copies.first if self.plan.chains[name].tensor.output else None
         for units, exists in rank.units(self.nonzero[name]):
             verdict = self._judge_fills(link, level, name, exists)
@@ -132,9 +132,9 @@ class Draw:
     def _looked(self, name: str, rank: Rank | None) -> tuple[RankUnits, RankUnits]:
         """Entries of a rank read, and entries written by updates."""
         if rank is None:
-            nothing = RankUnits(metadata=Classes(), payload=Classes())
+            nothing = RankUnits(metadata=WalkedCounts(), payload=WalkedCounts())
             return nothing, nothing
-        events, counted = rank.looks.events, list[tuple[Classes, Classes]]()
+        events, counted = rank.looks.events, list[tuple[WalkedCounts, WalkedCounts]]()
         holds = self._looking(rank.looks, any_alike(rank.below, self.nonzero[name]))
         for units, exists in rank.units(self.nonzero[name]):
             verdict = judge(rank.looks.stages, holds, exists[events.point])
@@ -157,8 +157,10 @@ class Draw:
         return holds
 
 
-def _reads_updates(verdict: Verdict, units: float | FloatArray, first: BoolArray, output: bool) -> tuple[Classes, Classes]:
+def _reads_updates(
+    verdict: Verdict, units: float | FloatArray, first: BoolArray, output: bool
+) -> tuple[WalkedCounts, WalkedCounts]:
     """Accesses of an input are reads; those of an output are updates, each but the first one also a read."""
     if not output:
-        return verdict.classes(units), Classes()
+        return verdict.classes(units), WalkedCounts()
     return verdict.classes(units, ~first), verdict.classes(units)

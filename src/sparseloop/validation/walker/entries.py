@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparseloop.model.design.sparse import COMPRESSED_KINDS, FormatKind, Sparse
-from sparseloop.validation.walker.chains import Chain
-from sparseloop.validation.walker.checks import Condition, Stages
+from sparseloop.validation.walker.chains import TensorPath
+from sparseloop.validation.walker.checks import LeaderCondition, Stages
 from sparseloop.validation.walker.layout import LaidRank, rank_layout
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
-from sparseloop.validation.walker.residency import Events, Link, events_of, trace
+from sparseloop.validation.walker.residency import Deliveries, Events, events_of, trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +60,7 @@ class Rank:
     length: FloatArray
     """Entries in that fibre."""
     looks: Looks
-    fills: Link | None
+    fills: Deliveries | None
     """Entries that arrive from the parent level."""
 
     def units(self, nonzero: BoolArray) -> tuple[tuple[FloatArray, BoolArray], tuple[FloatArray, BoolArray]]:
@@ -88,7 +88,9 @@ def any_alike(code: IntArray, holds: BoolArray) -> BoolArray:
 class RankBuilder:
     """Builds the ranks of one tensor at one level."""
 
-    def __init__(self, chain: Chain, level: int, sparse: Sparse, conditions: Sequence[Condition], stages: Stages) -> None:
+    def __init__(
+        self, chain: TensorPath, level: int, sparse: Sparse, conditions: Sequence[LeaderCondition], stages: Stages
+    ) -> None:
         self.chain, self.level, self.sparse, self.conditions, self.stages = chain, level, sparse, conditions, stages
 
     def build(self, words: dict[str, IntArray]) -> list[Rank | None]:

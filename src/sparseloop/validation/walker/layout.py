@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sparseloop.model.design.sparse import COMPRESSED_KINDS, FormatKind, RankFormat, Sparse, TensorFormat
-from sparseloop.validation.walker.chains import Chain
+from sparseloop.validation.walker.chains import TensorPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class LaidRank:
     loops: tuple[int, ...]
 
 
-def rank_layout(chain: Chain, sparse: Sparse, level: int) -> list[LaidRank]:
+def rank_layout(chain: TensorPath, sparse: Sparse, level: int) -> list[LaidRank]:
     """The ranks of the tensor at `level`, outermost first, each with its loops; empty without a format."""
     form = sparse.format(level, chain.tensor.name)
     if form is None:
@@ -31,7 +31,7 @@ def rank_layout(chain: Chain, sparse: Sparse, level: int) -> list[LaidRank]:
     return _lay(chain, form, own, inner)
 
 
-def _merge(chain: Chain, own: list[tuple[int, ...]], inside: list[int]) -> list[tuple[int, ...]]:
+def _merge(chain: TensorPath, own: list[tuple[int, ...]], inside: list[int]) -> list[tuple[int, ...]]:
     """Candidates of an uncompressed list: the innermost own loop of a rank takes that rank's inner loops."""
     loops, merged, left = chain.points.nest.loops, list(own), list(inside)
     for position in reversed(range(len(merged))):
@@ -42,7 +42,7 @@ def _merge(chain: Chain, own: list[tuple[int, ...]], inside: list[int]) -> list[
     return merged + [tuple(i for i in left if loops[i].rank == rank) for rank in ranks]
 
 
-def _lay(chain: Chain, form: TensorFormat, candidates: list[tuple[int, ...]], inner: list[LaidRank]) -> list[LaidRank]:
+def _lay(chain: TensorPath, form: TensorFormat, candidates: list[tuple[int, ...]], inner: list[LaidRank]) -> list[LaidRank]:
     """Lays the formats that the inner ranks leave over on the candidates, repeating the outermost one if need be."""
     formats = list(form.ranks)
     for _ in range(len(candidates) + len(inner) + 1):
@@ -59,14 +59,16 @@ def _lay(chain: Chain, form: TensorFormat, candidates: list[tuple[int, ...]], in
     raise ValueError(f"the format of {chain.tensor.name} has too few ranks for its loops")
 
 
-def _check_agreement(chain: Chain, kinds: list[FormatKind], inner: list[LaidRank]) -> None:
+def _check_agreement(chain: TensorPath, kinds: list[FormatKind], inner: list[LaidRank]) -> None:
     """The inner ranks of a compressed child must have the child's formats."""
     compressed_child = any(r.kind in COMPRESSED_KINDS for r in inner)
     if compressed_child and any(r.kind != kind for kind, r in zip(kinds, inner, strict=True)):
         raise ValueError(f"formats of {chain.tensor.name} differ between a level and its child")
 
 
-def _assign(chain: Chain, formats: list[RankFormat], candidates: list[tuple[int, ...]], mirrored: bool) -> list[tuple[int, ...]]:
+def _assign(
+    chain: TensorPath, formats: list[RankFormat], candidates: list[tuple[int, ...]], mirrored: bool
+) -> list[tuple[int, ...]]:
     """Gives every format its loops, from the outermost inwards (mirrored: from the innermost outwards)."""
     loops = chain.points.nest.loops
     queue = list(reversed(candidates)) if mirrored else list(candidates)

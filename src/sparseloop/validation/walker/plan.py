@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.design.sparse import Sparse
-from sparseloop.validation.walker.chains import Chain, build_chain
-from sparseloop.validation.walker.checks import Condition, Stages, saf_conditions
+from sparseloop.validation.walker.chains import TensorPath, build_path
+from sparseloop.validation.walker.checks import LeaderCondition, Stages, saf_conditions
 from sparseloop.validation.walker.entries import RankBuilder
 from sparseloop.validation.walker.points import enumerate_points
 
 
-class Plan:
+class EventPlan:
     """The events of one mapped, sparse einsum and the conditions on them: all that does not depend on the tensors' values."""
 
     def __init__(self, einsum: Einsum, blocks: Sequence[int], mapping: Mapping, sparse: Sparse) -> None:
@@ -22,7 +22,7 @@ class Plan:
         self.compute = len(mapping.nest.keep)
         if len(blocks) != self.compute:
             raise ValueError(f"{len(blocks)} block sizes for {self.compute} storage levels")
-        self.chains = {t.name: build_chain(self.points, t) for t in einsum.tensors}
+        self.chains = {t.name: build_path(self.points, t) for t in einsum.tensors}
         self._check_formats()
         self.inputs = [t.name for t in einsum.tensors if not t.output]
         self.conditions = saf_conditions(sparse, self.chains, blocks)
@@ -56,14 +56,14 @@ class Plan:
     def _compute_conditions(self, operands: list[str]) -> list[int]:
         """Appends one condition of the compute level per operand."""
         first = len(self.conditions)
-        self.conditions += [Condition(leader=name) for name in operands]
+        self.conditions += [LeaderCondition(leader=name) for name in operands]
         return list(range(first, len(self.conditions)))
 
     def _of(self, name: str, gate: bool) -> list[int]:
         """The conditions on accesses of a tensor: its gates, or its skips."""
         return [n for n, c in enumerate(self.conditions) if c.follower == name and (c.kind == "gate") == gate]
 
-    def _stages(self, chain: Chain, level: int) -> Stages:
+    def _stages(self, chain: TensorPath, level: int) -> Stages:
         """The conditions on accesses of a tensor at a level."""
         name = chain.tensor.name
         skips = self._of(name, gate=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Classes:
+class WalkedCounts:
     """Events of one kind by what became of them; the four classes sum to `total`, the dense count."""
 
     total: float = 0.0
@@ -21,17 +21,17 @@ class Classes:
 class RankUnits:
     """Entries of one format rank: metadata units (coordinates, bits) and payload units (offsets) apart."""
 
-    metadata: Classes
-    payload: Classes
+    metadata: WalkedCounts
+    payload: WalkedCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkedTensor:
     """Everything counted for one tensor at one storage level that keeps it."""
 
-    reads: Classes
-    fills: Classes
-    updates: Classes
+    reads: WalkedCounts
+    fills: WalkedCounts
+    updates: WalkedCounts
     metadata_reads: tuple[RankUnits, ...]
     """One entry per format rank, outermost first (automatically repeated ranks included)."""
     metadata_fills: tuple[RankUnits, ...]
@@ -48,7 +48,7 @@ class Walk:
 
     tensors: Mapping[tuple[int, str], WalkedTensor]
     """(storage level, tensor it keeps) to its counts."""
-    computes: Classes
+    computes: WalkedCounts
     cycles: float
     """Existing temporal steps of the busiest lane, all checks ignored."""
     instances: tuple[int, ...]

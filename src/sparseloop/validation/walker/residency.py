@@ -118,7 +118,7 @@ def events_of(of_point: IntArray, count: int, owner: IntArray, key: IntArray, ti
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Link:
+class Deliveries:
     """The deliveries of one tensor (or metadata rank) from a level to the next inner one that keeps it."""
 
     copies: Events
@@ -165,7 +165,7 @@ class Ends:
     reuse: bool
 
 
-def link(ends: Ends, key: IntArray) -> Link:
+def find_deliveries(ends: Ends, key: IntArray) -> Deliveries:
     """Finds all copies of all keys and the parent accesses that deliver them."""
     traced = trace(ends.child, ends.step, key, ends.reuse)
     start = traced.first_point()
@@ -177,7 +177,7 @@ def link(ends: Ends, key: IntArray) -> Link:
     access_time = np.zeros(count, dtype=np.int64)
     access_time[access_of_copy] = begin_time
     accesses = events_of(access_of_point, count, ends.parent, key, access_time[access_of_point])
-    return Link(copies=copies, accesses=accesses, access_of_copy=access_of_copy, traced=traced)
+    return Deliveries(copies=copies, accesses=accesses, access_of_copy=access_of_copy, traced=traced)
 
 
 def _group(ends: Ends, key: IntArray, traced: Trace) -> list[int]:

@@ -16,6 +16,7 @@ import pytest
 
 import sparseloop as sl
 from sparseloop.energy.estimators import GROUP, Answer, Estimate, Query, choice, constants, offer, registry, scaling
+from sparseloop.energy.estimators.builtin import UNIT_MODELS
 from sparseloop.energy.estimators.choice import Registry
 from sparseloop.input.diagnostics import SpecError
 from tests.helpers.samples import MATMUL
@@ -199,7 +200,7 @@ def test_every_constant_has_a_source() -> None:
 
 
 def test_every_unit_answers_and_grows_with_its_width() -> None:
-    for class_name in choice.Builtin().estimate.__globals__["UNITS"]:
+    for class_name in UNIT_MODELS:
         for style in ("coordinate", "bitmask", "skip_to"):
             for form in ("RLE", "CP", "B", "UB", "UOP"):
                 known = {"style": style, "format": form}

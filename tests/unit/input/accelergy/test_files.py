@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sparseloop.input import accelergy
-from sparseloop.input.accelergy import FirstOf, Primitive, Row, Tables, read_ert, read_user_table, write_ert
+from sparseloop.input.accelergy import ErtRow, FirstOf, Primitive, ReferenceTables, read_ert, read_user_table, write_ert
 from sparseloop.input.accelergy.ert import expanded, priced
 from sparseloop.input.accelergy.inverse import equations, solved
 from sparseloop.input.diagnostics import SpecError
@@ -40,7 +40,7 @@ def file(tmp_path: Path, text: str, name: str = "t.yaml") -> str:
     return str(tmp_path / name)
 
 
-def keys(tables: Tables) -> dict[object, float]:
+def keys(tables: ReferenceTables) -> dict[object, float]:
     return {row.key: row.energy_pj for row in tables.rows}
 
 
@@ -65,8 +65,8 @@ def test_all_versions_say_the_same(tmp_path: Path):
 @pytest.mark.parametrize("version", ["0.3", "0.4"])
 def test_what_is_written_is_read_again(tmp_path: Path, version: str):
     tables = made(CLASSES, ARCHITECTURE)
-    odd = Row(component="a b", action="no", arguments=(("t", 1e-9), ("mode", "on"), ("n", 3)), energy_pj=1.25e-7)
-    tables = Tables(rows=(*tables.rows, odd), areas=tables.areas)
+    odd = ErtRow(component="a b", action="no", arguments=(("t", 1e-9), ("mode", "on"), ("n", 3)), energy_pj=1.25e-7)
+    tables = ReferenceTables(rows=(*tables.rows, odd), areas=tables.areas)
     path = tmp_path / "out.yaml"
     write_ert(tables, path, version)
     again = read_ert([path])
@@ -86,9 +86,9 @@ def test_an_energy_that_is_none_is_a_mistake(tmp_path: Path):
 
 def test_the_writer_refuses_other_versions(tmp_path: Path):
     with pytest.raises(ValueError, match=r"cannot write version '0\.2'"):
-        write_ert(Tables(), tmp_path / "x.yaml", "0.2")
+        write_ert(ReferenceTables(), tmp_path / "x.yaml", "0.2")
     with pytest.raises(SpecError, match="cannot write the file"):
-        write_ert(Tables(), tmp_path / "missing" / "x.yaml")
+        write_ert(ReferenceTables(), tmp_path / "missing" / "x.yaml")
 
 
 def test_a_summary_is_no_table(tmp_path: Path):

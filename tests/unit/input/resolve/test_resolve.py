@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sparseloop.input import load as loading
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.notation import parse_einsum
-from sparseloop.input.resolve import covered, resolve, touched, written
+from sparseloop.input.resolve import mapping_lines, resolve, touched_words, visited_points
 from sparseloop.input.spec import LoopSpec, Spec
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.model.density import Actual, Banded, Block, Even, Structured, Uniform
@@ -178,7 +178,7 @@ def test_written_mappings_mean_the_same():
         spec = loading.loads(text)
         first = resolve(spec)
         assert first.mapping
-        changed = yamlio.rewritten(text, {"mapping": written(first.mapping, spec)})
+        changed = yamlio.rewritten(text, {"mapping": mapping_lines(first.mapping, spec)})
         assert resolve(loading.loads(changed)).mapping == first.mapping or "~" in text
 
 
@@ -269,7 +269,7 @@ def test_words_touched_by_an_affine_index(terms, offset):
     axis = Axis(terms=tuple(Term(rank=f"d{i}", coefficient=c) for i, (c, _) in enumerate(terms)), offset=offset)
     points = itertools.product(*(range(n) for n in extents.values()))
     values = {sum(c * x for (c, _), x in zip(terms, point, strict=True)) for point in points}
-    assert touched((axis,), extents) == len(values)
+    assert touched_words((axis,), extents) == len(values)
 
 
 def test_strides_leave_holes():
@@ -292,7 +292,7 @@ def test_imperfect_factors_cover_what_a_walk_visits(bounds, data):
         else:
             visited += 1
     loops = [LoopSpec(rank="d", bound=b, residual=last) for b, last in zip(bounds, lasts, strict=True)]
-    assert covered(loops) == visited
+    assert visited_points(loops) == visited
 
 
 def test_result_is_the_last_tensor():

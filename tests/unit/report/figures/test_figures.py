@@ -15,7 +15,7 @@ from sparseloop.report import figures
 from sparseloop.report.figures import breakdown, loopnest, parallel, roofline, sensitivity, style
 from sparseloop.report.figures import crossover as crossings
 from sparseloop.report.figures import pareto as fronts
-from sparseloop.report.figures.tables import Table
+from sparseloop.report.figures.tables import StudyPoints
 from tests.helpers import studies
 from tests.helpers.samples import CONVOLUTION, MATMUL
 
@@ -40,10 +40,10 @@ def result() -> sl.Result:
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+def table(tmp_path_factory: pytest.TempPathFactory) -> StudyPoints:
     folder = tmp_path_factory.mktemp("study")
     studies.run(studies.written(folder, STUDY), folder / "out")
-    return Table(sl.Store.opened(folder / "out"))
+    return StudyPoints(sl.Store.opened(folder / "out"))
 
 
 # --- results ------------------------------------------------------------------------------------------------
@@ -139,20 +139,20 @@ def test_no_point_beats_one_of_the_front(table):
 
 def test_lines_cross_where_they_are_equal():
     values = np.array([[1.0, 3.0, 5.0, 7.0], [4.0, 4.0, 4.0, 4.0], [9.0, 9.0, 9.0, 3.0]])
-    found = crossings.crossings([0, 2, 4, 6], ["rising", "flat", "late"], values)
+    found = crossings.crossovers([0, 2, 4, 6], ["rising", "flat", "late"], values)
     assert [(one.before, one.after) for one in found] == [("rising", "flat"), ("flat", "late")]
     assert found[0].x == pytest.approx(3.0)
     assert found[0].y == pytest.approx(4.0)
     assert found[1].x == pytest.approx(4 + 2 * 5 / 6)
-    logarithmic = crossings.crossings([1, 100], ["a", "b"], np.array([[1.0, 3.0], [2.0, 2.0]]), log=True)
+    logarithmic = crossings.crossovers([1, 100], ["a", "b"], np.array([[1.0, 3.0], [2.0, 2.0]]), log=True)
     assert logarithmic[0].x == pytest.approx(10)
 
 
 def test_two_changes_between_neighbouring_points_and_holes():
     values = np.array([[0.0, 10.0], [1.0, 1.0], [6.0, -6.0]])
-    found = crossings.crossings([0.0, 1.0], ["a", "b", "c"], values)
+    found = crossings.crossovers([0.0, 1.0], ["a", "b", "c"], values)
     assert [(one.before, one.after, round(one.x, 6)) for one in found] == [("a", "b", 0.1), ("b", "c", round(5 / 12, 6))]
-    assert crossings.crossings([0.0, 1.0], ["a", "b"], np.array([[1.0, np.nan], [np.nan, 1.0]])) == ()
+    assert crossings.crossovers([0.0, 1.0], ["a", "b"], np.array([[1.0, np.nan], [np.nan, 1.0]])) == ()
 
 
 def test_lines_take_the_best_of_all_other_parameters(table):
@@ -163,7 +163,7 @@ def test_lines_take_the_best_of_all_other_parameters(table):
             mine = [row["cycles"] for row in table.valid if row["store"] == kind and row["A"] == x]
             assert data.values[i, j] == min(mine)
     assert any(
-        {one.before, one.after} == {"plain", "compressed"} for one in crossings.lines(table, "energy_pj", "A", "store").crossings
+        {one.before, one.after} == {"plain", "compressed"} for one in crossings.lines(table, "energy_pj", "A", "store").crossovers
     )
 
 
@@ -199,7 +199,7 @@ def test_parallel_coordinates_have_every_point(table):
 
 
 def test_some_points_only(table):
-    some = Table(table.store, "store = 'plain' and A > 0.3")
+    some = StudyPoints(table.store, "store = 'plain' and A > 0.3")
     assert {row["point"] for row in some.rows} == {
         row["point"] for row in table.rows if row["store"] == "plain" and row["A"] > 0.3
     }
@@ -216,7 +216,7 @@ def test_every_kind_of_a_study_is_drawn(table, kind):
 # --- files --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", style.SUFFIXES)
+@pytest.mark.parametrize("suffix", style.FIGURE_SUFFIXES)
 def test_the_same_figure_gives_the_same_file(result, tmp_path: Path, suffix):
     for name in ("a", "b"):
         figures.save(figures.plot(result, "breakdown"), tmp_path / f"{name}{suffix}")

@@ -10,7 +10,7 @@ from sparseloop.validation.targets import scnn
 
 def test_every_activity_lies_within_the_walkers_errors() -> None:
     result = scnn.small(0.275, 0.35, 0.207)
-    ours, seen = scnn.counted(result), scnn.drawn(result, 60)
+    ours, seen = scnn.model_activities(result), scnn.drawn(result, 60)
     for name, value in ours.items():
         values = np.array([one[name] for one in seen])
         error = values.std() / len(values) ** 0.5

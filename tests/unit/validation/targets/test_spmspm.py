@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sparseloop.validation.records import Sources
+from sparseloop.validation.records import ExternalData
 from sparseloop.validation.registry import TARGETS
 from sparseloop.validation.targets import spmspm
 
 
 def test_without_pyamg_the_target_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spmspm, "find_spec", lambda name: None)
-    findings = TARGETS["spmspm"].run(Sources())
+    findings = TARGETS["spmspm"].run(ExternalData())
     assert findings.rows == ()
     assert "PyAMG is not installed" in findings.skipped[0]
 

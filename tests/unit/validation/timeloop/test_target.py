@@ -17,7 +17,7 @@ from sparseloop.validation.timeloop import target
 from sparseloop.validation.timeloop.agreement import Agreement
 from sparseloop.validation.timeloop.compare import Figure
 from sparseloop.validation.timeloop.corpus import COMMITTED, GoldenCase, read_cases
-from sparseloop.validation.timeloop.faults import NO_FAULT, Effect, known_faults
+from sparseloop.validation.timeloop.faults import NO_FAULT, FaultEffect, known_faults
 
 PAGE = Path(__file__).parents[4] / "docs" / "timeloop_faults.md"
 FEW = 60
@@ -86,14 +86,14 @@ def test_a_difference_that_nobody_explains_fails() -> None:
 
 
 def test_the_effect_of_a_fault_is_what_it_does_alone() -> None:
-    effect = Effect()
+    effect = FaultEffect()
     for theirs, alone in ((20.0, True), (300.0, True), (5.0, False), (10.0, True), (0.0, True)):
         figure = Figure(path="levels/GLB/dataspaces/A/actual_scalar_reads_per_instance", kind="count", ours=10.0, theirs=theirs)
         effect.add(figure, figure.ours, alone)
     assert (effect.figures, effect.alone, effect.beside, effect.zeros) == (5, [2.0, 30.0], [0.5], 1)
     assert (effect.median, effect.farthest) == (16.0, 30.0)
-    assert Effect(beside=[0.01, 2.0]).farthest == 0.01
-    assert Effect().median is None
+    assert FaultEffect(beside=[0.01, 2.0]).farthest == 0.01
+    assert FaultEffect().median is None
 
 
 def test_the_page_tells_every_fault() -> None:

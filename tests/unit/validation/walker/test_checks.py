@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sparseloop.model.design.sparse import Sparse
-from sparseloop.validation.walker import Classes
+from sparseloop.validation.walker import WalkedCounts
 from tests.helpers.walks import einsum, fmt, mapped, matmul, saf, split, tensor, walk
 
 
@@ -218,5 +218,5 @@ def test_laws(seed):
 def test_empty_tensor_leaves_nothing_to_do():
     sparse = Sparse(formats={(0, "A"): fmt("CP")}, safs=(saf("skip", 0, "A", "A"),))
     walked = walk(matmul(2, 2, 2), mapped("m2 n2 k2", "ABZ"), sparse, A=np.zeros((2, 2)))
-    assert walked.computes == Classes(total=8, skipped=8)
+    assert walked.computes == WalkedCounts(total=8, skipped=8)
     assert all(c.actual == 0 for name, c in all_classes(walked) if "metadata" not in name and "payload" not in name)

@@ -13,7 +13,7 @@ from sparseloop.input.yaml.files import SourceMap
 
 
 @dataclass
-class Findings:
+class ResolveLog:
     """Mistakes and warnings of one specification, and how to find the text they are about."""
 
     spec: Spec

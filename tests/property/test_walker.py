@@ -14,7 +14,7 @@ from sparseloop.model.density import Actual, Uniform
 from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
 from sparseloop.model.design.sparse import Saf, Sparse
 from sparseloop.model.plan import compile_plan
-from sparseloop.model.traffic.dense import halo_overlap
+from sparseloop.model.traffic.dense import transitions
 from sparseloop.model.traffic.tiles import Tiles
 from tests.property.compare import actual_differences, differences, model_counts, walk_counts, walker
 from tests.property.specs import AFFINE, MATMUL, PLAIN, Case, cases, data, imperfect_cases, option_cases
@@ -140,17 +140,11 @@ def turns_back(case: Case) -> bool:
         moving = [p for p, s in enumerate(link.temporal) if s in link.relevant and tiles.bounds[s] > 1]
         if link.to_compute or plan.plain[link.tensor] or not moving:
             continue
-        axes = range(len(plan.axes[link.tensor]))
-        step = [tiles.step(link.tensor, a, link.temporal[moving[0]]) for a in axes]
-        for place, slot in enumerate(link.temporal):
-            if tiles.bounds[slot] == 1 or not halo_overlap(tiles, link, place):
-                continue
-            shift = [
-                tiles.step(link.tensor, a, slot)
-                - sum((tiles.bounds[h] - 1) * tiles.step(link.tensor, a, h) for h in link.temporal[:place])
-                for a in axes
-            ]
-            if any(shift) and shift != step:
+        step = tuple(tiles.step(link.tensor, a, link.temporal[moving[0]]) for a in range(len(plan.axes[link.tensor])))
+        size = tiles.size(link.tensor, tiles.inside(link.child))
+        for advance in transitions(tiles, link):
+            keeps = tiles.bounds[advance.slot] > 1 and advance.fresh < size
+            if keeps and any(advance.shift) and advance.shift != step:
                 return True
     return False
 

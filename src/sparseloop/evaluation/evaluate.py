@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, overload
@@ -14,13 +15,11 @@ from sparseloop.evaluation.result import Result
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.resolve import resolve
 from sparseloop.input.spec import Spec
-from sparseloop.model.cost.cost import cost
 from sparseloop.model.design import Design
+from sparseloop.model.design.counting_key import counting_key
 from sparseloop.model.design.mapping import LoopNest, Mapping, MappingBatch, Sample
-from sparseloop.model.pipeline import COLUMNS, counts, evaluate_plan, plan_of
+from sparseloop.model.pipeline import COLUMNS, EventTotals, evaluate_plan, event_totals, plan_of, priced
 from sparseloop.model.plan import Plan
-from sparseloop.model.sparse_traffic import SparseTraffic
-from sparseloop.model.traffic.dense import Traffic
 
 
 class _Same:
@@ -102,23 +101,21 @@ class _Counting:
 
     design: Design = field(compare=False)
     mapping: Mapping
-    alike: tuple[object, ...]
+    key: Hashable
 
 
 @lru_cache(maxsize=64)
-def _counted(key: _Counting) -> tuple[Traffic, SparseTraffic]:
-    return counts(plan_of(key.design, key.mapping.nest), key.mapping.bounds, key.mapping.residuals)
+def _counted(counting: _Counting) -> EventTotals:
+    mapping = counting.mapping
+    return event_totals(plan_of(counting.design, mapping.nest), mapping.bounds, mapping.residuals)
 
 
 def evaluate_sharing_counts(design: Design, mapping: Mapping) -> Result:
-    """As `evaluate_design`; designs that differ in sizes, bandwidths and prices only share the counts."""
-    sparse = design.sparse
-    if any(saf.choice is not None for saf in sparse.safs):
+    """As `evaluate_mapping`; designs that differ in sizes, bandwidths and prices only share the counts."""
+    if any(saf.choice is not None for saf in design.sparse.safs):
         return evaluate_mapping(design, mapping)  # which alternative is taken is a question of prices
     plan = plan_of(design, mapping.nest)
-    rest = (sparse.safs, sparse.compute_skip, sparse.compute_gate, sparse.implied_skips, sparse.timeloop_reading)
-    alike = (design.einsum, design.arch.structure, frozenset(sparse.formats.items()), *rest)
-    return Result(design=design, plan=plan, cost=cost(plan, *_counted(_Counting(design, mapping, alike))))
+    return Result(design=design, plan=plan, cost=priced(plan, _counted(_Counting(design, mapping, counting_key(design)))))
 
 
 def own_mapping(design: Design) -> Mapping:

@@ -13,16 +13,14 @@ from typing import Any, final
 
 import numpy as np
 
-from sparseloop.model.cost.cost import Cost, cost
+from sparseloop.model.cost.cost import Cost
 from sparseloop.model.density import DensityModel, Occupancy, Pattern, Tile
 from sparseloop.model.design import Design
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.ops import Array
-from sparseloop.model.pipeline import plan_of
+from sparseloop.model.pipeline import evaluate_plan, plan_of
 from sparseloop.model.plan import Plan
-from sparseloop.model.sparse_traffic import apply_safs
-from sparseloop.model.traffic.dense import traffic
 
 Function = Callable[..., Any]
 _plain: Any = operator
@@ -306,16 +304,11 @@ def with_traced_densities(einsum: Einsum) -> Einsum:
 
 
 def traced_cost(design: Design, mapping: Mapping) -> tuple[Plan, Cost]:
-    """The cost of one mapping in traced values: loop bounds, densities, bandwidths and instances carry names.
-
-    The chain of `evaluate.evaluate_plan`, with the number of computes given a name on the way.
-    """
+    """The cost of one mapping in traced values: loop bounds, densities, computes, bandwidths and instances carry names."""
     plan = plan_of(_named(design), mapping.nest)
     bounds = [traced_input(n, label) for n, label in zip(mapping.bounds, loop_labels(plan), strict=True)]
-    dense = traffic(plan, bounds, mapping.residuals)
-    dense = replace(dense, computes=traced_input(dense.computes, "computes.total"))
-    sparse = apply_safs(plan, dense)
-    return plan, cost(plan, dense, sparse)
+    computes = traced_input(float(plan.einsum.computes), "computes.total")
+    return plan, evaluate_plan(plan, bounds, mapping.residuals, computes=computes)
 
 
 def _named(design: Design) -> Design:

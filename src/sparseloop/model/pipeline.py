@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sparseloop.model.cost.cost import Cost, cost
 from sparseloop.model.design import Design
 from sparseloop.model.design.mapping import LoopNest
+from sparseloop.model.ops import Array
 from sparseloop.model.plan import Plan, compile_plan
 from sparseloop.model.sparse_traffic import SparseTraffic, apply_safs
 from sparseloop.model.traffic.dense import Traffic, traffic
@@ -15,16 +17,34 @@ COLUMNS = ("energy_pj", "cycles", "edp", "status", "utilization")
 """What a batch may keep."""
 
 
-def evaluate_plan(plan: Plan, bounds: Any, residuals: Any = None) -> Cost:
-    """Cost of loop bounds of shape (slots, *batch) under one template."""
-    dense, sparse = counts(plan, bounds, residuals)
-    return cost(plan, dense, sparse)
+@dataclass(frozen=True, slots=True)
+class EventTotals:
+    """How often everything happens under one mapping, or under each of a batch."""
+
+    dense: Traffic
+    sparse: SparseTraffic
 
 
-def counts(plan: Plan, bounds: Any, residuals: Any = None) -> tuple[Traffic, SparseTraffic]:
-    """What happens how often; of the architecture this depends on all but sizes, bandwidths, prices and areas."""
+def evaluate_plan(plan: Plan, bounds: Any, residuals: Any = None, *, computes: Array | None = None) -> Cost:
+    """Cost of loop bounds of shape (loops, *batch) under one template.
+
+    `residuals` are last-pass bounds of the same shape (None: all factors are perfect). `computes` stands for the number of
+    computes where that must carry a name (traced values).
+    """
+    return priced(plan, event_totals(plan, bounds, residuals, computes=computes))
+
+
+def event_totals(plan: Plan, bounds: Any, residuals: Any = None, *, computes: Array | None = None) -> EventTotals:
+    """The counts; what they depend on is `design.counting_key`."""
     dense = traffic(plan, bounds, residuals)
-    return dense, apply_safs(plan, dense)
+    if computes is not None:
+        dense = replace(dense, computes=computes)
+    return EventTotals(dense, apply_safs(plan, dense))
+
+
+def priced(plan: Plan, totals: EventTotals) -> Cost:
+    """The cost of counts; they may be those of another design with the same counting key."""
+    return cost(plan, totals.dense, totals.sparse)
 
 
 def cost_of_design(design: Design) -> tuple[Plan, Cost]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 
@@ -108,13 +108,6 @@ class Level:
     """Positions that a spatial skip leaves below this level are packed anew in every step, in whole waves."""
 
 
-_COSTS = frozenset({
-    "capacity_words", "min_utilization", "read_bandwidth", "write_bandwidth", "shared_bandwidth", "metadata_capacity_bits",
-    "area_um2", "area_source", "parts", "prices", "network",
-})  # fmt: skip
-_STRUCTURE = tuple(one.name for one in fields(Level) if one.name not in _COSTS)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arch:
     """All levels, outermost storage first, the compute level last."""
@@ -131,14 +124,6 @@ class Arch:
     def compute(self) -> Level:
         """The compute level."""
         return self.levels[-1]
-
-    @property
-    def structure(self) -> tuple[tuple[object, ...], ...]:
-        """What counts depend on: everything but sizes, bandwidths, prices, areas and the clock."""
-        return tuple(
-            (*(getattr(level, name) for name in _STRUCTURE), level.network is not None and level.network.forwarding)
-            for level in self.levels
-        )
 
     def fanout(self, level: int) -> tuple[int, int]:
         """Children of one instance of storage level `level` along x and y."""

@@ -224,21 +224,6 @@ def _innermost_on_axis(tiles: Tiles, slot: int) -> Array:
     return alone
 
 
-def halo_overlap(tiles: Tiles, link: Link, position: int) -> Array:
-    """Words of the child's tile that stay when the temporal loop at `position` of link.temporal advances.
-
-    The loops inside it wrap around: displacement v_j - sum_h (n_h - 1) v_h, per axis.
-    """
-    result: Array = 1
-    cover = tiles.inside(link.child)
-    for axis in range(len(tiles.plan.axes[link.tensor])):
-        shift = tiles.step(link.tensor, axis, link.temporal[position]) - ops.total(
-            (tiles.bounds[h] - 1) * tiles.step(link.tensor, axis, h) for h in link.temporal[:position]
-        )
-        result = result * tiles.axis_overlap(link.tensor, axis, cover, shift)
-    return result
-
-
 def distinct_positions(tiles: Tiles, link: Link) -> Array:
     """Number of different tiles among the children below one parent instance that are delivered at the same step."""
     plan = tiles.plan

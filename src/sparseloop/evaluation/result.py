@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from sparseloop.evaluation import humanize as wording
-from sparseloop.evaluation.violations import below, lost_metadata, reasons
+from sparseloop.evaluation.violations import lost_metadata, reasons
 from sparseloop.model.cost.actions import ActionCost
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.cost.imbalance import Slowest, slowest
@@ -84,7 +84,7 @@ class Result:
     @cached_property
     def reasons(self) -> tuple[str, ...]:
         """One sentence per violated limit."""
-        return reasons(self.plan, self.cost)
+        return reasons(self.cost)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -143,7 +143,7 @@ class Result:
                 "metadata_bits_expected": float(cost.metadata_bits_expected),
                 "metadata_bits_worst": float(cost.metadata_bits_worst),
             },
-            "tensors": {k.dense.link.name: self._tensor(index, k) for k in below(self.cost, index)},
+            "tensors": {k.dense.link.name: self._tensor(index, k) for k in self.cost.sparse.links_from(index)},
             "actions": [action_record(a) for a in cost.actions if happens(a)],
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,21 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseloop.evaluation.evaluate import evaluate_mapping
-from sparseloop.evaluation.violations import below
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.spec import ConstraintSpec, LevelSpec, Spec
 from sparseloop.mapper.searchers import Moves
 from sparseloop.mapper.space.constraints import Template
 from sparseloop.mapper.space.factorizations import Ints
-from sparseloop.mapper.space.mapspace import Mapspace, mapspace
+from sparseloop.mapper.space.mapspace import Mapspace, mapspace, used_share
 from sparseloop.mapper.task import Best
-from sparseloop.model.cost.cost import Cost
+from sparseloop.model.cost.requirements import parallelism
 from sparseloop.model.design.mapping import Mapping, MappingBatch
 from sparseloop.model.pipeline import evaluate_plan, plan_of
 from sparseloop.model.status import Status
 
 Floats = npt.NDArray[np.float64]
-SLACK = 1 + 1e-12
+BLOCKED = 50.0
+"""Distance of a mapping whose formats do not fit, or whose factors are wrong: more than any sum of logarithms."""
+NO_ROOM = 1e-9
+"""What no room at all counts as, so that smaller needs are nearer."""
 SECONDS = 20.0
 """Time for finding a set of limits that conflict."""
 
@@ -97,41 +99,24 @@ def why_infeasible(best: Best, *, seconds: float = SECONDS) -> Infeasible:
 
 
 def overshoot(space: Mapspace, batch: MappingBatch) -> Floats:
-    """How far every mapping is from being valid: the sum of log(needed / available) over all limits; 0: valid."""
+    """How far every mapping is from being valid; 0: valid. Shape: (mappings,).
+
+    The sum of log(needed / available) over the requirements that are not respected, and BLOCKED if one is among them that holds
+    or does not hold.
+    """
     plan = plan_of(space.design, batch.nest)
-    residuals = batch.residuals if batch.residuals is not None else None
-    cost = evaluate_plan(plan, batch.bounds if residuals is not None else batch.bounds.astype(np.float64), residuals)
-    total = np.zeros(len(batch))
-    for ratio in _ratios(space, batch, cost):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            total += np.where(ratio > SLACK, np.log(ratio), 0.0)
-    status = np.broadcast_to(np.asarray(cost.status), len(batch))
-    blocked = (status & int(Status.NO_SUCH_PATH | Status.BAD_FACTORS)) != 0
-    return total + np.where(blocked, 50.0, 0.0)
-
-
-def _ratios(space: Mapspace, batch: MappingBatch, cost: Cost) -> Iterator[Any]:
-    """Needed over available, of every limit."""
-    arch = space.design.arch
-    for level, spec in enumerate(arch.storage):
-        kept = [k.resident for k in below(cost, level)]
-        if spec.capacity_words and kept:
-            words = np.asarray(sum(r.counted * r.width for r in kept), dtype=np.float64)
-            yield words / spec.capacity_words
-            if spec.min_utilization:
-                yield spec.capacity_words * spec.min_utilization / words
-        if spec.metadata_capacity_bits is not None and kept:
-            yield np.asarray(sum(r.metadata_bits_counted for r in kept), dtype=np.float64) / max(
-                spec.metadata_capacity_bits, 1e-9
-            )
-        packs = any(s.kind == "spatial_skip" and s.level == level for s in cost.plan.sparse.safs)
-        for axis, limit in zip("xy", arch.fanout(level), strict=True):
-            rows = [i for i, loop in enumerate(batch.nest.loops) if loop.level == level and loop.axis == axis]
-            if rows and not packs:
-                yield batch.bounds[rows].prod(axis=0) / limit
+    bounds = batch.bounds.astype(np.float64) if batch.residuals is None else batch.bounds
+    asked = list(evaluate_plan(plan, bounds, batch.residuals).requirements)
     if space.min_parallelism:
-        spatial = [i for i, loop in enumerate(batch.nest.loops) if loop.spatial]
-        yield space.min_parallelism * arch.compute.instances / batch.bounds[spatial].prod(axis=0)
+        asked.append(parallelism(space.min_parallelism, used_share(batch, space.design.arch)))
+    total, blocked = np.zeros(len(batch)), np.zeros(len(batch), dtype=bool)
+    for one in asked:
+        if one.exact:
+            blocked |= one.violated
+        else:
+            ratio = np.asarray(one.needed, dtype=np.float64) / np.maximum(one.available, NO_ROOM)
+            total += np.where(one.violated, np.log(np.maximum(ratio, 1.0)), 0.0)
+    return total + np.where(blocked, BLOCKED, 0.0)
 
 
 def nearest_miss(space: Mapspace, seed: int, *, templates: int = 6, members: int = 256, rounds: int = 12) -> Mapping | None:

@@ -109,6 +109,10 @@ class Plan:
         bits = self.einsum.tensors[tensor].word_bits
         return 1.0 if bits is None else bits / self.arch.levels[level].word_bits
 
+    def along(self, level: int, axis: str) -> tuple[int, ...]:
+        """Spatial slots of a level along a mesh axis."""
+        return tuple(i for i, loop in enumerate(self.loops) if loop.level == level and loop.axis == axis)
+
     def spatial(self, below: int) -> tuple[int, ...]:
         """Spatial slots outside level `below`: their product is the number of instances used there."""
         return tuple(i for i, s in enumerate(self.loops) if s.spatial and s.level < below)

@@ -89,6 +89,14 @@ class SparseTraffic:
     waves: tuple[Array, ...]
     """Per storage level whose positions are packed in waves: time of a step over the share of active positions; else 1."""
 
+    def links_from(self, level: int) -> list[LinkSparse]:
+        """The links whose parent is this level: what it keeps, tensor by tensor."""
+        return [k for k in self.links if k.dense.link.parent == level]
+
+    def links_into(self, level: int) -> list[LinkSparse]:
+        """The links whose child is this level."""
+        return [k for k in self.links if k.dense.link.child == level]
+
 
 @dataclass(frozen=True, slots=True)
 class _Mapped:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
 from sparseloop.evaluation.result import Result
-from sparseloop.evaluation.violations import below
 from sparseloop.input import load as loading
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml import files as yamlio
@@ -123,7 +122,7 @@ def mapping(result: Result | None) -> str:
 def _tiles(result: Result, level: int) -> str:
     """'I 1x4x11x121 (5.32 k words, 60 % stored)' for every tensor the level keeps."""
     parts: list[str] = []
-    for k in below(result.cost, level):
+    for k in result.cost.sparse.links_from(level):
         held, name = k.resident, k.dense.link.name
         shape = "x".join(wording.exact_text(side) for side in held.extents)
         stored = float(held.occupancy) / float(held.footprint)

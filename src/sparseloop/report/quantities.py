@@ -8,7 +8,6 @@ from typing import Any, final
 
 from sparseloop.evaluation.result import CLASSES, fills_of
 from sparseloop.evaluation.tracing import Traced
-from sparseloop.evaluation.violations import below
 from sparseloop.model.cost.actions import ActionCost
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.design.arch import Level, Network
@@ -92,7 +91,7 @@ def _level(plan: Plan, cost: Cost, level: int) -> Iterator[tuple[str, Quantity]]
             f"{name}.metadata_bits.{quantity}",
             Quantity(value=bits, unit="bits", meaning=f"metadata bits one {name} holds {meaning}"),
         )
-    for k in below(cost, level):
+    for k in cost.sparse.links_from(level):
         yield from _tensor(plan, cost, level, k)
 
 

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.result import Result, fills_of, metadata_bits
-from sparseloop.evaluation.violations import below
 from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.sparsity.events import Events
 from sparseloop.report.savings import Saving, savings
@@ -167,7 +166,7 @@ def traffic_table(result: Result) -> Table:
     rows: list[tuple[str, str, str, Events, Any]] = []
     for index, level in enumerate(result.plan.arch.storage):
         first = level.name
-        for k in below(result.cost, index):
+        for k in result.cost.sparse.links_from(index):
             tensor = k.dense.link.name
             for action, split in (("reads", k.reads), ("fills", fills_of(result.cost, index, tensor)), ("updates", k.updates)):
                 bits = metadata_bits(k, action).actual
@@ -261,7 +260,7 @@ def capacity_table(result: Result) -> Table:
     names = ("<level", "instances", "<holds", "capacity", "expected", "worst", "used", "<")
     table = _table("Capacity", *names, note="of one instance; metadata in bits")
     for index, (level, cost) in enumerate(zip(result.plan.arch.storage, result.cost.levels, strict=False)):
-        held = [k.resident for k in below(result.cost, index)]
+        held = [k.resident for k in result.cost.sparse.links_from(index)]
         words = (cost.capacity_expected, cost.capacity_worst, sum(r.counted for r in held))
         used = f"{wording.count_text(cost.instances_used)} of {wording.count_text(level.instances)}"
         table.add_row(level.name, used, "words", *_room(level.capacity_words, words))

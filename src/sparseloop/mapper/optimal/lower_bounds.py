@@ -26,11 +26,13 @@ import numpy.typing as npt
 from sparseloop.mapper.space.constraints import Keep
 from sparseloop.mapper.space.loop_orders import OrderClasses, order_classes
 from sparseloop.mapper.space.mapspace import Mapspace
+from sparseloop.model.cost.requirements import Demand, data_requirements
 from sparseloop.model.density import Even, Uniform
 from sparseloop.model.design import Design
 from sparseloop.model.design.einsum import Tensor
 from sparseloop.model.design.mapping import Loop, LoopNest
 from sparseloop.model.design.sparse import Saf
+from sparseloop.model.formats.occupancy import TileWords
 from sparseloop.model.plan import Plan, compile_plan
 from sparseloop.model.traffic.tiles import Tiles
 
@@ -102,17 +104,14 @@ class TileTable:
         """Words of the level that the fit test counts for a tile."""
         key = (tensor, level, compressed)
         if key not in self._counted:
-            size, extents = self.size(tensor), self.tiles.extents(tensor, self.tiles.inside(0))
-            model, rule = self.design.einsum.tensors[tensor].density, self.design.arch.levels[level].capacity_rule
-            if not compressed:
-                words: object = size
-            elif rule == "worst":
-                words = model.maximum(size, extents)
-            elif rule == "expected":
-                words = model.mean(size)
-            else:
-                words = model.quantile(size, extents, float(rule))
-            self._counted[key] = self._full(words) * self.plan.width(tensor, level)
+            words = TileWords(
+                model=self.design.einsum.tensors[tensor].density,
+                size=self.size(tensor),
+                extents=self.tiles.extents(tensor, self.tiles.inside(0)),
+                compressed=compressed,
+                rule=self.design.arch.levels[level].capacity_rule,
+            )
+            self._counted[key] = self._full(words.counted) * self.plan.width(tensor, level)
         return self._counted[key]
 
     def alive(self, tensor: int) -> Floats:
@@ -230,7 +229,7 @@ class LowerBounds:
         return most
 
     def _packed(self, level: int) -> bool:
-        return any(s.kind == "spatial_skip" and s.level == level for s in self.design.sparse.safs)
+        return self.design.sparse.packs(level)
 
     def most_shared(self, tensor: Tensor, levels: range) -> float:
         """Largest product of irrelevant spatial factors at these levels."""
@@ -414,13 +413,12 @@ class LowerBounds:
         return self.tiles.once(("fits", level, self.keep[level]), lambda: self._fits(level))
 
     def _fits(self, level: int) -> npt.NDArray[np.bool_]:
-        spec = self.design.arch.levels[level]
-        held = [t for t, tensor in enumerate(self.design.einsum.tensors) if tensor.name in self.keep[level]]
-        if spec.capacity_words is None or not held:
-            return np.ones(self.tiles.count, dtype=bool)
-        words = np.zeros(self.tiles.count)
-        for t in held:
-            given = self.design.sparse.format(level, self.design.einsum.tensors[t].name)
-            words = words + self.tiles.counted(t, level, given is not None and given.compressed)
-        limit = spec.capacity_words
-        return (words <= limit * (1 + 1e-9)) & (words >= limit * spec.min_utilization * (1 - 1e-9))
+        spec, fitting = self.design.arch.levels[level], np.ones(self.tiles.count, dtype=bool)
+        demands: list[Demand] = []
+        for t, tensor in enumerate(self.design.einsum.tensors):
+            if tensor.name in self.keep[level]:
+                stored = self.design.sparse.format(level, tensor.name)
+                demands.append(Demand(tensor.name, self.tiles.counted(t, level, stored is not None and stored.compressed)))
+        for one in data_requirements(level, spec, demands) if demands else ():
+            fitting &= ~one.violated
+        return fitting

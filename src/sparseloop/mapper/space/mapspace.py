@@ -37,10 +37,10 @@ from sparseloop.mapper.space.constraints import (
 from sparseloop.mapper.space.factorizations import Ints
 from sparseloop.mapper.space.loop_orders import LevelOrder, OrderClasses, order_classes
 from sparseloop.mapper.space.members import coordinates, distinct_chunks, neighbours
+from sparseloop.model.cost.requirements import parallelism, status_of
 from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Arch
 from sparseloop.model.design.mapping import Loop, LoopNest, Mapping, MappingBatch, Sample
-from sparseloop.model.status import Status
 
 CHUNK = 16384
 TEMPLATES = 256
@@ -265,9 +265,9 @@ class Mapspace:
         wanted = self.min_parallelism
         if "status" in found and wanted:
             parts = batch.parts if isinstance(batch, Sample) else (batch,)
-            used = np.concatenate([np.empty(0), *(_parallelism(part, self.design.arch) for part in parts)])
+            used = np.concatenate([np.empty(0), *(used_share(part, self.design.arch) for part in parts)])
             used = used[batch.place] if isinstance(batch, Sample) else used
-            found["status"] = found["status"] | np.where(used < wanted * (1 - 1e-12), int(Status.UNDER_UTILIZED), 0)
+            found["status"] = found["status"] | status_of([parallelism(wanted, used)])
         return found
 
     @cached_property
@@ -315,7 +315,8 @@ def _products(orders: tuple[LevelOrder, ...], keep: Keep) -> Iterator[Template]:
     return extended(())
 
 
-def _parallelism(batch: MappingBatch, arch: Arch) -> npt.NDArray[np.float64]:
+def used_share(batch: MappingBatch, arch: Arch) -> npt.NDArray[np.float64]:
+    """Share of the compute instances that every mapping uses. Shape: (mappings,)."""
     spatial = [i for i, loop in enumerate(batch.nest.loops) if loop.spatial]
     return batch.bounds[spatial].prod(axis=0) / arch.compute.instances
 

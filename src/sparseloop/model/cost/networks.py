@@ -159,7 +159,7 @@ def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
         else:
             rows += [n, 1 if shared else 0]
     vertical = ops.lattice("rows", rows)
-    if any(s.kind == "spatial_skip" and s.level == level for s in plan.sparse.safs):
+    if plan.sparse.packs(level):
         wide, high = (_folding(plan, tiles, level, axis) for axis in ("x", "y"))
         farthest, columns, vertical = farthest / wide, columns / wide, vertical / high
     return farthest + columns * vertical
@@ -167,8 +167,7 @@ def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
 
 def _folding(plan: Plan, tiles: Tiles, level: int, axis: str) -> Array:
     """Positions per lane along an axis, at least 1."""
-    positions = tiles.product(i for i, s in enumerate(plan.loops) if s.level == level and s.axis == axis)
-    return ops.maximum(positions / plan.arch.fanout(level)[axis == "y"], 1.0)
+    return ops.maximum(tiles.product(plan.along(level, axis)) / plan.arch.fanout(level)[axis == "y"], 1.0)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -84,6 +84,10 @@ class Sparse:
     """True for Timeloop's files: a skip leader without metadata is a warning instead of an error, and a spatial
     skip whose leader has no format at the first level at or outside the SAF keeping it has no effect."""
 
+    def packs(self, level: int) -> bool:
+        """True if a spatial skip packs the positions below this level onto fewer instances."""
+        return any(saf.kind == "spatial_skip" and saf.level == level for saf in self.safs)
+
     def format(self, level: int, tensor: str) -> TensorFormat | None:
         """The format of `tensor` at storage level `level`, or None."""
         return self.formats.get((level, tensor))

@@ -15,6 +15,41 @@ from sparseloop.model.sparsity.features import SafConditions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class TileWords:
+    """Stored words of a tile, in words of the tensor: all of them, or of a compressed tile the non-zeros."""
+
+    model: DensityModel
+    size: Array
+    """Distinct words of the dense tile."""
+    extents: tuple[Array, ...]
+    """Bounding extents of the tile, one per axis."""
+    compressed: bool
+    rule: str | float
+    """The level's fit test: worst, expected, or a quantile."""
+
+    @cached_property
+    def expected(self) -> Array:
+        """Expected number."""
+        return self.model.mean(self.size) if self.compressed else self.size
+
+    @cached_property
+    def worst(self) -> Array:
+        """Largest possible number."""
+        return self.model.maximum(self.size, self.extents) if self.compressed else self.size
+
+    @cached_property
+    def counted(self) -> Array:
+        """The number that the fit test counts."""
+        if self.rule == "worst":
+            return self.worst
+        return self.expected if self.rule == "expected" else self.quantile(float(self.rule))
+
+    def quantile(self, confidence: float) -> Array:
+        """The number that is not exceeded in this share of the tiles."""
+        return self.model.quantile(self.size, self.extents, confidence) if self.compressed else self.size
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ResidentTile:
     """The resident tile of one tensor in one instance of a level; each number is computed when first read."""
 
@@ -38,40 +73,55 @@ class ResidentTile:
         return self.safs.plan.einsum.tensors[self.link.tensor].density
 
     @cached_property
+    def words(self) -> TileWords:
+        """Stored words of the tile."""
+        tiles, cover = self.safs.tiles, self.safs.tiles.inside(self.link.parent)
+        return TileWords(
+            model=self.model,
+            size=tiles.size(self.link.tensor, cover),
+            extents=tiles.extents(self.link.tensor, cover),
+            compressed=self.link.compressed,
+            rule=self.rule,
+        )
+
+    @property
     def footprint(self) -> Array:
         """Distinct words of the dense tile."""
-        return self.safs.tiles.size(self.link.tensor, self.safs.tiles.inside(self.link.parent))
+        return self.words.size
 
-    @cached_property
+    @property
     def extents(self) -> tuple[Array, ...]:
         """Bounding extents of the tile, one per axis."""
-        return self.safs.tiles.extents(self.link.tensor, self.safs.tiles.inside(self.link.parent))
+        return self.words.extents
 
     @property
     def density(self) -> Array:
         """Stored words divided by footprint."""
         return self.model.density if self.link.compressed else 1.0
 
-    @cached_property
+    @property
     def occupancy(self) -> Array:
         """Expected stored words."""
-        return self.model.mean(self.footprint) if self.link.compressed else self.footprint
+        return self.words.expected
 
-    @cached_property
+    @property
     def worst(self) -> Array:
         """Largest possible number of stored words."""
-        return self.model.maximum(self.footprint, self.extents) if self.link.compressed else self.footprint
+        return self.words.worst
 
-    @cached_property
+    @property
     def counted(self) -> Array:
         """Words the fit test counts: worst, expected or a quantile, as the level's rule says."""
-        if self.rule == "worst":
-            return self.worst
-        return self.occupancy if self.rule == "expected" else self.quantile(float(self.rule))
+        return self.words.counted
+
+    @cached_property
+    def level_words(self) -> Array:
+        """What the fit test counts in words of the level, which may be wider or narrower than the tensor's."""
+        return self.counted * self.width
 
     def quantile(self, confidence: float) -> Array:
         """Stored words that are not exceeded in this share of the tiles."""
-        return self.model.quantile(self.footprint, self.extents, confidence) if self.link.compressed else self.footprint
+        return self.words.quantile(confidence)
 
     @cached_property
     def metadata_bits(self) -> Array:

@@ -7,7 +7,6 @@ from typing import Any
 
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.result import Result
-from sparseloop.evaluation.violations import below
 from sparseloop.report.figures import style
 
 LINE_HEIGHT = 0.155
@@ -33,7 +32,7 @@ def bands(result: Result) -> tuple[Band, ...]:
     bounds = [int(n) for n in result.cost.dense.tiles.bounds]
     for index, level in enumerate(result.plan.arch.storage):
         slots = [(s, n) for s, n in zip(result.plan.loops, bounds, strict=True) if s.level == index and n > 1]
-        holds = tuple(_tile(k) for k in below(result.cost, index))
+        holds = tuple(_tile(k) for k in result.cost.sparse.links_from(index))
         copies = int(float(result.cost.levels[index].instances_used))
         name = level.name + (f" \N{MULTIPLICATION SIGN}{copies}" if copies > 1 else "")
         found.append(Band(name, tuple((s.rank, n, s.axis) for s, n in slots), depth, holds))

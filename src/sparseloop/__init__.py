@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sparseloop.model.design import Design
     from sparseloop.model.design.mapping import Loop, LoopNest, Mapping, MappingBatch, Sample
     from sparseloop.model.status import Status
-    from sparseloop.report.figures import plot
+    from sparseloop.report.figures import plot, save_figure
     from sparseloop.report.why import why
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "loads",
     "mapspace",
     "plot",
+    "save_figure",
     "schema",
     "search",
     "why",
@@ -94,6 +95,7 @@ _HOME = {
     "loads": "input.load",
     "mapspace": "mapper.space.mapspace",
     "plot": "report.figures",
+    "save_figure": "report.figures",
     "schema": "input.load",
     "search": "mapper.search",
     "why": "report.why",

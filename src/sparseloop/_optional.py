@@ -9,7 +9,7 @@ from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 
 def import_extra(module: str, extra: str = "study") -> Any:
-    """A library that only studies need; `SpecError` says how to install it."""
+    """A module of a library that only the extra installs; without it `SpecError` says how to install that."""
     try:
         return import_module(module)
     except ImportError:

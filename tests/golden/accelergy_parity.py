@@ -83,7 +83,7 @@ def designs_v04() -> tuple[Design, ...]:
 
 
 def _design(folder: Path, files: Sequence[Path], tables: Sequence[str]) -> Design:
-    components, _ = expanded(*yamlio.load(files))
+    components, _ = expanded(*yamlio.load_files(files))
     published = accelergy.read_ert([folder / name for name in tables])
     return Design(name=folder.name, folder=folder, components=tuple(components), published=published)
 

@@ -74,7 +74,7 @@ def attributes(components: Iterable[Expanded]) -> dict[tuple[str, str], dict[str
 def test_the_flattened_architecture_is_accelergys(name: str) -> None:
     """Made from the tree or from Accelergy's flattened file: the same components, asking for the same primitives."""
     folder = parity.V03 / name
-    flat, _ = expanded(*yamlio.load([folder / "flattened_architecture.yaml", *folder.glob("*components.yaml")]))
+    flat, _ = expanded(*yamlio.load_files([folder / "flattened_architecture.yaml", *folder.glob("*components.yaml")]))
     tree = next(one for one in parity.designs_v03() if one.name == name).components
     assert attributes(tree) == attributes(flat)
 

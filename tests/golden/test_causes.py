@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from sparseloop.validation.timeloop.causes import causes
-from sparseloop.validation.timeloop.compare import evaluate
+from sparseloop.validation.timeloop.compare import evaluate_case
 from sparseloop.validation.timeloop.corpus import COMMITTED, read_cases
 from sparseloop.validation.timeloop.exceptions import REJECTED
 from sparseloop.validation.timeloop.faults import known_faults, labels_of
@@ -27,7 +27,7 @@ def test_named_faults_are_mostly_the_labelled_ones() -> None:
     for case in islice(read_cases(COMMITTED), 0, None, EVERY):
         if case.id in REJECTED:
             continue
-        evaluation = evaluate(case)
+        evaluation = evaluate_case(case)
         for figure in evaluation.figures:
             ours = figure.ours if figure.sound is None else figure.sound
             labels = {name for label in labels_of(case, figure) for name in of_label[label]}

@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from sparseloop.model.cost.actions import vectors_per_word
-from sparseloop.validation.timeloop.compare import Evaluation, Figure, evaluate
+from sparseloop.validation.timeloop.compare import Evaluation, Figure, evaluate_case
 from sparseloop.validation.timeloop.corpus import COMMITTED, EVERY_PATH, GoldenCase, read_cases
 from tests.golden.walked import walk_case
 
@@ -83,7 +83,7 @@ def _cases() -> dict[str, GoldenCase]:
 def _evaluated(case: str, label: str) -> Evaluation:
     given = _cases()[case]
     assert any(label in labels for labels in given.labels.values()) or any(label in g for g in given.given_labels.values())
-    return evaluate(given)
+    return evaluate_case(given)
 
 
 def _figure(evaluation: Evaluation, path: str) -> Figure:
@@ -99,7 +99,7 @@ def test_every_kind_of_label_has_a_test() -> None:
 def test_walker_decides(label: str, case: str, path: str) -> None:
     given = _cases()[case]
     assert label in given.labels.get(path, given.labels.get(EVERY_PATH, ()))
-    walked = walk_case(evaluate(given), DRAWS)
+    walked = walk_case(evaluate_case(given), DRAWS)
     figure = _figure(walked.evaluation, path)
     mean, error = walked.count(path)
     assert abs(figure.ours * figure.per - mean) <= LIMIT * error + 1e-9 * max(1.0, mean)

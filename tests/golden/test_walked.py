@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparseloop.validation.timeloop.compare import Evaluation, evaluate
+from sparseloop.validation.timeloop.compare import Evaluation, evaluate_case
 from sparseloop.validation.timeloop.corpus import COMMITTED, read_cases
 from sparseloop.validation.timeloop.exceptions import REJECTED
 from tests.golden.walked import walk_case
@@ -38,7 +38,7 @@ def test_small_cases_are_what_the_walker_counts() -> None:
     for case in read_cases(COMMITTED):
         if case.computes > POINTS or case.id in REJECTED:
             continue
-        evaluation = evaluate(case)
+        evaluation = evaluate_case(case)
         alternatives = any(saf.choice is not None for saf in evaluation.plan.sparse.safs)
         if not alternatives and (found := _differences(evaluation)):
             differing[case.id] = found

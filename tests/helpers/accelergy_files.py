@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparseloop.energy.estimators import Estimate
-from sparseloop.input.accelergy import Primitive, ReferenceTables, tables_of
+from sparseloop.input.accelergy import Primitive, ReferenceTables, reference_tables_of
 from sparseloop.input.accelergy.records import Attributes
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.yaml import files as yamlio
@@ -57,8 +57,8 @@ class Counting:
 
 
 def made(*texts: str, prices: Counting | None = None) -> ReferenceTables:
-    data, source = yamlio.loads("\n".join(texts), name="all.yaml")
-    return tables_of(data, source, prices or Counting())
+    data, source = yamlio.load_text("\n".join(texts), name="all.yaml")
+    return reference_tables_of(data, source, prices or Counting())
 
 
 def energies(tables: ReferenceTables, component: str) -> dict[str, float]:

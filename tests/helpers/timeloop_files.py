@@ -44,7 +44,7 @@ mapping:
 
 
 def convert(*texts: str) -> Spec:
-    data, source = yamlio.loads("\n".join(texts), name="all.yaml")
+    data, source = yamlio.load_text("\n".join(texts), name="all.yaml")
     return timeloop.to_spec(data, source)
 
 

@@ -12,7 +12,7 @@ import pytest
 from sparseloop.validation.records import ExternalData
 from sparseloop.validation.registry import TARGETS
 from sparseloop.validation.shipped import table
-from sparseloop.validation.targets.eyeriss_v1 import PAIR_BITS, WORD_BITS, megabytes, ratio, run, saved, sparse_of
+from sparseloop.validation.targets.eyeriss_v1 import PAIR_BITS, WORD_BITS, compression_ratio, megabytes, run, saved, sparse_of
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def test_dense_dram_words(layer: Layer) -> None:
 
 @each_layer
 def test_compression_ratio(layer: Layer) -> None:
-    ours = ratio(layer.name, layer.sparse)
+    ours = compression_ratio(layer.name, layer.sparse)
     assert ours == pytest.approx(layer.closed_form, rel=1e-5)
     assert ours == pytest.approx(layer.sparseloop, rel=0.02)
     if layer.name in ("conv1", "conv3", "conv5"):
@@ -111,7 +111,7 @@ def test_conv2_as_on_the_chip() -> None:
     assert result.pes == 135
     assert result.macs == 4 * 256 * 48 * 27 * 27 * 5 * 5
     assert megabytes("conv2_chip", "sparse") == pytest.approx(4.0, abs=0.05)
-    assert round(ratio("conv2_chip", "sparse"), 1) == 1.4
+    assert round(compression_ratio("conv2_chip", "sparse"), 1) == 1.4
 
 
 @each_layer
@@ -142,7 +142,8 @@ def test_print_table() -> None:
     for layer in LAYERS:
         dense, sparse = run(layer.name, "dense"), run(layer.name, layer.sparse)
         columns = (
-            f"{ratio(layer.name, layer.sparse):.3f} | {layer.closed_form:.3f} | {layer.sparseloop:.3f} | {layer.chip}",
+            f"{compression_ratio(layer.name, layer.sparse):.3f}",
+            f"{layer.closed_form:.3f} | {layer.sparseloop:.3f} | {layer.chip}",
             f"{megabytes(layer.name, layer.sparse):.2f} | {layer.chip_mb} | {sparse.gated / sparse.macs:.1%}",
             f"{saved(layer.name):.1%} | {sparse.energy_pj / 1e6:.0f} | {dense.energy_pj / 1e6:.0f}",
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparseloop.cli.app import main
-from sparseloop.validation.records import Comparison, ExternalData, Findings
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure
 from sparseloop.validation.registry import TARGETS
 from sparseloop.validation.shipped import table
 from sparseloop.validation.targets import eyeriss_v2_pe as v2
@@ -22,7 +22,7 @@ def found(name: str) -> Findings:
     return TARGETS[name].run(ExternalData())
 
 
-def of(name: str, figure: str) -> list[Comparison]:
+def of(name: str, figure: str) -> list[PublishedFigure]:
     return [row for row in found(name).rows if row.figure.startswith(figure)]
 
 

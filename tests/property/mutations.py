@@ -45,7 +45,7 @@ def seeds() -> tuple[dict[str, Any], ...]:
 def _designs() -> list[dict[str, Any]]:
     found = list[dict[str, Any]]()
     for folder in (path for path in examples.designs().values() if path.is_dir()):
-        files = [(path, yamlio.load([path])[0]) for path in sorted(folder.rglob("*.yaml"))]
+        files = [(path, yamlio.load_files([path])[0]) for path in sorted(folder.rglob("*.yaml"))]
         base: dict[str, Any] = {}
         for _, data in files:
             base |= {key: value for key, value in data.items() if key not in base}
@@ -56,7 +56,7 @@ def _designs() -> list[dict[str, Any]]:
 def _golden() -> list[dict[str, Any]]:
     with gzip.open(COMMITTED, "rt", encoding="utf-8") as lines:
         cases = [json.loads(line) for line in lines][: GOLDEN_SEEDS * 100 : 100]
-    return [yamlio.loads("\n".join(case["inputs"].values()))[0] for case in cases]
+    return [yamlio.load_text("\n".join(case["inputs"].values()))[0] for case in cases]
 
 
 # --- the data -----------------------------------------------------------------------------------------------

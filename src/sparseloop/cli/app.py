@@ -157,12 +157,11 @@ def check(files: Files, overrides: Overrides = None) -> None:
 @app.command()
 def show(files: Files, overrides: Overrides = None) -> None:
     """Draw what was understood: FILE... [workload|arch|mapping|sparse|mapspace]."""
-    from sparseloop.report.pictures import PARTS
-    from sparseloop.report.pictures import show as drawn
+    from sparseloop.report.pictures import PARTS, show_parts
 
     parts = [word for word in files if word in PARTS and not Path(word).exists()]
     for spec in _loaded([word for word in files if word not in parts], overrides).per_layer():
-        print(drawn(spec, parts))
+        print(show_parts(spec, parts))
 
 
 @app.command()
@@ -193,7 +192,7 @@ def energy_command(
     if ert:
         from sparseloop.input import accelergy
 
-        tables, *others = [accelergy.tables_of_arch(design.arch) for design in designs]
+        tables, *others = [accelergy.reference_tables_of_arch(design.arch) for design in designs]
         accelergy.write_ert(tables, ert)
         if any((other.rows, other.areas) != (tables.rows, tables.areas) for other in others):
             note(f"warning: {ert} is of '{specs[0].workload.name}'; prices of other layers differ")
@@ -203,7 +202,11 @@ def energy_command(
         records = [pricelist.to_dict(design.arch) for design in designs]
         print(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))
     elif form == Format.csv:
-        _listed([list(pricelist.to_rows(design.arch)) for design in designs], pricelist.COLUMNS, [s.workload.name for s in specs])
+        _listed(
+            [list(pricelist.to_rows(design.arch)) for design in designs],
+            pricelist.PRICE_COLUMNS,
+            [s.workload.name for s in specs],
+        )
     else:
         print("\n\n".join(dict.fromkeys(pricelist.price_text(design.arch, width=_width()) for design in designs)))
 
@@ -270,7 +273,7 @@ def _mapped(layers: Sequence[Layer], options: Options) -> None:
     """Fronts, loop nests and tables, or the result files; the totals of several layers."""
     from sparseloop.cli.map import fronts
     from sparseloop.cli.network_table import printed, sentence
-    from sparseloop.report.pictures import mapping as drawn
+    from sparseloop.report.pictures import mapping_picture
 
     form = Format(options.form)
     for layer in layers:
@@ -280,7 +283,7 @@ def _mapped(layers: Sequence[Layer], options: Options) -> None:
     results = [layer.best.result for layer in layers if layer.best and layer.best.result]
     if form == Format.table:
         for result in results:
-            print(drawn(result) + "\n")
+            print(mapping_picture(result) + "\n")
             _written([result], form)
         if len(layers) > 1:
             printed(layers, sys.stdout)
@@ -438,10 +441,8 @@ def _csv(results: Sequence[Result]) -> None:
 
 def _listed(tables: Sequence[Sequence[tuple[object, ...]]], columns: Sequence[str], layers: Sequence[str]) -> None:
     """CSV rows; the layer in front if there are several."""
-    import csv
+    from sparseloop.report.borders import write_csv
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     several = len(tables) > 1
-    writer.writerow((*(("layer",) if several else ()), *columns))
-    for layer, rows in zip(layers, tables, strict=True):
-        writer.writerows((*((layer,) if several else ()), *row) for row in rows)
+    named = ((*((layer,) if several else ()), *row) for layer, rows in zip(layers, tables, strict=True) for row in rows)
+    write_csv(sys.stdout, (*(("layer",) if several else ()), *columns), named)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sparseloop.cli.map import OUTPUT, places
+from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
@@ -126,12 +127,12 @@ def _printed(found: CodesignResult, result: Result, form: str) -> None:
         }
         print(json.dumps(record, indent=2, ensure_ascii=False))
         return
-    from sparseloop.report.pictures import mapping as drawn
+    from sparseloop.report.pictures import mapping_picture
     from sparseloop.report.tables import print_result
 
     longest = max(map(len, found.values))
     print("\n".join(f"{name:<{longest}}  {value}" for name, value in found.values.items() if value is not None) + "\n")
-    print(drawn(result) + "\n")
+    print(mapping_picture(result) + "\n")
     print_result(result, sys.stdout, width=100)
 
 
@@ -141,10 +142,9 @@ def progress() -> Generator[Watch]:
     if not sys.stderr.isatty():
         yield lambda progress: None
         return
-    from rich.console import Console
     from rich.status import Status
 
-    with Status("starting ...", console=Console(stderr=True)) as status:
+    with Status("starting ...", console=terminal.console(stderr=True)) as status:
 
         def shown(now: CodesignProgress) -> None:
             best = f"best {now.value:.6g}" if now.value < float("inf") else "nothing yet"

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.terminal import visible
+from sparseloop.report.borders import write_csv
 from sparseloop.validation.timeloop import stats_output as stats
 
 if TYPE_CHECKING:
@@ -124,7 +127,7 @@ def _one(files: Sequence[str], overrides: Sequence[str]) -> Spec:
 def _data_spaces(files: Sequence[str], overrides: Sequence[str], spec: Spec) -> tuple[str, ...]:
     """Names of the data spaces in the order of Timeloop's problem; else inputs, then the output."""
     from sparseloop.evaluation.evaluate import design_of
-    from sparseloop.input.yaml.files import load
+    from sparseloop.input.yaml.files import load_files
 
     def named(value: Any) -> list[Any] | None:
         if not isinstance(value, dict):
@@ -135,7 +138,7 @@ def _data_spaces(files: Sequence[str], overrides: Sequence[str], spec: Spec) -> 
                 return cast(list[Any], found)
         return None
 
-    spaces = named(load([Path(file) for file in files], overrides)[0].get("problem")) or []
+    spaces = named(load_files([Path(file) for file in files], overrides)[0].get("problem")) or []
     names = tuple(str(cast(dict[str, Any], one).get("name")) for one in spaces if isinstance(one, dict))
     tensors = sorted(design_of(spec).einsum.tensors, key=lambda tensor: tensor.output)
     ours = tuple(tensor.name for tensor in tensors)
@@ -193,12 +196,12 @@ def _rows(evaluation: Evaluation) -> list[Row]:
 
 def _whole(evaluation: Evaluation) -> Figure | None:
     """The energy of the whole design, which a stats file states in whole hundredths of a microjoule."""
-    from sparseloop.validation.timeloop.compare import SLACK, Figure
+    from sparseloop.validation.timeloop.compare import ROUNDING_SLACK, Figure
 
     theirs = evaluation.case.expected["overall"].get("energy_pJ")
     if theirs is None:
         return None
-    unit = PRINTED_UJ * stats.MICROJOULE / SLACK["energy"]
+    unit = PRINTED_UJ * stats.MICROJOULE / ROUNDING_SLACK["energy"]
     return Figure(path="overall/energy_pJ", kind="energy", ours=float(evaluation.cost.energy_pj), theirs=theirs, unit=unit)
 
 
@@ -237,12 +240,8 @@ def _legend(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _csv(rows: Sequence[Row]) -> None:
-    import csv
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow((row.level, row.tensor, row.figure, row.theirs, row.ours, row.ratio, *map(" ".join, _names(row))))
+    cells = ((row.level, row.tensor, row.figure, row.theirs, row.ours, row.ratio, *map(" ".join, _names(row))) for row in rows)
+    write_csv(sys.stdout, COLUMNS, cells)
 
 
 def _names(row: Row) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -250,10 +249,9 @@ def _names(row: Row) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _table(found: Comparison, rows: Sequence[Row]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console = terminal.console(width=WIDTH)
     shown = Table(box=None, pad_edge=False)
     for column in ("level", "tensor", "figure", "Timeloop", "ours", "ratio", "fault"):
         shown.add_column(column, justify="right" if column in ("Timeloop", "ours", "ratio") else "left", overflow="fold")
@@ -261,12 +259,14 @@ def _table(found: Comparison, rows: Sequence[Row]) -> None:
     for row, shorter in zip(rows, few, strict=True):
         numbers = (f"{row.theirs:.6g}", f"{row.ours:.6g}", "" if row.ratio is None else f"{row.ratio:.3g}")
         fault = " ".join((*row.faults, *(f"{name}?" for name in shorter.possible), *(["..."] if shorter != row else [])))
-        shown.add_row(row.level, row.tensor, row.figure.replace("scalar ", "").replace(" (per-instance)", ""), *numbers, fault)
+        shown.add_row(
+            visible(row.level), row.tensor, row.figure.replace("scalar ", "").replace(" (per-instance)", ""), *numbers, fault
+        )
     if rows:
         console.print(shown)
-        console.print("\ncounts per instance, energies of the whole level; ratio: Timeloop / ours", highlight=False)
+        console.print("\ncounts per instance, energies of the whole level; ratio: Timeloop / ours")
     for name, text in _legend(few).items():
-        console.print(f"{name}: {text}", markup=False, highlight=False)
+        console.print(f"{name}: {text}")
     equal, differ = len(found.rows) - len(found.different), len(found.different)
     named = sum(bool(row.faults) for row in found.different)
     maybe = sum(bool(row.possible) for row in found.different)

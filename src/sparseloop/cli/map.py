@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.mapper.naming import unique_names
 
@@ -200,9 +201,7 @@ def status_line() -> Generator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda text: None
         return
-    from rich.console import Console
-
-    with Console(stderr=True).status("searching ...") as status:
+    with terminal.console(stderr=True).status("searching ...") as status:
         yield lambda text: status.update(text)
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sparseloop.cli.map import gap_of
 from sparseloop.cli.network import Layer
 from sparseloop.evaluation.result import Result
+from sparseloop.input import terminal
+from sparseloop.input.terminal import visible
 
 WIDE = 1000
 """Columns of what is no terminal: nothing is folded."""
@@ -68,10 +69,10 @@ def sentence(layers: Sequence[Layer]) -> str:
 def printed(layers: Sequence[Layer], stream: TextIO) -> None:
     """Writes the table: in colour to a terminal, as plain text elsewhere."""
     if stream.isatty():
-        Console(file=stream).print(table(layers))
+        terminal.console(stream).print(table(layers))
         return
     text = io.StringIO()
-    Console(file=text, width=max(WIDE, shutil.get_terminal_size().columns), color_system=None).print(table(layers))
+    terminal.console(text, width=max(WIDE, shutil.get_terminal_size().columns)).print(table(layers))
     print("\n".join(line.rstrip() for line in text.getvalue().splitlines()), file=stream)
 
 
@@ -90,7 +91,7 @@ def table(layers: Sequence[Layer]) -> Table:
     for name in ("layer", "energy_pj", "cycles", "edp", "utilization", *([shown] if shown else []), "optimal", "seconds", ""):
         found.add_column(name, justify="left" if name in ("layer", "") else "right", overflow="fold")
     for layer in layers:
-        found.add_row(layer.name, *_numbers(_result(layer)), *([_objective(layer)] if shown else []), *_search(layer))
+        found.add_row(visible(layer.name), *_numbers(_result(layer)), *([_objective(layer)] if shown else []), *_search(layer))
     whole = totals(layers)
     numbers = [f"{value:.6g}" for value in (whole.energy_pj, whole.cycles, whole.edp)] + [f"{whole.utilization:.4g}"]
     spent = sum(layer.best.seconds for layer in layers if layer.best and not _known(layer))

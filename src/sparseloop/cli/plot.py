@@ -36,11 +36,13 @@ def plotted(options: Options) -> str:
     from sparseloop.report import figures
 
     target = options.output or f"{options.kind or 'figure'}.pdf"
-    if not target.lower().endswith(figures.SUFFIXES):
-        hint = f"endings: {', '.join(figures.SUFFIXES)}"
+    if not target.lower().endswith(figures.FIGURE_SUFFIXES):
+        hint = f"endings: {', '.join(figures.FIGURE_SUFFIXES)}"
         raise SpecError([Diagnostic(message=f"-o/--output '{target}': the ending says no known format", hint=hint)])
     choices = figures.Choices(by=options.by, x=options.x, y=options.y, relative=options.relative, where=options.where)
-    figures.save(figures.draw_figure(figures.read_source(options.given, options.overrides or ()), options.kind, choices), target)
+    figures.save_figure(
+        figures.draw_figure(figures.read_source(options.given, options.overrides or ()), options.kind, choices), target
+    )
     return target
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import sys
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sparseloop.cli.map import Form
+from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.report.borders import write_csv
 
 if TYPE_CHECKING:
     from sparseloop.explore.run import StudyTally, Watch
@@ -92,11 +93,10 @@ def progress() -> Generator[Watch]:
     if not sys.stderr.isatty():
         yield lambda tally: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=terminal.console(stderr=True)) as bar:
         task = bar.add_task("starting ...", total=None)
 
         def shown(tally: StudyTally) -> None:
@@ -172,8 +172,7 @@ def listed(rows: Sequence[dict[str, Any]], form: str) -> str:
     names = list(rows[0]) if rows else []
     stream = io.StringIO()
     if form == "csv":
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerows([names, *([_plain(row[name]) for name in names] for row in rows)])
+        write_csv(stream, names, ([_plain(row[name]) for name in names] for row in rows))
         return stream.getvalue().rstrip("\n")
     cells = [names, *([_shown(row[name]) for name in names] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(names))]

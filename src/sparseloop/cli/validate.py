@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.validation.records import Comparison, ExternalData, Findings, FindingsTable, Target
+from sparseloop.report.borders import write_csv
+from sparseloop.validation.records import ExternalData, Findings, FindingsTable, PublishedFigure, Target
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -59,18 +61,17 @@ def _run(targets: list[Target], sources: ExternalData) -> Iterator[tuple[Target,
     """Runs the targets; says on a terminal which."""
     from contextlib import nullcontext
 
-    from rich.console import Console
     from rich.status import Status
 
     shown = sys.stderr.isatty()
     for i, one in enumerate(targets, 1):
-        with Status(f"{one.name} ({i} of {len(targets)})", console=Console(stderr=True)) if shown else nullcontext():
+        with Status(f"{one.name} ({i} of {len(targets)})", console=terminal.console(stderr=True)) if shown else nullcontext():
             findings = one.run(sources)
         yield one, findings
 
 
 def _draw(found: list[tuple[Target, Findings]], folder: Path) -> None:
-    from sparseloop.report.figures import save
+    from sparseloop.report.figures import save_figure
     from sparseloop.validation.drawing import draw_comparisons
 
     try:
@@ -79,7 +80,7 @@ def _draw(found: list[tuple[Target, Findings]], folder: Path) -> None:
         raise SpecError([Diagnostic(message=f"--plot: cannot make {folder}: {error.strerror or error}")]) from None
     for one, findings in found:
         if findings.rows:
-            save(draw_comparisons(findings.rows, one.title), folder / f"{one.name}.svg")
+            save_figure(draw_comparisons(findings.rows, one.title), folder / f"{one.name}.svg")
 
 
 def _check(options: Options, names: list[str], known: tuple[str, ...]) -> None:
@@ -122,21 +123,14 @@ def _json(found: list[tuple[Target, Findings]]) -> None:
 
 
 def _csv(found: list[tuple[Target, Findings]]) -> None:
-    import csv
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_rows(found))
+    write_csv(sys.stdout, COLUMNS, _rows(found))
     for table in (table for _, findings in found for table in findings.tables):
         print()
-        writer.writerow(("table", *table.columns))
-        writer.writerows((table.title, *row) for row in table.rows)
+        write_csv(sys.stdout, ("table", *table.columns), ((table.title, *row) for row in table.rows))
 
 
 def _tables(found: list[tuple[Target, Findings]]) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
+    console = terminal.console()
     for one, findings in found:
         console.print(one.title, style="bold")
         console.print(one.citation, style="dim")
@@ -168,14 +162,14 @@ def _aligned(table: list[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
 
 
-def _cells(row: Comparison, reasons: tuple[str, ...]) -> tuple[str, ...]:
+def _cells(row: PublishedFigure, reasons: tuple[str, ...]) -> tuple[str, ...]:
     around = f"{_number(row.low)}-{_number(row.high)}" if row.low is not None and row.high is not None else ""
     mark = f"[{reasons.index(row.why) + 1}] " if row.why else ""
     mark += "" if row.within else f"outside {100 * (row.limit or 0):.3g} %"
     return (f"  {row.case}", _number(row.published, row.unit), _number(row.ours, row.unit), _error(row), around, mark)
 
 
-def _error(row: Comparison) -> str:
+def _error(row: PublishedFigure) -> str:
     if row.ours == row.published or abs(row.error) < 1e-12:
         return "0"
     percent = 100 * row.error

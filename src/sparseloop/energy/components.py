@@ -112,7 +112,7 @@ class PricedPiece:
     answer: Answer
 
 
-def pieces(component: Component) -> Iterator[Piece]:
+def hardware_pieces(component: Component) -> Iterator[Piece]:
     """The hardware of a level; what it does not have is there with count 0, for the prices of its actions."""
     yield _main(component)
     if component.kind == "storage":
@@ -126,7 +126,7 @@ def priced_pieces(component: Component) -> tuple[list[PricedPiece], list[str]]:
     """Every piece with the best answer, and what went wrong on the way."""
     found: list[PricedPiece] = []
     notes: dict[str, None] = {}
-    for piece in pieces(component):
+    for piece in hardware_pieces(component):
         best = offer(piece.query, wanted=component.estimator, backend=component.backend)
         notes |= dict.fromkeys(f"{component.name}: {note}" for note in best.notes)
         if piece.actions is None and component.estimator and component.estimator not in best.asked:
@@ -162,7 +162,7 @@ def _main(component: Component) -> Piece:
     return Piece(name="array", query=query, count=part, actions=None, share=part)
 
 
-METADATA_ACTIONS = {"metadata_read": "read", "metadata_fill": "write", "metadata_update": "write"}
+METADATA_STORE_ACTIONS = {"metadata_read": "read", "metadata_fill": "write", "metadata_update": "write"}
 
 
 def _metadata_store(component: Component) -> Iterator[Piece]:
@@ -171,7 +171,7 @@ def _metadata_store(component: Component) -> Iterator[Piece]:
     if size and width and component.family != "dram":
         sizes = {"word_bits": width, "width_bits": width, "depth": math.ceil(size / width), "capacity_bits": size, "banks": 1}
         query = component.query(component.class_name, "storage", sizes)
-        yield Piece(name="metadata", query=query, count=1, actions=METADATA_ACTIONS)
+        yield Piece(name="metadata", query=query, count=1, actions=METADATA_STORE_ACTIONS)
 
 
 UNIT_ACTIONS = {

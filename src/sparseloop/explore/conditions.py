@@ -74,7 +74,7 @@ class Condition:
                 if (word := text.strip("\"'")) not in known:
                     hint = did_you_mean(word, known)
                     raise wrong(f"'{named[0]}' is never '{word}'", hint, offset=self.offset, length=len(self.text))
-            elif _NAME.fullmatch(text) and text not in {*values, *expr.UNITS, "true", "false"}:
+            elif _NAME.fullmatch(text) and text not in {*values, *expr.UNIT_VALUES, "true", "false"}:
                 raise wrong(f"unknown name '{text}'", did_you_mean(text, values), offset=self.offset, length=len(self.text))
             elif not quoted and text not in labels:
                 operand(text, {name: 1 if isinstance(value, str) or value is None else value for name, value in values.items()})
@@ -97,7 +97,7 @@ def operand(text: str, values: Values) -> Value:
         return text[1:-1]
     if text in ("true", "false"):
         return text == "true"
-    if _NAME.fullmatch(text) and any(isinstance(value, str) for value in values.values()) and text not in expr.UNITS:
+    if _NAME.fullmatch(text) and any(isinstance(value, str) for value in values.values()) and text not in expr.UNIT_VALUES:
         return text  # a label
     return arithmetic(text, values)
 
@@ -113,12 +113,12 @@ def arithmetic(text: str, values: Values) -> float | int | None:
         if isinstance(values[word], str):
             raise wrong(f"'{word}' is a label, not a number: it cannot be computed with")
     with expr.variables({word: values[word] for word in used}):
-        return expr.evaluate(text).number
+        return expr.evaluate_expression(text).number
 
 
 @lru_cache(maxsize=1024)
 def _constant(text: str) -> float | int:
-    return expr.evaluate(text).number
+    return expr.evaluate_expression(text).number
 
 
 # --- parsing ------------------------------------------------------------------------------------------------

@@ -41,13 +41,13 @@ class StudyDefinition:
 
 def read_study(path: str | FilePath, overrides: Sequence[str] = ()) -> StudyDefinition:
     """The study in a file; raises `SpecError` with every mistake."""
-    return _understood(*yamlio.load([path], overrides))
+    return _understood(*yamlio.load_files([path], overrides))
 
 
 def study_from_data(data: Mapping[str, Any], name: str = "<study>") -> StudyDefinition:
     """A study built in Python; `spec` may be a `Spec`. File names are relative to the folder of `name`."""
     written = {key: _plain(value, (key,)) for key, value in data.items()}
-    return _understood(*yamlio.loads(yamlio.dump(written), name=name))
+    return _understood(*yamlio.load_text(yamlio.to_yaml(written), name=name))
 
 
 def _plain(value: Any, path: Path) -> Any:
@@ -261,4 +261,6 @@ def _native(source: SourceMap) -> SourceMap:
         return source
     from sparseloop.input.load import spec_of_data
 
-    return yamlio.loads(dumps(spec_of_data(source.root.data, source)), name=f"{source.root.file} as a native specification")[1]
+    return yamlio.load_text(dumps(spec_of_data(source.root.data, source)), name=f"{source.root.file} as a native specification")[
+        1
+    ]

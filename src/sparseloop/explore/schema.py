@@ -23,7 +23,7 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 def _signed(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise expr.wrong(f"expected a number, got {value!r}")
-    result = expr.evaluate(value) if isinstance(value, str) else None
+    result = expr.evaluate_expression(value) if isinstance(value, str) else None
     if result is not None and result.unit:
         raise expr.wrong(f"'{value}' has a unit", "write the number only, and the unit under unit:")
     return cast("float", value) if result is None else result.number

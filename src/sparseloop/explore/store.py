@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sparseloop._optional import import_extra
+from sparseloop.explore.sql import identifier, literal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 SCHEMA = "sparseloop.study/1"
@@ -133,7 +134,7 @@ class Store:
         return self._rows("evaluations", columns)
 
     def _rows(self, table: Table, columns: Sequence[str] | None) -> Any:
-        chosen = ", ".join(f'"{name}"' for name in columns) if columns else "*"
+        chosen = ", ".join(map(identifier, columns)) if columns else "*"
         return self.query(f"select {chosen} from {table} order by {'point' if table == 'points' else 'key'}")
 
     def query(self, question: str) -> Any:
@@ -166,7 +167,7 @@ class Store:
             connection.register(f"late_{table}", pa.Table.from_pylist(late, schema=arrow_schema(columns)))
             sources = [f"select * from late_{table}"]
             if parts := [str(part) for part in self.parts(table, study["id"])]:
-                sources.append(f"select * from read_parquet({json.dumps(parts).replace(chr(34), chr(39))})")
+                sources.append(f"select * from read_parquet([{', '.join(map(literal, parts))}])")
             unique = "point" if table == "points" else "key"
             both = " union all by name ".join(sources)
             connection.execute(f"create view {table} as select distinct on ({unique}) * from ({both})")
@@ -174,8 +175,8 @@ class Store:
         connection.register(
             "workload_names", import_extra("pyarrow").table({"workload": names, "at": list(range(1, len(names) + 1))})
         )
-        left = ", ".join(f'e."{name}"' for name in EVALUATION_COLUMNS if name not in ("key", "workload"))
-        parameters = "".join(f'p."{one["name"]}", ' for one in study["parameters"])
+        left = ", ".join(f"e.{identifier(name)}" for name in EVALUATION_COLUMNS if name not in ("key", "workload"))
+        parameters = "".join(f"p.{identifier(one['name'])}, " for one in study["parameters"])
         connection.execute(
             f"create view layers as select p.point, w.workload, {parameters}e.key, {left} "
             "from points p cross join workload_names w join evaluations e on e.key = p.keys[w.at]"

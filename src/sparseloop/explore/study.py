@@ -20,6 +20,7 @@ from sparseloop.explore.point import FIXED
 from sparseloop.explore.reuse import EvaluationCache
 from sparseloop.explore.run import StudyTally, Sweep, Watch
 from sparseloop.explore.space import Parameter, Values
+from sparseloop.explore.sql import identifier, literal
 from sparseloop.explore.store import POINT_COLUMNS, SCHEMA, Row, Store
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.spec import Spec
@@ -143,7 +144,7 @@ class Study:
         if self.definition.designs.mapper.method == FIXED:
             return evaluate(spec)
         key = row["keys"][number] if row["keys"] else None
-        held = store.query(f"select mapping from evaluations where key = '{key}'")["mapping"].to_pylist()
+        held = store.query(f"select mapping from evaluations where key = {literal(str(key))}")["mapping"].to_pylist()
         if not held or held[0] is None:
             raise SpecError([Diagnostic(message=f"point {row['point']} has no mapping for this workload: {row['why']}")])
         mapped = Spec.model_validate({**spec.model_dump(by_alias=True), "mapping": _mapping(held[0])})
@@ -212,7 +213,7 @@ class Explored:
     def best(self, count: int = 1) -> list[Row]:
         """The best valid points; of equal ones the first. For a study with `pareto` its front, by its first objective."""
         names = [one["column"] for one in self.study.described()["objectives"]]
-        listed = ", ".join(f'"{name}"' for name in names)
+        listed = ", ".join(map(identifier, names))
         if not self.study.definition.spec.pareto:
             return self.store.query(f"select * from points where valid order by {listed}, point limit {count}").to_pylist()
         import numpy as np

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from sparseloop.input.terminal import lines, visible
+
 MAX_SHOWN = 100
 """Diagnostics that are printed."""
 
@@ -46,15 +48,16 @@ class Diagnostic:
 
     def render(self) -> str:
         """The lines a user sees: place, message, source line, caret, hint."""
-        place = str(self.span) if self.span else dotted(self.path)
-        head = f"{place}: {self.severity}: {self.message}" if place else f"{self.severity}: {self.message}"
+        place = visible(str(self.span) if self.span else dotted(self.path))
+        message, hint = lines(self.message), lines(self.hint or "")
+        head = f"{place}: {self.severity}: {message}" if place else f"{self.severity}: {message}"
         if self.span is None or self.span.line is None or self.span.col is None or not self.span.text.strip():
-            return f"{head}\n     {self.hint}" if self.hint else head
+            return f"{head}\n     {hint}" if hint else head
         number, margin = f"{self.span.line:4d}", " " * len(f"{self.span.line:4d}")
-        before = "".join("\t" if c == "\t" else " " for c in self.span.text[: self.span.col - 1])
-        before = before.ljust(self.span.col - 1)
+        text, start = lines(self.span.text), self.span.col - 1
+        before = "".join("\t" if c == "\t" else " " for c in lines(self.span.text[:start])) + " " * (start - len(self.span.text))
         caret = f"{margin} | {before}{'^' * max(1, self.span.length)}"
-        return f"{head}\n{number} | {self.span.text}\n{caret}{'  ' + self.hint if self.hint else ''}"
+        return f"{head}\n{number} | {text}\n{caret}{'  ' + hint if hint else ''}"
 
 
 class Locator(Protocol):

@@ -98,7 +98,7 @@ def _units() -> dict[str, _Value]:
     return units | {"cycle": _unit(1, "cycle"), "cycles": _unit(1, "cycle")}
 
 
-UNITS: Mapping[str, _Value] = _units()
+UNIT_VALUES: Mapping[str, _Value] = _units()
 _AFTER_NUMBER_ONLY = frozenset(_SCALES)
 
 
@@ -159,8 +159,8 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
         kind = str(match.lastgroup)
         word, start = match[kind], match.start(kind)
         if kind == "name" and before in ("num", "unit", ")"):
-            if word not in UNITS:
-                raise wrong(f"unknown unit '{word}'", did_you_mean(word, UNITS), offset=start, length=len(word))
+            if word not in UNIT_VALUES:
+                raise wrong(f"unknown unit '{word}'", did_you_mean(word, UNIT_VALUES), offset=start, length=len(word))
             kind = "unit"
             yield "op", "*", start
         yield kind, word, start
@@ -168,7 +168,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
         at = match.end()
 
 
-def evaluate(text: str) -> _Value:
+def evaluate_expression(text: str) -> _Value:
     """The value of an expression such as '2 * KiB * BANKS' or '16 words/cycle'; never runs code, never hangs."""
     if len(text) > _MAX_TEXT:
         raise wrong(f"expression is longer than {_MAX_TEXT} characters")
@@ -232,8 +232,8 @@ class _Evaluator:
         kind, word = self.names[node.col_offset]
         if kind == "name" and word in _variables.get():
             return _variable(word, self.at(node) or 0)
-        if word in UNITS and (kind == "unit" or word not in _AFTER_NUMBER_ONLY):
-            return UNITS[word]
+        if word in UNIT_VALUES and (kind == "unit" or word not in _AFTER_NUMBER_ONLY):
+            return UNIT_VALUES[word]
         hint = did_you_mean(word, _variables.get())
         raise wrong(f"unknown name '{word}'", hint, offset=self.at(node), length=len(word))
 
@@ -303,11 +303,11 @@ def _power(a: _Value, b: _Value) -> _Value:
 
 def _quantity(value: object) -> _Value:
     if isinstance(value, str):
-        result = evaluate(value)
+        result = evaluate_expression(value)
     elif not isinstance(value, bool) and isinstance(value, Real):  # NumPy's numbers too
         result = _Value(int(value) if isinstance(value, Integral) else float(value))
     elif isinstance(value, Quantity):
-        result = evaluate(str(value))
+        result = evaluate_expression(str(value))
     else:
         raise wrong(f"expected a number, got {_kind(value)}")
     if isinstance(result.number, float) and not math.isfinite(result.number):
@@ -442,7 +442,7 @@ Count = Annotated[int, BeforeValidator(parse_count), _schema("integer", "whole n
 Energy = Annotated[float, BeforeValidator(parse_energy), _schema("number", "pJ, or with a unit")]
 Frequency = Annotated[float, BeforeValidator(parse_frequency), _schema("number", "Hz, or with a unit: 1 GHz")]
 Length = Annotated[float, BeforeValidator(parse_length), _schema("number", "mm, or with a unit")]
-Node = Annotated[float, BeforeValidator(parse_node), _schema("number", "nm, or with a unit: 45nm")]
+TechnologyNode = Annotated[float, BeforeValidator(parse_node), _schema("number", "nm, or with a unit: 45nm")]
 _AsText = PlainSerializer(str, return_type=str)
 Capacity = Annotated[Quantity, BeforeValidator(parse_capacity), _AsText, _schema("number", "words, or with a unit: 8 KiB")]
 Bandwidth = Annotated[

@@ -21,12 +21,12 @@ _TIMELOOP_TREE = frozenset({"subtree", "nodes", "version", "arithmetic", "storag
 
 def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
     """The specification in one or several files, native or Timeloop's, in any order; `overrides` are 'path=value'."""
-    return spec_of_data(*yamlio.load([Path(path) for path in paths], _listed(overrides)))
+    return spec_of_data(*yamlio.load_files([Path(path) for path in paths], _listed(overrides)))
 
 
 def loads(text: str, *, overrides: Sequence[str] = (), name: str = "<text>") -> Spec:
     """As `load`, for a text."""
-    return spec_of_data(*yamlio.loads(text, _listed(overrides), name=name))
+    return spec_of_data(*yamlio.load_text(text, _listed(overrides), name=name))
 
 
 def _listed(overrides: Sequence[str]) -> Sequence[str]:
@@ -100,7 +100,7 @@ def to_data(spec: Spec) -> dict[str, Any]:
 
 def dumps(spec: Spec) -> str:
     """The specification as YAML text in the native format: `loads(dumps(spec)) == spec`."""
-    return yamlio.dump(to_data(spec))
+    return yamlio.to_yaml(to_data(spec))
 
 
 def schema() -> dict[str, Any]:

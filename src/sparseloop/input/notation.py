@@ -9,16 +9,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import cast
 
 from sparseloop.input.diagnostics import did_you_mean
 from sparseloop.input.expressions import Mistake, NotationError, wrong
-
-Plain = Any
-"""Data as it comes from YAML: dict, list, str, int, float, bool or None."""
+from sparseloop.input.yaml.nodes import Plain
 
 _NAME = r"[^\W\d]\w*"
 _DIGITS = 400
+
+DEFAULT_WORD_BITS = 16
+"""Width of a word where neither the tensor nor the level gives one."""
 
 
 def _whole(digits: str) -> int | str:

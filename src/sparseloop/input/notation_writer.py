@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
-Plain = Any
+from sparseloop.input.yaml.nodes import Plain
+
 Fields = dict[str, Plain]
 
 

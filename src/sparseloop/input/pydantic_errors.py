@@ -12,8 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from sparseloop.input.diagnostics import Diagnostic, Path, did_you_mean, dotted
 from sparseloop.input.expressions import NotationError
-
-Plain = Any
+from sparseloop.input.yaml.nodes import Plain
 
 
 def diagnostics(error: ValidationError, model: type[BaseModel], data: Plain) -> list[Diagnostic]:

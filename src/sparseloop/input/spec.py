@@ -21,9 +21,9 @@ from sparseloop.input.expressions import (
     Fraction,
     Frequency,
     Length,
-    Node,
     Number,
     Positive,
+    TechnologyNode,
     Variable,
     Whole,
 )
@@ -142,7 +142,7 @@ class LevelSpec(Record):
     class_: str = Field(alias="class", description="dram, sram, regfile, buffer, mac, or a class of your energy tables.")
     kind: Literal["storage", "compute"] | None = Field(default=None, description="None: from the class; the last level computes.")
     type: str | None = Field(default=None, description="DRAM type: LPDDR4, DDR4, HBM2 ...")
-    node: Node | None = Field(default=None, description="Technology node; None: that of the architecture.")
+    node: TechnologyNode | None = Field(default=None, description="Technology node; None: that of the architecture.")
     vdd: Supply | None = Field(default=None, description="Supply in V; None: that of the architecture.")
     word_bits: Positive | None = Field(default=None, description="Bits per word; None: widest tensor kept here, else 16.")
     capacity: Capacity | None = Field(default=None, description="Words ('224 words', 224) or bytes ('108 KiB') of one instance.")
@@ -194,7 +194,7 @@ class ArchSpec(Record):
     """The machine, outermost level first."""
 
     name: str = Field(default="architecture", description="Name in result files.")
-    node: Node | None = Field(default=None, description="Technology node, e.g. 45nm.")
+    node: TechnologyNode | None = Field(default=None, description="Technology node, e.g. 45nm.")
     vdd: Supply | None = Field(default=None, description="Supply in V, e.g. 0.9; None: the nominal one of the node.")
     clock: Frequency = Field(default=1e9, description="Clock, e.g. 1 GHz.")
     levels: tuple[

@@ -6,15 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path as FilePath
-from typing import Any, cast
+from typing import cast
 
 from sparseloop.input.diagnostics import Path
 from sparseloop.input.load import load, to_data
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml import files as yamlio
-from sparseloop.input.yaml.nodes import wrong_file
-
-Plain = Any
+from sparseloop.input.yaml.nodes import Plain, wrong_file
 
 
 def import_files(files: Sequence[str | PathLike[str]], output: str = "", overrides: Sequence[str] = ()) -> tuple[str, Spec]:
@@ -35,7 +33,7 @@ def native_text(spec: Spec, folder: FilePath) -> str:
     for holder, key, path in _named_files(data):
         there = spec.source.directory(path) / str(holder[key])
         holder[key] = FilePath(os.path.relpath(there, folder)).as_posix()
-    return yamlio.dump(data)
+    return yamlio.to_yaml(data)
 
 
 def _named_files(data: dict[str, Plain]) -> Iterator[tuple[dict[str, Plain], str, Path]]:

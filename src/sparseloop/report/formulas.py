@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from sparseloop.evaluation.tracing import Question, Traced, value_of
-from sparseloop.report.terms import FormulaTerm, call, number, power, product, summed, symbol
+from sparseloop.report.terms import FormulaTerm, call_term, number_term, power_term, product_term, sum_term, symbol_term
 
 LARGEST = 10
 """Names and numbers in one formula; larger ones are folded."""
@@ -52,14 +52,14 @@ class FormulaReader:
         value = core(value)
         if isinstance(value, Traced) and (known := self.names.get(id(value))):
             self.definitions.setdefault(known[0], SymbolDefinition("value", node=value))
-            return symbol(known[0], value.value)
+            return symbol_term(known[0], value.value)
         return self.formula(value)
 
     def formula(self, value: Any) -> FormulaTerm:
         """How the value itself came about."""
         value = core(value)
         if not isinstance(value, Traced):
-            return number(value)
+            return number_term(value)
         if id(value) not in self._formulas:
             self._formulas[id(value)] = (value, self._read(value))
         return self._formulas[id(value)][1]
@@ -68,53 +68,53 @@ class FormulaReader:
         name, arguments = node.operation, node.arguments
         if name == "given":
             self.definitions.setdefault(node.label, SymbolDefinition("given", node=node))
-            return symbol(node.label, node.value)
+            return symbol_term(node.label, node.value)
         if name == "where":
             return self.term(arguments[1] if value_of(arguments[0]) else arguments[2])
         if node.tensor:
             return self._asked(node)
         if name.startswith("imperfect["):
-            return symbol("walk of the imperfect loops", node.value)
+            return symbol_term("walk of the imperfect loops", node.value)
         if isinstance(node.value, bool) or str(getattr(node.value, "dtype", "")) == "bool" or name == "pick":
-            return number(node.value)
+            return number_term(node.value)
         return self._operation(name, [self.term(a) for a in arguments], node)
 
     def _operation(self, name: str, terms: list[FormulaTerm], node: Traced) -> FormulaTerm:
         match name:
             case "multiply":
-                return product([(1, t) for t in terms])
+                return product_term([(1, t) for t in terms])
             case "divide":
-                return product([(1, terms[0]), (-1, terms[1])])
+                return product_term([(1, terms[0]), (-1, terms[1])])
             case "add":
-                return summed([(1, t) for t in terms], self._complement)
+                return sum_term([(1, t) for t in terms], self._complement)
             case "subtract":
-                return summed([(1, terms[0]), (-1, terms[1])], self._complement)
+                return sum_term([(1, terms[0]), (-1, terms[1])], self._complement)
             case "negative":
-                return summed([(-1, terms[0])])
+                return sum_term([(-1, terms[0])])
             case "absolute":
-                return terms[0] if terms[0].value >= 0 else summed([(-1, terms[0])])
+                return terms[0] if terms[0].value >= 0 else sum_term([(-1, terms[0])])
             case "maximum" | "minimum":
                 return _extreme(name, terms, node.value)
             case "ceil" | "floor":
-                return call(name, [_snapped(terms[0])], node.value)
+                return call_term(name, [_snapped(terms[0])], node.value)
             case "power":
-                return power(terms[0], terms[1], node.value)
+                return power_term(terms[0], terms[1], node.value)
             case "floor_divide":
-                return call("floor", [product([(1, terms[0]), (-1, terms[1])])], node.value)
+                return call_term("floor", [product_term([(1, terms[0]), (-1, terms[1])])], node.value)
             case _:
                 return self._opaque(name, terms, node)
 
     def _opaque(self, name: str, terms: list[FormulaTerm], node: Traced) -> FormulaTerm:
         if " " in name:
-            return symbol(name, node.value)
-        return call(name, terms, node.value)
+            return symbol_term(name, node.value)
+        return call_term(name, terms, node.value)
 
     def _asked(self, node: Traced) -> FormulaTerm:
         label = _ASKED[node.operation].format(tile=tile_text(node), tensor=node.tensor)
         if node.operation == "empty" and value_of(node.arguments[0]) == 1:
             label = f"P({node.tensor} zero)"
         self.definitions.setdefault(label, SymbolDefinition("density", node=node))
-        return symbol(label, node.value)
+        return symbol_term(label, node.value)
 
     def _complement(self, one: FormulaTerm) -> FormulaTerm | None:
         """P(tile non-empty) for 1 - P(tile empty), and the reverse."""
@@ -122,7 +122,7 @@ class FormulaReader:
             return None
         label = one.name.replace(" non-", " ") if " non-" in one.name else " non-".join(one.name.rsplit(" ", 1))
         self.definitions.setdefault(label, self.definitions[one.name])
-        return symbol(label, 1.0 - one.value)
+        return symbol_term(label, 1.0 - one.value)
 
     # --- folding --------------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class FormulaReader:
         if term not in self._folded:
             self._folded[term] = f"x{len(self._folded) + 1}"
             self.definitions[self._folded[term]] = SymbolDefinition("part", part=term)
-        return symbol(self._folded[term], term.value)
+        return symbol_term(self._folded[term], term.value)
 
 
 def core(value: Any) -> Any:
@@ -194,11 +194,11 @@ def _extreme(name: str, terms: Sequence[FormulaTerm], value: Any) -> FormulaTerm
     attained = [t for t in kept if t.value == best]
     if len(kept) == 1 or any(t.kind == "number" for t in attained):
         return next((t for t in attained if t.kind == "number"), kept[0])
-    return call(short, kept, best)
+    return call_term(short, kept, best)
 
 
 def _snapped(term: FormulaTerm) -> FormulaTerm:
     """The argument of a ceiling without the slack that keeps rounding errors away."""
     if term.kind != "sum":
         return term
-    return summed([(sign, p) for sign, p in term.parts if p.kind != "number" or p.value > 1e-8])
+    return sum_term([(sign, p) for sign, p in term.parts if p.kind != "number" or p.value > 1e-8])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
+from sparseloop._optional import import_extra
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.result import Result
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.report.borders import html
 from sparseloop.report.figures import breakdown, loopnest, parallel, roofline, sensitivity, style
 from sparseloop.report.figures import pareto as fronts
 from sparseloop.report.figures.source import FigureSource
@@ -64,19 +65,23 @@ def page(drawn: FigureSource) -> str:
 
 
 def _whole(title: str, sections: Iterable[str]) -> str:
-    library = style.needed("plotly.offline").get_plotlyjs()
-    head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{STYLE}</style><script>{library}</script>"
-    body = "\n".join((f"<h1>{escape(title)}</h1>", *sections))
+    library = import_extra("plotly.offline", "plot").get_plotlyjs()
+    head = f"<meta charset='utf-8'><title>{html(title)}</title><style>{STYLE}</style><script>{library}</script>"
+    body = "\n".join((f"<h1>{html(title)}</h1>", *sections))
     return f"<!doctype html><html lang='en'><head>{head}</head><body>{body}<script>{SCRIPT}</script></body></html>\n"
 
 
 def _section(title: str, *parts: str, note: str = "") -> str:
-    told = f"<p class='note'>{escape(note)}</p>" if note else ""
-    return f"<section><h2>{escape(title)}</h2>{told}{''.join(parts)}</section>"
+    told = f"<p class='note'>{html(note)}</p>" if note else ""
+    return f"<section><h2>{html(title)}</h2>{told}{''.join(parts)}</section>"
+
+
+def _plotly() -> Any:
+    return import_extra("plotly.graph_objects", "plot")
 
 
 def _chart(traces: Sequence[Any], layout: Mapping[str, Any]) -> str:
-    figure = style.needed("plotly.graph_objects").Figure(data=list(traces), layout={**LAYOUT, **layout})
+    figure = _plotly().Figure(data=list(traces), layout={**LAYOUT, **layout})
     return figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})
 
 
@@ -94,19 +99,17 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], name: str = ""
     """Numbers to the right, with their full value for sorting; a box filters tables that have a name."""
     body: list[list[Any]] = [list(row) for row in rows]
     numeric = [bool(body) and all(isinstance(row[i], int | float | None) for row in body) for i in range(len(columns))]
-    head = "".join(f"<th{' class=n' * n}>{escape(c)}</th>" for c, n in zip(columns, numeric, strict=True))
+    head = "".join(f"<th{' class=n' * n}>{html(c)}</th>" for c, n in zip(columns, numeric, strict=True))
     lines = "".join(f"<tr>{''.join(_cell(v, n) for v, n in zip(row, numeric, strict=True))}</tr>" for row in body)
-    box = f"<input data-table='{escape(name)}' placeholder='filter'>" if name else ""
-    return (
-        f"{box}<div class='scroll'><table id='{escape(name)}'><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
-    )
+    box = f"<input data-table='{html(name)}' placeholder='filter'>" if name else ""
+    return f"{box}<div class='scroll'><table id='{html(name)}'><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
 
 
 def _cell(value: Any, numeric: bool) -> str:
     if value is None:
         return "<td></td>"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"<td>{escape(str(value))}</td>"
+        return f"<td>{html(value)}</td>"
     return f"<td{' class=n' * numeric} data-v='{value!r}'>{value:.6g}</td>"
 
 
@@ -155,15 +158,14 @@ def _totals(records: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
     yield _table(columns, rows)
     for name, record in records.items():
         if record["status"]["valid"]:
-            yield f"<p>{escape(name)}: <span class='good'>valid</span></p>"
+            yield f"<p>{html(name)}: <span class='good'>valid</span></p>"
         else:
-            reasons = "".join(f"<li>{escape(reason)}</li>" for reason in record["status"]["reasons"])
-            yield f"<p>{escape(name)}: <span class='bad'>not valid</span></p><ul>{reasons}</ul>"
+            reasons = "".join(f"<li>{html(reason)}</li>" for reason in record["status"]["reasons"])
+            yield f"<p>{html(name)}: <span class='bad'>not valid</span></p><ul>{reasons}</ul>"
 
 
 def _energy(records: Mapping[str, Mapping[str, Any]]) -> str:
     """Stacked bars with buttons for the three ways to split them."""
-    bar = style.needed("plotly.graph_objects").Bar
     traces: list[Any] = []
     groups: list[int] = []
     ways = ("level", "tensor", "action")
@@ -173,7 +175,8 @@ def _energy(records: Mapping[str, Mapping[str, Any]]) -> str:
         for i, part in enumerate(data.parts):
             heights = [row[i] / scale for row in data.values]
             shade = "#bbbbbb" if part == breakdown.REST else style.colour(i)
-            traces.append(bar(x=list(data.names), y=heights, name=part, marker_color=shade, visible=number == 0))
+            names = [html(name) for name in data.names]
+            traces.append(_plotly().Bar(x=names, y=heights, name=html(part), marker_color=shade, visible=number == 0))
             groups.append(number)
     buttons = [
         {"label": f"by {way}", "method": "update", "args": [{"visible": [group == number for group in groups]}]}
@@ -194,12 +197,11 @@ def _energy(records: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _cycles(records: Mapping[str, Mapping[str, Any]]) -> str:
-    bar = style.needed("plotly.graph_objects").Bar
     traces = [
-        bar(
-            y=[level["name"] for level in record["levels"]],
+        _plotly().Bar(
+            y=[html(level["name"]) for level in record["levels"]],
             x=[level["cycles"] for level in record["levels"]],
-            name=name,
+            name=html(name),
             orientation="h",
         )
         for name, record in records.items()
@@ -228,7 +230,7 @@ def _study(table: StudyPoints) -> Iterable[str]:
     valid = len(table.valid)
     goals = ", ".join(table.objectives)
     counts = f"{wording.count_text(len(table.rows))} points, {wording.count_text(valid)} valid; minimized: {goals}"
-    yield f"<p>{escape(counts)}</p>"
+    yield f"<p>{html(counts)}</p>"
     if not valid:
         yield _section("Why", _table(("point", "why"), ((row["point"], row["why"]) for row in table.rows[:BEST_ROWS])))
         return
@@ -268,7 +270,6 @@ def _front_of(table: StudyPoints, goals: Sequence[str]) -> list[int]:
 
 
 def _front(table: StudyPoints) -> str:
-    scatter = style.needed("plotly.graph_objects").Scattergl
     data = fronts.front(table)
     rows = [row for row in table.valid if row[data.columns[0]] is not None and row[data.columns[1]] is not None]
     texts = [_hover(table, row) for row in rows]
@@ -280,17 +281,18 @@ def _front(table: StudyPoints) -> str:
         outline = {"width": [1.5 if i in on else 0 for i in mine], "color": "black"}
         look = {"color": style.colour(number), "size": [9 if i in on else 6 for i in mine], "line": outline}
         points = {"x": data.values[0, mine].tolist(), "y": data.values[1, mine].tolist(), "text": [texts[i] for i in mine]}
-        traces.append(scatter(**points, mode="markers", name=kind, hoverinfo="text", marker=look))
+        traces.append(_plotly().Scattergl(**points, mode="markers", name=html(kind), hoverinfo="text", marker=look))
     line = {"mode": "lines", "line": {"shape": "hv", "color": "black", "width": 1}, "hoverinfo": "skip", "name": "front"}
-    steps = style.needed("plotly.graph_objects").Scatter
-    traces.append(steps(x=data.values[0, list(data.front)].tolist(), y=data.values[1, list(data.front)].tolist(), **line))
+    traces.append(
+        _plotly().Scatter(x=data.values[0, list(data.front)].tolist(), y=data.values[1, list(data.front)].tolist(), **line)
+    )
     axes = {f"{axis}axis": _axis(values, name) for axis, values, name in zip("xy", data.values, data.columns, strict=True)}
     return _chart(traces, {**axes, "height": 520, "hovermode": "closest"})
 
 
 def _axis(values: Any, name: str) -> dict[str, Any]:
     return {
-        "title": {"text": label_of(name)},
+        "title": {"text": html(label_of(name))},
         "exponentformat": "power",
         "type": "log" if values.max() > 20 * values.min() > 0 else "linear",
     }
@@ -299,24 +301,22 @@ def _axis(values: Any, name: str) -> dict[str, Any]:
 def _hover(table: StudyPoints, row: Mapping[str, Any]) -> str:
     goals = [f"{label_of(name)}: {row[name]:.5g}" for name in table.objectives if row[name] is not None]
     parameters = [f"{name}: {row[name]}" for name in table.parameters if row[name] is not None]
-    return "<br>".join(escape(line) for line in (f"point {row['point']}", *parameters, *goals))
+    return "<br>".join(html(line) for line in (f"point {row['point']}", *parameters, *goals))
 
 
 def _parallel(table: StudyPoints) -> str:
     data = parallel.parallel(table)
     dimensions = [
         {
-            "label": axis.name,
+            "label": html(axis.name),
             "values": axis.places.tolist(),
             "range": [0, 1],
             "tickvals": [at for at, _ in axis.ticks],
-            "ticktext": [text for _, text in axis.ticks],
+            "ticktext": [html(text) for _, text in axis.ticks],
         }
         for axis in data.axes
     ]
     last = data.axes[-len(table.objectives)]
     line = {"color": last.places.tolist(), "colorscale": "Cividis", "showscale": False}
-    trace = style.needed("plotly.graph_objects").Parcoords(
-        dimensions=dimensions, line=line, unselected={"line": {"opacity": 0.05}}
-    )
+    trace = _plotly().Parcoords(dimensions=dimensions, line=line, unselected={"line": {"opacity": 0.05}})
     return _chart([trace], {"height": 460, "margin": {"l": 80, "r": 80, "t": 60, "b": 30}})

@@ -8,6 +8,7 @@ from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
 from sparseloop.evaluation.result import Result
 from sparseloop.input import load as loading
+from sparseloop.input import terminal
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.model.design import Design
@@ -17,19 +18,19 @@ from sparseloop.model.design.einsum import Tensor
 PARTS = ("workload", "arch", "mapping", "sparse", "mapspace")
 
 
-def show(spec: Spec, parts: Sequence[str] = ()) -> str:
+def show_parts(spec: Spec, parts: Sequence[str] = ()) -> str:
     """The parts named, or all that the specification has."""
     design = design_of(spec)
     result = evaluate_mapping(design, design.mapping) if design.mapping else None
     drawn = {
-        "workload": lambda: workload(design),
-        "arch": lambda: architecture(design),
-        "mapping": lambda: mapping(result),
-        "sparse": lambda: sparse(design),
-        "mapspace": lambda: mapspace(spec),
+        "workload": lambda: workload_picture(design),
+        "arch": lambda: architecture_picture(design),
+        "mapping": lambda: mapping_picture(result),
+        "sparse": lambda: sparse_picture(design),
+        "mapspace": lambda: mapspace_picture(spec),
     }
     chosen = parts or [p for p in PARTS if p != "mapspace" or spec.constraints]
-    return "\n\n".join(drawn[part]() for part in chosen)
+    return terminal.lines("\n\n".join(drawn[part]() for part in chosen))
 
 
 def _columns(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
@@ -41,7 +42,7 @@ def _columns(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
 # --- workload -----------------------------------------------------------------------------------------------
 
 
-def workload(design: Design) -> str:
+def workload_picture(design: Design) -> str:
     """Einsum, ranks, tensors."""
     einsum = design.einsum
     ranks = "  ".join(f"{rank}={size}" for rank, size in zip(einsum.ranks, einsum.shape, strict=True))
@@ -58,7 +59,7 @@ def workload(design: Design) -> str:
 # --- architecture -------------------------------------------------------------------------------------------
 
 
-def architecture(design: Design) -> str:
+def architecture_picture(design: Design) -> str:
     """The levels as a tree, with what one instance has."""
     arch = design.arch
     lines = [f"Architecture at {arch.clock_hz / 1e9:.4g} GHz"]
@@ -97,10 +98,10 @@ def _level(level: Level) -> str:
 # --- mapping ------------------------------------------------------------------------------------------------
 
 
-def mapping(result: Result | None) -> str:
+def mapping_picture(result: Result | None) -> str:
     """The loop nest, indented, with the tiles every level holds."""
     if result is None:
-        return "Mapping\n  none: a mapper is to find one (sparseloop map)"
+        return "Mapping\n  none: sparseloop map finds one"
     plan, chosen = result.plan, result.design.mapping
     assert chosen is not None
     lines, depth = ["Mapping"], 0
@@ -134,7 +135,7 @@ def _tiles(result: Result, level: int) -> str:
 # --- sparse features ----------------------------------------------------------------------------------------
 
 
-def sparse(design: Design) -> str:
+def sparse_picture(design: Design) -> str:
     """Formats, gating and skipping in words."""
     lines = ["Sparse features"]
     for index, level in enumerate(design.arch.storage):
@@ -170,9 +171,9 @@ def _with_metadata(design: Design) -> list[str]:
 # --- mapspace -----------------------------------------------------------------------------------------------
 
 
-def mapspace(spec: Spec) -> str:
+def mapspace_picture(spec: Spec) -> str:
     """The constraints of the mapper as written."""
     data = loading.to_data(spec).get("constraints")
     if not data:
         return "Mapspace\n  no constraints: every mapping that fits"
-    return "Mapspace, constrained by\n" + "\n".join(f"  {line}" for line in yamlio.dump(data).rstrip().splitlines())
+    return "Mapspace, constrained by\n" + "\n".join(f"  {line}" for line in yamlio.to_yaml(data).rstrip().splitlines())

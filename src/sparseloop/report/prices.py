@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sparseloop.evaluation import humanize as wording
+from sparseloop.input import terminal
 from sparseloop.model.design.arch import Arch, Level, Network, Part
 
-SCHEMA = "sparseloop.energy/1"
-COLUMNS = ("component", "quantity", "name", "value", "unit", "source", "confidence")
+PRICE_SCHEMA = "sparseloop.energy/1"
+PRICE_COLUMNS = ("component", "quantity", "name", "value", "unit", "source", "confidence")
 """`quantity`: energy, area or leakage; `name`: the action, or the part of the component."""
 
 PER = {
@@ -29,7 +30,7 @@ PER = {
 def to_dict(arch: Arch) -> dict[str, Any]:
     """All prices as plain data: one instance of every level, and the networks."""
     return {
-        "schema": SCHEMA,
+        "schema": PRICE_SCHEMA,
         "components": [_component(level) for level in arch.levels],
         "networks": [_network(level.network) for level in arch.storage if level.network is not None],
     }
@@ -102,7 +103,7 @@ def _network_prices(network: Network) -> Iterator[tuple[str, float, str]]:
 
 # --- tables ---------------------------------------------------------------------------------------------------
 
-TableRow = tuple[str, ...]
+PriceLine = tuple[str, ...]
 
 
 def price_text(arch: Arch, *, width: int = 0) -> str:
@@ -122,7 +123,7 @@ def price_text(arch: Arch, *, width: int = 0) -> str:
     lines.append("sources (confidence)")
     for source, mark in sources.items():
         lines += textwrap.wrap(f"[{mark}] {source}", width, initial_indent="  ", subsequent_indent="      ")
-    return "\n".join(lines)
+    return terminal.lines("\n".join(lines))
 
 
 def _head(level: Level) -> list[str]:
@@ -137,7 +138,7 @@ def _mark(source: str, confidence: float, sources: dict[str, int]) -> str:
     return f"[{sources.setdefault(f'{source} ({confidence:.2g})', len(sources) + 1)}]"
 
 
-def _actions(level: Level, sources: dict[str, int]) -> list[TableRow]:
+def _actions(level: Level, sources: dict[str, int]) -> list[PriceLine]:
     """One line for all actions with one price from one source."""
     together: dict[tuple[float, str, float, str], list[str]] = {}
     for action, price in level.prices.items():
@@ -149,8 +150,8 @@ def _actions(level: Level, sources: dict[str, int]) -> list[TableRow]:
     ]
 
 
-def _parts(level: Level, sources: dict[str, int]) -> list[TableRow]:
-    rows: list[TableRow] = []
+def _parts(level: Level, sources: dict[str, int]) -> list[PriceLine]:
+    rows: list[PriceLine] = []
     for part in level.parts:
         label = f"{part.name} x {wording.exact_text(part.count)}" if part.count != 1 else part.name
         area = f"{wording.exact_text(part.count * part.area_um2)} um2"
@@ -160,7 +161,7 @@ def _parts(level: Level, sources: dict[str, int]) -> list[TableRow]:
     return rows
 
 
-def _lined(rows: Sequence[TableRow]) -> list[str]:
+def _lined(rows: Sequence[PriceLine]) -> list[str]:
     """Rows with numbers and marks below each other; long lists of actions are broken."""
     lines: list[str] = []
     for what, price, mark in rows:

@@ -19,7 +19,7 @@ from sparseloop.report.formulas import core
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Quantity:
+class ResultQuantity:
     """One number that can be asked about."""
 
     value: Any
@@ -35,20 +35,20 @@ class Quantity:
     """What takes it, for the area of a level."""
 
 
-def quantities(plan: Plan, cost: Cost) -> dict[str, Quantity]:
+def quantities(plan: Plan, cost: Cost) -> dict[str, ResultQuantity]:
     """Path to number, outermost level first."""
-    found: dict[str, Quantity] = dict(_totals(plan, cost))
+    found: dict[str, ResultQuantity] = dict(_totals(plan, cost))
     for level in range(plan.compute + 1):
         found |= dict(_level(plan, cost, level))
     for network in cost.networks:
-        found[f"{network.name}.energy"] = Quantity(
+        found[f"{network.name}.energy"] = ResultQuantity(
             value=network.energy_pj, unit="pJ", meaning="energy of the network", source=_priced_by(network.network)
         )
         for quantity, unit in (("words_down", "words"), ("words_up", "words"), ("metadata_bits", "bits"), ("hops", "hops")):
             values: dict[str, Any] = getattr(network, quantity)
             for tensor, value in values.items():
                 meaning = f"{quantity.replace('_', ' ')} of {tensor} on {network.name}"
-                found[f"{network.name}.{quantity}.{tensor}"] = Quantity(value=value, unit=unit, meaning=meaning)
+                found[f"{network.name}.{quantity}.{tensor}"] = ResultQuantity(value=value, unit=unit, meaning=meaning)
     return found
 
 
@@ -62,40 +62,46 @@ def _priced_by(network: Network) -> str:
     return f"{price}: {network.source} (confidence {network.confidence:.2g})"
 
 
-def _totals(plan: Plan, cost: Cost) -> Iterator[tuple[str, Quantity]]:
+def _totals(plan: Plan, cost: Cost) -> Iterator[tuple[str, ResultQuantity]]:
     every = tuple(a for level in cost.levels for a in level.actions)
-    yield "energy", Quantity(value=cost.energy_pj, unit="pJ", meaning="energy of all levels and networks", actions=every)
-    yield "cycles", Quantity(value=cost.cycles, unit="cycles", meaning="cycles of the slowest level")
-    yield "edp", Quantity(value=cost.energy_pj * cost.cycles, unit="pJ cycles", meaning="energy-delay product")
-    yield "area", Quantity(value=cost.area_um2, unit="um2", meaning="area of all instances")
+    yield "energy", ResultQuantity(value=cost.energy_pj, unit="pJ", meaning="energy of all levels and networks", actions=every)
+    yield "cycles", ResultQuantity(value=cost.cycles, unit="cycles", meaning="cycles of the slowest level")
+    yield "edp", ResultQuantity(value=cost.energy_pj * cost.cycles, unit="pJ cycles", meaning="energy-delay product")
+    yield "area", ResultQuantity(value=cost.area_um2, unit="um2", meaning="area of all instances")
     meaning = "(actual + gated computes) / (compute instances × cycles)"
-    yield "utilization", Quantity(value=cost.utilization, unit="", meaning=meaning)
+    yield "utilization", ResultQuantity(value=cost.utilization, unit="", meaning=meaning)
     yield from _classes("computes", _numbers(cost.sparse.computes), "computes", "computes")
 
 
-def _level(plan: Plan, cost: Cost, level: int) -> Iterator[tuple[str, Quantity]]:
+def _level(plan: Plan, cost: Cost, level: int) -> Iterator[tuple[str, ResultQuantity]]:
     name, of = plan.arch.levels[level].name, cost.levels[level]
-    yield f"{name}.energy", Quantity(value=of.energy_pj, unit="pJ", meaning=f"energy of all {name}s", actions=of.actions)
-    yield f"{name}.cycles", Quantity(value=of.cycles, unit="cycles", meaning=f"cycles {name} needs at least")
-    yield f"{name}.instances_used", Quantity(value=of.instances_used, unit="", meaning=f"instances of {name} that ever work")
+    yield f"{name}.energy", ResultQuantity(value=of.energy_pj, unit="pJ", meaning=f"energy of all {name}s", actions=of.actions)
+    yield f"{name}.cycles", ResultQuantity(value=of.cycles, unit="cycles", meaning=f"cycles {name} needs at least")
+    yield (
+        f"{name}.instances_used",
+        ResultQuantity(value=of.instances_used, unit="", meaning=f"instances of {name} that ever work"),
+    )
     hardware = plan.arch.levels[level]
     area = hardware.instances * hardware.area_um2
-    yield f"{name}.area", Quantity(value=area, unit="um2", meaning=f"area of all {name}s", hardware=hardware)
+    yield f"{name}.area", ResultQuantity(value=area, unit="um2", meaning=f"area of all {name}s", hardware=hardware)
     if level == plan.compute:
         yield from _classes(f"{name}.computes", _numbers(cost.sparse.computes), "computes", "computes")
         return
     for quantity, meaning in (("expected", "on average"), ("worst", "in the worst case")):
         words, bits = getattr(of, f"capacity_{quantity}"), getattr(of, f"metadata_bits_{quantity}")
-        yield f"{name}.capacity.{quantity}", Quantity(value=words, unit="words", meaning=f"words one {name} holds {meaning}")
+        yield (
+            f"{name}.capacity.{quantity}",
+            ResultQuantity(value=words, unit="words", meaning=f"words one {name} holds {meaning}"),
+        )
         yield (
             f"{name}.metadata_bits.{quantity}",
-            Quantity(value=bits, unit="bits", meaning=f"metadata bits one {name} holds {meaning}"),
+            ResultQuantity(value=bits, unit="bits", meaning=f"metadata bits one {name} holds {meaning}"),
         )
     for k in cost.sparse.links_from(level):
         yield from _tensor(plan, cost, level, k)
 
 
-def _tensor(plan: Plan, cost: Cost, level: int, k: LinkSparse) -> Iterator[tuple[str, Quantity]]:
+def _tensor(plan: Plan, cost: Cost, level: int, k: LinkSparse) -> Iterator[tuple[str, ResultQuantity]]:
     tensor = k.dense.link.name
     name = plan.arch.levels[level].name
     path = f"{name}.{tensor}"
@@ -111,15 +117,24 @@ def _tensor(plan: Plan, cost: Cost, level: int, k: LinkSparse) -> Iterator[tuple
         meaning = f"metadata bits of {tensor}'s {action} at {name}"
         yield from _classes(f"{path}.metadata.{action}", _metadata(k, action), "bits", meaning)
     held = k.resident
-    yield f"{path}.tile", Quantity(value=held.footprint, unit="words", meaning=f"dense words of {tensor} in one {name}")
-    yield f"{path}.density", Quantity(value=held.density, unit="", meaning=f"stored words of {tensor} / dense words in {name}")
-    yield f"{path}.occupancy", Quantity(value=held.occupancy, unit="words", meaning=f"expected words of {tensor} in one {name}")
-    yield f"{path}.occupancy.worst", Quantity(value=held.worst, unit="words", meaning=f"most words of {tensor} in one {name}")
+    yield f"{path}.tile", ResultQuantity(value=held.footprint, unit="words", meaning=f"dense words of {tensor} in one {name}")
+    yield (
+        f"{path}.density",
+        ResultQuantity(value=held.density, unit="", meaning=f"stored words of {tensor} / dense words in {name}"),
+    )
+    yield (
+        f"{path}.occupancy",
+        ResultQuantity(value=held.occupancy, unit="words", meaning=f"expected words of {tensor} in one {name}"),
+    )
+    yield (
+        f"{path}.occupancy.worst",
+        ResultQuantity(value=held.worst, unit="words", meaning=f"most words of {tensor} in one {name}"),
+    )
     bits = f"expected metadata bits of {tensor} in one {name}"
-    yield f"{path}.metadata_bits", Quantity(value=held.metadata_bits, unit="bits", meaning=bits)
+    yield f"{path}.metadata_bits", ResultQuantity(value=held.metadata_bits, unit="bits", meaning=bits)
     actions = tuple(a for a in cost.levels[level].actions if a.tensor == tensor)
     energy: Any = sum(a.energy_pj for a in actions)
-    yield f"{path}.energy", Quantity(value=energy, unit="pJ", meaning=f"energy of {tensor} at {name}", actions=actions)
+    yield f"{path}.energy", ResultQuantity(value=energy, unit="pJ", meaning=f"energy of {tensor} at {name}", actions=actions)
 
 
 def _numbers(split: Events) -> dict[str, Any]:
@@ -146,16 +161,16 @@ _FATES = {
 }
 
 
-def _classes(path: str, classes: Mapping[str, Any], unit: str, what: str) -> Iterator[tuple[str, Quantity]]:
-    yield path, Quantity(value=classes["actual"], unit=unit, meaning=what, classes=classes)
+def _classes(path: str, classes: Mapping[str, Any], unit: str, what: str) -> Iterator[tuple[str, ResultQuantity]]:
+    yield path, ResultQuantity(value=classes["actual"], unit=unit, meaning=what, classes=classes)
     for name, fate in _FATES.items():
-        yield f"{path}.{name}", Quantity(value=classes[name], unit=unit, meaning=f"{fate} {what}")
+        yield f"{path}.{name}", ResultQuantity(value=classes[name], unit=unit, meaning=f"{fate} {what}")
 
 
 # --- names for what lies between ----------------------------------------------------------------------------
 
 
-def traced_names(plan: Plan, cost: Cost, found: dict[str, Quantity]) -> dict[int, tuple[str, Traced]]:
+def traced_names(plan: Plan, cost: Cost, found: dict[str, ResultQuantity]) -> dict[int, tuple[str, Traced]]:
     """Identity of a traced value to its name, a path if it has one; and the value, lest another take its place."""
     named: dict[int, tuple[str, Traced]] = {}
     paths = ((path, target.value) for path, target in found.items() if target.classes is None)

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from typing import Any, Literal, TextIO
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.result import Result, fills_of, metadata_bits
+from sparseloop.input import terminal
+from sparseloop.input.terminal import visible
 from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.sparsity.events import Events
 from sparseloop.report.savings import Saving, savings
@@ -26,14 +28,14 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 def result_text(result: Result, *, mapping: Mapping | None = None, width: int = 100) -> str:
     """All tables as plain text."""
     stream = io.StringIO()
-    Console(file=stream, width=width, force_terminal=False, color_system=None).print(result_tables(result, mapping=mapping))
+    terminal.console(stream, width=width).print(result_tables(result, mapping=mapping))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
 def print_result(result: Result, stream: TextIO, *, width: int) -> None:
     """Writes all tables: in colour to a terminal, as plain text without trailing blanks elsewhere."""
     if stream.isatty():
-        Console(file=stream).print(result_tables(result))
+        terminal.console(stream).print(result_tables(result))
     else:
         print(result_text(result, width=width), file=stream)
 
@@ -96,7 +98,7 @@ def head(result: Result) -> Group:
     einsum, arch = result.plan.einsum, result.plan.arch
     sizes = " ".join(f"{rank}={size}" for rank, size in zip(einsum.ranks, einsum.shape, strict=True) if size > 1)
     densities = "; ".join(f"{t.name} {wording.density_text(t)}" for t in einsum.tensors)
-    title = "" if einsum.name == "einsum" else f"{einsum.name}: "
+    title = "" if einsum.name == "einsum" else f"{visible(einsum.name)}: "
     lines: list[RenderableType] = [
         Text(f"{title}{wording.equation_text(einsum)}", style="bold"),
         Text(sizes),
@@ -108,12 +110,12 @@ def head(result: Result) -> Group:
         lines.append(Text("the mapping is valid", style="green"))
     else:
         lines.append(Text("the mapping is NOT valid:", style="bold red"))
-        lines += [Padding(Text(reason, style="red"), (0, 0, 0, 2)) for reason in result.reasons]
+        lines += [Padding(Text(visible(reason), style="red"), (0, 0, 0, 2)) for reason in result.reasons]
     return Group(*lines, Text(""), _totals(result), Text(""))
 
 
 def _stage(name: str, instances: int) -> str:
-    return f"{name} x{instances}" if instances > 1 else name
+    return visible(f"{name} x{instances}" if instances > 1 else name)
 
 
 def _totals(result: Result) -> Table:
@@ -153,7 +155,9 @@ def energy_table(result: Result) -> Table:
     rows += [(n.name, float(n.energy_pj), []) for n in result.cost.networks if float(n.energy_pj)]
     for name, energy, split in rows:
         shown = [wording.energy_text(pj) if pj else "" for pj in split]
-        table.add_row(name, wording.energy_text(energy), wording.percent_text(energy / total), bar(energy / total), *shown)
+        table.add_row(
+            visible(name), wording.energy_text(energy), wording.percent_text(energy / total), bar(energy / total), *shown
+        )
     table.add_row("", "", "", "")
     return table
 
@@ -180,7 +184,7 @@ def traffic_table(result: Result) -> Table:
     for level, tensor, action, split, held in rows:
         parts = [_part(getattr(split, name), split.total) for name in fates]
         counts = [_count(split.total), _count(split.actual) or "0", *parts, _count(held)]
-        table.add_row(level, tensor, action, *counts[: len(table.columns) - 3])
+        table.add_row(visible(level), tensor, action, *counts[: len(table.columns) - 3])
     table.add_row("")
     return table
 
@@ -198,7 +202,7 @@ def savings_table(result: Result, mapping: Mapping | None) -> Table | None:
     table = _table("Saved", "<by", "removed there", "energy saved", "cycles saved", *(["its units"] if units else []), note=note)
     for one in found:
         area = [wording.area_text(one.area_um2) if one.area_um2 else "-"] if units else []
-        table.add_row(one.feature, _removed(one), *_saved(result, one), *area)
+        table.add_row(visible(one.feature), _removed(one), *_saved(result, one), *area)
     table.add_row("")
     return table
 
@@ -232,10 +236,12 @@ def speed_table(result: Result) -> Table:
         cycles = float(cost.cycles)
         limit = _lanes(result) if level.kind == "compute" else wording.bandwidth_text(level)
         if not cycles and level.kind != "compute":
-            table.add_row(level.name, "", "", "", limit)
+            table.add_row(visible(level.name), "", "", "", limit)
             continue
         mark = Text.assemble(limit, ("  <- limits", "bold yellow") if cycles == slowest else "")
-        table.add_row(level.name, wording.count_text(cycles), wording.percent_text(cycles / total), bar(cycles / total), mark)
+        table.add_row(
+            visible(level.name), wording.count_text(cycles), wording.percent_text(cycles / total), bar(cycles / total), mark
+        )
     if (extra := result.cycles - slowest) > 1e-9 * total:
         table.add_row("networks", wording.count_text(extra), "", "", "fill and drain")
     table.add_row("")
@@ -263,13 +269,13 @@ def capacity_table(result: Result) -> Table:
         held = [k.resident for k in result.cost.sparse.links_from(index)]
         words = (cost.capacity_expected, cost.capacity_worst, sum(r.counted for r in held))
         used = f"{wording.count_text(cost.instances_used)} of {wording.count_text(level.instances)}"
-        table.add_row(level.name, used, "words", *_room(level.capacity_words, words))
+        table.add_row(visible(level.name), used, "words", *_room(level.capacity_words, words))
         if float(cost.metadata_bits_worst):
             bits = (cost.metadata_bits_expected, cost.metadata_bits_worst, sum(r.metadata_bits_counted for r in held))
             table.add_row("", "", "metadata", *_room(level.metadata_capacity_bits, bits))
     compute = result.plan.arch.compute
     used = f"{wording.count_text(result.cost.levels[-1].instances_used)} of {wording.count_text(compute.instances)}"
-    table.add_row(compute.name, used)
+    table.add_row(visible(compute.name), used)
     return table
 
 

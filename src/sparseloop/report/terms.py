@@ -42,31 +42,31 @@ class FormulaTerm:
         return FormulaTerm(self.kind, self.value, self.name, tuple(parts)) if self.parts else self
 
 
-def number(value: Any) -> FormulaTerm:
+def number_term(value: Any) -> FormulaTerm:
     """A plain number."""
     return FormulaTerm("number", float(value))
 
 
-def symbol(name: str, value: Any) -> FormulaTerm:
+def symbol_term(name: str, value: Any) -> FormulaTerm:
     """A name with its value."""
     return FormulaTerm("symbol", float(value), name)
 
 
-def call(name: str, arguments: Sequence[FormulaTerm], value: Any) -> FormulaTerm:
+def call_term(name: str, arguments: Sequence[FormulaTerm], value: Any) -> FormulaTerm:
     """A function; of numbers only, just its value."""
     if all(a.kind == "number" for a in arguments):
-        return number(value)
+        return number_term(value)
     return FormulaTerm("call", float(value), name, tuple((1, a) for a in arguments))
 
 
-def power(base: FormulaTerm, exponent: FormulaTerm, value: Any) -> FormulaTerm:
+def power_term(base: FormulaTerm, exponent: FormulaTerm, value: Any) -> FormulaTerm:
     """base ** exponent."""
     if exponent.kind == "number" and exponent.value == 1:
         return base
-    return call("power", [base, exponent], value)
+    return call_term("power", [base, exponent], value)
 
 
-def product(factors: Iterable[tuple[int, FormulaTerm]]) -> FormulaTerm:
+def product_term(factors: Iterable[tuple[int, FormulaTerm]]) -> FormulaTerm:
     """A flat product without ones; equal factors above and below the line cancel; with a zero in it, the zero."""
     powers: Counter[FormulaTerm] = Counter()
     above = below = 1.0
@@ -78,13 +78,13 @@ def product(factors: Iterable[tuple[int, FormulaTerm]]) -> FormulaTerm:
         elif term.value != 1 or term.kind not in ("symbol", "call"):
             powers[term] += sign
     above, below = _reduced(above, below)
-    parts: list[tuple[int, FormulaTerm]] = [(1, number(above))] if above != 1 else []
+    parts: list[tuple[int, FormulaTerm]] = [(1, number_term(above))] if above != 1 else []
     for term, times in powers.items():
         parts += [(1 if times > 0 else -1, term)] * abs(times)
-    parts += [(-1, number(below))] if below != 1 else []
+    parts += [(-1, number_term(below))] if below != 1 else []
     parts.sort(key=lambda part: -part[0])
     if not parts:
-        return number(1.0)
+        return number_term(1.0)
     if len(parts) == 1 and parts[0][0] > 0:
         return parts[0][1]
     return FormulaTerm("product", math.prod(t.value**s for s, t in parts), "", tuple(parts))
@@ -103,7 +103,7 @@ def _reduced(above: float, below: float) -> tuple[float, float]:
 Complement = Callable[[FormulaTerm], FormulaTerm | None]
 
 
-def summed(terms: Iterable[tuple[int, FormulaTerm]], complement: Complement | None = None) -> FormulaTerm:
+def sum_term(terms: Iterable[tuple[int, FormulaTerm]], complement: Complement | None = None) -> FormulaTerm:
     """A flat sum without zeros; equal terms of opposite sign cancel, common factors stand in front of it.
 
     1 - x is `complement(x)` if there is one.
@@ -115,13 +115,13 @@ def summed(terms: Iterable[tuple[int, FormulaTerm]], complement: Complement | No
             constant += sign * term.value
         elif term.value != 0:
             counts[term] += sign
-    parts: list[tuple[int, FormulaTerm]] = [(1 if constant > 0 else -1, number(abs(constant)))] if constant else []
+    parts: list[tuple[int, FormulaTerm]] = [(1 if constant > 0 else -1, number_term(abs(constant)))] if constant else []
     for term, times in counts.items():
         if times:
-            parts.append((1 if times > 0 else -1, product([(1, number(abs(times))), (1, term)])))
+            parts.append((1 if times > 0 else -1, product_term([(1, number_term(abs(times))), (1, term)])))
     parts.sort(key=lambda part: -part[0])
     if not parts:
-        return number(0.0)
+        return number_term(0.0)
     if len(parts) == 1 and parts[0][0] > 0:
         return parts[0][1]
     if complement and constant == 1 and len(parts) == 2 and parts[1][0] < 0 and (other := complement(parts[1][1])):
@@ -138,8 +138,8 @@ def _factored(parts: Sequence[tuple[int, FormulaTerm]], complement: Complement |
     shared = list(common.elements())
     if len(parts) < 2 or not shared:
         return None
-    left = [(sign, product((of - Counter(shared)).elements())) for (sign, _), of in zip(parts, factors, strict=True)]
-    return product([*shared, (1, summed(left, complement))])
+    left = [(sign, product_term((of - Counter(shared)).elements())) for (sign, _), of in zip(parts, factors, strict=True)]
+    return product_term([*shared, (1, sum_term(left, complement))])
 
 
 def _flat(kind: TermKind, parts: Iterable[tuple[int, FormulaTerm]]) -> list[tuple[int, FormulaTerm]]:

@@ -10,21 +10,22 @@ from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.evaluate import design_of, own_mapping
 from sparseloop.evaluation.result import CLASSES
 from sparseloop.evaluation.tracing import Traced, traced_cost, value_of
+from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
 from sparseloop.input.spec import Spec
 from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Level, Part
 from sparseloop.model.design.mapping import Mapping
 from sparseloop.report.formulas import FormulaReader, SymbolDefinition, tile_text
-from sparseloop.report.quantities import Quantity, quantities, traced_names
+from sparseloop.report.quantities import ResultQuantity, quantities, traced_names
 from sparseloop.report.terms import FormulaTerm, formula_text, symbols
 
 MAX_DEFINITIONS = 12
 """Definitions shown below a formula; deeper ones can be asked for."""
-WIDTH = 100
+DEFAULT_WIDTH = 100
 
 
-def why(spec: Spec, path: str, *, mapping: Mapping | None = None, width: int = WIDTH) -> str:
+def why(spec: Spec, path: str, *, mapping: Mapping | None = None, width: int = DEFAULT_WIDTH) -> str:
     """How the number at `path` came about, e.g. why(spec, 'GLB.A.reads.actual'); `SpecError` if there is no such number."""
     design = design_of(spec)
     return Explanation(design, mapping or own_mapping(design)).why(path, width=width)
@@ -40,7 +41,7 @@ class Explanation:
         self.known = quantities(plan, cost)
         self._names = traced_names(plan, cost, self.known)
 
-    def why(self, path: str, *, width: int = WIDTH) -> str:
+    def why(self, path: str, *, width: int = DEFAULT_WIDTH) -> str:
         """How the number at `path` came about."""
         name = _resolved(path, self.known)
         target = self.known[name]
@@ -56,13 +57,13 @@ class Explanation:
             lines += ["", "ask for LEVEL.area to see its parts and their sources"] if name == "area" else []
         if target.source:
             lines += ["", *textwrap.wrap(f"price: {target.source}", width, subsequent_indent="  ")]
-        return "\n".join(lines)
+        return terminal.lines("\n".join(lines))
 
 
 # --- paths --------------------------------------------------------------------------------------------------
 
 
-def _resolved(path: str, known: Table[str, Quantity]) -> str:
+def _resolved(path: str, known: Table[str, ResultQuantity]) -> str:
     """The path as it is listed: spaces and `metadata_bits` for `metadata` do not matter."""
 
     def plain(name: str) -> str:
@@ -76,7 +77,7 @@ def _resolved(path: str, known: Table[str, Quantity]) -> str:
     raise SpecError([Diagnostic(message=f"there is no number '{path}'", hint=hint)])
 
 
-def _listed(known: Table[str, Quantity]) -> str:
+def _listed(known: Table[str, ResultQuantity]) -> str:
     """The paths there are, by pattern."""
     tensors: dict[str, list[str]] = {}
     for path in known:
@@ -99,7 +100,7 @@ def _listed(known: Table[str, Quantity]) -> str:
     )
 
 
-def _headline(name: str, target: Quantity, width: int) -> list[str]:
+def _headline(name: str, target: ResultQuantity, width: int) -> list[str]:
     plain = float(value_of(target.value))
     value = f"{wording.exact_text(plain)} {target.unit}".strip()
     if target.unit == "pJ" and abs(plain) >= 1000:
@@ -108,7 +109,7 @@ def _headline(name: str, target: Quantity, width: int) -> list[str]:
     return [line] if len(line) <= width else [f"{name} = {value}", f"  ({target.meaning})"]
 
 
-def _classes(target: Quantity) -> list[str]:
+def _classes(target: ResultQuantity) -> list[str]:
     if target.classes is None:
         return []
     shown = [f"{name} {wording.exact_text(value_of(target.classes[name]))}" for name in CLASSES]
@@ -118,7 +119,7 @@ def _classes(target: Quantity) -> list[str]:
 # --- energies -----------------------------------------------------------------------------------------------
 
 
-def _energy(target: Quantity, width: int) -> list[str]:
+def _energy(target: ResultQuantity, width: int) -> list[str]:
     """Actions × price, largest first, with sources; then what happens free of charge."""
     rows: list[tuple[float, str]] = []
     free: dict[str, list[str]] = {}
@@ -168,7 +169,7 @@ def _sure(part: Part) -> str:
     return f"{part.area_source} (confidence {part.area_confidence:.2g})"
 
 
-def _shares(known: Table[str, Quantity]) -> list[str]:
+def _shares(known: Table[str, ResultQuantity]) -> list[str]:
     """The energy of every level and network."""
     total = float(value_of(known["energy"].value)) or 1.0
     whole = [path for path in known if path.endswith(".energy") and path.removesuffix(".energy") + ".tile" not in known]
@@ -192,7 +193,7 @@ class _Formulas:
         self.reader = FormulaReader(known)
         self.loops: dict[str, FormulaTerm] = {}
 
-    def explained(self, name: str, target: Quantity) -> list[str]:
+    def explained(self, name: str, target: ResultQuantity) -> list[str]:
         """The formula of the target, then what its names stand for, breadth first."""
         top = self.reader.shown(self.reader.formula(target.value))
         if top.kind == "number":

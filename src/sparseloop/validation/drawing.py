@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
+from sparseloop._optional import import_extra
+from sparseloop.report import borders
 from sparseloop.report.figures import style
-from sparseloop.validation.records import Comparison
+from sparseloop.validation.records import PublishedFigure
 
 LINE_HEIGHT = 0.15
 """Inches per case."""
@@ -15,7 +17,7 @@ DECADES = 30.0
 """Values that differ by more are drawn on a logarithmic axis."""
 
 
-def draw_comparisons(rows: Sequence[Comparison], title: str) -> Any:
+def draw_comparisons(rows: Sequence[PublishedFigure], title: str) -> Any:
     """A figure of one target; counts that must all come to the same number, and do, are left out."""
     panels = [one for one in dict.fromkeys(row.figure for row in rows) if not _plain([row for row in rows if row.figure == one])]
     columns = 2 if len(panels) > 1 else 1
@@ -23,24 +25,24 @@ def draw_comparisons(rows: Sequence[Comparison], title: str) -> Any:
     heights = [0.65 + LINE_HEIGHT * max(sum(row.figure == one for row in rows) for one in line) for line in lines]
     with style.styled():
         width = style.PAGE if columns > 1 else style.COLUMN
-        made = style.needed("matplotlib.figure").Figure(figsize=(width, sum(heights) + 0.35))
+        made = import_extra("matplotlib.figure", "plot").Figure(figsize=(width, sum(heights) + 0.35))
         grid = made.add_gridspec(len(lines), columns, height_ratios=heights)
         for i, line in enumerate(lines):
             for j, figure in enumerate(line):
                 axes = made.add_subplot(grid[i, j])
                 _panel(axes, [row for row in rows if row.figure == figure])
-                axes.set_title(figure, loc="left")
+                axes.set_title(borders.figure(figure), loc="left")
         handles, labels = made.axes[0].get_legend_handles_labels()
         made.legend(handles, labels, loc="outside lower right", ncols=3)
-        made.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
+        made.suptitle(borders.figure(title), x=0.01, ha="left", fontsize=8, fontweight="bold")
     return made
 
 
-def _plain(rows: list[Comparison]) -> bool:
+def _plain(rows: list[PublishedFigure]) -> bool:
     return len(rows) > 1 and len({row.published for row in rows} | {row.ours for row in rows}) == 1
 
 
-def _panel(axes: Any, rows: list[Comparison]) -> None:
+def _panel(axes: Any, rows: list[PublishedFigure]) -> None:
     places = list(range(len(rows)))
     published, ours = [row.published for row in rows], [row.ours for row in rows]
     axes.hlines(places, published, ours, colors="#999999", linewidth=1.0)
@@ -57,7 +59,7 @@ def _panel(axes: Any, rows: list[Comparison]) -> None:
             label="P10 to P90",
         )
     axes.plot(ours, places, "D", markersize=2.8, color=style.colour(0), label="ours")
-    axes.set_yticks(places, [row.case for row in rows])
+    axes.set_yticks(places, [borders.figure(row.case) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="x")
     values = [abs(value) for value in (*published, *ours) if isfinite(value)]
@@ -66,4 +68,4 @@ def _panel(axes: Any, rows: list[Comparison]) -> None:
     else:
         axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
     if rows[0].unit:
-        axes.set_xlabel(rows[0].unit)
+        axes.set_xlabel(borders.figure(rows[0].unit))

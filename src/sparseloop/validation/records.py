@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class PublishedFigure:
     """One published figure and ours; `low` and `high` are our P10 and P90 where a statistic decides.
 
     `limit` is the largest relative error at which the target counts as reproduced (None: shown only); it is stated by the
@@ -49,7 +49,7 @@ class FindingsTable:
 class Findings:
     """All figures of a target; `skipped` says why some or all could not be compared, `notes` what to know about them."""
 
-    rows: tuple[Comparison, ...] = ()
+    rows: tuple[PublishedFigure, ...] = ()
     tables: tuple[FindingsTable, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import numpy as np
 
 from sparseloop.validation.walker.plan import Plan
 from sparseloop.validation.walker.points import IntArray
-from sparseloop.validation.walker.residency import Events
+from sparseloop.validation.walker.residency import EventSet
 
 Mask = int
 """A set of words as the bits of a number."""
@@ -74,7 +74,7 @@ def _masks(plan: Plan, number: int) -> list[Mask]:
     return [looked[i] for i in condition.regions.of_event[condition.events.of_point].tolist()]
 
 
-def _unions(masks: list[Mask], events: Events) -> Iterator[Mask]:
+def _unions(masks: list[Mask], events: EventSet) -> Iterator[Mask]:
     """Per event what is looked at for any of its users."""
     found = [0] * len(events.point)
     for event, mask in zip(events.of_point.tolist(), masks, strict=True):

@@ -279,7 +279,7 @@ def test_free_gated_actions_are_told_in_one_line():
 def test_tables_of_a_priced_design_are_read_back_without_ado(tmp_path: Path):
     """What is free by its meaning is no surprise in a table either; other zeros are told."""
     plain = sl.evaluate(sl.loads(MATMUL))
-    accelergy.write_ert(accelergy.tables_of_arch(plain.plan.arch), tmp_path / "ert.yaml")
+    accelergy.write_ert(accelergy.reference_tables_of_arch(plain.plan.arch), tmp_path / "ert.yaml")
     (tmp_path / "spec.yaml").write_text(MATMUL + "energy: {ert: ert.yaml, art: ert.yaml}\n")
     again = sl.evaluate(sl.load(tmp_path / "spec.yaml"))
     assert (again.energy_pj, again.area_um2) == pytest.approx((plain.energy_pj, plain.area_um2), rel=1e-12)

@@ -243,7 +243,7 @@ def test_all_mistakes_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_the_example_of_the_documentation_is_understood() -> None:
     page = (Path(__file__).parents[3] / "docs" / "explore.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"^```yaml\n(# buffers.*?)^```", page, re.MULTILINE | re.DOTALL)
-    spec = StudySpec.model_validate(_complete(yamlio.loads(text)[0]))
+    spec = StudySpec.model_validate(_complete(yamlio.load_text(text)[0]))
     assert list(spec.parameters) == ["glb", "bw", "spad", "weights", "saf"]
     for condition in (*spec.constraints, spec.parameters["saf"].when or ""):
         conditions.condition(condition)

@@ -127,3 +127,16 @@ def test_wrong_questions_and_folders_are_mistakes(store: Store, tmp_path: Path) 
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(sl.SpecError, match="cannot read"):
         Store.opened(tmp_path)
+
+
+def test_folders_and_parameters_may_have_any_name(tmp_path: Path) -> None:
+    """Both stand in questions in SQL."""
+    folder, name = tmp_path / 'd\'étude "1"', 'it\'s; "a" -- name'
+    columns = {name if key == "glb" else key: kind for key, kind in STUDY["columns"].items()}
+    store = Store(folder)
+    folder.mkdir()
+    store.begin({**STUDY, "parameters": [{"name": name}], "columns": columns})
+    with Writer(store, "s1") as writer:
+        writer.add([("evaluations", evaluation("k0")), ("points", {"point": 0, name: 0.5, "valid": True, "keys": ["k0", "k0"]})])
+    assert store.points([name]).to_pylist() == [{name: 0.5}]
+    assert [row[name] for row in store.query("select * from layers").to_pylist()] == [0.5, 0.5]

@@ -8,7 +8,7 @@ import pytest
 
 import sparseloop as sl
 from sparseloop.evaluation import humanize as wording
-from sparseloop.report.pictures import PARTS, show
+from sparseloop.report.pictures import PARTS, show_parts
 from sparseloop.report.savings import savings
 from sparseloop.report.tables import bar, print_result, result_text
 from tests.helpers.samples import ALL, CONVOLUTION, DENSE, INVALID, MATMUL
@@ -101,7 +101,7 @@ def test_bars():
 
 
 def test_show_everything():
-    shown = show(sl.loads(CONVOLUTION))
+    shown = show_parts(sl.loads(CONVOLUTION))
     assert "O[n, m, p, q] = I[n, c, 2p+r, 2q+s] * W[m, c, r, s]" in shown
     assert "uniform, density 0.6" in shown
     assert "2:4 along c" in shown
@@ -114,7 +114,7 @@ def test_show_everything():
 
 
 def test_the_loop_nest_is_indented():
-    lines = show(sl.loads(MATMUL), ["mapping"]).splitlines()
+    lines = show_parts(sl.loads(MATMUL), ["mapping"]).splitlines()
     loops = [line for line in lines if " in 0.." in line]
     assert [line.split(" in ")[0].split()[-1] for line in loops] == ["m", "n", "k", "n", "m", "m", "k"]
     indents = [len(line) - len(line.lstrip()) for line in loops]
@@ -125,9 +125,9 @@ def test_the_loop_nest_is_indented():
 
 @pytest.mark.parametrize("part", PARTS)
 def test_show_one_part(part):
-    shown = show(sl.loads(MATMUL + "constraints: {GLB: {keep: [A]}}\n"), [part])
+    shown = show_parts(sl.loads(MATMUL + "constraints: {GLB: {keep: [A]}}\n"), [part])
     assert shown.count("\n\n") == (2 if part == "workload" else 0)
-    assert show(sl.loads(ALL["dense"].partition("mapping:")[0]), [part])
+    assert show_parts(sl.loads(ALL["dense"].partition("mapping:")[0]), [part])
 
 
 # --- numbers in words ---------------------------------------------------------------------------------------

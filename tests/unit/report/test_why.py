@@ -17,7 +17,7 @@ from sparseloop.evaluation.tracing import traced_input as named
 from sparseloop.model.pipeline import cost_of_design
 from sparseloop.report.formulas import FormulaReader
 from sparseloop.report.quantities import quantities, traced_names
-from sparseloop.report.terms import formula_text, number, product, summed, symbol
+from sparseloop.report.terms import formula_text, number_term, product_term, sum_term, symbol_term
 from sparseloop.report.why import Explanation
 from tests.helpers.samples import ALL, CONVOLUTION, MATMUL
 
@@ -96,23 +96,23 @@ def test_operations_are_those_of_numbers(a, b):
 
 # --- terms --------------------------------------------------------------------------------------------------
 
-A, B, C = symbol("a", 3), symbol("b", 5), symbol("c", 7)
+A, B, C = symbol_term("a", 3), symbol_term("b", 5), symbol_term("c", 7)
 
 
 @pytest.mark.parametrize(
     ("term", "names_in", "numbers_in"),
     [
-        (product([(1, A), (1, number(1)), (1, B)]), "a × b", "3 × 5"),
-        (product([(1, A), (-1, B), (1, B)]), "a", "3"),
-        (product([(1, A), (1, number(0)), (1, B)]), "0", "0"),
-        (product([(1, A), (1, symbol("one", 1)), (1, number(0.125))]), "a / 8", "3 / 8"),
-        (product([(1, number(2)), (1, product([(1, number(4)), (1, A)]))]), "8 × a", "8 × 3"),
-        (summed([(1, A), (1, number(0)), (-1, B)]), "a − b", "3 − 5"),
-        (summed([(1, A), (1, B), (-1, A)]), "b", "5"),
-        (summed([(1, product([(1, A), (1, B)])), (-1, product([(1, A), (1, C)]))]), "a × (b − c)", "3 × (5 − 7)"),
-        (summed([(1, A), (-1, product([(1, A), (1, B)]))]), "a × (1 − b)", "3 × (1 − 5)"),
-        (summed([(1, A), (1, A)]), "2 × a", "2 × 3"),
-        (summed([(-1, A)]), "−a", "−3"),
+        (product_term([(1, A), (1, number_term(1)), (1, B)]), "a × b", "3 × 5"),
+        (product_term([(1, A), (-1, B), (1, B)]), "a", "3"),
+        (product_term([(1, A), (1, number_term(0)), (1, B)]), "0", "0"),
+        (product_term([(1, A), (1, symbol_term("one", 1)), (1, number_term(0.125))]), "a / 8", "3 / 8"),
+        (product_term([(1, number_term(2)), (1, product_term([(1, number_term(4)), (1, A)]))]), "8 × a", "8 × 3"),
+        (sum_term([(1, A), (1, number_term(0)), (-1, B)]), "a − b", "3 − 5"),
+        (sum_term([(1, A), (1, B), (-1, A)]), "b", "5"),
+        (sum_term([(1, product_term([(1, A), (1, B)])), (-1, product_term([(1, A), (1, C)]))]), "a × (b − c)", "3 × (5 − 7)"),
+        (sum_term([(1, A), (-1, product_term([(1, A), (1, B)]))]), "a × (1 − b)", "3 × (1 − 5)"),
+        (sum_term([(1, A), (1, A)]), "2 × a", "2 × 3"),
+        (sum_term([(-1, A)]), "−a", "−3"),
     ],
 )
 def test_terms(term, names_in, numbers_in):

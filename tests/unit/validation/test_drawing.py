@@ -8,12 +8,12 @@ import pytest
 
 from sparseloop.cli.app import main
 from sparseloop.validation.drawing import draw_comparisons
-from sparseloop.validation.records import Comparison
+from sparseloop.validation.records import PublishedFigure
 
 
-def row(case: str, figure: str, published: float, ours: float, spread: tuple[float, float] | None = None) -> Comparison:
+def row(case: str, figure: str, published: float, ours: float, spread: tuple[float, float] | None = None) -> PublishedFigure:
     low, high = spread or (None, None)
-    return Comparison(case=case, figure=figure, published=published, ours=ours, low=low, high=high)
+    return PublishedFigure(case=case, figure=figure, published=published, ours=ours, low=low, high=high)
 
 
 def test_a_panel_per_figure() -> None:

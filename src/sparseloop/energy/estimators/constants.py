@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sparseloop.energy.estimators.query import DEFAULT_NODE_NM, Estimate
 
-FOLDER = Path(__file__).parents[1] / "data"
+DATA_FOLDER = Path(__file__).parents[1] / "data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Constant:
 
 def rows(name: str) -> list[dict[str, str]]:
     """The rows of one file of the package's data."""
-    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
+    with (DATA_FOLDER / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

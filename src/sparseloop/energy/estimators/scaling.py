@@ -18,14 +18,14 @@ from sparseloop.energy.estimators.query import Estimate, Query, times
 SUPPLY = "nominal supply in V"
 OUTSIDE_TRUST = 0.7
 """Confidence of a factor outside its table, relative to one inside."""
-NEAR = (0.6, 1.4)
+NEAR_SUPPLY = (0.6, 1.4)
 """Supplies over the nominal one that the square law is trusted for."""
 NODES_NM = (7.0, 130.0)
 """Nodes that some table reaches."""
 
 
 @cache
-def tables() -> Mapping[str, tuple[tuple[float, float], ...]]:
+def scaling_tables() -> Mapping[str, tuple[tuple[float, float], ...]]:
     """Quantity to (node in nm, factor relative to 45 nm), by node; the supply in volts."""
     found: dict[str, list[tuple[float, float]]] = {}
     for row in rows("scaling.csv"):
@@ -35,7 +35,7 @@ def tables() -> Mapping[str, tuple[tuple[float, float], ...]]:
 
 def factor(quantity: str, node_nm: float) -> float:
     """The quantity at a node relative to 45 nm."""
-    table = tables()[quantity]
+    table = scaling_tables()[quantity]
     (lowest, at_lowest), (highest, at_highest) = table[0], table[-1]
     below, above = _powers(quantity)
     if node_nm <= lowest:
@@ -54,14 +54,14 @@ def _between(a: tuple[float, float], b: tuple[float, float], node_nm: float) -> 
 def _powers(quantity: str) -> tuple[float, float]:
     """Powers of the node below and above a table."""
     if quantity == SUPPLY:
-        (low, at_low), (high, at_high) = tables()[SUPPLY][-2:]
+        (low, at_low), (high, at_high) = scaling_tables()[SUPPLY][-2:]
         return 0.0, math.log(at_high / at_low) / math.log(high / low)
     return (0.0, 0.0) if "leakage" in quantity else (1.0, 2.0) if "area" in quantity else (0.5, 2.0)
 
 
 def trust(quantity: str, node_nm: float) -> float:
     """1 inside the table, less outside."""
-    table = tables()[quantity]
+    table = scaling_tables()[quantity]
     return 1.0 if table[0][0] <= node_nm <= table[-1][0] else OUTSIDE_TRUST
 
 
@@ -72,7 +72,7 @@ def overdrive(query: Query) -> float:
 
 def supply_trust(query: Query) -> float:
     """1 near the nominal supply, less far from it: near the threshold and under stress no square law holds."""
-    return 1.0 if NEAR[0] <= overdrive(query) <= NEAR[1] else OUTSIDE_TRUST
+    return 1.0 if NEAR_SUPPLY[0] <= overdrive(query) <= NEAR_SUPPLY[1] else OUTSIDE_TRUST
 
 
 def at_node(estimate: Estimate, quantity: str, query: Query, published_nm: float) -> Estimate:
@@ -88,7 +88,7 @@ def at_node(estimate: Estimate, quantity: str, query: Query, published_nm: float
 
 def _beyond(quantity: str, node_nm: float) -> str:
     """Says that a node is outside the table; leakage is that of the nearest node."""
-    (lowest, _), *_, (highest, _) = tables()[quantity]
+    (lowest, _), *_, (highest, _) = scaling_tables()[quantity]
     if lowest <= node_nm <= highest:
         return ""
     nearest = lowest if node_nm < lowest else highest

@@ -34,7 +34,7 @@ Geometry = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class SramTable:
     """The table: its axes and the values at their crossings, where there are any."""
 
     axes: tuple[tuple[float, ...], ...]
@@ -42,13 +42,13 @@ class Grid:
 
 
 @cache
-def grid() -> Grid:
+def sram_table() -> SramTable:
     """data/sram_45nm.csv."""
     values: dict[Geometry, dict[str, float]] = {}
     for row in rows("sram_45nm.csv"):
         point = (float(row["capacity_bytes"]), float(row["width_bits"]), float(row["banks"]))
         values[point] = {quantity: float(row[quantity]) for quantity in QUANTITIES}
-    return Grid(axes=tuple(tuple(sorted({point[i] for point in values})) for i in range(3)), values=values)
+    return SramTable(axes=tuple(tuple(sorted({point[i] for point in values})) for i in range(3)), values=values)
 
 
 @cache
@@ -71,7 +71,7 @@ def form(quantity: str, point: Geometry) -> float:
 def interpolated(quantity: str, point: Geometry) -> float | None:
     """Log-log multilinear interpolation; None outside the table."""
     corners: list[tuple[tuple[float, float], ...]] = []
-    for x, axis in zip(point, grid().axes, strict=True):
+    for x, axis in zip(point, sram_table().axes, strict=True):
         if not axis[0] <= x <= axis[-1]:
             return None
         i = min(bisect_right(axis, x), len(axis) - 1)
@@ -79,7 +79,7 @@ def interpolated(quantity: str, point: Geometry) -> float | None:
         corners.append(tuple((at, weight) for at, weight in ((axis[i - 1], 1 - t), (axis[i], t)) if weight > 0))
     logarithm = 0.0
     for (c, wc), (w, ww), (b, wb) in itertools.product(*corners):
-        known = grid().values.get((c, w, b))
+        known = sram_table().values.get((c, w, b))
         if known is None:
             return None
         logarithm += wc * ww * wb * math.log(known[quantity])
@@ -99,7 +99,7 @@ def array(quantity: str, point: Geometry) -> tuple[float, str]:
 
 def _edge(quantity: str, point: Geometry) -> Geometry:
     """The closest point of the table: every coordinate inside its axis, then as much capacity as the table needs there."""
-    axes = grid().axes
+    axes = sram_table().axes
     capacity, width, banks = (min(max(x, axis[0]), axis[-1]) for x, axis in zip(point, axes, strict=True))
     larger = (capacity, *(c for c in axes[0] if c > capacity))
     return next((c, width, banks) for c in larger if interpolated(quantity, (c, width, banks)) is not None)
@@ -120,7 +120,7 @@ def sram(query: Query) -> Answer | None:
 def _of_sram(quantity: str, query: Query) -> Estimate:
     """One quantity at the node, supply, ports and cells asked for."""
     width = query.number("width_bits", 32)
-    slices = max(1, math.ceil(width / grid().axes[1][-1]))
+    slices = max(1, math.ceil(width / sram_table().axes[1][-1]))
     point = (query.number("capacity_bits") / 8 / slices, width / slices, max(query.number("banks", 1), 1))
     number, key = array(quantity, point)
     estimate = scaling.at_node(cited(slices * number, key), SCALING_KEYS[quantity], query, PUBLISHED_NM)

@@ -36,7 +36,7 @@ def class_of(query: Query) -> str | None:
     return None if names is None else names.get(query.class_name.lower(), query.class_name)
 
 
-def attributes_of(query: Query) -> dict[str, Attribute]:
+def tool_attributes(query: Query) -> dict[str, Attribute]:
     """Sizes by the names that the tools share, after what the user wrote."""
     found = {name: value for name, value in query.attributes.items() if name not in _OURS}
     if query.kind == "compute":

@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Any, final
 
 from sparseloop.energy.estimators import Answer, Attribute, Estimate, Query
-from sparseloop.energy.tools.common import DEFAULT_TYPE, DRAM, at_supply, attributes_of, class_of, estimates, whole
+from sparseloop.energy.tools.common import DEFAULT_TYPE, DRAM, at_supply, class_of, estimates, tool_attributes, whole
 
 PACKAGE = "hwcomponents"
 CONFIDENCE = 0.8
@@ -84,7 +84,7 @@ def _component(query: Query) -> str | None:
 def _attributes(query: Query) -> dict[str, Attribute]:
     size = whole(query.number("width_bits") * query.number("depth"))  # CACTI's model needs it beside width and depth
     sizes: dict[str, Attribute] = {"size": size} if size else {}
-    return {"tech_node": query.node_nm / NM_PER_M} | attributes_of(query) | sizes
+    return {"tech_node": query.node_nm / NM_PER_M} | tool_attributes(query) | sizes
 
 
 def _source(model: object) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sparseloop.input.accelergy.ert import tables, tables_of, with_tables
-from sparseloop.input.accelergy.export import tables_of_arch
+from sparseloop.input.accelergy.ert import reference_tables, reference_tables_of, with_tables
+from sparseloop.input.accelergy.export import reference_tables_of_arch
 from sparseloop.input.accelergy.files import ert_text, read_ert, write_ert
 from sparseloop.input.accelergy.primitive_prices import Estimated, built_in
 from sparseloop.input.accelergy.records import ArtRow, ErtRow, FirstOf, Primitive, Primitives, ReferenceTables
@@ -24,9 +24,9 @@ __all__ = [
     "primitives_of_summary",
     "read_ert",
     "read_user_table",
-    "tables",
-    "tables_of",
-    "tables_of_arch",
+    "reference_tables",
+    "reference_tables_of",
+    "reference_tables_of_arch",
     "with_tables",
     "write_ert",
 ]

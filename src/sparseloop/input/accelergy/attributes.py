@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from sparseloop.input import expressions as expr
-from sparseloop.input.accelergy.records import Plain
+from sparseloop.input.accelergy.records import Scalar
 from sparseloop.input.diagnostics import Diagnostic, Path
 from sparseloop.input.timeloop.sections import ImportLog
 
@@ -42,7 +42,7 @@ class Reported(expr.NotationError):
 class Written:
     """A value as it stands in a file, and the scope of its names; None: the scope that it is part of."""
 
-    value: Plain
+    value: Scalar
     path: Path
     scope: Scope | None = None
 
@@ -52,7 +52,7 @@ class Scope(Mapping[str, object]):
 
     def __init__(self, written: Mapping[str, Written], log: ImportLog, *, outer: Scope | None = None, bits: bool = False) -> None:
         self.written, self.log, self.outer, self.bits = written, log, outer, bits
-        self._known = dict[str, Plain]()
+        self._known = dict[str, Scalar]()
         self._pending = list[str]()
 
     def __contains__(self, name: object) -> bool:
@@ -64,7 +64,7 @@ class Scope(Mapping[str, object]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __getitem__(self, name: str) -> Plain:
+    def __getitem__(self, name: str) -> Scalar:
         """The value of a name; raises `Reported`, or `KeyError` if there is none."""
         if name in self._known:
             return self._known[name]
@@ -84,7 +84,7 @@ class Scope(Mapping[str, object]):
             self._pending.pop()
         return value
 
-    def value(self, raw: Plain, path: Path) -> Plain:
+    def value(self, raw: Scalar, path: Path) -> Scalar:
         """What a value in a file means here; a mistake is logged and raises `Reported`."""
         if not isinstance(raw, str):
             return raw
@@ -98,7 +98,7 @@ class Scope(Mapping[str, object]):
             offset = first.offset if not self.bits and " if " not in raw else None
             self._report(Diagnostic(path=path, message=message, hint=first.hint, offset=offset, length=first.length))
 
-    def number(self, raw: Plain, path: Path, what: str) -> float:
+    def number(self, raw: Scalar, path: Path, what: str) -> float:
         """A value that has to be a plain number."""
         value = self.value(raw, path)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -111,9 +111,9 @@ class Scope(Mapping[str, object]):
             self.log.diagnostics.append(diagnostic)
         raise Reported
 
-    def resolved(self) -> dict[str, Plain]:
+    def resolved(self) -> dict[str, Scalar]:
         """All values that can be computed; the others are left out without a word."""
-        before, result = list(self.log.diagnostics), dict[str, Plain]()
+        before, result = list(self.log.diagnostics), dict[str, Scalar]()
         for name in self:
             try:
                 result[name] = self[name]
@@ -122,18 +122,18 @@ class Scope(Mapping[str, object]):
         self.log.diagnostics[:] = before
         return result
 
-    def _of_text(self, text: str) -> Plain:
+    def _of_text(self, text: str) -> Scalar:
         if _WORD.fullmatch(text):
             return self.get(text, text)
         if " if " in text:
             return self._conditional(text)
         return self._sum(text)
 
-    def _sum(self, text: str) -> Plain:
+    def _sum(self, text: str) -> Scalar:
         """A number; text that is no expression ('LPDDR4-3200', '45nm') stays as it is."""
         try:
             with expr.variables(self):
-                result = expr.evaluate(_bits(text) if self.bits else text)
+                result = expr.evaluate_expression(_bits(text) if self.bits else text)
         except Reported:
             raise
         except expr.NotationError:
@@ -144,7 +144,7 @@ class Scope(Mapping[str, object]):
             return text
         return text if result.unit else result.number
 
-    def _conditional(self, text: str) -> Plain:
+    def _conditional(self, text: str) -> Scalar:
         """`a if condition else b`."""
         before, after = _split(text, " if ")
         condition, otherwise = _split(after, " else ")
@@ -193,7 +193,7 @@ def _bits(text: str) -> str:
     return text
 
 
-def arguments_text(arguments: Iterable[tuple[str, Plain]]) -> str:
+def arguments_text(arguments: Iterable[tuple[str, Scalar]]) -> str:
     """Arguments as text: '(data_delta=1)'; '' if there are none."""
     inside = ", ".join(f"{name}={value}" for name, value in arguments)
     return f"({inside})" if inside else ""

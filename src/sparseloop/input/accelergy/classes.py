@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sparseloop.input.accelergy.attributes import Written
-from sparseloop.input.accelergy.records import VERSIONS, Plain
+from sparseloop.input.accelergy.records import Scalar
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.timeloop.sections import ImportLog, Section, sections
+from sparseloop.input.timeloop.tables import VERSIONS
 
 _RANGE = re.compile(r"^(?P<name>[^\[\]]+?)\s*\[(?P<inside>[^\[\]]*)\]$")
 _SHARES = ("energy_scale", "energy_share", "action_share", "repeat")
@@ -257,7 +258,7 @@ PRIMITIVES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 }
 """Actions with their argument ranges of primitives up to v0.3, as tables of the survey show them."""
 
-DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
+DEFAULTS: Mapping[str, Mapping[str, Scalar]] = {
     "SRAM": {"n_banks": 1, "n_rdwr_ports": 1, "n_rd_ports": 0, "n_wr_ports": 0, "latency": "5ns"},
     "intadder": {"datawidth": 16, "latency": "5ns"},
     "aladdin_register": {"width": 1},

@@ -15,7 +15,7 @@ from sparseloop.energy.estimators import Estimate
 from sparseloop.input.accelergy.attributes import MUST_SPECIFY, Reported, Scope, Written
 from sparseloop.input.accelergy.classes import Action, ComponentClass, IndexRange, SubAction, Subcomponent, Use, known_primitive
 from sparseloop.input.accelergy.flatten import AccelergyComponent
-from sparseloop.input.accelergy.records import NO_ATTRIBUTES, Attributes, Plain, Primitive, Primitives
+from sparseloop.input.accelergy.records import NO_ATTRIBUTES, Attributes, Primitive, Primitives, Scalar
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.timeloop.sections import ImportLog
 from sparseloop.input.yaml.nodes import scalar
@@ -37,7 +37,7 @@ class PrimitiveUse:
     label: str
     """The path of subcomponents to it: 'storage.address_generators'; '' for the component itself."""
     action: str = ""
-    arguments: tuple[tuple[str, Plain], ...] = ()
+    arguments: tuple[tuple[str, Scalar], ...] = ()
     parts: tuple[PrimitiveUse, ...] = ()
     """Of a compound with a `primitive_type`: what it is made of, if nobody knows its price as a whole."""
 
@@ -54,7 +54,7 @@ class SumRow:
     """One action with one combination of arguments, as a sum."""
 
     action: str
-    arguments: tuple[tuple[str, Plain], ...]
+    arguments: tuple[tuple[str, Scalar], ...]
     terms: tuple[PrimitiveUse, ...]
 
 
@@ -188,7 +188,7 @@ class Expander:
             result.append(SumRow(action=action.name, arguments=tuple(point.items()), terms=tuple(terms)))
         return result
 
-    def _points(self, action: Action, holder: Holder) -> list[dict[str, Plain]]:
+    def _points(self, action: Action, holder: Holder) -> list[dict[str, Scalar]]:
         """All combinations of the arguments."""
         try:
             choices = [self._choices(entry, holder.scope) for entry in action.arguments.values()]
@@ -202,11 +202,11 @@ class Expander:
             return []
         return [dict(zip(action.arguments, point, strict=True)) for point in itertools.product(*choices)]
 
-    def _choices(self, entry: Written, scope: Scope) -> Sequence[Plain]:
+    def _choices(self, entry: Written, scope: Scope) -> Sequence[Scalar]:
         """The values of one argument: lo..hi, a list, or a single one."""
-        raw: Plain = entry.value
+        raw: Scalar = entry.value
         if isinstance(raw, list):
-            return [scope.value(value, entry.path) for value in cast("list[Plain]", raw)]
+            return [scope.value(value, entry.path) for value in cast("list[Scalar]", raw)]
         low, dots, high = str(raw).partition("..")
         if not dots or not isinstance(raw, str):
             return [scope.value(raw, entry.path)]
@@ -338,7 +338,7 @@ class Expander:
         return high - low + 1
 
 
-def _single(part: Primitive, action: str, arguments: tuple[tuple[str, Plain], ...]) -> SumRow:
+def _single(part: Primitive, action: str, arguments: tuple[tuple[str, Scalar], ...]) -> SumRow:
     term = PrimitiveUse(count=1.0, primitive=part, label="", action=action, arguments=arguments)
     return SumRow(action=action, arguments=arguments, terms=(term,))
 
@@ -349,9 +349,9 @@ def _times(terms: Sequence[PrimitiveUse], factor: float) -> tuple[PrimitiveUse, 
     return tuple(replace(term, count=term.count * factor, parts=_times(term.parts, factor)) for term in terms)
 
 
-def _values(attributes: Mapping[str, Written], scope: Scope) -> dict[str, Plain]:
+def _values(attributes: Mapping[str, Written], scope: Scope) -> dict[str, Scalar]:
     """Attributes of a subcomponent, computed in the compound around it; what means nothing there is left out."""
-    result = dict[str, Plain]()
+    result = dict[str, Scalar]()
     for name, entry in attributes.items():
         try:
             value = (entry.scope or scope).value(entry.value, entry.path)
@@ -364,7 +364,7 @@ def _values(attributes: Mapping[str, Written], scope: Scope) -> dict[str, Plain]
     return result
 
 
-def _shared(scope: Scope, names: Collection[str]) -> dict[str, Plain]:
+def _shared(scope: Scope, names: Collection[str]) -> dict[str, Scalar]:
     """Those of the names that have a value."""
     return {name: value for name, value in scope.resolved().items() if name in names and value is not None}
 

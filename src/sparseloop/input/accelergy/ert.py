@@ -12,7 +12,7 @@ from sparseloop.energy.estimators import Estimate
 from sparseloop.input.accelergy.attributes import arguments_text
 from sparseloop.input.accelergy.classes import leftover, read_classes
 from sparseloop.input.accelergy.compound import Expanded, Expander, PrimitiveUse, SumRow, price_of_use
-from sparseloop.input.accelergy.files import ert_data
+from sparseloop.input.accelergy.files import tables_data
 from sparseloop.input.accelergy.flatten import components_of
 from sparseloop.input.accelergy.records import ArtRow, ErtRow, Primitives, ReferenceTables
 from sparseloop.input.diagnostics import Diagnostic
@@ -33,13 +33,13 @@ _NEVER_ASKED = ("idle", "mac_reused")
 """Actions that every primitive has, and that no count of the model belongs to."""
 
 
-def tables(files: Sequence[str | PathLike[str]], primitives: Primitives) -> ReferenceTables:
+def reference_tables(files: Sequence[str | PathLike[str]], primitives: Primitives) -> ReferenceTables:
     """ERT and ART of the architecture and the compound components in the files; raises `SpecError` with every mistake."""
-    data, source = yamlio.load([FilePath(file) for file in files])
-    return tables_of(data, source, primitives)
+    data, source = yamlio.load_files([FilePath(file) for file in files])
+    return reference_tables_of(data, source, primitives)
 
 
-def tables_of(data: Mapping[str, Any], source: SourceMap | None, primitives: Primitives) -> ReferenceTables:
+def reference_tables_of(data: Mapping[str, Any], source: SourceMap | None, primitives: Primitives) -> ReferenceTables:
     """As `tables`, for data that has been read."""
     found, notes = expanded(data, source)
     return priced(found, primitives, notes)
@@ -77,7 +77,7 @@ def with_tables(data: dict[str, Any], source: SourceMap, primitives: Primitives)
     made = priced(found, primitives, notes)
     defined = {component.name for component in found if component.compound}
     rows = tuple(row for row in made.rows if row.component in defined or row.action not in _NEVER_ASKED)
-    return ert_data(replace(made, rows=rows), sources=True) | data, made.notes
+    return tables_data(replace(made, rows=rows), sources=True) | data, made.notes
 
 
 def _once(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:

@@ -23,7 +23,7 @@ _OWN = ("intersect", "address_generation", "reduction")
 """Actions that Timeloop does not know."""
 
 
-def tables_of_arch(arch: Arch) -> ReferenceTables:
+def reference_tables_of_arch(arch: Arch) -> ReferenceTables:
     """One row for the price of every action of every level, and the areas.
 
     `write` is added for readers that know neither fill nor update. Prices of networks cannot be told in such a table,

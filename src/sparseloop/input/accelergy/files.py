@@ -8,10 +8,10 @@ from os import PathLike
 from pathlib import Path as FilePath
 from typing import cast
 
-from sparseloop.input.accelergy.records import ArtRow, ErtRow, Plain, ReferenceTables
+from sparseloop.input.accelergy.records import ArtRow, ErtRow, ReferenceTables, Scalar
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.timeloop.sections import ImportLog, Section
-from sparseloop.input.timeloop.tables import source_of, table_components, variants
+from sparseloop.input.timeloop.tables import entry_source, table_components, variants
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.nodes import wrong_file
 
@@ -23,7 +23,7 @@ SUMMARIES = ("ERT_summary", "ART_summary")
 
 def read_ert(files: Sequence[str | PathLike[str]]) -> ReferenceTables:
     """The ERT and ART in the files with all argument combinations; raises `SpecError` with every mistake."""
-    data, source = yamlio.load([FilePath(file) for file in files])
+    data, source = yamlio.load_files([FilePath(file) for file in files])
     log = ImportLog(source=source)
     root = Section(data, (), log)
     ert, art = root.section("ERT"), root.section("ART")
@@ -43,14 +43,14 @@ def _rows(component: Section, name: str) -> list[ErtRow]:
         energy = section.number("energy")
         arguments = _arguments(section)
         if energy is not None:
-            source = source_of(section, section.path, "ERT")
+            source = entry_source(section, section.path, "ERT")
             result.append(ErtRow(component=name, action=action, arguments=arguments, energy_pj=energy, source=source))
         section.unused({"name": "key"}, "an action")
     component.unused(what="an energy table")
     return result
 
 
-def _arguments(section: Section) -> tuple[tuple[str, Plain], ...]:
+def _arguments(section: Section) -> tuple[tuple[str, Scalar], ...]:
     """Arguments as pairs; null, {} and a missing key are the same."""
     inside = section.section("arguments")
     for key, value in inside.data.items() if inside else ():
@@ -61,7 +61,7 @@ def _arguments(section: Section) -> tuple[tuple[str, Plain], ...]:
 
 def _area(section: Section, name: str) -> ArtRow | None:
     area = section.number("area")
-    source = source_of(section, section.key_path("area"), "ART")
+    source = entry_source(section, section.key_path("area"), "ART")
     section.unused(what="an area table")
     return None if area is None else ArtRow(component=name, area_um2=area, source=source)
 
@@ -69,13 +69,13 @@ def _area(section: Section, name: str) -> ArtRow | None:
 # --- writing ------------------------------------------------------------------------------------------------
 
 
-def ert_data(tables: ReferenceTables, version: str = "0.4", *, sources: bool = False) -> dict[str, Plain]:
+def tables_data(tables: ReferenceTables, version: str = "0.4", *, sources: bool = False) -> dict[str, Scalar]:
     """ERT and ART as plain data; `sources` adds a key to every entry that Accelergy's own files do not have."""
     if version not in ("0.3", "0.4"):
         raise ValueError(f"cannot write version {version!r}: there are '0.3' and '0.4'")
-    number: Plain = version if version == "0.4" else float(version)
-    nothing: Plain = {} if version == "0.4" else None
-    energy = dict[str, list[Plain]]()
+    number: Scalar = version if version == "0.4" else float(version)
+    nothing: Scalar = {} if version == "0.4" else None
+    energy = dict[str, list[Scalar]]()
     for row in tables.rows:
         arguments = dict(row.arguments) or nothing
         entry = {"name": row.action, "arguments": arguments, "energy": row.energy_pj}
@@ -85,16 +85,16 @@ def ert_data(tables: ReferenceTables, version: str = "0.4", *, sources: bool = F
     return {"ERT": {"version": number, "tables": components}, "ART": {"version": number, "tables": area}}
 
 
-def _told(one: ErtRow | ArtRow) -> dict[str, Plain]:
+def _told(one: ErtRow | ArtRow) -> dict[str, Scalar]:
     return {"source": one.source, "confidence": one.confidence}
 
 
 def ert_text(tables: ReferenceTables, version: str = "0.4") -> str:
     """ERT and ART as YAML in one document, laid out as Accelergy lays out its own."""
     lines = list[str]()
-    for key, table in ert_data(tables, version).items():
+    for key, table in tables_data(tables, version).items():
         lines += [f"{key}:", f"  version: {_scalar(table['version'])}", "  tables:" + (" []" if not table["tables"] else "")]
-        for component in cast("list[dict[str, Plain]]", table["tables"]):
+        for component in cast("list[dict[str, Scalar]]", table["tables"]):
             lines.append(f"  - name: {_scalar(component['name'])}")
             if key == "ART":
                 lines.append(f"    area: {_scalar(component['area'])}")
@@ -105,8 +105,8 @@ def ert_text(tables: ReferenceTables, version: str = "0.4") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _action_lines(action: dict[str, Plain]) -> list[str]:
-    arguments = cast("dict[str, Plain] | None", action["arguments"])
+def _action_lines(action: dict[str, Scalar]) -> list[str]:
+    arguments = cast("dict[str, Scalar] | None", action["arguments"])
     lines = [f"    - name: {_scalar(action['name'])}"]
     if arguments:
         lines += ["      arguments:", *(f"        {_scalar(key)}: {_scalar(value)}" for key, value in arguments.items())]
@@ -115,7 +115,7 @@ def _action_lines(action: dict[str, Plain]) -> list[str]:
     return [*lines, f"      energy: {_scalar(action['energy'])}"]
 
 
-def _scalar(value: Plain) -> str:
+def _scalar(value: Scalar) -> str:
     """A scalar that readers of YAML 1.1 and 1.2 understand alike: floats keep a point, doubtful words get quotes."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

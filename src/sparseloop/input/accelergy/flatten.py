@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sparseloop.input.accelergy.attributes import Reported, Scope, Written
 from sparseloop.input.accelergy.classes import attributes_of, leftover, version_of
-from sparseloop.input.accelergy.records import Plain
+from sparseloop.input.accelergy.records import Scalar
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.timeloop.architecture import component_kind
 from sparseloop.input.timeloop.sections import ImportLog, Section
@@ -175,7 +175,7 @@ def _mesh(node: Section, place: _Place) -> int:
     spatial, count = node.section("spatial"), 1
     scope = Scope(place.attributes, node.log)
     for key in ("meshX", "meshY") if spatial else ():
-        raw: Plain = spatial.take(key) if spatial else None
+        raw: Scalar = spatial.take(key) if spatial else None
         try:
             number = 1 if raw is None or spatial is None else scope.number(raw, spatial.key_path(key), key)
         except Reported:

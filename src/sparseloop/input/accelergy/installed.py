@@ -17,8 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import final
 
+from sparseloop.energy.components import PJ_PER_MW_SECOND
 from sparseloop.energy.estimators import Answer, Attribute, Estimate, Query
-from sparseloop.energy.tools.common import DEFAULT_TYPE, DRAM, at_supply, attributes_of, class_of, estimates
+from sparseloop.energy.tools.common import DEFAULT_TYPE, DRAM, at_supply, class_of, estimates, tool_attributes
 from sparseloop.input.accelergy.summary import read_summary
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.timeloop.sections import ImportLog, Section
@@ -33,7 +34,6 @@ PART, TOP = "part", "system"
 REQUIRED = {"storage": ("read", "write"), "compute": ("compute",)}
 FORMATS = {"fp16": (5, 10), "bf16": (8, 7), "fp32": (8, 23), "fp64": (11, 52)}
 """Exponent and mantissa of floats, by class or width."""
-PJ_PER_MW_SECOND = 1e9
 
 
 @final
@@ -52,7 +52,7 @@ class Accelergy:
         called = command()
         if class_of(query) is None or called is None:
             return None
-        reply = _reply(called, yamlio.dump(description(query)))
+        reply = _reply(called, yamlio.to_yaml(description(query)))
         if reply.failure:
             raise RuntimeError(reply.failure)
         return at_supply(_answer(reply, query), query)
@@ -83,7 +83,7 @@ def description(query: Query) -> Mapping[str, object]:
 
 
 def _attributes(query: Query) -> dict[str, Attribute]:
-    found = attributes_of(query)
+    found = tool_attributes(query)
     if query.kind == "storage":
         dram = query.class_name.lower() == DRAM
         kind: dict[str, Attribute] = {"type": str(query.attributes.get("type") or DEFAULT_TYPE)} if dram else {}
@@ -145,7 +145,7 @@ def _read(folder: Path) -> Reply:
     lacking = [file.name for file in files if not file.is_file()]
     if lacking:
         return Reply(failure=f"it wrote no {' and no '.join(lacking)}")
-    data, source = yamlio.load(files)
+    data, source = yamlio.load_files(files)
     log = ImportLog(source=source)
     tables = read_tables(Section(data, (), log))
     log.raise_errors()

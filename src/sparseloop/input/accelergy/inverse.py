@@ -13,7 +13,7 @@ import numpy as np
 
 from sparseloop.energy.estimators import Estimate
 from sparseloop.input.accelergy.compound import Expanded, PrimitiveUse, price_of_use
-from sparseloop.input.accelergy.records import Attributes, Plain, Primitive, Primitives, ReferenceTables
+from sparseloop.input.accelergy.records import Attributes, Primitive, Primitives, ReferenceTables, Scalar
 
 Key = tuple[str, frozenset[tuple[str, str]], str, frozenset[tuple[str, str]]]
 """Class, attributes, action ('' for the area), arguments."""
@@ -25,7 +25,7 @@ _INHERITED = ("technology", "global_cycle_seconds", "latency")
 _SPLIT_CONFIDENCE = 0.3
 
 
-def primitive_key(primitive: Primitive, action: str, arguments: Iterable[tuple[str, Plain]]) -> Key:
+def primitive_key(primitive: Primitive, action: str, arguments: Iterable[tuple[str, Scalar]]) -> Key:
     """Primitives with equal keys have equal prices."""
     inherited = {name: primitive.inherited[name] for name in _INHERITED if name in primitive.inherited}
     own = frozenset((name, str(value)) for name, value in {**inherited, **primitive.attributes}.items())

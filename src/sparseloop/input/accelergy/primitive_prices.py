@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sparseloop.energy.estimators import DEFAULT_NODE_NM, Answer, Attribute, Estimate, Query, offer
 from sparseloop.energy.estimators.constants import cited, value
 from sparseloop.input import expressions as expr
-from sparseloop.input.accelergy.records import Attributes, Plain, Primitive
+from sparseloop.input.accelergy.records import Attributes, Primitive, Scalar
 from sparseloop.input.expressions import LARGEST_COUNT
 
 EnergyOf = Callable[[Primitive, str, Attributes], Estimate | None]
@@ -66,7 +66,7 @@ def _number(primitive: Primitive, *names: str) -> float | None:
 
 def _node(primitive: Primitive) -> float:
     """The technology node in nm."""
-    given: Plain = primitive.value("technology")
+    given: Scalar = primitive.value("technology")
     try:
         return DEFAULT_NODE_NM if given is None else expr.parse_node(given) or DEFAULT_NODE_NM
     except expr.NotationError:

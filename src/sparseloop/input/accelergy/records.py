@@ -8,14 +8,13 @@ from typing import Any, Protocol
 
 from sparseloop.energy.estimators import Estimate
 
-Plain = Any
+Scalar = Any
 """A number, text or truth value as it comes from YAML."""
 
-Attributes = Mapping[str, Plain]
+Attributes = Mapping[str, Scalar]
 """Attribute (or argument) name to its value."""
 
 NO_ATTRIBUTES: Attributes = {}
-VERSIONS = ("0.2", "0.3", "0.4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +22,11 @@ class Primitive:
     """A component that is priced directly: its class, what is written at it, and what it inherits."""
 
     class_name: str
-    attributes: Attributes = field(default_factory=dict[str, Plain])
-    inherited: Attributes = field(default_factory=dict[str, Plain])
+    attributes: Attributes = field(default_factory=dict[str, Scalar])
+    inherited: Attributes = field(default_factory=dict[str, Scalar])
     """Technology and cycle time of the compounds around it (v0.4), and defaults of its class."""
 
-    def value(self, name: str) -> Plain:
+    def value(self, name: str) -> Scalar:
         """An attribute: the own one, else the inherited one, else None."""
         return self.attributes.get(name, self.inherited.get(name))
 
@@ -50,13 +49,13 @@ class ErtRow:
 
     component: str
     action: str
-    arguments: tuple[tuple[str, Plain], ...] = ()
+    arguments: tuple[tuple[str, Scalar], ...] = ()
     energy_pj: float
     source: str = ""
     confidence: float = 1.0
 
     @property
-    def key(self) -> tuple[str, str, frozenset[tuple[str, Plain]]]:
+    def key(self) -> tuple[str, str, frozenset[tuple[str, Scalar]]]:
         """Component, action and arguments; their order does not matter."""
         return self.component, self.action, frozenset(self.arguments)
 

@@ -23,7 +23,7 @@ def read_summary(files: Sequence[str | PathLike[str]], components: Sequence[Expa
     Of an action with arguments a summary has the extremes and the mean: the smallest is taken for the row with the
     smallest arguments, the largest for that with the largest; rows between them stay out.
     """
-    data, source = yamlio.load([FilePath(file) for file in files])
+    data, source = yamlio.load_files([FilePath(file) for file in files])
     log = ImportLog(source=source)
     root = Section(data, (), log)
     energy, area = root.section("ERT_summary"), root.section("ART_summary")

@@ -20,7 +20,7 @@ from typing import cast
 from sparseloop.energy.estimators import Estimate
 from sparseloop.input import expressions as expr
 from sparseloop.input.accelergy.classes import attributes_of, leftover
-from sparseloop.input.accelergy.records import Attributes, Plain, Primitive
+from sparseloop.input.accelergy.records import Attributes, Primitive, Scalar
 from sparseloop.input.diagnostics import Diagnostic, Path, Span, SpecError, did_you_mean
 from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.yaml import files as yamlio
@@ -33,17 +33,17 @@ _FIXED = ("class", "action", "energy", "area", "source")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableRow:
+class UserRow:
     """One row: what it is for, and its prices (pJ, um2) as numbers or expressions."""
 
     class_name: str
     action: str | None = None
-    attributes: Attributes = field(default_factory=dict[str, Plain])
-    energy: Plain = None
-    area: Plain = None
+    attributes: Attributes = field(default_factory=dict[str, Scalar])
+    energy: Scalar = None
+    area: Scalar = None
     source: str = ""
 
-    def distance(self, values: Mapping[str, Plain]) -> float:
+    def distance(self, values: Mapping[str, Scalar]) -> float:
         """0 if all attributes agree, infinite if one cannot be compared."""
         total = 0.0
         for name, cell in self.attributes.items():
@@ -56,7 +56,7 @@ class TableRow:
         return total
 
 
-def _word(value: Plain) -> str:
+def _word(value: Scalar) -> str:
     return str(value).strip().lower()
 
 
@@ -64,7 +64,7 @@ def _word(value: Plain) -> str:
 class UserTable:
     """Prices of primitives from rows of a table."""
 
-    rows: tuple[TableRow, ...]
+    rows: tuple[UserRow, ...]
 
     def energy(self, primitive: Primitive, action: str, arguments: Attributes) -> Estimate | None:
         """Energy of one action in pJ; attributes in the table may also be arguments of the action."""
@@ -76,7 +76,7 @@ class UserTable:
         return _best([row for row in self.rows if row.area is not None], primitive, {}, "area")
 
 
-def _best(rows: Sequence[TableRow], primitive: Primitive, arguments: Attributes, what: str) -> Estimate | None:
+def _best(rows: Sequence[UserRow], primitive: Primitive, arguments: Attributes, what: str) -> Estimate | None:
     values = {**primitive.inherited, **primitive.attributes, **arguments}
     rows = [row for row in rows if row.class_name in (primitive.class_name, "*")]
     if not rows:
@@ -92,14 +92,14 @@ def _best(rows: Sequence[TableRow], primitive: Primitive, arguments: Attributes,
     return Estimate(value=value, source=f"{best.source}, nearest row: {', '.join(off)}", confidence=NEAREST_CONFIDENCE)
 
 
-def _computed(price: Plain, values: Attributes, row: TableRow, what: str) -> float:
+def _computed(price: Scalar, values: Attributes, row: UserRow, what: str) -> float:
     """A number, or the value of an expression over the attributes."""
     if not isinstance(price, str):
         return float(price)
     unit, scale = ("J", 1e12) if what == "energy" else ("m*m", 1e12)
     try:
         with expr.variables(values):
-            result = expr.evaluate(price)
+            result = expr.evaluate_expression(price)
         if result.unit not in ("", unit) or not 0 <= result.number <= 1e300:
             raise expr.wrong(f"{price} is no {what}: {result.number:g} {result.unit}".rstrip())
     except expr.NotationError as error:
@@ -120,7 +120,7 @@ def read_user_table(path: str | PathLike[str]) -> UserTable:
 def _csv(path: str) -> UserTable:
     """Columns class, action, energy, area, source; every other column is an attribute or argument. '#' starts a comment."""
     text = file_text(path)
-    lines, problems, rows = text.splitlines(), list[Diagnostic](), list[TableRow]()
+    lines, problems, rows = text.splitlines(), list[Diagnostic](), list[UserRow]()
     reader = csv.reader(io.StringIO(text), delimiter="\t" if path.lower().endswith(".tsv") else ",", skipinitialspace=True)
     header: list[str] | None = None
 
@@ -181,9 +181,9 @@ def _cell_problems(row: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield f"{key} must be a number >= 0, not {value}", row[key]
 
 
-def _row_of(row: Mapping[str, str], place: str) -> TableRow:
+def _row_of(row: Mapping[str, str], place: str) -> UserRow:
     attributes = {name: scalar(cell) for name, cell in row.items() if name not in _FIXED and cell not in ANY}
-    return TableRow(
+    return UserRow(
         class_name=row.get("class", ""),
         action=row.get("action") or None,
         attributes=attributes,
@@ -195,7 +195,7 @@ def _row_of(row: Mapping[str, str], place: str) -> TableRow:
 
 def _yaml(file: FilePath) -> UserTable:
     """`primitives: [{class, attributes, area, actions: {name: energy or {energy, arguments} or a list of them}}]`."""
-    data, source = yamlio.load([file])
+    data, source = yamlio.load_files([file])
     log = ImportLog(source=source)
     root = Section(data, (), log)
     if not root.has("primitives"):
@@ -210,7 +210,7 @@ def _yaml(file: FilePath) -> UserTable:
     return UserTable(tuple(rows))
 
 
-def _entry(section: Section) -> Iterator[TableRow]:
+def _entry(section: Section) -> Iterator[UserRow]:
     log, class_name = section.log, section.text("class")
     if not class_name:
         log.error(section.path, "an entry needs a class ('*' for all)")
@@ -219,17 +219,17 @@ def _entry(section: Section) -> Iterator[TableRow]:
     label = f"{said}, {place}" if said else place
     if section.has("area"):
         area = _price(section.take("area"), section.key_path("area"), log)
-        yield TableRow(class_name=class_name or "", attributes=attributes, area=area, source=label)
+        yield UserRow(class_name=class_name or "", attributes=attributes, area=area, source=label)
     actions = section.section("actions")
     for name, value in actions.data.items() if actions else ():
         path = (*section.path, "actions", name)
-        for i, variant in enumerate(cast("list[Plain]", value) if isinstance(value, list) else [value]):
+        for i, variant in enumerate(cast("list[Scalar]", value) if isinstance(value, list) else [value]):
             at = (*path, i) if isinstance(value, list) else path
-            given = Section(cast("dict[str, Plain]", variant) if isinstance(variant, dict) else {"energy": variant}, at, log)
+            given = Section(cast("dict[str, Scalar]", variant) if isinstance(variant, dict) else {"energy": variant}, at, log)
             inside = {key: entry.value for key, entry in attributes_of(given, "arguments").items() if entry.value not in ANY}
             energy = _price(given.take("energy"), at, log)
             leftover(given, f"action {name}", ("energy", "arguments"))
-            yield TableRow(
+            yield UserRow(
                 class_name=class_name or "", action=str(name), attributes=attributes | inside, energy=energy, source=label
             )
     if not section.has("area") and not actions:
@@ -237,7 +237,7 @@ def _entry(section: Section) -> Iterator[TableRow]:
     leftover(section, "an entry", ("class", "attributes", "area", "actions", "source"))
 
 
-def _price(value: Plain, path: Path, log: ImportLog) -> Plain:
+def _price(value: Scalar, path: Path, log: ImportLog) -> Scalar:
     numeric = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e300
     if not numeric and not isinstance(value, str):
         log.error(path, f"expected a price >= 0 or an expression, got {value!r}")

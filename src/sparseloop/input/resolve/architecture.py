@@ -12,6 +12,7 @@ from sparseloop.energy.estimators import DEFAULT_NODE_NM, Estimate, Query, offer
 from sparseloop.energy.pricing import Priced, PriceRequest, price_level
 from sparseloop.input.diagnostics import Path
 from sparseloop.input.expressions import LARGEST_COUNT
+from sparseloop.input.notation import DEFAULT_WORD_BITS
 from sparseloop.input.resolve import sizes
 from sparseloop.input.resolve.estimator import WantedEstimator, check_attributes, wanted_estimator
 from sparseloop.input.resolve.log import ResolveLog
@@ -25,7 +26,6 @@ from sparseloop.model.design.sparse import Sparse
 
 _STORAGE = ("dram", "sram", "regfile", "buffer")
 _COMPUTE = ("mac", "alu", "mult", "compute")
-DEFAULT_WORD_BITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)

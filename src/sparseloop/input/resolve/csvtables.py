@@ -12,7 +12,7 @@ from sparseloop.input.diagnostics import Diagnostic, Span, SpecError, did_you_me
 from sparseloop.input.timeloop.tables import PriceTables, base_name
 from sparseloop.input.yaml.nodes import file_text
 
-COLUMNS = ("component", "action", "energy_pj", "area_um2", "source")
+CSV_COLUMNS = ("component", "action", "energy_pj", "area_um2", "source")
 EXAMPLE = "the first line names the columns: component,action,energy_pj,source or component,area_um2,source"
 
 
@@ -67,15 +67,15 @@ def _rows(file: str, lines: list[str], problems: list[Diagnostic]) -> Iterator[t
 
 
 def _wrong_columns(span: Span, columns: list[str]) -> Iterator[Diagnostic]:
-    if not set(columns) & set(COLUMNS):
+    if not set(columns) & set(CSV_COLUMNS):
         yield _problem(
             Span(span.file, span.line, 1, max(1, len(span.text)), span.text), "no line with the names of the columns", EXAMPLE
         )
         return
     for column in columns:
-        if column not in COLUMNS:
+        if column not in CSV_COLUMNS:
             place = Span(span.file, span.line, span.text.find(column) + 1, max(1, len(column)), span.text)
-            yield _problem(place, f"unknown column '{column}'", did_you_mean(column, COLUMNS))
+            yield _problem(place, f"unknown column '{column}'", did_you_mean(column, CSV_COLUMNS))
     if "component" not in columns or not ({"action", "energy_pj"} <= set(columns) or "area_um2" in columns):
         yield _problem(span, "columns are missing", EXAMPLE)
 

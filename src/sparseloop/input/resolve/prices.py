@@ -48,7 +48,7 @@ def _file(name: str, path: Path, log: ResolveLog) -> PriceTables:
     try:
         if file.suffix.lower() == ".csv":
             return _not_empty(read_csv(file), {}, (path, file), log)
-        data, source = yamlio.load([file])
+        data, source = yamlio.load_files([file])
         root = Section(data, (), ImportLog(source=source))
         tables = read_tables(root)
         root.log.raise_errors()

@@ -18,7 +18,7 @@ from sparseloop.input.timeloop.tables import PriceTables, art_data, ert_data, re
 from sparseloop.input.timeloop.v04_tree import as_v03
 from sparseloop.input.yaml.files import Node, SourceMap
 
-__all__ = ["native_places", "to_data", "to_spec"]
+__all__ = ["native_data", "native_places", "to_spec"]
 
 _SECTIONS = {
     "workload": ("problem",),
@@ -42,7 +42,7 @@ _IGNORED = {
 
 def to_spec(data: Mapping[str, Plain], source: Locator | None = None) -> Spec:
     """The native specification that says what the Timeloop files say; raises `SpecError` with every mistake."""
-    native = to_data(data, source)
+    native = native_data(data, source)
     try:
         return Spec.model_validate(native)
     except SpecError as error:
@@ -60,7 +60,7 @@ def native_places(source: SourceMap) -> SourceMap:
     return SourceMap(Node({}, source.root.file, kids=kids), source.lines)
 
 
-def to_data(data: Mapping[str, Plain], source: Locator | None = None) -> dict[str, Plain]:
+def native_data(data: Mapping[str, Plain], source: Locator | None = None) -> dict[str, Plain]:
     """The same as plain data in the native format."""
     variables = data.get("variables")
     log = ImportLog(source=source, variables=variables if isinstance(variables, dict) else {})  # pyright: ignore[reportUnknownArgumentType]

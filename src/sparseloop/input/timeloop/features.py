@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from sparseloop.input.notation import RANK_FORMATS
 from sparseloop.input.timeloop.directives import known_tensors, target_level
 from sparseloop.input.timeloop.flattened_dimensions import flattened_ranks
 from sparseloop.input.timeloop.levels import Machine
@@ -18,7 +19,6 @@ COMPUTE_KINDS = {
     "skipping": "skip",
     "skip_on_not_aligned_operands": "skip",
 }
-RANK_FORMATS = ("U", "UB", "B", "CP", "RLE", "UOP")
 _IGNORED = {"compression_rate": "parsed but not used by Timeloop"}
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Target = tuple[str, list[NestLoop], Directive]
 
 
-def pieces(bound: int, stride: int, radices: list[tuple[str, int]]) -> list[tuple[str, int]] | None:
+def digit_loops(bound: int, stride: int, radices: list[tuple[str, int]]) -> list[tuple[str, int]] | None:
     """The mixed-radix digits a loop runs over: (dimension, bound), fastest first; None if it cuts a digit unevenly.
 
     The loop takes the values 0, stride, ..., (bound - 1) * stride of a variable x = d0 + n0 * (d1 + n1 * ...).
@@ -59,7 +59,7 @@ def _split(loop: NestLoop, strides: dict[str, int], problem: Problem, section: S
         yield loop
         return
     radices = [(d, problem.bounds[d]) for d in problem.flattened[loop.rank]]
-    found = pieces(loop.bound, strides[loop.rank], radices) if loop.residual == loop.bound else None
+    found = digit_loops(loop.bound, strides[loop.rank], radices) if loop.residual == loop.bound else None
     strides[loop.rank] *= loop.bound
     if found is None:
         sizes = " x ".join(f"{d}={n}" for d, n in radices)

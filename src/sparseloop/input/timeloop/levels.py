@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sparseloop.input.notation import DEFAULT_WORD_BITS
 from sparseloop.input.timeloop import networks
 from sparseloop.input.timeloop.architecture import TimeloopChain, TimeloopComponent
 from sparseloop.input.timeloop.sections import Plain, Section
 from sparseloop.input.timeloop.tables import PriceTables
-
-DEFAULT_WORD_BITS = 16
 
 _IGNORED = {
     "num_ports": "passed to the energy table, which ignores it",

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from sparseloop.input import expressions as expr
 from sparseloop.input.diagnostics import Diagnostic, Locator, Path, SpecError, did_you_mean, dotted
-
-Plain = Any
-"""Data as it comes from YAML: dict, list, str, int, float, bool or None."""
+from sparseloop.input.yaml.nodes import Plain
 
 NO_KEYS: Mapping[str, str] = {}
 _LARGEST = 1e300
@@ -121,7 +119,7 @@ class Section:
 
         try:
             with expr.variables(known):
-                result = expr.evaluate(_OF_COMPONENT.sub(of_component, text))
+                result = expr.evaluate_expression(_OF_COMPONENT.sub(of_component, text))
         except expr.NotationError as error:
             key = next(k for k in keys if k in self._keys)
             self.log.error(self.key_path(key), f"expected a number, got {text!r}: {error}", error.mistakes[0].hint)

@@ -47,13 +47,13 @@ def read_tables(root: Section) -> PriceTables:
         for section, name in table_components(art):
             value = section.number("area")
             if value is not None:
-                source = source_of(section, section.key_path("area"), "ART")
+                source = entry_source(section, section.key_path("area"), "ART")
                 area[base_name(name)] = TableEntry(value=value, source=source, confidence=section.number("confidence"))
             section.unused(what="an area table")
     return PriceTables(energy=energy, area=area)
 
 
-def source_of(section: Section, path: tuple[str | int, ...], kind: str) -> str:
+def entry_source(section: Section, path: tuple[str | int, ...], kind: str) -> str:
     """What the entry says of itself, else 'ERT ert.yaml:12', or the path when there are no files."""
     return section.text("source") or f"{kind} {section.log.place(path)}"
 
@@ -83,7 +83,7 @@ def _actions(component: Section) -> dict[str, TableEntry]:
     for section, name in variants(component):
         energy = section.number("energy")
         if energy is not None and (name not in result or energy > result[name].value):
-            source = source_of(section, section.path, "ERT")
+            source = entry_source(section, section.path, "ERT")
             result[name] = TableEntry(value=energy, source=source, confidence=section.number("confidence"))
         section.unused(
             {

@@ -23,12 +23,12 @@ __all__ = [
     "Node",
     "Plain",
     "SourceMap",
-    "dump",
-    "load",
-    "loads",
+    "load_files",
+    "load_text",
     "parse_path",
     "rewritten",
     "source_map_of",
+    "to_yaml",
     "with_values",
 ]
 
@@ -40,7 +40,7 @@ _MAY_BE_EMPTY = ("mapping",)
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def load(paths: Iterable[str | FilePath], overrides: Sequence[str] = ()) -> tuple[dict[str, Plain], SourceMap]:
+def load_files(paths: Iterable[str | FilePath], overrides: Sequence[str] = ()) -> tuple[dict[str, Plain], SourceMap]:
     """The merged top-level keys of all files (order free) with overrides 'path=value' applied, and the source map.
 
     Overrides 'jinja.NAME=value' are variables of templates (`*.jinja2`).
@@ -52,13 +52,13 @@ def load(paths: Iterable[str | FilePath], overrides: Sequence[str] = ()) -> tupl
     return _merged({path: partial(_documents, path, reader) for path in files}, rest, reader.texts)
 
 
-def loads(text: str, overrides: Sequence[str] = (), *, name: str = "<text>") -> tuple[dict[str, Plain], SourceMap]:
-    """As `load`, for a text."""
+def load_text(text: str, overrides: Sequence[str] = (), *, name: str = "<text>") -> tuple[dict[str, Plain], SourceMap]:
+    """As `load_files`, for a text."""
     return _merged({name: lambda: documents(text, name)}, overrides, {name: text})
 
 
 def source_map_of(documents: Iterable[Node], paths: Iterable[str | FilePath], texts: Mapping[str, Sequence[str]]) -> SourceMap:
-    """As `load`, for pieces of files that were read before (`texts`: the lines of these) and further files."""
+    """As `load_files`, for pieces of files that were read before (`texts`: the lines of these) and further files."""
     reader = templates.TemplateReader({})
     found: dict[str, Callable[[], Iterable[Node]]] = {str(path): partial(_documents, str(path), reader) for path in paths}
     given = list(documents)
@@ -216,7 +216,7 @@ def _names(item: Plain) -> list[Plain]:
 # --- writing ------------------------------------------------------------------------------------------------
 
 
-def dump(data: Mapping[str, Plain]) -> str:
+def to_yaml(data: Mapping[str, Plain]) -> str:
     """Plain data as YAML text; mappings and lists of plain values stand on one line."""
     return _written(_laid_out(data, 0))
 

@@ -10,6 +10,7 @@ from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
 from sparseloop.report.figures import breakdown, crossover, loopnest, parallel, roofline, sensitivity, style
 from sparseloop.report.figures import pareto as fronts
 from sparseloop.report.figures.source import FigureSource, read_source, source_of
+from sparseloop.report.figures.style import FIGURE_SUFFIXES, save_figure
 from sparseloop.report.figures.tables import StudyPoints
 
 RESULT_KINDS = {
@@ -23,7 +24,7 @@ STUDY_KINDS = {
     "sensitivity": "which parameter explains how much of a metric",
     "sweep": "a metric over one parameter, with the points where the best choice changes",
 }
-KINDS = RESULT_KINDS | STUDY_KINDS
+FIGURE_KINDS = RESULT_KINDS | STUDY_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ def plot(
     """A matplotlib figure of results (a `Result`, several, result files as dicts) or of a study (a `Store`, its folder).
 
     Kinds: breakdown, roofline, loopnest; pareto, parallel, sensitivity, sweep. The rest as in `Choices`. `SpecError` if this
-    cannot be drawn; `sparseloop.report.figures.save` writes a file.
+    cannot be drawn; `save_figure` writes a file.
     """
     return draw_figure(source_of(what), kind, Choices(by=by, x=x, y=y, where=where))
 
@@ -57,8 +58,8 @@ def draw_figure(what: FigureSource, kind: str, choices: Choices) -> Any:
     """The figure; `SpecError` if this kind cannot be drawn of this."""
     kinds = STUDY_KINDS if what.store else RESULT_KINDS
     kind = kind or next(iter(kinds))
-    if kind not in KINDS:
-        hint = did_you_mean(kind, list(KINDS)) or f"kinds: {', '.join(KINDS)}"
+    if kind not in FIGURE_KINDS:
+        hint = did_you_mean(kind, list(FIGURE_KINDS)) or f"kinds: {', '.join(FIGURE_KINDS)}"
         raise SpecError([Diagnostic(message=f"there is no kind of figure '{kind}'", hint=hint)])
     if kind not in kinds:
         of = "the folder of a study" if what.store else "results"
@@ -97,6 +98,14 @@ def _study(table: StudyPoints, kind: str, choices: Choices) -> Any:
     return crossover.draw(table, choices.y, choices.x, choices.by)
 
 
-save, SUFFIXES = style.save, style.FIGURE_SUFFIXES
-
-__all__ = ["KINDS", "RESULT_KINDS", "STUDY_KINDS", "SUFFIXES", "Choices", "draw_figure", "plot", "read_source", "save"]
+__all__ = [
+    "FIGURE_KINDS",
+    "FIGURE_SUFFIXES",
+    "RESULT_KINDS",
+    "STUDY_KINDS",
+    "Choices",
+    "draw_figure",
+    "plot",
+    "read_source",
+    "save_figure",
+]

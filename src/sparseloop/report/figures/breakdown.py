@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sparseloop.report import borders
 from sparseloop.report.figures import style
 
 OTHER = "other"
@@ -81,16 +82,18 @@ def draw(data: Bars, *, relative: bool = False) -> Any:
         plain = part == REST
         shade, lines = ("#bbbbbb", "") if plain else (style.colour(i), style.hatch(i))
         look = {"color": shade, "hatch": lines, "edgecolor": "white", "linewidth": 0.4}
-        axes.bar(range(count), heights, 0.62, bottom=base, label=part, **look)
+        axes.bar(range(count), heights, 0.62, bottom=base, label=borders.figure(part), **look)
         base = [low + high for low, high in zip(base, heights, strict=True)]
     for x, (top, total, valid) in enumerate(zip(base, data.totals, data.valid, strict=True)):
         text = f"{total / scale:.3g}" + ("" if valid else "\nnot valid")
         axes.annotate(text, (x, top), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=6.5)
     long = count > 1 and (count > 6 or max(map(len, data.names)) > 40 // count)
-    axes.set_xticks(range(count), data.names, rotation=35 if long else 0, ha="right" if long else "center")
+    axes.set_xticks(
+        range(count), [borders.figure(name) for name in data.names], rotation=35 if long else 0, ha="right" if long else "center"
+    )
     axes.set_xlim(-0.6, count - 0.4)
     axes.margins(y=0.12)
-    axes.set_ylabel(f"energy relative to {data.names[0]}" if relative else f"energy ({SYMBOLS.get(unit, unit)})")
+    axes.set_ylabel(f"energy relative to {borders.figure(data.names[0])}" if relative else f"energy ({SYMBOLS.get(unit, unit)})")
     axes.grid(axis="y")
     _legend(axes, len(data.parts))
     return fig

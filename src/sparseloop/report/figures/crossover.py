@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.report import borders
 from sparseloop.report.figures import style
 from sparseloop.report.figures.tables import StudyPoints, label_of
 
@@ -106,7 +107,7 @@ def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by
     fig, axes = style.figure(style.COLUMN, 2.7)
     for i, (kind, values) in enumerate(zip(data.kinds, data.values, strict=True)):
         look = {"color": style.colour(i), "linestyle": style.LINE_STYLES[i % 4], "marker": style.MARKERS[i % 8]}
-        axes.plot(data.x, values, label=kind, markersize=3, **look)
+        axes.plot(data.x, values, label=borders.figure(kind), markersize=3, **look)
     if table.logarithmic(x):
         axes.set_xscale("log")
     spread = data.values[~np.isnan(data.values)]
@@ -117,9 +118,15 @@ def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by
         axes.annotate(letter, (one.x, one.y), xytext=(4, -9), textcoords="offset points", fontsize=7, style="italic")
     if data.crossovers:
         told = ", ".join(f"{letter} {one.x:.3g}" for letter, one in zip(LETTERS, data.crossovers, strict=False))
-        axes.set_title(f"best changes at {x} {told}", fontsize=7, loc="right")
-    axes.set(xlabel=x, ylabel=label_of(table.column(metric)))
+        axes.set_title(borders.figure(f"best changes at {x} {told}"), fontsize=7, loc="right")
+    axes.set(xlabel=borders.figure(x), ylabel=borders.figure(label_of(table.column(metric))))
     axes.grid(which="major")
     if by:
-        axes.legend(title=by, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2 + (len(data.kinds) > 4), handlelength=2.2)
+        axes.legend(
+            title=borders.figure(by),
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.2),
+            ncols=2 + (len(data.kinds) > 4),
+            handlelength=2.2,
+        )
     return fig

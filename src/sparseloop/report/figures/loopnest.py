@@ -7,6 +7,7 @@ from typing import Any
 
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.result import Result
+from sparseloop.report import borders
 from sparseloop.report.figures import style
 
 LINE_HEIGHT = 0.155
@@ -69,13 +70,21 @@ def draw(result: Result) -> Any:
     for i, (band, tall) in enumerate(zip(data, rows, strict=True)):
         axes.axhspan(top + 0.06, top + tall - 0.06, color=style.colour(i), alpha=0.12, linewidth=0)
         axes.axhspan(top + 0.06, top + tall - 0.06, xmax=0.008, color=style.colour(i), linewidth=0)
-        axes.text(0.12, top + 0.75, band.level, va="center", weight="bold")
+        axes.text(0.12, top + 0.75, borders.figure(band.level), va="center", weight="bold")
         for row, loop in enumerate(band.loops):
             weight = "bold" if loop[2] else "normal"
             place = widest + (band.depth + row) * 0.14
-            axes.text(place, top + 0.75 + row, _loop(*loop), va="center", weight=weight, family="monospace", fontsize=6.8)
+            axes.text(
+                place,
+                top + 0.75 + row,
+                borders.figure(_loop(*loop)),
+                va="center",
+                weight=weight,
+                family="monospace",
+                fontsize=6.8,
+            )
         for row, text in enumerate(band.holds):
-            axes.text(right, top + 0.75 + row, text, va="center", fontsize=7, color="#222222")
+            axes.text(right, top + 0.75 + row, borders.figure(text), va="center", fontsize=7, color="#222222")
         top += tall
     return fig
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparseloop._optional import import_extra
 from sparseloop.mapper.objectives import pareto
+from sparseloop.report import borders
 from sparseloop.report.figures import style
 from sparseloop.report.figures.tables import StudyPoints, label_of
 
@@ -85,15 +87,24 @@ def draw(table: StudyPoints) -> Any:
     shown = [round(i * (many - 1) / max(1, min(MAX_LINES, many) - 1)) for i in range(min(MAX_LINES, many))]
     across = np.arange(count)
     axes.plot(across, places[:, shown], color="#bbbbbb", linewidth=0.4, alpha=0.5, zorder=1)
-    shades = style.needed("matplotlib").colormaps["cividis"]
+    shades = import_extra("matplotlib", "plot").colormaps["cividis"]
     for rank, point in enumerate(reversed(data.best)):
         axes.plot(across, places[:, point], color=shades(rank / max(1, len(data.best) - 1) * 0.85), linewidth=1.1, zorder=2)
     for x, axis in enumerate(data.axes):
         axes.axvline(x, color="black", linewidth=0.7, zorder=3)
         for at, text in axis.ticks:
             box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
-            axes.annotate(text, (x, at), xytext=(3, 0), textcoords="offset points", va="center", fontsize=6, bbox=box, zorder=4)
-    labels = [axis.name.replace(" (", "\n(") for axis in data.axes]
+            axes.annotate(
+                borders.figure(text),
+                (x, at),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=6,
+                bbox=box,
+                zorder=4,
+            )
+    labels = [borders.figure(axis.name.replace(" (", "\n(")) for axis in data.axes]
     axes.set_xticks(across, labels)
     axes.set_yticks([])
     axes.set(xlim=(-0.15, count - 1 + 0.45), ylim=(-0.04, 1.04))

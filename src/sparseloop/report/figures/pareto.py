@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparseloop.mapper.objectives import pareto
+from sparseloop.report import borders
 from sparseloop.report.figures import style
 from sparseloop.report.figures.tables import StudyPoints, label_of
 
@@ -51,10 +52,10 @@ def draw(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None)
     for number, kind in enumerate(every):
         mine = np.array([one == kind for one in data.kinds]) if data.kinds else np.ones(data.values.shape[1], dtype=bool)
         look = {"s": 9, "color": style.colour(number), "marker": style.MARKERS[number % 8], "linewidth": 0, "alpha": 0.55}
-        axes.scatter(*data.values[:, mine], label=kind, zorder=1, **look)
+        axes.scatter(*data.values[:, mine], label=borders.figure(kind), zorder=1, **look)
     axes.scatter(*chosen, s=14, facecolor="none", edgecolor="black", linewidth=0.8, zorder=3, label="front")
     for axis, values, name in zip("xy", data.values, data.columns, strict=True):
-        getattr(axes, f"set_{axis}label")(label_of(name))
+        getattr(axes, f"set_{axis}label")(borders.figure(label_of(name)))
         if values.max() > 20 * values.min() > 0:
             getattr(axes, f"set_{axis}scale")("log")
     axes.grid(which="major")

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sparseloop._optional import import_extra
 from sparseloop.evaluation.result import Result
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.report import borders
 from sparseloop.report.figures import style
 
 
@@ -102,16 +104,23 @@ def _mark(axes: Any, data: list[Roofline], levels: list[str]) -> None:
 
 
 def _handles(data: list[Roofline], levels: list[str]) -> list[Any]:
-    line = style.needed("matplotlib.lines").Line2D
+    line = import_extra("matplotlib.lines", "plot").Line2D
     widths = {roof.level: roof.bandwidth for one in data for roof in one.roofs}
     found = [
-        line([], [], color=style.colour(i), linestyle=style.LINE_STYLES[i % 4], label=f"{level}, {widths[level]:.3g} words/cycle")
+        line(
+            [],
+            [],
+            color=style.colour(i),
+            linestyle=style.LINE_STYLES[i % 4],
+            label=borders.figure(f"{level}, {widths[level]:.3g} words/cycle"),
+        )
         for i, level in enumerate(levels)
     ]
     if len(data) > 1:
         looks = [style.MARKERS[i % len(style.MARKERS)] for i in range(len(data))]
         found += [
-            line([], [], color="#555555", linestyle="", marker=m, label=one.name) for m, one in zip(looks, data, strict=True)
+            line([], [], color="#555555", linestyle="", marker=m, label=borders.figure(one.name))
+            for m, one in zip(looks, data, strict=True)
         ]
     if any(one.dense > one.actual * (1 + 1e-9) for one in data):
         shape = "o" if len(data) == 1 else "h"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.report import borders
 from sparseloop.report.figures import style
 from sparseloop.report.figures.tables import StudyPoints, label_of
 
@@ -72,9 +73,10 @@ def draw(table: StudyPoints, metric: str | None = None) -> Any:
     axes.barh(range(len(bars)), [share for _, share, _ in bars], 0.6, color=shades)
     for place, (_, share, text) in enumerate(bars):
         axes.annotate(text, (share, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=6.5)
-    axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
+    axes.set_yticks(range(len(bars)), [borders.figure(name) for name, _, _ in bars])
     axes.invert_yaxis()
     axes.set_xlim(0, max(share for _, share, _ in bars) * 1.45 or 1)
-    axes.set_xlabel(f"share of the variance of log {label_of(table.column(metric)).split(' (')[0]}")
+    label = label_of(table.column(metric)).split(" (")[0]
+    axes.set_xlabel(borders.figure(f"share of the variance of log {label}"))
     axes.grid(axis="x")
     return fig

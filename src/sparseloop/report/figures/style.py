@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sparseloop._optional import import_extra
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 COLUMN, PAGE = 3.5, 7.16
@@ -42,28 +43,16 @@ RC_PARAMS: dict[str, Any] = {
 }
 
 
-def needed(module: str) -> Any:
-    """A library that only figures need; `SpecError` says how to install it."""
-    from importlib import import_module
-
-    try:
-        return import_module(module)
-    except ImportError:
-        package = module.partition(".")[0]
-        hint = "pip install 'sparseloop[plot]'"
-        raise SpecError([Diagnostic(message=f"this needs the package {package}, which is not installed", hint=hint)]) from None
-
-
 @contextmanager
 def styled() -> Generator[None]:
     """The style, for what is drawn inside; the user's own settings are not touched."""
-    with needed("matplotlib").rc_context({**needed("matplotlib").rcParamsDefault, **RC_PARAMS}):
+    with import_extra("matplotlib", "plot").rc_context({**import_extra("matplotlib", "plot").rcParamsDefault, **RC_PARAMS}):
         yield
 
 
 def figure(width: float = COLUMN, height: float = 2.4) -> tuple[Any, Any]:
     """(figure, axes), made without a window system."""
-    made = needed("matplotlib.figure").Figure(figsize=(width, height))
+    made = import_extra("matplotlib.figure", "plot").Figure(figsize=(width, height))
     return made, made.add_subplot()
 
 
@@ -77,8 +66,8 @@ def hatch(number: int) -> str:
     return HATCHES[(number + number // len(COLOURS)) % len(HATCHES)]
 
 
-def save(drawn: Any, path: str | Path) -> None:
-    """Writes a figure by the ending of the name; the same figure gives the same file."""
+def save_figure(figure: Any, path: str | Path) -> None:
+    """Writes a figure of `plot` to a file: .pdf, .svg or .png. The same figure gives the same bytes."""
     file = Path(path)
     if file.suffix.lower() not in FIGURE_SUFFIXES:
         hint = f"endings: {', '.join(FIGURE_SUFFIXES)}"
@@ -86,6 +75,6 @@ def save(drawn: Any, path: str | Path) -> None:
     undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}[file.suffix.lower()]
     try:
         with styled():
-            drawn.savefig(file, metadata=undated)
+            figure.savefig(file, metadata=undated)
     except OSError as error:
         raise SpecError([Diagnostic(message=f"cannot write {path}: {error.strerror or error}")]) from None

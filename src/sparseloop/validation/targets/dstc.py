@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure, Target
 from sparseloop.validation.shipped import error, run, table
 
 WORST = 0.208
@@ -15,7 +15,7 @@ def findings(_: ExternalData) -> Findings:
     dense = float(published[0]["cycles"])
     ours = run("dstc", "architecture dense matmul_dense").cycles
     rows = tuple(
-        Comparison(
+        PublishedFigure(
             case=f"A {one['density_a']}, B {one['density_b']}",
             figure="cycles / dense",
             published=float(one["cycles"]) / dense,

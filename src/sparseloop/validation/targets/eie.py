@@ -12,7 +12,7 @@ from sparseloop.evaluation.evaluate import evaluate
 from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
 from sparseloop.model.density import DensityModel
-from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure, Target
 from sparseloop.validation.shipped import table
 
 PES = 64
@@ -80,7 +80,7 @@ def run(_: ExternalData) -> Findings:
     return Findings(rows=tuple(row for line in table("eie_table4") for row in rows_of(line)), notes=NOTES)
 
 
-def rows_of(line: dict[str, str]) -> list[Comparison]:
+def rows_of(line: dict[str, str]) -> list[PublishedFigure]:
     """One layer: ours are the effectual computes of the model times the entries per non-zero weight of its density model."""
     result = layer(line["file"])
     weights = result.plan.einsum.tensors[result.plan.einsum.index["W"]]
@@ -94,10 +94,10 @@ def rows_of(line: dict[str, str]) -> list[Comparison]:
     waited = queued(drawn) * PES / float(drawn.sum())
     case = line["layer"]
     return [
-        Comparison(case=case, figure="entries per non-zero weight", published=told * CLOCK_MHZ * PES / work, ours=entries),
-        Comparison(case=case, figure="theoretical time", unit="us", published=told, ours=work * entries / PES / CLOCK_MHZ),
-        Comparison(case=case, figure="actual time", unit="us", published=took, ours=middle, low=low, high=high),
-        Comparison(case=case, figure="actual / theoretical, queues", published=took / told, ours=waited),
+        PublishedFigure(case=case, figure="entries per non-zero weight", published=told * CLOCK_MHZ * PES / work, ours=entries),
+        PublishedFigure(case=case, figure="theoretical time", unit="us", published=told, ours=work * entries / PES / CLOCK_MHZ),
+        PublishedFigure(case=case, figure="actual time", unit="us", published=took, ours=middle, low=low, high=high),
+        PublishedFigure(case=case, figure="actual / theoretical, queues", published=took / told, ours=waited),
     ]
 
 

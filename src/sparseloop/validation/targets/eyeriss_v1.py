@@ -10,7 +10,7 @@ from sparseloop.input.load import load
 from sparseloop.input.resolve import resolve
 from sparseloop.model.pipeline import cost_of_design
 from sparseloop.model.sparse_traffic import LinkSparse
-from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure, Target
 from sparseloop.validation.shipped import error, table
 
 DESIGN = "eyeriss_v1"
@@ -73,7 +73,7 @@ def sparse_of(layer: str) -> str:
     return "sparse_conv1" if layer == "conv1" else "sparse"
 
 
-def ratio(layer: str, sparse: str) -> float:
+def compression_ratio(layer: str, sparse: str) -> float:
     """Dense over compressed DRAM bits, all tensors."""
     return sum(run(layer, "dense").dram_bits.values()) / sum(run(layer, sparse).dram_bits.values())
 
@@ -94,17 +94,20 @@ def findings(_: ExternalData) -> Findings:
     digits = "the chip's figure has one digit behind the point"
     mapped = "conv2 in the chip's mapping: 64 filters and all 27 rows per pass"
     rows.append(
-        Comparison(case="conv2, chip's mapping", figure=CHIP, published=1.4, ours=ratio("conv2_chip", "sparse"), why=digits)
+        PublishedFigure(
+            case="conv2, chip's mapping", figure=CHIP, published=1.4, ours=compression_ratio("conv2_chip", "sparse"), why=digits
+        )
     )
     rows.append(
-        Comparison(
+        PublishedFigure(
             case="conv2, chip's mapping", figure=DRAM, published=4.0, ours=megabytes("conv2_chip", "sparse"), limit=TRAFFIC
         )
     )
     figure = "share of PE energy saved by gating"
     why = "the paper says 45 % without naming layers; conv1 and conv2 have few zeros and save less"
     rows += [
-        Comparison(case=layer, figure=figure, published=0.45, ours=saved(layer), why=why) for layer in ("conv3", "conv4", "conv5")
+        PublishedFigure(case=layer, figure=figure, published=0.45, ours=saved(layer), why=why)
+        for layer in ("conv3", "conv4", "conv5")
     ]
     against = [row.error for row in rows if row.figure == SPARSELOOP]
     return Findings(rows=tuple(rows), notes=(f"compression against Sparseloop: {error(against)}", f"DRAM MB of conv2: {mapped}"))
@@ -115,20 +118,20 @@ CHIP = "DRAM compression / chip"
 DRAM = "DRAM MB / chip"
 
 
-def _layer(one: dict[str, str]) -> list[Comparison]:
+def _layer(one: dict[str, str]) -> list[PublishedFigure]:
     layer = one["layer"]
     sparse = sparse_of(layer)
-    ours = ratio(layer, sparse)
+    ours = compression_ratio(layer, sparse)
     theirs, chip = float(one["sparseloop_ratio"]), float(one["chip_ratio"])
     spare = "Sparseloop's study divides compressed words by 0.76; 16/21 and a spare bit per 64-bit word are 3/4"
     digits = "the chip's figure has one digit behind the point"
     rows = [
-        Comparison(case=layer, figure=SPARSELOOP, published=theirs, ours=ours, limit=RATIO, why=spare),
-        Comparison(case=layer, figure=CHIP, published=chip, ours=ours, why=digits),
+        PublishedFigure(case=layer, figure=SPARSELOOP, published=theirs, ours=ours, limit=RATIO, why=spare),
+        PublishedFigure(case=layer, figure=CHIP, published=chip, ours=ours, why=digits),
     ]
     if layer != "conv2":
         rows.append(
-            Comparison(
+            PublishedFigure(
                 case=layer, figure=DRAM, published=float(one["chip_dram_mb"]), ours=megabytes(layer, sparse), limit=TRAFFIC
             )
         )

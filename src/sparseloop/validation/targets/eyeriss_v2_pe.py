@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.model.density.files import load_pattern
-from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure, Target
 from sparseloop.validation.shipped import error, run, table
 
 DESIGN = "eyeriss_v2_pe"
@@ -29,15 +29,17 @@ def findings(sources: ExternalData) -> Findings:
     """Cycles of the eight sparse layers and of the whole network."""
     layers = [one for one in table(DESIGN) if one["channels"]]
     uniform = {one["layer"]: run(DESIGN, f"architecture sparse {one['layer']}").cycles for one in layers}
-    rows: list[Comparison] = []
+    rows: list[PublishedFigure] = []
     for one in layers:
         theirs, truth, ours = float(one["sparseloop_cycles"]), float(one["simulator_cycles"]), uniform[one["layer"]]
         rows.append(
-            Comparison(case=one["layer"], figure="cycles, uniform / Sparseloop", published=theirs, ours=ours, limit=UNIFORM)
+            PublishedFigure(case=one["layer"], figure="cycles, uniform / Sparseloop", published=theirs, ours=ours, limit=UNIFORM)
         )
         why = "channels with many activations have many weights"
         rows.append(
-            Comparison(case=one["layer"], figure="cycles, uniform / simulator", published=truth, ours=ours, limit=WORST, why=why)
+            PublishedFigure(
+                case=one["layer"], figure="cycles, uniform / simulator", published=truth, ours=ours, limit=WORST, why=why
+            )
         )
     rows.append(_network(uniform))
     rows += [_synthetic(one) for one in layers]
@@ -52,18 +54,18 @@ def findings(sources: ExternalData) -> Findings:
     return Findings(rows=tuple(rows), skipped=skipped, notes=(f"uniform against the simulator: {error(against)}",))
 
 
-def _network(uniform: dict[str, float]) -> Comparison:
+def _network(uniform: dict[str, float]) -> PublishedFigure:
     every = table(DESIGN)
     truth = {one["layer"]: float(one["simulator_cycles"]) for one in every}
     ratio = {one["layer"]: float(one["sparseloop_ratio"]) for one in every}
     ours = sum(uniform.get(layer, truth[layer] * ratio[layer]) for layer in truth)
     why = "densities of the other 20 layers are not published; they stand at Sparseloop's ratios"
     figure = "cycles of the network, uniform / simulator"
-    return Comparison(case="28 layers", figure=figure, published=sum(truth.values()), ours=ours, limit=NETWORK, why=why)
+    return PublishedFigure(case="28 layers", figure=figure, published=sum(truth.values()), ours=ours, limit=NETWORK, why=why)
 
 
-def _masked(layers: list[dict[str, str]], folder: Path) -> tuple[list[Comparison], list[str]]:
-    rows, missing = list[Comparison](), list[str]()
+def _masked(layers: list[dict[str, str]], folder: Path) -> tuple[list[PublishedFigure], list[str]]:
+    rows, missing = list[PublishedFigure](), list[str]()
     for one in layers:
         files = [folder / f"{one['layer']}_{tensor}.txt" for tensor in ("iacts", "weights")]
         missing += [file.name for file in files if not file.is_file()]
@@ -72,7 +74,9 @@ def _masked(layers: list[dict[str, str]], folder: Path) -> tuple[list[Comparison
         filters, channels, positions = (int(one[key]) for key in ("filters", "channels", "positions"))
         given = cycles(one["layer"], _read(files[0], positions, channels), _read(files[1], filters, channels).T)
         truth = float(one["simulator_cycles"])
-        rows.append(Comparison(case=one["layer"], figure="cycles, masks / simulator", published=truth, ours=given, limit=0.0))
+        rows.append(
+            PublishedFigure(case=one["layer"], figure="cycles, masks / simulator", published=truth, ours=given, limit=0.0)
+        )
     return rows, missing
 
 
@@ -93,12 +97,14 @@ def cycles(layer: str, inputs: Mask, weights: Mask) -> float:
         return run(DESIGN, f"architecture sparse {layer}", *overrides).cycles
 
 
-def _synthetic(one: dict[str, str]) -> Comparison:
+def _synthetic(one: dict[str, str]) -> PublishedFigure:
     """Random masks with the layer's numbers of non-zeros, unevenly spread over the channels; truth: counted products."""
     inputs, weights = synthetic(one)
     truth = float(np.dot(inputs.sum(0, dtype=np.int64), weights.sum(1, dtype=np.int64)))
     figure = "cycles, synthetic masks / counted"
-    return Comparison(case=one["layer"], figure=figure, published=truth, ours=cycles(one["layer"], inputs, weights), limit=0.0)
+    return PublishedFigure(
+        case=one["layer"], figure=figure, published=truth, ours=cycles(one["layer"], inputs, weights), limit=0.0
+    )
 
 
 def synthetic(one: dict[str, str]) -> tuple[Mask, Mask]:

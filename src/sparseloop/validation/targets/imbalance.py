@@ -12,7 +12,7 @@ from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
 from sparseloop.model.formats.occupancy import ResidentTile
 from sparseloop.validation.against_walker import random_pattern, walker
-from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure, Target
 
 CASES = ("intersection", "rows", "reduction", "halves", "crossed", "channels", "positions")
 DRAWS = 200
@@ -49,7 +49,7 @@ def drawn(result: Result, draws: int = DRAWS) -> dict[str, list[float]]:
     return found
 
 
-def rows_of(case: str) -> Iterator[Comparison]:
+def rows_of(case: str) -> Iterator[PublishedFigure]:
     """The medians of the slowest PE and of the tiles, and how many draws lie between our P10 and P90 (in whole numbers)."""
     result = evaluated(case)
     lag, tiles = result.slowest, tiles_of(result)
@@ -58,8 +58,8 @@ def rows_of(case: str) -> Iterator[Comparison]:
         low, middle, high = (float(tiles[name].quantile(c)) for c in (0.1, 0.5, 0.9)) if name in tiles else lag.compute
         figure = f"tile of {name}, words" if name in tiles else f"{name}, steps"
         held = sum(low - 0.5 <= number <= high + 0.5 for number in seen) / len(seen)
-        yield Comparison(case=case, figure=figure, published=float(np.median(seen)), ours=middle, low=low, high=high)
-        yield Comparison(case=case, figure=f"share of draws within, {figure.split(',')[0]}", published=HELD, ours=held)
+        yield PublishedFigure(case=case, figure=figure, published=float(np.median(seen)), ours=middle, low=low, high=high)
+        yield PublishedFigure(case=case, figure=f"share of draws within, {figure.split(',')[0]}", published=HELD, ours=held)
 
 
 def run(_: ExternalData) -> Findings:

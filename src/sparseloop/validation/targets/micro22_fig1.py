@@ -11,7 +11,7 @@ from pathlib import Path
 from sparseloop.evaluation.evaluate import evaluate
 from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
-from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure, Target
 from sparseloop.validation.shipped import table
 
 SPECS = Path(__file__).parents[1] / "specs" / "fig1"
@@ -45,12 +45,12 @@ def findings(_: ExternalData) -> Findings:
     return Findings(rows=tuple(rows), notes=("crossings: between the study's eight densities, straight in logarithms",))
 
 
-def _figures(reading: str) -> Iterator[Comparison]:
+def _figures(reading: str) -> Iterator[PublishedFigure]:
     native = reading == "native"
     for one in table("fig1"):
         ours, case = run(one["features"], one["given"], reading), f"{one['features'].replace('_', ' ')}, {one['density']}"
         whole = one["features"] == "bitmask"
-        yield Comparison(
+        yield PublishedFigure(
             case=case,
             figure=f"cycles, {READINGS[reading]}",
             published=float(one["cycles"]),
@@ -59,7 +59,7 @@ def _figures(reading: str) -> Iterator[Comparison]:
             why=FILL if whole else LISTS if native else "",
         )
         energy = float(one["energy_pj"])
-        yield Comparison(
+        yield PublishedFigure(
             case=case,
             figure=f"energy, {READINGS[reading]}",
             published=energy,
@@ -69,7 +69,7 @@ def _figures(reading: str) -> Iterator[Comparison]:
         )
 
 
-def _crossings(reading: str) -> Iterator[Comparison]:
+def _crossings(reading: str) -> Iterator[PublishedFigure]:
     for quantity in ("cycles", "energy_pj"):
         published, ours = Curve(), Curve()
         both = {(one["density"], one["features"]): one for one in table("fig1")}
@@ -81,7 +81,9 @@ def _crossings(reading: str) -> Iterator[Comparison]:
             ours.append((at, found[0] / found[1]))
         case = f"{'slower' if quantity == 'cycles' else 'dearer'}, {READINGS[reading]}"
         why = LISTS if reading == "native" and quantity == "cycles" else ENERGY[reading] if quantity == "energy_pj" else ""
-        yield Comparison(case=case, figure="density where the list becomes", published=_one(published), ours=_one(ours), why=why)
+        yield PublishedFigure(
+            case=case, figure="density where the list becomes", published=_one(published), ours=_one(ours), why=why
+        )
 
 
 def _one(curve: Curve) -> float:

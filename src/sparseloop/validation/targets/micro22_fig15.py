@@ -13,7 +13,7 @@ from typing import Any
 from sparseloop.evaluation.evaluate import evaluate
 from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
-from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure, Target
 from sparseloop.validation.shipped import error, table
 
 SPECS = Path(__file__).parents[1] / "specs" / "fig15"
@@ -120,7 +120,7 @@ def _dual_side(tensors: list[str]) -> dict[str, Any]:
 
 def findings(_: ExternalData) -> Findings:
     """Sums over the layers relative to the dense cores, their order, and the worst of the single figures."""
-    rows, notes = list[Comparison](), list[str]()
+    rows, notes = list[PublishedFigure](), list[str]()
     published = _sums(lambda _, row: (float(row["cycles"]), float(row["energy_pj"])))
     for reading, title in READINGS.items():
         ours = _sums(lambda i, _, reading=reading: (run(i, reading).cycles, run(i, reading).energy_pj))
@@ -138,13 +138,13 @@ def _sums(figures: Callable[[int, dict[str, str]], tuple[float, float]]) -> Figu
     return dict(found)
 
 
-def _relative(published: Figures, ours: Figures, reading: str) -> Iterator[Comparison]:
+def _relative(published: Figures, ours: Figures, reading: str) -> Iterator[PublishedFigure]:
     for which, quantity in enumerate(("cycles", "energy")):
         for (weights, design), theirs in published.items():
             if design == "dense":
                 continue
             dense, own = (sums[weights, "dense"][which] for sums in (published, ours))
-            yield Comparison(
+            yield PublishedFigure(
                 case=f"{design}, weights {weights}",
                 figure=f"{quantity} / dense, {READINGS[reading]}",
                 published=theirs[which] / dense,
@@ -154,13 +154,15 @@ def _relative(published: Figures, ours: Figures, reading: str) -> Iterator[Compa
             )
 
 
-def _order(published: Figures, ours: Figures, title: str) -> Iterator[Comparison]:
+def _order(published: Figures, ours: Figures, title: str) -> Iterator[PublishedFigure]:
     for which, quantity in enumerate(("cycles", "energy")):
         for weights in dict.fromkeys(key[0] for key in published):
             pairs = list(combinations([design for at, design in published if at == weights], 2))
             same = sum(_sign(published, (weights, a, b), which) == _sign(ours, (weights, a, b), which) for a, b in pairs)
             figure = f"pairs of designs in the study's order, {title}"
-            yield Comparison(case=f"{quantity}, weights {weights}", figure=figure, published=len(pairs), ours=same, limit=0.0)
+            yield PublishedFigure(
+                case=f"{quantity}, weights {weights}", figure=figure, published=len(pairs), ours=same, limit=0.0
+            )
 
 
 def _sign(sums: Figures, what: tuple[str, str, str], which: int) -> int:

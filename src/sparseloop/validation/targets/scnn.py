@@ -13,7 +13,7 @@ from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
 from sparseloop.model.density import Uniform
 from sparseloop.validation.against_walker import model_activities, random_pattern, walker, walker_activities
-from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure, Target
 from sparseloop.validation.shipped import table
 from sparseloop.validation.walker import Walker
 
@@ -21,7 +21,7 @@ DRAWS = 40
 SEED = 0
 LIMIT = 0.01
 """99 % accuracy on runtime activities (Wu et al., ISPASS 2021, abstract)."""
-KINDS = ("computes", "reads", "writes")
+ACTIVITY_KINDS = ("computes", "reads", "writes")
 PES = 64
 VECTOR = 4
 """Activations, and weights, taken at once."""
@@ -64,16 +64,16 @@ def drawn(result: Result, draws: int) -> list[dict[str, float]]:
     return found
 
 
-def layer_rows(case: str, result: Result, draws: int) -> Iterator[Comparison]:
+def layer_rows(case: str, result: Result, draws: int) -> Iterator[PublishedFigure]:
     """Computes, reads and writes: ours beside the walker's mean, and the spread of its draws."""
     ours = model_activities(result)
     seen = drawn(result, draws)
-    for kind in KINDS:
+    for kind in ACTIVITY_KINDS:
         names = [name for name in ours if group(name) == kind]
         sums = [sum(one[name] for name in names) for one in seen]
         low, high = (float(np.quantile(sums, share)) for share in (0.1, 0.9))
         published, mine = float(np.mean(sums)), sum(ours[name] for name in names)
-        yield Comparison(case=case, figure=kind, published=published, ours=mine, limit=LIMIT, low=low, high=high)
+        yield PublishedFigure(case=case, figure=kind, published=published, ours=mine, limit=LIMIT, low=low, high=high)
 
 
 def cycles_of_channel(density: float) -> float:
@@ -117,14 +117,14 @@ def break_even(gain: Callable[[float], float]) -> float:
 
 def run(_: ExternalData) -> Findings:
     """18 layers against the walker; the sweep against the paper."""
-    rows: list[Comparison] = []
+    rows: list[PublishedFigure] = []
     for line in table("scnn_layers"):
         inputs, following = (1 - float(line[f"{which}_percent"]) / 100 for which in ("zero_inputs", "next_zero"))
         result = small(inputs, float(line["weights_percent"]) / 100, following)
         rows += layer_rows(f"{line['network']} {line['layer']}", result, DRAWS)
     ours = (speed(1.0), speed(0.1), break_even(speed), break_even(energy))
     for line, value in zip(table("scnn_sweep"), ours, strict=True):
-        rows.append(Comparison(case=line["case"], figure=line["figure"], published=float(line["published"]), ours=value))
+        rows.append(PublishedFigure(case=line["case"], figure=line["figure"], published=float(line["published"]), ours=value))
     return Findings(rows=tuple(rows), notes=(*NOTES, *sweep_notes()))
 
 

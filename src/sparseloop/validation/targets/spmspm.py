@@ -16,7 +16,7 @@ from sparseloop.evaluation.evaluate import evaluate
 from sparseloop.evaluation.result import Result
 from sparseloop.input.load import load
 from sparseloop.validation.against_walker import model_activities, walker, walker_activities
-from sparseloop.validation.records import Comparison, ExternalData, Findings, Target
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure, Target
 from sparseloop.validation.walker import Walker
 
 EXACT = 1e-9
@@ -105,24 +105,24 @@ def truth(product: Product) -> dict[str, float]:
     return walker_activities(_evaluated("side36", {}).design, found)
 
 
-def walked_rows(case: str, matrix: Any) -> list[Comparison]:
+def walked_rows(case: str, matrix: Any) -> list[PublishedFigure]:
     """One small matrix: both models beside the walker."""
     product = squared(matrix)
     counts = truth(product)
     exact, blind = model_activities(given("side36", product)), model_activities(uniform("side36", product))
     worst = max(counts, key=lambda name: abs(exact[name] - counts[name]) / max(counts[name], 1.0))
     rows = [
-        Comparison(
+        PublishedFigure(
             case=case, figure=f"worst of {len(counts)}, given data", published=counts[worst], ours=exact[worst], limit=EXACT
         )
     ]
     for figure, names in GROUPS.items():
         told, ours = (sum(found[name] for name in names) for found in (counts, blind))
-        rows.append(Comparison(case=case, figure=f"{figure}, uniform", published=told, ours=ours))
+        rows.append(PublishedFigure(case=case, figure=f"{figure}, uniform", published=told, ours=ours))
     return rows
 
 
-def large_rows() -> tuple[list[Comparison], str]:
+def large_rows() -> tuple[list[PublishedFigure], str]:
     """The 5-point stencil on a large grid: effectual products against their closed sum, and what it took."""
     gallery: Any = import_module("pyamg.gallery")
     product = squared(gallery.poisson((GRID, GRID), format="csr"))
@@ -132,7 +132,7 @@ def large_rows() -> tuple[list[Comparison], str]:
     lengths = product.factor.getnnz(axis=1).astype("int64")
     columns = product.factor.getnnz(axis=0).astype("int64")
     rows = [
-        Comparison(
+        PublishedFigure(
             case=f"5-point, {GRID} x {GRID} grid",
             figure="effectual products",
             published=float(lengths @ columns),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from sparseloop.input.diagnostics import SpecError
-from sparseloop.validation.timeloop.compare import CLOSE, Figure, evaluate
+from sparseloop.validation.timeloop.compare import CLOSE, Figure, evaluate_case
 from sparseloop.validation.timeloop.corpus import GoldenCase
 from sparseloop.validation.timeloop.exceptions import EXCEPTIONS, REJECTED
 from sparseloop.validation.timeloop.faults import FaultEffects
@@ -54,7 +54,7 @@ class Agreement:
         """Evaluates one case and compares its figures."""
         self.seen.add(case.id)
         try:
-            evaluation = evaluate(case)
+            evaluation = evaluate_case(case)
         except SpecError:
             self.rejected.add(case.id)
             return

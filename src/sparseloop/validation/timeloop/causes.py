@@ -16,7 +16,7 @@ from sparseloop.model.design.einsum import Tensor
 from sparseloop.model.design.sparse import Saf
 from sparseloop.model.plan import Link
 from sparseloop.model.sparse_traffic import LinkSparse
-from sparseloop.validation.timeloop.compare import CLASSES, SEPARATE_ACTIONS, Evaluation, Figure
+from sparseloop.validation.timeloop.compare import COUNT_CLASSES, SEPARATE_ACTIONS, Evaluation, Figure
 
 WRAPPED = 2.0**62
 """Counts from here on are negative numbers printed as positive ones."""
@@ -82,7 +82,7 @@ class FigureContext:
     @property
     def cls(self) -> str:
         """actual, gated or skipped; empty for dense counts and for what has no class."""
-        return next((one for one in CLASSES if self.name.startswith(one)), "")
+        return next((one for one in COUNT_CLASSES if self.name.startswith(one)), "")
 
     @cached_property
     def safs(self) -> tuple[Saf, ...]:
@@ -108,7 +108,7 @@ class FigureContext:
 def causes(evaluation: Evaluation, figure: Figure) -> tuple[Cause, ...]:
     """The faults that may stand behind a difference: sure ones only, if there are any."""
     place = FigureContext(evaluation=evaluation, figure=figure)
-    found = tuple(dict.fromkeys(cause for rule in RULES[figure.kind] for cause in rule(place)))
+    found = tuple(dict.fromkeys(cause for rule in CAUSE_RULES[figure.kind] for cause in rule(place)))
     sure = tuple(cause for cause in found if cause.sure)
     return sure or found
 
@@ -351,7 +351,7 @@ _COUNTS: tuple[Rule, ...] = (
     _classes,
 )
 _COMMON: tuple[Rule, ...] = (_dense, _features, _statistics)
-RULES: dict[str, tuple[Rule, ...]] = {
+CAUSE_RULES: dict[str, tuple[Rule, ...]] = {
     "count": (*_COUNTS, *_COMMON),
     "metadata": (_wrapped, _overwritten, _density_one, _classes, _metadata, *_COMMON),
     "network": (_network, _dense),

@@ -27,15 +27,15 @@ from sparseloop.validation.timeloop.corpus import GoldenCase
 
 RELATIVE = 0.005
 """The labels' own threshold: a difference of up to 0.5 % carries no label."""
-SLACK = {"count": 3.0, "metadata": 3.0, "network": 3.0, "capacity": 3.0, "cycles": 2.0, "energy": 2.0}
+ROUNDING_SLACK = {"count": 3.0, "metadata": 3.0, "network": 3.0, "capacity": 3.0, "cycles": 2.0, "energy": 2.0}
 """Units by which the reference's roundings may move a figure: it floors or ceils a count per instance at several
 places (counts), the computes behind a cycle count, and the accesses behind an energy (unit: the dearest action)."""
 CLOSE = 1e-3
 """Relative difference below which two counts are called equal: real numbers against the reference's integers."""
 
-CLASSES = ("actual", "gated", "skipped")
+COUNT_CLASSES = ("actual", "gated", "skipped")
 COUNT = re.compile(
-    rf"((?P<cls>algorithmic|{'|'.join(CLASSES)})_)?scalar_(?P<metadata>format_)?(?P<action>reads|fills|updates)_per_instance"
+    rf"((?P<cls>algorithmic|{'|'.join(COUNT_CLASSES)})_)?scalar_(?P<metadata>format_)?(?P<action>reads|fills|updates)_per_instance"
 )
 """Names of counts of a tensor at a level."""
 REFERENCE_ACTION = {
@@ -90,7 +90,7 @@ class Figure:
     def differs_from(self, ours: float) -> bool:
         """True if their figure is not `ours` within that threshold."""
         relative = RELATIVE * max(abs(ours), abs(self.theirs))
-        return abs(ours - self.theirs) > max(SLACK[self.kind] * self.unit, relative) + 1e-6
+        return abs(ours - self.theirs) > max(ROUNDING_SLACK[self.kind] * self.unit, relative) + 1e-6
 
     @property
     def close(self) -> bool:
@@ -190,7 +190,7 @@ class Evaluation:
             if known["metadata"]:
                 yield from self._metadata(at, link, (name, cls, action), (theirs, mean))
             else:
-                instances = mean if cls in CLASSES else self.cost.dense.instances[level]
+                instances = mean if cls in COUNT_CLASSES else self.cost.dense.instances[level]
                 count = self._words(link, cls, action) / float(instances) if instances else 0.0
                 yield from self._figure(
                     at + name, "count", count, theirs, Extra(dense=self._dense(at, action), per=float(instances))
@@ -204,7 +204,7 @@ class Evaluation:
         if action == "fills" and source is None:
             return 0.0
         classes = source.fills if action == "fills" and source is not None else getattr(link, action)
-        return float(getattr(classes, name if name in CLASSES else "total"))
+        return float(getattr(classes, name if name in COUNT_CLASSES else "total"))
 
     def _metadata(self, at: str, link: LinkSparse, what: tuple[str, str, str], theirs: tuple[Any, float]) -> Iterator[Figure]:
         """Entries (0) and payloads (1) per rank; those without width are not stored anywhere, and not compared."""
@@ -281,7 +281,7 @@ def _dense_words(network: NetworkTraffic, link: LinkSparse) -> float:
     return words * float(network.tiles.product(spread))
 
 
-def evaluate(case: GoldenCase) -> Evaluation:
+def evaluate_case(case: GoldenCase) -> Evaluation:
     """Runs our model on the case's files."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in case.inputs]

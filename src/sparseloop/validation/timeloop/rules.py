@@ -23,7 +23,7 @@ RULES = {
     " factor from the counts to the number of instances and leaves their product",
 }
 
-COUNTED = re.compile(r"(actual_|algorithmic_)?scalar_|\w*computes_total")
+INHERITED_COUNTS = re.compile(r"(actual_|algorithmic_)?scalar_|\w*computes_total")
 """Counts whose labels an energy inherits; gated and skipped accesses cost nothing or little."""
 
 
@@ -59,4 +59,4 @@ def _dense_labelled(labels: dict[str, frozenset[str]], figure: Figure) -> bool:
 def _counts_labelled(labels: dict[str, frozenset[str]], path: str) -> bool:
     folder = path.rpartition("/")[0] + "/"
     mine = {p.removeprefix(folder): found for p, found in labels.items() if p.startswith(folder)}
-    return any(found - {"Q37"} and COUNTED.match(name) for name, found in mine.items())
+    return any(found - {"Q37"} and INHERITED_COUNTS.match(name) for name, found in mine.items())

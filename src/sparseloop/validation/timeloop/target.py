@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sparseloop.validation.records import Comparison, ExternalData, Findings, FindingsTable, Target
+from sparseloop.input import terminal
+from sparseloop.validation.records import ExternalData, Findings, FindingsTable, PublishedFigure, Target
 from sparseloop.validation.timeloop.agreement import Agreement, measure
 from sparseloop.validation.timeloop.compare import CLOSE, RELATIVE
 from sparseloop.validation.timeloop.corpus import COMMITTED, GoldenCase, read_cases
@@ -27,22 +28,21 @@ def run(_: ExternalData) -> Findings:
 
 def _shown(cases: list[GoldenCase]) -> Iterable[GoldenCase]:
     """The cases, with progress on stderr if somebody looks."""
-    from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     return track(cases, description="corpus of Timeloop v3.0.3", console=console, transient=True, disable=not console.is_terminal)
 
 
 def findings(found: Agreement) -> Findings:
     """What an agreement says, as figures and tables."""
     kinds = [
-        Comparison(
+        PublishedFigure(
             case=kind, figure=f"figures of {len(found.seen)} cases that agree", published=tally.compared, ours=tally.agreed
         )
         for kind, tally in sorted(found.kinds.items())
     ]
-    unexplained = Comparison(
+    unexplained = PublishedFigure(
         case="all", figure="differences without explanation", published=0, ours=len(found.unexplained()), limit=0.0
     )
     return Findings(

@@ -11,7 +11,7 @@ from sparseloop.model.design.sparse import Intersection, Saf, Sparse
 from sparseloop.validation.walker.chains import TensorPath
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
 from sparseloop.validation.walker.records import WalkedCounts
-from sparseloop.validation.walker.residency import Deliveries, Events, Regions
+from sparseloop.validation.walker.residency import Deliveries, EventSet, Regions
 
 HoldsForSome = Callable[[int], BoolArray]
 """Condition number to "does it hold for some user", per event."""
@@ -28,7 +28,7 @@ class LeaderCondition:
     """The level whose link to its child the feature acts on."""
     kind: str = "skip"
     intersection: Intersection = "two_finger"
-    events: Events | None = None
+    events: EventSet | None = None
     """The deliveries that are decided upon; None: every point on its own."""
     regions: Regions | None = None
     block: IntArray | None = None
@@ -88,7 +88,7 @@ def saf_conditions(sparse: Sparse, chains: Mapping[str, TensorPath], blocks: Seq
     return conditions
 
 
-def _decided(link: Deliveries, saf: Saf) -> tuple[Events, Regions]:
+def _decided(link: Deliveries, saf: Saf) -> tuple[EventSet, Regions]:
     """What is decided at once: the delivery to a multicast group, or to every child for a spatial skip."""
     if saf.kind == "spatial_skip":
         return link.copies, link.copy_regions()

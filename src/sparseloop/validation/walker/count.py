@@ -16,7 +16,7 @@ from sparseloop.validation.walker.entries import Looks, Rank, any_alike
 from sparseloop.validation.walker.plan import EventPlan
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
 from sparseloop.validation.walker.records import RankUnits, Walk, WalkedCounts, WalkedTensor
-from sparseloop.validation.walker.residency import Deliveries, Events
+from sparseloop.validation.walker.residency import Deliveries, EventSet
 
 
 class Walker:
@@ -96,7 +96,7 @@ class Draw:
         nonzero = self.nonzero[name]
         return nonzero if self.plan.compressed(level, name) else np.ones_like(nonzero)
 
-    def _for_users(self, events: Events) -> HoldsForSome:
+    def _for_users(self, events: EventSet) -> HoldsForSome:
         """A condition holds for an event if it holds for one of its users."""
         return lambda number: events.any(self.holds[number])
 

@@ -12,7 +12,7 @@ from sparseloop.validation.walker.chains import TensorPath
 from sparseloop.validation.walker.checks import LeaderCondition, Stages
 from sparseloop.validation.walker.layout import LaidRank, rank_layout
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
-from sparseloop.validation.walker.residency import Deliveries, Events, events_of, trace
+from sparseloop.validation.walker.residency import Deliveries, EventSet, events_of, trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class Jumps:
 class Looks:
     """Entries of one rank that the level looks at (inputs: reads; outputs: updates and later reads)."""
 
-    events: Events
+    events: EventSet
     stages: Stages
     jumps: Jumps | None = None
     jumping: frozenset[int] = frozenset()
@@ -177,14 +177,14 @@ class RankBuilder:
         return np.unique(np.stack([outside, tiles]), axis=1).shape[1] == len(np.unique(outside))
 
 
-def _current(instance: IntArray, step: IntArray, key: IntArray) -> Events:
+def _current(instance: IntArray, step: IntArray, key: IntArray) -> EventSet:
     """One event whenever a key becomes current at an instance."""
     traced = trace(instance, step, key, reuse=True)
     begin = traced.first_point()
     return events_of(traced.of_point, len(begin), instance, key, step[begin][traced.of_point])
 
 
-def _jumps(events: Events, fibres: Events, step: IntArray, key: IntArray) -> Jumps:
+def _jumps(events: EventSet, fibres: EventSet, step: IntArray, key: IntArray) -> Jumps:
     """Sorts looks by fibre visit, time and coordinate."""
     begin = np.full(len(events.point), np.iinfo(np.int64).max)
     np.minimum.at(begin, events.of_point, step)

@@ -15,7 +15,7 @@ from sparseloop.validation.walker.points import BoolArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Events:
+class EventSet:
     """Countable events; every point uses exactly one of them."""
 
     of_point: IntArray
@@ -110,20 +110,20 @@ def first_of_key(owner: IntArray, key: IntArray, time: IntArray) -> BoolArray:
     return first
 
 
-def events_of(of_point: IntArray, count: int, owner: IntArray, key: IntArray, time: IntArray) -> Events:
+def events_of(of_point: IntArray, count: int, owner: IntArray, key: IntArray, time: IntArray) -> EventSet:
     """Events from their users; owner, key and time are given per point (time: of the event's beginning)."""
     point = np.empty(count, dtype=np.int64)
     point[of_point] = np.arange(len(of_point))
-    return Events(of_point=of_point, point=point, first=first_of_key(owner[point], key[point], time[point]))
+    return EventSet(of_point=of_point, point=point, first=first_of_key(owner[point], key[point], time[point]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deliveries:
     """The deliveries of one tensor (or metadata rank) from a level to the next inner one that keeps it."""
 
-    copies: Events
+    copies: EventSet
     """One per word and stay at the child: fills."""
-    accesses: Events
+    accesses: EventSet
     """One per word and group of children that receive the same words at once: parent reads or updates."""
     access_of_copy: IntArray
     traced: Trace

@@ -259,13 +259,13 @@ def test_dram(kind: str, per_bit: float) -> None:
 
 
 def test_factors_pass_through_their_tables() -> None:
-    for quantity, points in scaling.tables().items():
+    for quantity, points in scaling.scaling_tables().items():
         for node, value in points:
             assert scaling.factor(quantity, node) == pytest.approx(value)
 
 
 def test_between_nodes_factors_lie_between() -> None:
-    for quantity, points in scaling.tables().items():
+    for quantity, points in scaling.scaling_tables().items():
         for (low, a), (high, b) in pairwise(points):
             between = scaling.factor(quantity, math.sqrt(low * high))
             assert between == pytest.approx(math.sqrt(a * b)), quantity

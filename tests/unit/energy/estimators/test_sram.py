@@ -50,7 +50,7 @@ def test_error_against_geometries_never_fitted() -> None:
 
 
 def test_table_is_exact_at_its_points() -> None:
-    for point, values in list(sram.grid().values.items())[::17]:
+    for point, values in list(sram.sram_table().values.items())[::17]:
         for quantity, value in values.items():
             assert sram.array(quantity, point) == (pytest.approx(value), "sram table")
 

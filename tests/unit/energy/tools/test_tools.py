@@ -269,7 +269,7 @@ def test_the_description_of_a_component() -> None:
     assert part["required_actions"] == ["read", "write"]
     wanted = {"width": 64, "datawidth": 64, "depth": 1024, "n_banks": 2, "n_rw_ports": 2, "cell": "hp"}
     assert part["attributes"] == wanted
-    data, _ = yamlio.loads(yamlio.dump(accelergy.description(SRAM)))
+    data, _ = yamlio.load_text(yamlio.to_yaml(accelergy.description(SRAM)))
     assert data == accelergy.description(SRAM)
 
 

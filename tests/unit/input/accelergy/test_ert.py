@@ -116,7 +116,7 @@ def shipped(name: str) -> list[str]:
 def test_the_tables_of_a_design_price_it_alike(name: str, version: str, tmp_path: Path):
     files = shipped(name)
     arch = arch_of(load(*files))
-    accelergy.write_ert(accelergy.tables_of_arch(arch), tmp_path / "ert.yaml", version)
+    accelergy.write_ert(accelergy.reference_tables_of_arch(arch), tmp_path / "ert.yaml", version)
     table = f"energy={{ert: {tmp_path / 'ert.yaml'}, art: {tmp_path / 'ert.yaml'}}}"
     again = design_of(load(*files, overrides=[table]))
     assert prices(again.arch) == prices(arch)
@@ -126,13 +126,13 @@ def test_the_tables_of_a_design_price_it_alike(name: str, version: str, tmp_path
 
 def test_the_tables_of_timeloops_files_price_them_alike(tmp_path: Path):
     spec = sparseloop.loads(PROBLEM + TREE + MAPPING + CLASSES)
-    tables = accelergy.tables_of_arch(arch_of(spec))
+    tables = accelergy.reference_tables_of_arch(arch_of(spec))
     again = sparseloop.loads(PROBLEM + TREE + MAPPING + accelergy.ert_text(tables))
     assert prices(arch_of(again)) == prices(arch_of(spec))
 
 
 def test_networks_stay_in_the_architecture():
-    tables = accelergy.tables_of_arch(arch_of(load(*shipped("eyeriss_v1"))))
+    tables = accelergy.reference_tables_of_arch(arch_of(load(*shipped("eyeriss_v1"))))
     assert tables.notes == ("prices of networks stay in the architecture, an energy table cannot hold them: NoC",)
 
 

@@ -73,7 +73,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, version: str):
     assert keys(again) == keys(tables)
     assert [(a.component, a.area_um2) for a in again.areas] == [(a.component, a.area_um2) for a in tables.areas]
     assert again.notes == ()
-    data, _ = yamlio.load([path])
+    data, _ = yamlio.load_files([path])
     assert data["ERT"]["version"] == ("0.4" if version == "0.4" else 0.3)  # text in 0.4, a number before
     assert data["ERT"]["tables"][0]["actions"][0]["arguments"] == ({} if version == "0.4" else None)
     assert "1.25e-07" in path.read_text()
@@ -210,13 +210,13 @@ def test_an_empty_table_and_no_table(tmp_path: Path):
 
 def test_the_first_source_that_knows_a_price(tmp_path: Path):
     table = read_user_table(file(tmp_path, "class, action, energy\nSRAM, read, 7\n", "t.csv"))
-    data, source = yamlio.loads(CLASSES + ARCHITECTURE)
-    tables = accelergy.tables_of(data, source, FirstOf((table, Counting())))
+    data, source = yamlio.load_text(CLASSES + ARCHITECTURE)
+    tables = accelergy.reference_tables_of(data, source, FirstOf((table, Counting())))
     assert next(row.energy_pj for row in tables.rows if row.component.endswith("buf")) == 8.0
 
 
 def test_tables_give_back_the_prices_they_were_made_of():
-    data, source = yamlio.loads(CLASSES + ARCHITECTURE)
+    data, source = yamlio.load_text(CLASSES + ARCHITECTURE)
     components, _ = expanded(data, source)
     first = priced(components, Counting())
     found = solved(equations(components, first))
@@ -240,7 +240,7 @@ ART_summary:
   version: 0.3
   table_summary: [{name: chip.DRAM, area: 0, primitive_estimations: bench}]
 """
-    data, source = yamlio.loads(CLASSES + ARCHITECTURE)
+    data, source = yamlio.load_text(CLASSES + ARCHITECTURE)
     components, _ = expanded(data, source)
     found = accelergy.primitives_of_summary([file(tmp_path, summary)], components)
     tables = priced(components, found)

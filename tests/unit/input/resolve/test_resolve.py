@@ -239,7 +239,7 @@ def test_every_mistake_has_its_place(row):
 
 
 def test_many_mistakes_at_once_without_files():
-    data, _ = yamlio.loads(MAPPED.replace("n=4\n", "n=3\n").replace("A: 0.5", "Q: 0.5"))
+    data, _ = yamlio.load_text(MAPPED.replace("n=4\n", "n=3\n").replace("A: 0.5", "Q: 0.5"))
     with pytest.raises(SpecError) as caught:
         resolve(Spec.model_validate(data))
     assert {d.path for d in caught.value.diagnostics} >= {("workload", "density", "Q"), ("mapping", 0)}

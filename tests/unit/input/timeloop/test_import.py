@@ -7,7 +7,7 @@ import pytest
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.resolve import resolve
 from sparseloop.input.spec import FanoutSpec, Spec
-from sparseloop.input.timeloop.flattened_dimensions import pieces
+from sparseloop.input.timeloop.flattened_dimensions import digit_loops
 from tests.helpers.timeloop_files import ARCHITECTURE, MAPPING, PROBLEM, convert, level, line_of, mistakes
 
 
@@ -343,7 +343,7 @@ def test_skew_is_noted():
     ],
 )
 def test_pieces(bound: int, stride: int, expected: list[tuple[str, int]] | None):
-    found = pieces(bound, stride, [("h", 8), ("v", 2)])
+    found = digit_loops(bound, stride, [("h", 8), ("v", 2)])
     assert found == expected
     if found is not None:  # the digits together run over the same values as the loop
         places = {"h": 1, "v": 8}

@@ -19,7 +19,7 @@ def places(error: SpecError) -> list[tuple[str, int | None, int | None]]:
 
 def test_yaml_1_2_scalars():
     text = "{a: 1e-12, N: no, b: 017, c: 12:30:45, d: '1', e: 0x1F, f: ~, g: true, h: +.5, i: 1_000, 1: 2, !x j: !!str 3}"
-    data, _ = yamlio.loads(text)
+    data, _ = yamlio.load_text(text)
     assert data == {
         "a": 1e-12, "N": "no", "b": 17, "c": "12:30:45", "d": "1", "e": 31, "f": None, "g": True, "h": 0.5, "i": "1_000",
         "1": 2, "j": "3",
@@ -29,11 +29,11 @@ def test_yaml_1_2_scalars():
 def test_same_data_as_ruamel():
     text = "a: &x {b: [1, 2.5, \"s\\n\", 't'''], c: |\n    text\n    more\n  }\nd: *x\ne: >\n  folded\n  text\nf: [[], {}]\n"
     text = text.replace(", c: |\n    text\n    more\n  }", "}")
-    assert yamlio.loads(text)[0] == YAML(typ=["safe", "pure"]).load(text)
+    assert yamlio.load_text(text)[0] == YAML(typ=["safe", "pure"]).load(text)
 
 
 def test_spans_of_keys_and_values():
-    _, source = yamlio.loads("a:\n  - b: 12\n    'c': \"x y\"\n  - {d: [e, f]}\n", name="f.yaml")
+    _, source = yamlio.load_text("a:\n  - b: 12\n    'c': \"x y\"\n  - {d: [e, f]}\n", name="f.yaml")
 
     def at(*path, **more):
         span = source.span(Diagnostic(path=path, message="", **more))
@@ -48,7 +48,7 @@ def test_spans_of_keys_and_values():
 
 
 def test_merge_keys_and_local_tags():
-    data, _ = yamlio.loads("base: &b {x: 1, y: 2}\nc: !Component {<<: *b, y: 3}\nd: {y: 4, <<: [*b]}\n")
+    data, _ = yamlio.load_text("base: &b {x: 1, y: 2}\nc: !Component {<<: *b, y: 3}\nd: {y: 4, <<: [*b]}\n")
     assert data["c"] == {"!": "Component", "x": 1, "y": 3}
     assert data["d"] == {"y": 4, "x": 1}
 
@@ -77,7 +77,7 @@ def test_merge_keys_and_local_tags():
 )
 def test_mistakes(text, part, line, col):
     with pytest.raises(SpecError) as caught:
-        yamlio.loads(text)
+        yamlio.load_text(text)
     (found,) = caught.value.diagnostics
     assert part in found.message
     assert found.span
@@ -86,7 +86,7 @@ def test_mistakes(text, part, line, col):
 
 def test_several_mistakes_of_one_file_at_once():
     with pytest.raises(SpecError) as caught:
-        yamlio.loads("a: .inf\nb: 1\nb: 2\n")
+        yamlio.load_text("a: .inf\nb: 1\nb: 2\n")
     assert places(caught.value) == [("<text>", 1, 4), ("<text>", 3, 1)]
 
 
@@ -95,7 +95,7 @@ def test_alias_bomb():
     text += "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
     start = time.perf_counter()
     with pytest.raises(SpecError, match="aliases expanded"):
-        yamlio.loads(text)
+        yamlio.load_text(text)
     assert time.perf_counter() - start < 2
 
 
@@ -104,11 +104,11 @@ def test_files(tmp_path):
     first.write_text("workload: 1\n")
     second.write_text("---\nmapping: 2\n---\nsparse: 3\n")
     third.write_text("\nmapping: 4\n")
-    data, source = yamlio.load([second, first])
+    data, source = yamlio.load_files([second, first])
     assert data == {"workload": 1, "mapping": 2, "sparse": 3}
     assert source.directory(("workload",)) == tmp_path
     with pytest.raises(SpecError) as caught:
-        yamlio.load([first, second, third, tmp_path / "none.yaml"])
+        yamlio.load_files([first, second, third, tmp_path / "none.yaml"])
     messages = [d.message for d in caught.value.diagnostics]
     assert any("No such file" in m for m in messages)
     assert f"'mapping' is defined twice (first in {second}:2:1)" in messages
@@ -119,27 +119,27 @@ def test_files(tmp_path):
 def test_binary_files(tmp_path, raw):
     (tmp_path / "x").write_bytes(raw)
     with pytest.raises(SpecError):
-        yamlio.load([tmp_path / "x"])
+        yamlio.load_files([tmp_path / "x"])
 
 
 def test_huge_file(tmp_path, monkeypatch):
     (tmp_path / "x.yaml").write_text("a: 123456789")
     monkeypatch.setattr(yamlnodes, "MAX_BYTES", 4)
     with pytest.raises(SpecError, match="larger than"):
-        yamlio.load([tmp_path / "x.yaml"])
+        yamlio.load_files([tmp_path / "x.yaml"])
 
 
 def test_component_libraries_are_joined(tmp_path):
     for i in (1, 2):
         (tmp_path / f"{i}.yaml").write_text(f"compound_components: {{version: 0.3, classes: [{{name: c{i}}}]}}\n")
-    data, _ = yamlio.load([tmp_path / "1.yaml", tmp_path / "2.yaml"])
+    data, _ = yamlio.load_files([tmp_path / "1.yaml", tmp_path / "2.yaml"])
     assert [c["name"] for c in data["compound_components"]["classes"]] == ["c1", "c2"]
 
 
 def test_overrides():
     text = "a: &s {l: [{name: G, c: 1}, {H: 3}]}\nb: *s\n"
     changes = ["a.l.G.c=64 KiB", "a.l[1].H={q: 1}", "a.z.y=[1]", "n=3", "a.l[0].name="]
-    data, source = yamlio.loads(text, changes)
+    data, source = yamlio.load_text(text, changes)
     assert data["a"] == {"l": [{"name": None, "c": "64 KiB"}, {"H": {"q": 1}}], "z": {"y": [1]}}
     assert data["b"] == {"l": [{"name": "G", "c": 1}, {"H": 3}]}
     assert data["n"] == 3
@@ -149,7 +149,7 @@ def test_overrides():
 @pytest.mark.parametrize("change", ["a.b=3", "x", "=3", "l[7]=4", "l.name=1", "c=[1", "a..b=1"])
 def test_wrong_overrides(change):
     with pytest.raises(SpecError) as caught:
-        yamlio.loads("a: 1\nl: [1]\n", ["c=1", change])
+        yamlio.load_text("a: 1\nl: [1]\n", ["c=1", change])
     (found,) = caught.value.diagnostics
     assert found.span
     assert found.span.file == "--set #2"
@@ -163,4 +163,4 @@ def test_writing_keeps_comments():
 
 def test_dump_there_and_back():
     data = {"a": {"b": [1, 2.5, "no", "1e-3", None, True], "c": {"d": "x: y"}}, "e": math.pi}
-    assert yamlio.loads(yamlio.dump(data))[0] == data
+    assert yamlio.load_text(yamlio.to_yaml(data))[0] == data

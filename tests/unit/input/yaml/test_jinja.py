@@ -22,7 +22,7 @@ def files(folder: Path, **texts: str) -> Path:
 
 def mistake(path: Path, *overrides: str) -> str:
     with pytest.raises(SpecError) as caught:
-        yamlio.load([path], overrides)
+        yamlio.load_files([path], overrides)
     return str(caught.value)
 
 
@@ -33,7 +33,7 @@ def test_variables_and_includes(tmp_path: Path):
         sub__b_dot_yaml="b: {c: [!Tag {x: 1}, 2]}\n",
         d_dot_txt="e: 5",
     )
-    data, source = yamlio.load([top], ["jinja.n=21"])
+    data, source = yamlio.load_files([top], ["jinja.n=21"])
     assert data == {"a": 42, "b": [{"!": "Tag", "x": 1}, 2], "d": {"e": 5}}
     _, node, _ = source.walk(("b", 0, "x"))
     assert node.file.endswith("b.yaml"), "an included file knows its own lines"
@@ -47,7 +47,7 @@ def test_include_all_joins_lists(tmp_path: Path):
         sub__1_dot_yaml="k: [1, 2]",
         sub__2_dot_yaml="k: [3]",
     )
-    assert yamlio.load([top])[0] == {"all": [1, 2, 3], "is": False}
+    assert yamlio.load_files([top])[0] == {"all": [1, 2, 3], "is": False}
 
 
 def test_included_files_are_templates_too(tmp_path: Path):
@@ -57,12 +57,12 @@ def test_included_files_are_templates_too(tmp_path: Path):
         in_dot_yaml="{% if deep %}y: {{ include('in2.yaml') }}{% endif %}",
         in2_dot_yaml="{z: 1}",
     )
-    assert yamlio.load([top], ["jinja.deep=true"])[0] == {"x": {"y": {"z": 1}}}
+    assert yamlio.load_files([top], ["jinja.deep=true"])[0] == {"x": {"y": {"z": 1}}}
 
 
 def test_merge_keys_of_included_files(tmp_path: Path):
     top = files(tmp_path, top_dot_yaml_dot_jinja2="x:\n  <<: {{ include('in.yaml') }}\n  b: 1\n", in_dot_yaml="{a: 1, b: 2}")
-    assert yamlio.load([top])[0] == {"x": {"a": 1, "b": 1}}
+    assert yamlio.load_files([top])[0] == {"x": {"a": 1, "b": 1}}
 
 
 @pytest.mark.parametrize(

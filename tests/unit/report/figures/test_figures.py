@@ -219,7 +219,7 @@ def test_every_kind_of_a_study_is_drawn(table, kind):
 @pytest.mark.parametrize("suffix", style.FIGURE_SUFFIXES)
 def test_the_same_figure_gives_the_same_file(result, tmp_path: Path, suffix):
     for name in ("a", "b"):
-        figures.save(figures.plot(result, "breakdown"), tmp_path / f"{name}{suffix}")
+        figures.save_figure(figures.plot(result, "breakdown"), tmp_path / f"{name}{suffix}")
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 

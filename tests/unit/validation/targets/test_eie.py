@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from sparseloop.model.density import Actual, Uniform
-from sparseloop.validation.records import Comparison, ExternalData
+from sparseloop.validation.records import ExternalData, PublishedFigure
 from sparseloop.validation.registry import TARGETS
 from sparseloop.validation.targets.eie import entries_drawn, padding, queued
 
 
 @pytest.fixture(scope="module")
-def rows() -> dict[tuple[str, str], Comparison]:
+def rows() -> dict[tuple[str, str], PublishedFigure]:
     return {(row.case, row.figure): row for row in TARGETS["eie"].run(ExternalData()).rows}
 
 
@@ -49,7 +49,7 @@ def test_known_columns() -> None:
     assert padding(Actual(np.ones((4, 64), dtype=bool)), 64) == 0.0
 
 
-def test_layers(rows: dict[tuple[str, str], Comparison]) -> None:
+def test_layers(rows: dict[tuple[str, str], PublishedFigure]) -> None:
     assert len(rows) == 36
     # Densities are whole per cents: half a per cent of 9 % and of 4 % bounds what can be said.
     assert abs(rows["Alex-6", "theoretical time"].error) < 0.5 / 9
@@ -66,7 +66,7 @@ def test_queues() -> None:
     assert queued(uneven) == 1001
 
 
-def test_the_slowest_pe_is_a_lower_bound_of_queues(rows: dict[tuple[str, str], Comparison]) -> None:
+def test_the_slowest_pe_is_a_lower_bound_of_queues(rows: dict[tuple[str, str], PublishedFigure]) -> None:
     for case in ("Alex-6", "VGG-7", "NT-We"):
         mean = rows[case, "theoretical time"].ours
         assert 1 < rows[case, "actual time"].ours / mean < rows[case, "actual / theoretical, queues"].ours + 0.01

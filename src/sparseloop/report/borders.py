@@ -1,0 +1,31 @@
+"""Text that leaves the program: into HTML, into a figure, as CSV. For a terminal see `input.terminal`, for SQL `explore.sql`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TextIO
+
+from sparseloop.input.terminal import visible
+
+
+def html(text: object) -> str:
+    """Text inside an HTML page, between tags or in a quoted attribute; also in a plotly figure, which reads tags."""
+    return escape(visible(str(text)))
+
+
+def figure(text: object) -> str:
+    """Text inside a matplotlib figure: `$` stays a dollar sign, and no name is left out of a legend.
+
+    matplotlib reads what stands between two dollar signs as a formula and hides labels that begin with an underscore.
+    """
+    plain = visible(str(text), keep="\n").replace("$", r"\$")
+    return f" {plain}" if plain.startswith("_") else plain
+
+
+def write_csv(stream: TextIO, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns and rows as CSV; cells with a comma, a quote or a newline are quoted."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)

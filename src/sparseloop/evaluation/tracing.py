@@ -290,6 +290,10 @@ class TracedDensity(DensityModel):
         """Refused: only the model itself needs them."""
         raise TypeError("the parameters of a density model are its own business")
 
+    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+        """Refused: bounds are not traced."""
+        raise TypeError("bounds of a density model are not traced")
+
     def tabulate(self, *parameters: float) -> Occupancy:
         """As the model."""
         return self.model.tabulate(*parameters)

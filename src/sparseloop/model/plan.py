@@ -5,10 +5,67 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from sparseloop.model.design.arch import Arch
+from sparseloop.model.design.arch import Arch, Level
 from sparseloop.model.design.einsum import Einsum, Tensor
 from sparseloop.model.design.mapping import Loop, LoopNest
 from sparseloop.model.design.sparse import Saf, Sparse, TensorFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEnds:
+    """A link before anything is known of its loops: a tensor and the two levels between which it moves."""
+
+    einsum: Einsum
+    arch: Arch
+    sparse: Sparse
+    tensor: int
+    parent: int
+    child: int
+
+    @property
+    def compute(self) -> int:
+        """Index of the compute level."""
+        return len(self.arch.levels) - 1
+
+    @property
+    def to_compute(self) -> bool:
+        """True if the child is the compute level."""
+        return self.child == self.compute
+
+    @property
+    def name(self) -> str:
+        """Name of the tensor."""
+        return self.einsum.tensors[self.tensor].name
+
+    @property
+    def output(self) -> bool:
+        """True if the tensor is written."""
+        return self.einsum.tensors[self.tensor].output
+
+    @property
+    def parent_format(self) -> TensorFormat | None:
+        """Format of the tensor at the parent."""
+        return self.sparse.format(self.parent, self.name)
+
+    @property
+    def compressed(self) -> bool:
+        """True if the parent stores no zeros."""
+        return self.parent_format is not None and self.parent_format.compressed
+
+    @property
+    def child_compressed(self) -> bool:
+        """True if the child stores no zeros."""
+        stored = None if self.to_compute else self.sparse.format(self.child, self.name)
+        return stored is not None and stored.compressed
+
+    def width(self, level: int) -> float:
+        """Words of a level that one word of the tensor takes."""
+        return words_per_word(self.einsum.tensors[self.tensor], self.arch.levels[level])
+
+
+def words_per_word(tensor: Tensor, level: Level) -> float:
+    """Words of the level that one word of the tensor takes: narrow tensors are packed, wide ones split."""
+    return 1.0 if tensor.word_bits is None else tensor.word_bits / level.word_bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +163,7 @@ class Plan:
 
     def width(self, tensor: int, level: int) -> float:
         """Words of the level that one word of the tensor takes: narrow tensors are packed, wide ones split."""
-        bits = self.einsum.tensors[tensor].word_bits
-        return 1.0 if bits is None else bits / self.arch.levels[level].word_bits
+        return words_per_word(self.einsum.tensors[tensor], self.arch.levels[level])
 
     def along(self, level: int, axis: str) -> tuple[int, ...]:
         """Spatial slots of a level along a mesh axis."""

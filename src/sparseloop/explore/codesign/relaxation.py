@@ -21,19 +21,17 @@ from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.resolve import features_of, with_features
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.space.mapspace import Mapspace, mapspace
+from sparseloop.model.cost.actions import ACTION_RULES, least_prices
 from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Arch, Level
-from sparseloop.model.design.sparse import RankFormat, Saf, Sparse, TensorFormat
+from sparseloop.model.design.sparse import Saf, Sparse, TensorFormat
+from sparseloop.model.formats.ranks import least_costly_format
 
 Slot = tuple[int, str]
 """Storage level and tensor."""
 Sets = tuple[tuple[int, ...], ...]
 """By parameter the numbers of the values that are left; ABSENT: its condition does not hold."""
 ABSENT = -1
-UNITS = ("intersect", "compress", "decompress", "decode")
-"""Actions whose prices depend on which formats and features there are."""
-DATA = ("read", "fill", "update")
-"""Those that happen once per block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class Strategies:
             raise SpecError([Diagnostic(message="strategies are searched for one workload of native files")])
         self.spec = _without_features(self.given)
         self.features = features_of(self.given)
-        if any(saf.kind == "spatial_skip" or saf.choice is not None for saf in self.features.safs):
+        if any(saf.packs or saf.choice is not None for saf in self.features.safs):
             raise SpecError([Diagnostic(message="spatial skips and options cannot be searched jointly")])
         self.effects = [self._effects(one, nothing) for one in self.parameters]
 
@@ -92,7 +90,7 @@ class Strategies:
 
     def _effect(self, one: Parameter, features: Sparse) -> Effect:
         base = self.features
-        if any(saf.kind == "spatial_skip" or saf.choice is not None for saf in {*features.safs} - {*base.safs}):
+        if any(saf.packs or saf.choice is not None for saf in {*features.safs} - {*base.safs}):
             raise SpecError([Diagnostic(message=f"'{one.name}': spatial skips and options cannot be searched jointly")])
         slots = {s for s in {*features.formats, *base.formats} if features.formats.get(s) != base.formats.get(s)}
         return Effect(
@@ -163,7 +161,7 @@ class Strategies:
             return None
         effect = self.effects[parameter][number]
         formats = frozenset((slot, f is not None and f.compressed) for slot, f in effect.formats.items())
-        skips = frozenset(saf for saf in effect.safs if saf.kind != "gate")
+        skips = frozenset(saf for saf in effect.safs if saf.saves_time)
         return (formats, skips, effect.gone, effect.skip)
 
     # --- machines -------------------------------------------------------------------------------------------
@@ -224,35 +222,27 @@ class Strategies:
         free = {slot[1] for slot, some in options.items() if len(some) > 1}
         formats: dict[Slot, TensorFormat] = {}
         for slot, some in options.items():
-            if slot[1] not in free:
-                form = some[0]
-            else:
-                form = self._nothing_but_words(slot[1]) if any(f is not None and f.compressed for f in some) else None
+            form = least_costly_format(some, self._ranks(slot[1])) if slot[1] in free else some[0]
             if form is not None:
                 formats[slot] = form
         return formats, free
 
-    def _nothing_but_words(self, tensor: str) -> TensorFormat:
-        """Compressed by a bitmask of no bits, which any loops can be laid on."""
-        ranks = self.space.design.einsum.tensor(tensor).ranks
-        own = tuple(rank for rank in self.space.design.einsum.ranks if rank in ranks)
-        return TensorFormat(ranks=(RankFormat(kind="B", groups=(own,), metadata_bits=0.0, payload_bits=0.0),))
+    def _ranks(self, tensor: str) -> tuple[str, ...]:
+        """Ranks of a tensor, in the order of the einsum."""
+        einsum = self.space.design.einsum
+        return tuple(rank for rank in einsum.ranks if rank in einsum.tensor(tensor).ranks)
 
 
 def _cheapest(arch: Arch, bare: Arch, unsettled: tuple[set[int], set[int]], free: set[str]) -> Arch:
     """With free units and actions where (features, comparisons) are not settled; leakage and area those of `bare`."""
     levels: list[Level] = []
     for i, (level, plain) in enumerate(zip(arch.levels, bare.levels, strict=True)):
-        gratis = {action for action in level.prices if (free or unsettled[0]) and action.startswith(("gated_", "skipped_"))}
-        gratis |= set(UNITS) - {"intersect"} if free else set()
-        gratis |= {"intersect"} if i in unsettled[1] else set()
-        prices = {action: replace(p, energy_pj=0.0) if action in gratis else p for action, p in level.prices.items()}
+        gratis = {action for action, rule in ACTION_RULES.items() if free and rule.needed_by == "formats"}
+        gratis |= {action for action, rule in ACTION_RULES.items() if i in unsettled[1] and rule.needed_by == "features"}
+        block = level.block_size if free else 1
+        prices = least_prices(level.prices, gratis, idle_free=bool(free or unsettled[0]), block=block)
         prices["leak"] = plain.prices["leak"]
-        if free:  # packed words of a small tile may take more blocks than plain ones
-            for action in prices.keys() & set(DATA):
-                prices[action] = replace(prices[action], energy_pj=prices[action].energy_pj / level.block_size)
-            plain = replace(plain, block_size=1)
-        levels.append(replace(plain, prices=prices, min_utilization=0.0))
+        levels.append(replace(plain, prices=prices, min_utilization=0.0, block_size=1 if free else plain.block_size))
     return replace(arch, levels=tuple(levels))
 
 

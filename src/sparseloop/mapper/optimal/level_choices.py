@@ -84,7 +84,7 @@ class LevelChoices:
     def _spread(self, level: int) -> SpatialChoices:
         """Spatial factors of all ranks within the fanout (not where lanes are packed)."""
         x, y = self.space.design.arch.fanout(level)
-        packed = any(s.kind == "spatial_skip" and s.level == level for s in self.space.design.sparse.safs)
+        packed = self.space.design.sparse.packs(level)
         choices = [self._groups(rank, level)[1] for rank in range(len(self.table.divisors))]
         axes = [self._axes(rank, level) for rank in range(len(self.table.divisors))]
         found: dict[tuple[int, ...], list[tuple[tuple[int, ...], ...]]] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparseloop.mapper.optimal.lower_bounds import Crossing, Floats, Ints, LowerBounds, TileTable, element_alive
+from sparseloop.mapper.optimal.lower_bounds import Crossing, Floats, Ints, LowerBounds, TileTable
 from sparseloop.mapper.space.loop_orders import LevelOrder, order_classes
 
 
@@ -133,10 +133,10 @@ class LevelCost:
         """By tile of the child: |T(tile)| and the shares of accesses that happen, that take time, and of bits of a mask."""
         alive, slots = np.ones(self.table.count), np.ones(self.table.count)
         for u in c.leaders:
-            one = element_alive(self.bounds.design, u) if c.child == self.bounds.levels else self.table.alive(u)
+            one = self.table.nonzero(u) if c.child == self.bounds.levels else self.table.nonempty(u)
             alive = alive * one
             slots = slots * one if u in c.skippers else slots
-        own = 1.0 if c.child == self.bounds.levels else self.table.alive(c.tensor)
+        own = 1.0 if c.child == self.bounds.levels else self.table.nonempty(c.tensor)
         return self.table.size(c.tensor), alive, slots, alive * own if c.masks else alive
 
     # --- pending crossings ----------------------------------------------------------------------------------

@@ -26,14 +26,14 @@ import numpy.typing as npt
 from sparseloop.mapper.space.constraints import Keep
 from sparseloop.mapper.space.loop_orders import OrderClasses, order_classes
 from sparseloop.mapper.space.mapspace import Mapspace
+from sparseloop.model.cost.actions import leak_per_cycle, least_compute_energy, least_energy
 from sparseloop.model.cost.requirements import Demand, data_requirements
-from sparseloop.model.density import Even, Uniform
 from sparseloop.model.design import Design
 from sparseloop.model.design.einsum import Tensor
 from sparseloop.model.design.mapping import Loop, LoopNest
-from sparseloop.model.design.sparse import Saf
 from sparseloop.model.formats.occupancy import TileWords
-from sparseloop.model.plan import Plan, compile_plan
+from sparseloop.model.plan import LinkEnds, Plan, compile_plan
+from sparseloop.model.sparsity.features import compute_leaders, earlier_leaders, least_survival
 from sparseloop.model.traffic.tiles import Tiles
 
 Floats = npt.NDArray[np.float64]
@@ -60,7 +60,7 @@ class TileTable:
         self.plan = self._flat_plan()
         self.tiles = Tiles(self.plan, self.extents.astype(np.float64))
         self._chains = [all(b % a == 0 for a, b in pairwise(d)) for d in divisors]
-        self._alive: dict[int, Floats] = {}
+        self._nonempty: dict[int, Floats] = {}
         self._counted: dict[tuple[int, int, bool], Floats] = {}
         self._known: dict[Hashable, Any] = {}
 
@@ -114,18 +114,16 @@ class TileTable:
             self._counted[key] = self._full(words.counted) * self.plan.width(tensor, level)
         return self._counted[key]
 
-    def alive(self, tensor: int) -> Floats:
-        """At most P(a cover that contains the tile is not empty): monotone models by size, others by a single element."""
-        if tensor not in self._alive:
-            model = self.design.einsum.tensors[tensor].density
-            if model.deterministic:
-                self._alive[tensor] = np.zeros(self.count)
-            elif isinstance(model, Uniform | Even):
-                extents = self.tiles.extents(tensor, self.tiles.inside(0))
-                self._alive[tensor] = 1.0 - self._full(model.empty(self.size(tensor), extents))
-            else:
-                self._alive[tensor] = np.full(self.count, element_alive(self.design, tensor))
-        return self._alive[tensor]
+    def nonempty(self, tensor: int) -> Floats:
+        """By tile, a lower bound of the share of events that survive a condition on a tile of the tensor that contains it."""
+        if tensor not in self._nonempty:
+            model, extents = self.design.einsum.tensors[tensor].density, self.tiles.extents(tensor, self.tiles.inside(0))
+            self._nonempty[tensor] = self._full(model.least_nonempty(self.size(tensor), extents))
+        return self._nonempty[tensor]
+
+    def nonzero(self, tensor: int) -> float:
+        """The same for a tile of one element."""
+        return self.design.einsum.tensors[tensor].density.least_nonzero
 
     def delivered(self, tensor: int) -> Floats:
         """Words delivered to all holders of a tile if nothing stays: |T(tile)| * prod_d N_d / tile_d."""
@@ -136,14 +134,6 @@ def _plain_ranks(tensor: Tensor) -> frozenset[str]:
     """Ranks that have an axis of the tensor of their own: one step takes a tile to wholly different words."""
     every = [term.rank for axis in tensor.axes for term in axis.terms]
     return frozenset(axis.terms[0].rank for axis in tensor.axes if len(axis.terms) == 1 and every.count(axis.terms[0].rank) == 1)
-
-
-def element_alive(design: Design, tensor: int) -> float:
-    """P(an element is not zero), 0 where the pattern is known (its zeros may coincide with those of others)."""
-    one = design.einsum.tensors[tensor]
-    if one.density.deterministic:
-        return 0.0
-    return float(min(1.0, max(0.0, 1.0 - float(one.density.empty(1.0, (1.0,) * len(one.axes))))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +186,11 @@ class LowerBounds:
             for crossing, charged in self._crossings(child):
                 self.crossings[charged].append(crossing)
         self.latency = sum(n.fill_latency + n.drain_latency for lv in self.design.arch.storage if (n := lv.network) is not None)
-        self.compute_energy, self.busy = self._computes()
-        self.leak = sum(lv.prices["leak"].energy_pj * lv.instances for lv in self.design.arch.levels)
+        einsum, arch, sparse = self.design.einsum, self.design.arch, self.design.sparse
+        self.compute_energy = least_compute_energy(einsum, arch, sparse)
+        self.busy = math.prod(tiles.nonzero(u) for u in sorted(compute_leaders(einsum, sparse).timed))
+        """Share of the computes that take time, at least."""
+        self.leak = leak_per_cycle(arch)
         limited = any(lv.read_bandwidth or lv.write_bandwidth or lv.shared_bandwidth for lv in self.design.arch.storage)
         compute = self.design.arch.compute
         self.timed = limited and (timed or self.leak / compute.instances > NOTICED * compute.prices["compute"].energy_pj)
@@ -256,35 +249,6 @@ class LowerBounds:
             most *= free if self._packed(level) else min(free, x * y)
         return most
 
-    def _leaders(self, tensor: Tensor, child: int, kinds: tuple[str, ...]) -> set[int]:
-        mine = [s for s in self.design.sparse.safs if s.follower == tensor.name and s.level < child]
-        safs: list[Saf] = [s for s in mine if s.kind in kinds]
-        found = {self.design.einsum.index[u] for s in safs for u in s.leaders}
-        return found | self._inherited(tensor) if child == self.levels else found
-
-    def _inherited(self, tensor: Tensor) -> set[int]:
-        """Leaders of the skips that the compute link of every tensor inherits."""
-        sparse, einsum = self.design.sparse, self.design.einsum
-        if not sparse.implied_skips:
-            return set()
-        operands = {t.name for t in einsum.tensors if not t.output}
-        found = {einsum.index[u] for s in sparse.safs if s.kind != "gate" and s.follower in operands for u in s.leaders}
-        return found | {einsum.index[n] for n in operands} if tensor.output and sparse.compute_skip else found
-
-    def _computes(self) -> tuple[float, float]:
-        """Energy of the computes at least, and the share of them that take a slot at least."""
-        sparse, einsum = self.design.sparse, self.design.einsum
-        operands = {t.name for t in einsum.tensors if not t.output}
-        everyone = {einsum.index[n] for n in operands}
-        safs = [s for s in sparse.safs if s.follower in operands]
-        skips = {einsum.index[u] for s in safs if s.kind != "gate" for u in s.leaders}
-        skips |= everyone if sparse.compute_skip else set[int]()
-        gates = skips | {einsum.index[u] for s in safs for u in s.leaders}
-        gates |= everyone if sparse.compute_gate else set[int]()
-        price = self.design.arch.compute.prices["compute"].energy_pj
-        busy = math.prod(element_alive(self.design, u) for u in skips)
-        return einsum.computes * price * math.prod(element_alive(self.design, u) for u in gates), busy
-
     def _crossings(self, child: int) -> list[tuple[Crossing, int]]:
         found: list[tuple[Crossing, int]] = []
         for t, tensor in enumerate(self.design.einsum.tensors):
@@ -299,102 +263,37 @@ class LowerBounds:
 
     def _crossing(self, t: int, tensor: Tensor, ends: tuple[int, int], charged: int) -> Crossing:
         parent, child = ends
-        arch, sparse, plan = self.design.arch, self.design.sparse, self.tiles.plan
-        to_compute = child == self.levels
-        leaders = self._leaders(tensor, child, ("skip", "spatial_skip", "gate"))
-        skippers = self._leaders(tensor, child, ("skip", "spatial_skip"))
-        own, inner = sparse.format(parent, tensor.name), sparse.format(child, tensor.name) if not to_compute else None
-        stored = element_alive(self.design, t) if own is not None and own.compressed else 1.0
-        arriving = element_alive(self.design, t) if inner is not None and inner.compressed else 1.0
-        own_zeros = leaders & {t}
-        if own is not None and own.compressed and (to_compute or (inner is not None and inner.compressed)):
-            leaders, skippers = leaders - {t}, skippers - {t}  # where the word is not zero, no tile that contains it is empty
-        up = self._per_word(t, parent)
-        prices = arch.levels[parent].prices
-        output = tensor.output
-        visible = prices["address_generation"].energy_pj / arch.levels[parent].cluster_size
-        adds = not to_compute and arch.levels[parent].reduction
-        reduced = prices["reduction"].energy_pj / arch.levels[parent].cluster_size if adds else 0.0
-        changes = not to_compute and own is not None and own.compressed and not (inner is not None and inner.compressed)
-        looked, updated = (self._entries(parent, tensor, f"metadata_{action}") for action in ("read", "update"))
-        looked += self._entries(parent, tensor, "decode") if to_compute else 0.0
-        masks = 0.0
-        if self._mask(parent, tensor) and t not in own_zeros:  # zeros have bits, too
-            masks, looked, updated = (looked, 0.0, updated) if not output else (updated, looked, 0.0)
-        packing = prices["compress"].energy_pj / arch.levels[parent].cluster_size if changes else 0.0
+        plan = self.tiles.plan
+        link = LinkEnds(
+            einsum=self.design.einsum, arch=self.design.arch, sparse=self.design.sparse, tensor=t, parent=parent, child=child
+        )
+        energy, left = least_energy(link), least_survival(link)
+        seen = math.prod(self.tiles.nonzero(u) for u in sorted(earlier_leaders(link)))
         return Crossing(
             tensor=t,
             parent=parent,
             child=child,
-            output=output,
+            output=tensor.output,
             plain=plan.plain[t],
-            reads=(prices["read"].energy_pj * up + (reduced if output else visible) + looked) * stored,
-            updates=(prices["update"].energy_pj * up + visible + packing + updated) * stored if output else 0.0,
-            fills=0.0 if to_compute else self._fill(tensor, child, unpacked=changes) * arriving,
-            masks=masks,
-            leaders=tuple(sorted(leaders)),
-            skippers=tuple(sorted(skippers)),
-            read_words=plan.width(t, parent) * stored,
-            fill_words=0.0 if to_compute else plan.width(t, child) * arriving,
+            reads=energy["reads"] * left.stored,
+            updates=energy["updates"] * left.stored,
+            fills=energy["fills"] * left.arriving,
+            masks=energy["entries"],
+            leaders=tuple(sorted(left.leaders.all)),
+            skippers=tuple(sorted(left.leaders.timed)),
+            read_words=link.width(parent) * left.stored,
+            fill_words=0.0 if link.to_compute else link.width(child) * left.arriving,
             sharing=math.prod(self.most_shared(tensor, range(i, i + 1)) for i in range(parent, child) if i != charged),
             spread=self.most_shared(tensor, range(parent)),
             whole=float(self.tiles.size(t)[-1]),
-            checks=self._checks(tensor, ends) * stored,
+            checks=energy["comparisons"] * seen * left.stored,
             forwarded=not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child)),
         )
-
-    def _fill(self, tensor: Tensor, level: int, *, unpacked: bool) -> float:
-        """Energy per word written into a level; `unpacked`: by a decompressor."""
-        spec = self.design.arch.levels[level]
-        once = spec.prices["address_generation"].energy_pj + (spec.prices["decompress"].energy_pj if unpacked else 0.0)
-        written = spec.prices["fill"].energy_pj * self._per_word(self.design.einsum.index[tensor.name], level)
-        return written + once / spec.cluster_size + self._entries(level, tensor, "metadata_fill")
-
-    def _entries(self, level: int, tensor: Tensor, action: str) -> float:
-        """Metadata per non-zero word at least, priced: the entry that the word has in a format of one rank.
-
-        Lists of several ranks may leave the innermost loop to one without entries. A unit that jumps ahead passes entries over.
-        """
-        spec, given = self.design.arch.levels[level], self.design.sparse.format(level, tensor.name)
-        jumps = any(s.intersection == "skip_ahead" and s.level == level for s in self.design.sparse.safs)
-        if given is None or len(given.ranks) != 1 or not given.compressed or jumps or not spec.metadata_access_bits:
-            return 0.0
-        rank = given.ranks[0]
-        width = rank.metadata_bits if rank.metadata_bits is not None else 1.0 if rank.kind == "B" else spec.metadata_word_bits
-        return width / spec.metadata_access_bits * spec.prices[action].energy_pj / spec.cluster_size
-
-    def _mask(self, level: int, tensor: Tensor) -> bool:
-        """True for a bitmask of one rank."""
-        given = self.design.sparse.format(level, tensor.name)
-        return given is not None and len(given.ranks) == 1 and given.ranks[0].kind == "B"
-
-    def _checks(self, tensor: Tensor, ends: tuple[int, int]) -> float:
-        """Intersections per dense access at least, priced: what outer skips remove, the unit does not see."""
-        parent, child = ends
-        level, sparse, index = self.design.arch.levels[parent], self.design.sparse, self.design.einsum.index
-        mine = [s for s in sparse.safs if s.follower == tensor.name and s.level == parent]
-        if not any(s.kind != "gate" and s.intersection != "leader_follower" and set(s.leaders) - {tensor.name} for s in mine):
-            return 0.0
-        if any(s.choice is not None for s in mine):
-            return 0.0
-        others = {
-            s for s in sparse.safs if s.kind != "gate" and s not in mine and (s.follower == tensor.name or child == self.levels)
-        }
-        seen = {index[u] for s in others for u in s.leaders}
-        if child == self.levels and sparse.compute_skip:
-            seen |= {index[t.name] for t in self.design.einsum.tensors if not t.output}
-        share = math.prod(element_alive(self.design, u) for u in seen)
-        return level.prices["intersect"].energy_pj * share / level.cluster_size
 
     def _forwards(self, level: int, tensor: Tensor) -> bool:
         network = self.design.arch.levels[level].network
         spread = any(n > 1 and r in tensor.ranks for r, n in self.spatial_most[level].items())
         return network is not None and network.forwarding and spread
-
-    def _per_word(self, t: int, level: int) -> float:
-        """Physical accesses per word at least: 1 / block."""
-        spec = self.design.arch.levels[level]
-        return self.tiles.plan.width(t, level) / spec.block_size / spec.cluster_size
 
     def total_energy(self, energy: Floats, cycles: Floats) -> Floats:
         """With computes and leakage."""

@@ -72,7 +72,7 @@ def _rank_space(rank: str, size: int, design: Design, rules: tuple[Rules, ...], 
             spatial = [Loop(rank=rank, level=level, axis="y" if axis == "y" else "x") for axis in axes]
             limits: tuple[int | None, ...] = tuple(axes.values())
             lanes += [*axes.values(), *([math.prod(axes.values())] if len(axes) > 1 else [])]
-            if any(saf.kind == "spatial_skip" and saf.level == level for saf in design.sparse.safs):
+            if design.sparse.packs(level):
                 limits = (None,) * len(limits)  # positions are packed: there may be more of them than lanes
             places.append((spatial, _group(level, rule.fanout, rank, limits)))
         for mine, group in places:

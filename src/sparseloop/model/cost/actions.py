@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Literal, get_args
 
 from sparseloop.model import ops
+from sparseloop.model.design.arch import Arch, Price
+from sparseloop.model.design.einsum import Einsum
+from sparseloop.model.design.sparse import Sparse
+from sparseloop.model.formats.ranks import least_bits
 from sparseloop.model.ops import Array
-from sparseloop.model.plan import Plan
+from sparseloop.model.plan import LinkEnds, Plan
 from sparseloop.model.sparse_traffic import LinkSparse, SparseTraffic
 from sparseloop.model.sparsity.events import Events
+from sparseloop.model.sparsity.features import compute_leaders, features_at, link_leaders
 
 CLASS_PREFIX = (("actual", ""), ("gated", "gated_"), ("skipped", "skipped_"))
 
@@ -161,9 +169,9 @@ def _intersections(k: LinkSparse) -> Array:
     None for a list looked up by its leader's coordinates, and none for a tensor skipped on its own zeros.
     """
     link = k.dense.link
-    if not any(s.kind != "gate" and s.intersection != "leader_follower" and set(s.leaders) - {link.name} for s in link.safs):
+    if not any(saf.compares for saf in link.safs):
         return 0.0
-    visible = k.updates if k.dense.link.output else k.reads
+    visible = k.updates if link.output else k.reads
     return visible.actual + visible.gated + visible.skipped
 
 
@@ -179,3 +187,182 @@ def vectors_per_word(plan: Plan, k: LinkSparse) -> Array:
     model = plan.einsum.tensors[link.tensor].density
     size = k.resident.footprint
     return ops.ratio(model.blocks(size, k.resident.extents, block), model.mean(size))
+
+
+# --- bounds -------------------------------------------------------------------------------------------------
+
+LeastEvent = Literal["reads", "updates", "fills", "entries", "comparisons"]
+"""What a bound counts of a link, in dense words.
+
+    reads, updates, fills   as in `LinkTraffic`: those that survive all conditions, of words that are stored
+    entries                 reads (of outputs updates) in fibres that are not empty: those of zeros, too
+    comparisons             reads (of outputs updates) that reach the features of the parent
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """An action happens at a level at least `count` times for every dense word of an event of a link."""
+
+    level: int
+    event: LeastEvent
+    count: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRule:
+    """What bounds know of one action; its gated and skipped forms cost at least nothing."""
+
+    least: Callable[[LinkEnds], Iterator[Least]]
+    per_block: bool = False
+    """It happens once per block of words."""
+    needed_by: Literal["formats", "features"] | None = None
+    """A unit of hardware does it that only these need, so its price depends on them."""
+
+
+def least_energy(ends: LinkEnds) -> dict[LeastEvent, float]:
+    """Energy at least, in pJ per dense word of every event of a link; where instances share an access, all of them do."""
+    found: dict[LeastEvent, float] = dict.fromkeys(get_args(LeastEvent), 0.0)
+    for action, rule in ACTION_RULES.items():
+        for one in rule.least(ends):
+            level = ends.arch.levels[one.level]
+            found[one.event] += level.prices[action].energy_pj * one.count / level.cluster_size
+    return found
+
+
+def least_compute_energy(einsum: Einsum, arch: Arch, sparse: Sparse) -> float:
+    """Energy in pJ of all computes at least: of those that no skip and no gate removes."""
+    alive = [einsum.tensors[u].density.least_nonzero for u in sorted(compute_leaders(einsum, sparse).all)]
+    return einsum.computes * arch.compute.prices["compute"].energy_pj * math.prod(alive)
+
+
+def leak_per_cycle(arch: Arch) -> float:
+    """pJ that all instances of all levels leak in a cycle, used or not."""
+    return sum(level.prices["leak"].energy_pj * level.instances for level in arch.levels)
+
+
+def _visible(ends: LinkEnds) -> LeastEvent:
+    return "updates" if ends.output else "reads"
+
+
+def _unpacks(ends: LinkEnds) -> bool:
+    return ends.compressed and not ends.child_compressed and not ends.to_compute
+
+
+def _none(ends: LinkEnds) -> Iterator[Least]:
+    """Not an action of a link."""
+    yield from ()
+
+
+def _least_reads(ends: LinkEnds) -> Iterator[Least]:
+    yield Least(ends.parent, "reads", least_vectors_per_word(ends, ends.parent))
+
+
+def _least_updates(ends: LinkEnds) -> Iterator[Least]:
+    if ends.output:
+        yield Least(ends.parent, "updates", least_vectors_per_word(ends, ends.parent))
+
+
+def _least_fills(ends: LinkEnds) -> Iterator[Least]:
+    if not ends.to_compute:
+        yield Least(ends.child, "fills", least_vectors_per_word(ends, ends.child))
+
+
+def least_vectors_per_word(ends: LinkEnds, level: int) -> float:
+    """Beside `vectors_per_word`: E[ceil(k/B)] / E[k] is at least 1/B."""
+    return ends.width(level) / ends.arch.levels[level].block_size
+
+
+def _least_reductions(ends: LinkEnds) -> Iterator[Least]:
+    if ends.output and not ends.to_compute and ends.arch.levels[ends.parent].reduction:
+        yield Least(ends.parent, "reads", 1.0)
+
+
+def _least_addresses(ends: LinkEnds) -> Iterator[Least]:
+    yield Least(ends.parent, _visible(ends), 1.0)
+    if not ends.to_compute:
+        yield Least(ends.child, "fills", 1.0)
+
+
+def _least_compressed(ends: LinkEnds) -> Iterator[Least]:
+    if _unpacks(ends) and ends.output:
+        yield Least(ends.parent, "updates", 1.0)
+
+
+def _least_decompressed(ends: LinkEnds) -> Iterator[Least]:
+    if _unpacks(ends):
+        yield Least(ends.child, "fills", 1.0)
+
+
+def _least_metadata_reads(ends: LinkEnds) -> Iterator[Least]:
+    count, zeros_too = _least_metadata(ends, ends.parent)
+    yield Least(ends.parent, "entries" if zeros_too and not ends.output else "reads", count)
+
+
+def _least_metadata_updates(ends: LinkEnds) -> Iterator[Least]:
+    count, zeros_too = _least_metadata(ends, ends.parent)
+    if ends.output:
+        yield Least(ends.parent, "entries" if zeros_too else "updates", count)
+
+
+def _least_metadata_fills(ends: LinkEnds) -> Iterator[Least]:
+    if not ends.to_compute:
+        yield Least(ends.child, "fills", _least_metadata(ends, ends.child)[0])
+
+
+def _least_decodes(ends: LinkEnds) -> Iterator[Least]:
+    if ends.to_compute:
+        yield from _least_metadata_reads(ends)
+
+
+def _least_metadata(ends: LinkEnds, level: int) -> tuple[float, bool]:
+    """Metadata accesses of a level per word that is not zero, and whether zeros have as many.
+
+    None are sure where a unit jumps ahead: it passes entries over. Zeros have none where the tensor's own zeros are skipped.
+    """
+    spec, stored = ends.arch.levels[level], ends.sparse.format(level, ends.name)
+    if not spec.metadata_access_bits or any(saf.jumps and saf.level == level for saf in ends.sparse.safs):
+        return 0.0, False
+    bits, units = least_bits(stored, spec.metadata_word_bits)
+    return bits / spec.metadata_access_bits, units.zeros_too and ends.tensor not in link_leaders(ends).all
+
+
+def _least_comparisons(ends: LinkEnds) -> Iterator[Least]:
+    """Beside `_intersections`; alternatives may be without a unit."""
+    mine = features_at(ends)
+    if any(saf.compares for saf in mine) and all(saf.choice is None for saf in mine):
+        yield Least(ends.parent, "comparisons", 1.0)
+
+
+ACTION_RULES: Mapping[str, ActionRule] = {
+    "read": ActionRule(least=_least_reads, per_block=True),
+    "update": ActionRule(least=_least_updates, per_block=True),
+    "fill": ActionRule(least=_least_fills, per_block=True),
+    "reduction": ActionRule(least=_least_reductions),
+    "address_generation": ActionRule(least=_least_addresses),
+    "compress": ActionRule(least=_least_compressed, needed_by="formats"),
+    "decompress": ActionRule(least=_least_decompressed, needed_by="formats"),
+    "metadata_read": ActionRule(least=_least_metadata_reads),
+    "metadata_update": ActionRule(least=_least_metadata_updates),
+    "metadata_fill": ActionRule(least=_least_metadata_fills),
+    "decode": ActionRule(least=_least_decodes, needed_by="formats"),
+    "intersect": ActionRule(least=_least_comparisons, needed_by="features"),
+    "compute": ActionRule(least=_none),
+    "leak": ActionRule(least=_none),
+}
+"""Every action of any level without its prefix. Computes are bounded by `least_compute_energy`, leakage by `leak_per_cycle`."""
+
+
+def least_prices(prices: Mapping[str, Price], free: AbstractSet[str], *, idle_free: bool, block: int = 1) -> dict[str, Price]:
+    """Prices that are not above any of a set of designs.
+
+    `free`: actions that may cost nothing in some of them; `idle_free`: gated and skipped actions may; `block`: words per access,
+    for packed words of a small tile may take more accesses than plain ones.
+    """
+    found: dict[str, Price] = {}
+    for action, price in prices.items():
+        base = action.removeprefix("gated_").removeprefix("skipped_")
+        energy = 0.0 if action in free or (idle_free and base != action) else price.energy_pj
+        per_word = ACTION_RULES[base].per_block and base == action
+        found[action] = replace(price, energy_pj=energy / block if per_word else energy)
+    return found

@@ -68,7 +68,7 @@ def slowest(cost: Cost) -> Slowest | None:
     leaders = None if any(s.choice is not None for s in plan.sparse.safs) else leaders_of(cost)
     if not leaders:
         return None
-    packing = min((s.level for s in plan.sparse.safs if s.kind == "spatial_skip"), default=plan.compute)
+    packing = min((s.level for s in plan.sparse.safs if s.packs), default=plan.compute)
     apart = frozenset(i for i, s in enumerate(plan.loops) if s.spatial and s.level < packing)
     inside = frozenset(range(len(plan.loops))) - apart
     pairs = Pairs(tiles, leaders, inside, apart)

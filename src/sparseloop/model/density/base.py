@@ -90,6 +90,19 @@ class DensityModel(ABC):
         """P(a tile of `size` distinct elements, with per-axis extents `extents`, holds no non-zero)."""
 
     @abstractmethod
+    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+        """A lower bound of the share of events that survive a condition on a tile that contains this one.
+
+        That is at most P(a larger tile holds a non-zero), for every larger tile; where events depend on tiles of several tensors,
+        the product of their bounds must hold as well. So a known pattern has 0: its zeros may lie where another tensor has none.
+        """
+
+    @property
+    def least_nonzero(self) -> float:
+        """`least_nonempty` of a single element."""
+        return float(min(1.0, max(0.0, float(self.least_nonempty(1.0, (1.0,) * len(self.shape))))))
+
+    @abstractmethod
     def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
         """Variance of the number of non-zeros of such a tile."""
 

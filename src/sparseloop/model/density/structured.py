@@ -52,6 +52,10 @@ class Even(DensityModel):
         """max(0, 1 - n d)."""
         return np.maximum(1.0 - self._product(size), 0.0)
 
+    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+        """1 - empty: a larger tile is empty less often."""
+        return 1.0 - self.empty(size, extents)
+
     def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Array:
         """max(0, 1 - n d) with n = n1 + n2 - n12."""
         return self.empty(first[0] + second[0] - shared[0], ())
@@ -138,6 +142,10 @@ class Structured(SmoothModel):
         """(C(m-w, n) / C(m, n))^lines for width w <= m, 0 if wider."""
         lines, width = self.parameters(size, extents)
         return probability_empty(self.m, self.n, np.minimum(width, self.m)) ** lines
+
+    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+        """1 - empty of a single element: which larger tiles are empty less often depends on where they lie."""
+        return (1.0 - self.empty(1.0, (1.0,) * len(self.shape))) * np.ones(np.shape(size))
 
     def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
         """lines * variance of the last, partial group (hypergeometric)."""
@@ -250,6 +258,10 @@ class Block(TabulatedModel):
         if self.filling == self.volume:
             return probability_empty(self.count, self.occupied, touched)
         return by_rows((touched, part), lambda *row: _filled_empty(self, round(row[0]), row[1]))
+
+    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+        """1 - empty of a single element: which larger tiles are empty less often depends on where they lie."""
+        return (1.0 - self.empty(1.0, (1.0,) * len(self.shape))) * np.ones(np.shape(size))
 
     def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
         """E[j] var(c) + E[c]^2 var(j), j occupied blocks with c non-zeros each."""

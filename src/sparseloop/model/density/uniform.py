@@ -196,6 +196,10 @@ class Uniform(SmoothModel):
         """C(N-n, r) / C(N, r)."""
         return probability_empty(self.total, self.nonzeros, size)
 
+    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+        """1 - empty: a larger tile is empty less often."""
+        return 1.0 - self.empty(size, extents)
+
     def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Array:
         """C(N-n, r) / C(N, r) with n = n1 + n2 - n12, exact."""
         return self.empty(first[0] + second[0] - shared[0], ())

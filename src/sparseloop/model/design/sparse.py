@@ -14,6 +14,38 @@ COMPRESSED_KINDS = frozenset({"B", "CP", "RLE"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SafRule:
+    """What a kind of feature does with an event whose leaders' tiles are all zero."""
+
+    saves_time: bool
+    """True: the event takes no time either. False: it keeps its time (gated)."""
+    packs: bool = False
+    """True: spatial positions that are dropped are taken by others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntersectionRule:
+    """How a kind of unit finds out whether a leader's tile is all zero."""
+
+    compares: bool
+    """True: it compares the coordinates of two lists, one comparison per access. False: it looks the leader's up."""
+    jumps: bool = False
+    """True: entries of a list between two coordinates of the other one are passed over."""
+
+
+SAF_RULES: Mapping[SafKind, SafRule] = {
+    "skip": SafRule(saves_time=True),
+    "spatial_skip": SafRule(saves_time=True, packs=True),
+    "gate": SafRule(saves_time=False),
+}
+INTERSECTION_RULES: Mapping[Intersection, IntersectionRule] = {
+    "two_finger": IntersectionRule(compares=True),
+    "skip_ahead": IntersectionRule(compares=True, jumps=True),
+    "leader_follower": IntersectionRule(compares=False),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RankFormat:
     """How one rank of a tile is stored (the fibertree rank formats of Sparseloop, MICRO'22 section 3)."""
 
@@ -68,6 +100,31 @@ class Saf:
     choice: int | None = None
     """SAFs with the same number are alternatives ('options'): the one that saves most energy is taken."""
 
+    @property
+    def saves_time(self) -> bool:
+        """True if an event that it removes takes no time."""
+        return SAF_RULES[self.kind].saves_time
+
+    @property
+    def packs(self) -> bool:
+        """True if positions that it drops are taken by others."""
+        return SAF_RULES[self.kind].packs
+
+    @property
+    def compares(self) -> bool:
+        """True if its unit compares two lists: skips with a leader other than the follower itself."""
+        return self.saves_time and INTERSECTION_RULES[self.intersection].compares and bool(set(self.leaders) - {self.follower})
+
+    @property
+    def looks_up(self) -> bool:
+        """True if its unit looks an element of the leader up instead of comparing lists."""
+        return not INTERSECTION_RULES[self.intersection].compares
+
+    @property
+    def jumps(self) -> bool:
+        """True if its unit passes over entries."""
+        return INTERSECTION_RULES[self.intersection].jumps
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sparse:
@@ -86,7 +143,7 @@ class Sparse:
 
     def packs(self, level: int) -> bool:
         """True if a spatial skip packs the positions below this level onto fewer instances."""
-        return any(saf.kind == "spatial_skip" and saf.level == level for saf in self.safs)
+        return any(saf.packs and saf.level == level for saf in self.safs)
 
     def format(self, level: int, tensor: str) -> TensorFormat | None:
         """The format of `tensor` at storage level `level`, or None."""

@@ -8,7 +8,7 @@ from itertools import product
 
 from sparseloop.model import ops
 from sparseloop.model.formats.layout import Layout, Masks
-from sparseloop.model.formats.ranks import EntryUnits, Fibertrees, RankFibers, Units, any_of, entry_units
+from sparseloop.model.formats.ranks import EntryUnits, Fibertrees, RankFibers, Units, any_of, entry_bits, entry_units
 from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.emptiness import Condition, Conditions, Emptiness, widen
@@ -161,7 +161,7 @@ class Metadata:
         return frozenset(
             self.emptiness.condition(index[leader], self.safs.granule(c.link, saf))
             for saf in self.safs.acting(c.link)
-            if saf.intersection == "skip_ahead"
+            if saf.jumps
             for leader in saf.leaders
         )
 
@@ -181,7 +181,7 @@ class Metadata:
         plan = self.safs.plan
         followed: set[Condition] = set()
         for saf in self.safs.acting(c.link):
-            if (saf.kind == "gate") == gates and saf.intersection == "leader_follower":
+            if saf.saves_time != gates and saf.looks_up:
                 granule = self.safs.granule(c.link, saf)
                 followed |= {self.emptiness.condition(plan.einsum.index[u], granule) for u in saf.leaders}
         sure = frozenset(k for k in conditions if k in followed)
@@ -208,7 +208,7 @@ class Metadata:
         return [
             RankTraffic(
                 kind=given.kind,
-                entry_bits=(1.0 if given.kind == "B" else width) if given.metadata_bits is None else given.metadata_bits,
+                entry_bits=entry_bits(given, width),
                 payload_bits=width if given.payload_bits is None else given.payload_bits,
                 entries={k: v[0] for k, v in count.items()},
                 payloads={k: v[1] for k, v in count.items()},

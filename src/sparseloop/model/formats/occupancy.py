@@ -8,7 +8,7 @@ from functools import cached_property
 from sparseloop.model import ops
 from sparseloop.model.density import DensityModel
 from sparseloop.model.formats.metadata import Metadata
-from sparseloop.model.formats.ranks import RankFibers, entry_units
+from sparseloop.model.formats.ranks import RankFibers, entry_bits, entry_units
 from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.features import SafConditions
@@ -149,7 +149,7 @@ def _bits_of(tile: ResidentTile, nonzeros: Array | None) -> Array:
     for rank in metadata.trees.at(link):
         if rank.has_loops is not False:
             positions = tile.footprint / tiles.size(*rank.below)
-            entry = (1.0 if rank.format.kind == "B" else width) if (b := rank.format.metadata_bits) is None else b
+            entry = entry_bits(rank.format, width)
             payload = width if rank.format.payload_bits is None else rank.format.payload_bits
             entries, payloads = entry_units(rank)
             if nonzeros is not None:

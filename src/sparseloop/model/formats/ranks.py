@@ -14,10 +14,11 @@ The payload of the innermost rank that has loops is the data itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sparseloop.model import ops
-from sparseloop.model.design.sparse import RankFormat
+from sparseloop.model.design.sparse import FormatKind, RankFormat, TensorFormat
 from sparseloop.model.formats.layout import Layout, Masks, RankLoops, lay_out
 from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link, Plan
@@ -211,3 +212,56 @@ def any_of(masks: Masks) -> Array:
     for mask in masks.values():
         result = ops.either(result, mask)
     return result
+
+
+# --- bounds -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeastUnits:
+    """Entries that a rank has at least, if it is the only one of its format."""
+
+    per_word: float
+    """For every word that is not zero."""
+    zeros_too: bool = False
+    """Zeros have as many, as long as their fibre is not empty."""
+
+
+def least_units(kind: FormatKind) -> LeastUnits:
+    """Beside `entry_units`: of a single rank, `below` is one word, and a word that is not zero makes `fibre` non-empty."""
+    match kind:
+        case "CP" | "RLE":
+            return LeastUnits(per_word=1.0)
+        case "B":
+            return LeastUnits(per_word=1.0, zeros_too=True)
+        case "UOP" | "UB" | "U":  # offsets are spread over the fibre; what is not compressed is moved with the words
+            return LeastUnits(per_word=0.0)
+
+
+def least_bits(stored: TensorFormat | None, word_bits: float) -> tuple[float, LeastUnits]:
+    """Metadata bits per non-zero word at least, and the units they are of; `word_bits`: the level's default width.
+
+    Of lists of several ranks nothing is known: their innermost loop may go to a rank without entries.
+    """
+    if stored is None or len(stored.ranks) != 1:
+        return 0.0, LeastUnits(per_word=0.0)
+    (rank,) = stored.ranks
+    units = least_units(rank.kind)
+    return units.per_word * entry_bits(rank, word_bits), units
+
+
+def entry_bits(rank: RankFormat, word_bits: float) -> float:
+    """Width of a coordinate entry; `word_bits`: the level's default width."""
+    if rank.metadata_bits is not None:
+        return rank.metadata_bits
+    return 1.0 if rank.kind == "B" else word_bits
+
+
+def least_costly_format(options: Sequence[TensorFormat | None], ranks: tuple[str, ...]) -> TensorFormat | None:
+    """A format that costs no mapping more than any of the options: what some of them compress is compressed, without metadata.
+
+    `ranks` are those of the tensor: one mask over all of them can be laid on any loops.
+    """
+    if not any(one is not None and one.compressed for one in options):
+        return None
+    return TensorFormat(ranks=(RankFormat(kind="B", groups=(ranks,), metadata_bits=0.0, payload_bits=0.0),))

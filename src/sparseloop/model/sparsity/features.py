@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sparseloop.model import ops
-from sparseloop.model.design.sparse import Saf
+from sparseloop.model.design.einsum import Einsum
+from sparseloop.model.design.sparse import Saf, Sparse
 from sparseloop.model.ops import Array
-from sparseloop.model.plan import Link, Plan
+from sparseloop.model.plan import Link, LinkEnds, Plan
 from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness, widen
 from sparseloop.model.sparsity.events import EventPart, EventParts
 from sparseloop.model.traffic.tiles import Cover, Tiles, join
@@ -74,8 +75,8 @@ class SafConditions:
         self.stay = [
             join(cover, tiles.covering(link.multicast)) for link, cover in zip(self.plan.links, self.copy_stay, strict=True)
         ]
-        self.skips = [self._fired(link, ("skip", "spatial_skip")) for link in self.plan.links]
-        self.gates = [self._fired(link, ("gate",)) for link in self.plan.links]
+        self.skips = [self._fired(link, saves_time=True) for link in self.plan.links]
+        self.gates = [self._fired(link, saves_time=False) for link in self.plan.links]
 
     def _tile(self, link: Link) -> Cover:
         return self.tiles.point if link.to_compute else self.tiles.inside(link.child)
@@ -86,15 +87,15 @@ class SafConditions:
 
     def _ineffective(self, saf: Saf) -> bool:
         """Timeloop's files: a spatial skip whose leader has no format where it is looked up does nothing."""
-        if saf.kind != "spatial_skip" or not self.plan.sparse.timeloop_reading:
+        if not saf.packs or not self.plan.sparse.timeloop_reading:
             return False
         return not all(_known_at(self.plan, saf.level, leader) for leader in saf.leaders)
 
-    def _fired(self, link: Link, kinds: tuple[str, ...]) -> Conditions:
+    def _fired(self, link: Link, *, saves_time: bool) -> Conditions:
         return frozenset(
             self.emptiness.condition(self.plan.einsum.index[leader], self.granule(link, saf))
             for saf in self.acting(link)
-            if saf.kind in kinds
+            if saf.saves_time == saves_time
             for leader in saf.leaders
         )
 
@@ -103,7 +104,7 @@ class SafConditions:
 
         A spatial skip is decided lane by lane and never widened.
         """
-        own = saf.kind == "spatial_skip"
+        own = saf.packs
         cover = self.copy_stay[link.index] if own else self.stay[link.index]
         block = self.plan.arch.levels[link.parent].block_size
         return join(cover, self._block(link, block)) if block > 1 and not own else cover
@@ -130,7 +131,7 @@ class SafConditions:
         at = link.index
         outer_gates = frozenset[Condition]().union(*(self.gates[o] for o in outer))
         local_gates = self.gates[at]
-        spatial = any(s.kind == "spatial_skip" for s in self.acting(link))
+        spatial = any(s.packs for s in self.acting(link))
         return LinkConditions(
             link=link,
             stay=self.stay[at],
@@ -309,3 +310,97 @@ def skipped_at_compute(safs: SafConditions, computes: Array) -> Array:
         return 0.0
     emptiness = safs.emptiness
     return computes * (emptiness.non_emptiness(outer) - emptiness.non_emptiness(outer | own))
+
+
+# --- bounds: what may remove an event, whatever the loops ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Leaders:
+    """Tensors whose tiles decide whether an event happens.
+
+    Every condition's tile contains what the event itself needs: the child's tile, or at the compute level one element. So the
+    share that happens is at least the product of the densities' `least_nonempty` of that tile.
+    """
+
+    all: frozenset[int]
+    """For the event to happen these must not be empty."""
+    timed: frozenset[int]
+    """For it to take time these must not: what is only gated keeps its time."""
+
+    def without(self, tensor: int) -> Leaders:
+        """Without the conditions on one tensor."""
+        return Leaders(self.all - {tensor}, self.timed - {tensor})
+
+
+def link_leaders(ends: LinkEnds) -> Leaders:
+    """Leaders of the accesses and fills of a link: O, K and G of `SafConditions`, and I at the compute level."""
+    safs = [saf for saf in ends.sparse.safs if saf.follower == ends.name and saf.level < ends.child]
+    inherited = _inherited_leaders(ends) if ends.to_compute else frozenset[int]()
+    return Leaders(_named(ends.einsum, safs) | inherited, _named(ends.einsum, _timed(safs)) | inherited)
+
+
+@dataclass(frozen=True, slots=True)
+class LeastSurvival:
+    """What is left at least of the dense events of a link."""
+
+    leaders: Leaders
+    """Conditions on tiles."""
+    stored: float
+    """Share of the parent's words that it stores."""
+    arriving: float
+    """Share of the words for the child that it stores."""
+
+
+def least_survival(ends: LinkEnds) -> LeastSurvival:
+    """Beside `access_events` and `fill_events`: the conditions, and the word itself where zeros are not stored."""
+    nonzero, leaders = ends.einsum.tensors[ends.tensor].density.least_nonzero, link_leaders(ends)
+    if ends.compressed and (ends.to_compute or ends.child_compressed):
+        leaders = leaders.without(ends.tensor)  # where the word is not zero, no tile that contains it is empty
+    stored, arriving = (nonzero if compressed else 1.0 for compressed in (ends.compressed, ends.child_compressed))
+    return LeastSurvival(leaders, stored, arriving)
+
+
+def compute_leaders(einsum: Einsum, sparse: Sparse) -> Leaders:
+    """Leaders of the computes, as in `compute_events`."""
+    safs = _of_operands(einsum, sparse)
+    none = frozenset[int]()
+    timed = _named(einsum, _timed(safs)) | (_operands(einsum) if sparse.compute_skip else none)
+    return Leaders(timed | _named(einsum, safs) | (_operands(einsum) if sparse.compute_gate else none), timed)
+
+
+def earlier_leaders(ends: LinkEnds) -> frozenset[int]:
+    """Leaders of skips that remove an access before the features of its own level are asked."""
+    einsum, sparse = ends.einsum, ends.sparse
+    mine = features_at(ends)
+    others = [saf for saf in _timed(sparse.safs) if saf not in mine and (saf.follower == ends.name or ends.to_compute)]
+    at_compute = _operands(einsum) if ends.to_compute and sparse.compute_skip else frozenset[int]()
+    return _named(einsum, others) | at_compute
+
+
+def features_at(ends: LinkEnds) -> tuple[Saf, ...]:
+    """The features of a link that stand at its parent."""
+    return tuple(saf for saf in ends.sparse.safs if saf.follower == ends.name and saf.level == ends.parent)
+
+
+def _inherited_leaders(ends: LinkEnds) -> frozenset[int]:
+    if not ends.sparse.implied_skips:
+        return frozenset()
+    found = _named(ends.einsum, _timed(_of_operands(ends.einsum, ends.sparse)))
+    return found | _operands(ends.einsum) if ends.output and ends.sparse.compute_skip else found
+
+
+def _timed(safs: Iterable[Saf]) -> list[Saf]:
+    return [saf for saf in safs if saf.saves_time]
+
+
+def _of_operands(einsum: Einsum, sparse: Sparse) -> list[Saf]:
+    return [saf for saf in sparse.safs if not einsum.tensor(saf.follower).output]
+
+
+def _operands(einsum: Einsum) -> frozenset[int]:
+    return frozenset(i for i, tensor in enumerate(einsum.tensors) if not tensor.output)
+
+
+def _named(einsum: Einsum, safs: Iterable[Saf]) -> frozenset[int]:
+    return frozenset(einsum.index[leader] for saf in safs for leader in saf.leaders)

@@ -67,7 +67,7 @@ def _leaders(safs: SafConditions, level: int) -> Iterator[tuple[int, Cover]]:
     plan = safs.tiles.plan
     for link in plan.links:
         for saf in safs.acting(link):
-            if saf.kind == "spatial_skip" and saf.level == level:
+            if saf.packs and saf.level == level:
                 for name in saf.leaders:
                     yield plan.einsum.index[name], safs.granule(link, saf)
 

@@ -112,7 +112,7 @@ def memory(count: int, *, real: bool) -> None:
     fixed = {"workload": "l1", "clock_hz": 1e9, "mappings": 1, "proven": None, "lower_bound": None, "seconds": 1e-3, **numbers}
 
     def evaluated(designs: Any, job: Any) -> Any:
-        return point.Outcome(job, {"key": f"{job.point:032x}", **fixed, "energy_pj": 1e9 + job.point})
+        return point.JobOutcome(job, {"key": f"{job.point:032x}", **fixed, "energy_pj": 1e9 + job.point})
 
     if not real:
         point.Designs.evaluated = evaluated

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from sparseloop.input.diagnostics import Diagnostic, SpecError
     from sparseloop.input.load import dumps, load, loads, schema
     from sparseloop.input.spec import Spec
+    from sparseloop.mapper.network import LayerResult, NetworkResult, map_network
     from sparseloop.mapper.objectives import Objective
+    from sparseloop.mapper.options import SearchOptions
     from sparseloop.mapper.search import search
     from sparseloop.mapper.space.mapspace import Mapspace, mapspace
-    from sparseloop.mapper.task import Best, Budget, Goal
+    from sparseloop.mapper.task import Best, Budget, Candidate, Certificate, Goal
     from sparseloop.model.design import Design
     from sparseloop.model.design.mapping import Loop, LoopNest, Mapping, MappingBatch, Sample
     from sparseloop.model.status import Status
@@ -29,20 +31,25 @@ if TYPE_CHECKING:
 __all__ = [
     "Best",
     "Budget",
+    "Candidate",
+    "Certificate",
     "CodesignOptions",
     "CodesignResult",
     "Design",
     "Diagnostic",
     "Goal",
+    "LayerResult",
     "Loop",
     "LoopNest",
     "Mapping",
     "MappingBatch",
     "Mapspace",
+    "NetworkResult",
     "Objective",
     "Result",
     "RunOptions",
     "Sample",
+    "SearchOptions",
     "Spec",
     "SpecError",
     "Status",
@@ -55,6 +62,7 @@ __all__ = [
     "evaluate",
     "load",
     "loads",
+    "map_network",
     "mapspace",
     "plot",
     "save_figure",
@@ -68,20 +76,25 @@ __version__ = "0.1.0"
 _HOME = {
     "Best": "mapper.task",
     "Budget": "mapper.task",
+    "Candidate": "mapper.task",
+    "Certificate": "mapper.task",
     "CodesignResult": "explore.codesign.search",
     "Design": "model.design",
     "Diagnostic": "input.diagnostics",
     "CodesignOptions": "explore.codesign.search",
     "Goal": "mapper.task",
+    "LayerResult": "mapper.network",
     "Loop": "model.design.mapping",
     "LoopNest": "model.design.mapping",
     "Mapping": "model.design.mapping",
     "MappingBatch": "model.design.mapping",
     "Mapspace": "mapper.space.mapspace",
+    "NetworkResult": "mapper.network",
     "Objective": "mapper.objectives",
     "Result": "evaluation.result",
     "RunOptions": "explore.study",
     "Sample": "model.design.mapping",
+    "SearchOptions": "mapper.options",
     "Spec": "input.spec",
     "SpecError": "input.diagnostics",
     "Status": "model.status",
@@ -93,6 +106,7 @@ _HOME = {
     "evaluate": "evaluation.evaluate",
     "load": "input.load",
     "loads": "input.load",
+    "map_network": "mapper.network",
     "mapspace": "mapper.space.mapspace",
     "plot": "report.figures",
     "save_figure": "report.figures",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparseloop.evaluation import host_nest as joining
 from sparseloop.evaluation import recorded_batch as program
 from sparseloop.evaluation.evaluate import evaluate_batch
 from sparseloop.model.design.mapping import MappingBatch, Sample
 from sparseloop.model.pipeline import COLUMNS
 from tests.property.mapspaces import random_space
-
-joining = importlib.import_module("sparseloop.evaluation.host_nest")
 
 
 def separately(design, batch: Sample):
@@ -49,7 +47,7 @@ def test_every_mapping_is_in_exactly_one_batch(seed, small, portion):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(joining, "SMALL", small)
         patched.setattr(joining, "PORTION", portion)
-        found = list(joining.joined(batch.parts))
+        found = list(joining.hosted_batches(batch.parts))
     assert sorted(np.concatenate([place for _, place in found]).tolist()) == list(range(200))
     originals = [part[i] for part in batch.parts for i in range(len(part))]
     for part, place in found:

@@ -111,7 +111,7 @@ def test_samples_and_neighbours_are_members(spec: sl.Spec, seed: int, padded: bo
     assert all(batch[i] in space for i in range(8))
     near = space.neighbours(batch[0])
     assert all(near[i] in space for i in range(len(near)))
-    keys = [mapping_key(space, near[i]) for i in range(len(near))]
+    keys = [mapping_key(near[i]) for i in range(len(near))]
     assert len(set(keys)) == len(keys)
 
 

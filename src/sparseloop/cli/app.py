@@ -6,23 +6,22 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparseloop.cli.codesign import Options as CodesignOptions
-from sparseloop.cli.compare import Options as CompareOptions
-from sparseloop.cli.map import Command, Options
-from sparseloop.cli.plot import Options as PlotOptions
-from sparseloop.cli.sweep import Options as SweepOptions
-from sparseloop.cli.validate import Options as ValidateOptions
+from sparseloop.cli.codesign import CodesignArguments
+from sparseloop.cli.compare import CompareArguments
+from sparseloop.cli.map import MapArguments
+from sparseloop.cli.options import Command, FormOption, InputFiles, Overrides
+from sparseloop.cli.output import note, print_csv, print_json, print_results, terminal_width, warn
+from sparseloop.cli.plot import PlotArguments
+from sparseloop.cli.sweep import SweepArguments
+from sparseloop.cli.validate import ValidateArguments
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
-    from sparseloop.cli.network import Layer
-    from sparseloop.evaluation.result import Result
     from sparseloop.input.spec import Spec
 
 OK, INFEASIBLE, WRONG_INPUT, BUG = 0, 1, 2, 3
@@ -35,22 +34,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Format(StrEnum):
-    """How results are written."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
-Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, .jinja2, .map.txt.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input (or of its template: jinja.NAME=VALUE)."),
-]
-As = Annotated[Format, typer.Option("-f", "--format", help="How to write the result.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,11 +64,6 @@ def _run(arguments: list[str]) -> int:
     return OK
 
 
-def note(text: str) -> None:
-    """A line for the user that is no result."""
-    print(text, file=sys.stderr)
-
-
 def _loaded(files: Sequence[str], overrides: Sequence[str] | None) -> Spec:
     from sparseloop.input.load import load
 
@@ -99,7 +77,7 @@ def _split(files: list[str], usage: str) -> tuple[list[str], str]:
     return files[:-1], files[-1]
 
 
-# --- commands -----------------------------------------------------------------------------------------------
+# --- one specification --------------------------------------------------------------------------------------
 
 
 def _version(wanted: bool) -> None:
@@ -119,101 +97,93 @@ def common(
 
 
 @app.command("eval")
-def evaluate_command(files: Files, overrides: Overrides = None, form: As = Format.table) -> None:
+def evaluate_command(files: InputFiles, overrides: Overrides = None, form: FormOption = "table") -> None:
     """Evaluate the mapping in the files."""
     from sparseloop.evaluation.evaluate import evaluate
 
-    results: list[Result] = [evaluate(one) for one in _loaded(files, overrides).per_layer()]
-    for text in dict.fromkeys(text for result in results for text in result.warnings):
-        note(f"warning: {text}")
-    _written(results, form)
+    results = [evaluate(layer) for layer in _loaded(files, overrides).per_layer()]
+    warn([text for result in results for text in result.warnings])
+    print_results(results, form)
     if not all(result.valid for result in results):
-        for result in results:
-            for reason in result.reasons if form != Format.table else ():
-                note(f"the mapping is not valid: {reason}")
+        for reason in [reason for result in results for reason in result.reasons] if form != "table" else []:
+            note(f"the mapping is not valid: {reason}")
         raise typer.Exit(INFEASIBLE)
 
 
-@app.command()
-def check(files: Files, overrides: Overrides = None) -> None:
+@app.command("check")
+def check_command(files: InputFiles, overrides: Overrides = None) -> None:
     """Validate the files: print every mistake."""
     from sparseloop.evaluation.evaluate import design_of, evaluate
 
     try:
-        specs = list(_loaded(files, overrides).per_layer())
-        designs = [design_of(spec) for spec in specs]
+        layers = list(_loaded(files, overrides).per_layer())
+        designs = [design_of(layer) for layer in layers]
     except SpecError as error:
         print(error.render())
         raise typer.Exit(WRONG_INPUT) from None
-    results = [evaluate(spec) for spec, design in zip(specs, designs, strict=True) if design.mapping]
-    for text in dict.fromkeys(text for one in (*designs, *results) for text in one.warnings):
-        note(f"warning: {text}")
+    results = [evaluate(layer) for layer, design in zip(layers, designs, strict=True) if design.mapping]
+    warn([text for checked in (*designs, *results) for text in checked.warnings])
     reasons = [reason for result in results for reason in result.reasons]
     print("\n".join(f"the mapping is not valid: {reason}" for reason in reasons) or "ok")
     if reasons:
         raise typer.Exit(INFEASIBLE)
 
 
-@app.command()
-def show(files: Files, overrides: Overrides = None) -> None:
+@app.command("show")
+def show_command(files: InputFiles, overrides: Overrides = None) -> None:
     """Draw what was understood: FILE... [workload|arch|mapping|sparse|mapspace]."""
     from sparseloop.report.pictures import PARTS, show_parts
 
     parts = [word for word in files if word in PARTS and not Path(word).exists()]
-    for spec in _loaded([word for word in files if word not in parts], overrides).per_layer():
-        print(show_parts(spec, parts))
+    for layer in _loaded([word for word in files if word not in parts], overrides).per_layer():
+        print(show_parts(layer, parts))
 
 
-@app.command()
-def why(files: Files, overrides: Overrides = None) -> None:
+@app.command("why")
+def why_command(files: InputFiles, overrides: Overrides = None) -> None:
     """How one number came about: FILE... PATH, e.g. why spec.yaml GLB.A.reads.actual."""
-    from sparseloop.report.why import why as explained
+    from sparseloop.report.why import why
 
     paths, number = _split(files, "sparseloop why FILE... PATH")
-    for spec in _loaded(paths, overrides).per_layer():
-        print(explained(spec, number, width=_width()))
+    for layer in _loaded(paths, overrides).per_layer():
+        print(why(layer, number, width=terminal_width()))
 
 
 @app.command("energy")
 def energy_command(
-    files: Files,
+    files: InputFiles,
     overrides: Overrides = None,
-    form: As = Format.table,
+    form: FormOption = "table",
     ert: Annotated[str, typer.Option("--ert", metavar="FILE", help="Also write ERT and ART for Accelergy and Timeloop.")] = "",
 ) -> None:
     """The price of every action of every component, with its source; areas and leakage."""
     from sparseloop.evaluation.evaluate import design_of
-    from sparseloop.report import prices as pricelist
+    from sparseloop.report import prices
 
-    specs = list(_loaded(files, overrides).per_layer())
-    designs = [design_of(spec) for spec in specs]
-    for text in dict.fromkeys(text for design in designs for text in design.warnings):
-        note(f"warning: {text}")
+    layers = list(_loaded(files, overrides).per_layer())
+    designs = [design_of(layer) for layer in layers]
+    warn([text for design in designs for text in design.warnings])
     if ert:
         from sparseloop.input import accelergy
 
         tables, *others = [accelergy.reference_tables_of_arch(design.arch) for design in designs]
         accelergy.write_ert(tables, ert)
         if any((other.rows, other.areas) != (tables.rows, tables.areas) for other in others):
-            note(f"warning: {ert} is of '{specs[0].workload.name}'; prices of other layers differ")
+            note(f"warning: {ert} is of '{layers[0].workload.name}'; prices of other layers differ")
         for text in tables.notes:
             note(f"warning: {text}")
-    if form == Format.json:
-        records = [pricelist.to_dict(design.arch) for design in designs]
-        print(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))
-    elif form == Format.csv:
-        _listed(
-            [list(pricelist.to_rows(design.arch)) for design in designs],
-            pricelist.PRICE_COLUMNS,
-            [s.workload.name for s in specs],
-        )
+    if form == "json":
+        print_json([prices.to_dict(design.arch) for design in designs])
+    elif form == "csv":
+        names = [layer.workload.name for layer in layers]
+        print_csv([list(prices.to_rows(design.arch)) for design in designs], prices.PRICE_COLUMNS, names)
     else:
-        print("\n\n".join(dict.fromkeys(pricelist.price_text(design.arch, width=_width()) for design in designs)))
+        print("\n\n".join(dict.fromkeys(prices.price_text(design.arch, width=terminal_width()) for design in designs)))
 
 
 @app.command("import")
 def import_command(
-    files: Files,
+    files: InputFiles,
     output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")] = "",
     overrides: Overrides = None,
 ) -> None:
@@ -227,85 +197,32 @@ def import_command(
         print(text, end="")
 
 
-def map_layers(options: Options) -> None:
+# --- searches and studies -----------------------------------------------------------------------------------
+
+
+def map_command(arguments: MapArguments) -> None:
     """Search the best mapping of every layer."""
-    from sparseloop.cli.map import OUTPUT, check, check_places, output_paths
-    from sparseloop.mapper.naming import unique_names
+    from sparseloop.cli.map import map_layers
 
-    check(options)
-    specs = list(_loaded(options.files, options.overrides).per_layer())
-    names = unique_names([spec.workload.name for spec in specs])
-    files = dict(zip(names, output_paths(options.output, names), strict=True)) if options.output else {}
-    check_places(options, list(files.values()))
-    from sparseloop.cli.network import mapped
-
-    unwritten: list[str] = []
-
-    def tell(layer: Layer) -> None:
-        note("\n".join(layer.notes))
-        if layer.name in files and layer.best and layer.best.top:
-            unwritten.extend(_kept(layer, files[layer.name], options))
-
-    layers = mapped(specs, options, tell)
-    _mapped(layers, options)
-    if unwritten:
-        raise SpecError(Diagnostic(path=(OUTPUT,), message=text) for text in unwritten)
-    if not all(layer.best and layer.best.top for layer in layers):
+    if not map_layers(arguments):
         raise typer.Exit(INFEASIBLE)
 
 
-app.command("map")(Command(map_layers, Options))
+app.command("map")(Command(map_command, MapArguments))
 
 
-def _kept(layer: Layer, path: Path, options: Options) -> list[str]:
-    """Writes the best mapping of a layer; what went wrong, e.g. a full disk, must not cost the other layers."""
-    from sparseloop.cli.map import text_with
-
-    assert layer.best is not None
-    try:
-        path.write_text(text_with(layer.spec, layer.best.top[0].mapping, options.files), encoding="utf-8")
-    except OSError as error:
-        return [f"cannot write {path} ({error.strerror})"]
-    return []
-
-
-def _mapped(layers: Sequence[Layer], options: Options) -> None:
-    """Fronts, loop nests and tables, or the result files; the totals of several layers."""
-    from sparseloop.cli.map import fronts
-    from sparseloop.cli.network_table import printed, sentence
-    from sparseloop.report.pictures import mapping_picture
-
-    form = Format(options.form)
-    for layer in layers:
-        found = fronts(layer.best, options) if layer.best else []
-        for text in [f"{layer.name}:", *found] if found and len(layers) > 1 else found:
-            print(text, file=sys.stdout if form == Format.table else sys.stderr)
-    results = [layer.best.result for layer in layers if layer.best and layer.best.result]
-    if form == Format.table:
-        for result in results:
-            print(mapping_picture(result) + "\n")
-            _written([result], form)
-        if len(layers) > 1:
-            printed(layers, sys.stdout)
-        return
-    if results:
-        _written(results, form)
-    if len(layers) > 1:
-        note(sentence(layers))
-
-
-def sweep_study(options: SweepOptions) -> None:
+def sweep_command(arguments: SweepArguments) -> None:
     """Explore a design space: every point mapped, the best ones printed, all kept in a folder."""
-    from sparseloop.cli.sweep import best, sizes, summary, swept
+    from sparseloop.cli.sweep import best_points_text, checked_study, run_study, study_summary
 
-    study, explored = swept(options)
-    if explored is None:
-        if not options.check:
-            raise typer.Exit(INFEASIBLE)
-        print(sizes(study))
+    if arguments.check:
+        print(checked_study(arguments))
         return
-    note("\n".join(summary(explored)))
-    if text := best(explored, options.form):
+    explored = run_study(arguments)
+    if explored is None:
+        raise typer.Exit(INFEASIBLE)
+    note("\n".join(study_summary(explored)))
+    if text := best_points_text(explored, arguments.form):
         print(text)
     if explored.tally.faults:
         raise typer.Exit(BUG)
@@ -313,44 +230,47 @@ def sweep_study(options: SweepOptions) -> None:
         raise typer.Exit(INFEASIBLE)
 
 
-app.command("sweep")(Command(sweep_study, SweepOptions))
+app.command("sweep")(Command(sweep_command, SweepArguments))
 
 
-def codesign_features(options: CodesignOptions) -> None:
+def codesign_command(arguments: CodesignArguments) -> None:
     """Find the best formats, gating and skipping together with the best mapping, and prove it."""
-    from sparseloop.cli.codesign import codesigned
+    from sparseloop.cli.codesign import codesign_features
 
-    if codesigned(options).value is None:
+    if not codesign_features(arguments):
         raise typer.Exit(INFEASIBLE)
 
 
-app.command("codesign")(Command(codesign_features, CodesignOptions))
+app.command("codesign")(Command(codesign_command, CodesignArguments))
 
 
-@app.command()
-def query(
+@app.command("query")
+def query_command(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="The results of a study.")],
     question: Annotated[str, typer.Argument(metavar="SQL", help="Tables: points, layers, evaluations.")],
-    form: As = Format.table,
+    form: FormOption = "table",
 ) -> None:
     """Ask the results of a study: query DIR "select * from points where valid order by edp limit 5"."""
-    from sparseloop.cli.sweep import asked
+    from sparseloop.cli.sweep import query_text
 
-    print(asked(folder, question, form))
+    print(query_text(folder, question, form))
 
 
-def plot_figure(options: PlotOptions) -> None:
+# --- figures, comparisons -----------------------------------------------------------------------------------
+
+
+def plot_command(arguments: PlotArguments) -> None:
     """Draw a figure for a paper: of results, or of a study."""
-    from sparseloop.cli.plot import plotted
+    from sparseloop.cli.plot import save_figure
 
-    note(f"written to {plotted(options)}")
+    note(f"written to {save_figure(arguments)}")
 
 
-app.command("plot")(Command(plot_figure, PlotOptions))
+app.command("plot")(Command(plot_command, PlotArguments))
 
 
 @app.command("report")
-def report_page(
+def report_command(
     given: Annotated[
         list[str], typer.Argument(metavar="DIR|FILE...", help="A study's folder, result files, or a specification.")
     ],
@@ -358,91 +278,56 @@ def report_page(
     overrides: Overrides = None,
 ) -> None:
     """Write everything about results or a study as one interactive page, which needs no network."""
-    from sparseloop.cli.plot import reported
+    from sparseloop.cli.plot import save_page
 
-    note(f"written to {reported(given, output, overrides or ())}")
+    note(f"written to {save_page(given, output, overrides or ())}")
 
 
-def validate_targets(options: ValidateOptions) -> None:
+def validate_command(arguments: ValidateArguments) -> None:
     """Compute what was published, side by side with the error."""
-    from sparseloop.cli.validate import validated
+    from sparseloop.cli.validate import validate_targets
 
-    if not validated(options):
+    if not validate_targets(arguments):
         raise typer.Exit(INFEASIBLE)
 
 
-app.command("validate")(Command(validate_targets, ValidateOptions))
+app.command("validate")(Command(validate_command, ValidateArguments))
 
 
-def compare_outputs(options: CompareOptions) -> None:
+def compare_command(arguments: CompareArguments) -> None:
     """Show where the output of Timeloop differs, number by number, and the fault behind it."""
-    from sparseloop.cli.compare import compared
+    from sparseloop.cli.compare import print_comparison
 
-    compared(options)
-
-
-app.command("compare")(Command(compare_outputs, CompareOptions))
+    print_comparison(arguments)
 
 
-@app.command()
-def example(
+app.command("compare")(Command(compare_command, CompareArguments))
+
+
+# --- what is there ------------------------------------------------------------------------------------------
+
+
+@app.command("example")
+def example_command(
     name: Annotated[str | None, typer.Argument(help="A design, or a file of one: eyeriss_v1/conv3.")] = None,
     path: Annotated[bool, typer.Option("--path", help="Print where it is instead.")] = False,
 ) -> None:
     """List the shipped designs, or print one."""
-    from sparseloop import designs as examples
+    from sparseloop import designs
 
     if name is not None:
-        found = examples.path_of(name)
-        print(found if path else examples.text_of(found).rstrip("\n"))
+        file = designs.path_of(name)
+        print(file if path else designs.text_of(file).rstrip("\n"))
         return
-    known = examples.designs()
-    longest = max(map(len, known), default=0)
-    for label, file in known.items():
-        print(f"{label:<{longest}}  {file if path else examples.title(file)}".rstrip())
+    shipped = designs.designs()
+    longest = max(map(len, shipped), default=0)
+    for label, file in shipped.items():
+        print(f"{label:<{longest}}  {file if path else designs.title(file)}".rstrip())
 
 
-@app.command()
-def schema() -> None:
+@app.command("schema")
+def schema_command() -> None:
     """Print the JSON schema of the native format."""
-    from sparseloop.input.load import schema as described
+    from sparseloop.input.load import schema
 
-    print(json.dumps(described(), indent=2))
-
-
-# --- writing ------------------------------------------------------------------------------------------------
-
-
-def _width() -> int:
-    import shutil
-
-    return max(60, min(120, shutil.get_terminal_size((100, 24)).columns))
-
-
-def _written(results: Sequence[Result], form: Format) -> None:
-    """Several results (layers): tables one after the other, a JSON list, CSV rows with the layer in front."""
-    if form == Format.json:
-        records = [result.to_dict() for result in results]
-        print(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))
-    elif form == Format.csv:
-        _csv(results)
-    else:
-        from sparseloop.report.tables import print_result
-
-        for result in results:
-            print_result(result, sys.stdout, width=_width())
-
-
-def _csv(results: Sequence[Result]) -> None:
-    from sparseloop.evaluation.long_form import COLUMNS
-
-    _listed([result.to_rows() for result in results], COLUMNS, [result.design.einsum.name for result in results])
-
-
-def _listed(tables: Sequence[Sequence[tuple[object, ...]]], columns: Sequence[str], layers: Sequence[str]) -> None:
-    """CSV rows; the layer in front if there are several."""
-    from sparseloop.report.borders import write_csv
-
-    several = len(tables) > 1
-    named = ((*((layer,) if several else ()), *row) for layer, rows in zip(layers, tables, strict=True) for row in rows)
-    write_csv(sys.stdout, (*(("layer",) if several else ()), *columns), named)
+    print(json.dumps(schema(), indent=2))

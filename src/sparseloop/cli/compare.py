@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from sparseloop.cli.options import FormOption, Overrides
 from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.terminal import visible
@@ -35,23 +36,21 @@ WHOLE = "(all)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class CompareArguments:
     """What `sparseloop compare` is told."""
 
     files: Annotated[
         list[str],
         typer.Argument(metavar="FILE... STATS", help="Timeloop or native YAML; last a .stats.txt or .map+stats.xml of Timeloop."),
     ]
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input.")] = (
-        None
-    )
+    overrides: Overrides = None
     native: Annotated[bool, typer.Option("--native", help="Ours in our own reading of the sparse features.")] = False
     everything: Annotated[bool, typer.Option("--all", help="Also the numbers that agree.")] = False
-    form: Annotated[Literal["table", "json", "csv"], typer.Option("-f", "--format", help="How to write the result.")] = "table"
+    form: FormOption = "table"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ComparedFigure:
     """One number: theirs, ours, theirs / ours, the faults that give their number, and those that may be behind it."""
 
     level: str
@@ -69,27 +68,27 @@ class Row:
 class Comparison:
     """All numbers that both sides state, and what only they state."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedFigure, ...]
     left_out: tuple[str, ...]
 
     @property
-    def different(self) -> tuple[Row, ...]:
+    def different(self) -> tuple[ComparedFigure, ...]:
         """Those that differ."""
         return tuple(row for row in self.rows if not row.agrees)
 
 
-def compared(options: Options) -> None:
+def print_comparison(arguments: CompareArguments) -> None:
     """Reads both sides and prints them."""
-    if len(options.files) < 2:
+    if len(arguments.files) < 2:
         raise SpecError([Diagnostic(message="too few arguments: sparseloop compare FILE... STATS", hint=stats.HINT)])
-    found = comparison(options.files[:-1], Path(options.files[-1]), options.overrides or (), native=options.native)
+    found = comparison(arguments.files[:-1], Path(arguments.files[-1]), arguments.overrides or (), native=arguments.native)
     for text in found.left_out:
         print(f"warning: {text}", file=sys.stderr)
-    rows = found.rows if options.everything else found.different
-    if options.form == "json":
+    rows = found.rows if arguments.everything else found.different
+    if arguments.form == "json":
         record = {"compared": len(found.rows), "different": len(found.different), "rows": [asdict(row) for row in rows]}
         print(json.dumps(record | {"faults": _legend(rows)}, indent=2, ensure_ascii=False))
-    elif options.form == "csv":
+    elif arguments.form == "csv":
         _csv(rows)
     else:
         _table(found, rows)
@@ -175,10 +174,10 @@ def _evaluated(spec: Spec, figures: stats.StatsFigures, path: Path, native: bool
     return Evaluation(case=case, plan=plan, cost=cost, mapping=mapping), left_out
 
 
-def _rows(evaluation: Evaluation) -> list[Row]:
+def _rows(evaluation: Evaluation) -> list[ComparedFigure]:
     from sparseloop.validation.timeloop.causes import Cause, causes
 
-    rows, behind = list[Row](), Counter[Cause]()
+    rows, behind = list[ComparedFigure](), Counter[Cause]()
     for figure in evaluation.figures:
         if figure.path.endswith(EACH) and figure.path.replace(EACH, TOTAL) in evaluation.by_path:
             continue  # the total says the same
@@ -205,11 +204,11 @@ def _whole(evaluation: Evaluation) -> Figure | None:
     return Figure(path="overall/energy_pJ", kind="energy", ours=float(evaluation.cost.energy_pj), theirs=theirs, unit=unit)
 
 
-def _row(figure: Figure, ours: float, found: Sequence[Any]) -> Row:
+def _row(figure: Figure, ours: float, found: Sequence[Any]) -> ComparedFigure:
     parts = figure.path.split("/")
     level, rest = (WHOLE, parts[1:]) if parts[0] == "overall" else (parts[1], parts[2:])
     tensor, rest = (rest[1], rest[2:]) if rest[0] == "dataspaces" else ("", rest[1:] if rest[0] == "stats" else rest)
-    return Row(
+    return ComparedFigure(
         level=level,
         tensor=tensor,
         figure=" ".join(_words(rest)),
@@ -231,7 +230,7 @@ def _words(names: Sequence[str]) -> list[str]:
 # --- writing ------------------------------------------------------------------------------------------------
 
 
-def _legend(rows: Sequence[Row]) -> dict[str, str]:
+def _legend(rows: Sequence[ComparedFigure]) -> dict[str, str]:
     """What the faults that some row names are."""
     from sparseloop.validation.timeloop.faults import known_faults
 
@@ -239,16 +238,16 @@ def _legend(rows: Sequence[Row]) -> dict[str, str]:
     return {fault.name: f"{fault.timeloop}; right: {fault.right}" for fault in known_faults() if fault.name in named}
 
 
-def _csv(rows: Sequence[Row]) -> None:
+def _csv(rows: Sequence[ComparedFigure]) -> None:
     cells = ((row.level, row.tensor, row.figure, row.theirs, row.ours, row.ratio, *map(" ".join, _names(row))) for row in rows)
     write_csv(sys.stdout, COLUMNS, cells)
 
 
-def _names(row: Row) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _names(row: ComparedFigure) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return row.faults, row.possible
 
 
-def _table(found: Comparison, rows: Sequence[Row]) -> None:
+def _table(found: Comparison, rows: Sequence[ComparedFigure]) -> None:
     from rich.table import Table
 
     console = terminal.console(width=WIDTH)

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
+from sparseloop.cli.options import Overrides
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 KINDS = "breakdown, roofline, loopnest; of studies pareto, parallel, sensitivity, sweep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class PlotArguments:
     """What `sparseloop plot` is told."""
 
     given: Annotated[list[str], typer.Argument(metavar="DIR|FILE...", help="A study's folder, result files, or a specification.")]
@@ -26,27 +27,25 @@ class Options:
     y: Annotated[str | None, typer.Option("--y", help="The metric: energy_pj, cycles, edp ...")] = None
     relative: Annotated[bool, typer.Option("--relative", help="breakdown: the first result is 1.")] = False
     where: Annotated[str, typer.Option("--where", metavar="SQL", help="Of a study only these points: 'n = 64'.")] = ""
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input.")] = (
-        None
-    )
+    overrides: Overrides = None
 
 
-def plotted(options: Options) -> str:
+def save_figure(arguments: PlotArguments) -> str:
     """Draws a figure of files or a study's folder; the file that it was written to."""
     from sparseloop.report import figures
 
-    target = options.output or f"{options.kind or 'figure'}.pdf"
+    target = arguments.output or f"{arguments.kind or 'figure'}.pdf"
     if not target.lower().endswith(figures.FIGURE_SUFFIXES):
         hint = f"endings: {', '.join(figures.FIGURE_SUFFIXES)}"
         raise SpecError([Diagnostic(message=f"-o/--output '{target}': the ending says no known format", hint=hint)])
-    choices = figures.Choices(by=options.by, x=options.x, y=options.y, relative=options.relative, where=options.where)
+    choices = figures.Choices(by=arguments.by, x=arguments.x, y=arguments.y, relative=arguments.relative, where=arguments.where)
     figures.save_figure(
-        figures.draw_figure(figures.read_source(options.given, options.overrides or ()), options.kind, choices), target
+        figures.draw_figure(figures.read_source(arguments.given, arguments.overrides or ()), arguments.kind, choices), target
     )
     return target
 
 
-def reported(paths: Sequence[str], output: str, overrides: Sequence[str]) -> str:
+def save_page(paths: Sequence[str], output: str, overrides: Sequence[str]) -> str:
     """Writes the page of files or of a study's folder; where it is."""
     from sparseloop.report import figures
     from sparseloop.report.page import page

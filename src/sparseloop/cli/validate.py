@@ -22,7 +22,7 @@ COLUMNS = ("target", "case", "figure", "unit", "published", "ours", "error", "lo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class ValidateArguments:
     """What `sparseloop validate` is told."""
 
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Targets; default: all. --list names them.")] = (
@@ -34,26 +34,26 @@ class Options:
     listed: Annotated[bool, typer.Option("--list", help="Only name the targets.")] = False
 
 
-def validated(options: Options) -> bool:
+def validate_targets(arguments: ValidateArguments) -> bool:
     """Runs the targets and prints them; whether every figure lies within its limit."""
     from sparseloop.validation.registry import TARGETS  # with its tables: only this command needs them
 
-    names = list(dict.fromkeys(options.names or TARGETS))
-    _check(options, names, tuple(TARGETS))
-    if options.listed:
+    names = list(dict.fromkeys(arguments.names or TARGETS))
+    _check(arguments, names, tuple(TARGETS))
+    if arguments.listed:
         for name in names:
             print(f"{name:<16}{TARGETS[name].title}")
         return True
-    sources = ExternalData(masks=Path(options.masks) if options.masks else None)
+    sources = ExternalData(masks=Path(arguments.masks) if arguments.masks else None)
     found = list[tuple[Target, Findings]]()
     for pair in _run([TARGETS[name] for name in names], sources):
         found.append(pair)
-        if options.form == "table":
+        if arguments.form == "table":
             _tables([pair])
-    if options.form != "table":
-        {"json": _json, "csv": _csv}[options.form](found)
-    if options.plots:
-        _draw(found, Path(options.plots))
+    if arguments.form != "table":
+        {"json": _json, "csv": _csv}[arguments.form](found)
+    if arguments.plots:
+        _draw(found, Path(arguments.plots))
     return all(row.within for _, findings in found for row in findings.rows)
 
 
@@ -83,12 +83,12 @@ def _draw(found: list[tuple[Target, Findings]], folder: Path) -> None:
             save_figure(draw_comparisons(findings.rows, one.title), folder / f"{one.name}.svg")
 
 
-def _check(options: Options, names: list[str], known: tuple[str, ...]) -> None:
+def _check(arguments: ValidateArguments, names: list[str], known: tuple[str, ...]) -> None:
     wrong = [f"'{name}' is no target" for name in names if name not in known]
-    if options.form not in ("table", "json", "csv"):
-        wrong.append(f"-f/--format '{options.form}' is none of table, json, csv")
-    if options.masks and not Path(options.masks).is_dir():
-        wrong.append(f"--masks: {options.masks} is no folder")
+    if arguments.form not in ("table", "json", "csv"):
+        wrong.append(f"-f/--format '{arguments.form}' is none of table, json, csv")
+    if arguments.masks and not Path(arguments.masks).is_dir():
+        wrong.append(f"--masks: {arguments.masks} is no folder")
     if wrong:
         raise SpecError(Diagnostic(message=text, hint=f"targets: {', '.join(known)}") for text in wrong)
 

@@ -66,6 +66,10 @@ def design_of(spec: Spec) -> Design:
     """The meaning of a specification; the same object for the same specification. Raises `SpecError`."""
     if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"expected a Spec, got {type(spec).__name__}: read files with sparseloop.load(...), text with loads(...)")
+    if len(spec.layers) > 1:
+        message = f"the specification has {len(spec.layers)} layers, and this takes one"
+        hint = "take each of spec.per_layer(); or search them all: map_network(spec)"
+        raise SpecError([Diagnostic(path=("layers",), message=message, hint=hint)])
     return _resolved(_Same(spec))
 
 

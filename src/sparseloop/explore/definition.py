@@ -12,7 +12,7 @@ import numpy as np
 
 from sparseloop.explore.conditions import Condition, arithmetic
 from sparseloop.explore.parameters import Mistakes, ParameterReader
-from sparseloop.explore.point import FIXED, Designs, Mapper, Workload
+from sparseloop.explore.point import FIXED, Designs, Workload
 from sparseloop.explore.schema import StudySpec, WorkloadEntry
 from sparseloop.explore.space import DesignSpace
 from sparseloop.explore.store import POINT_COLUMNS
@@ -21,10 +21,10 @@ from sparseloop.input.load import dumps, is_timeloop, to_data
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.files import SourceMap
-from sparseloop.mapper.naming import unique_names
+from sparseloop.mapper.network import unique_layer_names
 from sparseloop.mapper.objectives import Objective, objective
-from sparseloop.mapper.search import METHODS, budget_of
-from sparseloop.mapper.searchers import SEARCHERS
+from sparseloop.mapper.options import SearchOptions, parse_budget
+from sparseloop.mapper.search import METHODS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ class _Reader:
         for i, entry in enumerate(self.spec.workloads or (WorkloadEntry(),)):
             at: Path = ("workloads", i) if self.spec.workloads else ("spec",)
             found += self.mistakes.attempt(at, partial(self._entry, entry, at)) or []
-        names = unique_names([one.name for one in found])
+        names = unique_layer_names([one.name for one in found])
         return [replace(one, name=name, names=one.names | {name}) for one, name in zip(found, names, strict=True)]
 
     def _entry(self, entry: WorkloadEntry, at: Path) -> list[Workload]:
@@ -169,7 +169,7 @@ class _Reader:
         found = [self.mistakes.attempt(at, partial(objective, word)) for word in wanted]
         return [one for one in found if one is not None]
 
-    def _mapper(self, goals: Sequence[Objective], workloads: Sequence[Workload]) -> Mapper | None:
+    def _mapper(self, goals: Sequence[Objective], workloads: Sequence[Workload]) -> SearchOptions | None:
         """How designs are mapped."""
         given, mistakes = self.spec.mapping, self.mistakes
         if given.method == FIXED:
@@ -179,18 +179,17 @@ class _Reader:
                 if not one.root.data.get("mapping"):
                     message = f"the specification of '{one.name}' has no mapping"
                     mistakes.error(("mapping",), message, "write one under its mapping:, or choose method: optimal")
-            return Mapper(method=FIXED, minimize="")
-        if given.method not in (*SEARCHERS, *METHODS):
-            known = (*SEARCHERS, *METHODS, FIXED)
+            return SearchOptions(method=FIXED)
+        if given.method not in METHODS:
+            known = (*METHODS, FIXED)
             mistakes.error(("mapping", "method"), f"unknown method '{given.method}'", did_you_mean(given.method, known))
             return None
-        budget = mistakes.attempt(("mapping", "budget"), lambda: budget_of(given.budget, given.method))
+        budget = mistakes.attempt(("mapping", "budget"), lambda: parse_budget(given.budget, given.method))
         minimize = given.minimize or default_mapper_objective(goals)
         goal = mistakes.attempt(("mapping", "minimize"), lambda: objective(minimize))
         if budget is None or goal is None:
             return None
-        one = Mapper(method=given.method, minimize=minimize, padded=given.padded, seed=given.seed)
-        return replace(one, mappings=budget.mappings, seconds=budget.seconds)
+        return SearchOptions(method=given.method, minimize=minimize, budget=budget, padded=given.padded, seed=given.seed)
 
     # --- what needs all names -------------------------------------------------------------------------------
 

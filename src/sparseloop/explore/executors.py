@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
-import signal
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 from sparseloop._optional import import_extra
 from sparseloop.explore.point import Designs, Job, JobOutcome
 from sparseloop.explore.schema import ClusterSpec
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.mapper.workers import end_with_parent, held_back
+from sparseloop.mapper.workers import WorkerPool
 
 Jobs = tuple[Job, ...]
-Done = tuple[Jobs, list[JobOutcome]]
+"""What one worker evaluates together, in order."""
+Outcomes = list[JobOutcome]
 ATTEMPTS = 3
 """How often jobs are begun whose worker process ends unexpectedly."""
 LOST = "the worker process ended unexpectedly (out of memory?)"
@@ -30,7 +29,7 @@ class Executor(Protocol):
 
     @property
     def capacity(self) -> int:
-        """So many submissions keep all workers busy."""
+        """How many submissions keep all workers busy."""
         ...
 
     @property
@@ -42,8 +41,8 @@ class Executor(Protocol):
         """Begins jobs."""
         ...
 
-    def collect(self) -> list[Done]:
-        """What has been finished since; waits until that is something."""
+    def collect(self) -> Outcomes:
+        """What has been finished since the last call; waits for something."""
         ...
 
     def close(self) -> None:
@@ -51,14 +50,19 @@ class Executor(Protocol):
         ...
 
 
-def lost_jobs(jobs: Jobs, why: str = LOST) -> Done:
+def lost_jobs(jobs: Jobs, why: str = LOST) -> Outcomes:
     """Jobs that came to nothing."""
-    return jobs, [JobOutcome(job, fault=why) for job in jobs]
+    return [JobOutcome(job, fault=why) for job in jobs]
+
+
+def _evaluate(designs: Designs, jobs: Jobs) -> Outcomes:
+    return [designs.evaluated(job) for job in jobs]
 
 
 # --- this process -------------------------------------------------------------------------------------------
 
 
+@final
 @dataclass
 class InProcess:
     """Evaluates in this process."""
@@ -80,10 +84,9 @@ class InProcess:
         """Remembers jobs."""
         self.waiting.append(jobs)
 
-    def collect(self) -> list[Done]:
+    def collect(self) -> Outcomes:
         """Does the jobs that were submitted first."""
-        jobs = self.waiting.pop(0)
-        return [(jobs, [self.designs.evaluated(job) for job in jobs])]
+        return _evaluate(self.designs, self.waiting.pop(0))
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -91,38 +94,32 @@ class InProcess:
 
 # --- worker processes ---------------------------------------------------------------------------------------
 
-_held: dict[str, Designs] = {}
-"""In a worker process: the designs of its study."""
+
+def _held(designs: Designs) -> Designs:
+    """What every worker holds: the designs of the study."""
+    return designs
 
 
-def _start_worker(designs: bytes) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupts are the parent's business
-    end_with_parent()
-    _held["study"] = pickle.loads(designs)
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Jobs under way, begun for the first time (1), the second ..."""
+
+    jobs: Jobs
+    number: int
 
 
-def _in_worker(jobs: Jobs) -> list[JobOutcome]:
-    return [_held["study"].evaluated(job) for job in jobs]
-
-
+@final
 class LocalProcesses:
-    """Worker processes on this machine; spawned, because forks of a process with threads may hang."""
+    """Worker processes on this machine."""
 
     def __init__(self, designs: Designs, workers: int) -> None:
-        self.workers = workers
-        self._designs = pickle.dumps(designs)
-        self._running: dict[Future[list[JobOutcome]], tuple[Jobs, int]] = {}
-        self._others = set(multiprocessing.active_children())
-        self._pool = self._started()
-
-    def _started(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker, initargs=(self._designs,))
+        self._pool = WorkerPool(workers, _held, designs)
+        self._running: dict[Future[Outcomes], _Attempt] = {}
 
     @property
     def capacity(self) -> int:
         """One submission for each worker."""
-        return self.workers
+        return self._pool.count
 
     @property
     def busy(self) -> int:
@@ -131,56 +128,53 @@ class LocalProcesses:
 
     def submit(self, jobs: Jobs) -> None:
         """Begins jobs."""
-        self._begin(jobs, 1)
+        self._begin(_Attempt(jobs, 1))
 
-    def _begin(self, jobs: Jobs, attempt: int) -> None:
+    def _begin(self, attempt: _Attempt) -> None:
         try:
-            with held_back():
-                future = self._pool.submit(_in_worker, jobs)
+            future = self._pool.submit(_evaluate, attempt.jobs)
         except BrokenProcessPool as broken:
-            future = Future[list[JobOutcome]]()
+            future = Future[Outcomes]()
             future.set_exception(broken)
-        self._running[future] = (jobs, attempt)
+        self._running[future] = attempt
 
-    def collect(self) -> list[Done]:
+    def collect(self) -> Outcomes:
         """What is finished; where a worker was killed, all that was under way begins anew in new workers."""
-        found: list[Done] = []
-        while not found:
-            broken: list[tuple[Jobs, int]] = []
+        finished: Outcomes = []
+        while not finished:
+            broken: list[_Attempt] = []
             for future in wait(self._running, return_when=FIRST_COMPLETED).done:
-                jobs, attempt = self._running.pop(future)
+                attempt = self._running.pop(future)
                 if isinstance(future.exception(), BrokenProcessPool):
-                    broken.append((jobs, attempt))
+                    broken.append(attempt)
                 else:
-                    found.append((jobs, future.result()))
+                    finished += future.result()
             if broken:
-                found += self._again(broken)
-        return found
+                finished += self._again(broken)
+        return finished
 
-    def _again(self, broken: list[tuple[Jobs, int]]) -> list[Done]:
+    def _again(self, broken: list[_Attempt]) -> Outcomes:
         """New workers; of jobs that met a death several times only those that are alone are given up, others are parted."""
         left = [*broken, *self._running.values()]
         self._running.clear()
-        self._pool.shutdown(cancel_futures=True)
-        self._pool = self._started()
-        gone: list[Done] = []
-        for jobs, attempt in left:
-            if attempt < ATTEMPTS:
-                self._begin(jobs, attempt + 1)
-            elif len(jobs) == 1:
-                gone.append(lost_jobs(jobs))
+        self._pool.restart()
+        given_up: Outcomes = []
+        for attempt in left:
+            if attempt.number < ATTEMPTS:
+                self._begin(_Attempt(attempt.jobs, attempt.number + 1))
+            elif len(attempt.jobs) == 1:
+                given_up += lost_jobs(attempt.jobs)
             else:
-                for job in jobs:
-                    self._begin((job,), attempt - 1)
-        return gone
+                for job in attempt.jobs:
+                    self._begin(_Attempt((job,), attempt.number - 1))
+        return given_up
 
     def close(self) -> None:
         """Ends the workers, in the middle of what they do."""
         if self._running:
-            for child in multiprocessing.active_children():
-                if child not in self._others:
-                    child.terminate()
-        self._pool.shutdown(cancel_futures=True)
+            self._pool.terminate()
+        else:
+            self._pool.close()
 
 
 # --- Dask ---------------------------------------------------------------------------------------------------
@@ -190,10 +184,7 @@ def _loaded(designs: bytes) -> Designs:
     return pickle.loads(designs)
 
 
-def _on_cluster(designs: Designs, jobs: Jobs) -> list[JobOutcome]:
-    return [designs.evaluated(job) for job in jobs]
-
-
+@final
 class DaskExecutor:
     """Workers of a Dask cluster; what a dead worker had begun is begun anew by another one."""
 
@@ -206,7 +197,7 @@ class DaskExecutor:
 
     @property
     def capacity(self) -> int:
-        """As many as there are workers now; at least one, so that something waits for the first."""
+        """As many as there are threads now; at least one, so that something waits for the first worker."""
         return max(1, sum(self.client.nthreads().values()))
 
     @property
@@ -216,25 +207,25 @@ class DaskExecutor:
 
     def submit(self, jobs: Jobs) -> None:
         """Begins jobs."""
-        future = self.client.submit(_on_cluster, self._designs, jobs, pure=False)
+        future = self.client.submit(_evaluate, self._designs, jobs, pure=False)
         self._running[future] = jobs
         self._done.add(future)
 
-    def collect(self) -> list[Done]:
+    def collect(self) -> Outcomes:
         """What is finished."""
-        found: list[Done] = []
+        finished: Outcomes = []
         for future in [next(self._done), *(self._done.next_batch(block=False) if not self._done.is_empty() else ())]:
             jobs = self._running.pop(future)
             error = future.exception()
-            found.append((jobs, future.result()) if error is None else lost_jobs(jobs, f"{type(error).__name__}: {error}"))
-        return found
+            finished += future.result() if error is None else lost_jobs(jobs, f"{type(error).__name__}: {error}")
+        return finished
 
     def close(self) -> None:
         """Cancels what is under way; ends the cluster if it was started for this study."""
         self.client.cancel(list(self._running), force=True)
         self.client.close()
-        for one in self._owned:
-            one.close()
+        for cluster in self._owned:
+            cluster.close()
 
 
 def local_cluster(workers: int) -> Any:
@@ -247,28 +238,28 @@ def local_cluster(workers: int) -> Any:
 SCHEDULERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
 
 
-def batch_cluster(kind: str, asked: ClusterSpec, workers: int) -> Any:
+def batch_cluster(kind: str, wanted: ClusterSpec, workers: int) -> Any:
     """Jobs of a batch system whose processes are the workers; `.job_script()` is what is submitted for each."""
     make: Callable[..., Any] = getattr(import_extra("dask_jobqueue", "dask"), SCHEDULERS[kind])
     cluster = make(
-        cores=asked.cores,
-        processes=asked.cores,
-        memory=asked.memory,
-        walltime=asked.walltime,
-        queue=asked.queue,
-        **{"project" if kind == "sge" else "account": asked.account},
-        interface=asked.interface,
-        job_script_prologue=list(asked.prologue),
-        job_extra_directives=list(asked.directives),
-        python=asked.python,
+        cores=wanted.cores,
+        processes=wanted.cores,
+        memory=wanted.memory,
+        walltime=wanted.walltime,
+        queue=wanted.queue,
+        **{"project" if kind == "sge" else "account": wanted.account},
+        interface=wanted.interface,
+        job_script_prologue=list(wanted.prologue),
+        job_extra_directives=list(wanted.directives),
+        python=wanted.python,
         scheduler_options={"dashboard_address": None},
     )
     if workers:
-        cluster.scale(jobs=-(-workers // asked.cores))
+        cluster.scale(jobs=-(-workers // wanted.cores))
     return cluster
 
 
-def _joined(address: str) -> Any:
+def _client(address: str) -> Any:
     """A client of a scheduler that runs already."""
     try:
         return import_extra("distributed", "dask").Client(address)
@@ -282,18 +273,18 @@ EXECUTORS = ("local", "dask", *SCHEDULERS)
 @contextmanager
 def executor(designs: Designs, name: str, workers: int, cluster: ClusterSpec) -> Generator[Executor]:
     """Workers for the time of a study; `name` is one of `EXECUTORS`, or the address of a Dask scheduler."""
-    made: Executor
+    chosen: Executor
     if name == "local":
-        made = LocalProcesses(designs, workers) if workers > 1 else InProcess(designs)
+        chosen = LocalProcesses(designs, workers) if workers > 1 else InProcess(designs)
     elif "://" in name:
-        made = DaskExecutor(designs, _joined(name))
+        chosen = DaskExecutor(designs, _client(name))
     elif name in EXECUTORS:
         started = local_cluster(workers) if name == "dask" else batch_cluster(name, cluster, workers)
-        made = DaskExecutor(designs, import_extra("distributed", "dask").Client(started), [started])
+        chosen = DaskExecutor(designs, import_extra("distributed", "dask").Client(started), [started])
     else:
         hint = f"known: {', '.join(EXECUTORS)}, or the address of a Dask scheduler: tcp://host:8786"
         raise SpecError([Diagnostic(message=f"unknown executor '{name}'", hint=hint)])
     try:
-        yield made
+        yield chosen
     finally:
-        made.close()
+        chosen.close()

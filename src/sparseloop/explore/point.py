@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from sparseloop.evaluation.cache_key import evaluation_key
@@ -20,9 +21,8 @@ from sparseloop.input.resolve import mapping_lines
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml.files import Node, SourceMap, with_values
 from sparseloop.mapper.objectives import Objective, objective
-from sparseloop.mapper.search import budget_of, run_search
-from sparseloop.mapper.space.mapspace import mapspace
-from sparseloop.mapper.task import Best, Goal, Task
+from sparseloop.mapper.options import SearchOptions
+from sparseloop.mapper.search import run_search
 
 FIXED = "fixed"
 """The method that evaluates the mapping in the files."""
@@ -42,25 +42,6 @@ class Workload:
     """By which a parameter may mean it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mapper:
-    """How every design is mapped."""
-
-    method: str
-    minimize: str
-    mappings: int | None = None
-    seconds: float | None = None
-    padded: bool = False
-    seed: int = 0
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the outcome depends on, beside the specification."""
-        if self.method == FIXED:
-            return {"method": FIXED}
-        return {name: getattr(self, name) for name in ("method", "minimize", "mappings", "seconds", "padded", "seed")}
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
     """A point (its number and values) on one of the workloads."""
@@ -68,6 +49,10 @@ class Job:
     point: int
     workload: int
     values: Values
+    spec: Spec | None = None
+    """Its specification, where that is built already."""
+    key: str = ""
+    """What identifies its evaluation, where that is known already."""
     hint: Hint | None = None
 
 
@@ -87,70 +72,73 @@ class Designs:
 
     space: DesignSpace
     workloads: tuple[Workload, ...]
-    mapper: Mapper
+    mapper: SearchOptions
+    """How every design is mapped; its method may be FIXED."""
 
-    def spec(self, values: Values, workload: int) -> Spec:
-        """The specification of a point; `SpecError` with places in the files."""
-        one = self.workloads[workload]
-        root = with_values(one.root, self.space.changes(values, one.names))
-        source = SourceMap(root, one.lines)
-        try:
-            spec = Spec.model_validate(root.data).with_source(source)
-        except SpecError as error:
-            raise error.located(source) from None
-        return spec if one.layer is None else list(spec.per_layer())[one.layer]
+    @property
+    def fixed(self) -> bool:
+        """True if the mapping in the files is evaluated and none is searched."""
+        return self.mapper.method == FIXED
 
-    def key(self, spec: Spec) -> str:
-        """What identifies the evaluation of a specification: all its inputs, the mapper's settings, the version."""
-        return evaluation_key(spec, self.mapper.settings)[:32]
-
-    def evaluated(self, job: Job) -> JobOutcome:
-        """The row of one point and workload."""
-        try:
-            spec = self.spec(job.values, job.workload)
-            row = self._row(spec, job)
-        except SpecError as error:
-            return JobOutcome(job, wrong=first_message(error))
-        except Exception as error:
-            return JobOutcome(job, fault=f"{type(error).__name__}: {error}")
-        return JobOutcome(job, row)
-
-    def _row(self, spec: Spec, job: Job) -> Row:
-        started = time.perf_counter()
-        design = design_of(spec)
-        row: Row = {"key": self.key(spec), "workload": self.workloads[job.workload].name, "clock_hz": design.arch.clock_hz}
-        if self.mapper.method == FIXED:
-            result: Result | None = evaluate_sharing_counts(design, own_mapping(design))
-            row |= {"mappings": 1, "proven": None, "lower_bound": None}
-        elif job.hint and (found := transferred_result(spec, self.spec(job.hint.values, job.workload), job.hint, self.goal)):
-            result = found
-            row |= {"mappings": 1, "proven": True, "lower_bound": job.hint.value, "value": job.hint.value}
-        else:
-            best = self.mapped(spec)
-            if best.stopped == "interrupted":
-                raise KeyboardInterrupt  # half a search is no result
-            result = best.result
-            row |= {"mappings": best.evaluated, "proven": best.proven_optimal, "lower_bound": _finite(best.lower_bound)}
-            row |= {"value": best.value}
-        if result is not None and self.mapper.method != FIXED:
-            assert result.design.mapping is not None
-            row["mapping"] = json.dumps(mapping_lines(result.design.mapping, spec))
-        return row | _measured(result) | {"seconds": time.perf_counter() - started}
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What an evaluation depends on beside the specification."""
+        return {"method": FIXED} if self.fixed else self.mapper.settings
 
     @property
     def goal(self) -> Objective:
         """What the mapper minimizes."""
         return objective(self.mapper.minimize)
 
-    def mapped(self, spec: Spec) -> Best:
-        """The search of one specification."""
-        mapper = self.mapper
-        budget = budget_of(None, mapper.method)
-        if mapper.mappings is not None or mapper.seconds is not None:
-            budget = replace(budget, mappings=mapper.mappings, seconds=mapper.seconds)
-        goal = Goal(objective=self.goal)
-        space = mapspace(spec, padded=mapper.padded)
-        return run_search(Task(space=space, goal=goal, method=mapper.method, budget=budget, seed=mapper.seed))
+    def spec(self, values: Values, workload: int) -> Spec:
+        """The specification of a point; `SpecError` with places in the files."""
+        base = self.workloads[workload]
+        root = with_values(base.root, self.space.changes(values, base.names))
+        source = SourceMap(root, base.lines)
+        try:
+            spec = Spec.model_validate(root.data).with_source(source)
+        except SpecError as error:
+            raise error.located(source) from None
+        return spec if base.layer is None else list(spec.per_layer())[base.layer]
+
+    def key(self, spec: Spec) -> str:
+        """What identifies the evaluation of a specification: all its inputs, the mapper's settings, the version."""
+        return evaluation_key(spec, self.settings)[:32]
+
+    def evaluated(self, job: Job) -> JobOutcome:
+        """The row of one point and workload."""
+        answered = replace(job, spec=None, hint=None)  # whoever asked has both
+        try:
+            spec = job.spec or self.spec(job.values, job.workload)
+            row = self._row(spec, job)
+        except SpecError as error:
+            return JobOutcome(answered, wrong=first_message(error))
+        except Exception as error:
+            return JobOutcome(answered, fault=f"{type(error).__name__}: {error}")
+        return JobOutcome(answered, row)
+
+    def _row(self, spec: Spec, job: Job) -> Row:
+        started = time.perf_counter()
+        design = design_of(spec)
+        key = job.key or self.key(spec)
+        row: Row = {"key": key, "workload": self.workloads[job.workload].name, "clock_hz": design.arch.clock_hz}
+        if self.fixed:
+            result: Result | None = evaluate_sharing_counts(design, own_mapping(design))
+            row |= {"mappings": 1, "proven": None, "lower_bound": None}
+        elif job.hint and (transferred := transferred_result(spec, job.hint, self.goal)):
+            result = transferred
+            row |= {"mappings": 1, "proven": True, "lower_bound": job.hint.value, "value": job.hint.value}
+        else:
+            best = run_search(self.mapper.task(spec))
+            if best.stopped == "interrupted":
+                raise KeyboardInterrupt  # half a search is no result
+            result = best.result
+            row |= {"mappings": best.evaluated, "proven": best.proven_optimal, "lower_bound": _finite(best.lower_bound)}
+            row |= {"value": best.value}
+        if result is not None and not self.fixed:
+            assert result.design.mapping is not None
+            row["mapping"] = json.dumps(mapping_lines(result.design.mapping, spec))
+        return row | _measured(result) | {"seconds": time.perf_counter() - started}
 
 
 def first_message(error: SpecError) -> str:

@@ -15,15 +15,14 @@ import numpy.typing as npt
 from sparseloop.explore.aggregate import Aggregation
 from sparseloop.explore.definition import StudyDefinition
 from sparseloop.explore.executors import Executor
-from sparseloop.explore.point import FIXED, Job, JobOutcome
-from sparseloop.explore.reuse import EvaluationCache
+from sparseloop.explore.point import Job, JobOutcome
+from sparseloop.explore.reuse import EvaluationCache, Identity
 from sparseloop.explore.samplers import SAMPLERS, Feedback, Point, Sampler
-from sparseloop.explore.space import Values
 from sparseloop.explore.store import Row, Store, Table, Writer
 from sparseloop.explore.transfer import Hint, bandwidth_parameters, widest_point
 
 TASK_SECONDS, LARGEST_TASK = 0.5, 256
-"""Jobs that are done together take about so long, and are at most so many."""
+"""Jobs are submitted together until they take about that long, at most that many."""
 AHEAD = 2
 """Submissions under way for every worker: one is done, one waits."""
 
@@ -63,18 +62,22 @@ class PointNumbers:
     """A set of numbers of points, one byte each."""
 
     def __init__(self, numbers: npt.NDArray[np.int64]) -> None:
-        self._held = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=bool)
-        self._held[numbers] = True
+        self._has = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=bool)
+        self._has[numbers] = True
 
     def __contains__(self, number: int) -> bool:
-        return number < len(self._held) and bool(self._held[number])
+        return number < len(self._has) and bool(self._has[number])
 
 
-def hinted(job: Job, values: Values, row: Row | None) -> Job:
-    """A job with the proof of its neighbour, if there is one."""
+Finished = dict[int, Feedback] | PointNumbers
+"""The points that earlier runs finished; with what came of them if the sampler learns."""
+
+
+def with_proof(job: Job, hint: Hint, row: Row | None) -> Job:
+    """A job with the proof that the row of its neighbour holds, if it holds one."""
     if row is None or not row["proven"] or not row["valid"] or row["value"] is None:
         return replace(job, hint=None)
-    return replace(job, hint=Hint(values, row["value"], row["mapping"]))
+    return replace(job, hint=Hint(hint.spec, row["value"], row["mapping"]))
 
 
 @dataclass
@@ -84,7 +87,9 @@ class _Pending:
     number: int
     values: Point
     rows: list[Row | None]
+    """By workload."""
     left: int
+    """Workloads not yet evaluated."""
     why: dict[int, str] = field(default_factory=dict[int, str])
     """By workload."""
     faulty: bool = False
@@ -94,49 +99,51 @@ class Sweep:
     """One run of a study into a store."""
 
     def __init__(
-        self, definition: StudyDefinition, store: Store, known: EvaluationCache, executor: Executor, watch: Watch
-    ) -> None:
-        self.definition, self.designs, self.store = definition, definition.designs, store
-        self.executor, self.watch, self.known = executor, watch, known
-        self.combined = Aggregation(definition)
+        self, definition: StudyDefinition, store: Store, cache: EvaluationCache, executor: Executor, watch: Watch
+    ) -> None:  # fmt: skip
+        self.designs, self.store = definition.designs, store
+        self.executor, self.watch, self.cache = executor, watch, cache
+        self.aggregation = Aggregation(definition)
         search = definition.spec.search
         goals = definition.objectives if definition.spec.pareto else definition.objectives[:1]
-        self.search: Sampler = SAMPLERS[search.method](self.designs.space, search, len(goals))
-        self.columns = [self.combined.columns[one.name] for one in goals]
-        self.tally = StudyTally(self.search.total)
+        self.sampler: Sampler = SAMPLERS[search.method](self.designs.space, search, len(goals))
+        self.columns = [self.aggregation.columns[one.name] for one in goals]
+        self.tally = StudyTally(self.sampler.total)
         self.queue: deque[Job] = deque()
         self.pending: dict[int, _Pending] = {}
-        self.told: dict[int, Feedback] = {}
-        self.waiting: dict[Any, list[Job]] = {}
-        """Jobs that are equal to one under way, by what identifies that."""
-        self.identity: dict[tuple[int, int], Any] = {}
-        self.lines = (
-            bandwidth_parameters(self.designs.space) if search.method == "grid" and self.designs.mapper.method != FIXED else ()
-        )
-        self.leaning: dict[Any, list[Job]] = {}
-        """Jobs whose richer neighbour is not finished, by what identifies that."""
+        """Points under way, by number."""
+        self.feedback: dict[int, Feedback] = {}
+        """What came of points that the sampler has not been told yet, by number."""
+        self.equal: dict[Identity, list[Job]] = {}
+        """Jobs that wait for an equal one under way, by what identifies that."""
+        self.identities: dict[tuple[int, int], Identity] = {}
+        """Of jobs under way, by point and workload."""
+        transfers = search.method == "grid" and not self.designs.fixed
+        self.bandwidths = bandwidth_parameters(self.designs.space) if transfers else ()
+        self.behind: dict[Identity, list[Job]] = {}
+        """Jobs that wait for their neighbour with the largest bandwidths, by what identifies that."""
         self.job_seconds = 0.0
+        """Running mean of what a job takes."""
 
     def run(self, study: str) -> StudyTally:
         """Until all points are finished; an interrupt leaves what is finished in the store."""
         before, number = self._finished_before(), 0
         with Writer(self.store, study) as self.writer:
-            while portion := self.search.ask():
+            while portion := self.sampler.ask():
                 points = list(enumerate(portion, number))
                 number += len(portion)
-                for one in points:
-                    self._enter(*one, before)
-                self._work(everything=self.search.learns)
-                if self.search.learns:
-                    self.search.tell([self.told.pop(n) for n, _ in points])
+                for point_number, values in points:
+                    self._enter(point_number, values, before)
+                self._work(everything=self.sampler.learns)
+                if self.sampler.learns:
+                    self.sampler.tell([self.feedback.pop(point_number) for point_number, _ in points])
             self._work(everything=True)
         self.store.compact(study)
         self.watch(self.tally)
         return self.tally
 
-    def _finished_before(self) -> dict[int, Feedback] | PointNumbers:
-        """The points that earlier runs finished; with what came of them if the search learns."""
-        if not self.search.learns:
+    def _finished_before(self) -> Finished:
+        if not self.sampler.learns:
             table = self.store.points(["point", "valid", self.columns[0]])
             valid = np.asarray(table["valid"].fill_null(False))
             values = np.asarray(table[self.columns[0]], dtype=float)[valid]
@@ -144,72 +151,77 @@ class Sweep:
             self.tally.best = float(np.nanmin(values)) if len(values) else math.inf
             self.tally.before = self.tally.points = len(valid)
             return PointNumbers(np.asarray(table["point"]))
-        found: dict[int, Feedback] = {}
+        finished: dict[int, Feedback] = {}
         for row in self.store.points(["point", "valid", *self.columns]).to_pylist():
-            found[row["point"]] = self._told(row)
+            finished[row["point"]] = self._feedback_of(row)
             self._count(row)
         self.tally.before = self.tally.points
-        return found
+        return finished
 
-    # --- points ---------------------------------------------------------------------------------------------
+    # --- points become jobs ---------------------------------------------------------------------------------
 
-    def _enter(self, number: int, values: Point, before: dict[int, Feedback] | PointNumbers) -> None:
+    def _enter(self, number: int, values: Point, before: Finished) -> None:
         """A point that was asked: finished, refused, or made jobs of."""
         if number in before:
             if isinstance(before, dict):
-                self.told[number] = before[number]
+                self.feedback[number] = before[number]
             return
-        if broken := self.combined.refused(values):
-            self._finish(self.combined.row(number, values, [], [broken]))
+        if broken := self.aggregation.refused(values):
+            self._finish(self.aggregation.row(number, values, [], [broken]))
             return
         count = len(self.designs.workloads)
         self.pending[number] = _Pending(number, values, [None] * count, count)
         for workload in range(count):
-            self._job(Job(number, workload, values))
+            self._begin(Job(number, workload, values))
 
-    def _job(self, job: Job) -> None:
+    def _begin(self, job: Job) -> None:
         """Evaluates a job, unless an equal one is known or under way."""
-        identity = self.known.identity(self.designs, job)
+        prepared = self.cache.prepared(job)
+        identity = prepared.identity
         if identity is not None:
-            if (row := self.known.row(identity)) is not None:
+            if (row := self.cache.row(identity)) is not None:
                 self.tally.reused += 1
-                self._settle(JobOutcome(job, row), new=self.known.foreign(identity))
+                self._settle(JobOutcome(job, row), new=self.cache.foreign(identity))
                 return
-            if identity in self.waiting:
-                self.waiting[identity].append(job)
+            if identity in self.equal:
+                self.equal[identity].append(job)
                 return
-            self.waiting[identity] = []
-            self.identity[job.point, job.workload] = identity
-        self._queue(job)
+            self.equal[identity] = []
+            self.identities[job.point, job.workload] = identity
+        self._queue(prepared.job)
 
     def _queue(self, job: Job) -> None:
         """A job is done after its neighbour with the largest bandwidths, whose proof may hold for it too."""
-        rich = widest_point(job.values, self.lines) if self.lines else job.values
-        if rich == job.values or self.combined.refused(rich):
+        widest = widest_point(job.values, self.bandwidths) if self.bandwidths else job.values
+        if widest == job.values or self.aggregation.refused(widest):
             self.queue.append(job)
             return
-        neighbour = self.known.identity(self.designs, Job(-1, job.workload, rich))
-        row = None if neighbour is None else self.known.row(neighbour)
-        if neighbour is None or row is not None:
-            self.queue.append(hinted(job, rich, row))
+        neighbour = self.cache.prepared(Job(-1, job.workload, widest))
+        if neighbour.identity is None or neighbour.job.spec is None:
+            self.queue.append(job)
+            return
+        hint, row = Hint(neighbour.job.spec, 0.0, ""), self.cache.row(neighbour.identity)
+        if row is not None:
+            self.queue.append(with_proof(job, hint, row))
         else:
-            self.leaning.setdefault(neighbour, []).append(replace(job, hint=Hint(rich, 0.0, "")))
+            self.behind.setdefault(neighbour.identity, []).append(replace(job, hint=hint))
+
+    # --- jobs become rows -----------------------------------------------------------------------------------
 
     def _work(self, *, everything: bool) -> None:
         """Keeps the workers busy; returns when nothing is left to be submitted, or when everything is finished."""
-        while self.queue or (everything and (self.executor.busy or self.leaning)):
+        while self.queue or (everything and (self.executor.busy or self.behind)):
             if not self.queue and not self.executor.busy:  # their neighbours make no designs
-                self._lean(next(iter(self.leaning)), None)
+                self._release(next(iter(self.behind)), None)
             while self.queue and self.executor.busy < AHEAD * self.executor.capacity:
                 size = min(len(self.queue), self._task_size())
                 self.executor.submit(tuple(self.queue.popleft() for _ in range(size)))
-            for _, outcomes in self.executor.collect():
-                for outcome in outcomes:
-                    self._finished(outcome)
+            for outcome in self.executor.collect():
+                self._finished(outcome)
             self.watch(self.tally)
 
     def _task_size(self) -> int:
-        if self.designs.mapper.method != FIXED or not self.job_seconds:
+        if not self.designs.fixed or not self.job_seconds:
             return 1
         return max(1, min(LARGEST_TASK, int(TASK_SECONDS / self.job_seconds)))
 
@@ -218,20 +230,20 @@ class Sweep:
         self.tally.evaluated += 1
         if outcome.row is not None:
             self.job_seconds += 0.1 * (outcome.row["seconds"] - self.job_seconds)
-        identity = self.identity.pop((outcome.job.point, outcome.job.workload), None)
+        identity = self.identities.pop((outcome.job.point, outcome.job.workload), None)
         if identity is not None and outcome.row is not None:
-            self.known.learn(identity, outcome.row)
-            self._lean(identity, outcome.row)
+            self.cache.learn(identity, outcome.row)
+            self._release(identity, outcome.row)
         self._settle(outcome, new=True)
-        for job in self.waiting.pop(identity, ()) if identity is not None else ():
+        for job in self.equal.pop(identity, ()) if identity is not None else ():
             self.tally.reused += outcome.row is not None
             self._settle(JobOutcome(job, outcome.row, outcome.wrong, outcome.fault), new=False)
 
-    def _lean(self, identity: Any, row: Row | None) -> None:
-        """The neighbour of some jobs is finished."""
-        for job in self.leaning.pop(identity, ()):
+    def _release(self, identity: Identity, row: Row | None) -> None:
+        """Queues the jobs that waited for a neighbour: it is finished, or makes no design."""
+        for job in self.behind.pop(identity, ()):
             assert job.hint is not None
-            self.queue.append(hinted(job, job.hint.values, row))
+            self.queue.append(with_proof(job, job.hint, row))
 
     def _settle(self, outcome: JobOutcome, *, new: bool) -> None:
         """Keeps an evaluation, and its point if it was the last one."""
@@ -251,18 +263,18 @@ class Sweep:
             self.writer.add(rows)
             return
         del self.pending[pending.number]
-        row = self.combined.row(pending.number, pending.values, pending.rows, [pending.why[i] for i in sorted(pending.why)])
         if pending.faulty:
             self.writer.add(rows)
-            self.told[pending.number] = Feedback(None, False)
+            self.feedback[pending.number] = Feedback(None, False)
         else:
-            self._finish(row, rows)
+            reasons = [pending.why[workload] for workload in sorted(pending.why)]
+            self._finish(self.aggregation.row(pending.number, pending.values, pending.rows, reasons), rows)
 
     def _finish(self, row: Row, rows: Iterable[tuple[Table, Row]] = ()) -> None:
         self.writer.add([*rows, ("points", row)])
         self._count(row)
-        if self.search.learns:
-            self.told[row["point"]] = self._told(row)
+        if self.sampler.learns:
+            self.feedback[row["point"]] = self._feedback_of(row)
 
     def _count(self, row: Row) -> None:
         self.tally.points += 1
@@ -270,6 +282,6 @@ class Sweep:
             self.tally.valid += 1
             self.tally.best = min(self.tally.best, row[self.columns[0]])
 
-    def _told(self, row: Row) -> Feedback:
+    def _feedback_of(self, row: Row) -> Feedback:
         values: Sequence[Any] = [row.get(name) for name in self.columns]
         return Feedback(None if None in values else tuple(values), bool(row["valid"]))

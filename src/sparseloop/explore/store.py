@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from sparseloop._optional import import_extra
 from sparseloop.explore.sql import identifier, literal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.write import write_whole
 
 SCHEMA = "sparseloop.study/1"
 PART = 20_000
@@ -121,7 +121,7 @@ class Store:
     def describe(self, study: Mapping[str, Any]) -> None:
         """Makes a study the one that the folder holds."""
         self.path.mkdir(parents=True, exist_ok=True)
-        _whole(self.path / "study.json", json.dumps(study, indent=1, ensure_ascii=False).encode())
+        write_whole(self.path / "study.json", json.dumps(study, indent=1, ensure_ascii=False).encode())
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ class Store:
         parquet.write_table(pa.Table.from_pylist(list(rows), schema=arrow_schema(columns)), sink, compression="zstd")
         folder = self._folder(table, study)
         folder.mkdir(parents=True, exist_ok=True)
-        _whole(folder / f"{name}.parquet", sink.getvalue())
+        write_whole(folder / f"{name}.parquet", sink.getvalue())
 
     def _columns(self, study: str) -> Mapping[str, str]:
         return json.loads((self.path / "points" / study / "columns.json").read_text(encoding="utf-8"))
@@ -233,7 +233,7 @@ class Store:
         folder = self._folder("points", study["id"])
         folder.mkdir(parents=True, exist_ok=True)
         (self.path / "journals").mkdir(exist_ok=True)
-        _whole(folder / "columns.json", json.dumps(study["columns"]).encode())
+        write_whole(folder / "columns.json", json.dumps(study["columns"]).encode())
         self.describe(study)
 
     def compact(self, study: str) -> None:
@@ -251,23 +251,9 @@ class Store:
         tables = [parquet.read_table(part) for part in small]
         sink = pa.BufferOutputStream()
         parquet.write_table(pa.concat_tables(tables), sink, compression="zstd")
-        _whole(self._folder(table, study) / f"{uuid.uuid4().hex}.parquet", sink.getvalue())
+        write_whole(self._folder(table, study) / f"{uuid.uuid4().hex}.parquet", sink.getvalue())
         for part in small:
             part.unlink(missing_ok=True)
-
-
-def _whole(file: Path, content: Any) -> None:
-    """Writes a file that is there as a whole or not at all."""
-    with tempfile.NamedTemporaryFile("wb", dir=file.parent, prefix=".", suffix=".tmp", delete=False) as new:
-        try:
-            new.write(content)
-            new.flush()
-            os.fsync(new.fileno())
-        except OSError:
-            os.unlink(new.name)
-            raise
-    os.chmod(new.name, 0o644)
-    os.replace(new.name, file)
 
 
 # --- journals -----------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from sparseloop.explore import definition as studyfile
 from sparseloop.explore.conditions import Value
 from sparseloop.explore.definition import StudyDefinition, objective_columns
 from sparseloop.explore.executors import executor
-from sparseloop.explore.point import FIXED
 from sparseloop.explore.reuse import EvaluationCache
 from sparseloop.explore.run import StudyTally, Sweep, Watch
 from sparseloop.explore.space import Parameter, Values
@@ -25,10 +24,7 @@ from sparseloop.explore.store import POINT_COLUMNS, SCHEMA, Row, Store
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.objectives import pareto
-
-
-def silent(tally: StudyTally) -> None:
-    """Shows nothing."""
+from sparseloop.mapper.task import silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +102,7 @@ class Study:
             "objectives": [{"name": name, "column": column} for name, column in objective_columns(one.objectives).items()],
             "goal": "pareto" if one.spec.pareto else "minimize",
             "constraints": [rule.text for rule in one.constraints],
-            "mapping": designs.mapper.settings,
+            "mapping": designs.settings,
             "search": one.spec.search.model_dump(mode="json"),
             "columns": self.columns,
             "source": self._source(),
@@ -141,7 +137,7 @@ class Study:
         """The whole breakdown of a point and a workload, with the mapping that was found."""
         number = self._number(workload)
         spec = self.spec(row, number)
-        if self.definition.designs.mapper.method == FIXED:
+        if self.definition.designs.fixed:
             return evaluate(spec)
         key = row["keys"][number] if row["keys"] else None
         held = store.query(f"select mapping from evaluations where key = {literal(str(key))}")["mapping"].to_pylist()
@@ -185,20 +181,20 @@ class Study:
 
     # --- running --------------------------------------------------------------------------------------------
 
-    def run(self, folder: str | Path, how: RunOptions | None = None) -> Explored:
+    def run(self, folder: str | Path, options: RunOptions | None = None) -> Explored:
         """Evaluates all points that the folder does not hold yet."""
-        how = how or RunOptions()
+        options = options or RunOptions()
         self.check()
         store, one = Store(Path(folder)), self.definition
-        if store.described() is not None and not how.resume:
+        if store.described() is not None and not options.resume:
             hint = "go on with --resume, or give another folder: -o DIR"
             raise SpecError([Diagnostic(message=f"the folder '{folder}' holds a study already", hint=hint)])
         store.begin(self.described())
         store.recover()
         unique = one.spec.search.method == "grid" and not any(parameter.only for parameter in one.designs.space.parameters)
-        known = EvaluationCache(store, how.reuse, repeats=not unique)
-        with executor(one.designs, how.executor, how.workers, one.spec.cluster) as workers:
-            tally = Sweep(self.definition, store, known, workers, how.watch).run(self.id)
+        cache = EvaluationCache(one.designs, store, options.reuse, repeats=not unique)
+        with executor(one.designs, options.executor, options.workers, one.spec.cluster) as workers:
+            tally = Sweep(self.definition, store, cache, workers, options.watch).run(self.id)
         return Explored(self, store, tally)
 
 

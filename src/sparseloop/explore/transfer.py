@@ -32,9 +32,12 @@ MONOTONE = frozenset({"energy", "cycles", "edp", "ed2p", "edap", "area_cycles", 
 class Hint:
     """The proven optimum of a neighbour with at least the same bandwidths."""
 
-    values: Values
+    spec: Spec
+    """Of the neighbour."""
     value: float
+    """Its least objective."""
     mapping: str
+    """Its best mapping, as rows of `evaluations` have it."""
 
 
 def bandwidth_parameters(space: DesignSpace) -> tuple[Parameter, ...]:
@@ -55,9 +58,9 @@ def widest_point(values: Values, lines: Sequence[Parameter]) -> dict[str, Value]
     return {name: top[name] if name in top and value is not None else value for name, value in values.items()}
 
 
-def transferred_result(spec: Spec, neighbour: Spec, hint: Hint, goal: Objective) -> Result | None:
+def transferred_result(spec: Spec, hint: Hint, goal: Objective) -> Result | None:
     """The result of the neighbour's mapping if it is optimal here too; None if that is not proven."""
-    mine, other = design_of(spec), design_of(neighbour)
+    mine, other = design_of(spec), design_of(hint.spec)
     if goal.name not in MONOTONE or not differs_in_bandwidth_only(other, mine):
         return None
     mapped = Spec.model_validate({**spec.model_dump(by_alias=True), "mapping": json.loads(hint.mapping)})

@@ -1,18 +1,21 @@
-"""Timeloop's (or native) files as one native YAML file that evaluates to the same numbers."""
+"""Files written: any input as one native YAML file, an input with another mapping, and whole files or none."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path as FilePath
 from typing import cast
 
 from sparseloop.input.diagnostics import Path
-from sparseloop.input.load import load, to_data
+from sparseloop.input.load import dumps, load, loads, to_data
+from sparseloop.input.resolve import mapping_lines
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.nodes import Plain, wrong_file
+from sparseloop.model.design.mapping import Mapping
 
 
 def import_files(files: Sequence[str | PathLike[str]], output: str = "", overrides: Sequence[str] = ()) -> tuple[str, Spec]:
@@ -34,6 +37,34 @@ def native_text(spec: Spec, folder: FilePath) -> str:
         there = spec.source.directory(path) / str(holder[key])
         holder[key] = FilePath(os.path.relpath(there, folder)).as_posix()
     return yamlio.to_yaml(data)
+
+
+def text_with_mapping(spec: Spec, mapping: Mapping, files: Sequence[str] = ()) -> str:
+    """The specification with a mapping, as native YAML; read from one native file, it keeps the comments of that file."""
+    lines = mapping_lines(mapping, spec)
+    if len(files) == 1 and spec.reading == "native" and not spec.layers:
+        text = yamlio.rewritten(FilePath(files[0]).read_text(encoding="utf-8"), {"mapping": lines})
+        if loads(text) == Spec.model_validate({**to_data(spec), "mapping": lines}):
+            return text
+    return dumps(Spec.model_validate({**to_data(spec), "mapping": lines}))
+
+
+def write_whole(file: FilePath, content: bytes) -> None:
+    """Writes a file that is there as a whole or not at all, whatever ends the program; raises OSError.
+
+    The bytes go into a new file beside it, which takes its name once they are on the disk. Here, in the lowest room that writes
+    files, because saved searches and the results of studies both need it.
+    """
+    with tempfile.NamedTemporaryFile("wb", dir=file.parent, prefix=".", suffix=".tmp", delete=False) as new:
+        try:
+            new.write(content)
+            new.flush()
+            os.fsync(new.fileno())
+        except OSError:
+            os.unlink(new.name)
+            raise
+    os.chmod(new.name, 0o644)
+    os.replace(new.name, file)
 
 
 def _named_files(data: dict[str, Plain]) -> Iterator[tuple[dict[str, Plain], str, Path]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sparseloop.evaluation.cache_key import digest
-from sparseloop.mapper.optimal.branch_and_bound import Certificate, Certified
-from sparseloop.mapper.task import Best, Candidate, Task
+from sparseloop.input.write import write_whole
+from sparseloop.mapper.task import Best, Candidate, Certificate, Task
 from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
 from sparseloop.model.status import Status
 
@@ -23,9 +21,6 @@ _SWITCHES = ("no_temporal_reuse", "no_multicast", "no_forwarding")
 
 class DamagedFile(Exception):
     """A file of the folder is not what was written there."""
-
-
-# --- what identifies a search -------------------------------------------------------------------------------
 
 
 # --- a search as plain data ---------------------------------------------------------------------------------
@@ -43,7 +38,7 @@ def search_record(best: Best) -> dict[str, Any]:
         "proven_optimal": best.proven_optimal,
         "top": _listed(best.top),
         "front": _listed(best.front),
-        "certificate": asdict(best.certificate) if isinstance(best, Certified) else None,
+        "certificate": asdict(best.certificate) if best.certificate else None,
     }
 
 
@@ -58,7 +53,7 @@ def search_from_record(record: Dict[str, Any], task: Task) -> Best:
     for name in ("evaluated", "valid", "seconds", "stopped", "lower_bound", "proven_optimal"):
         fields[name] = record[name]
     proof = record["certificate"]
-    return Best(**fields) if proof is None else Certified(**fields, certificate=Certificate(**proof))
+    return Best(**fields, certificate=None if proof is None else Certificate(**proof))
 
 
 def _listed(found: Sequence[Candidate]) -> list[dict[str, Any]]:
@@ -117,12 +112,5 @@ class SavedSearches:
     def write(self, key: str, name: str, search: Dict[str, Any]) -> None:
         """Keeps a finished search; `name` is for people who look into the folder."""
         held = {"schema": SCHEMA, "key": key, "layer": name, "sha256": digest(search), "search": search}
-        with tempfile.NamedTemporaryFile("w", dir=self.path, suffix=".tmp", delete=False, encoding="utf-8") as file:
-            try:
-                json.dump(held, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                os.unlink(file.name)
-                raise
-        os.replace(file.name, self.path / f"{key}.json")  # what is read under the name is never half of a file
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path / f"{key}.json", json.dumps(held, indent=1).encode())

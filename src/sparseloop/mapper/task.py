@@ -1,12 +1,12 @@
-"""What a search is asked and what it answers: task, budget, goal, tally, best."""
+"""What a search is asked and what it answers: task, goal, budget, tally, best, certificate."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,16 @@ from sparseloop.model.design.mapping import Mapping, MappingBatch, Sample
 from sparseloop.model.status import Status
 
 CHUNK = 16384
-"""Mappings asked at a time: the same for every number of workers."""
+"""Mappings asked of a searcher at a time: the same for every number of workers."""
+
+Batch = MappingBatch | Sample
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """When a search ends: after so many mappings, so many seconds, or None: when the method is done."""
+    """When a search ends: after a number of mappings, a number of seconds, or (both None) when the method is done."""
 
     mappings: int | None = None
     seconds: float | None = None
@@ -57,17 +61,39 @@ class Task:
     seed: int = 0
     workers: int = 1
     below: float = math.inf
-    """Of interest are only values of the objective (its first part) below this; the optimal method ends where there are none."""
+    """Cutoff: look only for mappings with an objective (its first part) below this; `optimal` stops once it has proved that there
+    are none."""
     enough: float = -math.inf
-    """Any mapping with a value below this will do for the optimal method."""
+    """`optimal` stops at the first mapping with an objective below this."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds since any moment: what a budget of time is measured by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A mapping with the values of what was minimized."""
+    """A valid mapping with the values of what was minimized."""
 
     mapping: Mapping
     values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What a proof of `optimal` rests on.
+
+    Mappings that are covered, but neither pruned nor evaluated, cost the same as an evaluated one, or exceed a fanout.
+    """
+
+    covered: int
+    """Mappings about which the proof speaks: all with the choices of bypasses that were finished."""
+    pruned: dict[str, int]
+    """Mappings that were excluded without being evaluated, by what excluded them: 'bypass' (the bound of a choice of bypasses),
+    'capacity', 'bound' (that of a partial chain of tiles), 'chain' (of a whole chain), 'order' (of the loop orders of a whole
+    chain; this one counts mappings of different traffic)."""
+    evaluated: int
+    """Mappings evaluated by the model, those of the first incumbents included."""
+    left: int = 0
+    """Mappings not reached when the budget ended."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,14 +106,19 @@ class Best:
     front: tuple[Candidate, ...] = ()
     """The Pareto front of what was evaluated, by its first objective."""
     evaluated: int = 0
+    """Mappings evaluated."""
     valid: int = 0
+    """Of these, how many fit the machine."""
     failures: dict[Status, int] = field(default_factory=dict[Status, int])
     """How many mappings each status flag was raised for."""
     seconds: float = 0.0
     stopped: str = "budget"
     """'budget', 'done' (the method has nothing left) or 'interrupted'."""
     lower_bound: float | None = None
+    """No mapping has a lower objective (its first part); None: nothing is proven."""
     proven_optimal: bool = False
+    certificate: Certificate | None = None
+    """Of `optimal` only."""
 
     @property
     def mapping(self) -> Mapping | None:
@@ -104,85 +135,76 @@ class Best:
         """The best mapping evaluated with its whole breakdown."""
         return self.evaluated_as(self.top[0]) if self.top else None
 
-    def evaluated_as(self, found: Candidate) -> Result:
+    def evaluated_as(self, candidate: Candidate) -> Result:
         """The whole breakdown of one of the mappings found."""
         design = design_of(self.task.space.spec)
-        return evaluate_mapping(replace(design, mapping=found.mapping), found.mapping)
+        return evaluate_mapping(replace(design, mapping=candidate.mapping), candidate.mapping)
 
 
-class Watch(Protocol):
-    """Shows how a search proceeds."""
-
-    def __call__(self, tally: SearchTally, budget: Budget) -> None:
-        """After every batch."""
-        ...
-
-
-def silent(tally: SearchTally, budget: Budget) -> None:
-    """Shows nothing."""
-
-
-@dataclass
 class SearchTally:
     """Folds batches in the order in which they were asked: counts, the best, the front."""
 
-    space: Mapspace
-    goal: Goal
-    started: float = field(default_factory=time.monotonic)
-    evaluated: int = 0
-    valid: int = 0
-    failures: dict[Status, int] = field(default_factory=dict[Status, int])
-    top: list[Candidate] = field(default_factory=list[Candidate])
-    front: list[Candidate] = field(default_factory=list[Candidate])
-    lower_bound: float | None = None
-    """Proven so far, where a method proves anything."""
+    def __init__(self, task: Task) -> None:
+        self.task, self.goal = task, task.goal
+        self.started = task.clock()
+        self.evaluated = 0
+        self.valid = 0
+        self.failures: dict[Status, int] = {}
+        self.top: list[Candidate] = []
+        self.front: list[Candidate] = []
+        self.lower_bound: float | None = None
+        """Proven so far, where a method proves anything."""
 
     @property
     def seconds(self) -> float:
         """Since the start."""
-        return time.monotonic() - self.started
+        return self.task.clock() - self.started
 
     def add(self, batch: Batch, columns: Columns) -> None:
-        """Takes over one evaluated batch."""
+        """Counts one evaluated batch, and keeps its best mappings."""
         status = columns["status"]
-        good = np.flatnonzero(status == 0)
+        valid = np.flatnonzero(status == 0)
         self.evaluated += len(status)
-        self.valid += len(good)
+        self.valid += len(valid)
         for flag in Status:
             if flag and (count := int(((status & int(flag)) != 0).sum())):
                 self.failures[flag] = self.failures.get(flag, 0) + count
-        if len(good):
-            chosen = {name: column[good] for name, column in columns.items()}
-            self._add_best(batch, good, self.goal.objective.values(chosen))
+        if len(valid):
+            columns = {name: column[valid] for name, column in columns.items()}
+            self._merge_top(batch, valid, self.goal.objective.values(columns))
             if self.goal.pareto:
-                self._add_front(batch, good, np.stack([one.scalars(chosen) for one in self.goal.pareto]))
+                self._merge_front(batch, valid, np.stack([one.scalars(columns) for one in self.goal.pareto]))
 
-    def _add_best(self, batch: Batch, good: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> None:
-        """Merges the best of a batch; of equal values the earlier mapping wins, equal mappings count once."""
-        if len(self.top) >= self.goal.top:
+    def _merge_top(self, batch: Batch, valid: Ints, values: Floats) -> None:
+        """Merges the best of a batch; of equal values the earlier mapping wins, equal mappings count once.
+
+        `valid` are places in the batch, `values` of shape (parts of the objective, valid mappings).
+        """
+        full = len(self.top) >= self.goal.top
+        if full:
             near = np.flatnonzero(values[0] <= self.top[-1].values[0])
-            good, values = good[near], values[:, near]
-        known = {mapping_key(self.space, one.mapping) for one in self.top}
-        found = list(self.top)
-        for i in np.lexsort((np.arange(len(good)), *reversed(values))):
-            mapping, mine = batch[int(good[i])], tuple(float(v) for v in values[:, i])
-            if len(found) >= 2 * self.goal.top or (len(self.top) >= self.goal.top and mine >= self.top[-1].values):
+            valid, values = valid[near], values[:, near]
+        keys = {mapping_key(candidate.mapping) for candidate in self.top}
+        merged = list(self.top)
+        for i in np.lexsort((np.arange(len(valid)), *reversed(values))):
+            candidate = Candidate(batch[int(valid[i])], tuple(float(v) for v in values[:, i]))
+            if len(merged) >= 2 * self.goal.top or (full and candidate.values >= self.top[-1].values):
                 break
-            if (key := mapping_key(self.space, mapping)) not in known:
-                known.add(key)
-                found.append(Candidate(mapping, mine))
-        self.top = sorted(found, key=lambda one: one.values)[: self.goal.top]
+            if (key := mapping_key(candidate.mapping)) not in keys:
+                keys.add(key)
+                merged.append(candidate)
+        self.top = sorted(merged, key=lambda candidate: candidate.values)[: self.goal.top]
 
-    def _add_front(self, batch: Batch, good: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> None:
-        mine = [Candidate(batch[int(good[i])], tuple(float(v) for v in values[:, i])) for i in pareto(values)]
-        both = [*self.front, *mine]
-        self.front = [both[i] for i in pareto(np.array([one.values for one in both]).T)]
+    def _merge_front(self, batch: Batch, valid: Ints, values: Floats) -> None:
+        fresh = [Candidate(batch[int(valid[i])], tuple(float(v) for v in values[:, i])) for i in pareto(values)]
+        merged = [*self.front, *fresh]
+        self.front = [merged[i] for i in pareto(np.array([candidate.values for candidate in merged]).T)]
 
-    def best(self, task: Task, stopped: str, complete: bool) -> Best:
-        """The outcome."""
+    def best(self, stopped: str, *, complete: bool) -> Best:
+        """The outcome; `complete`: no mapping was left out, so the best one met is the best there is."""
         proven = complete and bool(self.top)
         return Best(
-            task=task,
+            task=self.task,
             top=tuple(self.top),
             front=tuple(self.front),
             evaluated=self.evaluated,
@@ -195,4 +217,9 @@ class SearchTally:
         )
 
 
-Batch = MappingBatch | Sample
+Watch = Callable[[SearchTally], None]
+"""Hears of a search after every batch."""
+
+
+def silent(progress: object) -> None:
+    """Shows nothing: what watches a search that nobody looks at."""

@@ -9,7 +9,7 @@ import pytest
 
 import sparseloop as sl
 from sparseloop.cli import app as cli
-from sparseloop.cli import map as mapcommand
+from sparseloop.report.search_text import scatter_plot
 from tests.helpers.tiny_spaces import CONSTRAINED, TINY
 
 KEEPS_COMMENTS = "# my machine\n"
@@ -43,7 +43,7 @@ def test_tables_front_and_top(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_front_is_drawn_on_logarithmic_axes() -> None:
-    lines = mapcommand.plot([(1.0, 1000.0), (10.0, 100.0), (100.0, 10.0)], ["energy", "cycles"], width=21, height=5).splitlines()
+    lines = scatter_plot([(1.0, 1000.0), (10.0, 100.0), (100.0, 10.0)], ["energy", "cycles"], width=21, height=5).splitlines()
     assert lines[0] == "  cycles (log) up to 1e+03"
     assert [(i, line.index("*")) for i, line in enumerate(lines) if "*" in line] == [(1, 3), (3, 13), (5, 23)]
     assert lines[-1].startswith("   1 ")

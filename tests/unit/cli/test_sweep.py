@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sparseloop.cli.app import main
-from sparseloop.cli.sweep import line
+from sparseloop.cli.progress import study_progress_line
 from sparseloop.explore.run import StudyTally
 from tests.helpers import studies
 
@@ -94,4 +94,4 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
 
 def test_progress_line() -> None:
     tally = StudyTally(total=100, points=10, valid=5, evaluated=20, best=123456.0)
-    assert line(tally).startswith("points, 50 % valid, best 1.235e+05, 20 evaluated, ")
+    assert study_progress_line(tally).startswith("points, 50 % valid, best 1.235e+05, 20 evaluated, ")

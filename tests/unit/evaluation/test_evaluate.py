@@ -44,6 +44,14 @@ def test_evaluating_needs_no_edges():
     }
 
 
+@pytest.mark.parametrize("taken", [sl.evaluate, sl.mapspace, sl.search, sl.design_of])
+def test_several_layers_are_refused_where_one_is_taken(taken):
+    layers = sl.loads(MATMUL + "layers: [{name: a, shape: {m: 2}}, {name: b}]\n")
+    with pytest.raises(sl.SpecError, match=r"2 layers.*takes one(.|\n)*map_network"):
+        taken(layers)
+    assert sl.evaluate(sl.loads(MATMUL + "layers: [{name: only}]\n")).valid
+
+
 def test_designs_are_resolved_once():
     spec = sl.loads(MATMUL)
     assert sl.design_of(spec) is sl.design_of(spec)

@@ -72,7 +72,7 @@ def test_a_neighbour_that_makes_no_design_is_not_waited_for(tmp_path: Path) -> N
 def test_only_larger_bandwidths_are_richer(change: str, holds: bool) -> None:
     other, mine = sl.loads(studies.SPEC), sl.loads(studies.SPEC, overrides=[change])
     assert differs_in_bandwidth_only(sl.design_of(other), sl.design_of(mine)) is holds
-    hint = Hint({}, 1e300, '[{"DRAM": "for m=2 n=2"}, {"GLB": "for m=4 n=4 k=8"}]')
-    assert (transferred_result(mine, other, hint, objective("edp")) is not None) is holds
-    assert transferred_result(mine, other, Hint({}, 1.0, hint.mapping), objective("edp")) is None
-    assert transferred_result(mine, other, hint, objective("power")) is None  # falls with more cycles
+    hint = Hint(other, 1e300, '[{"DRAM": "for m=2 n=2"}, {"GLB": "for m=4 n=4 k=8"}]')
+    assert (transferred_result(mine, hint, objective("edp")) is not None) is holds
+    assert transferred_result(mine, Hint(other, 1.0, hint.mapping), objective("edp")) is None
+    assert transferred_result(mine, hint, objective("power")) is None  # falls with more cycles

@@ -19,9 +19,8 @@ import pytest
 
 import sparseloop as sl
 from sparseloop.cli import app as cli
-from sparseloop.cli import map as mapcommand
-from sparseloop.cli import network as layers
-from sparseloop.mapper.task import Best, Task, Watch
+from sparseloop.mapper import network as networks
+from sparseloop.mapper.task import Best, Task, Watch, silent
 from tests.helpers.tiny_spaces import FIXED, TINY
 
 MACHINE = TINY.partition("\n")[2]
@@ -40,6 +39,7 @@ class Shown(NamedTuple):
 
 
 Run = Callable[..., Shown]
+Outcome = networks.LayerOutcome | None
 
 
 def network(folder: Path, *shapes: str, extra: str = FIXED) -> str:
@@ -63,13 +63,13 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def searched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the layers that are searched."""
     names: list[str] = []
-    run = layers.run_search
+    search = networks.run_search
 
-    def noted(task: Task, watch: Watch) -> Best:
+    def noted(task: Task, watch: Watch = silent) -> Best:
         names.append(task.space.spec.workload.name)
-        return run(task, watch)
+        return search(task, watch)
 
-    monkeypatch.setattr(layers, "run_search", noted)
+    monkeypatch.setattr(networks, "run_search", noted)
     return names
 
 
@@ -130,6 +130,36 @@ def test_equal_names_and_odd_names_give_different_files(tmp_path: Path, run: Run
     path.write_text(text, encoding="utf-8")
     assert run(path, "-f", "json", "-o", tmp_path / "best.yaml").status == 0
     assert sorted(file.name for file in tmp_path.glob("best*")) == ["best-a-2.yaml", "best-a.yaml", "best-s1_c.yaml"]
+
+
+# --- from Python --------------------------------------------------------------------------------------------
+
+
+def test_layers_are_mapped_from_python(tmp_path: Path) -> None:
+    spec = sl.load(network(tmp_path, SMALL, OTHER, SMALL))
+    steps: list[networks.NetworkProgress] = []
+    found = sl.map_network(spec, sl.SearchOptions(budget=300), watch=steps.append)
+    assert found.complete
+    assert [layer.name for layer in found.layers] == ["a", "b", "c"]
+    assert [layer.same_as for layer in found.layers] == ["", "", "a"]
+    for layer, one in zip(found.layers, spec.per_layer(), strict=True):
+        assert layer.result is not None
+        assert layer.result.to_dict() == sl.search(one, budget=300).result.to_dict()
+    results = [layer.result for layer in found.layers]
+    assert found.totals.energy_pj == sum(result.energy_pj for result in results)
+    assert found.totals.edp == found.totals.energy_pj * sum(result.cycles for result in results)
+    assert [step.finished.name for step in steps if step.finished] == ["a", "c", "b"]
+    assert [step.searching for step in steps if step.tally] == [("a",), ("b",)]
+
+
+def test_a_specification_without_layers_is_a_network_of_one(tmp_path: Path) -> None:
+    spec = next(iter(sl.load(network(tmp_path, SMALL)).per_layer()))
+    found = sl.map_network(spec, sl.SearchOptions(method="exhaustive"), folder=tmp_path / "new" / "kept")
+    assert found.totals.layers == found.totals.of == 1
+    assert found.layers[0].best.proven_optimal
+    again = sl.map_network(spec, sl.SearchOptions(method="exhaustive"), folder=tmp_path / "new" / "kept")
+    assert again.layers[0].taken_from == str(tmp_path / "new" / "kept")
+    assert again.totals == found.totals
 
 
 # --- workers ------------------------------------------------------------------------------------------------
@@ -196,7 +226,7 @@ def test_an_interrupt_ends_the_search_and_leaves_out_the_rest(
     def interrupted(task: Task, watch: Watch) -> Best:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(layers, "run_search", interrupted)
+    monkeypatch.setattr(networks, "run_search", interrupted)
     shown = run(network(tmp_path, SMALL, OTHER), "--resume", tmp_path / "kept")
     assert shown.status == cli.INFEASIBLE
     assert shown.err == "a: not searched (interrupted)\nb: not searched (interrupted)\n"
@@ -212,17 +242,17 @@ def test_what_ends_the_workers_costs_only_layers_under_way(
 
         calls = 0
 
-        def started(self, spec: sl.Spec, options: mapcommand.Options, key: str) -> Future[layers.Outcome | None]:
+        def submit(self, function: object, spec: sl.Spec, options: sl.SearchOptions, key: str, folder: str) -> Future[Outcome]:
             self.calls += 1
             if self.calls == 2:
                 raise end
-            future = Future[layers.Outcome | None]()
-            future.set_result(layers.kept(layers.run_search(mapcommand.task_of(spec, options)), key, None))
+            future = Future[Outcome]()
+            future.set_result(networks.kept_outcome(networks.run_search(options.task(spec)), key, folder))
             return future
 
         def interrupt(self, running: object) -> None: ...
 
-    monkeypatch.setattr(layers, "_workers", lambda count: nullcontext(Workers()))
+    monkeypatch.setattr(networks, "_layer_workers", lambda count: nullcontext(Workers()))
     shown = run(network(tmp_path, SMALL, OTHER, SMALL, ENDLESS), "--workers", 2)
     assert shown.status == cli.INFEASIBLE
     assert "c: same as a" in shown.err
@@ -278,7 +308,7 @@ def test_an_interrupt_ends_the_workers_and_reports(tmp_path: Path) -> None:
     os.killpg(started.pid, signal.SIGINT)
     out, err = started.communicate(timeout=120)
     assert "Traceback" not in err
-    assert err.count("; everything that was to be done") == 2
+    assert err.count("; search complete") == 2
     assert "b: mapspace" in err or "b: not searched" in err
     assert err.count("interrupted") == 1
     assert {line.split(",")[0] for line in out.splitlines()} >= {"a", "c"}

@@ -11,7 +11,8 @@ import sparseloop as sl
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.mapper.infeasibility import why_infeasible
 from sparseloop.mapper.objectives import objective
-from sparseloop.mapper.search import budget_of, run_search
+from sparseloop.mapper.options import parse_budget
+from sparseloop.mapper.search import run_search
 from sparseloop.mapper.searchers import SEARCHERS, Exhaustive
 from sparseloop.mapper.task import Budget, Goal, SearchTally
 from sparseloop.mapper.task import Task as SearchTask
@@ -93,7 +94,7 @@ def test_a_searcher_asks_for_no_more_than_it_may(method: str) -> None:
 
 
 def test_an_interrupt_returns_the_best_so_far() -> None:
-    def interrupting(tally: SearchTally, budget: Budget) -> None:
+    def interrupting(tally: SearchTally) -> None:
         raise KeyboardInterrupt
 
     space = sl.mapspace(spec_of(CONSTRAINED))
@@ -115,20 +116,20 @@ def test_seconds_end_a_search() -> None:
     [(100, 100, None), ("10k", 10_000, None), ("1.5M", 1_500_000, None), ("10s", None, 10.0), ("2 min", None, 120.0)],
 )
 def test_budgets(given: int | str, mappings: int | None, seconds: float | None) -> None:
-    assert budget_of(given, "random") == Budget(mappings=mappings, seconds=seconds)
+    assert parse_budget(given, "random") == Budget(mappings=mappings, seconds=seconds)
 
 
 def test_default_budgets() -> None:
-    assert budget_of(None, "exhaustive") == budget_of(None, "optimal") == Budget()
-    assert budget_of(None, "random").mappings is not None
+    assert parse_budget(None, "exhaustive") == parse_budget(None, "optimal") == Budget()
+    assert parse_budget(None, "random").mappings is not None
     with pytest.raises(SpecError, match="cannot read the budget"):
-        budget_of("soon", "random")
+        parse_budget("soon", "random")
 
 
 @pytest.mark.parametrize("given", [0, -5, "0.0001k", "-2 min", "0s"])
 def test_budgets_that_allow_nothing(given: int | str) -> None:
     with pytest.raises(SpecError, match="allows no search"):
-        budget_of(given, "random")
+        parse_budget(given, "random")
 
 
 def test_an_unknown_method_is_named() -> None:

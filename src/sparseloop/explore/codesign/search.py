@@ -1,6 +1,6 @@
 """The best combination of formats, features and mapping, with a proof: branch and bound over sets of strategies.
 
-Each set is bounded by the optimal mapping of one machine that is no worse than any of its strategies (`strategies`); sets that
+Each set is bounded by the optimal mapping of one machine that is no worse than any of its strategies (`relaxation`); sets that
 cannot beat the best known strategy fall away, the others are cut by a parameter. Single strategies are mapped optimally.
 """
 
@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import heapq
 import math
-import multiprocessing
-import pickle
-import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement, product
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
 from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
+from sparseloop.evaluation.result import Result
 from sparseloop.explore.codesign.relaxation import ABSENT, Sets, Strategies
 from sparseloop.explore.conditions import Value
 from sparseloop.explore.definition import StudyDefinition, read_study
@@ -32,8 +29,8 @@ from sparseloop.input.spec import Spec
 from sparseloop.mapper.objectives import Objective
 from sparseloop.mapper.search import run_search
 from sparseloop.mapper.space.mapspace import mapspace
-from sparseloop.mapper.task import Best, Budget, Goal, Task
-from sparseloop.mapper.workers import end_with_parent, held_back
+from sparseloop.mapper.task import Best, Budget, Goal, Task, silent
+from sparseloop.mapper.workers import WorkerPool
 from sparseloop.model.design.mapping import Mapping
 
 WAVE = 4
@@ -41,14 +38,17 @@ WAVE = 4
 POLISH = 8
 """Rounds of changing one value of the best known strategy, at most."""
 NEAR = 1.25
-"""Changes of the best strategy that cost so many times more under its own mapping may still be better under another."""
+"""Keep a neighbouring strategy for re-mapping if, under the current mapping, it costs less than NEAR times the best."""
 PAIRS = 64
 """Pairs of values of two parameters that are changed together, at most."""
 CAREFUL = 12
 """Waves that begin with a careful dive."""
 QUICK = 256
-"""Mappings for one set on the way to a first answer, where nothing need be proven."""
+"""Mappings evaluated for one set on the way to a first answer, where nothing need be proven."""
+LEAST_SECONDS = 0.1
+"""What a set gets of a budget of time that is spent."""
 SLACK = 1e-9
+"""Relative difference below which two costs are the same."""
 BOUNDED = ("energy", "cycles", "edp", "ed2p")
 """Objectives that the machine of a set bounds: they grow with every count and with time."""
 
@@ -63,7 +63,9 @@ class BoundedSet:
     """Of the best mapping that was found; inf if none is below what was known."""
     mapping: Mapping | None
     evaluated: int
+    """Mappings evaluated for it."""
     finished: bool
+    """False: the budget ended first."""
     single: bool
 
 
@@ -96,29 +98,38 @@ class CodesignResult:
         """(value - lower bound) / value."""
         return math.inf if self.value is None else max(0.0, 1 - self.lower_bound / self.value) if self.value else 0.0
 
+    @property
+    def result(self) -> Result | None:
+        """The whole breakdown of the best design; None if there is none."""
+        if self.spec is None or self.mapping is None:
+            return None
+        return evaluate_mapping(replace(design_of(self.spec), mapping=self.mapping), self.mapping)
+
 
 @dataclass
 class CodesignProgress:
     """How a search proceeds."""
 
-    started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float]
+    started: float
     bounded: int = 0
+    """Sets bounded."""
     evaluated: int = 0
+    """Mappings evaluated."""
     open: int = 0
+    """Sets that may still hold something better."""
     value: float = math.inf
+    """Of the best strategy known."""
     lower_bound: float = 0.0
+    """Of all strategies."""
 
     @property
     def seconds(self) -> float:
         """Since the start."""
-        return time.monotonic() - self.started
+        return self.clock() - self.started
 
 
 Watch = Callable[[CodesignProgress], None]
-
-
-def silent(progress: CodesignProgress) -> None:
-    """Shows nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +137,15 @@ class CodesignOptions:
     """How long and how exactly is searched."""
 
     seconds: float | None = None
+    """None: until the answer is proven."""
     within: float = 0.0
     """Strategies that are better by no more than this share need not be found: 0.01 proves 1 %."""
     workers: int = 1
+    """Worker processes; the answer does not depend on their number. A script then needs `if __name__ == "__main__":`."""
     watch: Watch = silent
+    """Hears of every bounded set."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds since any moment: what `seconds` are measured by."""
 
 
 # --- one set ------------------------------------------------------------------------------------------------
@@ -143,7 +159,7 @@ class SetBounder:
         self.goal: Objective = designs.goal
         self.padded = designs.mapper.padded
 
-    def examine(self, sets: Sets, below: float, budget: Budget) -> BoundedSet:
+    def bounded(self, sets: Sets, below: float, budget: Budget) -> BoundedSet:
         """The least that any strategy of the set costs with its best mapping, if that is below a known value."""
         single = self.strategies.single(sets)
         try:
@@ -153,9 +169,9 @@ class SetBounder:
                 raise
             return BoundedSet(sets, math.inf, math.inf, None, 0, True, single)  # values that make no design
         finished = best.stopped == "done"
-        known = best.value if best.value is not None and best.value < below else math.inf
-        bound = known if finished else min(known, best.lower_bound or 0.0)
-        return BoundedSet(sets, bound, known, best.mapping if known < math.inf else None, best.evaluated, finished, single)
+        value = best.value if best.value is not None and best.value < below else math.inf
+        bound = value if finished else min(value, best.lower_bound or 0.0)
+        return BoundedSet(sets, bound, value, best.mapping if value < math.inf else None, best.evaluated, finished, single)
 
     def _best(self, sets: Sets, below: float, budget: Budget) -> Best:
         if self.strategies.single(sets):
@@ -184,55 +200,38 @@ class SetBounder:
         return float(self.goal.scalars(columns)[0]) if result.valid else math.inf
 
 
-_held: dict[str, SetBounder] = {}
-"""In a worker process: its own."""
+@final
+class SetPool:
+    """Bounds sets side by side; results come back in the order of the sets."""
 
-
-def _start_worker(designs: bytes) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupts are the parent's business
-    end_with_parent()
-    _held["mine"] = SetBounder(pickle.loads(designs))
-
-
-def _in_worker(sets: Sets, below: float, budget: Budget) -> BoundedSet:
-    return _held["mine"].examine(sets, below, budget)
-
-
-class Pool:
-    """Examines sets side by side; results come back in the order of the sets."""
-
-    def __init__(self, examiner: SetBounder, workers: int) -> None:
-        self.examiner, self.pool = examiner, None
+    def __init__(self, bounder: SetBounder, workers: int) -> None:
+        self.bounder, self.pool = bounder, None
         if workers > 1:
-            context = multiprocessing.get_context("spawn")
-            given = (pickle.dumps(examiner.designs),)
-            self.pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=given)
+            self.pool = WorkerPool(workers, SetBounder, bounder.designs)
 
-    def examined(self, every: Sequence[Sets], below: float, left: Callable[[], Budget]) -> Generator[BoundedSet]:
-        """All of them; a budget is that of what is still open when each begins."""
+    def bounded(self, every: Sequence[Sets], below: float, left: Callable[[], Budget]) -> Generator[BoundedSet]:
+        """All of them; each has the budget that is left when it begins."""
         if self.pool is None:
             for sets in every:
-                yield self.examiner.examine(sets, below, left())
+                yield self.bounder.bounded(sets, below, left())
             return
-        with held_back():
-            waiting = [self.pool.submit(_in_worker, sets, below, left()) for sets in every]
-        for one in waiting:
-            yield one.result()
+        for future in [self.pool.submit(SetBounder.bounded, sets, below, left()) for sets in every]:
+            yield future.result()
 
     def close(self) -> None:
         """Ends the workers."""
         if self.pool:
-            self.pool.shutdown(cancel_futures=True)
+            self.pool.close()
 
 
 @contextmanager
-def pool(examiner: SetBounder, workers: int) -> Generator[Pool]:
+def bounding_pool(bounder: SetBounder, workers: int) -> Generator[SetPool]:
     """Workers for the time of a search."""
-    made = Pool(examiner, workers)
+    pool = SetPool(bounder, workers)
     try:
-        yield made
+        yield pool
     finally:
-        made.close()
+        pool.close()
 
 
 # --- all of them --------------------------------------------------------------------------------------------
@@ -241,12 +240,14 @@ def pool(examiner: SetBounder, workers: int) -> Generator[Pool]:
 class CodesignSearch:
     """One branch and bound."""
 
-    def __init__(self, examiner: SetBounder, workers: Pool, effort: CodesignOptions) -> None:
-        self.examiner, self.strategies, self.workers, self.effort = examiner, examiner.strategies, workers, effort
-        self.progress = CodesignProgress()
+    def __init__(self, bounder: SetBounder, workers: SetPool, options: CodesignOptions) -> None:
+        self.bounder, self.strategies, self.workers, self.options = bounder, bounder.strategies, workers, options
+        self.progress = CodesignProgress(options.clock, options.clock())
         self.best: BoundedSet | None = None
         self.order: list[int] = []
+        """Parameters to cut by, in that order."""
         self.open: list[tuple[float, int, BoundedSet]] = []
+        """A heap by value; the number decides between equal ones."""
         self.number = self.waves = 0
         self.done: set[Sets] = set()
         """Strategies that are settled: nothing better than the best known one is among their mappings."""
@@ -255,16 +256,16 @@ class CodesignSearch:
     @property
     def below(self) -> float:
         """What is worth looking for."""
-        return self.progress.value * (1 - self.effort.within)
+        return self.progress.value * (1 - self.options.within)
 
     def left(self) -> Budget:
         """What the budget leaves."""
-        seconds = self.effort.seconds
-        return Budget(seconds=None if seconds is None else max(0.1, seconds - self.progress.seconds))
+        seconds = self.options.seconds
+        return Budget(seconds=None if seconds is None else max(LEAST_SECONDS, seconds - self.progress.seconds))
 
     def spent(self) -> bool:
         """True once the budget is."""
-        return self.effort.seconds is not None and self.progress.seconds >= self.effort.seconds
+        return self.options.seconds is not None and self.progress.seconds >= self.options.seconds
 
     def run(self) -> None:
         """Until nothing better can be left, the budget is spent, or somebody interrupts."""
@@ -274,7 +275,7 @@ class CodesignSearch:
             self.stopped = "interrupted"
 
     def _run(self) -> None:
-        (root,) = self._examined([self.strategies.all])
+        (root,) = self._bounded([self.strategies.all])
         if root.mapping is None and root.finished:
             return
         self._push(root)
@@ -289,32 +290,31 @@ class CodesignSearch:
     def _tell(self) -> None:
         """What is proven now."""
         self.progress.open = len(self.open)
-        least = min([self.below, *(one.bound for _, _, one in self.open)])
+        least = min([self.below, *(waiting.bound for _, _, waiting in self.open)])
         self.progress.lower_bound = max(self.progress.lower_bound, least if math.isfinite(least) else 0.0)
-        self.effort.watch(self.progress)
+        self.options.watch(self.progress)
 
-    def _examined(self, every: Sequence[Sets]) -> list[BoundedSet]:
+    def _bounded(self, every: Sequence[Sets]) -> list[BoundedSet]:
         """Sets bounded; a single strategy is kept if it is the best."""
-        found: list[BoundedSet] = []
-        for one in self.workers.examined(every, self.below, self.left):
+        bounded: list[BoundedSet] = []
+        for one in self.workers.bounded(every, self.below, self.left):
             self.progress.bounded += 1
             self.done |= {one.sets} if one.single and one.finished else set()
-            found.append(self._counted(one))
-        return found
+            bounded.append(self._counted(one))
+        return bounded
 
     def _glanced(self, every: Sequence[Sets]) -> list[BoundedSet]:
-        """Sets with good mappings, soon."""
-        return [
-            self._counted(one) for one in self.workers.examined(every, self.below, lambda: replace(self.left(), mappings=QUICK))
-        ]
+        """Sets with good mappings, after QUICK mappings each."""
+        quick = self.workers.bounded(every, self.below, lambda: replace(self.left(), mappings=QUICK))
+        return [self._counted(one) for one in quick]
 
     def _counted(self, one: BoundedSet) -> BoundedSet:
         self.progress.evaluated += one.evaluated
         if one.single and one.mapping is not None:
-            value = self.examiner.trial(one.sets, one.mapping)
+            value = self.bounder.trial(one.sets, one.mapping)
             if value < self.progress.value:
                 self.best, self.progress.value = one, value
-        self.effort.watch(self.progress)
+        self.options.watch(self.progress)
         return one
 
     def _push(self, one: BoundedSet) -> None:
@@ -331,25 +331,25 @@ class CodesignSearch:
         scores: list[tuple[float, int]] = []
         for i, numbers in enumerate(self.strategies.all):
             opened = (*self.best.sets[:i], numbers, *self.best.sets[i + 1 :])
-            scores.append((self.examiner.trial(opened, self.best.mapping), i))
+            scores.append((self.bounder.trial(opened, self.best.mapping), i))
         return [i for _, i in sorted(scores)]
 
-    def _dive(self, one: BoundedSet, *, careful: bool = False) -> None:
-        """Value by value what suits the best mapping of a set, if careful mapped anew each time; then both in turn."""
-        sets, mapping = one.sets, one.mapping
+    def _dive(self, start: BoundedSet, *, careful: bool = False) -> None:
+        """Settles value by value what suits the best mapping of a set, mapped anew each time if careful; then polishes."""
+        sets, mapping = start.sets, start.mapping
         while mapping is not None and not self.strategies.single(sets):
             parts = list(self.strategies.parts(sets, self._next(sets)))
-            sets = min(parts, key=lambda part, on=mapping: self.examiner.trial(part, on))
+            sets = min(parts, key=lambda part, on=mapping: self.bounder.trial(part, on))
             if careful:
                 mapping = self._glanced([sets])[0].mapping
-        if mapping is None or (self.best is not None and self.examiner.trial(sets, mapping) >= self.below):
+        if mapping is None or (self.best is not None and self.bounder.trial(sets, mapping) >= self.below):
             return
         if sets not in self.done:
-            self._examined([sets])
+            self._bounded([sets])
             self._polish()
 
     def _changed(self, sets: Sets) -> Iterator[Sets]:
-        """A strategy with one or two other values; two of parameters with few."""
+        """A strategy with one other value, or with two where their parameters have few."""
         every = self.strategies.all
         for i, j in combinations_with_replacement(range(len(every)), 2):
             if i == j or len(every[i]) * len(every[j]) <= PAIRS:
@@ -360,7 +360,7 @@ class CodesignSearch:
                         yield other
 
     def _polish(self) -> None:
-        """Few other values of the best strategy, as long as that helps."""
+        """Changes one or two values of the best strategy, as long as that helps."""
         tried: set[Sets] = set()
         for _ in range(POLISH):
             best = self.best
@@ -368,10 +368,10 @@ class CodesignSearch:
                 return
             fresh = dict.fromkeys(other for other in self._changed(best.sets) if other not in tried)
             tried |= set(fresh)
-            near = [other for other in fresh if self.examiner.trial(other, best.mapping) < NEAR * self.progress.value]
+            near = [other for other in fresh if self.bounder.trial(other, best.mapping) < NEAR * self.progress.value]
             ranked = sorted(self._glanced(near), key=lambda one: one.bound)
             if ranked and ranked[0].sets not in self.done:
-                self._examined([ranked[0].sets])
+                self._bounded([ranked[0].sets])
             if self.best is best:
                 return
 
@@ -382,31 +382,31 @@ class CodesignSearch:
         return next(i for i in [*self.order, *range(len(sets))] if len(sets[i]) > 1)
 
     def _wave(self) -> None:
-        """Cuts the sets with the least bounds."""
-        mine = [heapq.heappop(self.open)[2] for _ in range(min(WAVE, len(self.open)))]
-        mine = [one for one in mine if one.bound < self.below * (1 - SLACK)]
-        if mine and not mine[0].single:
-            self._dive(mine[0], careful=self.waves < CAREFUL)
+        """Cuts the sets with the least values."""
+        popped = [heapq.heappop(self.open)[2] for _ in range(min(WAVE, len(self.open)))]
+        wave = [one for one in popped if one.bound < self.below * (1 - SLACK)]
+        if wave and not wave[0].single:
+            self._dive(wave[0], careful=self.waves < CAREFUL)
             self.waves += 1
-        parts: list[tuple[Sets, BoundedSet]] = []
-        for one in mine:
-            again = [one.sets] if one.single else self.strategies.parts(one.sets, self._next(one.sets))
-            parts += [(part, one) for part in again if part not in self.done]
-        for found, (_, one) in zip(self._examined([part for part, _ in parts]), parts, strict=True):
-            self._push(replace(found, bound=max(found.bound, one.bound)))
+        parts: list[tuple[Sets, float]] = []
+        """(part, bound of the whole)."""
+        for whole in wave:
+            cut = [whole.sets] if whole.single else self.strategies.parts(whole.sets, self._next(whole.sets))
+            parts += [(part, whole.bound) for part in cut if part not in self.done]
+        for bounded, (_, bound) in zip(self._bounded([part for part, _ in parts]), parts, strict=True):
+            self._push(replace(bounded, bound=max(bounded.bound, bound)))
         self._tell()
 
     def outcome(self) -> CodesignResult:
         """What was found."""
         best, progress = self.best, self.progress
         proven = best is not None and not self.open and self.stopped == "done"
-        lower = self.below if proven else progress.lower_bound
         return CodesignResult(
             values=None if best is None else self.strategies.values(best.sets),
             spec=None if best is None else self.strategies.exact(best.sets),
             mapping=None if best is None else best.mapping,
             value=None if best is None else progress.value,
-            lower_bound=lower,
+            lower_bound=self.below if proven else progress.lower_bound,
             proven=proven,
             strategies=self.strategies.count(self.strategies.all),
             mappings=self.strategies.space.size,
@@ -417,14 +417,14 @@ class CodesignSearch:
         )
 
 
-def _not_searched(definition: StudyDefinition) -> Iterator[Diagnostic]:
-    """What a study may ask for that is another search."""
+def _mistakes(definition: StudyDefinition) -> Iterator[Diagnostic]:
+    """What the study asks for that a joint search does not do."""
     spec = definition.spec
     if spec.pareto or definition.constraints:
         yield Diagnostic(message="strategies are searched for one objective and without constraints", hint="minimize: edp")
-    asked = spec.mapping.minimize or ",".join(one.name for one in definition.objectives)
-    if not {one.strip() for one in asked.split(",")} <= set(BOUNDED):
-        yield Diagnostic(message=f"strategies are not searched for {asked}", hint=f"minimize one of: {', '.join(BOUNDED)}")
+    goal = spec.mapping.minimize or ",".join(one.name for one in definition.objectives)
+    if not {name.strip() for name in goal.split(",")} <= set(BOUNDED):
+        yield Diagnostic(message=f"strategies are not searched for {goal}", hint=f"minimize one of: {', '.join(BOUNDED)}")
     if definition.designs.mapper.method != "optimal":
         yield Diagnostic(message="the mapping is searched together with the strategy, with a proof", hint="mapping: optimal")
     for name in ("search", "combine", "cluster"):
@@ -432,14 +432,14 @@ def _not_searched(definition: StudyDefinition) -> Iterator[Diagnostic]:
             yield Diagnostic(path=(name,), message=f"'{name}' is of use for sparseloop sweep only", hint="take it away")
 
 
-def codesign(study: StudyDefinition | str | Path, effort: CodesignOptions | None = None) -> CodesignResult:
+def codesign(study: StudyDefinition | str | Path, options: CodesignOptions | None = None) -> CodesignResult:
     """The best strategy of a study, or of the file of one, with its best mapping: one workload, only sparse features vary."""
     definition = study if isinstance(study, StudyDefinition) else read_study(study)
-    effort = effort or CodesignOptions()
-    if found := list(_not_searched(definition)):
-        raise SpecError(found)
-    examiner = SetBounder(definition.designs)
-    with pool(examiner, effort.workers) as workers:
-        search = CodesignSearch(examiner, workers, effort)
+    options = options or CodesignOptions()
+    if mistakes := list(_mistakes(definition)):
+        raise SpecError(mistakes)
+    bounder = SetBounder(definition.designs)
+    with bounding_pool(bounder, options.workers) as workers:
+        search = CodesignSearch(bounder, workers, options)
         search.run()
         return search.outcome()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sparseloop.mapper.batch_evaluator import BatchEvaluator, batch_evaluator
 from sparseloop.mapper.optimal.completion import Completion
 from sparseloop.mapper.optimal.cost_to_go import CostToGo
 from sparseloop.mapper.optimal.level_choices import LevelChoices
@@ -18,8 +19,7 @@ from sparseloop.mapper.optimal.tile_chains import BEAM, ChainSearch, TileChains
 from sparseloop.mapper.searchers import Exhaustive, Genetic
 from sparseloop.mapper.space.constraints import Keep
 from sparseloop.mapper.space.factorizations import divisors
-from sparseloop.mapper.task import CHUNK, Batch, Best, SearchTally, Task, Watch, silent
-from sparseloop.mapper.workers import Evaluator, evaluator
+from sparseloop.mapper.task import CHUNK, Batch, Best, Certificate, SearchTally, Task, Watch, silent
 
 SLACK = 1e-9
 """Relative difference below which two values of an objective are the same."""
@@ -37,28 +37,6 @@ PORTIONS = (16, 4096)
 """Chains completed at a time: few at first, so that the best known mapping soon is the best."""
 EAGER = 4
 """Portions evaluated at once; later ones wait for more chains with the same orders."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """What the proof rests on; the rest of the covered mappings cost the same as evaluated ones, or exceed a fanout."""
-
-    covered: int
-    """Mappings about which the proof speaks: all with the choices of bypasses that were finished."""
-    pruned: dict[str, int]
-    """Those that fell away unseen: by the bound of their bypasses, by capacity, by the bound of a partial chain of tiles, by that
-    of a whole chain (all in mappings), by the bound of the orders of a whole chain (in mappings of different traffic)."""
-    evaluated: int
-    """Mappings evaluated by the model, those of the first incumbents included."""
-    left: int = 0
-    """Those not reached when the budget ended."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Certified(Best):
-    """A best mapping with its certificate."""
-
-    certificate: Certificate
 
 
 @dataclass(slots=True)
@@ -140,9 +118,9 @@ def _probed(incumbent: Incumbent) -> tuple[bool, bool]:
 class BranchAndBound:
     """One proof."""
 
-    def __init__(self, task: Task, workers: Evaluator, watch: Watch) -> None:
-        self.task, self.space, self.workers, self.watch = task, task.space, workers, watch
-        self.tally = SearchTally(task.space, task.goal)
+    def __init__(self, task: Task, evaluator: BatchEvaluator, watch: Watch) -> None:
+        self.task, self.space, self.evaluator, self.watch = task, task.space, evaluator, watch
+        self.tally = SearchTally(task)
         arch = self.space.design.arch
         area = float(sum(level.area_um2 * level.instances for level in arch.levels))
         share = self.space.design.einsum.computes / arch.compute.instances
@@ -165,9 +143,9 @@ class BranchAndBound:
 
     def evaluate(self, batch: Batch) -> Floats:
         """The objective of a batch, taken into the tally; inf where it is not valid."""
-        columns = self.workers.finished(batch, self.workers.started(batch))
+        columns = self.evaluator.columns(batch, self.evaluator.begin(batch))
         self.tally.add(batch, columns)
-        self.watch(self.tally, self.task.budget)
+        self.watch(self.tally)
         return np.where(columns["status"] == 0, self.task.goal.objective.scalars(columns), np.inf)
 
     def _evaluate_chains(self, leaves: Completion, chain: TileChains) -> None:
@@ -252,7 +230,7 @@ class BranchAndBound:
         """Nothing is better than this."""
         if self.incumbent.deciding and bound > 0:
             self.tally.lower_bound = max(bound, self.tally.lower_bound or 0.0)
-            self.watch(self.tally, self.task.budget)
+            self.watch(self.tally)
 
     def _limits(self) -> Iterator[float]:
         """Up to the best known value; from then on it limits by itself."""
@@ -324,23 +302,23 @@ class BranchAndBound:
         self.pruned["order"] += leaves.pruned
         return True
 
-    def best(self, stopped: str) -> Certified:
+    def best(self, stopped: str) -> Best:
         """The outcome."""
-        plain = self.tally.best(self.task, stopped, complete=self.finished)
-        values = {f.name: getattr(plain, f.name) for f in fields(plain)}
-        if self.finished and (plain.value is None or plain.value >= self.task.below):
-            values |= {"lower_bound": self.task.below if np.isfinite(self.task.below) else None, "proven_optimal": False}
+        best = self.tally.best(stopped, complete=self.finished)
+        if self.finished and (best.value is None or best.value >= self.task.below):
+            below = self.task.below if np.isfinite(self.task.below) else None
+            best = replace(best, lower_bound=below, proven_optimal=False)
         if not self.finished and self.tally.lower_bound is not None:
-            values["lower_bound"] = min(self.tally.lower_bound, plain.value if plain.value is not None else np.inf)
+            best = replace(best, lower_bound=min(self.tally.lower_bound, np.inf if best.value is None else best.value))
         left = 0 if self.finished else self.space.size // max(1, self.space.bypass.count) * max(1, len(self.open))
         proof = Certificate(covered=self.space.size - left, pruned=self.pruned, evaluated=self.tally.evaluated, left=left)
-        return Certified(**values, certificate=proof)
+        return replace(best, certificate=proof)
 
 
-def optimal(task: Task, watch: Watch = silent) -> Certified:
+def optimal(task: Task, watch: Watch = silent) -> Best:
     """The provably best mapping; when the budget ends first, the best one known and a lower bound."""
-    with evaluator(task) as workers:
-        search = BranchAndBound(task, workers, watch)
+    with batch_evaluator(task) as evaluator:
+        search = BranchAndBound(task, evaluator, watch)
         stopped = "done"
         try:
             if task.space.size:

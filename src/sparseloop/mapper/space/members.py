@@ -57,7 +57,7 @@ def completed(space: Mapspace, level: int, ranks: list[str]) -> tuple[str, ...] 
     return (*order.outer, *(next(free) if r in ranks else r for r in order.free), *order.inner)
 
 
-def mapping_key(space: Mapspace, mapping: Mapping) -> object:
+def mapping_key(mapping: Mapping) -> object:
     """Equal for mappings that differ in loops of bound 1 only."""
     loops = zip(mapping.nest.loops, mapping.bounds, strict=True)
     return tuple((loop, bound) for loop, bound in loops if bound > 1), mapping.nest.keep

@@ -1,0 +1,93 @@
+"""Options of commands: records that Typer reads, options that several commands have, checks before a command begins."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+
+Form = Literal["table", "json", "csv"]
+"""How results are written."""
+FormOption = Annotated[Form, typer.Option("-f", "--format", help="How to write the result.")]
+InputFiles = Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, .jinja2, .map.txt.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input (or of its template: jinja.NAME=VALUE)."),
+]
+StudyOverrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the study.")]
+Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
+
+OUTPUT = "-o/--output"
+"""The option in messages, as whoever uses it may have written it."""
+
+
+class Command:
+    """A function of one record of arguments, as Typer wants to see it: with one parameter per field."""
+
+    def __init__(self, function: Callable[[Any], None], arguments: type) -> None:
+        self.function, self.arguments = function, arguments
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        hints = get_type_hints(arguments, include_extras=True)
+        self.__annotations__ = hints
+        self.__signature__ = inspect.Signature([_parameter(one, hints[one.name]) for one in fields(arguments)])
+
+    def __call__(self, **values: Any) -> None:
+        self.function(self.arguments(**values))
+
+
+def _parameter(one: Field[Any], hint: Any) -> inspect.Parameter:
+    default = inspect.Parameter.empty if one.default is MISSING else one.default
+    return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+# --- checks -------------------------------------------------------------------------------------------------
+
+
+def option_mistakes(option: str, attempt: Callable[[], object]) -> list[Diagnostic]:
+    """What an attempt to use the value of an option complains of, said of that option."""
+    try:
+        attempt()
+    except SpecError as error:
+        return [replace(one, path=(option,)) for one in error.diagnostics]
+    return []
+
+
+def output_mistakes(files: Sequence[Path]) -> list[Diagnostic]:
+    """What would keep these files from being written: better known before a search than after it."""
+    folders = dict.fromkeys(file.parent for file in files if not file.exists())
+    mistakes = [one for folder in folders for one in option_mistakes(OUTPUT, lambda f=folder: writable_folder(f))]
+    for file in files:
+        if file.exists():
+            mistakes += option_mistakes(OUTPUT, lambda f=file: _writable_file(f))
+    return mistakes
+
+
+def writable_folder(folder: Path, *, make: bool = False) -> None:
+    """Tries to write into a folder: permissions alone do not tell (read-only disks, special folders); raises `SpecError`."""
+    try:
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise SpecError([Diagnostic(message=f"cannot write into the folder {folder} ({error.strerror})")]) from None
+
+
+def no_folder(file: str) -> None:
+    """Raises `SpecError` if there is a folder where a file is to be written."""
+    if Path(file).is_dir():
+        raise SpecError([Diagnostic(message=f"'{file}' is a folder, not a file")])
+
+
+def _writable_file(file: Path) -> None:
+    no_folder(str(file))
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise SpecError([Diagnostic(message=f"cannot write {file} ({error.strerror})")]) from None

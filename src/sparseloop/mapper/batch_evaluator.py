@@ -1,0 +1,90 @@
+"""Batches of mappings evaluated in pieces of fixed size, here or in worker processes, with the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseloop.mapper.objectives import Columns
+from sparseloop.mapper.space.mapspace import Mapspace
+from sparseloop.mapper.task import Batch, Task
+from sparseloop.mapper.workers import WorkerPool
+from sparseloop.model.design.mapping import MappingBatch, Sample
+
+PIECE = 8192
+"""Mappings evaluated by one worker at a time."""
+
+Pending = list[Future[Columns] | Sample]
+"""The pieces of a batch: under way in workers, or still to be evaluated here."""
+
+
+def _same(space: Mapspace) -> Mapspace:
+    """What a worker holds: the mapspace of the task, its design included."""
+    return space
+
+
+def _columns(space: Mapspace, piece: Sample, needs: tuple[str, ...]) -> Columns:
+    return space.columns(piece, needs)
+
+
+def _pieces(parts: Sequence[MappingBatch]) -> Iterator[Sample]:
+    """The mappings of all parts in their order, PIECE at a time."""
+    gathered, room = list[MappingBatch](), PIECE
+    for part in parts:
+        start = 0
+        while start < len(part):
+            gathered.append(part.chosen(slice(start, start + room)))
+            start += len(gathered[-1])
+            room -= len(gathered[-1])
+            if not room:
+                yield Sample.listed(gathered)
+                gathered, room = [], PIECE
+    if gathered:
+        yield Sample.listed(gathered)
+
+
+@final
+class BatchEvaluator:
+    """Evaluates the batches of one task: `begin` starts one, `columns` waits for it."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.pool = task, None
+        if task.workers > 1:
+            self.pool = WorkerPool(task.workers, _same, task.space)
+
+    def begin(self, batch: Batch) -> Pending:
+        """The pieces of a batch, under way in the workers if there are any."""
+        pieces = list(_pieces(batch.parts if isinstance(batch, Sample) else (batch,)))
+        if self.pool is None:
+            return list(pieces)
+        return [self.pool.submit(_columns, piece, self.task.goal.needs) for piece in pieces]
+
+    def columns(self, batch: Batch, pending: Pending) -> dict[str, npt.NDArray[Any]]:
+        """What the goal needs of a batch, by column name: arrays of shape (mappings,) in the order of the batch."""
+        space, needs = self.task.space, self.task.goal.needs
+        parts = [piece.result() if isinstance(piece, Future) else space.columns(piece, needs) for piece in pending]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in needs}
+        if isinstance(batch, Sample):
+            columns = {name: column[batch.place] for name, column in columns.items()}
+        area = sum(level.area_um2 * level.instances for level in space.design.arch.levels)
+        return columns | {"area_um2": np.full(len(batch), area)}
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self.pool:
+            self.pool.close()
+
+
+@contextmanager
+def batch_evaluator(task: Task) -> Generator[BatchEvaluator]:
+    """An evaluator for the time of a search."""
+    evaluator = BatchEvaluator(task)
+    try:
+        yield evaluator
+    finally:
+        evaluator.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,8 @@ from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
 from sparseloop.mapper.optimal.tile_chains import ChainSearch
 from sparseloop.mapper.search import search
 from sparseloop.mapper.space.factorizations import divisors
-from sparseloop.mapper.space.mapspace import Mapspace
+from sparseloop.mapper.space.mapspace import Mapspace, mapspace
+from sparseloop.mapper.task import Budget, Goal, Task
 from sparseloop.model.design.mapping import MappingBatch
 from tests.property.mapspaces import random_space
 
@@ -104,68 +107,63 @@ def assert_admissible(space: Mapspace, batch: MappingBatch) -> None:
     sizes = [r.size for r in space.ranks]
     table = TileTable(space.design, [r.rank for r in space.ranks], sizes, [divisors(n) for n in sizes])
     bounds = LowerBounds(space, table, batch.nest.keep)
-    steps = LevelChoices(space, table)
-    chains = ChainSearch(bounds, steps, Undecided(), lambda: False)
+    choices = LevelChoices(space, table)
+    chains = ChainSearch(bounds, choices, Undecided(), lambda: False)
     chains.forward()
-    chains.backward()
-    lowest = [float(low[0]) for low in chains.outside.floor()]
+    lowest = [float(low[0]) for low in chains.cost_to_go.floor()]
     for i in good[:20]:
         energy, cycles = columns["energy_pj"][i] * (1 + 1e-9), columns["cycles"][i] * (1 + 1e-9)
         assert lowest[0] <= energy
         assert lowest[1] <= cycles
-        for low, time in partial_bounds(chains, steps, batch, int(i)):
+        for low, time in partial_bounds(chains, choices, batch, int(i)):
             assert low <= energy
             assert time <= cycles
 
 
-def table_bounds(chains: ChainSearch, level: int, at: tuple[int, int, int], path: tuple[float, float]):
-    """By the layers: the least inside a state with the least outside it; and the actual inside with the least outside."""
-    layer, (code, lanes, mask) = chains.layers[level], at
-    state = np.flatnonzero((layer.code == code) & (layer.lanes == lanes) & (layer.mask == mask))
+def assert_least_inside(chains: ChainSearch, level: int, at: tuple[int, int, int], path: tuple[float, float]) -> None:
+    """The state (tile, lanes, waiting crossings) is in the frontier, and costs no more inside than the chain that led to it."""
+    frontier, (tile, lanes, waiting) = chains.frontiers[level], at
+    state = np.flatnonzero((frontier.tile == tile) & (frontier.lanes == lanes) & (frontier.waiting == waiting))
     assert len(state) == 1
-    for energy, cycles in ((layer.energy[state], layer.cycles[state]), (np.array([path[0]]), np.array([path[1]]))):
-        time = np.maximum(cycles, layer.out_cycles[state])
-        yield float(chains.bounds.total_energy(energy + layer.out_energy[state], time)[0]), float(time[0]) + chains.bounds.latency
+    assert frontier.energy[state[0]] <= path[0] * (1 + 1e-12)
+    assert frontier.cycles[state[0]] <= path[1] * (1 + 1e-12)
 
 
-def partial_bounds(chains: ChainSearch, steps: LevelChoices, batch: MappingBatch, column: int):
+def partial_bounds(chains: ChainSearch, choices: LevelChoices, batch: MappingBatch, column: int):
     """(energy, cycles) at least, when the levels inside are known."""
     bounds, table = chains.bounds, chains.table
     names = list(table.ranks)
     extents = np.ones((len(names), 1), dtype=np.int64)
-    energy, cycles, pending, lanes = np.zeros(1), np.zeros(1), {}, 1
+    energy, cycles, waiting, lanes = np.zeros(1), np.zeros(1), {}, 1
     for level in reversed(range(bounds.levels)):
-        factors, spread, order = np.ones((len(names), 1)), np.ones(len(names), dtype=np.int64), []
+        factors, spatial, order = np.ones((len(names), 1)), np.ones(len(names), dtype=np.int64), []
         for loop, bound in zip(batch.nest.loops, batch.bounds[:, column], strict=True):
             if loop.level == level and loop.spatial:
-                spread[names.index(loop.rank)] *= bound
+                spatial[names.index(loop.rank)] *= bound
             elif loop.level == level and bound > 1:
                 factors[names.index(loop.rank)] = bound
                 order.append(names.index(loop.rank))
-        choice = np.flatnonzero((steps.steps[level].spread.factors == spread).all(axis=1))
-        cost, code, loops = chains.costs[level], table.code(extents), sum(1 << r for r in order)
-        joined = LevelCost(bounds, level, steps.steps[level].spread, lumped=True).lumped(code, choice)
-        time = np.maximum(cycles, joined[1])
-        yield float(chains.bounds.total_energy(energy + joined[0], time)[0]), float(time[0]) + bounds.latency
-        pending = pending | cost.started(code)
-        known = {s: (e, c) for s, e, c in cost.charges(code, choice, factors, loops, pending)}
-        part = known[bounds.classes[level].signature(order[::-1])]
-        energy, cycles = energy + part[0], np.maximum(cycles, part[1])
-        pending = {c: cost.waits(c, carry, choice) for c, carry in pending.items() if cost.open(c, loops)}
-        extents = extents * spread[:, None] * factors.astype(np.int64)
-        lanes *= int(spread.prod())
-        mask = sum(1 << chains.numbered.index(c) for c in pending)
-        yield from table_bounds(chains, level, (int(table.code(extents)[0]), lanes, mask), (float(energy[0]), float(cycles[0])))
-        assert bool(bounds.fits(level)[table.code(extents)][0])
-        assert all(bool((around[code] <= outer[table.code(extents)]).all()) for around, outer in _pairs(chains, level))
-        outer = [column[table.code(extents)] for column in chains.outside.outer[level]]
-        time = np.maximum(cycles, outer[1])
-        yield float(chains.bounds.total_energy(energy + outer[0], time)[0]), float(time[0]) + bounds.latency
-
-
-def _pairs(chains: ChainSearch, level: int):
-    """(by a tile inside that of a level, by the tile of the level): energy, and cycles."""
-    return zip(chains.outside.around[level], chains.outside.outer[level], strict=True)
+        of_level = choices.by_level[level].spatial
+        choice = np.flatnonzero((of_level.factors == spatial).all(axis=1))
+        cost, inner, loops = chains.costs[level], table.code(extents), sum(1 << r for r in order)
+        joined = LevelCost(bounds, level, of_level, joined=True).with_loops_joined(inner, choice)
+        time = np.maximum(cycles, joined.cycles)
+        yield float(bounds.total_energy(energy + joined.energy, time)[0]), float(time[0]) + bounds.latency
+        waiting = waiting | cost.started(inner)
+        costs = {c.signature: c for c in cost.class_costs(inner, choice, factors, loops, waiting)}
+        own = costs[bounds.classes[level].signature(order[::-1])]
+        energy, cycles = energy + own.energy, np.maximum(cycles, own.cycles)
+        waiting = {c: cost.past(c, carried, choice) for c, carried in waiting.items() if cost.stays_open(c, loops)}
+        extents = extents * spatial[:, None] * factors.astype(np.int64)
+        lanes *= int(spatial.prod())
+        bits = sum(1 << chains.numbered.index(c) for c in waiting)
+        tile = table.code(extents)
+        assert_least_inside(chains, level, (int(tile[0]), lanes, bits), (float(energy[0]), float(cycles[0])))
+        assert bool(bounds.fits(level)[tile][0])
+        around, outside = chains.cost_to_go.around[level], chains.cost_to_go.outside[level]
+        assert all(bool((part[inner] <= whole[tile]).all()) for part, whole in zip(around, outside, strict=True))
+        time = np.maximum(cycles, outside.cycles[tile])
+        yield float(bounds.total_energy(energy + outside.energy[tile], time)[0]), float(time[0]) + bounds.latency
 
 
 def test_a_budget_that_ends_first_leaves_a_bound() -> None:
@@ -186,10 +184,14 @@ def test_the_same_seed_gives_the_same_answer() -> None:
 
 
 def test_a_short_budget_of_time_still_finds_a_mapping_and_a_bound() -> None:
+    """A clock that says a second later at every look: the budget is spent before the first choice of bypasses is looked at."""
     free = "workload: {einsum: 'Z[m,n] = A[m,k] * B[k,n]', shape: {m: 64, k: 64, n: 64}}\narchitecture:\n  levels:\n"
     free += "    - {name: DRAM, class: dram}\n"
     free += "".join(f"    - {{name: L{i}, class: sram, capacity: 4 KiB}}\n" for i in range(3))
-    best = search(loads(free + "    - {name: MAC, class: mac}\n"), minimize="energy", method="optimal", budget="0.01s")
+    space = mapspace(loads(free + "    - {name: MAC, class: mac}\n"))
+    goal, seconds = Goal(objective=objective("energy")), count()
+    best = method.optimal(Task(space=space, goal=goal, budget=Budget(seconds=1.0), clock=lambda: float(next(seconds))))
+    assert best.stopped == "budget"
     assert best.value is not None
     assert best.lower_bound is not None
     assert 0 < best.lower_bound <= best.value

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sparseloop.cli.app import main
-from sparseloop.cli.compare import Row, comparison
+from sparseloop.cli.compare import ComparedFigure, comparison
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.validation.timeloop import stats_output as stats
 
@@ -237,7 +237,7 @@ def files(tmp_path: Path) -> Files:
     return write
 
 
-def _different(paths: list[str], native: bool = False) -> dict[tuple[str, str, str], Row]:
+def _different(paths: list[str], native: bool = False) -> dict[tuple[str, str, str], ComparedFigure]:
     found = comparison(paths[:-1], Path(paths[-1]), native=native)
     assert found.left_out
     return {(row.level, row.tensor, row.figure): row for row in found.different}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sparseloop.mapper import workers
 from sparseloop.mapper.workers import WorkerPool, nothing, worker_pool
 from tests.helpers import worker_functions as work
 
@@ -73,14 +73,17 @@ def test_an_interrupt_ends_what_is_interruptible_and_nothing_else(tmp_path: Path
 
 
 @POSIX
-def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
+def test_a_second_interrupt_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(running: object) -> None:
+        raise KeyboardInterrupt
+
     with worker_pool(1, work.started, tmp_path / "starts", interruptible=True) as pool:
         running = pool.submit(work.stubborn, tmp_path / "begun")
         waited((tmp_path / "begun").exists)
-        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        monkeypatch.setattr(workers, "wait", interrupted)
         pool.interrupt([running])
         with pytest.raises(BrokenProcessPool):
-            running.result()
+            running.result(timeout=60)
 
 
 @POSIX

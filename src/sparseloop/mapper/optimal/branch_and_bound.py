@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,10 @@ from sparseloop.mapper.batch_evaluator import BatchEvaluator, batch_evaluator
 from sparseloop.mapper.optimal.completion import Completion
 from sparseloop.mapper.optimal.cost_to_go import CostToGo
 from sparseloop.mapper.optimal.level_choices import LevelChoices
-from sparseloop.mapper.optimal.lower_bounds import Floats, LowerBounds, TileTable
-from sparseloop.mapper.optimal.tile_chains import BEAM, ChainSearch, TileChains
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
+from sparseloop.mapper.optimal.quantities import CostBound, Flags, Floats
+from sparseloop.mapper.optimal.states import TileChains
+from sparseloop.mapper.optimal.tile_chains import BEAM, ChainSearch
 from sparseloop.mapper.searchers import Exhaustive, Genetic
 from sparseloop.mapper.space.constraints import Keep
 from sparseloop.mapper.space.factorizations import divisors
@@ -23,8 +26,9 @@ from sparseloop.mapper.task import CHUNK, Batch, Best, Certificate, SearchTally,
 
 SLACK = 1e-9
 """Relative difference below which two values of an objective are the same."""
-WARM_UP, FAR = 16, 2.0
-"""Batches of the genetic searcher, where dives find nothing or nothing below so many times the lowest bound."""
+FAR, WARM_UP = 2.0, 16
+"""If the best dive costs more than FAR times the lower bound, WARM_UP batches of the genetic searcher look for a better
+incumbent."""
 DIVES, DIVERS, WIDTH = 8, 8, 2
 """Choices of bypasses to dive into, chains of each, and orders of a chain that a dive looks at."""
 ORDERING = 0.25
@@ -32,7 +36,7 @@ ORDERING = 0.25
 LIMITS = (1.25, 2.0, 4.0, 10.0)
 """Multiples of the lowest bound of a choice of bypasses up to which mappings are looked for, one after the other."""
 SMALL = 16384
-"""Spaces of at most so many mappings are simply evaluated."""
+"""Spaces of at most that many mappings are simply evaluated."""
 PORTIONS = (16, 4096)
 """Chains completed at a time: few at first, so that the best known mapping soon is the best."""
 EAGER = 4
@@ -41,13 +45,12 @@ EAGER = 4
 
 @dataclass(slots=True)
 class BypassChoice:
-    """A choice of bypasses, and what it costs at least; better known once its turn has come."""
+    """A choice of bypasses with a lower bound of what it costs; a better bound once its turn has come."""
 
     keep: Keep
     least: float
-    """The first value of the objective."""
-    energy: Floats
-    cycles: Floats
+    """The first part of the objective."""
+    bound: CostBound
     """Arrays of one."""
 
 
@@ -57,11 +60,13 @@ class Incumbent:
 
     tally: SearchTally
     monotone: bool
+    """True if the objective never falls when energy and cycles rise."""
     timed: bool
     """True if the objective sees the cycles."""
     extra: dict[str, float] = field(default_factory=dict[str, float])
+    """Columns that are equal for all mappings, or follow from the cycles."""
     limit: float = np.inf
-    """Nothing above this first value of the objective is looked for at present."""
+    """Nothing above this first part of the objective is looked for at present."""
     below: float = np.inf
     """Nothing that is not below this is looked for at all."""
 
@@ -77,7 +82,7 @@ class Incumbent:
         return top[-1].values if len(top) >= self.tally.goal.top else None
 
     def values(self, energy: Floats, cycles: Floats) -> Floats:
-        """The objective of (energy, cycles) at least: rows as in `Objective.values`."""
+        """The objective of (energy, cycles) at least: shape (parts, columns), as in `Objective.values`."""
         columns: dict[str, npt.NDArray[Any]] = {
             "energy_pj": energy,
             "cycles": cycles,
@@ -88,10 +93,10 @@ class Incumbent:
             return self.tally.goal.objective.values(columns)
 
     def score(self, energy: Floats, cycles: Floats) -> Floats:
-        """The first value of the objective."""
+        """The first part of the objective."""
         return self.values(energy, cycles)[0]
 
-    def beats(self, energy: Floats, cycles: Floats) -> npt.NDArray[np.bool_]:
+    def beats(self, energy: Floats, cycles: Floats) -> Flags:
         """True where nothing with at least this energy and these cycles is better than what is known, or below the limit."""
         if not self.deciding:
             return np.zeros(len(energy), dtype=bool)
@@ -107,29 +112,39 @@ class Incumbent:
         return dead | same
 
 
-def _probed(incumbent: Incumbent) -> tuple[bool, bool]:
-    """Whether the objective never falls with energy and cycles (a sum with negative weights does), and whether it sees cycles."""
+def incumbent_of(task: Task, tally: SearchTally) -> Incumbent:
+    """Of a search that begins: whether its objective is monotone and timed is found by trying it on a grid."""
+    design = task.space.design
+    area = float(sum(level.area_um2 * level.instances for level in design.arch.levels))
+    extra = {"area_um2": area, "utilization": design.einsum.computes / design.arch.compute.instances}
+    incumbent = Incumbent(tally, True, True, extra, below=task.below)
     energy, cycles = np.meshgrid(np.geomspace(1, 1e15, 31), np.geomspace(1, 1e12, 25))
     values = incumbent.values(energy.reshape(-1), cycles.reshape(-1)).reshape(-1, *energy.shape)
     by_cycles = np.diff(values, axis=1)
-    return bool((by_cycles >= 0).all() and (np.diff(values, axis=2) >= 0).all()), bool((by_cycles != 0).any())
+    incumbent.monotone = bool((by_cycles >= 0).all() and (np.diff(values, axis=2) >= 0).all())
+    incumbent.timed = bool((by_cycles != 0).any())
+    return incumbent
 
 
+@final
 class BranchAndBound:
     """One proof."""
 
     def __init__(self, task: Task, evaluator: BatchEvaluator, watch: Watch) -> None:
         self.task, self.space, self.evaluator, self.watch = task, task.space, evaluator, watch
         self.tally = SearchTally(task)
-        arch = self.space.design.arch
-        area = float(sum(level.area_um2 * level.instances for level in arch.levels))
-        share = self.space.design.einsum.computes / arch.compute.instances
-        extra = {"area_um2": area, "utilization": share}
-        self.incumbent = Incumbent(self.tally, True, True, extra, below=task.below)
-        self.incumbent.monotone, self.incumbent.timed = _probed(self.incumbent)
+        self.incumbent = incumbent_of(task, self.tally)
         self.pruned = {"bypass": 0, "capacity": 0, "bound": 0, "chain": 0, "order": 0}
+        """Mappings excluded under the present limit, as in `Certificate.pruned`."""
         self.open: list[BypassChoice] = []
+        """Choices of bypasses about which nothing is proven yet."""
         self.finished = False
+
+    @cached_property
+    def table(self) -> TileTable:
+        """All tiles of the shape; not for spaces that are simply evaluated."""
+        ranks, sizes = [rank.rank for rank in self.space.ranks], [rank.size for rank in self.space.ranks]
+        return TileTable(self.space.design, ranks, sizes, [divisors(size) for size in sizes])
 
     # --- evaluation -----------------------------------------------------------------------------------------
 
@@ -148,8 +163,8 @@ class BranchAndBound:
         self.watch(self.tally)
         return np.where(columns["status"] == 0, self.task.goal.objective.scalars(columns), np.inf)
 
-    def _evaluate_chains(self, leaves: Completion, chain: TileChains) -> None:
-        sample = leaves.sample(chain)
+    def _evaluate_chains(self, completion: Completion, chains: TileChains) -> None:
+        sample = completion.sample(chains)
         if sample is not None:
             self.evaluate(sample)
 
@@ -162,23 +177,22 @@ class BranchAndBound:
                 return
             searcher.tell(batch, self.evaluate(batch))
 
-    def _dive(self, chains: ChainSearch) -> None:
+    def _dive(self, search: ChainSearch) -> None:
         """Better incumbents: the mappings that the bounds think best, of few chains of tiles."""
-        if not chains.forward(BEAM):
+        if not search.forward(BEAM):
             return
-        chains.backward()
-        leaves = Completion(chains, width=WIDTH)
-        for chain in islice(chains.complete(DIVERS, DIVERS), 1):
-            self._evaluate_chains(leaves, chain)
+        completion = Completion(search, width=WIDTH)
+        for chains in islice(search.complete(DIVERS, DIVERS), 1):
+            self._evaluate_chains(completion, chains)
 
     def _climb(self) -> None:
         """To a better neighbour as long as there is one."""
-        known = None
-        while self.tally.top and not self.spent() and self.tally.top[0].values != known:
-            known = self.tally.top[0].values
-            around = self.space.neighbours(self.tally.top[0].mapping)
-            if len(around):
-                self.evaluate(around)
+        before = None
+        while self.tally.top and not self.spent() and self.tally.top[0].values != before:
+            before = self.tally.top[0].values
+            neighbours = self.space.neighbours(self.tally.top[0].mapping)
+            if len(neighbours):
+                self.evaluate(neighbours)
 
     # --- the proof ------------------------------------------------------------------------------------------
 
@@ -187,46 +201,43 @@ class BranchAndBound:
         if self.space.padded or not self.space.ranks or self.space.size <= SMALL:
             self._exhaust()
             return
-        ranks = self.space.ranks
-        sizes = [r.size for r in ranks]
-        table = TileTable(self.space.design, [r.rank for r in ranks], sizes, [divisors(size) for size in sizes])
-        steps = LevelChoices(self.space, table)
-        self.open = self._choices(table, steps)
-        least = min(one.least for one in self.open)
+        choices = LevelChoices(self.space, self.table)
+        self.open = self._bypass_choices(choices)
+        least = min(bypass.least for bypass in self.open)
         if least < self.task.below:
-            self._first_incumbents(table, steps, least)
-        self._proven(least)
-        self._deepen(table, steps)
+            self._first_incumbents(choices, least)
+        self._raise_lower_bound(least)
+        self._deepen(choices)
 
-    def _first_incumbents(self, table: TileTable, steps: LevelChoices, least: float) -> None:
-        for choice in self.open[:DIVES]:
-            self._dive(self._chains(table, steps, choice))
+    def _first_incumbents(self, choices: LevelChoices, least: float) -> None:
+        for bypass in self.open[:DIVES]:
+            self._dive(self._chain_search(choices, bypass))
         self._climb()
-        known = min(self.task.below, self.incumbent.worst[0] if self.incumbent.worst else np.inf)
-        if known > FAR * least:
+        best = min(self.task.below, self.incumbent.worst[0] if self.incumbent.worst else np.inf)
+        if best > FAR * least:
             self.warm_up()
             self._climb()
 
-    def _deepen(self, table: TileTable, steps: LevelChoices) -> None:
+    def _deepen(self, choices: LevelChoices) -> None:
         """Proofs under limits that rise until something is found below them: a poor incumbent excludes little."""
         every = self.open
         for limit in self._limits():
             self.incumbent.limit, self.pruned = limit, dict.fromkeys(self.pruned, 0)
             self.open = list(every)
-            while self.open and not self.spent() and self._prove(table, steps, self.open[0]):
+            while self.open and not self.spent() and self._prove(choices, self.open[0]):
                 del self.open[0]
             if self.open:
-                self._proven(min(one.least for one in self.open))
+                self._raise_lower_bound(min(bypass.least for bypass in self.open))
                 return
             worst = self.incumbent.worst
             if limit >= self.task.below or (worst is not None and worst[0] <= limit):
                 self.finished = True
                 return
-            self._proven(limit)
+            self._raise_lower_bound(limit)
             self.open = every
-            every.sort(key=lambda one: one.least)
+            every.sort(key=lambda bypass: bypass.least)
 
-    def _proven(self, bound: float) -> None:
+    def _raise_lower_bound(self, bound: float) -> None:
         """Nothing is better than this."""
         if self.incumbent.deciding and bound > 0:
             self.tally.lower_bound = max(bound, self.tally.lower_bound or 0.0)
@@ -234,7 +245,7 @@ class BranchAndBound:
 
     def _limits(self) -> Iterator[float]:
         """Up to the best known value; from then on it limits by itself."""
-        least = min(one.least for one in self.open)
+        least = min(bypass.least for bypass in self.open)
         if self.incumbent.deciding and least > 0:
             for limit in (factor * least for factor in LIMITS):
                 worst = self.incumbent.worst
@@ -243,27 +254,27 @@ class BranchAndBound:
                 yield limit
         yield self.task.below
 
-    def _chains(self, table: TileTable, steps: LevelChoices, choice: BypassChoice) -> ChainSearch:
-        return ChainSearch(self._bounds(table, choice.keep), steps, self.incumbent, self.spent)
+    def _chain_search(self, choices: LevelChoices, bypass: BypassChoice) -> ChainSearch:
+        return ChainSearch(self._bounds(bypass.keep), choices, self.incumbent, self.spent)
 
-    def _choices(self, table: TileTable, steps: LevelChoices) -> list[BypassChoice]:
+    def _bypass_choices(self, choices: LevelChoices) -> list[BypassChoice]:
         """All choices of bypasses, the most promising first; last those for whose bounds a budget of time leaves no room."""
         limit, nothing = self.task.budget.seconds, np.zeros(1)
         bounded: list[BypassChoice] = []
         unknown: list[BypassChoice] = []
-        computes = self._bounds(table, next(self.space.bypass.every())).floor(nothing, nothing)
+        computes = CostBound(*self._bounds(next(self.space.bypass.every())).floor(nothing, nothing))
         for keep in self.space.bypass.every():
             if limit is None or not bounded or self.tally.seconds < ORDERING * limit:
-                bounded.append(self._choice(keep, *CostToGo(self._bounds(table, keep), steps).floor()))
+                bounded.append(self._bypass_choice(keep, CostToGo(self._bounds(keep), choices).floor()))
             else:
-                unknown.append(self._choice(keep, *computes))
-        return [*sorted(bounded, key=lambda one: one.least), *unknown]
+                unknown.append(self._bypass_choice(keep, computes))
+        return [*sorted(bounded, key=lambda bypass: bypass.least), *unknown]
 
-    def _choice(self, keep: Keep, energy: Floats, cycles: Floats) -> BypassChoice:
-        return BypassChoice(keep, float(self.incumbent.values(energy, cycles)[0, 0]), energy, cycles)
+    def _bypass_choice(self, keep: Keep, bound: CostBound) -> BypassChoice:
+        return BypassChoice(keep, float(self.incumbent.score(*bound)[0]), bound)
 
-    def _bounds(self, table: TileTable, keep: Keep) -> LowerBounds:
-        return LowerBounds(self.space, table, keep, timed=self.incumbent.timed)
+    def _bounds(self, keep: Keep) -> LowerBounds:
+        return LowerBounds(self.space, self.table, keep, timed=self.incumbent.timed)
 
     def _exhaust(self) -> None:
         """Small spaces, and padded ones, whose tiles the bounds do not describe."""
@@ -272,34 +283,39 @@ class BranchAndBound:
             self.evaluate(batch)
         self.finished = searcher.complete
 
-    def _prove(self, table: TileTable, steps: LevelChoices, choice: BypassChoice) -> bool:
+    def _prove(self, choices: LevelChoices, bypass: BypassChoice) -> bool:
         """One choice of bypasses; False if the budget ended first."""
         orders = self.space.template_count // self.space.bypass.count
-        chains = None
-        if not self.incumbent.beats(choice.energy, choice.cycles)[0]:
-            chains = self._chains(table, steps, choice)
-            choice.energy, choice.cycles = chains.outside.floor()
-            choice.least = float(self.incumbent.values(choice.energy, choice.cycles)[0, 0])
-        if chains is None or self.incumbent.beats(choice.energy, choice.cycles)[0]:
+        search = None
+        if not self.incumbent.beats(*bypass.bound)[0]:
+            search = self._chain_search(choices, bypass)
+            bypass.bound = search.cost_to_go.floor()
+            bypass.least = float(self.incumbent.score(*bypass.bound)[0])
+        if search is None or self.incumbent.beats(*bypass.bound)[0]:
             self.pruned["bypass"] += self.space.factor_count * orders
             return True
-        if not chains.forward():
+        if not search.forward():
             return False
-        chains.backward()
-        leaves = Completion(chains)
+        completion = Completion(search)
+        if not self._evaluate_all(search, completion):
+            return False
+        for name, count in search.pruned.items():
+            self.pruned[name] += int(count) * orders
+        self.pruned["order"] += completion.pruned
+        return True
+
+    def _evaluate_all(self, search: ChainSearch, completion: Completion) -> bool:
+        """Evaluates what the bounds leave over; False if the budget ended first."""
         waiting: list[TileChains] = []
-        for i, chain in enumerate(chains.complete(*PORTIONS)):
-            waiting.append(chain)
+        for i, chains in enumerate(search.complete(*PORTIONS)):
+            waiting.append(chains)
             if i < EAGER or sum(map(len, waiting)) >= PORTIONS[1]:
-                self._evaluate_chains(leaves, TileChains.concatenated(waiting))
+                self._evaluate_chains(completion, TileChains.concatenated(waiting))
                 waiting = []
             if self.spent():
                 return False
         if waiting:
-            self._evaluate_chains(leaves, TileChains.concatenated(waiting))
-        for name, count in chains.pruned.items():
-            self.pruned[name] += int(count) * orders
-        self.pruned["order"] += leaves.pruned
+            self._evaluate_chains(completion, TileChains.concatenated(waiting))
         return True
 
     def best(self, stopped: str) -> Best:

@@ -1,40 +1,78 @@
-"""From complete chains of tiles to mappings: mesh axes, and the orders of loops that may still be good enough."""
+"""From complete chains of tiles to mappings: mesh axes, and the orders of loops that may still be good enough.
+
+Every chain has one column in the arrays here. A level's loops that exist (bound above 1) are a set of ranks, written as bits.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import permutations, product
 
 import numpy as np
 
-from sparseloop.mapper.optimal.level_cost import Pending
-from sparseloop.mapper.optimal.lower_bounds import Floats, Ints
-from sparseloop.mapper.optimal.tile_chains import ChainSearch, TileChains
+from sparseloop.mapper.optimal.level_cost import Waiting
+from sparseloop.mapper.optimal.quantities import CostBound, Cycles, Energy, Factors, Floats, Ints, TileNumbers
+from sparseloop.mapper.optimal.states import TileChains
+from sparseloop.mapper.optimal.tile_chains import ChainSearch
+from sparseloop.mapper.space.loop_orders import Signature
 from sparseloop.mapper.space.mapspace import Template, forwards, laid_on_loops
 from sparseloop.mapper.space.members import completed
 from sparseloop.model.design.mapping import MappingBatch, Sample
 
-Choice = tuple[str, ...]
+LoopOrder = tuple[str, ...]
 """An order of the loops that exist at a level, outermost first."""
-Cost = tuple[list[Choice], tuple[Floats, Floats]]
-"""Orders of one class, and by chain the energy and the cycles of the level at least."""
+LevelOrders = tuple[LoopOrder, ...]
+"""One order per level."""
+OrdersByClass = dict[Signature, list[LoopOrder]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassBound:
+    """Orders of one class at a level, and what the level costs at least under them; arrays of shape (chains,)."""
+
+    orders: list[LoopOrder]
+    energy: Energy
+    cycles: Cycles
+
+
+@dataclass(frozen=True, slots=True)
+class SplitTable:
+    """The ways to lay the spatial factors of one level on the mesh axes."""
+
+    rows: Ints
+    """Rows of the level's spatial loops in an array of factors."""
+    starts: Ints
+    """Ways starts[i] to starts[i + 1] - 1 belong to choice i of spatial factors."""
+    factors: Ints
+    """Shape (ways, loops)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedChains:
+    """Chains under the same orders."""
+
+    orders: LevelOrders
+    chains: Ints
+    """Their columns."""
 
 
 class Completion:
     """The mappings of the chains of one choice of bypasses."""
 
-    def __init__(self, chains: ChainSearch, *, width: int = 0) -> None:
-        self.chains, self.bounds, self.width = chains, chains.bounds, width
-        """Of a chain at most so many combinations of orders, if given."""
-        self.space = chains.bounds.space
+    def __init__(self, search: ChainSearch, *, width: int = 0) -> None:
+        self.search, self.bounds, self.width = search, search.bounds, width
+        """`width`: combinations of orders kept of one chain, 0 for all."""
+        self.space = search.bounds.space
         self.pruned = 0
-        """Mappings that fell away by the bound of their own orders."""
-        self.alike = 0
-        """Mappings that cost the same as another one: an order of the same class, or other axes of a free mesh."""
-        self.laid = laid_on_loops(chains.bounds.design)
-        self.forwards = forwards(chains.bounds.design)
-        self._orders: dict[tuple[int, int], dict[tuple[int, ...], list[Choice]]] = {}
-        self._hosts: dict[tuple[int, Choice], tuple[str, ...]] = {}
-        self._split_tables = [self._split_table(level) for level in range(self.bounds.levels)]
+        """Mappings excluded by the bound of their own orders."""
+        self.laid = laid_on_loops(search.bounds.design)
+        self.forwards = forwards(search.bounds.design)
+        self._orders: dict[tuple[int, int], OrdersByClass] = {}
+        """By level and existing loops."""
+        self._hosts: dict[tuple[int, LoopOrder], LoopOrder] = {}
+        """By level and order of the existing loops: an order of all loops."""
+        self._splits = [self._split_table(level) for level in range(self.bounds.levels)]
 
     # --- mesh axes ----------------------------------------------------------------------------------------------
 
@@ -48,174 +86,183 @@ class Completion:
         priced = n.energy_per_hop_pj or n.wire_pj_per_bit_mm or n.router_pj or n.ingress_pj or n.adder_pj
         return n.forwarding or bool(priced)
 
-    def _split_table(self, level: int) -> tuple[Ints, Ints, Ints]:
-        """(rows of the spatial slots of a level, first way of every choice, all ways as columns of factors)."""
+    def _split_table(self, level: int) -> SplitTable:
         rows = [i for i, loop in enumerate(self.space.loops) if loop.level == level and loop.spatial]
-        splits = self.chains.steps[level].spread.splits
+        splits = self.search.choices[level].spatial.splits
         if not self._axes_matter(level):
             splits = tuple(ways[:1] for ways in splits)
         flat = [[n for rank in way for n in rank] for ways in splits for way in ways]
         starts = np.concatenate([[0], np.cumsum([len(ways) for ways in splits])])
-        return np.array(rows, dtype=np.int64), starts.astype(np.int64), np.array(flat, dtype=np.int64).reshape(len(flat), -1)
+        table = np.array(flat, dtype=np.int64).reshape(len(flat), -1)
+        return SplitTable(np.array(rows, dtype=np.int64), starts.astype(np.int64), table)
 
-    def _factors(self, chain: TileChains) -> tuple[Ints, Ints]:
-        """(chain of every column, factors of all slots)."""
-        origin = np.arange(len(chain))
+    def _factors(self, chains: TileChains) -> Factors:
+        """Factors of all loops, shape (loops, mappings): every chain with all splits of its spatial factors."""
+        origin = np.arange(len(chains))
         ways = [np.zeros(0, np.int64)] * self.bounds.levels
-        for level, (_, starts, _) in enumerate(self._split_tables):
-            choice = chain.spread[level][origin]
-            counts = starts[choice + 1] - starts[choice]
-            pick = np.repeat(np.arange(len(origin)), counts)
-            local = np.arange(len(pick)) - (np.cumsum(counts) - counts)[pick]
-            ways = [w[pick] if len(w) else w for w in ways]
-            ways[level] = starts[choice[pick]] + local
-            origin = origin[pick]
-        found = np.ones((len(self.space.loops), len(origin)), dtype=np.int64)
-        for level, (rows, _, table) in enumerate(self._split_tables):
-            if len(rows):
-                found[rows] = table[ways[level]].T
-        names = list(self.chains.table.ranks)
+        for level, table in enumerate(self._splits):
+            choice = chains.spatial[level][origin]
+            counts = table.starts[choice + 1] - table.starts[choice]
+            at = np.repeat(np.arange(len(origin)), counts)
+            local = np.arange(len(at)) - (np.cumsum(counts) - counts)[at]
+            ways = [w[at] if len(w) else w for w in ways]
+            ways[level] = table.starts[choice[at]] + local
+            origin = origin[at]
+        factors = np.ones((len(self.space.loops), len(origin)), dtype=np.int64)
+        for level, table in enumerate(self._splits):
+            if len(table.rows):
+                factors[table.rows] = table.factors[ways[level]].T
+        names = list(self.search.table.ranks)
         for i, loop in enumerate(self.space.loops):
             if not loop.spatial:
-                found[i] = chain.factors[loop.level][names.index(loop.rank), origin]
-        return origin, found
+                factors[i] = chains.factors[loop.level][names.index(loop.rank), origin]
+        return factors
 
     # --- orders -------------------------------------------------------------------------------------------------
 
-    def _order_seen(self, level: int) -> bool:
+    def _order_matters(self, level: int) -> bool:
         """True if anything depends on the order of a level's loops."""
         if self.laid or self.forwards:
             return True
         return bool(self.bounds.classes[level].relevant)
 
-    def _choices(self, level: int, loops: int) -> dict[tuple[int, ...], list[Choice]]:
-        """Orders of the loops that exist at a level, by class: one of a class where classes cost the same."""
+    def _orders_by_class(self, level: int, loops: int) -> OrdersByClass:
+        """Orders of the loops that exist at a level, by class: one of a class where all of it cost the same."""
         key = (level, loops)
         if key not in self._orders:
-            classes, names = self.bounds.classes[level], self.chains.table.ranks
-            if self.space.exact_classes or not self._order_seen(level):
-                inner_first = list(classes.representatives.get(loops, {}).values())[: None if self._order_seen(level) else 1]
+            classes, names = self.bounds.classes[level], self.search.table.ranks
+            if self.space.exact_classes or not self._order_matters(level):
+                one = None if self._order_matters(level) else 1
+                inner_first = list(classes.representatives.get(loops, {}).values())[:one]
             else:
                 existing = [i for i in range(len(names)) if loops >> i & 1]
                 allowed = self.space.orders[level].allows
                 inner_first = [p for p in permutations(existing) if allowed([names[i] for i in reversed(p)])]
                 if not self.laid:
-                    inner_first = list({self._key(level, p): p for p in reversed(inner_first)}.values())
-            found: dict[tuple[int, ...], list[Choice]] = {}
-            for one in inner_first:
-                found.setdefault(classes.signature(one), []).append(tuple(names[i] for i in reversed(one)))
-            self._orders[key] = found
+                    inner_first = list({self._cost_key(level, p): p for p in reversed(inner_first)}.values())
+            by_class: OrdersByClass = {}
+            for order in inner_first:
+                by_class.setdefault(classes.signature(order), []).append(tuple(names[i] for i in reversed(order)))
+            self._orders[key] = by_class
         return self._orders[key]
 
-    def _hosted(self, level: int, order: Choice) -> tuple[str, ...]:
-        """An order of all loops that has these in this order, the same one for as many as possible: templates cost time."""
-        key = (level, order)
-        if key not in self._hosts:
-            wanted, mine = frozenset(order), (host for at, host in self._hosts.items() if at[0] == level)
-            host = next((host for host in mine if tuple(rank for rank in host if rank in wanted) == order), None)
-            host = host or completed(self.space, level, list(order))
-            assert host is not None, "orders are chosen within the constraints"
-            self._hosts[key] = host
-        return self._hosts[key]
-
-    def _key(self, level: int, inner_first: tuple[int, ...]) -> tuple[object, ...]:
+    def _cost_key(self, level: int, inner_first: tuple[int, ...]) -> tuple[object, ...]:
         """Orders with equal keys cost the same if no format is laid on the loops.
 
         Outside the innermost loop that brings a wholly new tile every step does; inside it a sliding window sees the sequence.
         """
         inner = frozenset[str]().union(*self.bounds.keep[level + 1 :])
-        names, found = self.chains.table.ranks, list[object]()
+        names, seen = self.search.table.ranks, list[object]()
         for t, tensor in enumerate(self.bounds.design.einsum.tensors):
-            if tensor.name in inner and not self.chains.table.plan.plain[t]:
+            if tensor.name in inner and not self.search.table.plan.plain[t]:
                 new = [i for i, r in enumerate(inner_first) if names[r] in self.bounds.plain_ranks[t]]
-                found.append(inner_first[: new[0]] if new else inner_first)
-        return self.bounds.classes[level].signature(inner_first), *found
+                seen.append(inner_first[: new[0]] if new else inner_first)
+        return self.bounds.classes[level].signature(inner_first), *seen
 
-    def sample(self, chain: TileChains) -> Sample | None:
-        """The mappings of the chains that their own bound admits, by template."""
-        found: dict[tuple[Choice, ...], list[Ints]] = {}
-        if all(order.count == 1 for order in self.space.orders):
-            found[tuple(next(order.every()) for order in self.space.orders)] = [np.arange(len(chain))]
-        else:
-            bits = 1 << np.arange(len(self.chains.table.ranks))
-            loops = np.stack([((f > 1) * bits[:, None]).sum(axis=0) for f in chain.factors])
-            groups, member = np.unique(loops, axis=1, return_inverse=True)
-            for g in range(groups.shape[1]):
-                at = np.flatnonzero(member.reshape(-1) == g)
-                for orders, picked in self._combined(chain, at, [int(n) for n in groups[:, g]]):
-                    found.setdefault(orders, []).append(picked)
+    def _host_of(self, level: int, order: LoopOrder) -> LoopOrder:
+        """An order of all loops that has these in this order, the same one for as many as possible: templates cost time."""
+        key = (level, order)
+        if key not in self._hosts:
+            wanted, hosts = frozenset(order), (host for at, host in self._hosts.items() if at[0] == level)
+            host = next((host for host in hosts if tuple(rank for rank in host if rank in wanted) == order), None)
+            host = host or completed(self.space, level, list(order))
+            assert host is not None, "orders are chosen within the constraints"
+            self._hosts[key] = host
+        return self._hosts[key]
+
+    # --- mappings -----------------------------------------------------------------------------------------------
+
+    def sample(self, chains: TileChains) -> Sample | None:
+        """The mappings of the chains that their own bound admits, by template; None if there are none."""
+        by_orders: dict[LevelOrders, list[Ints]] = {}
+        for ordered in self._ordered(chains):
+            by_orders.setdefault(ordered.orders, []).append(ordered.chains)
         parts: list[MappingBatch] = []
-        for orders, picks in self._by_hosts(found).items():
-            _, factors = self._factors(chain.rows(np.concatenate(picks)))
+        for orders, columns in self._by_hosts(by_orders).items():
+            factors = self._factors(chains.rows(np.concatenate(columns)))
             parts.append(self.space.batch(Template(orders, self.bounds.keep), factors))
         return Sample.listed(parts) if parts else None
 
-    def _by_hosts(self, found: dict[tuple[Choice, ...], list[Ints]]) -> dict[tuple[Choice, ...], list[Ints]]:
+    def _ordered(self, chains: TileChains) -> Iterator[OrderedChains]:
+        """The chains under all orders that may be good; chains with the same loops are looked at together."""
+        if all(order.count == 1 for order in self.space.orders):
+            yield OrderedChains(tuple(next(order.every()) for order in self.space.orders), np.arange(len(chains)))
+            return
+        bits = 1 << np.arange(len(self.search.table.ranks))
+        loops = np.stack([((f > 1) * bits[:, None]).sum(axis=0) for f in chains.factors])
+        groups, member = np.unique(loops, axis=1, return_inverse=True)
+        for g in range(groups.shape[1]):
+            at = np.flatnonzero(member.reshape(-1) == g)
+            yield from self._combined(chains, at, [int(n) for n in groups[:, g]])
+
+    def _by_hosts(self, by_orders: dict[LevelOrders, list[Ints]]) -> dict[LevelOrders, list[Ints]]:
         """The same under orders of all loops; long orders first, for shorter ones fit into them."""
         for level in range(self.bounds.levels):
-            for order in sorted({orders[level] for orders in found}, key=lambda order: (-len(order), order)):
-                self._hosted(level, order)
-        merged: dict[tuple[Choice, ...], list[Ints]] = {}
-        for orders, picks in found.items():
-            hosts = tuple(self._hosted(level, order) for level, order in enumerate(orders))
-            merged.setdefault(hosts, []).extend(picks)
+            for order in sorted({orders[level] for orders in by_orders}, key=lambda order: (-len(order), order)):
+                self._host_of(level, order)
+        merged: dict[LevelOrders, list[Ints]] = {}
+        for orders, columns in by_orders.items():
+            hosts = tuple(self._host_of(level, order) for level, order in enumerate(orders))
+            merged.setdefault(hosts, []).extend(columns)
         return merged
 
-    def _combined(self, chain: TileChains, at: Ints, loops: list[int]) -> list[tuple[tuple[Choice, ...], Ints]]:
-        """Products of orders of the levels, outermost first, with the chains that may still be good under them."""
-        parts = self._costs(chain, at, loops)
-        if not all(parts):
+    def _combined(self, chains: TileChains, at: Ints, loops: list[int]) -> list[OrderedChains]:
+        """Products of the orders of all levels, each with the chains (of those `at`) that may be good under it."""
+        levels = self._class_bounds(chains, at, loops)
+        if not all(levels):
             return []
-        tables = [(np.stack([e for _, (e, _) in part]), np.stack([c for _, (_, c) in part])) for part in parts]
-        floors = [energy.min(axis=0) for energy, _ in tables]
-        base = chain.cycles[at] - self.bounds.latency
-        pick, energy, cycles = np.arange(len(at)), np.zeros(len(at)), np.zeros(len(at))
+        tables = [CostBound(np.stack([c.energy for c in level]), np.stack([c.cycles for c in level])) for level in levels]
+        floors = [table.energy.min(axis=0) for table in tables]
+        base = chains.cycles[at] - self.bounds.latency
+        picked, energy, cycles = np.arange(len(at)), np.zeros(len(at)), np.zeros(len(at))
         path = np.empty((0, len(at)), dtype=np.int64)
+        """Numbers of the classes chosen so far, shape (levels, combinations)."""
         for level, table in enumerate(tables):
             rest = sum(floors[level + 1 :], np.zeros(len(at)))
-            count, who = len(pick), np.tile(pick, len(table[0]))
-            energy = (energy + table[0][:, pick]).reshape(-1)
-            cycles = np.maximum(cycles, table[1][:, pick]).reshape(-1)
-            low = np.maximum(cycles, base[who])
-            totals = self.bounds.total_energy(energy + rest[who], low), low + self.bounds.latency
-            dead = self.chains.judge.beats(*totals)
+            count, chain = len(picked), np.tile(picked, len(table.energy))
+            energy = (energy + table.energy[:, picked]).reshape(-1)
+            cycles = np.maximum(cycles, table.cycles[:, picked]).reshape(-1)
+            slowest = np.maximum(cycles, base[chain])
+            totals = self.bounds.total_energy(energy + rest[chain], slowest), slowest + self.bounds.latency
+            dead = self.search.pruner.beats(*totals)
             self.pruned += int(dead.sum())
             ok = np.flatnonzero(~dead)
-            ok = ok[self._narrowed(who[ok], self.chains.judge.score(*totals)[ok])] if self.width else ok
+            ok = ok[self._narrowed(chain[ok], self.search.pruner.score(*totals)[ok])] if self.width else ok
             path = np.concatenate([path[:, ok % count], (ok // count)[None]]) if len(ok) else np.empty((level + 1, 0), np.int64)
-            pick, energy, cycles = who[ok], energy[ok], cycles[ok]
+            picked, energy, cycles = chain[ok], energy[ok], cycles[ok]
         combinations, member = np.unique(path, axis=1, return_inverse=True)
-        found: list[tuple[tuple[Choice, ...], Ints]] = []
-        for i, column in enumerate(combinations.T):
-            classes = [part[int(n)][0] for part, n in zip(parts, column, strict=True)]
-            mine = at[pick[member.reshape(-1) == i]]
-            for orders in product(*classes):
-                found.append((orders, mine))
+        found: list[OrderedChains] = []
+        for i, numbers in enumerate(combinations.T):
+            orders_by_level = [level[int(n)].orders for level, n in zip(levels, numbers, strict=True)]
+            columns = at[picked[member.reshape(-1) == i]]
+            found += [OrderedChains(orders, columns) for orders in product(*orders_by_level)]
         return found
 
     def _narrowed(self, chain: Ints, score: Floats) -> Ints:
-        """Where the best few combinations of orders of every chain are."""
+        """Places of the best `width` combinations of orders of every chain."""
         ranked = np.lexsort((score, chain))
         place = np.arange(len(ranked)) - np.searchsorted(chain[ranked], chain[ranked])
         return np.sort(ranked[place < self.width])
 
-    def _costs(self, chain: TileChains, at: Ints, loops: list[int]) -> list[list[Cost]]:
-        """Per level and class of orders what the level is charged at least."""
-        found: list[list[Cost]] = []
-        pending: Pending = {}
+    def _class_bounds(self, chains: TileChains, at: Ints, loops: list[int]) -> list[list[ClassBound]]:
+        """Per level and class of orders what is charged to the level at least, for the chains `at`; `loops` per level."""
+        levels: list[list[ClassBound]] = []
+        waiting: Waiting = {}
         for level in reversed(range(self.bounds.levels)):
-            cost, child, spread = self.chains.costs[level], self._child(chain, at, level), chain.spread[level][at]
-            pending = pending | cost.started(child)
-            factors = chain.factors[level][:, at].astype(np.float64)
-            known = {signature: (e, c) for signature, e, c in cost.charges(child, spread, factors, loops[level], pending)}
-            found.append([(orders, known[signature]) for signature, orders in self._choices(level, loops[level]).items()])
-            pending = {c: cost.waits(c, carry, spread) for c, carry in pending.items() if cost.open(c, loops[level])}
-        return found[::-1]
+            cost, inner, spatial = self.search.costs[level], self._inner_tile(chains, at, level), chains.spatial[level][at]
+            waiting = waiting | cost.started(inner)
+            factors = chains.factors[level][:, at].astype(np.float64)
+            costs = {c.signature: c for c in cost.class_costs(inner, spatial, factors, loops[level], waiting)}
+            by_class = self._orders_by_class(level, loops[level])
+            levels.append([ClassBound(orders, costs[s].energy, costs[s].cycles) for s, orders in by_class.items()])
+            waiting = {c: cost.past(c, w, spatial) for c, w in waiting.items() if cost.stays_open(c, loops[level])}
+        return levels[::-1]
 
-    def _child(self, chain: TileChains, at: Ints, level: int) -> Ints:
-        """Code of the tile inside a level."""
-        table = self.chains.table
+    def _inner_tile(self, chains: TileChains, at: Ints, level: int) -> TileNumbers:
+        """Number of the tile inside a level, of the chains `at`."""
+        table = self.search.table
         extents = np.ones((len(table.ranks), len(at)), dtype=np.int64)
         for inner in range(level + 1, self.bounds.levels):
-            extents *= chain.factors[inner][:, at] * self.chains.steps[inner].spread.factors[chain.spread[inner][at]].T
+            spatial = self.search.choices[inner].spatial.factors[chains.spatial[inner][at]].T
+            extents *= chains.factors[inner][:, at] * spatial
         return table.code(extents)

@@ -1,4 +1,4 @@
-"""The factors that a mapspace admits, level by level, and in how many ways what is left can be factored further out."""
+"""The factors that a mapspace admits, level by level, and in how many ways the rest can be factored further out."""
 
 from __future__ import annotations
 
@@ -8,37 +8,50 @@ from itertools import product
 import numpy as np
 
 from sparseloop.mapper.optimal.level_cost import SpatialChoices
-from sparseloop.mapper.optimal.lower_bounds import Floats, Ints, TileTable
+from sparseloop.mapper.optimal.lower_bounds import TileTable
+from sparseloop.mapper.optimal.quantities import Floats, Ints
 from sparseloop.mapper.space.mapspace import Mapspace
+
+Split = tuple[int, ...]
+"""Factors of one rank along the axes of a fanout."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelChoice:
-    """What a level may do to the tile."""
+    """What one level may do to a tile; tables by rank and by index of the tile's extent among the divisors of the rank."""
 
     level: int
-    spread: SpatialChoices
-    options: tuple[tuple[Ints, ...], ...]
-    """Per rank and index of the tile before the temporal loops: admissible temporal factors."""
-    outside: tuple[Floats, ...]
-    """Per rank and index of the tile: ways to factor what is left over the levels outside."""
-    middle: tuple[Floats, ...]
+    spatial: SpatialChoices
+    temporal: tuple[tuple[Ints, ...], ...]
+    """Admissible temporal factors, by the extent before the temporal loops."""
+    ways_outside: tuple[Floats, ...]
+    """Ways to factor the rest of the rank over the levels outside."""
+    ways_from_here: tuple[Floats, ...]
     """The same with the temporal loops of the level itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class _RankFactors:
+    """The factors of one rank at one level."""
+
+    temporal: list[int]
+    spatial: dict[int, list[Split]]
+    """Spatial factor to its splits over the axes."""
+
+
 class LevelChoices:
-    """The factors that the mapspace admits, level by level."""
+    """The choices of every level, outermost first."""
 
     def __init__(self, space: Mapspace, table: TileTable) -> None:
         self.space, self.table = space, table
         self.levels = len(space.design.arch.storage)
         self.index: list[dict[int, int]] = [{int(v): i for i, v in enumerate(d)} for d in self.table.divisors]
-        outside = self._outside()
-        self.steps = [self._step(level, outside[level]) for level in range(self.levels)]
+        """Per rank: divisor to its index."""
+        outside = self._ways_outside()
+        self.by_level = [self._choice(level, outside[level]) for level in range(self.levels)]
 
-    def _groups(self, rank: int, level: int) -> tuple[list[int], dict[int, list[tuple[int, ...]]]]:
-        """Temporal factors, and spatial factors with their splits, of a rank at a level."""
-        temporal, spatial = [1], {1: [()]}
+    def _factors(self, rank: int, level: int) -> _RankFactors:
+        temporal, spatial = [1], {1: list[Split]([()])}
         for group in self.space.ranks[rank].factors.groups:
             if group.level != level:
                 continue
@@ -46,68 +59,69 @@ class LevelChoices:
             if group.temporal:
                 temporal = values
             else:
-                spatial = {v: found for v in values if (found := list(group.splits(v)))}
-        return temporal, spatial
+                spatial = {v: splits for v in values if (splits := list(group.splits(v)))}
+        return _RankFactors(temporal, spatial)
 
-    def _outside(self) -> list[tuple[Floats, ...]]:
-        """Ways to complete a tile by the levels outside each level."""
-        found: list[tuple[Floats, ...]] = []
+    def _ways_outside(self) -> list[tuple[Floats, ...]]:
+        """Per level and rank: ways to complete a tile by the levels outside."""
+        by_rank: list[list[Floats]] = []
         for rank, divisors in enumerate(self.table.divisors):
             ways = np.zeros(len(divisors))
             ways[-1] = 1.0
-            mine = [ways]
+            by_level = [ways]
             for level in range(self.levels - 1):
-                temporal, spatial = self._groups(rank, level)
-                before = np.zeros(len(divisors))
-                for (t, (s, splits)), i in product(product(temporal, spatial.items()), range(len(divisors))):
+                factors = self._factors(rank, level)
+                inner = np.zeros(len(divisors))
+                for (t, (s, splits)), i in product(product(factors.temporal, factors.spatial.items()), range(len(divisors))):
                     target = self.index[rank].get(int(divisors[i]) * t * s)
-                    before[i] += len(splits) * ways[target] if target is not None else 0.0
-                ways = before
-                mine.append(ways)
-            found.append(tuple(mine))
-        return [tuple(mine[level] for mine in found) for level in range(self.levels)]
+                    inner[i] += len(splits) * ways[target] if target is not None else 0.0
+                ways = inner
+                by_level.append(ways)
+            by_rank.append(by_level)
+        return [tuple(by_level[level] for by_level in by_rank) for level in range(self.levels)]
 
-    def _step(self, level: int, outside: tuple[Floats, ...]) -> LevelChoice:
-        options: list[tuple[Ints, ...]] = []
+    def _choice(self, level: int, outside: tuple[Floats, ...]) -> LevelChoice:
+        temporal: list[tuple[Ints, ...]] = []
         for rank, divisors in enumerate(self.table.divisors):
-            temporal, _ = self._groups(rank, level)
+            factors = self._factors(rank, level).temporal
             reachable = {v for v, i in self.index[rank].items() if outside[rank][i] > 0}
-            fits = [[t for t in temporal if int(v) * t in reachable] for v in divisors]
-            options.append(tuple(np.array(f, dtype=np.int64) for f in fits))
-        middle: list[Floats] = []
+            fitting = [[t for t in factors if int(v) * t in reachable] for v in divisors]
+            temporal.append(tuple(np.array(f, dtype=np.int64) for f in fitting))
+        from_here: list[Floats] = []
         for rank, divisors in enumerate(self.table.divisors):
             index, ways = self.index[rank], outside[rank]
-            pairs = zip(divisors, options[rank], strict=True)
-            middle.append(np.array([sum(float(ways[index[int(v) * int(t)]]) for t in f) for v, f in pairs]))
-        return LevelChoice(level, self._spread(level), tuple(options), outside, tuple(middle))
+            pairs = zip(divisors, temporal[rank], strict=True)
+            from_here.append(np.array([sum(float(ways[index[int(v) * int(t)]]) for t in f) for v, f in pairs]))
+        return LevelChoice(level, self._spatial(level), tuple(temporal), outside, tuple(from_here))
 
-    def _spread(self, level: int) -> SpatialChoices:
+    def _spatial(self, level: int) -> SpatialChoices:
         """Spatial factors of all ranks within the fanout (not where lanes are packed)."""
         x, y = self.space.design.arch.fanout(level)
         packed = self.space.design.sparse.packs(level)
-        choices = [self._groups(rank, level)[1] for rank in range(len(self.table.divisors))]
+        choices = [self._factors(rank, level).spatial for rank in range(len(self.table.divisors))]
         axes = [self._axes(rank, level) for rank in range(len(self.table.divisors))]
-        found: dict[tuple[int, ...], list[tuple[tuple[int, ...], ...]]] = {}
+        splits_of: dict[tuple[int, ...], list[tuple[Split, ...]]] = {}
+        """Factors of all ranks to their splits."""
 
-        def extended(rank: int, factors: tuple[int, ...], split: tuple[tuple[int, ...], ...], used: tuple[int, int]) -> None:
+        def extended(rank: int, factors: tuple[int, ...], chosen: tuple[Split, ...], used: tuple[int, int]) -> None:
             if rank == len(choices):
-                found.setdefault(factors, []).append(split)
+                splits_of.setdefault(factors, []).append(chosen)
                 return
             for factor, splits in choices[rank].items():
-                for one in splits:
+                for split in splits:
                     now = list(used)
-                    for axis, n in zip(axes[rank], one, strict=True):
+                    for axis, n in zip(axes[rank], split, strict=True):
                         now[axis == "y"] *= n
                     if packed or (now[0] <= x and now[1] <= y):
-                        extended(rank + 1, (*factors, factor), (*split, one), (now[0], now[1]))
+                        extended(rank + 1, (*factors, factor), (*chosen, split), (now[0], now[1]))
 
         extended(0, (), (), (1, 1))
-        factors = np.array(list(found), dtype=np.int64).reshape(len(found), len(choices))
+        factors = np.array(list(splits_of), dtype=np.int64).reshape(len(splits_of), len(choices))
         return SpatialChoices(
             factors=factors,
             lanes=factors.prod(axis=1),
-            ways=np.array([len(v) for v in found.values()], dtype=np.float64),
-            splits=tuple(tuple(v) for v in found.values()),
+            ways=np.array([len(splits) for splits in splits_of.values()], dtype=np.float64),
+            splits=tuple(tuple(splits) for splits in splits_of.values()),
         )
 
     def _axes(self, rank: int, level: int) -> list[str]:

@@ -1,108 +1,157 @@
 """What the loops of one level cost at least: the crossings that become known with them.
 
-A crossing waits (is pending) while no loop has brought a new tile to its child: the run reaches past the level. It carries
-W * (spatial factors since its child): with the tile of the level it still tells the words delivered.
+A crossing is a tensor across the boundary between a level (the parent) and the next inner one that keeps it (the child). It waits
+while no loop has brought a new tile to its child: the innermost run of loops that do not index the tensor reaches past the level.
+A crossing that waits carries the words of its child's tile times the spatial factors since; with the tile of the level where it
+closes that gives the words delivered.
+
+Data: every array has one entry per column, a column being a tile inside the level with a choice of spatial factors and temporal
+factors of the level. Orders of the temporal loops come in classes (`OrderClasses`), each with a signature.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sparseloop.mapper.optimal.lower_bounds import Crossing, Floats, Ints, LowerBounds, TileTable
-from sparseloop.mapper.space.loop_orders import LevelOrder, order_classes
+from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds, TileTable
+from sparseloop.mapper.optimal.quantities import CostBound, Cycles, Energy, Floats, Ints, Share, TileNumbers, Words
+from sparseloop.mapper.space.loop_orders import LevelOrder, Signature, order_classes
 
 
 @dataclass(frozen=True, slots=True)
 class SpatialChoices:
-    """The spatial factors of one level: per choice the factor of every rank, and in how many ways the axes give it."""
+    """The spatial factors of one level; arrays of shape (choices, ...)."""
 
     factors: Ints
-    """Choice by rank."""
+    """Shape (choices, ranks)."""
     lanes: Ints
-    """Their product."""
+    """Product of the factors."""
     ways: Floats
+    """In how many ways the axes give the factors."""
     splits: tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
-    """Per choice the ways: per rank its factors along the axes."""
+    """Per choice these ways: per rank its factors along the axes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Carry:
-    """A pending crossing: factors of the words delivered and of the accesses, and the shares of them that survive."""
+class WaitingCrossing:
+    """What a crossing carries while it waits."""
 
-    weight: Floats
-    sent: Floats
-    alive: Floats
-    slots: Floats
-    there: Floats
-    """Share of the tiles that are not empty and survive."""
+    arriving: Words
+    """Words that arrive at the children in every pass of the loops outside."""
+    accesses: Words
+    """Accesses of the parent in every such pass, where lanes share words."""
+    alive: Share
+    """Share of the accesses that happen."""
+    busy: Share
+    """Share of the accesses that take bandwidth: gated ones do, too."""
+    nonempty: Share
+    """Share of the tiles that are not empty and survive: only they have bits of a mask."""
+
+    def rows(self, at: Ints) -> WaitingCrossing:
+        """The entries `at` of every array."""
+        return WaitingCrossing(self.arriving[at], self.accesses[at], self.alive[at], self.busy[at], self.nonempty[at])
+
+
+Waiting = dict[Crossing, WaitingCrossing]
 
 
 @dataclass(frozen=True, slots=True)
 class CrossingCost:
-    """What a crossing costs: energy, and words, of which the share `slots` takes time."""
+    """What a crossing costs."""
 
     crossing: Crossing
-    energy: Floats
-    slots: Floats | float
-    read: Floats | float = 0.0
+    energy: Energy
+    busy: Share | float
+    """Share of the words that takes bandwidth."""
+    read: Words | float = 0.0
     """From the parent."""
-    updated: Floats | float = 0.0
+    updated: Words | float = 0.0
     """At the parent."""
-    filled: Floats | float = 0.0
+    filled: Words | float = 0.0
     """Into the child."""
 
 
-Pending = dict[Crossing, Carry]
-Charge = tuple[tuple[int, ...], Floats, Floats]
-"""(class of orders, energy, cycles)."""
-Sum = tuple[Floats, dict[int, Floats | float], dict[int, Floats | float]]
-"""(energy, words read and words written by level)."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The sum of some crossings."""
+
+    energy: Energy
+    reads: dict[int, Words | float]
+    """Bandwidth words read, by level."""
+    writes: dict[int, Words | float]
+    """Bandwidth words written, by level."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCost:
+    """What a level costs at least under the orders of one class."""
+
+    signature: Signature
+    energy: Energy
+    cycles: Cycles
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """Of a crossing, by tile of the child."""
+
+    size: Words
+    alive: Share
+    busy: Share
+    nonempty: Share
 
 
 class LevelCost:
     """Energy and cycles, at least, of what is charged to one level."""
 
-    def __init__(self, bounds: LowerBounds, level: int, spread: SpatialChoices, lumped: bool = False) -> None:
-        self.bounds, self.level, self.spread = bounds, level, spread
-        self.last = lumped or level == 0
-        """No loop lies further out: what is still pending stays for good."""
+    def __init__(self, bounds: LowerBounds, level: int, spatial: SpatialChoices, joined: bool = False) -> None:
+        """`joined`: as if all loops outside the spatial ones were one loop per rank."""
+        self.bounds, self.level, self.spatial = bounds, level, spatial
+        self.last = joined or level == 0
+        """No loop lies further out: what still waits stays for good."""
         self.table: TileTable = bounds.tiles
         self.tensors = bounds.design.einsum.tensors
-        mine = bounds.crossings[level]
-        self.free = [c for c in mine if c.child == bounds.levels]
+        own = bounds.crossings[level]
+        self.free = [c for c in own if c.child == bounds.levels]
         """Crossings to the compute level: no loop changes them."""
-        self.starting = [c for c in mine if c.child < bounds.levels]
+        self.starting = [c for c in own if c.child < bounds.levels]
         self.whole_shape = float(np.prod([float(n) for n in self.table.shape]))
         self.volume = self.table.extents.astype(np.float64).prod(axis=0)
-        self.tables = {c: self._tables(c) for c in mine}
+        """Computes of a tile, by its number."""
+        self.tables = {c: self._tables(c) for c in own}
         inner = frozenset[str]().union(*bounds.keep[level + 1 :])
-        self.waiting = {t: i for i, t in enumerate(t for t, x in enumerate(self.tensors) if x.name in inner)}
-        self.factors = spread.factors.astype(np.float64)
-        self.lanes = spread.lanes
+        self.waiting_tensors = {t: i for i, t in enumerate(t for t, x in enumerate(self.tensors) if x.name in inner)}
+        """Tensor to its place in a signature."""
+        self.factors = spatial.factors.astype(np.float64)
+        self.lanes = spatial.lanes
         products: dict[frozenset[str], Floats] = {}
-        everything = {c for crossings in bounds.crossings for c in crossings if c.child > level}
-        self.copies = {c: self._product(self.tensors[c.tensor].ranks, products) for c in everything}
-        self.some = {c: self._product(bounds.plain_ranks[c.tensor], products) for c in everything}
+        crossings = {c for of_level in bounds.crossings for c in of_level if c.child > level}
+        self.copies = {c: self._product(self.tensors[c.tensor].ranks, products) for c in crossings}
+        """Lanes with the same words of the tensor, by choice of spatial factors."""
+        self.sharing = {c: self._product(bounds.plain_ranks[c.tensor], products) for c in crossings}
+        """Lanes that may share a word, by choice of spatial factors."""
         self.used = [min(lv.instances, bounds.most_lanes(range(i))) for i, lv in enumerate(bounds.design.arch.storage)]
-        self.inside = {c: bounds.most_shared(self.tensors[c.tensor], range(level)) for c in everything}
-        self.beyond = {c: bounds.most_shared(self.tensors[c.tensor], range(c.parent, level)) for c in everything}
+        self.sharing_outside = {c: bounds.most_shared(self.tensors[c.tensor], range(level)) for c in crossings}
+        """Most sharing at all levels further out."""
+        self.sharing_in_parent = {c: bounds.most_shared(self.tensors[c.tensor], range(c.parent, level)) for c in crossings}
         """Most sharing at levels further out that lie inside the parent."""
         self.order = bounds.classes[level]
-        if lumped:
+        if joined:
             free, relevant = LevelOrder(outer=(), free=self.table.ranks, inner=()), self._relevant()
             self.order = self.table.once(("classes", free, *relevant), lambda: order_classes(free, self.table.ranks, relevant))
 
-    def sharing(self, shares: Floats) -> LevelCost:
-        """As if nothing were known of the spatial factors but how many lanes share a word: by choice and tensor."""
-        for c in self.some:
+    def with_sharing(self, shares: Floats) -> LevelCost:
+        """As if nothing were known of the spatial factors but how many lanes share a word: `shares` (choices, tensors)."""
+        for c in self.sharing:
             most = shares[:, c.tensor]
-            self.some[c] = most if self.level >= c.parent else np.ones(len(most))
-            self.inside[c] *= float(most.max())
+            self.sharing[c] = most if self.level >= c.parent else np.ones(len(most))
+            self.sharing_outside[c] *= float(most.max())
         return self
 
-    def lumped(self, code: Ints, spread: Ints) -> tuple[Floats, Floats]:
+    def with_loops_joined(self, tiles: TileNumbers, spatial: Ints) -> CostBound:
         """Energy and cycles at least, all loops outside the spatial ones joined rank by rank, in the best order.
 
         In any nest the ranks have an order by their innermost loops; with the loops of every rank joined in that order no run of
@@ -110,169 +159,179 @@ class LevelCost:
         depends on which loops exist.
         """
         shape = np.array(self.table.shape, dtype=np.float64)[:, None]
-        factors = shape / (self.table.extents[:, code] * self.spread.factors[spread].T)
+        factors = shape / (self.table.extents[:, tiles] * self.spatial.factors[spatial].T)
         if not any(c.forwarded for c in self.starting):
-            return self.least(code, spread, factors, (1 << len(factors)) - 1, self.started(code))
+            return self.least(tiles, spatial, factors, (1 << len(factors)) - 1, self.started(tiles))
         loops = ((factors > 1).astype(np.int64) << np.arange(len(factors))[:, None]).sum(axis=0)
-        energy, cycles = np.zeros(len(code)), np.zeros(len(code))
+        energy, cycles = np.zeros(len(tiles)), np.zeros(len(tiles))
         for existing in np.unique(loops):
             at = np.flatnonzero(loops == existing)
-            energy[at], cycles[at] = self.least(code[at], spread[at], factors[:, at], int(existing), self.started(code[at]))
-        return energy, cycles
+            waiting = self.started(tiles[at])
+            energy[at], cycles[at] = self.least(tiles[at], spatial[at], factors[:, at], int(existing), waiting)
+        return CostBound(energy, cycles)
 
     def _relevant(self) -> list[frozenset[str]]:
-        return [self.bounds.plain_ranks[t] for t in self.waiting]
+        return [self.bounds.plain_ranks[t] for t in self.waiting_tensors]
 
-    def _product(self, ranks: frozenset[str], known: dict[frozenset[str], Floats]) -> Floats:
-        """Of the spatial factors of all other ranks."""
-        if ranks not in known:
-            known[ranks] = self.factors[:, [i for i, r in enumerate(self.table.ranks) if r not in ranks]].prod(axis=1)
-        return known[ranks]
+    def _product(self, ranks: frozenset[str], products: dict[frozenset[str], Floats]) -> Floats:
+        """Of the spatial factors of all other ranks, by choice."""
+        if ranks not in products:
+            products[ranks] = self.factors[:, [i for i, r in enumerate(self.table.ranks) if r not in ranks]].prod(axis=1)
+        return products[ranks]
 
-    def _tables(self, c: Crossing) -> tuple[Floats, Floats, Floats, Floats]:
-        """By tile of the child: |T(tile)| and the shares of accesses that happen, that take time, and of bits of a mask."""
-        alive, slots = np.ones(self.table.count), np.ones(self.table.count)
+    def _tables(self, c: Crossing) -> _Tables:
+        alive, busy = np.ones(self.table.count), np.ones(self.table.count)
+        to_compute = c.child == self.bounds.levels
         for u in c.leaders:
-            one = self.table.nonzero(u) if c.child == self.bounds.levels else self.table.nonempty(u)
-            alive = alive * one
-            slots = slots * one if u in c.skippers else slots
-        own = 1.0 if c.child == self.bounds.levels else self.table.nonempty(c.tensor)
-        return self.table.size(c.tensor), alive, slots, alive * own if c.masks else alive
+            share = self.table.nonzero(u) if to_compute else self.table.nonempty(u)
+            alive = alive * share
+            busy = busy * share if u in c.skippers else busy
+        own = 1.0 if to_compute else self.table.nonempty(c.tensor)
+        return _Tables(self.table.size(c.tensor), alive, busy, alive * own if c.masks else alive)
 
-    # --- pending crossings ----------------------------------------------------------------------------------
+    # --- crossings that wait --------------------------------------------------------------------------------
 
-    def started(self, code: Ints) -> Pending:
-        """The crossings that begin at this boundary, by tile of the child."""
-        found: Pending = {}
+    def started(self, tiles: TileNumbers) -> Waiting:
+        """The crossings that begin at the boundary inside the level, by tile of the child."""
+        waiting: Waiting = {}
         for c in self.starting:
-            size, alive, slots, there = (t[code] for t in self.tables[c])
-            found[c] = Carry(size, size, alive, slots, there)
-        return found
+            of = self.tables[c]
+            size = of.size[tiles]
+            waiting[c] = WaitingCrossing(size, size, of.alive[tiles], of.busy[tiles], of.nonempty[tiles])
+        return waiting
 
-    def open(self, c: Crossing, loops: int) -> bool:
+    def stays_open(self, c: Crossing, loops: int) -> bool:
         """True if loops over these ranks (bits) keep the child's tile where it is."""
-        return not self.last and not loops & self.order.relevant[self.waiting[c.tensor]]
+        return not self.last and not loops & self.order.relevant[self.waiting_tensors[c.tensor]]
 
-    def waits(self, c: Crossing, carry: Carry, spread: Ints) -> Carry:
-        """The crossing past this level."""
-        lanes = self.lanes[spread]
-        shared = self.some[c][spread] if self.level >= c.parent else 1.0
-        return Carry(carry.weight * lanes, carry.sent * lanes / shared, carry.alive, carry.slots, carry.there)
+    def past(self, c: Crossing, waiting: WaitingCrossing, spatial: Ints) -> WaitingCrossing:
+        """What a crossing carries past this level."""
+        lanes = self.lanes[spatial]
+        shared = self.sharing[c][spatial] if self.level >= c.parent else 1.0
+        arriving, accesses = waiting.arriving * lanes, waiting.accesses * lanes / shared
+        return WaitingCrossing(arriving, accesses, waiting.alive, waiting.busy, waiting.nonempty)
 
     # --- costs ----------------------------------------------------------------------------------------------
 
-    def charges(self, code: Ints, spread: Ints, factors: Floats, loops: int, pending: Pending) -> list[Charge]:
-        """Per class of orders what is known with this level; `factors` rank by column, all with the same loops (bits)."""
-        closing = {c: carry for c, carry in pending.items() if not self.open(c, loops)}
-        fixed = self._sum([self._compute_words(c, spread) for c in self.free], len(code))
+    def class_costs(
+        self, tiles: TileNumbers, spatial: Ints, factors: Floats, loops: int, waiting: Waiting
+    ) -> list[ClassCost]:  # fmt: skip
+        """Per class of orders what becomes known with this level; `factors` (ranks, columns), all with the same loops (bits)."""
+        closing = {c: carried for c, carried in waiting.items() if not self.stays_open(c, loops)}
+        fixed = self._load([self._to_compute(c, spatial) for c in self.free], len(tiles))
         if not closing:
-            energy, cycles = self._timed([fixed])
-            return [(signature, energy, cycles) for signature in self._signatures(loops)]
-        known: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
-        words: dict[tuple[Crossing, int], CrossingCost] = {}
+            bound = self._bound([fixed])
+            return [ClassCost(signature, *bound) for signature in self._signatures(loops)]
+        by_runs: dict[Signature, CostBound] = {}
+        """Runs of the closing crossings to their cost."""
+        costs: dict[tuple[Crossing, int], CrossingCost] = {}
         passes: dict[int, Floats] = {}
-        found: list[Charge] = []
-        left = self.whole_shape / self.volume[code]
+        """Run to the passes of the loops outside it."""
+        found: list[ClassCost] = []
+        left = self.whole_shape / self.volume[tiles]
         for signature in self._signatures(loops):
-            key = tuple(signature[self.waiting[c.tensor]] for c in closing)
-            if key not in known:
-                for c, bits in zip(closing, key, strict=True):
-                    if bits not in passes:
-                        passes[bits] = left / self._run(bits, factors)
-                    if (c, bits) not in words:
-                        words[c, bits] = self._words(c, closing[c], passes[bits], spread, bits < 0)
-                parts = [words[one] for one in zip(closing, key, strict=True)]
-                known[key] = self._timed([fixed, self._sum(parts, len(code))])
-            found.append((signature, *known[key]))
+            runs = tuple(signature[self.waiting_tensors[c.tensor]] for c in closing)
+            if runs not in by_runs:
+                for c, run in zip(closing, runs, strict=True):
+                    if run not in passes:
+                        passes[run] = left / self._run(run, factors)
+                    if (c, run) not in costs:
+                        costs[c, run] = self._closed(c, closing[c], passes[run], spatial, run < 0)
+                parts = [costs[pair] for pair in zip(closing, runs, strict=True)]
+                by_runs[runs] = self._bound([fixed, self._load(parts, len(tiles))])
+            found.append(ClassCost(signature, *by_runs[runs]))
         return found
 
-    def _signatures(self, loops: int) -> list[tuple[int, ...]]:
+    def _signatures(self, loops: int) -> list[Signature]:
         return list(self.order.representatives.get(loops, {}))
 
-    def _run(self, bits: int, factors: Floats) -> Floats:
-        rows = [i for i in range(len(self.table.ranks)) if bits < 0 or bits >> i & 1]
+    def _run(self, run: int, factors: Floats) -> Floats:
+        """Product of the factors of the ranks in a run (bits; negative: of all)."""
+        rows = [i for i in range(len(self.table.ranks)) if run < 0 or run >> i & 1]
         return factors[rows].prod(axis=0)
 
-    def least(self, code: Ints, spread: Ints, factors: Floats, loops: int, pending: Pending) -> tuple[Floats, Floats]:
+    def least(self, tiles: TileNumbers, spatial: Ints, factors: Floats, loops: int, waiting: Waiting) -> CostBound:
         """The least energy and the least cycles over all orders, each on its own."""
-        energy, cycles = np.full(len(code), np.inf), np.full(len(code), np.inf)
-        for _, e, c in self.charges(code, spread, factors, loops, pending):
-            energy, cycles = np.minimum(energy, e), np.minimum(cycles, c)
-        return energy, cycles
+        energy, cycles = np.full(len(tiles), np.inf), np.full(len(tiles), np.inf)
+        for cost in self.class_costs(tiles, spatial, factors, loops, waiting):
+            energy, cycles = np.minimum(energy, cost.energy), np.minimum(cycles, cost.cycles)
+        return CostBound(energy, cycles)
 
-    def quick(self, code: Ints, spread: Ints, factors: Floats, loops: int, pending: Pending) -> Floats:
+    def quick_energy(self, tiles: TileNumbers, spatial: Ints, factors: Floats, loops: int, waiting: Waiting) -> Energy:
         """Energy at least, every crossing in the order that is best for it: no more than `least`, in less time."""
-        energy = self._sum([self._compute_words(c, spread) for c in self.free], len(code))[0]
-        left, signatures = self.whole_shape / self.volume[code], self._signatures(loops)
-        runs: dict[int, Floats] = {}
-        for c, carry in pending.items():
-            if not self.open(c, loops):
-                ways = {signature[self.waiting[c.tensor]] for signature in signatures}
-                longest = np.ones(len(code))
-                for bits in ways:
-                    if bits not in runs:
-                        runs[bits] = self._run(bits, factors)
-                    longest = np.maximum(longest, runs[bits])
-                energy += self._words(c, carry, left / longest, spread, min(ways) < 0).energy
+        energy = self._load([self._to_compute(c, spatial) for c in self.free], len(tiles)).energy
+        left, signatures = self.whole_shape / self.volume[tiles], self._signatures(loops)
+        products: dict[int, Floats] = {}
+        for c, carried in waiting.items():
+            if not self.stays_open(c, loops):
+                runs = {signature[self.waiting_tensors[c.tensor]] for signature in signatures}
+                longest = np.ones(len(tiles))
+                for run in runs:
+                    if run not in products:
+                        products[run] = self._run(run, factors)
+                    longest = np.maximum(longest, products[run])
+                energy += self._closed(c, carried, left / longest, spatial, min(runs) < 0).energy
         return energy
 
-    def _compute_words(self, c: Crossing, spread: Ints) -> CrossingCost:
+    def _to_compute(self, c: Crossing, spatial: Ints) -> CrossingCost:
         """Accesses of the parent by the compute level."""
         computes = float(self.bounds.design.einsum.computes)
-        sent: Floats = computes / (c.sharing * self.some[c][spread])
-        sent = 0.0 * sent if c.forwarded else sent
-        _, alive, slots, there = (float(t[0]) for t in self.tables[c])
-        again = np.maximum(0.0, sent - c.whole * c.spread) if c.output and c.plain else 0.0
+        accesses: Words = computes / (c.sharing * self.sharing[c][spatial])
+        accesses = 0.0 * accesses if c.forwarded else accesses
+        of = self.tables[c]
+        alive, busy, nonempty = float(of.alive[0]), float(of.busy[0]), float(of.nonempty[0])
+        again = np.maximum(0.0, accesses - c.whole * c.spread) if c.output and c.plain else 0.0
         if not c.output:
-            return CrossingCost(c, (c.reads * alive + c.masks * there + c.checks) * sent, slots, sent)
-        energy = (c.updates * alive + c.masks * there + c.checks) * sent + c.reads * alive * again
-        return CrossingCost(c, energy, slots, again, sent)
+            return CrossingCost(c, (c.reads * alive + c.masks * nonempty + c.checks) * accesses, busy, accesses)
+        energy = (c.updates * alive + c.masks * nonempty + c.checks) * accesses + c.reads * alive * again
+        return CrossingCost(c, energy, busy, again, accesses)
 
-    def _words(self, c: Crossing, carry: Carry, passes: Floats, spread: Ints, lone: bool) -> CrossingCost:
+    def _closed(self, c: Crossing, carried: WaitingCrossing, passes: Floats, spatial: Ints, lone: bool) -> CrossingCost:
         """The words of a crossing that closes here, or never; `passes`: tiles outside, those of the run not counted."""
-        arriving = np.maximum(c.whole, carry.weight * passes)
-        shared = self.beyond[c] * (self.some[c][spread] if self.level >= c.parent else 1.0)
-        sent = carry.sent * passes / shared
-        sent = np.maximum(0.0 if c.forwarded else c.whole, 0.0 * sent if c.forwarded and lone else sent)
-        alive, checks = carry.alive if c.leaders else 1.0, c.checks + c.masks * carry.there if c.masks else c.checks
+        arriving = np.maximum(c.whole, carried.arriving * passes)
+        shared = self.sharing_in_parent[c] * (self.sharing[c][spatial] if self.level >= c.parent else 1.0)
+        accesses = carried.accesses * passes / shared
+        accesses = np.maximum(0.0 if c.forwarded else c.whole, 0.0 * accesses if c.forwarded and lone else accesses)
+        alive, checks = carried.alive if c.leaders else 1.0, c.checks + c.masks * carried.nonempty if c.masks else c.checks
         if not c.output:
-            energy = (c.reads * sent + c.fills * arriving) * alive + checks * sent
-            return CrossingCost(c, energy, carry.slots, sent, 0.0, arriving)
+            energy = (c.reads * accesses + c.fills * arriving) * alive + checks * accesses
+            return CrossingCost(c, energy, carried.busy, accesses, 0.0, arriving)
         if not c.plain:
-            return CrossingCost(c, (c.updates * alive + checks) * sent, carry.slots, 0.0, sent)
+            return CrossingCost(c, (c.updates * alive + checks) * accesses, carried.busy, 0.0, accesses)
         copies: Floats | float = self.bounds.most_shared(self.tensors[c.tensor], range(c.child))
         if self.level == c.child - 1:
-            copies = self.copies[c][spread] * self.inside[c]
-        again = np.maximum(0.0, sent - c.whole * c.spread)
+            copies = self.copies[c][spatial] * self.sharing_outside[c]
+        again = np.maximum(0.0, accesses - c.whole * c.spread)
         refills = np.maximum(0.0, arriving - c.whole * copies)
-        energy = (c.updates * sent + c.reads * again + c.fills * refills) * alive + checks * sent
-        return CrossingCost(c, energy, carry.slots, again, sent, refills)
+        energy = (c.updates * accesses + c.reads * again + c.fills * refills) * alive + checks * accesses
+        return CrossingCost(c, energy, carried.busy, again, accesses, refills)
 
-    def _sum(self, parts: list[CrossingCost], count: int) -> Sum:
-        """Energy, and words read and written by level."""
-        energy = np.zeros(count)
-        reads: dict[int, Floats | float] = {}
-        writes: dict[int, Floats | float] = {}
-        for moved in parts:
-            c = moved.crossing
-            energy += moved.energy
+    def _load(self, costs: Sequence[CrossingCost], columns: int) -> Load:
+        """The sum of the energy, and of the bandwidth words where cycles are bounded."""
+        energy = np.zeros(columns)
+        reads: dict[int, Words | float] = {}
+        writes: dict[int, Words | float] = {}
+        for cost in costs:
+            c = cost.crossing
+            energy += cost.energy
             if self.bounds.timed:
-                slots = moved.slots * c.read_words
-                reads[c.parent] = reads.get(c.parent, 0.0) + moved.read * slots
-                writes[c.parent] = writes.get(c.parent, 0.0) + moved.updated * slots
+                taken = cost.busy * c.read_words
+                reads[c.parent] = reads.get(c.parent, 0.0) + cost.read * taken
+                writes[c.parent] = writes.get(c.parent, 0.0) + cost.updated * taken
                 if c.child < self.bounds.levels:
-                    writes[c.child] = writes.get(c.child, 0.0) + moved.filled * (moved.slots * c.fill_words)
-        return energy, reads, writes
+                    writes[c.child] = writes.get(c.child, 0.0) + cost.filled * (cost.busy * c.fill_words)
+        return Load(energy, reads, writes)
 
-    def _timed(self, sums: list[Sum]) -> tuple[Floats, Floats]:
-        """Energy, and cycles of the slowest level."""
-        energy = sums[0][0] + sums[1][0] if len(sums) > 1 else sums[0][0]
+    def _bound(self, loads: list[Load]) -> CostBound:
+        """Energy of one or two loads, and cycles of the slowest level under both."""
+        energy = loads[0].energy + loads[1].energy if len(loads) > 1 else loads[0].energy
         cycles = np.zeros(len(energy))
-        for level in sorted({lv for s in sums for words in s[1:] for lv in words}):
+        for level in sorted({lv for load in loads for words in (load.reads, load.writes) for lv in words}):
             spec = self.bounds.design.arch.levels[level]
-            r: Floats | float = sum(s[1].get(level, 0.0) for s in sums)
-            w: Floats | float = sum(s[2].get(level, 0.0) for s in sums)
-            for words, rate in ((r, spec.read_bandwidth), (w, spec.write_bandwidth), (r + w, spec.shared_bandwidth)):
+            read: Words | float = sum(load.reads.get(level, 0.0) for load in loads)
+            written: Words | float = sum(load.writes.get(level, 0.0) for load in loads)
+            rates = ((read, spec.read_bandwidth), (written, spec.write_bandwidth), (read + written, spec.shared_bandwidth))
+            for words, rate in rates:
                 if rate is not None:
                     cycles = np.maximum(cycles, words / (self.used[level] * rate))
-        return energy, cycles
+        return CostBound(energy, cycles)

@@ -1,9 +1,9 @@
-"""Chains of tiles: all ways to factor every rank over the levels, walked from the inside out under a bound.
+"""All chains of tiles under a bound: every way to factor the ranks over the levels, walked from the inside out.
 
-A step belongs to one storage level: first its spatial factors, then its temporal ones. States are (tile of the level, lanes so
-far); for each the least energy and the least cycles of what lies inside are kept, together with every transition that may still
-be part of a mapping better than the best one known. A second pass from the outside in gives the least of what lies outside, so
-that the enumeration of complete chains meets only chains whose own bound is good enough.
+The search passes one level after the other, first its spatial factors, then its temporal ones. Of every state it keeps the least
+energy and the least cycles of what lies inside, with every transition that may still be part of a mapping better than the best
+one known. Complete chains are then read off from the outside in; those whose own bound is not good enough are dropped on the way.
+The records are those of `states`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,22 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from sparseloop.mapper.optimal.cost_to_go import CostToGo
 from sparseloop.mapper.optimal.level_choices import LevelChoice, LevelChoices
-from sparseloop.mapper.optimal.level_cost import Carry, LevelCost, Pending
-from sparseloop.mapper.optimal.lower_bounds import Floats, Ints, LowerBounds
-from sparseloop.mapper.optimal.states import Edges, Frontier, Transitions, batched
+from sparseloop.mapper.optimal.level_cost import LevelCost, Waiting, WaitingCrossing
+from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds
+from sparseloop.mapper.optimal.quantities import CostBound, Energy, Factors, Flags, Floats, Ints, Lanes, TileNumbers
+from sparseloop.mapper.optimal.states import (
+    Edges,
+    Frontier,
+    Openings,
+    PartialChains,
+    TemporalSteps,
+    TileChains,
+    Transitions,
+    batched,
+)
 
 BEAM = 64
 """Transitions of a level that a dive keeps."""
@@ -28,9 +37,9 @@ EXPAND = 1 << 18
 
 
 class Pruner(Protocol):
-    """What is known about good mappings; energy and cycles are both at least."""
+    """What is known about good mappings; energy and cycles are both lower bounds."""
 
-    def beats(self, energy: Floats, cycles: Floats) -> npt.NDArray[np.bool_]:
+    def beats(self, energy: Floats, cycles: Floats) -> Flags:
         """True where such a mapping cannot be better than the best known one."""
         ...
 
@@ -40,362 +49,329 @@ class Pruner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TileChains:
-    """Complete chains of tiles: per level the choice of spatial factors and the temporal factors of every rank."""
+class _Alike:
+    """Transitions with the same crossings waiting inside and the same temporal loops."""
 
-    spread: tuple[Ints, ...]
-    factors: tuple[Ints, ...]
-    """Per level: rank by chain."""
-    energy: Floats
-    cycles: Floats
-
-    def __len__(self) -> int:
-        return len(self.energy)
-
-    def rows(self, at: Ints) -> TileChains:
-        """Some of them."""
-        return TileChains(
-            tuple(s[at] for s in self.spread), tuple(f[:, at] for f in self.factors), self.energy[at], self.cycles[at]
-        )
-
-    @classmethod
-    def concatenated(cls, parts: list[TileChains]) -> TileChains:
-        """All of them."""
-        spread = tuple(np.concatenate(level) for level in zip(*(p.spread for p in parts), strict=True))
-        factors = tuple(np.concatenate(level, axis=1) for level in zip(*(p.factors for p in parts), strict=True))
-        return cls(spread, factors, np.concatenate([p.energy for p in parts]), np.concatenate([p.cycles for p in parts]))
-
-
-@dataclass(frozen=True, slots=True)
-class PartialChains:
-    """Chains from the outside in to the states of one layer: the transitions taken, and what they cost."""
-
-    level: int
-    state: Ints
-    energy: Floats
-    cycles: Floats
-    path: Ints
-
-    def rows(self, at: Ints) -> PartialChains:
-        """Some of them."""
-        return PartialChains(self.level, self.state[at], self.energy[at], self.cycles[at], self.path[:, at])
+    at: Ints
+    waiting: int
+    """Bits of crossings."""
+    loops: int
+    """Bits of ranks."""
 
 
 class ChainSearch:
     """All chains of tiles of one choice of bypasses that the bound admits."""
 
-    def __init__(self, bounds: LowerBounds, steps: LevelChoices, judge: Pruner, spent: Callable[[], bool]) -> None:
-        self.bounds, self.table, self.judge, self.spent = bounds, bounds.tiles, judge, spent
-        self.steps = steps.steps
+    def __init__(self, bounds: LowerBounds, choices: LevelChoices, pruner: Pruner, spent: Callable[[], bool]) -> None:
+        self.bounds, self.table, self.pruner, self.spent = bounds, bounds.tiles, pruner, spent
+        self.choices = choices.by_level
         self.costs: list[LevelCost] = []
+        """Per level, once `forward` has begun."""
         self.numbered = [c for crossings in bounds.crossings for c in crossings if c.child < bounds.levels]
+        """The crossings that may wait; a bit stands for each."""
         self.pruned = {"capacity": 0.0, "bound": 0.0, "chain": 0.0}
         """Chains that fell away, by reason."""
-        self.outside = CostToGo(bounds, steps)
-        self.layers: list[Frontier] = []
+        self.cost_to_go = CostToGo(bounds, choices)
+        self.frontiers: list[Frontier] = []
         """Outermost first, once `forward` is done; the last one is the point inside everything."""
 
     # --- from the inside out --------------------------------------------------------------------------------
 
     def forward(self, beam: int = 0) -> bool:
-        """Layers of states under the bound, only the best `beam` transitions of each if given; False if the budget ended."""
-        self.costs = [LevelCost(self.bounds, step.level, step.spread) for step in self.steps]
-        point, zero = np.zeros(1, dtype=np.int64), np.zeros(1)
-        layers = [Frontier(point, np.ones(1, np.int64), zero, zero, np.ones(1), point, {})]
-        for step, cost in zip(reversed(self.steps), reversed(self.costs), strict=True):
+        """Frontiers under the bound, only the best `beam` transitions of each if given; False if the budget ended."""
+        self.costs = [LevelCost(self.bounds, choice.level, choice.spatial) for choice in self.choices]
+        frontiers = [Frontier.point()]
+        for choice, cost in zip(reversed(self.choices), reversed(self.costs), strict=True):
             if self.spent():
                 return False
-            layers.append(self._layer(step, cost, layers[-1], beam))
-        self.layers = layers[::-1]
+            frontiers.append(self._next_frontier(choice, cost, frontiers[-1], beam))
+        self.frontiers = frontiers[::-1]
         return True
 
-    def _ways(self, ways: tuple[Floats, ...], code: Ints) -> Floats:
-        """Product over the ranks of numbers of ways by tile."""
-        result = np.ones(len(code))
-        for rank, radix in enumerate(self.table.radix):
-            result = result * ways[rank][code // radix % len(self.table.divisors[rank])]
-        return result
-
-    def _whole(self, energy: Floats, cycles: Floats, lanes: Ints, level: int) -> tuple[Floats, Floats]:
-        """Totals at least of a mapping with that much energy, cycles and lanes at and inside a level."""
-        most = np.minimum(lanes * self.bounds.most_lanes(range(level)), self.bounds.design.arch.compute.instances)
-        cycles = np.maximum(cycles, self.bounds.design.einsum.computes * self.bounds.busy / most)
-        return self.bounds.total_energy(energy, cycles), cycles + self.bounds.latency
-
-    def _outwards(self, at: tuple[Floats, Floats, Ints, Ints], level: int) -> tuple[Floats, Floats]:
-        """Totals at least of (energy, cycles, tile, lanes), by what the tile costs further out."""
-        energy, cycles, target, lanes = at
-        outer, slowest = self.outside.outer[level]
-        return self._whole(energy + outer[target], np.maximum(cycles, slowest[target]), lanes, level)
-
-    def _best(self, totals: tuple[Floats, Floats], count: int) -> Ints:
-        """Where the best of them are, in their order."""
-        if not count or len(totals[0]) <= count:
-            return np.arange(len(totals[0]))
-        return np.sort(np.argpartition(self.judge.score(*totals), count)[:count])
-
-    def _layer(self, step: LevelChoice, cost: LevelCost, inner: Frontier, beam: int) -> Frontier:
+    def _next_frontier(self, choice: LevelChoice, cost: LevelCost, inner: Frontier, beam: int) -> Frontier:
         parts: list[Edges] = []
-        for some in batched(self._candidates(step, cost, inner, beam), EXPAND):
-            found = self._charged(cost, inner, some)
-            dead = self.judge.beats(*self._reached(inner, found, step.level))
-            self.pruned["bound"] += float(some.ways[dead].sum())
-            parts.append(found.rows(~dead))
+        for transitions in batched(self._transitions(choice, cost, inner, beam), EXPAND):
+            edges = self._charged(cost, inner, transitions)
+            dead = self.pruner.beats(*self._totals(inner, edges, choice.level))
+            self.pruned["bound"] += float(transitions.ways[dead].sum())
+            parts.append(edges.rows(~dead))
         edges = Edges.concatenated(parts)
         if beam:
-            edges = edges.rows(self._best(self._reached(inner, edges, step.level), beam))
-        return self._merged(step, cost, inner, edges)
+            edges = edges.rows(self._best(self._totals(inner, edges, choice.level), beam))
+        return self._merged(choice, cost, inner, edges)
 
-    def _candidates(self, step: LevelChoice, cost: LevelCost, inner: Frontier, beam: int) -> Iterator[Transitions]:
+    def _transitions(self, choice: LevelChoice, cost: LevelCost, inner: Frontier, beam: int) -> Iterator[Transitions]:
         """Transitions that neither capacity nor quick bounds exclude."""
-        fits = self.bounds.fits(step.level)
-        for src, chosen, middle, low, slow in self._openings(step, inner, beam):
-            for pick, target, factors in self._temporal(step, middle):
-                ways = inner.ways[src[pick]] * step.spread.ways[chosen[pick]] * self._ways(step.outside, target)
-                fit = fits[target]
-                self.pruned["capacity"] += float(ways[~fit].sum())
-                lanes = inner.lanes[src[pick]] * step.spread.lanes[chosen[pick]]
-                totals = self._outwards((low[pick], slow[pick], target, lanes), step.level)
-                dead = fit & self.judge.beats(*totals)
+        fitting = self.bounds.fits(choice.level)
+        for openings in self._openings(choice, inner, beam):
+            for steps in self._temporal(choice, openings.tile):
+                at = steps.opening
+                source, spatial = openings.source[at], openings.spatial[at]
+                ways = inner.ways[source] * choice.spatial.ways[spatial] * self._ways(choice.ways_outside, steps.tile)
+                fits = fitting[steps.tile]
+                self.pruned["capacity"] += float(ways[~fits].sum())
+                lanes = inner.lanes[source] * choice.spatial.lanes[spatial]
+                reached = CostBound(openings.energy[at], openings.cycles[at])
+                totals = self._with_cost_to_go(reached, steps.tile, lanes, choice.level)
+                dead = fits & self.pruner.beats(*totals)
                 self.pruned["bound"] += float(ways[dead].sum())
-                ok = np.flatnonzero(fit & ~dead)
-                ok = ok[self._best((totals[0][ok], totals[1][ok]), 4 * beam)]
-                pick, ways = pick[ok], ways[ok]
-                some = Transitions(src[pick], chosen[pick], target[ok], ways, factors[:, ok])
-                energy = inner.energy[some.source] + self._quick(cost, inner, some)
-                dead = self.judge.beats(*self._outwards((energy, slow[pick], some.target, lanes[ok]), step.level))
-                self.pruned["bound"] += float(ways[dead].sum())
-                yield some.rows(~dead)
+                kept = np.flatnonzero(fits & ~dead)
+                kept = kept[self._best(CostBound(totals.energy[kept], totals.cycles[kept]), 4 * beam)]
+                found = Transitions(source[kept], spatial[kept], steps.tile[kept], ways[kept], steps.factors[:, kept])
+                energy = inner.energy[found.source] + self._quick_energy(cost, inner, found)
+                quick = CostBound(energy, reached.cycles[kept])
+                dead = self.pruner.beats(*self._with_cost_to_go(quick, found.tile, lanes[kept], choice.level))
+                self.pruned["bound"] += float(found.ways[dead].sum())
+                yield found.rows(~dead)
 
-    def _reached(self, inner: Frontier, edges: Edges, level: int) -> tuple[Floats, Floats]:
-        """Totals at least with these transitions."""
-        energy = inner.energy[edges.source] + edges.cost
-        cycles = np.maximum(inner.cycles[edges.source], edges.time)
-        return self._outwards((energy, cycles, edges.target, edges.lanes), level)
-
-    def _openings(self, step: LevelChoice, inner: Frontier, beam: int) -> Iterator[tuple[Ints, Ints, Ints, Floats, Floats]]:
-        """States with spatial factors that may be good: (state, choice, tile, energy and cycles at and inside the level)."""
-        lumped = LevelCost(self.bounds, step.level, step.spread, lumped=True)
-        around, slowest = self.outside.around[step.level]
-        found: list[tuple[Ints, Ints, Ints, Floats, Floats]] = []
+    def _openings(self, choice: LevelChoice, inner: Frontier, beam: int) -> Iterator[Openings]:
+        """States with spatial factors that may be part of something good."""
+        joined = LevelCost(self.bounds, choice.level, choice.spatial, joined=True)
+        around = self.cost_to_go.around[choice.level]
+        found: list[Openings] = []
         scores: list[Floats] = []
-        for source, spread, middle in self._spreads(step, inner):
-            low, slow = self._lowest(lumped, inner, source, spread)
-            lanes = inner.lanes[source] * step.spread.lanes[spread]
-            totals = self._whole(low + around[middle], np.maximum(slow, slowest[middle]), lanes, step.level)
-            dead = self.judge.beats(*totals)
-            ways = inner.ways[source] * step.spread.ways[spread] * self._ways(step.middle, middle)
+        for openings in self._all_openings(choice, inner, joined):
+            lanes = inner.lanes[openings.source] * choice.spatial.lanes[openings.spatial]
+            energy = openings.energy + around.energy[openings.tile]
+            cycles = np.maximum(openings.cycles, around.cycles[openings.tile])
+            totals = self._with_overheads(CostBound(energy, cycles), lanes, choice.level)
+            dead = self.pruner.beats(*totals)
+            ways = inner.ways[openings.source] * choice.spatial.ways[openings.spatial]
+            ways = ways * self._ways(choice.ways_from_here, openings.tile)
             self.pruned["bound"] += float(ways[dead].sum())
             good = np.flatnonzero(~dead)
-            some = (source[good], spread[good], middle[good], low[good], slow[good])
             if beam:
-                found.append(some)
-                scores.append(self.judge.score(*totals)[good])
+                found.append(openings.rows(good))
+                scores.append(self.pruner.score(*totals)[good])
             else:
-                yield some
+                yield openings.rows(good)
         if found:
             best = np.argsort(np.concatenate(scores), kind="stable")[:beam]
-            whole: list[Any] = [np.concatenate(column)[best] for column in zip(*found, strict=True)]
-            yield (whole[0], whole[1], whole[2], whole[3], whole[4])
+            yield Openings.concatenated(found).rows(best)
 
-    def _lowest(self, lumped: LevelCost, inner: Frontier, source: Ints, spread: Ints) -> tuple[Floats, Floats]:
-        """Energy and cycles at and inside a level at least, whatever its temporal loops are."""
-        energy, cycles = lumped.lumped(inner.code[source], spread)
-        return inner.energy[source] + energy, np.maximum(inner.cycles[source], cycles)
+    def _all_openings(self, choice: LevelChoice, inner: Frontier, joined: LevelCost) -> Iterator[Openings]:
+        """All states with all spatial factors, in portions, with the least cost whatever the temporal loops are."""
+        count = len(choice.spatial.factors)
+        portion = max(1, EXPAND // 16 // max(1, count))
+        for start in range(0, len(inner.tile), portion):
+            states = np.arange(start, min(start + portion, len(inner.tile)))
+            source = np.repeat(states, count)
+            spatial = np.tile(np.arange(count), len(states))
+            tile, exists = self._enlarged(inner.tile[source], choice.spatial.factors[spatial].T)
+            source, spatial, tile = source[exists], spatial[exists], tile[exists]
+            own = joined.with_loops_joined(inner.tile[source], spatial)
+            energy, cycles = inner.energy[source] + own.energy, np.maximum(inner.cycles[source], own.cycles)
+            yield Openings(source, spatial, tile, energy, cycles)
 
-    def pending(self, cost: LevelCost, inner: Frontier, mask: int, states: Ints) -> Pending:
-        """What waits, or begins, inside the level."""
-        found = {self.numbered[b]: _picked(inner.carried[b], states) for b in range(len(self.numbered)) if mask >> b & 1}
-        return found | cost.started(inner.code[states])
-
-    def _groups(self, inner: Frontier, some: Transitions) -> Iterator[tuple[Ints, int, int]]:
-        """Transitions with the same crossings pending and the same loops: (where, mask, loops)."""
-        bits = len(some.factors)
-        loops = ((some.factors > 1).astype(np.int64) << np.arange(bits)[:, None]).sum(axis=0)
-        keys, group = np.unique((inner.mask[some.source] << bits) | loops, return_inverse=True)
-        order, ends = np.argsort(group, kind="stable"), np.cumsum(np.bincount(group, minlength=len(keys)))
-        for key, mine in zip(keys.tolist(), np.split(order, ends), strict=False):
-            yield mine, key >> bits, key & ((1 << bits) - 1)
-
-    def _quick(self, cost: LevelCost, inner: Frontier, some: Transitions) -> Floats:
-        """Energy of the transitions at least."""
-        energy, real = np.zeros(len(some.source)), some.factors.astype(np.float64)
-        for mine, mask, loops in self._groups(inner, some):
-            pending = self.pending(cost, inner, mask, some.source[mine])
-            energy[mine] = cost.quick(inner.code[some.source[mine]], some.spread[mine], real[:, mine], loops, pending)
-        return energy
-
-    def _charged(self, cost: LevelCost, inner: Frontier, some: Transitions) -> Edges:
-        """Transitions with their least energy and cycles, and which crossings wait after them; alike ones together."""
-        src, spread, count = some.source, some.spread, len(some.source)
-        energy, cycles, after = np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.int64)
-        real = some.factors.astype(np.float64)
-        for mine, mask, loops in self._groups(inner, some):
-            pending = self.pending(cost, inner, mask, src[mine])
-            energy[mine], cycles[mine] = cost.least(inner.code[src[mine]], spread[mine], real[:, mine], loops, pending)
-            after[mine] = sum(1 << self.numbered.index(c) for c in pending if cost.open(c, loops))
-        lanes = inner.lanes[src] * cost.spread.lanes[spread]
-        return Edges(src, spread, some.target, lanes, after, energy, cycles)
-
-    def _spreads(self, step: LevelChoice, inner: Frontier) -> Iterator[tuple[Ints, Ints, Ints]]:
-        """(state, choice of spatial factors, code of the tile with them), in portions."""
-        choices = len(step.spread.factors)
-        portion = max(1, EXPAND // 16 // max(1, choices))
-        for start in range(0, len(inner.code), portion):
-            states = np.arange(start, min(start + portion, len(inner.code)))
-            source = np.repeat(states, choices)
-            spread = np.tile(np.arange(choices), len(states))
-            code, ok = self._multiplied(inner.code[source], step.spread.factors[spread].T)
-            yield source[ok], spread[ok], code[ok]
-
-    def _multiplied(self, code: Ints, factors: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
-        """Codes of the tiles enlarged by factors (rank by column), and which exist."""
-        result, ok = np.zeros(len(code), dtype=np.int64), np.ones(len(code), dtype=bool)
-        for rank, divisors in enumerate(self.table.divisors):
-            grown: Any = divisors[code // self.table.radix[rank] % len(divisors)] * factors[rank]
-            at: Ints = np.minimum(cast("Any", np.searchsorted)(divisors, grown), len(divisors) - 1)
-            ok &= divisors[at] == grown
-            result += at * self.table.radix[rank]
-        return result, ok
-
-    def _temporal(self, step: LevelChoice, code: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
-        """(column of `code`, code of the tile with temporal factors, the factors), in portions."""
-        counts = np.ones(len(code), dtype=np.int64)
-        digits = [code // r % len(d) for r, d in zip(self.table.radix, self.table.divisors, strict=True)]
-        sizes = [np.array([len(o) for o in options], dtype=np.int64) for options in step.options]
-        flat: list[Ints] = [np.concatenate([np.empty(0, dtype=np.int64), *options]) for options in step.options]
+    def _temporal(self, choice: LevelChoice, tile: TileNumbers) -> Iterator[TemporalSteps]:
+        """Every opening with all its temporal factors, in portions; `tile` is that of the openings."""
+        counts = np.ones(len(tile), dtype=np.int64)
+        digits = [tile // r % len(d) for r, d in zip(self.table.radix, self.table.divisors, strict=True)]
+        sizes = [np.array([len(o) for o in options], dtype=np.int64) for options in choice.temporal]
+        flat: list[Ints] = [np.concatenate([np.empty(0, dtype=np.int64), *options]) for options in choice.temporal]
         begins = [np.concatenate([[0], np.cumsum(s)]) for s in sizes]
         for digit, size in zip(digits, sizes, strict=True):
             counts *= size[digit]
         ends = np.cumsum(counts)
         start = 0
-        while start < len(code):
+        while start < len(tile):
             done = int(ends[start - 1]) if start else 0
             stop = max(start + 1, int(np.searchsorted(ends, done + EXPAND, side="right")))
-            pick = np.repeat(np.arange(start, stop), counts[start:stop])
-            local = np.arange(len(pick)) - (ends[pick] - counts[pick] - done)
-            factors = np.empty((len(digits), len(pick)), dtype=np.int64)
+            opening = np.repeat(np.arange(start, stop), counts[start:stop])
+            local = np.arange(len(opening)) - (ends[opening] - counts[opening] - done)
+            factors = np.empty((len(digits), len(opening)), dtype=np.int64)
             for rank, digit in enumerate(digits):
-                mine = digit[pick]
-                factors[rank] = flat[rank][begins[rank][mine] + local % sizes[rank][mine]] if len(pick) else 0
-                local //= np.maximum(sizes[rank][mine], 1)
-            target, _ = self._multiplied(code[pick], factors)
-            if len(pick):
-                yield pick, target, factors
+                own = digit[opening]
+                factors[rank] = flat[rank][begins[rank][own] + local % sizes[rank][own]] if len(opening) else 0
+                local //= np.maximum(sizes[rank][own], 1)
+            larger, _ = self._enlarged(tile[opening], factors)
+            if len(opening):
+                yield TemporalSteps(opening, larger, factors)
             start = stop
 
-    def _merged(self, step: LevelChoice, cost: LevelCost, inner: Frontier, edges: Edges) -> Frontier:
-        """Transitions sorted by the state they lead to, and those states."""
-        e = edges.rows(np.lexsort((edges.mask, edges.lanes, edges.target)))
-        changes = (np.diff(e.target) != 0) | (np.diff(e.lanes) != 0) | (np.diff(e.mask) != 0)
-        fresh = np.concatenate([[True], changes])[: len(e.target)]
+    def _enlarged(self, tile: TileNumbers, factors: Factors) -> tuple[TileNumbers, Flags]:
+        """Numbers of the tiles enlarged by factors, and which of these exist."""
+        larger, exists = np.zeros(len(tile), dtype=np.int64), np.ones(len(tile), dtype=bool)
+        for rank, divisors in enumerate(self.table.divisors):
+            extent: Any = divisors[tile // self.table.radix[rank] % len(divisors)] * factors[rank]
+            at: Ints = np.minimum(cast("Any", np.searchsorted)(divisors, extent), len(divisors) - 1)
+            exists &= divisors[at] == extent
+            larger += at * self.table.radix[rank]
+        return larger, exists
+
+    # --- bounds ---------------------------------------------------------------------------------------------
+
+    def _ways(self, ways: tuple[Floats, ...], tile: TileNumbers) -> Floats:
+        """Product over the ranks of numbers of ways by extent."""
+        result = np.ones(len(tile))
+        for rank, radix in enumerate(self.table.radix):
+            result = result * ways[rank][tile // radix % len(self.table.divisors[rank])]
+        return result
+
+    def _with_overheads(self, storage: CostBound, lanes: Lanes, level: int) -> CostBound:
+        """Totals at least of mappings whose storage costs that much, with that many lanes at and inside a level."""
+        most = np.minimum(lanes * self.bounds.most_lanes(range(level)), self.bounds.design.arch.compute.instances)
+        cycles = np.maximum(storage.cycles, self.bounds.design.einsum.computes * self.bounds.busy / most)
+        return CostBound(self.bounds.total_energy(storage.energy, cycles), cycles + self.bounds.latency)
+
+    def _with_cost_to_go(self, reached: CostBound, tile: TileNumbers, lanes: Lanes, level: int) -> CostBound:
+        """Totals at least of mappings that cost that much at and inside a level, by what the tile costs further out."""
+        outside = self.cost_to_go.outside[level]
+        storage = CostBound(reached.energy + outside.energy[tile], np.maximum(reached.cycles, outside.cycles[tile]))
+        return self._with_overheads(storage, lanes, level)
+
+    def _totals(self, inner: Frontier, edges: Edges, level: int) -> CostBound:
+        """Totals at least of mappings through these edges."""
+        energy = inner.energy[edges.source] + edges.energy
+        cycles = np.maximum(inner.cycles[edges.source], edges.cycles)
+        return self._with_cost_to_go(CostBound(energy, cycles), edges.tile, edges.lanes, level)
+
+    def _best(self, totals: CostBound, count: int) -> Ints:
+        """Places of the best `count` (0: all), in their order."""
+        if not count or len(totals.energy) <= count:
+            return np.arange(len(totals.energy))
+        return np.sort(np.argpartition(self.pruner.score(*totals), count)[:count])
+
+    # --- costs ----------------------------------------------------------------------------------------------
+
+    def waiting(self, cost: LevelCost, inner: Frontier, bits: int, states: Ints) -> Waiting:
+        """The crossings that wait, or begin, inside the level, with what they carry."""
+        numbers = [number for number in range(len(self.numbered)) if bits >> number & 1]
+        return {self.numbered[n]: inner.carried[n].rows(states) for n in numbers} | cost.started(inner.tile[states])
+
+    def _alike(self, inner: Frontier, transitions: Transitions) -> Iterator[_Alike]:
+        """The transitions, those together that cost the same formula."""
+        bits = len(transitions.factors)
+        loops = ((transitions.factors > 1).astype(np.int64) << np.arange(bits)[:, None]).sum(axis=0)
+        keys, group = np.unique((inner.waiting[transitions.source] << bits) | loops, return_inverse=True)
+        order, ends = np.argsort(group, kind="stable"), np.cumsum(np.bincount(group, minlength=len(keys)))
+        for key, at in zip(keys.tolist(), np.split(order, ends), strict=False):
+            yield _Alike(at, key >> bits, key & ((1 << bits) - 1))
+
+    def _quick_energy(self, cost: LevelCost, inner: Frontier, transitions: Transitions) -> Energy:
+        """Energy charged to the level at least, every crossing in the order that is best for it."""
+        energy, factors = np.zeros(len(transitions.source)), transitions.factors.astype(np.float64)
+        for alike in self._alike(inner, transitions):
+            source, spatial = transitions.source[alike.at], transitions.spatial[alike.at]
+            waiting = self.waiting(cost, inner, alike.waiting, source)
+            energy[alike.at] = cost.quick_energy(inner.tile[source], spatial, factors[:, alike.at], alike.loops, waiting)
+        return energy
+
+    def _charged(self, cost: LevelCost, inner: Frontier, transitions: Transitions) -> Edges:
+        """Transitions with their least energy and cycles, and which crossings wait after them."""
+        source, spatial, count = transitions.source, transitions.spatial, len(transitions.source)
+        energy, cycles, after = np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.int64)
+        factors = transitions.factors.astype(np.float64)
+        for alike in self._alike(inner, transitions):
+            at, loops = alike.at, alike.loops
+            waiting = self.waiting(cost, inner, alike.waiting, source[at])
+            energy[at], cycles[at] = cost.least(inner.tile[source[at]], spatial[at], factors[:, at], loops, waiting)
+            after[at] = sum(1 << self.numbered.index(c) for c in waiting if cost.stays_open(c, loops))
+        lanes = inner.lanes[source] * cost.spatial.lanes[spatial]
+        return Edges(source, spatial, transitions.tile, lanes, after, energy, cycles)
+
+    def _merged(self, choice: LevelChoice, cost: LevelCost, inner: Frontier, edges: Edges) -> Frontier:
+        """Edges sorted by the state they lead to, and those states."""
+        e = edges.rows(np.lexsort((edges.waiting, edges.lanes, edges.tile)))
+        changes = (np.diff(e.tile) != 0) | (np.diff(e.lanes) != 0) | (np.diff(e.waiting) != 0)
+        fresh = np.concatenate([[True], changes])[: len(e.tile)]
         starts = np.flatnonzero(fresh)
-        waiting = [b for b in range(len(self.numbered)) if bool((e.mask >> b & 1).any())]
-        ways = inner.ways[e.source] * step.spread.ways[e.spread]
+        waiting = [n for n in range(len(self.numbered)) if bool((e.waiting >> n & 1).any())]
+        ways = inner.ways[e.source] * choice.spatial.ways[e.spatial]
         return Frontier(
-            code=e.target[starts],
+            tile=e.tile[starts],
             lanes=e.lanes[starts],
-            energy=_least(inner.energy[e.source] + e.cost, starts),
-            cycles=_least(np.maximum(inner.cycles[e.source], e.time), starts),
+            energy=_least(inner.energy[e.source] + e.energy, starts),
+            cycles=_least(np.maximum(inner.cycles[e.source], e.cycles), starts),
             ways=np.add.reduceat(ways, starts) if len(starts) else ways,
-            mask=e.mask[starts],
-            carried={b: self._carried(cost, inner, b, (e, starts)) for b in waiting},
-            source=e.source,
-            target=np.cumsum(fresh) - 1,
-            spread=e.spread,
-            cost=e.cost,
-            time=e.time,
-            starts=np.append(starts, len(e.target)),
+            waiting=e.waiting[starts],
+            carried={n: self._carried(cost, inner, self.numbered[n], e, starts) for n in waiting},
+            edges=e,
+            starts=np.append(starts, len(e.tile)),
         )
 
-    def _carried(self, cost: LevelCost, inner: Frontier, bit: int, at: tuple[Edges, Ints]) -> Carry:
-        """What a crossing carries into the states, the least of all transitions into each."""
-        edges, starts = at
-        crossing, waiting = self.numbered[bit], np.flatnonzero(edges.mask >> bit & 1)
-        source, spread = edges.source[waiting], edges.spread[waiting]
+    def _carried(
+        self, cost: LevelCost, inner: Frontier, crossing: Crossing, edges: Edges, starts: Ints
+    ) -> WaitingCrossing:  # fmt: skip
+        """What a crossing carries into the states, the least of all edges into each."""
+        number = self.numbered.index(crossing)
+        at = np.flatnonzero(edges.waiting >> number & 1)
+        source, spatial = edges.source[at], edges.spatial[at]
         begins = crossing in cost.starting
-        before = cost.started(inner.code[source])[crossing] if begins else _picked(inner.carried[bit], source)
-        after = cost.waits(crossing, before, spread)
+        before = cost.started(inner.tile[source])[crossing] if begins else inner.carried[number].rows(source)
+        after = cost.past(crossing, before, spatial)
 
         def least(values: Floats) -> Floats:
             every = np.full(len(edges.source), np.inf)
-            every[waiting] = values
+            every[at] = values
             return _least(every, starts)
 
-        return Carry(least(after.weight), least(after.sent), least(after.alive), least(after.slots), least(after.there))
+        shares = (least(after.alive), least(after.busy), least(after.nonempty))
+        return WaitingCrossing(least(after.arriving), least(after.accesses), *shares)
 
     # --- from the outside in --------------------------------------------------------------------------------
 
-    def backward(self) -> None:
-        """Per state the least of what lies outside."""
-        bounds, top = self.bounds, self.layers[0]
-        lanes = np.minimum(top.lanes, bounds.design.arch.compute.instances)
-        top.out_energy = np.zeros(len(top.code))
-        top.out_cycles = bounds.design.einsum.computes * bounds.busy / np.maximum(lanes, 1)
-        for outer, inner in zip(self.layers, self.layers[1:], strict=False):
-            inner.out_energy = np.full(len(inner.code), np.inf)
-            inner.out_cycles = np.full(len(inner.code), np.inf)
-            np.minimum.at(inner.out_energy, outer.source, outer.out_energy[outer.target] + outer.cost)
-            np.minimum.at(inner.out_cycles, outer.source, np.maximum(outer.out_cycles[outer.target], outer.time))
-
     def complete(self, first: int, last: int) -> Iterator[TileChains]:
-        """Complete chains whose own bound is good enough, about the best first, in portions that grow."""
-        top, portion = self.layers[0], first
-        many = len(top.code)
-        stack = [PartialChains(0, np.arange(many), np.zeros(many), top.out_cycles, np.empty((0, many), dtype=np.int64))]
+        """Complete chains whose own bound is good enough, about the best first, in portions from `first` to `last` chains."""
+        portion, stack = first, [self._whole_shape()]
         while stack:
-            some = self._good(stack.pop())
-            if not len(some.state):
+            partial = self._good(stack.pop())
+            if not len(partial.state):
                 continue
-            if some.level == self.bounds.levels:
-                yield self._chain(some)
+            if partial.level == self.bounds.levels:
+                yield self._chains(partial)
                 portion = min(last, 2 * portion)
                 continue
-            layer = self.layers[some.level]
-            counts = layer.starts[some.state + 1] - layer.starts[some.state]
+            frontier = self.frontiers[partial.level]
+            counts = frontier.starts[partial.state + 1] - frontier.starts[partial.state]
             take = max(1, int(np.searchsorted(np.cumsum(counts), portion, side="right")))
-            if take < len(some.state):
-                stack.append(some.rows(np.arange(take, len(some.state))))
-            stack.append(self._extended(some.rows(np.arange(min(take, len(some.state)))), layer))
+            if take < len(partial.state):
+                stack.append(partial.rows(np.arange(take, len(partial.state))))
+            stack.append(self._extended(partial.rows(np.arange(min(take, len(partial.state)))), frontier))
 
-    def _good(self, some: PartialChains) -> PartialChains:
+    def _whole_shape(self) -> PartialChains:
+        """The chains before any level is passed: the states of the outermost frontier, with the cycles of the computes."""
+        outermost = self.frontiers[0]
+        count = len(outermost.tile)
+        lanes = np.minimum(outermost.lanes, self.bounds.design.arch.compute.instances)
+        cycles = self.bounds.design.einsum.computes * self.bounds.busy / np.maximum(lanes, 1)
+        return PartialChains(0, np.arange(count), np.zeros(count), cycles, np.empty((0, count), dtype=np.int64))
+
+    def _good(self, partial: PartialChains) -> PartialChains:
         """Those that may be part of something good, the best first."""
-        layer = self.layers[some.level]
-        time = np.maximum(some.cycles, layer.cycles[some.state])
-        bound = self.bounds.total_energy(some.energy + layer.energy[some.state], time)
-        alive = ~self.judge.beats(bound, time + self.bounds.latency)
-        self.pruned["chain"] += float(layer.ways[some.state[~alive]].sum())
-        return some.rows(np.flatnonzero(alive)[np.argsort(bound[alive], kind="stable")])
+        frontier = self.frontiers[partial.level]
+        cycles = np.maximum(partial.cycles, frontier.cycles[partial.state])
+        energy = self.bounds.total_energy(partial.energy + frontier.energy[partial.state], cycles)
+        alive = ~self.pruner.beats(energy, cycles + self.bounds.latency)
+        self.pruned["chain"] += float(frontier.ways[partial.state[~alive]].sum())
+        return partial.rows(np.flatnonzero(alive)[np.argsort(energy[alive], kind="stable")])
 
-    def _extended(self, some: PartialChains, layer: Frontier) -> PartialChains:
-        """By every transition of the next level inwards."""
-        counts = layer.starts[some.state + 1] - layer.starts[some.state]
-        pick = np.repeat(np.arange(len(some.state)), counts)
-        edge = layer.starts[some.state][pick] + np.arange(len(pick)) - (np.cumsum(counts) - counts)[pick]
+    def _extended(self, partial: PartialChains, frontier: Frontier) -> PartialChains:
+        """By every edge of the next level inwards."""
+        counts = frontier.starts[partial.state + 1] - frontier.starts[partial.state]
+        at = np.repeat(np.arange(len(partial.state)), counts)
+        edge = frontier.starts[partial.state][at] + np.arange(len(at)) - (np.cumsum(counts) - counts)[at]
         return PartialChains(
-            some.level + 1,
-            layer.source[edge],
-            some.energy[pick] + layer.cost[edge],
-            np.maximum(some.cycles[pick], layer.time[edge]),
-            np.concatenate([some.path[:, pick], edge[None]]),
+            partial.level + 1,
+            frontier.edges.source[edge],
+            partial.energy[at] + frontier.edges.energy[edge],
+            np.maximum(partial.cycles[at], frontier.edges.cycles[edge]),
+            np.concatenate([partial.path[:, at], edge[None]]),
         )
 
-    def _chain(self, some: PartialChains) -> TileChains:
+    def _chains(self, partial: PartialChains) -> TileChains:
         """The factors of complete chains."""
-        spread: list[Ints] = []
+        spatial: list[Ints] = []
         factors: list[Ints] = []
-        for step, layer, inner, edge in zip(self.steps, self.layers[:-1], self.layers[1:], some.path, strict=True):
-            spread.append(layer.spread[edge])
-            outer_tile = self.table.extents[:, layer.code[layer.target[edge]]]
-            inner_tile = self.table.extents[:, inner.code[layer.source[edge]]]
-            factors.append(outer_tile // inner_tile // step.spread.factors[layer.spread[edge]].T)
-        cycles = some.cycles + self.bounds.latency
-        return TileChains(tuple(spread), tuple(factors), self.bounds.total_energy(some.energy, some.cycles), cycles)
-
-
-def _picked(carry: Carry, states: Ints) -> Carry:
-    every = (carry.weight, carry.sent, carry.alive, carry.slots, carry.there)
-    return Carry(*(part[states] for part in every))
+        pairs = zip(self.frontiers, self.frontiers[1:], strict=False)
+        for choice, (outer, inner), edge in zip(self.choices, pairs, partial.path, strict=True):
+            chosen = outer.edges.spatial[edge]
+            spatial.append(chosen)
+            outer_tile = self.table.extents[:, outer.edges.tile[edge]]
+            inner_tile = self.table.extents[:, inner.tile[outer.edges.source[edge]]]
+            factors.append(outer_tile // inner_tile // choice.spatial.factors[chosen].T)
+        energy, cycles = self.bounds.total_energy(partial.energy, partial.cycles), partial.cycles + self.bounds.latency
+        return TileChains(tuple(spatial), tuple(factors), energy, cycles)
 
 
 def _least(values: Floats, starts: Ints) -> Floats:

@@ -26,7 +26,7 @@ fuzz: $(TEST) ## random specifications, model against walker, for MINUTES with a
 lint: $(DEV) ## style, types, layers
 	@$(BIN)/ruff check src tests bench docs
 	@$(BIN)/ruff format --check src tests bench docs/conf.py docs/_ext
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports
 
 docs: $(DOCS) ## the documentation, into docs/_build/html; a warning is an error

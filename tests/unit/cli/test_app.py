@@ -184,7 +184,11 @@ def test_bugs_are_ours(run, spec, monkeypatch):
 def test_schema_and_version(run):
     status, out, _ = run("schema")
     assert status == 0
-    assert "workload" in json.loads(out)["properties"]
+    printed = json.loads(out)
+    assert printed == sl.schema()
+    assert set(printed["properties"]) == set(sl.Spec.model_fields)
+    assert printed["required"] == ["workload", "architecture"]
+    assert {"name", "class", "capacity", "bandwidth"} <= set(printed["$defs"]["LevelSpec"]["properties"])
     assert run("--version")[:2] == (0, sl.__version__ + "\n")
     assert run("--help")[0] == 0
 

@@ -207,10 +207,46 @@ def test_some_points_only(table):
         figures.plot(table.store, "pareto", where="nonsense = 1")
 
 
-@pytest.mark.parametrize("kind", figures.STUDY_KINDS)
-def test_every_kind_of_a_study_is_drawn(table, kind):
-    drawn = figures.plot(table.store, kind)
-    assert drawn.axes[0].has_data()
+def test_the_points_and_their_front_are_drawn(table):
+    data = fronts.front(table)
+    axes = figures.plot(table.store, "pareto").axes[0]
+    drawn = [tuple(point) for dots in axes.collections[:-1] for point in dots.get_offsets()]
+    assert sorted(drawn) == sorted(zip(*data.values.tolist(), strict=True))
+    chosen = data.values[:, list(data.front)]
+    assert axes.collections[-1].get_offsets().T.tolist() == chosen.tolist()
+    assert [list(values) for values in axes.lines[0].get_data()] == chosen.tolist()
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("energy (pJ)", "cycles")
+
+
+def test_a_line_for_every_point_is_drawn(table):
+    data = parallel.parallel(table)
+    axes = figures.plot(table.store, "parallel").axes[0]
+    places = np.stack([axis.places for axis in data.axes])
+    lines = axes.lines[: places.shape[1]]
+    assert np.array([line.get_ydata() for line in lines]).T.tolist() == places.tolist()
+    best = axes.lines[places.shape[1] :][: len(data.best)]
+    assert [list(line.get_ydata()) for line in reversed(best)] == places[:, list(data.best)].T.tolist()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["A", "bw", "store", "energy\n(pJ)", "cycles"]
+
+
+def test_the_shares_are_drawn_with_their_names(table):
+    data = sensitivity.shares(table, "energy_pj")
+    axes = figures.plot(table.store, "sensitivity", y="energy_pj").axes[0]
+    shares = [one.share for one in data]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([*shares, 1 - sum(shares)])
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == [*(one.parameter for one in data), sensitivity.JOINT]
+
+
+def test_the_lines_and_where_they_cross_are_drawn(table):
+    data = crossings.lines(table, "energy_pj", "A", "store")
+    axes = figures.plot(table.store, "sweep", x="A", y="energy_pj", by="store").axes[0]
+    lines, dots = axes.lines[: len(data.kinds)], axes.lines[len(data.kinds) :]
+    assert [line.get_label() for line in lines] == list(data.kinds)
+    assert [list(line.get_ydata()) for line in lines] == data.values.tolist()
+    assert all(tuple(line.get_xdata()) == data.x for line in lines)
+    assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(one.x, one.y) for one in data.crossovers]
+    assert data.crossovers
 
 
 # --- files --------------------------------------------------------------------------------------------------

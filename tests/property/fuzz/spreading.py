@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sparseloop.validation.walker.plan import Plan
+from sparseloop.validation.walker.plan import EventPlan
 from sparseloop.validation.walker.points import IntArray
 from sparseloop.validation.walker.residency import EventSet
 
@@ -18,7 +18,7 @@ class Overlapping(ValueError):
     """Tiles overlap without containing one another: no order makes all of them intervals."""
 
 
-def interval_order(plan: Plan, name: str) -> IntArray:
+def interval_order(plan: EventPlan, name: str) -> IntArray:
     """The used words of a tensor in such an order; `Overlapping` if there is none."""
     sets = sorted(set(_tiles(plan, name)), key=lambda mask: -mask.bit_count())
     for i, one in enumerate(sets):
@@ -30,7 +30,7 @@ def interval_order(plan: Plan, name: str) -> IntArray:
     return np.array(sorted(words, key=lambda word: keys[word]), dtype=np.int64)
 
 
-def _tiles(plan: Plan, name: str) -> Iterator[Mask]:
+def _tiles(plan: EventPlan, name: str) -> Iterator[Mask]:
     """Every set of words whose emptiness decides about some event."""
     chain = plan.chains[name]
     for level in chain.levels:
@@ -61,7 +61,7 @@ def _grouped(word: IntArray, code: IntArray) -> Iterator[Mask]:
     yield from found.values()
 
 
-def _masks(plan: Plan, number: int) -> list[Mask]:
+def _masks(plan: EventPlan, number: int) -> list[Mask]:
     """Per point the words that the condition looks at."""
     condition = plan.conditions[number]
     word = plan.chains[condition.leader].word

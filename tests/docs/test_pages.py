@@ -24,9 +24,11 @@ EXEMPTIONS = {
 """How many blocks of a page are not run. More need a reason here."""
 
 NAMES = [str(page.relative_to(DOCS)) for page in pages()]
+ELSEWHERE = {"validation.md"}
+"""Run by tests/paper/test_validation.py, which evaluates every target once."""
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")

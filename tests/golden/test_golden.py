@@ -22,7 +22,7 @@ ENOUGH_CLOSE = 0.95
     scope="module",
     params=[
         pytest.param(COMMITTED, id="fuzz"),
-        pytest.param(FULL, id="full"),
+        pytest.param(FULL, id="rest of the full corpus"),
     ],
 )
 def agreement(request: pytest.FixtureRequest) -> Agreement:
@@ -33,13 +33,15 @@ def agreement(request: pytest.FixtureRequest) -> Agreement:
 
 @cache
 def _measured(path: Path) -> Agreement:
-    result = measure(read_cases(path), path.name)
+    committed = {case.id for case in read_cases(COMMITTED)} if path != COMMITTED else set[str]()
+    result = measure((case for case in read_cases(path) if case.id not in committed), path.name)
     conftest.REPORTS.append(result)
     return result
 
 
 def test_every_case_is_evaluated(agreement: Agreement) -> None:
-    assert agreement.rejected == set(REJECTED)
+    assert agreement.rejected == set(REJECTED) & agreement.seen
+    assert agreement.seen
 
 
 def test_every_mapping_is_valid(agreement: Agreement) -> None:

@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
 from sparseloop.cli.app import main
-from sparseloop.validation.records import ExternalData, Findings, PublishedFigure
+from sparseloop.validation.records import ExternalData, Findings, PublishedFigure, Target
 from sparseloop.validation.registry import TARGETS
 from sparseloop.validation.shipped import table
 from sparseloop.validation.targets import eyeriss_v2_pe as v2
+from sparseloop.validation.targets import spmspm
+from tests.helpers import doc_pages
 
 MASKS = Path(__file__).parents[3] / "shared" / "data" / "masks"
 
 
+ELSEWHERE = ("timeloop", "spmspm")
+"""tests/golden runs the corpus; the small matrices are in tests/unit/validation/targets, the large ones below."""
+RUNS = {name: target.run for name, target in TARGETS.items()}
+
+
 @cache
 def found(name: str) -> Findings:
-    return TARGETS[name].run(ExternalData())
+    return RUNS[name](ExternalData())
 
 
 def of(name: str, figure: str) -> list[PublishedFigure]:
     return [row for row in found(name).rows if row.figure.startswith(figure)]
 
 
-@pytest.mark.parametrize("name", [name for name in TARGETS if name != "timeloop"])  # tests/golden runs its corpus
+@pytest.fixture
+def evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command shows what `found` has, instead of evaluating a target again; not with masks."""
+
+    def run(target: Target, external: ExternalData) -> Findings:
+        return target.run(external) if external.masks else found(target.name)
+
+    for name, target in TARGETS.items():
+        monkeypatch.setitem(TARGETS, name, replace(target, run=partial(run, target)))
+
+
+@pytest.mark.parametrize("name", [name for name in TARGETS if name not in ELSEWHERE])
 def test_figures_lie_within_their_limits(name: str) -> None:
     assert TARGETS[name].name == name
     assert found(name).rows or found(name).skipped
@@ -81,6 +100,18 @@ def test_a_mask_of_another_size_is_a_mistake(tmp_path: Path, capsys: pytest.Capt
     assert "L07_iacts.txt" in capsys.readouterr().err
 
 
+# --- products of sparse matrices ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["medium", pytest.param("large", marks=pytest.mark.slow)])
+def test_given_data_are_exact_on_large_matrices(name: str) -> None:
+    """`slow`: the matrix of the page, 11 million non-zeros."""
+    pytest.importorskip("pyamg")
+    (row,), _ = spmspm.large_rows(name)
+    assert row.published > 2e6
+    assert row.within
+
+
 # --- sparse tensor cores --------------------------------------------------------------------------------------
 
 
@@ -114,6 +145,15 @@ def test_fig1_crossings() -> None:
 # --- the command ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("evaluated_once")
+def test_the_page_shows_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    for what, shown, printed in doc_pages.run(doc_pages.DOCS / "validation.md"):
+        assert not shown or doc_pages.agrees(shown, printed), "\n".join([what, *printed])
+
+
+@pytest.mark.usefixtures("evaluated_once")
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "eyeriss_v2_pe"]) == 0
     out = capsys.readouterr().out
@@ -121,6 +161,7 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "skipped: cycles with the layers' masks" in out
 
 
+@pytest.mark.usefixtures("evaluated_once")
 def test_json_and_csv(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "dstc", "-f", "json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)

@@ -37,7 +37,7 @@ def _assembled(action: str, parts: list[Answer]) -> Answer:
 
 
 def intersection(query: Query) -> Answer:
-    """Do the fibres meet here? `style`: coordinate (two heads compared), bitmask (two masks of `bits` ANDed, the first one
+    """Do the fibers meet here? `style`: coordinate (two heads compared), bitmask (two masks of `bits` ANDed, the first one
     found), skip_to (up to 32 coordinates passed in one step)."""
     bits, style = bits_of(query), query.text("style", "coordinate")
     if style == "bitmask":

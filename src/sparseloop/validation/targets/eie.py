@@ -24,18 +24,18 @@ QUEUE = 8
 SEED = 0
 
 
-def padding(model: DensityModel, fibre: int, longest: int = LONGEST) -> float:
-    """Expected padding entries per non-zero of a fibre of so many elements, coded as (zeros before, value).
+def padding(model: DensityModel, fiber: int, longest: int = LONGEST) -> float:
+    """Expected padding entries per non-zero of a fiber of so many elements, coded as (zeros before, value).
 
-    Sum over j >= 1 and places i of P(value at i non-zero, the run = (longest + 1) j before it zero and inside the fibre)
-    = sum_j (fibre - j run)+ (e(j run) - e(j run + 1)), e the model's probability of an empty tile; over fibre * density.
+    Sum over j >= 1 and places i of P(value at i non-zero, the run = (longest + 1) j before it zero and inside the fiber)
+    = sum_j (fiber - j run)+ (e(j run) - e(j run + 1)), e the model's probability of an empty tile; over fiber * density.
     For models in which a tile's place does not matter (uniform).
     """
     run = longest + 1
     entries = 0.0
-    for zeros in range(run, fibre, run):
-        entries += (fibre - zeros) * float(model.empty(zeros, (1, zeros)) - model.empty(zeros + 1, (1, zeros + 1)))
-    return entries / (fibre * model.density)
+    for zeros in range(run, fiber, run):
+        entries += (fiber - zeros) * float(model.empty(zeros, (1, zeros)) - model.empty(zeros + 1, (1, zeros + 1)))
+    return entries / (fiber * model.density)
 
 
 @lru_cache(maxsize=16)

@@ -21,8 +21,8 @@ from sparseloop.validation.walker import Walker
 
 EXACT = 1e-9
 """On given data the model is exact."""
-GRID = 1500
-"""Points along a side of the large problem: 2 250 000 rows, 11 244 000 non-zeros (specs/spmspm/large.yaml)."""
+GRIDS = {"large": 1500, "medium": 300}
+"""Points along a side of the grid by specification: the large one has 2 250 000 rows and 11 244 000 non-zeros."""
 GROUPS = {
     "effectual products": ("computes",),
     "words read from DRAM": ("DRAM A reads", "DRAM B reads"),
@@ -122,18 +122,19 @@ def walked_rows(case: str, matrix: Any) -> list[PublishedFigure]:
     return rows
 
 
-def large_rows() -> tuple[list[PublishedFigure], str]:
+def large_rows(name: str = "large") -> tuple[list[PublishedFigure], str]:
     """The 5-point stencil on a large grid: effectual products against their closed sum, and what it took."""
+    grid = GRIDS[name]
     gallery: Any = import_module("pyamg.gallery")
-    product = squared(gallery.poisson((GRID, GRID), format="csr"))
+    product = squared(gallery.poisson((grid, grid), format="csr"))
     start = time.perf_counter()
-    result = given("large", product, known="AB")
+    result = given(name, product, known="AB")
     took = time.perf_counter() - start
     lengths = product.factor.getnnz(axis=1).astype("int64")
     columns = product.factor.getnnz(axis=0).astype("int64")
     rows = [
         PublishedFigure(
-            case=f"5-point, {GRID} x {GRID} grid",
+            case=f"5-point, {grid} x {grid} grid",
             figure="effectual products",
             published=float(lengths @ columns),
             ours=float(result.cost.sparse.computes.actual),

@@ -15,13 +15,13 @@ Decisions where the text leaves a choice:
 * `implied_skips=False` drops every inherited condition, also the compute skip of outputs.
 * Gates of outputs gate no computes (F5 names read-only tensors only).
 * An entry of a metadata rank is known by the coordinate of its first word: overlapping windows share entries. F of a
-  UOP fibre counts the entries it really has (fewer in a last pass).
+  UOP fiber counts the entries it really has (fewer in a last pass).
 * Entries that travel with a delivery are delivered when they enter the child's working set, like words. A rank of an
   uncompressed list that merges loops of both sides of a boundary travels with the delivery, and so do the ranks inside it.
 * A looked-at entry of an own rank stays current until an instance of the level stops using it. Inherited conditions
-  never apply to metadata; a local condition (skip or gate) applies if the leader's tile is the same for the whole fibre.
+  never apply to metadata; a local condition (skip or gate) applies if the leader's tile is the same for the whole fiber.
 * The lone (coordinate, value) entry of a one-word tile is read exactly when its word is (same classes).
-* `skip_ahead`: looks are ordered by fibre visit, time, coordinate; an entry is jumped over if the leader had none since
+* `skip_ahead`: looks are ordered by fiber visit, time, coordinate; an entry is jumped over if the leader had none since
   the follower's previous entry.
 * `compress` counts at the parent, and like `decompress` only between two storage levels.
 * Metadata fills of a child follow the child's own ranks.

@@ -20,9 +20,9 @@ class Jumps:
     """The order in which entries are met, for units that jump ahead to the other list's next coordinate."""
 
     order: IntArray
-    """Looks by fibre visit, then time."""
+    """Looks by fiber visit, then time."""
     start: IntArray
-    """Per look in that order, where its fibre visit starts."""
+    """Per look in that order, where its fiber visit starts."""
 
     def reached(self, present: BoolArray, met: BoolArray) -> BoolArray:
         """Per look: has the leader had an entry since the follower's previous entry (this position included)?"""
@@ -55,10 +55,10 @@ class Rank:
     payload_is_data: bool
     below: IntArray
     """Entry: points with one number share it."""
-    fibre: IntArray
+    fiber: IntArray
     """Fibre of the entry."""
     length: FloatArray
-    """Entries in that fibre."""
+    """Entries in that fiber."""
     looks: Looks
     fills: Deliveries | None
     """Entries that arrive from the parent level."""
@@ -66,12 +66,12 @@ class Rank:
     def units(self, nonzero: BoolArray) -> tuple[tuple[FloatArray, BoolArray], tuple[FloatArray, BoolArray]]:
         """Per point (units when everything is stored, does it exist?): of metadata, then of payload."""
         one, always = np.ones(len(nonzero)), np.ones(len(nonzero), dtype=np.bool_)
-        below, fibre = any_alike(self.below, nonzero), any_alike(self.fibre, nonzero)
+        below, fiber = any_alike(self.below, nonzero), any_alike(self.fiber, nonzero)
         metadata, payload = {
             "CP": ((one, below), (one, below)),
             "RLE": ((one, below), (one, below)),
-            "B": ((one, fibre), (one, below)),
-            "UOP": ((0 * one, always), (1 + 1 / self.length, fibre)),
+            "B": ((one, fiber), (one, below)),
+            "UOP": ((0 * one, always), (1 + 1 / self.length, fiber)),
             "UB": ((one, always), (one, always)),
             "U": ((0 * one, always), (0 * one, always)),
         }[self.kind]
@@ -130,17 +130,17 @@ class RankBuilder:
         """Collects what the entries of a rank are."""
         points, relevant = self.chain.points, self.chain.relevant
         entry = _compact(points.code([i for i in relevant if i not in below]))
-        fibre = _compact(points.code([i for i in relevant if i not in below and i not in rank.loops]))
+        fiber = _compact(points.code([i for i in relevant if i not in below and i not in rank.loops]))
         key = points.word(self.chain.tensor, below)
-        members = np.unique(np.stack([fibre, key]), axis=1)[0]
+        members = np.unique(np.stack([fiber, key]), axis=1)[0]
         parent = self.chain.parent(self.level)
         assert rank.kind is not None  # only ranks of a child without format have none, and those got the level's
         return Rank(
             kind=rank.kind,
             payload_is_data=innermost,
             below=entry,
-            fibre=fibre,
-            length=np.bincount(members)[fibre].astype(np.float64),
+            fiber=fiber,
+            length=np.bincount(members)[fiber].astype(np.float64),
             looks=looks,
             fills=None if parent is None else self.chain.entry_link(parent, frozenset(below)),
         )
@@ -155,7 +155,7 @@ class RankBuilder:
             events = self.chain.links[level].accesses
         else:
             events = _current(instance, step, key)
-        fibre = points.word(self.chain.tensor, below + list(rank.loops))
+        fiber = points.word(self.chain.tensor, below + list(rank.loops))
         here = [n for n in self.stages.local + self.stages.gates if self.conditions[n].level == level]
         jumping = {n for n in here if self.conditions[n].intersection == "skip_ahead"}
         unseen = {n for n in here if n not in jumping and not self._known(n, rank, words)}
@@ -164,11 +164,11 @@ class RankBuilder:
             local=tuple(n for n in self.stages.local if n not in unseen),
             gates=tuple(n for n in self.stages.gates if n not in unseen),
         )
-        jumps = _jumps(events, _current(instance, step, fibre), step, key) if jumping else None
+        jumps = _jumps(events, _current(instance, step, fiber), step, key) if jumping else None
         return Looks(events=events, stages=stages, jumps=jumps, jumping=frozenset(jumping))
 
     def _known(self, number: int, rank: LaidRank, words: dict[str, IntArray]) -> bool:
-        """Is the condition's leader known before a fibre of the rank is entered (or looked up first anyway)?"""
+        """Is the condition's leader known before a fiber of the rank is entered (or looked up first anyway)?"""
         condition = self.conditions[number]
         if condition.intersection == "leader_follower":
             return True
@@ -184,11 +184,11 @@ def _current(instance: IntArray, step: IntArray, key: IntArray) -> EventSet:
     return events_of(traced.of_point, len(begin), instance, key, step[begin][traced.of_point])
 
 
-def _jumps(events: EventSet, fibres: EventSet, step: IntArray, key: IntArray) -> Jumps:
-    """Sorts looks by fibre visit, time and coordinate."""
+def _jumps(events: EventSet, fibers: EventSet, step: IntArray, key: IntArray) -> Jumps:
+    """Sorts looks by fiber visit, time and coordinate."""
     begin = np.full(len(events.point), np.iinfo(np.int64).max)
     np.minimum.at(begin, events.of_point, step)
-    visit = fibres.of_point[events.point]
+    visit = fibers.of_point[events.point]
     order = np.lexsort((key[events.point], begin, visit))
     visit = visit[order]
     start = np.searchsorted(visit, visit)

@@ -14,7 +14,7 @@ import pytest
 
 from sparseloop.cli.app import main
 from sparseloop.validation.timeloop import target
-from sparseloop.validation.timeloop.agreement import Agreement
+from sparseloop.validation.timeloop.agreement import Agreement, measure
 from sparseloop.validation.timeloop.compare import Figure
 from sparseloop.validation.timeloop.corpus import COMMITTED, GoldenCase, read_cases
 from sparseloop.validation.timeloop.faults import NO_FAULT, FaultEffect, known_faults
@@ -29,11 +29,18 @@ def _cases() -> tuple[GoldenCase, ...]:
     return tuple(read_cases(COMMITTED))
 
 
+@cache
+def _few() -> tuple[list[GoldenCase], Agreement]:
+    chosen = list(islice(_cases(), 0, None, CASES // FEW))
+    return chosen, measure(chosen, "few")
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> list[GoldenCase]:
-    """The command on every 20th case."""
-    chosen = list(islice(_cases(), 0, None, CASES // FEW))
+    """The command on every 20th case, evaluated once for all forms of output."""
+    chosen, agreement = _few()
     monkeypatch.setattr(target, "read_cases", lambda _: iter(chosen))
+    monkeypatch.setattr(target, "measure", lambda cases, name: agreement)
     return chosen
 
 

@@ -38,7 +38,7 @@ def _tiles(plan: EventPlan, name: str) -> Iterator[Mask]:
         for rank in plan.ranks[level, name]:
             if rank is not None:
                 yield from _grouped(chain.word, rank.below[None])
-                yield from _grouped(chain.word, rank.fibre[None])
+                yield from _grouped(chain.word, rank.fiber[None])
     masks = {n: _masks(plan, n) for n, c in enumerate(plan.conditions) if c.leader == name}
     for (level, follower), stages in plan.stages.items():
         link = plan.chains[follower].links[level]

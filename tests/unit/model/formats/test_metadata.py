@@ -57,7 +57,7 @@ def walked(plan: Plan, draws: int) -> tuple[float, float]:
 @pytest.mark.parametrize(("kind", "tolerance"), [("two_finger", 1e-9), ("leader_follower", 0.04), ("skip_ahead", 0.04)])
 @pytest.mark.parametrize(("a", "b"), [(0.25, 0.5), (0.125, 0.125), (0.75, 0.25)])
 def test_coordinates_looked_at(kind: str, tolerance: float, a: float, b: float) -> None:
-    """Both lists; the tolerance covers 200 draws (1.5 % of the mean at worst) and, when jumping, the fibre's two ends."""
+    """Both lists; the tolerance covers 200 draws (1.5 % of the mean at worst) and, when jumping, the fiber's two ends."""
     plan = plan_of(kind, a, b)
     cost = evaluate_plan(plan, (SIZE,))
     ours = [float(k.ranks[0].entries["reads"].actual) for k in cost.sparse.links[:2]]

@@ -57,7 +57,7 @@ class TestFormats:
         assert split(walked.tensors[0, "A"].reads) == (12, 0, 0, 0)
         assert split(walked.tensors[0, "A"].metadata_reads[1].metadata) == (12, 0, 0, 0)
 
-    def test_leader_known_before_the_fibre_is_entered(self):
+    def test_leader_known_before_the_fiber_is_entered(self):
         """B's columns are not looked at where A's row element is zero; its row pointers always are."""
         problem = einsum([tensor("A", "m"), tensor("B", "m", "k"), tensor("Z", "m", output=True)], m=3, k=4)
         sparse = Sparse(formats={(0, "B"): fmt("UOP", "CP")}, safs=(saf("skip", 0, "B", "A"),))

@@ -13,11 +13,12 @@ DENSE = Sparse(formats={})
 
 
 def tensor(name, *axes, output=False):
-    """Axes as strings "p+2r": sums of ranks with coefficients. The walker needs no density model."""
+    """Axes as strings "p+2r+-1": sums of ranks with coefficients, and a constant. The walker needs no density model."""
     parsed = []
     for axis in axes:
-        terms = [Term(rank=part[-1], coefficient=int(part[:-1] or 1)) for part in axis.split("+")]
-        parsed.append(Axis(terms=tuple(terms)))
+        parts = axis.split("+")
+        terms = [Term(rank=part[-1], coefficient=int(part[:-1] or 1)) for part in parts if part[-1].isalpha()]
+        parsed.append(Axis(terms=tuple(terms), offset=sum(int(part) for part in parts if part[-1].isdigit())))
     return Tensor(name=name, axes=tuple(parsed), output=output, density=None)
 
 

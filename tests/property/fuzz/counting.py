@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 from sparseloop.model.cost.cost import Cost
@@ -23,6 +24,9 @@ def _put(counts: Counts, name: str, classes: Any) -> None:
         counts[f"{name} {one}"] = counts.get(f"{name} {one}", 0.0) + float(getattr(classes, one))
 
 
+# --- the model ----------------------------------------------------------------------------------------------
+
+
 def model_counts(cost: Cost) -> Counts:
     """All counts of the model."""
     counts = Counts()
@@ -35,8 +39,10 @@ def model_counts(cost: Cost) -> Counts:
         _put(counts, f"{at} updates", k.updates)
         if source is not None:
             _put(counts, f"{at} fills", source.fills)
+            counts[f"{at} streamed reads"], counts[f"{at} streamed fills"] = map(float, source.overflow)
         counts[f"{at} decompress"] = float(source.decompress) if source is not None else 0.0
         counts[f"{at} compress"] = float(k.compress)
+        counts[f"{at} held mean"], counts[f"{at} held worst"] = float(k.resident.occupancy), float(k.resident.worst)
         for number, rank in enumerate(reversed(k.ranks)):
             for kind in KINDS:
                 for part, _ in PARTS:
@@ -46,6 +52,9 @@ def model_counts(cost: Cost) -> Counts:
     counts["compute cycles"] = float(cost.levels[-1].cycles)
     for level, place in enumerate(cost.levels[:-1]):
         counts[f"L{level} cycles"] = float(place.cycles)
+        for action in place.actions:
+            if action.action in ("read", "fill", "update"):
+                counts[f"L{level} {action.tensor} {action.action} accesses"] = float(action.count)
     return counts
 
 
@@ -54,8 +63,29 @@ def laid_out(cost: Cost) -> bool:
     return not any(bool(k.misfit) for k in cost.sparse.links)
 
 
-def walker_counts(spec: Specification, walk: Walk) -> Counts:
-    """The same of one walk."""
+# --- the walker ---------------------------------------------------------------------------------------------
+
+Streams = Mapping[tuple[int, str], float]
+"""(level, tensor) to how often a word that does not fit is streamed again after its delivery."""
+
+
+def walked_counts(spec: Specification, walks: Sequence[Walk]) -> list[Counts]:
+    """The same of every walk."""
+    streams = _streams(spec, walks)
+    return [_counts(spec, walk, streams) for walk in walks]
+
+
+def _streams(spec: Specification, walks: Sequence[Walk]) -> Streams:
+    """Mean uses of a delivered word, less the first: reads over fills of all walks together (sound.md, section 6)."""
+    streams = dict[tuple[int, str], float]()
+    for at in spec.machine().rooms:
+        uses = sum(walk.tensors[at].reads.actual for walk in walks)
+        words = sum(walk.tensors[at].fills.actual for walk in walks)
+        streams[at] = max(0.0, uses / words - 1.0) if words else 0.0
+    return streams
+
+
+def _counts(spec: Specification, walk: Walk, streams: Streams) -> Counts:
     counts = Counts()
     for (level, tensor), found in walk.tensors.items():
         at = f"L{level} {tensor}"
@@ -63,15 +93,48 @@ def walker_counts(spec: Specification, walk: Walk) -> Counts:
             _put(counts, f"{at} {kind}", getattr(found, kind))
         counts[f"{at} decompress"] = found.decompress
         counts[f"{at} compress"] = found.compress
+        counts |= _of_tiles(spec, walk, (level, tensor), streams)
         form = spec.sparse.format(level, tensor)
         if form is not None:
             for kind in KINDS:
                 _put_ranks(counts, (at, kind), getattr(found, f"metadata_{kind}"), len(form.ranks))
     _put(counts, "computes", walk.computes)
     counts["steps"] = walk.cycles
-    counts["compute cycles"] = walk.cycles * (walk.computes.actual + walk.computes.gated) / walk.computes.total
+    counts["compute cycles"] = walk.compute_cycles
     for level in range(len(spec.places)):
-        counts[f"L{level} cycles"] = _cycles(spec, walk, level)
+        if not any(spec.shares_its_room(at) for at in range(len(spec.places))):
+            counts[f"L{level} cycles"] = _cycles(spec, walk, level, streams)
+    return counts
+
+
+def _streamed(walk: Walk, at: tuple[int, str], streams: Streams) -> tuple[float, float]:
+    """(reads of the parent, fills here) of words that do not fit."""
+    reads, fills = walk.tensors[at].excess
+    again = streams.get(at, 0.0)
+    return (reads * again, fills * again) if again else (0.0, 0.0)
+
+
+def _of_tiles(spec: Specification, walk: Walk, at: tuple[int, str], streams: Streams) -> Counts:
+    """What depends on tiles: words held, words streamed, accesses of blocks; nothing where the semantics do not say it."""
+    (level, tensor), found = at, walk.tensors[at]
+    name, counts = f"L{level} {tensor}", Counts()
+    operand = next(t for t in spec.tensors if t.name == tensor)
+    even = operand.plain and not spec.imperfect
+    if even:
+        counts[f"{name} held mean"] = found.held[0]
+    if even and operand.density.fixed(spec.data_shape(operand)):
+        counts[f"{name} held worst"] = found.held[1]
+    kept = [at for at in walk.tensors if at[1] == tensor]
+    inner = next((at for at in kept if at[0] > level), None)
+    if any(spec.shares_its_room(other) for other, _ in kept):
+        return counts
+    down, here = _streamed(walk, inner, streams) if inner else (0.0, 0.0), _streamed(walk, at, streams)
+    if (level, tensor) != kept[0]:
+        counts[f"{name} streamed reads"], counts[f"{name} streamed fills"] = here
+    if spec.places[level].block == 1 or not (down[0] or here[1]):
+        counts[f"{name} read accesses"] = found.accesses.reads + down[0]
+        counts[f"{name} fill accesses"] = found.accesses.fills + here[1]
+        counts[f"{name} update accesses"] = found.accesses.updates
     return counts
 
 
@@ -82,20 +145,32 @@ def _put_ranks(counts: Counts, at: tuple[str, str], ranks: Iterable[RankUnits], 
             _put(counts, f"{at[0]} metadata {part} {at[1]} r{min(number, given - 1)}", getattr(units, name))
 
 
-def _cycles(spec: Specification, walk: Walk, level: int) -> float:
+def _cycles(spec: Specification, walk: Walk, level: int, streams: Streams) -> float:
     """Words that keep their slot, and metadata in words, over the bandwidth of all instances in use."""
     place = spec.places[level]
     reads = writes = 0.0
     for (at, tensor), found in walk.tensors.items():
         if at == level:
             reads += _slots(found.reads)
-            writes += _slots(found.fills) + _slots(found.updates)
+            writes += _slots(found.fills) + _slots(found.updates) + _streamed(walk, (at, tensor), streams)[1]
+            inner = next((key for key in walk.tensors if key[1] == tensor and key[0] > level), None)
+            reads += _streamed(walk, inner, streams)[0] if inner else 0.0
             form = spec.sparse.format(level, tensor)
             if form is not None:
                 reads += _metadata_words(form, found.metadata_reads)
                 writes += _metadata_words(form, found.metadata_fills) + _metadata_words(form, found.metadata_updates)
     rates = ((reads, place.read_bandwidth), (writes, place.write_bandwidth), (reads + writes, place.shared_bandwidth))
-    return max((words / walk.instances[level] / rate for words, rate in rates if rate is not None), default=0.0)
+    return max((words / _instances(spec, walk, level) / rate for words, rate in rates if rate is not None), default=0.0)
+
+
+def _instances(spec: Specification, walk: Walk, level: int) -> float:
+    """Instances that ever work; where positions are packed, those that there are for them."""
+    count = float(walk.instances[level])
+    for outer, lanes in spec.machine().lanes.items():
+        if outer < level:
+            positions = prod(s.bound for s in spec.slots if s.level == outer and s.axis is not None)
+            count *= min(positions, lanes) / positions
+    return count
 
 
 def _slots(classes: Any) -> float:
@@ -114,6 +189,6 @@ def _metadata_words(form: TensorFormat, ranks: tuple[RankUnits, ...]) -> float:
 
 
 def total_of(name: str, counts: Mapping[str, float]) -> float:
-    """How many events the count is a part of; for a count without classes itself."""
-    events = name.replace(" decompress", " fills x").replace(" compress", " updates x")
-    return counts.get(events.rsplit(" ", 1)[0] + " total", counts[name])
+    """How many events the count is a part of; where that is not known, twice the count."""
+    events = name.replace(" decompress", " fills x").replace(" compress", " updates x").replace(" accesses", "s x")
+    return counts.get(events.rsplit(" ", 1)[0] + " total", 2 * counts[name])

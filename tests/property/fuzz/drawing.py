@@ -116,6 +116,8 @@ def _places(dice: random.Random, tensors: tuple[Operand, ...], levels: int) -> t
                 write_bandwidth=dice.choice((None, None, 1.0, 0.5)),
                 shared_bandwidth=dice.choice((None, None, 1.0, 4.0)),
             )
+            if level and isinstance(place.rule, float) and dice.random() < 0.7:
+                place = replace(place, keep=frozenset(dice.sample(names, 1)))
         places.append(place)
     return tuple(places)
 

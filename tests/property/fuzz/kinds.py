@@ -71,6 +71,23 @@ def error_of(differences: Iterable[Difference], walked: dict[str, float]) -> flo
     return sum(abs(d.model - d.walker) for d in found) / max(whole, 1.0)
 
 
+def causes(differences: Iterable[Difference]) -> list[Difference]:
+    """Crashes if there are any, else counts of events if there are any, else what is derived from counts."""
+    found = list(differences)
+    crashes = [d for d in found if d.crash]
+    events = [d for d in found if re.search(r" (total|actual|gated|skipped|absent)$|steps", d.name)]
+    return crashes or events or found
+
+
+def signature(differences: Iterable[Difference]) -> str:
+    """What differs, in the few words that disagreements are grouped by."""
+    found = causes(differences)
+    if any(d.crash for d in found):
+        return re.sub(r"\d+", "_", min(d.name for d in found))
+    families = {re.sub(r" (entries|payloads|total|actual|gated|skipped|absent)\b", "", event_of(d.name)) for d in found}
+    return ", ".join(sorted(families))
+
+
 def event_of(name: str) -> str:
     """The name of a count without its level, tensor and rank: what kind of event it is."""
     return re.sub(r"^L\d+ (?:\w )?| r\d+(?= )", "", name)

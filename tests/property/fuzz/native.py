@@ -121,6 +121,8 @@ def _architecture(spec: Specification) -> str:
         rates = {"read": place.read_bandwidth, "write": place.write_bandwidth, "shared": place.shared_bandwidth}
         if any(rate is not None for rate in rates.values()):
             fields["bandwidth"] = _flow({k: v for k, v in rates.items() if v is not None})
+        if spec.sparse.timeloop_reading:
+            fields["network"] = "{forwarding: false}"
         fields["metadata"] = _flow({"word_bits": METADATA_BITS, "access_bits": METADATA_BITS})
         lines.append(f"    - {_flow(fields)}")
         lanes = spec.lanes(level)
@@ -149,7 +151,8 @@ def _mapping(spec: Specification) -> str:
 
 
 def _has_fanout(spec: Specification, level: int) -> bool:
-    return prod(spec.lanes(level)) > 1 or spec.places[level].waves
+    spread = any(s.level == level and s.axis is not None and s.bound > 1 for s in spec.slots)
+    return spread or prod(spec.lanes(level)) > 1 or spec.places[level].waves
 
 
 def _loop_list(spec: Specification, level: int, spatial: bool) -> str:

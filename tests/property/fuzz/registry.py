@@ -7,11 +7,11 @@ from collections.abc import Callable
 from tests.property.fuzz.kinds import Kind
 from tests.property.fuzz.specification import Operand, Specification
 
+METADATA = r".* metadata .*|L\d cycles"
+ACCESSES = r".* accesses"
 
-def has_features(spec: Specification) -> bool:
-    """Is anything sparse about it: formats, features, compute skips or gates?"""
-    sparse = spec.sparse
-    return bool(sparse.formats or sparse.safs or sparse.compute_skip or sparse.compute_gate)
+
+# --- tensors ------------------------------------------------------------------------------------------------
 
 
 def any_tensor(holds: Callable[[Operand], bool]) -> Callable[[Specification], bool]:
@@ -29,28 +29,135 @@ def slides(tensor: Operand) -> bool:
     return any(len(axis.terms) > 1 for axis in tensor.axes)
 
 
+def steps(tensor: Operand) -> bool:
+    """Does some index leave words out?"""
+    return any(axis.terms and all(abs(term.coefficient) > 1 for term in axis.terms) for axis in tensor.axes)
+
+
+def is_given(tensor: Operand) -> bool:
+    """Is its pattern known, and neither full nor empty?"""
+    return tensor.density.kind in ("given", "banded")
+
+
+# --- specifications -----------------------------------------------------------------------------------------
+
+
+def has_features(spec: Specification) -> bool:
+    """Is anything sparse about it: formats, features, compute skips or gates?"""
+    sparse = spec.sparse
+    return bool(sparse.formats or sparse.safs or sparse.compute_skip or sparse.compute_gate)
+
+
+def is_imperfect(spec: Specification) -> bool:
+    """Has it imperfect factors and sparse features?"""
+    return spec.imperfect and has_features(spec)
+
+
+def slides_sparsely(spec: Specification) -> bool:
+    """Has it windows and sparse features?"""
+    return has_features(spec) and any(slides(t) for t in spec.tensors)
+
+
 def packs(spec: Specification) -> bool:
     """Does a spatial skip pack positions?"""
     return any(saf.kind == "spatial_skip" for saf in spec.sparse.safs)
 
 
+def overbooked(spec: Specification) -> bool:
+    """May a tile be larger than its room?"""
+    return any(isinstance(place.rule, float) for place in spec.places)
+
+
+def widens(spec: Specification) -> bool:
+    """Do features look at whole access blocks?"""
+    return bool(spec.sparse.safs) and any(place.block > 1 for place in spec.places)
+
+
+def jumps(spec: Specification) -> bool:
+    """Is there an intersection unit that jumps ahead?"""
+    return any(saf.intersection == "skip_ahead" for saf in spec.sparse.safs)
+
+
+def gates_by_jumping(spec: Specification) -> bool:
+    """Does a gate have an intersection unit that jumps ahead?"""
+    return any(saf.intersection == "skip_ahead" and saf.kind == "gate" for saf in spec.sparse.safs)
+
+
+def formats_differ(spec: Specification) -> bool:
+    """Is a tensor stored with different numbers of ranks at two levels?"""
+    lengths = {(name, len(form.ranks)) for (_, name), form in spec.sparse.formats.items()}
+    return len(lengths) > len({name for name, _ in lengths})
+
+
+def imperfect_result(spec: Specification) -> bool:
+    """Are factors imperfect, and has an index of the result a step?"""
+    return spec.imperfect and any(abs(term.coefficient) > 1 for axis in spec.output.axes for term in axis.terms)
+
+
+def merges_loops(spec: Specification) -> bool:
+    """Has an uncompressed list a flattened rank, or is a feature at its level?"""
+    plain = [key for key, form in spec.sparse.formats.items() if form.has_metadata and not form.compressed]
+    return bool(plain) and len(spec.places) > 1 and bool(spec.sparse.safs)
+
+
+def half_known(spec: Specification) -> bool:
+    """In Timeloop's reading, has a spatial skip more than one leader?"""
+    safs = [saf for saf in spec.sparse.safs if saf.kind == "spatial_skip" and len(saf.leaders) > 1]
+    return spec.sparse.timeloop_reading and bool(safs)
+
+
+def shares_diagonally(spec: Specification) -> bool:
+    """Do two spatial loops move one index?"""
+    spread = {slot.rank for slot in spec.slots if slot.axis is not None and slot.bound > 1}
+    return any(len({term.rank for term in axis.terms} & spread) > 1 for t in spec.tensors for axis in t.axes)
+
+
+def turns_back(spec: Specification) -> bool:
+    """Do two temporal loops outside a level move one window into it?"""
+    for tensor in spec.tensors:
+        inner = max((at for at, place in enumerate(spec.places) if tensor.name in place.keep), default=0)
+        outside = [slot.rank for slot in spec.slots if slot.level < inner and slot.axis is None and slot.bound > 1]
+        if any(
+            sum(rank in {term.rank for term in axis.terms} for rank in outside) > 1 for axis in tensor.axes if len(axis.terms) > 1
+        ):
+            return True
+    return False
+
+
+def random_and(holds: Callable[[Specification], bool]) -> Callable[[Specification], bool]:
+    """Approximations are for random data only: known patterns are counted exactly."""
+    return lambda spec: not spec.fixed and holds(spec)
+
+
 OPEN: tuple[Kind, ...] = (
     Kind("a rank that occurs twice in a tensor", any_tensor(repeats_a_rank)),
-    Kind("imperfect factors with sparse features", lambda spec: spec.imperfect and has_features(spec)),
+    Kind("known patterns with imperfect factors", lambda spec: is_imperfect(spec) and any(map(is_given, spec.tensors))),
+    Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA),
+    Kind(
+        "results with steps and imperfect factors",
+        imperfect_result,
+        r".* reads|.* fills|" + ACCESSES,
+    ),
+    Kind("random patterns with imperfect factors", is_imperfect),
     Kind("n:m and block densities", any_tensor(lambda t: t.density.kind in ("structured", "block"))),
-    Kind("windows with sparse features", lambda spec: has_features(spec) and any(slides(t) for t in spec.tensors)),
+    Kind("known patterns seen through windows", lambda spec: slides_sparsely(spec) and any(map(is_given, spec.tensors))),
+    Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("cycles of packed positions", packs, r"compute cycles|L\d cycles"),
-    Kind("overbooked levels", lambda spec: any(isinstance(p.rule, float) for p in spec.places), r"L\d cycles"),
-    Kind("access blocks that features look at", lambda spec: bool(spec.sparse.safs) and any(p.block > 1 for p in spec.places)),
+    Kind("overbooked levels", overbooked, r"L\d cycles|.* streamed .*|" + ACCESSES),
+    Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),
+    Kind("given data with holes", any_tensor(lambda t: steps(t) and is_given(t)), r".* held .*"),
+    Kind("known patterns seen through access blocks", lambda spec: widens(spec) and any(map(is_given, spec.tensors))),
+    Kind("gates with units that jump ahead", gates_by_jumping, METADATA),
+    Kind("ranks repeated at an inner level", formats_differ, METADATA),
+    Kind("lists without compressed ranks over loops of two levels", merges_loops, METADATA),
+    Kind("spatial skips of Timeloop's reading with two leaders", half_known),
 )
 """Faults that are known and not yet mended; whoever mends one takes it out."""
 
 APPROXIMATIONS: tuple[Kind, ...] = (
-    Kind(
-        "intersection units that jump ahead",
-        lambda spec: any(saf.intersection == "skip_ahead" for saf in spec.sparse.safs),
-        r".* metadata .*",
-        error=1.0,
-    ),
+    Kind("intersection units that jump ahead", jumps, r".* metadata .*", error=1.0),
+    Kind("access blocks that end early", random_and(widens), error=1.0),
+    Kind("windows shared along a diagonal", random_and(lambda s: slides_sparsely(s) and shares_diagonally(s)), error=1.0),
+    Kind("windows moved by two loops", random_and(lambda s: slides_sparsely(s) and turns_back(s)), error=1.0),
 )
 """What the model does not claim to be exact."""

@@ -6,6 +6,7 @@ python -m tests.property.fuzz.run --minutes 10 [--seed 7] [--workers 2] [--kind 
 from __future__ import annotations
 
 import argparse
+import re
 import secrets
 import sys
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from tests.property.fuzz.drawing import draw, small
 from tests.property.fuzz.files import from_files, through_files
 from tests.property.fuzz.judging import Difference, Verdict, from_records, judge, seed_of
-from tests.property.fuzz.kinds import Kind, Sorted, event_of, sort_differences
+from tests.property.fuzz.kinds import Kind, Sorted, causes, event_of, signature, sort_differences
 from tests.property.fuzz.native import printed
 from tests.property.fuzz.registry import APPROXIMATIONS, OPEN
 from tests.property.fuzz.shrinking import smallest
@@ -25,7 +26,7 @@ from tests.property.fuzz.specification import Specification
 
 BATCH = 12
 """Specifications that a worker judges at a time."""
-SHRINKING_SECONDS = 90.0
+SHRINKING_SECONDS = 45.0
 EXAMPLES = 2
 """Examples of one kind of disagreement that are made smaller."""
 
@@ -42,8 +43,8 @@ class Options:
 
     @property
     def excuses(self) -> tuple[Kind, ...]:
-        """The kinds that excuse differences."""
-        return APPROXIMATIONS if self.everything else (*OPEN, *APPROXIMATIONS)
+        """The kinds that excuse differences; if one is looked for, all others."""
+        return tuple(k for k in (*OPEN, *APPROXIMATIONS) if k.name != self.kind and (k.error is not None or not self.everything))
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,6 @@ class Tally:
             self.found.setdefault(outcome.signature, []).append(outcome.seed)
 
 
-def signature(differences: Sequence[Difference]) -> str:
-    """The kinds of events that differ, few of them."""
-    crashes = sorted({d.name for d in differences if d.crash})
-    return crashes[0] if crashes else ", ".join(sorted({event_of(d.name) for d in differences})[:4])
-
-
 # --- what a worker does -------------------------------------------------------------------------------------
 
 
@@ -131,8 +126,11 @@ def minimised(seed: str, options: Options) -> str:
         verdict = compared(candidate, seed, options)
         return sort_differences(candidate, verdict.differences, dict(verdict.walked), options.excuses).left
 
-    wanted = {event_of(d.name) for d in left(spec)}
-    found = smallest(spec, lambda c: bool({event_of(d.name) for d in left(c)} & wanted), SHRINKING_SECONDS)
+    def events(candidate: Specification) -> set[str]:
+        return {event_of(re.sub(r"\d+", "_", d.name) if d.crash else d.name) for d in causes(left(candidate))}
+
+    wanted = events(spec)
+    found = smallest(spec, lambda c: bool(events(c) & wanted), SHRINKING_SECONDS)
     lines = [str(d) for d in left(found)]
     return printed(found) + "".join(f"# {line}\n" for line in lines[:12])
 
@@ -146,7 +144,11 @@ def run(options: Options, minutes: float, workers: int) -> Tally:
     shown = time.monotonic()
     with ProcessPoolExecutor(workers) as pool:
         running = dict[Future[list[Outcome]] | Future[str], str]()
+        waiting = list[str]()
         while time.monotonic() < end or running:
+            while waiting and sum(map(bool, running.values())) < max(1, workers // 2):
+                next_one = waiting.pop(0)
+                running[pool.submit(minimised, next_one, options)] = next_one
             while len(running) < workers + 1 and time.monotonic() < end:
                 seeds = [f"{options.seed}:{number + i}" for i in range(BATCH)]
                 number += BATCH
@@ -160,7 +162,7 @@ def run(options: Options, minutes: float, workers: int) -> Tally:
                 for outcome in _listed(future.result()):
                     tally.add(outcome)
                     if outcome.sorted.left and len(tally.found[outcome.signature]) <= EXAMPLES:
-                        running[pool.submit(minimised, outcome.seed, options)] = outcome.seed
+                        waiting.append(outcome.seed)
             if time.monotonic() - shown > 30:
                 shown = time.monotonic()
                 print(_progress(tally, end - shown), file=sys.stderr, flush=True)
@@ -212,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--case", default=None, help="judge and minimise one specification again")
     parser.add_argument("--all", action="store_true", help="report open faults too")
     given = parser.parse_args(arguments)
-    options = Options(given.seed or secrets.token_hex(4), given.kind, given.all or bool(given.kind))
+    options = Options(given.seed or secrets.token_hex(4), given.kind, given.all)
     if given.case:
         outcome = outcome_of(given.case, options)
         print(minimised(given.case, options) if outcome and outcome.sorted.left else f"agrees: {outcome}")

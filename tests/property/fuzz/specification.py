@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from math import prod
+from math import inf, prod
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from sparseloop.model.design.arch import Arch, Level, Network, Price
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor
 from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
 from sparseloop.model.design.sparse import Sparse
+from sparseloop.validation.walker import Machine
 from tests.property.fuzz.densities import Density
 
 WORD_BITS = 16
@@ -35,6 +36,11 @@ class Operand:
     def ranks(self) -> tuple[str, ...]:
         """Rank variables in order of appearance, repeated where they occur twice."""
         return tuple(term.rank for axis in self.axes for term in axis.terms)
+
+    @property
+    def plain(self) -> bool:
+        """True if every index is a single rank and no rank occurs twice: tiles are boxes that do not overlap."""
+        return all(len(axis.terms) == 1 for axis in self.axes) and len(set(self.ranks)) == len(self.ranks)
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,25 @@ class Specification:
         """Children of one instance of a level along x and y."""
         used = tuple(prod(s.bound for s in self.slots if s.level == level and s.axis == axis) for axis in ("x", "y"))
         return self.places[level].lanes or (used[0], used[1])
+
+    def shares_its_room(self, level: int) -> bool:
+        """True where tiles may overflow and several tensors share the room: which of them overflows is not defined."""
+        place = self.places[level]
+        return isinstance(place.rule, float) and len(place.keep) > 1
+
+    def machine(self) -> Machine:
+        """The limits that the walker keeps to."""
+        rooms = dict[tuple[int, str], float]()
+        for level, place in enumerate(self.places):
+            if isinstance(place.rule, float) and not self.shares_its_room(level):
+                inner = {n for n in place.keep if any(n in outer.keep for outer in self.places[:level])}
+                rooms |= {(level, n): inf if place.capacity is None else place.capacity for n in inner}
+        packing = {saf.level for saf in self.sparse.safs if saf.kind == "spatial_skip"}
+        return Machine(
+            lanes={level: prod(self.lanes(level)) for level in packing},
+            waves=frozenset(level for level in packing if self.places[level].waves),
+            rooms=rooms,
+        )
 
     def arch(self) -> Arch:
         """The machine: every action costs 1 pJ."""

@@ -28,6 +28,6 @@ Decisions where the text leaves a choice:
 """
 
 from sparseloop.validation.walker.count import Walker
-from sparseloop.validation.walker.records import RankUnits, Walk, WalkedCounts, WalkedTensor
+from sparseloop.validation.walker.records import Accesses, Machine, RankUnits, Walk, WalkedCounts, WalkedTensor
 
-__all__ = ["RankUnits", "Walk", "WalkedCounts", "WalkedTensor", "Walker"]
+__all__ = ["Accesses", "Machine", "RankUnits", "Walk", "WalkedCounts", "WalkedTensor", "Walker"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sparseloop.model.design.einsum import Tensor
-from sparseloop.validation.walker.points import IntArray, Points
+from sparseloop.validation.walker.points import BoolArray, IntArray, Points
 from sparseloop.validation.walker.residency import Deliveries, Ends, find_deliveries
 
 
@@ -22,6 +23,8 @@ class TensorPath:
     """Storage levels that keep the tensor, outermost first."""
     word: IntArray
     """The word used at each point."""
+    inside: BoolArray
+    """Does it exist? False in the padding, which is zero and known to be."""
     relevant: list[int]
     """Loops (bound > 1) over the tensor's ranks, outermost first."""
     links: dict[int, Deliveries] = field(init=False)
@@ -31,7 +34,7 @@ class TensorPath:
     """Links of metadata entries found so far: a level's inner ranks are its child's."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "links", {level: self._link_of(level, self.word) for level in self.levels})
+        object.__setattr__(self, "links", {level: self._link_of(level, self.word, self.inside) for level in self.levels})
         object.__setattr__(self, "_entry_links", {})
 
     def child(self, level: int) -> int:
@@ -59,10 +62,12 @@ class TensorPath:
         if not below:
             return self.links[level]
         if (level, below) not in self._entry_links:
-            self._entry_links[level, below] = self._link_of(level, self.points.word(self.tensor, below))
+            entry = self.points.code([i for i in self.relevant if i not in below])
+            exists = any_alike(entry, self.inside)
+            self._entry_links[level, below] = self._link_of(level, self.points.word(self.tensor, below), exists)
         return self._entry_links[level, below]
 
-    def _link_of(self, level: int, key: IntArray) -> Deliveries:
+    def _link_of(self, level: int, key: IntArray, exists: BoolArray) -> Deliveries:
         """The deliveries of `key` (words or metadata entries) from `level` to its child."""
         nest, child = self.points.nest, self.child(level)
         apart = [
@@ -73,8 +78,8 @@ class TensorPath:
         # the compute level has no operand register: it keeps nothing from one step to the next
         reuse = child < len(nest.keep) and (child, self.tensor.name) not in nest.no_temporal_reuse
         points = self.points
-        ends = Ends(points.instance(level), points.instance(child), points.step(child), points.code(apart), reuse)
-        return find_deliveries(ends, key)
+        at = points.instance(level), points.instance(child), points.step(child), points.code(apart)
+        return find_deliveries(Ends(*at, reuse, exists), key)
 
     def access_block(self, level: int, block_size: int) -> IntArray | None:
         """Per point the block of words that one access at `level` reads, or None if the child's tile is no smaller."""
@@ -92,9 +97,23 @@ class TensorPath:
         return np.unique(code, return_inverse=True)[1]
 
 
-def build_path(points: Points, tensor: Tensor) -> TensorPath:
-    """The chain of a tensor, all its links walked."""
+def any_alike(code: IntArray, holds: BoolArray) -> BoolArray:
+    """Per point: does `holds` hold at some point with the same code?"""
+    found = np.zeros(int(code.max()) + 1, dtype=np.bool_)
+    found[code[holds]] = True
+    return found[code]
+
+
+def build_path(points: Points, tensor: Tensor, extent: Sequence[int] | None = None) -> TensorPath:
+    """The chain of a tensor, all its links walked; what lies outside `extent` is padding."""
     levels = tuple(level for level, kept in enumerate(points.nest.keep) if tensor.name in kept)
     if not levels:
         raise ValueError(f"no level keeps {tensor.name}")
-    return TensorPath(points=points, tensor=tensor, levels=levels, word=points.word(tensor), relevant=points.relevant(tensor))
+    return TensorPath(
+        points=points,
+        tensor=tensor,
+        levels=levels,
+        word=points.word(tensor),
+        inside=points.inside(tensor, extent),
+        relevant=points.relevant(tensor),
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparseloop.model.design.sparse import COMPRESSED_KINDS, FormatKind, Sparse
-from sparseloop.validation.walker.chains import TensorPath
+from sparseloop.validation.walker.chains import TensorPath, any_alike
 from sparseloop.validation.walker.checks import LeaderCondition, Stages
 from sparseloop.validation.walker.layout import LaidRank, rank_layout
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
@@ -53,10 +53,12 @@ class Rank:
 
     kind: FormatKind
     payload_is_data: bool
+    real: BoolArray
+    """Does the entry stand for an existing word?"""
     below: IntArray
     """Entry: points with one number share it."""
     fiber: IntArray
-    """Fibre of the entry."""
+    """Fiber of the entry."""
     length: FloatArray
     """Entries in that fiber."""
     looks: Looks
@@ -76,13 +78,6 @@ class Rank:
             "U": ((0 * one, always), (0 * one, always)),
         }[self.kind]
         return metadata, (0 * one, always) if self.payload_is_data else payload
-
-
-def any_alike(code: IntArray, holds: BoolArray) -> BoolArray:
-    """Per point: does `holds` hold at some point with the same code?"""
-    found = np.zeros(int(code.max()) + 1, dtype=np.bool_)
-    found[code[holds]] = True
-    return found[code]
 
 
 class RankBuilder:
@@ -132,15 +127,17 @@ class RankBuilder:
         entry = _compact(points.code([i for i in relevant if i not in below]))
         fiber = _compact(points.code([i for i in relevant if i not in below and i not in rank.loops]))
         key = points.word(self.chain.tensor, below)
-        members = np.unique(np.stack([fiber, key]), axis=1)[0]
+        real = any_alike(entry, self.chain.inside)
+        members = np.unique(np.stack([fiber, key])[:, real], axis=1)[0]
         parent = self.chain.parent(self.level)
         assert rank.kind is not None  # only ranks of a child without format have none, and those got the level's
         return Rank(
             kind=rank.kind,
             payload_is_data=innermost,
+            real=real,
             below=entry,
             fiber=fiber,
-            length=np.bincount(members)[fiber].astype(np.float64),
+            length=np.maximum(np.bincount(members, minlength=int(fiber.max()) + 1), 1)[fiber].astype(np.float64),
             looks=looks,
             fills=None if parent is None else self.chain.entry_link(parent, frozenset(below)),
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
+
+import numpy as np
 
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.mapping import Mapping
@@ -11,25 +14,37 @@ from sparseloop.validation.walker.chains import TensorPath, build_path
 from sparseloop.validation.walker.checks import LeaderCondition, Stages, saf_conditions
 from sparseloop.validation.walker.entries import RankBuilder
 from sparseloop.validation.walker.points import enumerate_points
+from sparseloop.validation.walker.tiles import tiles_of
+
+Extents = MappingOf[str, Sequence[int]]
+"""Tensor to its true size along every axis; words at other coordinates are padding."""
 
 
 class EventPlan:
     """The events of one mapped, sparse einsum and the conditions on them: all that does not depend on the tensors' values."""
 
-    def __init__(self, einsum: Einsum, blocks: Sequence[int], mapping: Mapping, sparse: Sparse) -> None:
-        self.einsum, self.sparse = einsum, sparse
+    def __init__(
+        self, einsum: Einsum, blocks: Sequence[int], mapping: Mapping, sparse: Sparse, extents: Extents | None = None
+    ) -> None:  # fmt: skip
+        self.einsum, self.sparse, self.blocks = einsum, sparse, tuple(blocks)
         self.points = enumerate_points(einsum, mapping)
         self.compute = len(mapping.nest.keep)
         if len(blocks) != self.compute:
             raise ValueError(f"{len(blocks)} block sizes for {self.compute} storage levels")
-        self.chains = {t.name: build_path(self.points, t) for t in einsum.tensors}
+        self.chains = {t.name: build_path(self.points, t, (extents or {}).get(t.name)) for t in einsum.tensors}
         self._check_formats()
         self.inputs = [t.name for t in einsum.tensors if not t.output]
         self.conditions = saf_conditions(sparse, self.chains, blocks)
         self.compute_skips = self._compute_conditions([n for n in self.inputs if sparse.compute_skip and self._tagged(n)])
         self.compute_gates = self._compute_conditions([n for n in self.inputs if sparse.compute_gate])
+        self.tiles = {
+            (level, n): tiles_of(self.points.instance(level), self.points.step(level), c.word)
+            for n, c in self.chains.items()
+            for level in c.levels
+        }
         self.stages = {(level, n): self._stages(c, level) for n, c in self.chains.items() for level in c.levels}
-        words = {n: c.word for n, c in self.chains.items()}
+        # tiles that differ in padding only are equal
+        words = {n: np.where(c.inside, c.word, -1) for n, c in self.chains.items()}
         self.ranks = {
             (level, n): RankBuilder(self.chains[n], level, sparse, self.conditions, stages).build(words)
             for (level, n), stages in self.stages.items()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sparseloop.model.design.einsum import Einsum, Tensor
+from sparseloop.model.design.einsum import Axis, Einsum, Tensor
 from sparseloop.model.design.mapping import LoopNest, Mapping
 
 IntArray = NDArray[np.int64]
@@ -51,17 +51,34 @@ class Points:
 
     def word(self, tensor: Tensor, zeroed: Collection[int] = ()) -> IntArray:
         """The word of `tensor` used at each point (flat position in its bounding box), loops in `zeroed` put back to 0."""
-        rank_values = {rank: np.zeros(len(self), dtype=np.int64) for rank in self.einsum.ranks}
-        for i, loop in enumerate(self.nest.loops):
-            if i not in zeroed:
-                rank_values[loop.rank] = rank_values[loop.rank] + self.index[:, i] * self.strides[i]
-        extents, flat = self.einsum.extents, np.zeros(len(self), dtype=np.int64)
+        flat = np.zeros(len(self), dtype=np.int64)
         for axis, extent in zip(tensor.axes, self.einsum.tensor_shape(tensor), strict=True):
             # a negative coefficient counts down from the far end, so that the bounding box starts at 0
-            lowest = sum(t.coefficient * (extents[t.rank] - 1) for t in axis.terms if t.coefficient < 0)
-            position = sum((t.coefficient * rank_values[t.rank] for t in axis.terms), np.zeros(len(self), dtype=np.int64))
-            flat = flat * extent + position - lowest
+            flat = flat * extent + self.coordinate(axis, zeroed) - self.lowest(axis)
         return flat
+
+    def coordinate(self, axis: Axis, zeroed: Collection[int] = ()) -> IntArray:
+        """The coordinate along an axis at each point, its constant included."""
+        position = np.full(len(self), axis.offset, dtype=np.int64)
+        for term in axis.terms:
+            for i, loop in enumerate(self.nest.loops):
+                if loop.rank == term.rank and i not in zeroed:
+                    position = position + term.coefficient * self.strides[i] * self.index[:, i]
+        return position
+
+    def lowest(self, axis: Axis) -> int:
+        """The smallest coordinate along an axis."""
+        extents = self.einsum.extents
+        return axis.offset + sum(t.coefficient * (extents[t.rank] - 1) for t in axis.terms if t.coefficient < 0)
+
+    def inside(self, tensor: Tensor, extent: Sequence[int] | None) -> BoolArray:
+        """Per point: does the word exist? Coordinates from 0 to below the extent do; without one, all that are used."""
+        exists = np.ones(len(self), dtype=np.bool_)
+        if extent is not None:
+            for axis, size in zip(tensor.axes, extent, strict=True):
+                at = self.coordinate(axis)
+                exists &= (at >= 0) & (at < size)
+        return exists
 
 
 def enumerate_points(einsum: Einsum, mapping: Mapping) -> Points:

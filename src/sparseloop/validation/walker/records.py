@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkedCounts:
-    """Events of one kind by what became of them; the four classes sum to `total`, the dense count."""
+    """EventSet of one kind by what became of them; the four classes sum to `total`, the dense count."""
 
     total: float = 0.0
     actual: float = 0.0
@@ -18,11 +18,36 @@ class WalkedCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What limits a machine besides its mapping; what is not named has room for everything."""
+
+    lanes: Mapping[int, int] = field(default_factory=dict[int, int])
+    """Storage level to the instances below one parent, where a spatial skip packs positions onto them."""
+    waves: frozenset[int] = frozenset()
+    """Those of them that pack anew in every step."""
+    rooms: Mapping[tuple[int, str], float] = field(default_factory=dict[tuple[int, str], float])
+    """(level, tensor) to the words of it that the level can hold; more than that is streamed at each use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RankUnits:
     """Entries of one format rank: metadata units (coordinates, bits) and payload units (offsets) apart."""
 
     metadata: WalkedCounts
     payload: WalkedCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accesses:
+    """Accesses of whole blocks that actual words cost at a level.
+
+    Consecutive words of one delivered (or returned) tile share blocks; at the compute link the consecutive reads, and updates,
+    of one instance.
+    """
+
+    reads: float
+    fills: float
+    updates: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +65,11 @@ class WalkedTensor:
     """Words written here by a decompressor."""
     compress: float
     """Words written here by a compressor."""
+    accesses: Accesses
+    excess: tuple[float, float]
+    """Words beyond the room of the level, over all tiles delivered here: per tile read at the parent, per tile filled."""
+    held: tuple[float, float]
+    """Words stored in one instance: mean and largest of all instances and steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +81,8 @@ class Walk:
     computes: WalkedCounts
     cycles: float
     """Existing temporal steps of the busiest lane, all checks ignored."""
+    compute_cycles: float
+    """Time of the computes that keep their slot, see `packing.Clock`."""
     instances: tuple[int, ...]
     """Instances of every storage level that ever work, all checks ignored."""
     lane_work: tuple[float, ...]

@@ -111,7 +111,7 @@ def first_of_key(owner: IntArray, key: IntArray, time: IntArray) -> BoolArray:
 
 
 def events_of(of_point: IntArray, count: int, owner: IntArray, key: IntArray, time: IntArray) -> EventSet:
-    """Events from their users; owner, key and time are given per point (time: of the event's beginning)."""
+    """EventSet from their users; owner, key and time are given per point (time: of the event's beginning)."""
     point = np.empty(count, dtype=np.int64)
     point[of_point] = np.arange(len(of_point))
     return EventSet(of_point=of_point, point=point, first=first_of_key(owner[point], key[point], time[point]))
@@ -127,6 +127,12 @@ class Deliveries:
     """One per word and group of children that receive the same words at once: parent reads or updates."""
     access_of_copy: IntArray
     traced: Trace
+    arrival: IntArray
+    """Per copy: copies with one number arrive together at one child."""
+    delivery: IntArray
+    """Per access: accesses with one number deliver one tile to the same children at once."""
+    departure: IntArray
+    """Per access: those with one number return together, when the stays at the same children end."""
 
     def copy_regions(self) -> Regions:
         """Per copy: all points of its instance while it stays."""
@@ -163,13 +169,15 @@ class Ends:
     apart: IntArray
     """Children with different numbers never share an access (no multicast)."""
     reuse: bool
+    exists: BoolArray
+    """False where there is no such key: padding, which is neither kept nor moved."""
 
 
 def find_deliveries(ends: Ends, key: IntArray) -> Deliveries:
     """Finds all copies of all keys and the parent accesses that deliver them."""
     traced = trace(ends.child, ends.step, key, ends.reuse)
     start = traced.first_point()
-    access_of_copy = np.array(_group(ends, key, traced), dtype=np.int64)
+    access_of_copy, delivery = _group(ends, key, traced)
     begin_time = ends.step[start]
     copies = events_of(traced.of_point, len(start), ends.child, key, begin_time[traced.of_point])
     count = int(access_of_copy.max()) + 1
@@ -177,22 +185,52 @@ def find_deliveries(ends: Ends, key: IntArray) -> Deliveries:
     access_time = np.zeros(count, dtype=np.int64)
     access_time[access_of_copy] = begin_time
     accesses = events_of(access_of_point, count, ends.parent, key, access_time[access_of_point])
-    return Deliveries(copies=copies, accesses=accesses, access_of_copy=access_of_copy, traced=traced)
+    return Deliveries(
+        copies=copies,
+        accesses=accesses,
+        access_of_copy=access_of_copy,
+        traced=traced,
+        arrival=np.unique(traced.begin, return_inverse=True)[1],
+        delivery=delivery,
+        departure=_departures(ends, traced, access_of_copy),
+    )
 
 
-def _group(ends: Ends, key: IntArray, traced: Trace) -> list[int]:
-    """Per copy the parent access: children of one parent that receive identical words in one step share them."""
+def _departures(ends: Ends, traced: Trace, access_of_copy: IntArray) -> IntArray:
+    """Per access a number for the tile it returns with: same parent, same children, same last step."""
+    last = traced.order[np.array(traced.end, dtype=np.int64) - 1]
+    child: list[int] = ends.child[last].tolist()
+    place: list[tuple[int, int, int]] = list(
+        zip(ends.step[last].tolist(), ends.parent[last].tolist(), ends.apart[last].tolist(), strict=True)
+    )
+    members: list[list[int]] = [[] for _ in range(int(access_of_copy.max()) + 1)]
+    for copy, access in enumerate(access_of_copy):
+        members[int(access)].append(copy)
+    number = dict[Hashable, int]()
+    keys = [(max(place[c] for c in copies), frozenset(child[c] for c in copies)) for copies in members]
+    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
+
+
+def _group(ends: Ends, key: IntArray, traced: Trace) -> tuple[IntArray, IntArray]:
+    """Per copy the parent access, per access the tile it delivers.
+
+    Children of one parent that receive identical words in one step share them.
+    """
     deliveries: dict[int, list[int]] = {}
     for copy, begin in enumerate(traced.begin):
         deliveries.setdefault(begin, []).append(copy)
     sample = np.empty(len(traced.begin), dtype=np.int64)
     sample[traced.of_point] = np.arange(len(traced.of_point))
     keys: list[int] = key[sample].tolist()
-    number, access_of_copy = dict[Hashable, int](), [0] * len(keys)
+    exists: list[bool] = ends.exists[sample].tolist()
+    number, access_of_copy = dict[tuple[Hashable, int], int](), [0] * len(keys)
+    tiles = dict[Hashable, int]()
     for begin, copies in deliveries.items():
         point = traced.order[begin]
         place = (int(ends.step[point]), int(ends.parent[point]), int(ends.apart[point]))
-        group = (place, frozenset(keys[c] for c in copies))
+        group = (place, frozenset(keys[c] for c in copies if exists[c]))
         for copy in copies:
             access_of_copy[copy] = number.setdefault((group, keys[copy]), len(number))
-    return access_of_copy
+            tiles.setdefault(group, len(tiles))
+    delivery = [tiles[group] for group, _ in number]
+    return np.array(access_of_copy, dtype=np.int64), np.array(delivery, dtype=np.int64)

@@ -1,0 +1,175 @@
+"""What the walker says of a machine's limits, worked by hand: packed positions, blocks, words that do not fit, padding."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pytest
+
+from sparseloop.model.design.sparse import Sparse
+from sparseloop.validation.walker import Machine, Walker
+from tests.helpers.walks import einsum, fmt, mapped, matmul, saf, split, tensor, totals
+
+DENSE = Sparse(formats={})
+PACKED = Sparse(formats={}, safs=(saf("spatial_skip", 0, "A", "A"),))
+
+
+def walked(problem, mapping, sparse=DENSE, blocks=None, machine=None, extents=None, **data):
+    full = {t.name: np.ones(problem.tensor_shape(t), dtype=bool) for t in problem.tensors}
+    given = {name: np.array(pattern, dtype=bool) for name, pattern in data.items()}
+    walker = Walker(problem, blocks or [1] * len(mapping.nest.keep), mapping, sparse, machine, extents)
+    return walker.walk(full | given)
+
+
+class TestPacking:
+    """Positions of one fanout, A skipped on its own zeros."""
+
+    def rows(self, *rows, lanes, waves=True, sparse=PACKED):
+        problem = einsum([tensor("A", "k", "m"), tensor("Z", "k", output=True)], k=len(rows), m=len(rows[0]))
+        mapping = mapped(f"k{len(rows)} m{len(rows[0])}x", "AZ")
+        machine = Machine(lanes={0: lanes}, waves=frozenset({0} if waves else ()))
+        return walked(problem, mapping, sparse, machine=machine, A=rows).compute_cycles
+
+    def test_waves_of_one_step(self):
+        assert self.rows([1, 1, 1, 1, 1, 0], lanes=2) == 3
+        assert self.rows([1, 0, 0, 0, 0, 0], lanes=2) == 1
+        assert self.rows([0, 0, 0, 0, 0, 0], lanes=2) == 0
+
+    def test_steps_are_packed_apart(self):
+        assert self.rows([1, 1, 1, 0], [0, 0, 0, 1], lanes=2) == 3
+        assert self.rows([1, 1, 1, 0], [0, 0, 0, 1], lanes=2, waves=False) == 2
+
+    def test_fewer_active_positions_than_instances_are_no_faster(self):
+        assert self.rows([1, 0, 0, 0], [0, 1, 0, 0], lanes=4) == 2
+        assert self.rows([1, 0, 0, 0], [0, 1, 0, 0], lanes=4, waves=False) == 0.5
+
+    def test_the_longest_position_counts(self):
+        """Two positions with two steps inside, each of which skips on B: one needs both, the other neither."""
+        problem = einsum([tensor("A", "m"), tensor("B", "m", "k"), tensor("Z", "m", output=True)], m=2, k=2)
+        sparse = Sparse(formats={}, safs=(saf("spatial_skip", 0, "A", "A"), saf("skip", 1, "A", "B")))
+        machine = Machine(lanes={0: 2}, waves=frozenset({0}))
+        mapping = mapped("m2x|k2", "ABZ|ABZ")
+        assert walked(problem, mapping, sparse, machine=machine, A=[1, 1], B=[[1, 1], [0, 0]]).compute_cycles == 2
+        assert walked(problem, mapping, sparse, machine=machine, A=[1, 1], B=[[0, 0], [0, 0]]).compute_cycles == 1
+        assert walked(problem, mapping, sparse, machine=machine, A=[0, 1], B=[[1, 1], [1, 0]]).compute_cycles == 1
+
+    def test_two_leaders(self):
+        """Every placement of two non-zeros each in four positions: at least one position of both is met unless disjoint."""
+        problem = einsum([tensor("A", "m"), tensor("B", "m"), tensor("Z", "m", output=True)], m=4)
+        sparse = Sparse(formats={}, safs=(saf("spatial_skip", 0, "A", "A"), saf("spatial_skip", 0, "B", "B")))
+        walker = Walker(problem, [1], mapped("m4x", "ABZ"), sparse, Machine(lanes={0: 4}, waves=frozenset({0})))
+        rows = [[i in chosen for i in range(4)] for chosen in combinations(range(4), 2)]
+        found = [
+            walker.walk({"A": np.array(a), "B": np.array(b), "Z": np.ones(4, dtype=bool)}).compute_cycles
+            for a in rows
+            for b in rows
+        ]
+        assert np.mean(found) == pytest.approx(1 - 1 / comb(4, 2))
+
+    def test_lanes_without_packing_even_out(self):
+        sparse = Sparse(formats={}, safs=(saf("skip", 0, "A", "A"),))
+        assert self.rows([1, 0], [0, 0], lanes=1, sparse=sparse) == 0.5
+
+
+class TestBlocks:
+    """Words that share an access: those of one delivered tile; at the compute link the consecutive reads of one instance."""
+
+    def test_tiles_start_blocks(self):
+        problem = einsum([tensor("A", "m", "k"), tensor("Z", "m", output=True)], m=4, k=3)
+        counted = walked(problem, mapped("m4|k3", "AZ|AZ"), blocks=(2, 8))
+        assert counted.tensors[0, "A"].accesses.reads == 4 * 2
+        assert counted.tensors[1, "A"].accesses.fills == 4
+        assert counted.tensors[1, "A"].accesses.reads == 2
+        assert counted.tensors[1, "Z"].accesses.updates == 2
+        assert counted.tensors[1, "Z"].accesses.reads == 1
+        assert counted.tensors[0, "Z"].accesses.updates == 4
+
+    def test_only_what_is_there_is_packed(self):
+        problem = einsum([tensor("A", "m", "k"), tensor("Z", "m", output=True)], m=2, k=4)
+        sparse = Sparse(formats={(0, "A"): fmt("CP", "CP"), (1, "A"): fmt("CP", "CP")})
+        counted = walked(problem, mapped("m2|k4", "AZ|AZ"), sparse, blocks=(2, 2), A=[[1, 1, 1, 0], [0, 0, 0, 0]])
+        assert counted.tensors[0, "A"].accesses.reads == 2
+
+    def test_children_with_tiles_of_their_own(self):
+        problem = einsum([tensor("A", "m", "k"), tensor("Z", "m", output=True)], m=2, k=2)
+        assert walked(problem, mapped("m2x|k2", "AZ|AZ"), blocks=(4, 4)).tensors[0, "A"].accesses.reads == 2
+        shared = einsum([tensor("A", "k"), tensor("Z", "m", output=True)], m=2, k=2)
+        assert walked(shared, mapped("m2x|k2", "AZ|AZ"), blocks=(4, 4)).tensors[0, "A"].accesses.reads == 1
+
+
+def test_words_beyond_the_room() -> None:
+    problem = einsum([tensor("A", "m", "k"), tensor("Z", "m", output=True)], m=2, k=4)
+    sparse = Sparse(formats={(0, "A"): fmt("CP", "CP"), (1, "A"): fmt("CP", "CP")})
+    machine = Machine(rooms={(1, "A"): 2})
+    counted = walked(problem, mapped("m2|k4", "AZ|AZ"), sparse, machine=machine, A=[[1, 1, 1, 0], [0, 1, 0, 0]])
+    assert counted.tensors[1, "A"].excess == (1, 1)
+    assert counted.tensors[1, "A"].held == (2, 3)
+    assert counted.tensors[0, "A"].held == (4, 4)
+
+
+class TestPadding:
+    """Z[p] = I[p+r-1] * W[r], p = 4, r = 3: coordinates -1 to 4, of which 0 to 3 exist."""
+
+    PROBLEM = einsum([tensor("I", "p+r+-1"), tensor("W", "r"), tensor("Z", "p", output=True)], p=4, r=3)
+
+    def walk(self, text, keep, sparse=DENSE, extent=4, **data):
+        problem = self.PROBLEM
+        given = {"I": [1] * extent, **data}
+        return walked(problem, mapped(text, keep), sparse, extents={"I": (extent,)}, **given)
+
+    def test_padding_is_executed_but_never_fetched(self):
+        counted = self.walk("p4 r3", "IWZ")
+        assert counted.computes.actual == 12
+        assert totals(counted, 0, "I") == (10, 0, 0)
+        assert totals(counted, 0, "W")[0] == 12
+
+    def test_what_is_loaded_once_is_the_tensor(self):
+        counted = self.walk("|p4 r3", "IWZ|IWZ")
+        assert totals(counted, 0, "I")[0] == totals(counted, 1, "I")[1] == 4
+        assert counted.tensors[1, "I"].held == (4, 4)
+        windows = self.walk("p4|r3", "IWZ|IWZ")
+        assert totals(windows, 1, "I")[1] == 4
+        assert counted.tensors[1, "W"].held == (3, 3)
+
+    def test_padding_is_known_to_be_zero(self):
+        sparse = Sparse(formats={}, safs=(saf("skip", 0, "W", "I"),))
+        counted = self.walk("p4 r3", "IWZ", sparse)
+        assert split(counted.computes) == (10, 0, 2, 0)
+        assert split(counted.tensors[0, "W"].reads) == (10, 0, 2, 0)
+
+    def test_padding_has_no_metadata(self):
+        problem = einsum([tensor("I", "p+-1"), tensor("Z", "p", output=True)], p=4)
+        sparse = Sparse(formats={(0, "I"): fmt("B"), (1, "I"): fmt("B")})
+        counted = walked(problem, mapped("|p4", "IZ|IZ"), sparse, extents={"I": (2,)}, I=[1, 0])
+        assert split(counted.tensors[0, "I"].reads) == (1, 0, 0, 1)
+        assert split(counted.tensors[0, "I"].metadata_reads[0].metadata) == (2, 0, 0, 0)
+        assert split(counted.tensors[1, "I"].metadata_fills[0].metadata) == (2, 0, 0, 0)
+        empty = walked(problem, mapped("p4", "IZ"), Sparse(formats={(0, "I"): fmt("U")}), extents={"I": (2,)}, I=[0, 0])
+        assert split(empty.tensors[0, "I"].reads) == (2, 0, 0, 0)
+
+    def test_equal_words_beside_different_padding_are_shared(self):
+        """Two lanes whose windows differ in padding only receive the same words."""
+        problem = einsum([tensor("I", "p+r+-1"), tensor("Z", "p", output=True)], p=2, r=2)
+        counted = walked(problem, mapped("p2x|r2", "IZ|IZ"), extents={"I": (1,)}, I=[1])
+        assert totals(counted, 0, "I")[0] == 1
+        assert totals(counted, 1, "I")[1] == 2
+
+    def test_a_tensor_larger_than_what_is_used(self):
+        counted = self.walk("p4 r3", "IWZ", extent=9)
+        assert totals(counted, 0, "I")[0] == 11
+
+
+def test_a_matrix_times_its_transpose() -> None:
+    """Ranks that occur twice: only the diagonal of Z[i,i] and A[i,i] is touched."""
+    problem = einsum([tensor("A", "i", "i"), tensor("Z", output=True)], i=4)
+    assert totals(walked(problem, mapped("i4x", "AZ")), 0, "A")[0] == 4
+    diagonal = einsum([tensor("A", "i"), tensor("Z", "i", "i", output=True)], i=4)
+    assert totals(walked(diagonal, mapped("i4", "AZ")), 0, "Z") == (0, 0, 4)
+
+
+def test_no_operands() -> None:
+    problem = einsum([tensor("Z", "m", output=True)], m=3)
+    assert totals(walked(problem, mapped("m3", "Z")), 0, "Z") == (0, 0, 3)
+    assert walked(matmul(2, 2, 2), mapped("m2 n2 k2", "ABZ")).compute_cycles == 8

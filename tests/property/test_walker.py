@@ -14,7 +14,7 @@ from sparseloop.model.density import Actual, Uniform
 from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
 from sparseloop.model.design.sparse import Saf, Sparse
 from sparseloop.model.plan import compile_plan
-from sparseloop.model.traffic.dense import transitions
+from sparseloop.model.traffic.dense import advances
 from sparseloop.model.traffic.tiles import Tiles
 from tests.property.compare import actual_differences, differences, model_counts, walk_counts, walker
 from tests.property.specs import AFFINE, MATMUL, PLAIN, Case, cases, data, imperfect_cases, option_cases
@@ -74,7 +74,7 @@ def test_formats_and_metadata_of_given_data(case: Case, seed: int, fraction: flo
 @given(cases(PLAIN), SEEDS, FRACTIONS)
 def test_lists_of_non_empty_tiles_of_given_data(case: Case, seed: int, fraction: float) -> None:
     with pytest.MonkeyPatch.context() as patch:  # what large sparse patterns take, in chunks of a few entries
-        patch.setattr("sparseloop.model.sparsity.known_patterns.sparse_is_better", lambda plan, tensor: True)
+        patch.setattr("sparseloop.model.sparsity.known_patterns.is_better_listed", lambda plan, tensor: True)
         patch.setattr("sparseloop.model.sparsity.large_patterns.CHUNK", 5)
         assert actual_differences(case, data(case, seed, fraction)) == {}
 
@@ -142,7 +142,7 @@ def turns_back(case: Case) -> bool:
             continue
         step = tuple(tiles.step(link.tensor, a, link.temporal[moving[0]]) for a in range(len(plan.axes[link.tensor])))
         size = tiles.size(link.tensor, tiles.inside(link.child))
-        for advance in transitions(tiles, link):
+        for advance in advances(tiles, link):
             keeps = tiles.bounds[advance.slot] > 1 and advance.fresh < size
             if keeps and any(advance.shift) and advance.shift != step:
                 return True

@@ -18,9 +18,9 @@ from sparseloop.model.density import DensityModel, Occupancy, Pattern, Tile
 from sparseloop.model.design import Design
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.mapping import Mapping
-from sparseloop.model.ops import Array
 from sparseloop.model.pipeline import evaluate_plan, plan_of
 from sparseloop.model.plan import Plan
+from sparseloop.model.units import Array
 
 Function = Callable[..., Any]
 _plain: Any = operator
@@ -253,13 +253,13 @@ class TracedDensity(DensityModel):
 
     def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Array:
         """P(both tiles empty)."""
-        axes = len(first[1])
+        axes = len(first.extents)
 
         def ask(*flat: Any) -> Any:
-            tiles = [(flat[i], flat[i + 1 : i + 1 + axes]) for i in range(0, len(flat), axes + 1)]
+            tiles = [Tile(flat[i], flat[i + 1 : i + 1 + axes]) for i in range(0, len(flat), axes + 1)]
             return self.model.empty_union(*tiles)
 
-        arguments = (first[0], *first[1], second[0], *second[1], shared[0], *shared[1])
+        arguments = (first.size, *first.extents, second.size, *second.extents, shared.size, *shared.extents)
         return applied("empty_union", ask, arguments, tensor=self.tensor)
 
     def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
 
-Array = Any
-"""A number, an array whose axes are the batch, or a traced value (trace.Traced)."""
+from sparseloop.model.memo import memo
+from sparseloop.model.units import Array, Flag
 
 _SCALARS = (bool, int, float)
 
 
-def where(condition: Array, yes: Array, no: Array) -> Array:
+def where(condition: Flag, yes: Array, no: Array) -> Array:
     """Elementwise choice."""
     if isinstance(condition, (bool, np.bool_)):
         return yes if condition else no
     return cast("Any", np.where)(condition, yes, no)
 
 
-def one_unless(condition: Array, number: Array) -> Array:
+def one_unless(condition: Flag, number: Array) -> Array:
     """`number` where the condition holds, else 1 (arithmetic: a third of the time of `where`)."""
     if isinstance(condition, (bool, np.bool_)):
         return number if condition else 1
     return condition * (number - 1) + 1
 
 
-def zero_unless(condition: Array, number: Array) -> Array:
+def zero_unless(condition: Flag, number: Array) -> Array:
     """`number` where the condition holds, else 0."""
     if isinstance(condition, (bool, np.bool_)):
         return number if condition else 0 * number
@@ -59,7 +59,7 @@ def absolute(a: Array) -> Array:
     return abs(a)
 
 
-def either(a: Array, b: Array) -> Array:
+def either(a: Flag, b: Flag) -> Flag:
     """Elementwise a or b."""
     if a is True or b is True:
         return True
@@ -70,7 +70,7 @@ def either(a: Array, b: Array) -> Array:
     return a | b
 
 
-def both(a: Array, b: Array) -> Array:
+def both(a: Flag, b: Flag) -> Flag:
     """Elementwise a and b."""
     if a is False or b is False:
         return False
@@ -81,7 +81,7 @@ def both(a: Array, b: Array) -> Array:
     return a & b
 
 
-def negate(a: Array) -> Array:
+def negate(a: Flag) -> Flag:
     """Elementwise not."""
     if isinstance(a, bool):
         return not a
@@ -174,13 +174,13 @@ def bit_set(steps_and_counts: tuple[int, ...]) -> int:
     return bits
 
 
-@lru_cache(maxsize=1 << 15)
+@memo(1 << 15)
 def distinct(*steps_and_counts: int) -> int:
     """Number of distinct values of sum(step_i * q_i), 0 <= q_i < count_i."""
     return bit_set(steps_and_counts).bit_count()
 
 
-@lru_cache(maxsize=1 << 15)
+@memo(1 << 15)
 def overlap(shift: int, *steps_and_counts: int) -> int:
     """Number of values of such a set that also lie in the set displaced by `shift`."""
     bits = bit_set(steps_and_counts)

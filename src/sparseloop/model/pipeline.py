@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sparseloop.model.cost.cost import Cost, cost
 from sparseloop.model.design import Design
 from sparseloop.model.design.mapping import LoopNest
-from sparseloop.model.ops import Array
 from sparseloop.model.plan import Plan, compile_plan
 from sparseloop.model.sparse_traffic import SparseTraffic, apply_safs
 from sparseloop.model.traffic.dense import Traffic, traffic
+from sparseloop.model.units import Count, LoopBounds
 
 COLUMNS = ("energy_pj", "cycles", "edp", "status", "utilization")
 """What a batch may keep."""
@@ -25,7 +24,7 @@ class EventTotals:
     sparse: SparseTraffic
 
 
-def evaluate_plan(plan: Plan, bounds: Any, residuals: Any = None, *, computes: Array | None = None) -> Cost:
+def evaluate_plan(plan: Plan, bounds: LoopBounds, residuals: LoopBounds | None = None, *, computes: Count | None = None) -> Cost:
     """Cost of loop bounds of shape (loops, *batch) under one template.
 
     `residuals` are last-pass bounds of the same shape (None: all factors are perfect). `computes` stands for the number of
@@ -34,7 +33,9 @@ def evaluate_plan(plan: Plan, bounds: Any, residuals: Any = None, *, computes: A
     return priced(plan, event_totals(plan, bounds, residuals, computes=computes))
 
 
-def event_totals(plan: Plan, bounds: Any, residuals: Any = None, *, computes: Array | None = None) -> EventTotals:
+def event_totals(
+    plan: Plan, bounds: LoopBounds, residuals: LoopBounds | None = None, *, computes: Count | None = None
+) -> EventTotals:
     """The counts; what they depend on is `design.counting_key`."""
     dense = traffic(plan, bounds, residuals)
     if computes is not None:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from sparseloop.model.design.arch import Arch, Level
 from sparseloop.model.design.einsum import Einsum, Tensor
 from sparseloop.model.design.mapping import Loop, LoopNest
 from sparseloop.model.design.sparse import Saf, Sparse, TensorFormat
+
+
+class AxisLoop(NamedTuple):
+    """A loop that moves a coordinate: by `coefficient` times its stride in every step."""
+
+    slot: int
+    coefficient: int
+
+
+AxisLoops = tuple[AxisLoop, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +133,8 @@ class Plan:
     """First slot of each level; the last entry (compute) is the number of slots."""
     outer: dict[int, tuple[int, ...]] = field(repr=False)
     """Link index to the indices of the same tensor's outer links, outermost first."""
-    axes: tuple[tuple[tuple[tuple[int, int], ...], ...], ...]
-    """Per tensor and axis: (slot, coefficient) of every slot that moves the coordinate."""
+    axes: tuple[tuple[AxisLoops, ...], ...]
+    """Per tensor and axis: the loops that move the coordinate."""
 
     @cached_property
     def loops(self) -> tuple[Loop, ...]:
@@ -192,7 +203,7 @@ def compile_plan(einsum: Einsum, arch: Arch, nest: LoopNest, sparse: Sparse) -> 
             links.append(link)
     axes = tuple(
         tuple(
-            tuple((i, term.coefficient) for term in axis.terms for i, s in enumerate(loops) if s.rank == term.rank)
+            tuple(AxisLoop(i, term.coefficient) for term in axis.terms for i, s in enumerate(loops) if s.rank == term.rank)
             for axis in tensor.axes
         )
         for tensor in einsum.tensors

@@ -15,21 +15,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from typing import NamedTuple
 
 from sparseloop.model import ops
 from sparseloop.model.design.sparse import Saf
 from sparseloop.model.formats.metadata import Metadata, RankTraffic
 from sparseloop.model.formats.occupancy import ResidentTile
-from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.emptiness import Emptiness
 from sparseloop.model.sparsity.events import Events, mixed_events
 from sparseloop.model.sparsity.features import SafConditions, access_events, compute_events, fill_events, skipped_at_compute
 from sparseloop.model.sparsity.packing import packing, waves
 from sparseloop.model.traffic.dense import LinkTraffic, Traffic
+from sparseloop.model.units import Array, Count, Flag, Pj, Share, Words
 
 Mix = Callable[[Sequence[Array]], Array]
 """One number from the same number under every alternative: a weighted sum, or an elementwise choice."""
+
+
+class Overflow(NamedTuple):
+    """Words of tiles that are larger than the room kept for them."""
+
+    reads: Words
+    """Of the parent."""
+    fills: Words
+    """Into the child."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,35 +55,35 @@ class LinkSparse:
     """Metadata of the tensor at the parent: its reads and updates, and the fills from the next outer level."""
     resident: ResidentTile
     """The tile held by one instance of the parent."""
-    decompress: Array
+    decompress: Words
     """Words a decompressor writes into the child."""
-    compress: Array
+    compress: Words
     """Words a compressor writes into the parent."""
-    misfit: Array
+    misfit: Flag
     """True where the parent's format cannot be laid on the loops."""
     child: LinkSparse | None = None
     """The tensor's next inner link; None at the compute link."""
 
     @cached_property
-    def forwarded(self) -> Array:
+    def forwarded(self) -> Words:
         """Words a child passed on to its neighbour: the dense number, thinned like the fills."""
         return self.dense.forwarded * ops.ratio(self.fills.actual, self.fills.total)
 
     @cached_property
-    def overflow(self) -> tuple[Array, Array]:
-        """(parent reads, child fills) beyond `reads` and `fills`: words of overbooked tiles streamed at each use.
+    def overflow(self) -> Overflow:
+        """What crosses the link beyond `reads` and `fills`: words of overbooked tiles streamed at each use.
 
         A child that sizes its tiles by a quantile retains `counted` words; the excess x = E[max(0, k - counted)] per
         tile is fetched anew at each of the rho = reads / fills uses: x (rho - 1) per delivered tile.
         """
         link = self.dense.link
         if self.child is None or not link.child_compressed or not isinstance(self.child.resident.rule, float):
-            return 0.0, 0.0
+            return Overflow(0.0, 0.0)
         tile = self.child.resident
         excess = tile.model.excess(tile.footprint, tile.extents, tile.counted)
         uses = ops.maximum(0.0, ops.ratio(self.child.reads.actual, self.fills.actual) - 1.0)
         fills = excess * uses * self.dense.fills / self.dense.tile
-        return fills / self.dense.sharing, fills
+        return Overflow(fills / self.dense.sharing, fills)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +92,11 @@ class SparseTraffic:
 
     links: tuple[LinkSparse, ...]
     computes: Events
-    skipped_at_compute: Array
+    skipped_at_compute: Count
     """Computes that reach the compute level and are skipped there; the others never come up."""
-    packing: tuple[Array, ...]
+    packing: tuple[Share, ...]
     """Per storage level: share of its spatial positions that are ever active at once (1 without spatial skips)."""
-    waves: tuple[Array, ...]
+    waves: tuple[Count, ...]
     """Per storage level whose positions are packed in waves: time of a step over the share of active positions; else 1."""
 
     def links_from(self, level: int) -> list[LinkSparse]:
@@ -119,17 +129,17 @@ def apply_safs(plan: Plan, dense: Traffic) -> SparseTraffic:
     if all(isinstance(number, int) for number in best):  # one mapping: no other combination is looked at
         chosen = frozenset(group[int(number)] for group, number in zip(groups.values(), best, strict=True))
         return _for_choice(mapped, fixed | chosen)
-    index: Array = 0
+    index: Count = 0
     for number, group in zip(best, groups.values(), strict=True):
         index = index * len(group) + number
     return _selected(index, [_for_choice(mapped, fixed | {*chosen}) for chosen in product(*groups.values())])
 
 
-def _best(mapped: _Mapped, group: list[Saf]) -> Array:
+def _best(mapped: _Mapped, group: list[Saf]) -> Count:
     """Index of the alternative with the largest read price * words * removed fraction at its own link."""
     plan, dense, emptiness = mapped.plan, mapped.dense, mapped.emptiness
-    best: Array = -1.0
-    index: Array = 0
+    best: Pj = -1.0
+    index: Count = 0
     for number, saf in enumerate(group):
         link = next((k for k in plan.links if saf in k.safs), None)
         if link is None:
@@ -149,7 +159,7 @@ def _best(mapped: _Mapped, group: list[Saf]) -> Array:
 # --- alternatives -------------------------------------------------------------------------------------------
 
 
-def _selected(index: Array, alternatives: Sequence[SparseTraffic]) -> SparseTraffic:
+def _selected(index: Count, alternatives: Sequence[SparseTraffic]) -> SparseTraffic:
     """Elementwise alternatives[index]."""
 
     def mix(values: Sequence[Array]) -> Array:
@@ -224,7 +234,7 @@ def _for_choice(mapped: _Mapped, active: frozenset[Saf]) -> SparseTraffic:
     )
 
 
-def _weighted(weights: Sequence[Array]) -> Mix:
+def _weighted(weights: Sequence[Share]) -> Mix:
     return lambda values: ops.total(v * w for v, w in zip(values, weights, strict=True))
 
 
@@ -262,7 +272,7 @@ def _link(safs: SafConditions, metadata: Metadata, dense: LinkTraffic) -> LinkSp
     c = safs.conditions(link)
     fills = fill_events(dense.fills, emptiness, c, link.child_compressed, link.output)
     updates = access_events(dense.updates, emptiness, c, link.compressed, False)
-    layout = metadata.trees.layouts[link.index]
+    layout = metadata.ranks.layouts[link.index]
     changes = link.compressed and not link.child_compressed and not link.to_compute
     return LinkSparse(
         dense=dense,

@@ -187,7 +187,7 @@ def _between(plan: Plan, cost: Cost) -> Iterator[tuple[str, Any]]:
     for k in cost.sparse.links:
         link, dense = k.dense.link, k.dense
         parent, child = plan.arch.levels[link.parent].name, plan.arch.levels[link.child].name
-        yield f"{link.name} words to one {child}", dense.share
+        yield f"{link.name} words to one {child}", dense.words_per_child
         yield f"{child}s used", dense.children
         yield f"{child}s per access of {link.name}", dense.sharing
         for number, rank in enumerate(k.ranks, start=1):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Literal, get_args
 
 from sparseloop.model import ops
@@ -14,13 +14,16 @@ from sparseloop.model.design.arch import Arch, Price
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Sparse
 from sparseloop.model.formats.ranks import least_bits
-from sparseloop.model.ops import Array
 from sparseloop.model.plan import LinkEnds, Plan
 from sparseloop.model.sparse_traffic import LinkSparse, SparseTraffic
 from sparseloop.model.sparsity.events import Events
 from sparseloop.model.sparsity.features import compute_leaders, features_at, link_leaders
+from sparseloop.model.units import Count, Cycles, Pj, Share, Words
 
 CLASS_PREFIX = (("actual", ""), ("gated", "gated_"), ("skipped", "skipped_"))
+"""Class of events, and how its actions are called."""
+Counter = Callable[[], Count]
+"""Computes a count when it is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,62 +32,54 @@ class ActionCost:
 
     level: int
     tensor: str | None
+    """None: an action of the level as a whole."""
     action: str
-    counter: Callable[[], Array]
-    energy_pj_each: float
+    counter: Counter
+    energy_pj_each: Pj
     source: str
     confidence: float
 
     @cached_property
-    def count(self) -> Array:
+    def count(self) -> Count:
         """How often the action happens, over all instances."""
         return self.counter()
 
     @cached_property
-    def energy_pj(self) -> Array:
+    def energy_pj(self) -> Pj:
         """Energy of all of them; a free action is not even counted."""
         return self.count * self.energy_pj_each if self.energy_pj_each else 0.0
 
 
-Counters = dict[str, Callable[[], Array]]
-
-
-def actions_of_level(
-    plan: Plan, level: int, links: tuple[list[LinkSparse], list[LinkSparse]], at: tuple[Array, Array]
-) -> tuple[ActionCost, ...]:
-    """All priced actions of a storage level; `links` = (below, above), `at` = (instances used, total cycles)."""
-    below, above = links
-    used, cycles = at
+def actions_of_level(plan: Plan, sparse: SparseTraffic, level: int, used: Count, cycles: Cycles) -> tuple[ActionCost, ...]:
+    """All priced actions of a storage level, of which `used` instances work, in a mapping that takes `cycles` in all."""
     spec = plan.arch.levels[level]
-    clusters = 1.0
+    clusters: Share = 1.0
     if spec.cluster_size > 1:
         clusters = ops.minimum(used, spec.instances / spec.cluster_size) / used
-    filled = {k.dense.link.tensor: k for k in above}
+    sources = {k.dense.link.tensor: k for k in sparse.links_into(level)}
     priced: list[ActionCost] = []
-    for k in below:
-        for action, counter in _tensor_actions(plan, k, filled.get(k.dense.link.tensor)).items():
+    for k in sparse.links_from(level):
+        link = k.dense.link
+        for action, counter in _tensor_actions(plan, k, sources.get(link.tensor)).items():
             shared = counter if spec.cluster_size == 1 else partial(_scaled, counter, clusters)
-            priced.append(_price(plan, level, (k.dense.link.name, action), shared))
-    priced.append(_price(plan, level, (None, "leak"), lambda: cycles * spec.instances))
+            priced.append(_priced(plan, level, link.name, action, shared))
+    priced.append(_priced(plan, level, None, "leak", lambda: cycles * spec.instances))
     return tuple(priced)
 
 
-def _scaled(counter: Callable[[], Array], factor: Array) -> Array:
+def _scaled(counter: Counter, factor: Share) -> Count:
     return counter() * factor
 
 
-def actions_of_compute(plan: Plan, sparse: SparseTraffic, cycles: Array) -> tuple[ActionCost, ...]:
+def actions_of_compute(plan: Plan, sparse: SparseTraffic, cycles: Cycles) -> tuple[ActionCost, ...]:
     """All priced actions of the compute level."""
-    level = plan.compute
-    counts: Counters = {prefix + "compute": partial(getattr, sparse.computes, name) for name, prefix in CLASS_PREFIX}
+    counts: dict[str, Counter] = {prefix + "compute": partial(getattr, sparse.computes, name) for name, prefix in CLASS_PREFIX}
     counts["skipped_compute"] = lambda: sparse.skipped_at_compute
-    priced = [_price(plan, level, (None, action), counter) for action, counter in counts.items()]
-    priced.append(_price(plan, level, (None, "leak"), lambda: cycles * plan.arch.compute.instances))
-    return tuple(priced)
+    counts["leak"] = lambda: cycles * plan.arch.compute.instances
+    return tuple(_priced(plan, plan.compute, None, action, counter) for action, counter in counts.items())
 
 
-def _price(plan: Plan, level: int, what: tuple[str | None, str], counter: Callable[[], Array]) -> ActionCost:
-    tensor, action = what
+def _priced(plan: Plan, level: int, tensor: str | None, action: str, counter: Counter) -> ActionCost:
     price = plan.arch.levels[level].prices[action]
     return ActionCost(
         level=level,
@@ -97,20 +92,24 @@ def _price(plan: Plan, level: int, what: tuple[str | None, str], counter: Callab
     )
 
 
-def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> Counters:
+def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> dict[str, Counter]:
+    """Counters of what a level does with a tensor, by action.
+
+    `k`: the link over which the tensor leaves the level; `source`: that over which it arrives, None at the outermost level.
+    """
     link = k.dense.link
     spec = plan.arch.levels[link.parent]
     data = [("read", k.reads), ("update", k.updates)]
     if source is not None:
         data.insert(1, ("fill", source.fills))
-    vectors = _Once(lambda: vectors_per_word(plan, k))
-    counts: Counters = {}
-    for action, classes in data:
+    vectors: Counter = cache(lambda: vectors_per_word(plan, k))
+    counts: dict[str, Counter] = {}
+    for action, events in data:
         for name, prefix in CLASS_PREFIX:
-            counts[prefix + action] = partial(_vectors, classes, name, vectors)
+            counts[prefix + action] = partial(_vectors, events, name, vectors)
     counts["read"] = partial(_with_extra, counts["read"], lambda: _extra_reads(k, source), vectors)
     if source is not None:
-        counts["fill"] = partial(_with_extra, counts["fill"], lambda: source.overflow[1], vectors)
+        counts["fill"] = partial(_with_extra, counts["fill"], lambda: source.overflow.fills, vectors)
     if spec.metadata_access_bits and k.ranks:
         for action in ("read", "fill", "update"):
             for name, prefix in CLASS_PREFIX:
@@ -127,43 +126,33 @@ def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> Cou
     return counts
 
 
-class _Once:
-    """A number computed at its first use."""
-
-    def __init__(self, compute: Callable[[], Array]) -> None:
-        self._compute = compute
-
-    @cached_property
-    def value(self) -> Array:
-        """The number."""
-        return self._compute()
+def _vectors(events: Events, name: str, vectors: Counter) -> Count:
+    """Physical accesses for the words of one class."""
+    return getattr(events, name) * vectors()
 
 
-def _vectors(classes: Events, name: str, vectors: _Once) -> Array:
-    return getattr(classes, name) * vectors.value
-
-
-def _with_extra(counter: Callable[[], Array], extra: Callable[[], Array], vectors: _Once) -> Array:
+def _with_extra(counter: Counter, extra: Counter, vectors: Counter) -> Count:
+    """The count with the physical accesses for further words."""
     words = extra()
-    return counter() + words * vectors.value
+    return counter() + words * vectors()
 
 
-def _extra_reads(k: LinkSparse, source: LinkSparse | None) -> Array:
+def _extra_reads(k: LinkSparse, source: LinkSparse | None) -> Words:
     """Reads beyond those of the classes: overbooked words streamed to the child, words passed on to a neighbour."""
-    return k.overflow[0] + (source.forwarded if source is not None else 0.0)
+    return k.overflow.reads + (source.forwarded if source is not None else 0.0)
 
 
-def _metadata_accesses(k: LinkSparse, action: str, name: str, width: float) -> Array:
-    return ops.total(getattr(rank.bits(action), name) for rank in k.ranks) / width
+def _metadata_accesses(k: LinkSparse, action: str, name: str, access_bits: float) -> Count:
+    return ops.total(getattr(rank.bits(action), name) for rank in k.ranks) / access_bits
 
 
-def _addresses(k: LinkSparse, source: LinkSparse | None) -> Array:
+def _addresses(k: LinkSparse, source: LinkSparse | None) -> Count:
     """One per actual or gated access (reads, of outputs updates) and fill."""
     visible = k.updates if k.dense.link.output else k.reads
     return visible.busy + (source.fills.busy if source is not None else 0.0)
 
 
-def _intersections(k: LinkSparse) -> Array:
+def _intersections(k: LinkSparse) -> Count:
     """Comparisons of an intersection unit: one per access that reaches a skip of this link.
 
     None for a list looked up by its leader's coordinates, and none for a tensor skipped on its own zeros.
@@ -175,7 +164,7 @@ def _intersections(k: LinkSparse) -> Array:
     return visible.actual + visible.gated + visible.skipped
 
 
-def vectors_per_word(plan: Plan, k: LinkSparse) -> Array:
+def vectors_per_word(plan: Plan, k: LinkSparse) -> Count:
     """Physical accesses per word: 1/B, and for packed words of compressed tiles E[ceil(k/B)] / E[k].
 
     B words of the tensor: a block of the level holds more of a narrow tensor's words, fewer of a wide one's.

@@ -10,40 +10,40 @@ from sparseloop.model.cost.actions import ActionCost, actions_of_compute, action
 from sparseloop.model.cost.networks import NetworkTraffic, network_traffic
 from sparseloop.model.cost.requirements import Requirement, requirements, status_of
 from sparseloop.model.formats.occupancy import ResidentTile
-from sparseloop.model.ops import Array
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import SparseTraffic
 from sparseloop.model.traffic.dense import Traffic
+from sparseloop.model.units import Array, Bits, Count, Cycles, Pj, Share, Words
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LevelCost:
     """Cost of one level over all its instances."""
 
-    instances_used: Array
-    cycles: Array
-    energy_pj: Array
+    instances_used: Count
+    cycles: Cycles
+    energy_pj: Pj
     actions: tuple[ActionCost, ...]
     tiles: tuple[ResidentTile, ...]
     """What one instance holds, per tensor kept (none at the compute level)."""
 
     @cached_property
-    def capacity_expected(self) -> Array:
+    def capacity_expected(self) -> Words:
         """Expected data of one instance in words of the level."""
         return ops.total(t.occupancy * t.width for t in self.tiles)
 
     @cached_property
-    def capacity_worst(self) -> Array:
+    def capacity_worst(self) -> Words:
         """Data of one instance at worst, in words of the level."""
         return ops.total(t.worst * t.width for t in self.tiles)
 
     @cached_property
-    def metadata_bits_expected(self) -> Array:
+    def metadata_bits_expected(self) -> Bits:
         """Expected metadata bits of one instance."""
         return ops.total(t.metadata_bits for t in self.tiles)
 
     @cached_property
-    def metadata_bits_worst(self) -> Array:
+    def metadata_bits_worst(self) -> Bits:
         """Metadata bits of one instance at worst."""
         return ops.total(t.metadata_bits_worst for t in self.tiles)
 
@@ -57,8 +57,8 @@ class Cost:
     sparse: SparseTraffic
     levels: tuple[LevelCost, ...]
     networks: tuple[NetworkTraffic, ...]
-    energy_pj: Array
-    cycles: Array
+    energy_pj: Pj
+    cycles: Cycles
     area_um2: float
 
     @property
@@ -67,7 +67,7 @@ class Cost:
         return self.energy_pj * self.cycles
 
     @cached_property
-    def utilization(self) -> Array:
+    def utilization(self) -> Share:
         """(actual + gated computes) / (compute instances * total cycles)."""
         return ops.ratio(self.sparse.computes.busy, self.plan.arch.compute.instances * self.cycles)
 
@@ -94,18 +94,10 @@ def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
     cycles = cycles + sum(n.fill_latency + n.drain_latency for lv in arch.storage if (n := lv.network) is not None)
     networks = network_traffic(plan, dense.tiles, sparse)
     levels = [
-        _level_cost(plan, dense, sparse, (level, used[level], level_cycles[level], cycles)) for level in range(plan.compute)
+        _level_cost(used[level], level_cycles[level], actions_of_level(plan, sparse, level, used[level], cycles), sparse, level)
+        for level in range(plan.compute)
     ]
-    actions = actions_of_compute(plan, sparse, cycles)
-    levels.append(
-        LevelCost(
-            instances_used=used[-1],
-            cycles=compute_cycles,
-            energy_pj=ops.total(a.energy_pj for a in actions),
-            actions=actions,
-            tiles=(),
-        )
-    )
+    levels.append(_level_cost(used[-1], compute_cycles, actions_of_compute(plan, sparse, cycles), sparse, plan.compute))
     return Cost(
         plan=plan,
         dense=dense,
@@ -118,11 +110,21 @@ def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
     )
 
 
-def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[Array]:
+def _level_cost(used: Count, cycles: Cycles, actions: tuple[ActionCost, ...], sparse: SparseTraffic, level: int) -> LevelCost:
+    return LevelCost(
+        instances_used=used,
+        cycles=cycles,
+        energy_pj=ops.total(a.energy_pj for a in actions),
+        actions=actions,
+        tiles=tuple(k.resident for k in sparse.links_from(level)),
+    )
+
+
+def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[Count]:
     """Instances that ever work; positions dropped by a spatial skip are packed onto the children of the same parent."""
     if not any(plan.sparse.packs(level) for level in range(plan.compute)):
         return list(dense.instances)
-    used: list[Array] = [1]
+    used: list[Count] = [1]
     for level in range(plan.compute):
         children = dense.instances[level + 1] / dense.instances[level]
         if plan.sparse.packs(level):
@@ -132,7 +134,7 @@ def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[A
     return used
 
 
-def _compute_cycles(plan: Plan, dense: Traffic, sparse: SparseTraffic, used: list[Array]) -> Array:
+def _compute_cycles(plan: Plan, dense: Traffic, sparse: SparseTraffic, used: list[Count]) -> Cycles:
     """Temporal steps times the share of computes that are not skipped, spread over the used lanes, or longer in waves."""
     busy = sparse.computes.busy / dense.computes
     cycles = dense.steps * busy * ops.ratio(dense.instances[-1], used[-1])
@@ -143,7 +145,7 @@ def _compute_cycles(plan: Plan, dense: Traffic, sparse: SparseTraffic, used: lis
     return ops.minimum(cycles, _most_steps(plan, dense)) if any(map(plan.sparse.packs, range(plan.compute))) else cycles
 
 
-def _most_steps(plan: Plan, dense: Traffic) -> Array:
+def _most_steps(plan: Plan, dense: Traffic) -> Count:
     """Steps if no position is dropped: more than there are instances of a packed axis take their turns."""
     steps = dense.steps
     for level in range(plan.compute):
@@ -153,25 +155,25 @@ def _most_steps(plan: Plan, dense: Traffic) -> Array:
     return steps
 
 
-def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Array) -> Array:
+def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Count) -> Cycles:
     """Words that keep their slot (actual and gated, metadata by bits) over the bandwidth of one instance."""
     spec = plan.arch.levels[level]
     if spec.read_bandwidth is None and spec.write_bandwidth is None and spec.shared_bandwidth is None:
         return 0.0
-    reads: Array = 0.0
-    writes: Array = 0.0
+    reads: Words = 0.0
+    writes: Words = 0.0
     for k in sparse.links_from(level):
         width = plan.width(k.dense.link.tensor, level)
-        reads = reads + (k.reads.busy + k.overflow[0]) * width
+        reads = reads + (k.reads.busy + k.overflow.reads) * width
         writes = writes + k.updates.busy * width
         for rank in k.ranks:
             reads = reads + rank.bits("reads").busy / spec.word_bits
             writes = writes + (rank.bits("fills").busy + rank.bits("updates").busy) / spec.word_bits
     for k in sparse.links_into(level):
         width = plan.width(k.dense.link.tensor, level)
-        writes = writes + (k.fills.busy + k.overflow[1]) * width
+        writes = writes + (k.fills.busy + k.overflow.fills) * width
         reads = reads + k.forwarded * width
-    cycles: Array = 0.0 * reads
+    cycles: Cycles = 0.0 * reads
     for words, bandwidth in (
         (reads, spec.read_bandwidth),
         (writes, spec.write_bandwidth),
@@ -180,16 +182,3 @@ def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Array) 
         if bandwidth is not None:
             cycles = ops.maximum(cycles, words / used / bandwidth)
     return cycles
-
-
-def _level_cost(plan: Plan, dense: Traffic, sparse: SparseTraffic, at: tuple[int, Array, Array, Array]) -> LevelCost:
-    level, used, level_cycles, cycles = at
-    below, above = sparse.links_from(level), sparse.links_into(level)
-    actions = actions_of_level(plan, level, (below, above), (used, cycles))
-    return LevelCost(
-        instances_used=used,
-        cycles=level_cycles,
-        energy_pj=ops.total(a.energy_pj for a in actions),
-        actions=actions,
-        tiles=tuple(k.resident for k in below),
-    )

@@ -18,16 +18,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from sparseloop.model.cost.cost import Cost
-from sparseloop.model.density.base import Floats, upper_tail
+from sparseloop.model.density import Tile
+from sparseloop.model.density.base import upper_tail
+from sparseloop.model.plan import AxisLoops
 from sparseloop.model.sparsity.emptiness import Emptiness, minimal
 from sparseloop.model.sparsity.features import SafConditions
-from sparseloop.model.sparsity.known_patterns import sums
+from sparseloop.model.sparsity.known_patterns import nonempty_counts
+from sparseloop.model.sparsity.large_patterns import TileInData
 from sparseloop.model.traffic.tiles import Cover, Tiles
+from sparseloop.model.units import Floats
 
 CONFIDENCES = (0.1, 0.5, 0.9)
 REACH = 9.0
@@ -62,8 +66,11 @@ class Leader:
 
 
 def slowest(cost: Cost) -> Slowest | None:
-    """None where nothing is skipped, features are alternatives, one leader counts by tiles that only overlap, or less than one
-    non-empty tile is expected per instance (too few for a nearly normal number)."""
+    """The cycles of the slowest instance of a single mapping.
+
+    None if nothing is skipped, if features are alternatives, if a leader has tiles that overlap without one containing the other,
+    or if an instance expects less than one non-empty tile (too few for a nearly normal number).
+    """
     plan, tiles = cost.plan, cost.dense.tiles
     leaders = None if any(s.choice is not None for s in plan.sparse.safs) else leaders_of(cost)
     if not leaders:
@@ -101,8 +108,8 @@ def known_work(cost: Cost, leaders: Sequence[Leader], apart: frozenset[int]) -> 
         return None
     bounds = tuple(int(n) for n in tiles.bounds)
     slots = range(len(bounds))
-    counts = tuple((leader.tensor, tuple(int(tiles.count(leader.cover[i], i)) for i in slots)) for leader in leaders)
-    work = sums(plan, bounds, counts, tuple(sorted(apart)))
+    asked = tuple(TileInData(leader.tensor, tuple(int(tiles.count(leader.cover[i], i)) for i in slots)) for leader in leaders)
+    work = nonempty_counts(plan, bounds, asked, tuple(sorted(apart)))
     told = {i for leader in leaders for i in leader.pieces}
     return np.asarray(work * math.prod(bounds[i] for i in slots if i not in apart and i not in told))
 
@@ -143,6 +150,14 @@ class Work:
     most: float
 
 
+class Met(NamedTuple):
+    """What an instance, or all of them, meet of a leader."""
+
+    elements: float
+    covariances: float
+    """Sum over all pairs of different elements."""
+
+
 class Pairs:
     """Probabilities of two random steps, of one instance or of two different ones."""
 
@@ -153,7 +168,7 @@ class Pairs:
         """Instances that differ: those along loops that no leader notices do the same work."""
 
     def work(self, mean: float, steps: float) -> Work:
-        """The distribution of one instance's work of so many steps at most."""
+        """The distribution of one instance's work, of `mean` steps on average and `steps` at most."""
         common = mean**2 * self.covariance(True) if self.number > 1 else 0.0
         variance = max(mean**2 * self.covariance(False), 0.0)
         whole = math.prod(float(self.tiles.bounds[i]) for i in self.inside)
@@ -197,7 +212,7 @@ class Pairs:
             result *= (self.number / apart - 1.0) / (self.number - 1.0)
         return result
 
-    def _meeting(self, axis: Any, leader: Leader, told: set[int]) -> float:
+    def _meeting(self, axis: AxisLoops, leader: Leader, told: set[int]) -> float:
         """P(two random values of an axis agree), the loops in `told` standing alike: sum of squares of its distribution."""
         shares = np.ones(1)
         for slot, coefficient in axis:
@@ -217,25 +232,24 @@ class Pairs:
         of all instances, without the pairs of one), else from the probability that two tiles are empty.
         """
         tiles, model = self.tiles, self.tiles.plan.einsum.tensors[leader.tensor].density
-        size, extents = tiles.size(leader.tensor, leader.cover), tiles.extents(leader.tensor, leader.cover)
-        if float(size) > 1:
-            none = (0.0, tuple(0.0 for _ in extents))
-            both = float(model.empty_union((size, extents), (size, extents), none))
+        tile = tiles.tile(leader.tensor, leader.cover)
+        if float(tile.size) > 1:
+            both = float(model.empty_union(tile, tile, Tile(0.0, (0.0,) * len(tile.extents))))
             return both - (1.0 - leader.filled) ** 2
         met = self._met(leader, self.inside)
-        within = met[1] / max(met[0] * (met[0] - 1.0), 1.0)
+        within = met.covariances / max(met.elements * (met.elements - 1.0), 1.0)
         apart = math.prod(self.pieces(i, [leader]) for i in self.apart)
         if not different or apart <= 1:
             return within
-        all_met = self._met(leader, self.inside | self.apart)
-        regions = all_met[0] / met[0]
-        pairs = all_met[0] * (all_met[0] - 1.0) - regions * met[0] * (met[0] - 1.0)
-        across = (all_met[1] - regions * met[1]) / pairs if pairs > 0.5 else 0.0
+        every = self._met(leader, self.inside | self.apart)
+        regions = every.elements / met.elements
+        pairs = every.elements * (every.elements - 1.0) - regions * met.elements * (met.elements - 1.0)
+        across = (every.covariances - regions * met.covariances) / pairs if pairs > 0.5 else 0.0
         share = (self.number / apart - 1.0) / (self.number - 1.0)
         return share * within + (1.0 - share) * across
 
-    def _met(self, leader: Leader, slots: frozenset[int]) -> tuple[float, float]:
-        """Elements under these loops, and the sum of covariances of all pairs of different ones: Var(k) - E(k)(1 - q).
+    def _met(self, leader: Leader, slots: frozenset[int]) -> Met:
+        """Elements under these loops; the sum of their covariances is Var(k) - E(k)(1 - q).
 
         Where the place of a tile matters and the elements are several boxes, these are taken as independent.
         """
@@ -247,9 +261,9 @@ class Pairs:
             extents = tuple(self._run(axis, slots) for axis in tiles.plan.axes[leader.tensor])
             boxes = size / math.prod(extents)
         variance = boxes * float(model.variance(size / boxes, extents))
-        return size, variance - size * leader.filled * (1.0 - leader.filled)
+        return Met(size, variance - size * leader.filled * (1.0 - leader.filled))
 
-    def _run(self, axis: Any, slots: frozenset[int]) -> float:
+    def _run(self, axis: AxisLoops, slots: frozenset[int]) -> float:
         """Consecutive values of an axis that its innermost loops among `slots` make."""
         length = 1.0
         for slot, coefficient in sorted(axis, reverse=True):
@@ -266,7 +280,7 @@ def _subsets(items: Sequence[int]) -> Iterator[frozenset[int]]:
 
 
 def largest(work: Work, number: int) -> list[float]:
-    """P10, P50, P90 of the largest work of so many exchangeable instances.
+    """P10, P50, P90 of the largest work of `number` exchangeable instances.
 
     Each is mean + a common part + h(z), z standard normal, h(z) = s z + tilt (z^2 - 1)/6 (Cornish, Fisher 1938), s^2 = V - C,
     tilt = 2 s^2 / mean - quantum: third moment over variance of (negative) binomial and Poisson numbers. Mean, variance and third
@@ -294,7 +308,7 @@ def largest(work: Work, number: int) -> list[float]:
 
 
 def _density_of_largest(z: Floats, number: int) -> Floats:
-    """Weights of the largest of so many standard normal numbers on a grid: differences of (1 - Q(z))^n."""
+    """Weights of the largest of `number` standard normal numbers on a grid: differences of (1 - Q(z))^number."""
     edges = np.concatenate([[-np.inf], (z[1:] + z[:-1]) / 2, [np.inf]])
     below = upper_tail(-edges) ** number
     return np.diff(below)

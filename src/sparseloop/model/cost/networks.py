@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
 from sparseloop.model import ops
 from sparseloop.model.design.arch import Network
-from sparseloop.model.ops import Array
+from sparseloop.model.memo import memo
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparse_traffic import LinkSparse, SparseTraffic
 from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.units import Bits, Count, Pj, Words
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +44,7 @@ class NetworkTraffic:
         return not k.dense.link.output or not self.plan.arch.levels[k.dense.link.parent].reduction
 
     @cached_property
-    def words_down(self) -> dict[str, Array]:
+    def words_down(self) -> dict[str, Words]:
         """Words injected downwards: reads.actual, times the copies made by multicast further out."""
         return {
             k.dense.link.name: k.reads.actual * self._spread(k) if self._partial(k) else 0.0 * k.updates.total
@@ -51,47 +52,48 @@ class NetworkTraffic:
         }
 
     @cached_property
-    def words_up(self) -> dict[str, Array]:
+    def words_up(self) -> dict[str, Words]:
         """Reduced words going up: updates.actual."""
         return {k.dense.link.name: k.updates.actual * self._spread(k) for k in self.passing}
 
     @cached_property
-    def metadata_bits(self) -> dict[str, Array]:
+    def metadata_bits(self) -> dict[str, Bits]:
         """Metadata that travels with the words."""
         return {k.dense.link.name: _metadata_bits(k, self._partial(k)) * self._spread(k) for k in self.passing}
 
     @cached_property
-    def hops(self) -> dict[str, Array]:
+    def hops(self) -> dict[str, Count]:
         """Mean number of hops of an injected word."""
         return {k.dense.link.name: mean_hops(self.plan, self.tiles, k.dense.link, self.level) for k in self.passing}
 
     @cached_property
-    def additions(self) -> Array:
+    def additions(self) -> Count:
         """Spatial reductions: partial sums added on the way up, (M - 1) per reduced word."""
         merged = {k.dense.link.name: self._group(k) - 1 for k in self.passing if k.dense.link.output}
         return ops.total(self.words_up[name] * m for name, m in merged.items())
 
-    def _group(self, k: LinkSparse) -> Array:
+    def _group(self, k: LinkSparse) -> Count:
+        """Partial sums that this network adds into one."""
         return self.tiles.product(i for i in k.dense.link.multicast if self.plan.loops[i].level == self.level)
 
-    def _spread(self, k: LinkSparse) -> Array:
+    def _spread(self, k: LinkSparse) -> Count:
         """Copies of a parent's word that enter the network of an inner, bypassed level: multicast higher up."""
         return self.tiles.product(i for i in k.dense.link.multicast if self.plan.loops[i].level < self.level)
 
     @cached_property
-    def energy_pj(self) -> Array:
+    def energy_pj(self) -> Pj:
         """Wires, routers, ingress and additions; a free network is not even counted."""
         n = self.network
         hop = n.energy_per_hop_pj
         if hop is None:
             hop = n.wire_pj_per_bit_mm * n.word_bits * tile_width_mm(self.plan, self.level) if n.wire_pj_per_bit_mm else 0.0
-        energy: Array = self.additions * n.adder_pj if n.adder_pj else 0.0
+        energy: Pj = self.additions * n.adder_pj if n.adder_pj else 0.0
         if not (hop or n.router_pj or n.ingress_pj):
             return energy
         for k in self.passing:
             name = k.dense.link.name
             bits = self.plan.einsum.tensors[k.dense.link.tensor].word_bits or n.word_bits
-            words = self.words_down[name] + self.words_up[name] + k.overflow[0] * self._spread(k)
+            words = self.words_down[name] + self.words_up[name] + k.overflow.reads * self._spread(k)
             words = words * (bits / n.word_bits) + self.metadata_bits[name] / n.word_bits
             hops = self.hops[name]
             if k.dense.link.child == self.level + 1:
@@ -114,9 +116,9 @@ def network_traffic(plan: Plan, tiles: Tiles, sparse: SparseTraffic) -> tuple[Ne
     )
 
 
-def _metadata_bits(k: LinkSparse, partial: bool) -> Array:
+def _metadata_bits(k: LinkSparse, partial: bool) -> Bits:
     """Metadata that leaves or enters the parent over the network: what its accesses of inner ranks moved."""
-    total: Array = 0.0
+    total: Bits = 0.0
     for rank in k.ranks:
         total = total + rank.bits("updates").actual
         if partial:
@@ -137,7 +139,7 @@ def tile_width_mm(plan: Plan, level: int) -> float:
     return math.sqrt(area) / 1000.0
 
 
-def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
+def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Count:
     """Mean hops of a word from the parent, at the middle of the left edge, to all children that share it.
 
     Along x to the farthest column, then in every used column to the rows above and below. Positions that a spatial skip packs
@@ -146,10 +148,10 @@ def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
     slots = [i for i in link.between if plan.loops[i].level == level]
     if not slots:
         return 0.0
-    farthest: Array = 0.0
-    columns: Array = 1
-    stride: Array = 1
-    rows: list[Array] = [plan.arch.fanout(level)[1]]
+    farthest: Count = 0.0
+    columns: Count = 1
+    stride: Count = 1
+    rows: list[Count] = [plan.arch.fanout(level)[1]]
     for i in reversed(slots):
         shared, n = i in link.multicast, tiles.bounds[i]
         if plan.loops[i].axis == "x":
@@ -165,12 +167,12 @@ def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Array:
     return farthest + columns * vertical
 
 
-def _folding(plan: Plan, tiles: Tiles, level: int, axis: str) -> Array:
+def _folding(plan: Plan, tiles: Tiles, level: int, axis: str) -> Count:
     """Positions per lane along an axis, at least 1."""
     return ops.maximum(tiles.product(plan.along(level, axis)) / plan.arch.fanout(level)[axis == "y"], 1.0)
 
 
-@lru_cache(maxsize=1 << 12)
+@memo(1 << 12)
 def _row_hops(height: int, *loops: int) -> float:
     """Mean vertical hops in one column; loops along y as (bound, shared), innermost first."""
     lows, reach, stride = np.zeros(1), 0, 1

@@ -21,11 +21,11 @@ from typing import Literal
 
 from sparseloop.model import ops
 from sparseloop.model.design.arch import Level
-from sparseloop.model.ops import Array
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import LinkSparse, SparseTraffic
 from sparseloop.model.status import Status
 from sparseloop.model.traffic.dense import Traffic
+from sparseloop.model.units import Array, Count, Flag, Share
 
 TOLERANCE = 1e-12
 """Relative rounding error that sums of words, bits and shares may have."""
@@ -76,14 +76,14 @@ class Requirement:
         return self.kind in EXACT
 
     @property
-    def violated(self) -> Array:
+    def violated(self) -> Flag:
         """True where it is not respected."""
         return self.needed != self.available if self.exact else self.needed > self.available * (1 + TOLERANCE)
 
 
-def status_of(requirements: Iterable[Requirement]) -> Array:
+def status_of(requirements: Iterable[Requirement]) -> Count:
     """The flags of all requirements that are not respected, as integers; 0 = valid."""
-    flags: Array = 0
+    flags: Count = 0
     for one in requirements:
         if (violated := one.violated) is not False:
             flags = flags | ops.zero_unless(violated, int(one.flag))
@@ -117,7 +117,7 @@ def data_requirements(level: int, spec: Level, demands: Sequence[Demand]) -> Ite
         yield Requirement(kind="utilization", level=level, needed=least, available=words, demands=every)
 
 
-def parallelism(wanted: float, used: Array) -> Requirement:
+def parallelism(wanted: float, used: Share) -> Requirement:
     """At least this share of the compute instances works."""
     return Requirement(kind="parallelism", needed=wanted, available=used)
 

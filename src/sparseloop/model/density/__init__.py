@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparseloop.model.density.base import Array, DensityModel, Occupancy, Pattern, Tile
+from sparseloop.model.density.base import DensityModel, Occupancy, Pattern, Tile
 from sparseloop.model.density.files import load_data, load_pattern
 from sparseloop.model.density.index import Coordinates
 from sparseloop.model.density.known import Actual, Banded
@@ -11,7 +11,6 @@ from sparseloop.model.density.uniform import Uniform
 
 __all__ = [
     "Actual",
-    "Array",
     "Banded",
     "Block",
     "Coordinates",

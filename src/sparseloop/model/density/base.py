@@ -7,23 +7,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
 
-Array = Any
-"""A number or an array whose last axes are the batch."""
+from sparseloop.model.units import Array, Coordinate, Count, Floats, Share, Words
 
-Floats = npt.NDArray[np.float64]
 Pattern = npt.NDArray[np.bool_]
-Tile = tuple[Array, tuple[Array, ...]]
-"""Number of distinct elements of a tile, and its extents per axis."""
-
 SNAP = 1e-9
 """A product density * size this close to an integer is that integer."""
 NORMAL_FROM = 4.0
 """Standard deviation of the occupancy from which normal approximations are used; below it sums over k."""
+
+
+class Tile(NamedTuple):
+    """What density models are told of a tile."""
+
+    size: Words
+    """Number of distinct elements; a fraction where tiles of different sizes are averaged."""
+    extents: tuple[Coordinate, ...]
+    """Bounding extents, one per axis."""
 
 
 @final
@@ -86,11 +90,11 @@ class DensityModel(ABC):
         """Expected non-zeros divided by the size of the tensor."""
 
     @abstractmethod
-    def empty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """P(a tile of `size` distinct elements, with per-axis extents `extents`, holds no non-zero)."""
 
     @abstractmethod
-    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """A lower bound of the share of events that survive a condition on a tile that contains this one.
 
         That is at most P(a larger tile holds a non-zero), for every larger tile; where events depend on tiles of several tensors,
@@ -103,31 +107,31 @@ class DensityModel(ABC):
         return float(min(1.0, max(0.0, float(self.least_nonempty(1.0, (1.0,) * len(self.shape))))))
 
     @abstractmethod
-    def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
         """Variance of the number of non-zeros of such a tile."""
 
     @abstractmethod
-    def maximum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """Largest possible number of non-zeros of such a tile."""
 
     @abstractmethod
-    def minimum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """Smallest possible number of non-zeros of such a tile."""
 
     @abstractmethod
-    def quantile(self, size: Array, extents: tuple[Array, ...], confidence: float) -> Array:
+    def quantile(self, size: Words, extents: tuple[Coordinate, ...], confidence: float) -> Words:
         """Smallest k with P(non-zeros of such a tile <= k) >= confidence."""
 
     @abstractmethod
-    def blocks(self, size: Array, extents: tuple[Array, ...], block: float) -> Array:
+    def blocks(self, size: Words, extents: tuple[Coordinate, ...], block: float) -> Count:
         """E[ceil(k / block)], k the number of non-zeros of such a tile packed into words of `block`."""
 
     @abstractmethod
-    def excess(self, size: Array, extents: tuple[Array, ...], capacity: Array) -> Array:
+    def excess(self, size: Words, extents: tuple[Coordinate, ...], capacity: Words) -> Words:
         """E[max(0, k - capacity)], the non-zeros of such a tile that do not fit."""
 
     @abstractmethod
-    def parameters(self, size: Array, extents: tuple[Array, ...]) -> tuple[Array, ...]:
+    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
         """The numbers on which the distribution of such a tile depends: the arguments of `tabulate`."""
 
     @abstractmethod
@@ -138,7 +142,7 @@ class DensityModel(ABC):
         """The distribution of the number of non-zeros of one tile (plain numbers only)."""
         return self.tabulate(*(float(p) for p in self.parameters(size, extents)))
 
-    def mean(self, size: Array) -> Array:
+    def mean(self, size: Words) -> Words:
         """Expected number of non-zeros of a tile: size * density (linearity)."""
         return size * self.density
 
@@ -155,7 +159,7 @@ class DensityModel(ABC):
         """The places of the non-zeros if they are deterministic (`index.Coordinates`), else None."""
         return None
 
-    def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Array:
+    def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Share:
         """P(both tiles empty), approximately e1 * e2 / e12 with e12 = P(their common part empty); 0 if e12 = 0.
 
         That is: given an empty common part the remainders are taken as independent. Exact for nested tiles.
@@ -168,17 +172,17 @@ class DensityModel(ABC):
 class TabulatedModel(DensityModel):
     """A model whose order statistics are sums over the distribution of each distinct tile."""
 
-    def quantile(self, size: Array, extents: tuple[Array, ...], confidence: float) -> Array:
+    def quantile(self, size: Words, extents: tuple[Coordinate, ...], confidence: float) -> Words:
         """Smallest k with P(non-zeros of such a tile <= k) >= confidence."""
         if confidence >= 1:
             return self.maximum(size, extents)
         return by_rows(self.parameters(size, extents), lambda *row: self.tabulate(*row).quantile(confidence))
 
-    def blocks(self, size: Array, extents: tuple[Array, ...], block: float) -> Array:
+    def blocks(self, size: Words, extents: tuple[Coordinate, ...], block: float) -> Count:
         """E[ceil(k / block)], summed over the distribution."""
         return by_rows(self.parameters(size, extents), lambda *row: self.tabulate(*row).blocks(block))
 
-    def excess(self, size: Array, extents: tuple[Array, ...], capacity: Array) -> Array:
+    def excess(self, size: Words, extents: tuple[Coordinate, ...], capacity: Words) -> Words:
         """E[max(0, k - capacity)], summed over the distribution."""
         columns = (*self.parameters(size, extents), capacity)
         return by_rows(columns, lambda *row: self.tabulate(*row[:-1]).excess(row[-1]))
@@ -188,10 +192,10 @@ class SmoothModel(DensityModel):
     """A model whose occupancy is nearly normal when its deviation is not small; sums over k otherwise."""
 
     @abstractmethod
-    def tilt(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def tilt(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
         """Third central moment over variance of the number of non-zeros."""
 
-    def quantile(self, size: Array, extents: tuple[Array, ...], confidence: float) -> Array:
+    def quantile(self, size: Words, extents: tuple[Coordinate, ...], confidence: float) -> Words:
         """Smallest k with P(<= k) >= confidence: ceil(mu + sigma z + tilt (z^2 - 1)/6 - 1/2) (Cornish and Fisher 1938).
 
         Exact for sigma < 4 (a real size is a mixture of its neighbours), else off by one in about 0.3 % of cases.
@@ -206,7 +210,7 @@ class SmoothModel(DensityModel):
         columns = self.parameters(size, extents)
         return replaced(rough, sigma < NORMAL_FROM, columns, lambda *row: self.tabulate(*row).quantile(confidence))
 
-    def blocks(self, size: Array, extents: tuple[Array, ...], block: float) -> Array:
+    def blocks(self, size: Words, extents: tuple[Coordinate, ...], block: float) -> Count:
         """E[ceil(k/B)]: the sum over k for sigma < max(B/2, 4), else (mu + (B-1)/2 (1 - e)) / B.
 
         The short form takes the filling of the last word as evenly distributed: within 0.05 %.
@@ -219,7 +223,7 @@ class SmoothModel(DensityModel):
         columns = self.parameters(size, extents)
         return replaced(rough, narrow, columns, lambda *row: self.tabulate(*row).blocks(block))
 
-    def excess(self, size: Array, extents: tuple[Array, ...], capacity: Array) -> Array:
+    def excess(self, size: Words, extents: tuple[Coordinate, ...], capacity: Words) -> Words:
         """E[max(0, k - cap)] = sigma (phi(z) - z Q(z)), z = (cap - mu)/sigma.
 
         That is the normal approximation, within 0.01 sigma; for sigma < 4 the sum over k.
@@ -267,7 +271,7 @@ def replaced(rough: Array, where: Array, columns: Sequence[Array], value: Callab
     return result[()]
 
 
-def plain(array: Array) -> Array:
+def unwrapped(array: Array) -> Array:
     """A number instead of an array without axes."""
     return array[()]
 
@@ -283,7 +287,7 @@ def snapped(x: Array) -> Array:
     """x, or the nearest integer if it is within 1e-9 (plus rounding errors of x) of it."""
     nearest = np.rint(x)
     close: Array = np.abs(x - nearest) <= SNAP + 4e-16 * np.abs(x)
-    return plain(np.where(close, nearest, x))
+    return unwrapped(np.where(close, nearest, x))
 
 
 def count_of(fraction: float, total: int) -> int:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseloop.model.density.base import Pattern
+from sparseloop.model.units import Integers
 
-Integers = npt.NDArray[np.int64]
 Blocks = tuple[Integers, Integers]
 """Flat numbers of the blocks that hold a non-zero, ascending, and how many each holds."""
 KEPT = 6

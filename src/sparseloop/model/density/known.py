@@ -12,11 +12,10 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.model.density.base import Array, Occupancy, Pattern, TabulatedModel, by_rows, check_shape
+from sparseloop.model.density.base import Occupancy, Pattern, TabulatedModel, by_rows, check_shape
 from sparseloop.model.density.files import as_pattern
 from sparseloop.model.density.index import Coordinates, grid
-
-Integers = npt.NDArray[np.int64]
+from sparseloop.model.units import Array, Coordinate, Integers, Share, Words
 
 TABLE_LIMIT = 2**26
 """Largest array whose tiles are counted from a summed-area table (4 bytes per element)."""
@@ -50,27 +49,27 @@ class DeterministicModel(TabulatedModel):
         """Non-zeros over elements."""
         return self.nonzeros / self.total
 
-    def empty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """Share of the aligned tiles without non-zeros."""
         return by_rows(self.parameters(size, extents), lambda *row: self.tabulate(*row).empty)
 
-    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """0: the zeros of a known pattern may lie where another tensor has none."""
         return 0.0 * np.ones(np.shape(size))
 
-    def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
         """Variance over the aligned tiles."""
         return by_rows(self.parameters(size, extents), lambda *row: self.tabulate(*row).variance)
 
-    def maximum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """Largest number of non-zeros of an aligned tile."""
         return by_rows(self.parameters(size, extents), lambda *row: float(self.tabulate(*row).values[-1]))
 
-    def minimum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """Smallest number of non-zeros of an aligned tile."""
         return by_rows(self.parameters(size, extents), lambda *row: float(self.tabulate(*row).values[0]))
 
-    def parameters(self, size: Array, extents: tuple[Array, ...]) -> tuple[Array, ...]:
+    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
         """The extents as integers within the shape; zeros for a tile of size 0."""
         some = np.asarray(size) > 0
         pairs = zip(extents, self.shape, strict=True)

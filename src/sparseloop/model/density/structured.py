@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import final
 
 import numpy as np
 
 from sparseloop.model.density.base import (
     SNAP,
-    Array,
     DensityModel,
-    Floats,
     Occupancy,
     SmoothModel,
     TabulatedModel,
@@ -22,10 +19,12 @@ from sparseloop.model.density.base import (
     check_fraction,
     check_shape,
     count_of,
-    plain,
     snapped,
+    unwrapped,
 )
 from sparseloop.model.density.uniform import between, hypergeometric, probability_empty, tilt_of, variance_of
+from sparseloop.model.memo import memo
+from sparseloop.model.units import Array, Coordinate, Count, Floats, Share, Words
 
 CONVOLUTION_LIMIT = 2**22
 """Largest work (support * blocks) of an exact sum of block occupancies."""
@@ -48,49 +47,49 @@ class Even(DensityModel):
         """The given fraction."""
         return self.fraction
 
-    def empty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """max(0, 1 - n d)."""
         return np.maximum(1.0 - self._product(size), 0.0)
 
-    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """1 - empty: a larger tile is empty less often."""
         return 1.0 - self.empty(size, extents)
 
-    def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Array:
+    def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Share:
         """max(0, 1 - n d) with n = n1 + n2 - n12."""
         return self.empty(first[0] + second[0] - shared[0], ())
 
-    def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
         """f (1 - f) with f the fractional part of n d."""
         part = self._product(size) % 1.0
         return part * (1.0 - part)
 
-    def maximum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """ceil(n d)."""
         return np.ceil(self._product(size))
 
-    def minimum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """floor(n d)."""
         return np.floor(self._product(size))
 
-    def quantile(self, size: Array, extents: tuple[Array, ...], confidence: float) -> Array:
+    def quantile(self, size: Words, extents: tuple[Coordinate, ...], confidence: float) -> Words:
         """floor(n d) if the confidence is at most 1 - f, else ceil(n d)."""
         product = self._product(size)
-        return plain(np.where(confidence <= 1.0 - product % 1.0 + 1e-12, np.floor(product), np.ceil(product)))
+        return unwrapped(np.where(confidence <= 1.0 - product % 1.0 + 1e-12, np.floor(product), np.ceil(product)))
 
-    def blocks(self, size: Array, extents: tuple[Array, ...], block: float) -> Array:
+    def blocks(self, size: Words, extents: tuple[Coordinate, ...], block: float) -> Count:
         """(1 - f) ceil(floor(n d) / B) + f ceil(ceil(n d) / B)."""
         product = self._product(size)
         part = product % 1.0
         return (1.0 - part) * np.ceil(np.floor(product) / block) + part * np.ceil(np.ceil(product) / block)
 
-    def excess(self, size: Array, extents: tuple[Array, ...], capacity: Array) -> Array:
+    def excess(self, size: Words, extents: tuple[Coordinate, ...], capacity: Words) -> Words:
         """(1 - f) max(0, floor(n d) - cap) + f max(0, ceil(n d) - cap)."""
         product = self._product(size)
         part, low, high = product % 1.0, np.floor(product) - capacity, np.ceil(product) - capacity
         return (1.0 - part) * np.maximum(low, 0.0) + part * np.maximum(high, 0.0)
 
-    def parameters(self, size: Array, extents: tuple[Array, ...]) -> tuple[Array, ...]:
+    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
         """The size alone."""
         return (size,)
 
@@ -138,35 +137,35 @@ class Structured(SmoothModel):
         """n / m."""
         return self.n / self.m
 
-    def empty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """(C(m-w, n) / C(m, n))^lines for width w <= m, 0 if wider."""
         lines, width = self.parameters(size, extents)
         return probability_empty(self.m, self.n, np.minimum(width, self.m)) ** lines
 
-    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """1 - empty of a single element: which larger tiles are empty less often depends on where they lie."""
         return (1.0 - self.empty(1.0, (1.0,) * len(self.shape))) * np.ones(np.shape(size))
 
-    def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
         """lines * variance of the last, partial group (hypergeometric)."""
         lines, width = self.parameters(size, extents)
         return lines * variance_of(self.m, self.n, width % self.m)
 
-    def maximum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """lines * (whole groups * n + min(rest, n))."""
         lines, width = self.parameters(size, extents)
         return lines * (width // self.m * self.n + np.minimum(width % self.m, self.n))
 
-    def minimum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """lines * (whole groups * n + max(0, rest + n - m))."""
         lines, width = self.parameters(size, extents)
         return lines * (width // self.m * self.n + np.maximum(width % self.m + (self.n - self.m), 0.0))
 
-    def tilt(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def tilt(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
         """(1 - 2n/m) (m - 2 rest) / (m - 2): third moments and variances of lines both add."""
         return tilt_of(self.m, self.n, self.parameters(size, extents)[1] % self.m)
 
-    def parameters(self, size: Array, extents: tuple[Array, ...]) -> tuple[Array, ...]:
+    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
         """Number of lines along the axis, and their width."""
         width = np.maximum(extents[self.axis], 1)
         return np.maximum(size, 0) / width, width
@@ -181,7 +180,7 @@ class Structured(SmoothModel):
         return whole.mixed(_lines(self.n, self.m, below + 1, width), lines - below)
 
 
-@lru_cache(maxsize=2048)
+@memo(2048)
 def _lines(n: int, m: int, lines: int, width: int) -> Occupancy:
     """Occupancy of `lines` independent lines: whole groups are certain, the partial ones add (power of the transform)."""
     one = hypergeometric(m, n, width % m)
@@ -252,56 +251,56 @@ class Block(TabulatedModel):
         """Fraction of occupied blocks times their density."""
         return self.occupied / self.count * (self.filling / self.volume)
 
-    def empty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """Sum over j of P(j of the touched blocks occupied) q^j, q = P(the tile's part of an occupied block is empty)."""
         touched, part = self.parameters(size, extents)
         if self.filling == self.volume:
             return probability_empty(self.count, self.occupied, touched)
         return by_rows((touched, part), lambda *row: _filled_empty(self, round(row[0]), row[1]))
 
-    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """1 - empty of a single element: which larger tiles are empty less often depends on where they lie."""
         return (1.0 - self.empty(1.0, (1.0,) * len(self.shape))) * np.ones(np.shape(size))
 
-    def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
         """E[j] var(c) + E[c]^2 var(j), j occupied blocks with c non-zeros each."""
         touched, part = self.parameters(size, extents)
         each = part * (self.filling / self.volume)
         inside = touched * (self.occupied / self.count) * variance_of(self.volume, self.filling, part)
         return inside + each * each * variance_of(self.count, self.occupied, touched)
 
-    def maximum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """min(n, occupied blocks at most touched * the most non-zeros of one block's part)."""
         touched, _ = self.parameters(size, extents)
         sides = [np.minimum(e, b) for e, b in zip(extents, self.block_shape, strict=True)]
         each = np.minimum(math.prod(sides), self.filling)
         return np.minimum(np.maximum(size, 0), np.minimum(touched, self.occupied) * each)
 
-    def minimum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """Occupied blocks at least touched * the fewest non-zeros of one block's part."""
         touched, part = self.parameters(size, extents)
         fewest = np.maximum(part + (self.filling - self.volume), 0.0)
         return np.maximum(touched + (self.occupied - self.count), 0.0) * fewest
 
-    def parameters(self, size: Array, extents: tuple[Array, ...]) -> tuple[Array, ...]:
+    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
         """Number of blocks touched, and elements of the tile per touched block."""
         spans = [np.ceil(np.asarray(e) / b - SNAP) for e, b in zip(extents, self.block_shape, strict=True)]
         touched = np.where(np.asarray(size) > 0, np.minimum(np.maximum(math.prod(spans), 1.0), self.count), 0.0)
-        return plain(touched), np.minimum(np.maximum(size, 0) / np.maximum(touched, 1.0), self.volume)
+        return unwrapped(touched), np.minimum(np.maximum(size, 0) / np.maximum(touched, 1.0), self.volume)
 
     def tabulate(self, *parameters: float) -> Occupancy:
         """Sum over j of P(j) * (distribution of one block's part)^j; for very large tiles each part at its mean."""
         return _filled(self, round(parameters[0]), parameters[1])
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def _filled_empty(model: Block, touched: int, part: float) -> float:
     """E[q^j], j of the touched blocks occupied, q = P(`part` elements of an occupied block are empty)."""
     blocks = hypergeometric(model.count, model.occupied, touched)
     return float(probability_empty(model.volume, model.filling, part) ** blocks.values @ blocks.weights)
 
 
-@lru_cache(maxsize=2048)
+@memo(2048)
 def _filled(model: Block, touched: int, part: float) -> Occupancy:
     """Occupancy of `touched` blocks with `part` elements in each, by the transform of the compound distribution."""
     blocks = hypergeometric(model.count, model.occupied, touched)

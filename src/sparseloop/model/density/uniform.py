@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
 
 from sparseloop.model.density.base import (
-    Array,
-    Floats,
     Occupancy,
     SmoothModel,
     Tile,
     check_fraction,
     check_shape,
     count_of,
-    plain,
+    unwrapped,
 )
+from sparseloop.model.memo import memo
+from sparseloop.model.units import Array, Coordinate, Floats, Share, Words
 
 TABLE_LIMIT = 65536
 """Integer tile sizes are answered from a table if it needs no more entries than this."""
@@ -35,9 +34,9 @@ def probability_empty(total: int, full: int, size: Array) -> Array:
     """e = C(N-n, r) / C(N, r), hypergeometric: no non-zero among n of N elements, r of them non-zero; 0 if n + r > N."""
     n: Any = np.asarray(size)
     if full == 0:
-        return plain(np.ones(n.shape))
+        return unwrapped(np.ones(n.shape))
     if full == total:
-        return plain(np.where(n > 0, 0.0, 1.0))
+        return unwrapped(np.where(n > 0, 0.0, 1.0))
     entries = min(total, UNDERFLOW * total // full + 1)
     if entries > TABLE_LIMIT:
         return _continued(total, full, n)
@@ -49,10 +48,10 @@ def probability_empty(total: int, full: int, size: Array) -> Array:
     integral = index == inside
     if integral.all():  # a shortcut: the same values as the next line
         return table.take(index, mode="clip")
-    return plain(np.where(integral, table.take(index, mode="clip"), _continued(total, full, n)))
+    return unwrapped(np.where(integral, table.take(index, mode="clip"), _continued(total, full, n)))
 
 
-@lru_cache(maxsize=64)
+@memo(64)
 def _table(total: int, full: int, entries: int) -> Floats:
     """e(n) for n = 0 ... entries as the running product of (N-r-i) / (N-i); zero beyond, as e < exp(-n r/N)."""
     i = np.arange(entries, dtype=np.longdouble)
@@ -130,7 +129,7 @@ def _tail(x: float) -> float:
     return (((y * y) * (1 / 1260) - 1 / 360) * y * y + 1 / 12) * y
 
 
-@lru_cache(maxsize=2048)
+@memo(2048)
 def hypergeometric(total: int, full: int, size: int) -> Occupancy:
     """P(k) = C(r,k) C(N-r,n-k) / C(N,n) from the ratio P(k+1)/P(k), within 12 standard deviations + 64 of the mode."""
     low, high = max(0, size + full - total), min(size, full)
@@ -192,35 +191,35 @@ class Uniform(SmoothModel):
         """r / N."""
         return self.nonzeros / self.total
 
-    def empty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """C(N-n, r) / C(N, r)."""
         return probability_empty(self.total, self.nonzeros, size)
 
-    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """1 - empty: a larger tile is empty less often."""
         return 1.0 - self.empty(size, extents)
 
-    def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Array:
+    def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Share:
         """C(N-n, r) / C(N, r) with n = n1 + n2 - n12, exact."""
         return self.empty(first[0] + second[0] - shared[0], ())
 
-    def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
         """n (r/N) (1 - r/N) (N-n)/(N-1)."""
         return variance_of(self.total, self.nonzeros, self._inside(size))
 
-    def maximum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """min(n, r)."""
         return np.minimum(size, self.nonzeros)
 
-    def minimum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
         """max(0, n + r - N)."""
         return np.maximum(self._inside(size) + (self.nonzeros - self.total), 0)
 
-    def tilt(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def tilt(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
         """(1 - 2r/N) (N - 2n) / (N - 2)."""
         return tilt_of(self.total, self.nonzeros, self._inside(size))
 
-    def parameters(self, size: Array, extents: tuple[Array, ...]) -> tuple[Array, ...]:
+    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
         """The size alone."""
         return (self._inside(size),)
 

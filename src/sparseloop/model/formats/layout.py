@@ -1,8 +1,11 @@
 """Laying the rank formats of a tensor on the loops of the nest.
 
-Loops of bound 1 do not exist for a format, so which loop a rank takes depends on the bounds: every assignment is a
-boolean array. A rank that takes single loops gives one item per loop it may take; everything else about such an item is
-static. Flattened ranks, and lists without compressed ranks (whose loops merge with the child's), are walked in full.
+Loops of bound 1 do not exist for a format, so which loop a rank takes depends on the bounds: every assignment is a flag per
+mapping (`Masks`). Three kinds of formats are laid in three ways:
+
+    single loops     every rank takes one loop: one `RankLoops` per loop that it may take, otherwise static
+    flattened ranks  a rank takes several consecutive loops: the loops are walked in order, with the state as arrays
+    merged           formats without compressed ranks: own loops also stand for the child's loops of their rank, then walked
 """
 
 from __future__ import annotations
@@ -11,12 +14,20 @@ from dataclasses import dataclass, replace
 
 from sparseloop.model import ops
 from sparseloop.model.design.sparse import RankFormat, TensorFormat
-from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.units import Count, Flag
 
-Masks = dict[int, Array]
+Masks = dict[int, Flag]
 """Slot to: does the rank take this loop?"""
+
+
+def any_of(masks: Masks) -> Flag:
+    """True where one of the flags holds."""
+    result: Flag = False
+    for mask in masks.values():
+        result = ops.either(result, mask)
+    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +35,7 @@ class RankLoops:
     """Loops that one rank may take."""
 
     rank: int
-    """Index in the given list, 0 = outermost; repetitions of the outermost rank count as 0."""
+    """Index in the list of formats, 0 = outermost; repetitions of the outermost rank count as 0."""
     masks: Masks
     inner: bool
     """The loops lie inside the child's tile: the rank travels with a delivery."""
@@ -41,98 +52,124 @@ class RankLoops:
 class Layout:
     """The ranks of one tensor at one level on their loops."""
 
-    given: TensorFormat
-    items: tuple[RankLoops, ...]
-    bounds: dict[int, Array]
-    """Effective loop bounds; larger than the loop's where it also stands for loops of the child (UB, UOP, U)."""
-    absorbed: dict[int, Array]
+    format: TensorFormat
+    ranks: tuple[RankLoops, ...]
+    """The level's own ranks, outermost first, then those inside the child's tile."""
+    bounds: dict[int, Count]
+    """Effective loop bounds by slot; larger than the loop's where it also stands for loops of the child (UB, UOP, U)."""
+    absorbed: dict[int, Count]
     """Positions of the child's loops that one look at an entry of this slot stands for (UB, UOP, U alone)."""
-    holders: dict[int, Array]
+    holders: Masks
     """Slot to: does this loop stand for the child's loops of its rank variable?"""
-    leftover: Array
+    leftover: Flag
     """True where there are more loops than ranks."""
-    mismatch: Array
+    mismatch: Flag
     """True where the child's ranks do not fit this level's."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Inner:
+    """What lies inside the child's tile."""
+
+    ranks: list[RankLoops]
+    count: int
+    """Ranks of the list that belong to the child where its tile has more than one word."""
+    mismatch: bool
+    """The child's formats are not the innermost ones of this level."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What the level's own loops are laid on."""
+
+    ranks: list[RankLoops]
+    leftover: Flag
+
+
 def lay_out(tiles: Tiles, link: Link, child: Layout | None) -> Layout | None:
-    """Assign loops to the ranks of `link.tensor` at `link.parent`; None if it has no format there."""
-    given = link.parent_format
-    if given is None:
+    """Assign loops to the ranks of `link.tensor` at `link.parent`; None if it has no format there.
+
+    `child`: the layout at the link's child, None if there is none.
+    """
+    form = link.parent_format
+    if form is None:
         return None
-    if not given.compressed and not link.to_compute:
-        return _lay_merged(tiles, link, given)
-    inner, count, mismatch = _inner_items(tiles, link, child)
+    if not form.compressed and not link.to_compute:
+        return _lay_merged(tiles, link, form)
+    inner = _inner_ranks(tiles, link, form, child)
     several = False if link.to_compute else tiles.size(link.tensor, tiles.inside(link.child)) > 1
-    taken = ops.zero_unless(several, count)
-    if any(r.groups for r in given.ranks):
-        own, leftover = _flattened_items(tiles, link, given, (count, taken))
+    taken = ops.zero_unless(several, inner.count)
+    if any(r.groups for r in form.ranks):
+        own = _flattened_ranks(tiles, link, form, inner.count, taken)
     else:
-        own, leftover = _single_items(tiles, link, given, taken)
+        own = _single_ranks(tiles, link, form, taken)
     return Layout(
-        given=given,
-        items=(*own, *inner),
+        format=form,
+        ranks=(*own.ranks, *inner.ranks),
         bounds=dict(enumerate(tiles.bounds)),
         absorbed={},
         holders={},
-        leftover=leftover,
-        mismatch=ops.both(several, mismatch) if mismatch else False,
+        leftover=own.leftover,
+        mismatch=ops.both(several, inner.mismatch) if inner.mismatch else False,
     )
 
 
-def _candidates(plan: Plan, link: Link) -> list[int]:
+def _own_slots(plan: Plan, link: Link) -> list[int]:
+    """Loops of the tensor between the parent's tile and the child's, outermost first."""
     return [s for s in range(plan.starts[link.parent], plan.starts[link.child]) if s in link.relevant]
 
 
-def _inner_items(tiles: Tiles, link: Link, child: Layout | None) -> tuple[list[RankLoops], int, bool]:
-    """The ranks inside the child's tile, their number, and whether their formats disagree with this level's."""
-    given = link.parent_format
-    assert given is not None
+def _inner_ranks(tiles: Tiles, link: Link, form: TensorFormat, child: Layout | None) -> _Inner:
+    """The ranks inside the child's tile: its own ones, or one for everything if it has no format."""
     if link.to_compute:
-        return [], 0, False
-    last = len(given.ranks) - 1
+        return _Inner([], 0, False)
+    last = len(form.ranks) - 1
     if child is None:
         start = tiles.plan.starts[link.child]
         masks = {s: tiles.bounds[s] > 1 for s in sorted(link.relevant) if s >= start}
         span = (start, len(tiles.bounds))
-        return [RankLoops(rank=last, masks=masks, inner=True, span=span)] if masks else [], 1, False
-    kinds = [f.kind for f in child.given.ranks]
-    mine = [f.kind for f in given.ranks]
+        return _Inner([RankLoops(rank=last, masks=masks, inner=True, span=span)] if masks else [], 1, False)
+    kinds = [f.kind for f in child.format.ranks]
+    mine = [f.kind for f in form.ranks]
     depth = len(kinds) - 1
-    items = [replace(i, rank=max(0, last - (depth - i.rank)), inner=True) for i in child.items]
+    ranks = [replace(r, rank=max(0, last - (depth - r.rank)), inner=True) for r in child.ranks]
     aligned = ([mine[0]] * len(kinds) + mine)[-len(kinds) :]
-    short = len(kinds) > len(mine) and not given.automatic
-    return items, len(kinds), (link.child_compressed and aligned != kinds) or short
+    short = len(kinds) > len(mine) and not form.automatic
+    return _Inner(ranks, len(kinds), (link.child_compressed and aligned != kinds) or short)
 
 
 # --- ranks of one loop each ---------------------------------------------------------------------------------
 
 
-def _single_items(tiles: Tiles, link: Link, given: TensorFormat, taken: Array) -> tuple[list[RankLoops], Array]:
-    """Every non-trivial own loop is a rank; which one depends on how many others there are outside (or inside) it."""
-    slots = _candidates(tiles.plan, link)
+def _single_ranks(tiles: Tiles, link: Link, form: TensorFormat, taken: Count) -> _Own:
+    """Every non-trivial own loop is a rank; which one depends on how many others there are outside (or inside) it.
+
+    `taken`: ranks that belong to the child.
+    """
+    slots = _own_slots(tiles.plan, link)
     exists = [tiles.bounds[s] > 1 for s in slots]
-    ranks = len(given.ranks)
-    if ranks == 1:
-        items = [RankLoops(rank=0, masks={s: e}, inner=False) for s, e in zip(slots, exists, strict=True)]
-        return items, False if given.automatic else _sum(exists) > ranks - taken
-    free = ops.maximum(0, ranks - taken)
-    total = _sum(exists)
-    items: list[RankLoops] = []
-    before: Array = 0
+    count = len(form.ranks)
+    if count == 1:
+        ranks = [RankLoops(rank=0, masks={s: e}, inner=False) for s, e in zip(slots, exists, strict=True)]
+        return _Own(ranks, False if form.automatic else _number_of(exists) > count - taken)
+    free = ops.maximum(0, count - taken)
+    total = _number_of(exists)
+    ranks: list[RankLoops] = []
+    before: Count = 0
     for position, (slot, here) in enumerate(zip(slots, exists, strict=True)):
         inside = total - before - here
         last = free - 1 - inside
-        rank = ops.maximum(0, last if given.order == "inner_to_outer" else ops.minimum(before, last))
-        highest = ranks - 1 if given.order == "inner_to_outer" else min(position, ranks - 1)
+        rank = ops.maximum(0, last if form.order == "inner_to_outer" else ops.minimum(before, last))
+        highest = count - 1 if form.order == "inner_to_outer" else min(position, count - 1)
         for r in range(highest + 1):
-            items.append(RankLoops(rank=r, masks={slot: ops.both(here, rank == r)}, inner=False))
+            ranks.append(RankLoops(rank=r, masks={slot: ops.both(here, rank == r)}, inner=False))
         before = before + here
-    return items, False if given.automatic else total > free
+    return _Own(ranks, False if form.automatic else total > free)
 
 
-def _sum(flags: list[Array]) -> Array:
-    result: Array = 0
+def _number_of(flags: list[Flag]) -> Count:
+    """How many of the flags hold."""
+    result: Count = 0
     for flag in flags:
         result = result + flag
     return result
@@ -141,68 +178,84 @@ def _sum(flags: list[Array]) -> Array:
 # --- flattened ranks ----------------------------------------------------------------------------------------
 
 
-def _flattened_items(tiles: Tiles, link: Link, given: TensorFormat, child: tuple[int, Array]) -> tuple[list[RankLoops], Array]:
-    """Own loops on a list with flattened ranks; `child` = (number of child ranks, those in use)."""
-    count, taken = child
-    slots = _candidates(tiles.plan, link)
-    first = given.ranks[0]
+def _flattened_ranks(tiles: Tiles, link: Link, form: TensorFormat, count: int, taken: Count) -> _Own:
+    """Own loops on a list with flattened ranks; `count` ranks may belong to the child, `taken` of them do."""
+    slots = _own_slots(tiles.plan, link)
+    first = form.ranks[0]
     everything = any(set(tiles.plan.einsum.tensors[link.tensor].ranks) <= set(g) for g in first.groups)
-    if everything and (given.order == "outer_to_inner" or len(given.ranks) == 1):
+    exists: Masks = {s: tiles.bounds[s] > 1 for s in slots}
+    if everything and (form.order == "outer_to_inner" or len(form.ranks) == 1):
         if not slots:
-            return [], False
-        nontrivial = {s: tiles.bounds[s] > 1 for s in slots}
+            return _Own([], False)
         span = (tiles.plan.starts[link.parent], tiles.plan.starts[link.child])
-        none_free = len(given.ranks) - taken < 1
-        leftover = False if given.automatic else ops.both(none_free, tiles.product(slots) > 1)
-        return [RankLoops(rank=0, masks=nontrivial, inner=False, span=span)], leftover
-    copies = max(0, len(slots) + count - len(given.ranks)) if given.automatic else 0
-    walk = _Walk(
-        plan=tiles.plan,
-        formats=(given.ranks[0],) * copies + given.ranks,
-        slots=slots,
-        nontrivial={s: tiles.bounds[s] > 1 for s in slots},
+        none_free = len(form.ranks) - taken < 1
+        leftover = False if form.automatic else ops.both(none_free, tiles.product(slots) > 1)
+        return _Own([RankLoops(rank=0, masks=exists, inner=False, span=span)], leftover)
+    copies = max(0, len(slots) + count - len(form.ranks)) if form.automatic else 0
+    return _walked(
+        _Walk(plan=tiles.plan, formats=(first,) * copies + form.ranks, slots=slots, exists=exists), form, copies, taken
     )
-    masks, leftover = walk.run(given.order, copies, taken)
-    items = [RankLoops(rank=max(0, r - copies), masks=m, inner=False) for r, m in enumerate(masks) if m]
-    return items, leftover
 
 
-@dataclass(slots=True)
+def _walked(walk: _Walk, form: TensorFormat, copies: int, taken: Count) -> _Own:
+    """Ranks of a walk; the `copies` of the outermost one that were prepended count as that."""
+    found = walk.run(form.order, copies, taken)
+    return _Own(
+        [RankLoops(rank=max(0, r - copies), masks=m, inner=False) for r, m in enumerate(found.masks) if m], found.leftover
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    """Loops given to ranks."""
+
+    masks: list[Masks]
+    """By rank."""
+    leftover: Flag
+    """True where a loop was left over."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Walk:
+    """Loops that are given to ranks one after the other."""
+
     plan: Plan
     formats: tuple[RankFormat, ...]
     slots: list[int]
-    nontrivial: dict[int, Array]
+    exists: Masks
+    """Loops of more than one iteration."""
 
-    def run(self, order: str, copies: int, taken: Array) -> tuple[tuple[Masks, ...], Array]:
+    def run(self, order: str, copies: int, taken: Count) -> _Assignment:
         """Masks of own loops per rank; `taken` innermost ranks belong to the child; `copies` were prepended."""
         count = len(self.formats)
         if order == "inner_to_outer":
-            ranks = self._assign(list(reversed(range(count))), list(reversed(self.slots)), (taken, count))
-            return tuple(ranks[0][count - 1 - r] for r in range(count)), ranks[1]
-        best: tuple[list[Masks], Array] | None = None
+            found = self._assign(list(reversed(range(count))), list(reversed(self.slots)), taken, count)
+            return _Assignment(list(reversed(found.masks)), found.leftover)
+        best: _Assignment | None = None
         for extra in range(copies + 1):
-            trial = self._assign(list(range(count)), self.slots, (copies - extra, count - taken))
+            trial = self._assign(list(range(count)), self.slots, copies - extra, count - taken)
             best = trial if best is None else _prefer(best, trial)
-            if best[1] is False:
+            if best.leftover is False:
                 break
         assert best is not None
-        return tuple(best[0]), best[1]
+        return best
 
-    def _assign(self, ranks: list[int], slots: list[int], limits: tuple[Array, Array]) -> tuple[list[Masks], Array]:
-        """Walk the loops in order; each starts the next rank that accepts it or continues a flattened one."""
+    def _assign(self, ranks: list[int], slots: list[int], first: Count, limit: Count) -> _Assignment:
+        """Walk the loops in order; each starts the next rank that accepts it or continues a flattened one.
+
+        Ranks from `first` on, before `limit`, may be taken.
+        """
         formats = [self.formats[r] for r in ranks]
-        groups = [(-1, ()), *((k, g) for k, f in enumerate(formats) for g in f.groups)]
-        first, limit = limits
+        groups = [_Group(-1, ()), *(_Group(k, g) for k, f in enumerate(formats) for g in f.groups)]
         state = _State(pointer=first, current=-1, group=0)
         masks: list[Masks] = [{} for _ in ranks]
-        leftover: Array = False
+        leftover: Flag = False
         for slot in slots:
             rank = self.plan.loops[slot].rank
             following = [_next_rank(formats, p, rank) for p in range(len(formats) + 1)]
             opened = [*(_group_id(groups, k, rank) for k in range(len(formats))), 0]
-            exists = self.nontrivial[slot]
-            absorbed = ops.both(exists, ops.pick([rank in members for _, members in groups], state.group))
+            exists = self.exists[slot]
+            absorbed = ops.both(exists, ops.pick([rank in group.members for group in groups], state.group))
             fresh = ops.pick(following, state.pointer)
             starts = ops.both(exists, ops.negate(absorbed))
             leftover = ops.either(leftover, ops.both(starts, fresh >= limit))
@@ -216,14 +269,28 @@ class _Walk:
             for r in range(len(ranks)):
                 if formats[r].groups == () or any(rank in g for g in formats[r].groups):
                     masks[r][slot] = ops.both(taken, state.current == r)
-        return masks, leftover
+        return _Assignment(masks, leftover)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rank variables whose loops a flattened rank takes together."""
+
+    owner: int
+    """Position of its rank; -1: the group of no rank."""
+    members: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    pointer: Array
-    current: Array
-    group: Array
+    """Where a walk stands, for every mapping."""
+
+    pointer: Count
+    """The next rank that may start."""
+    current: Count
+    """The rank that took the latest loop; -1: none yet."""
+    group: Count
+    """Number of its group; 0: it takes no further loop."""
 
 
 def _next_rank(formats: list[RankFormat], start: int, rank: str) -> int:
@@ -234,61 +301,62 @@ def _next_rank(formats: list[RankFormat], start: int, rank: str) -> int:
     return len(formats)
 
 
-def _group_id(groups: list[tuple[int, tuple[str, ...]]], rank_format: int, rank: str) -> int:
-    for identity, (owner, members) in enumerate(groups):
-        if owner == rank_format and rank in members:
+def _group_id(groups: list[_Group], owner: int, rank: str) -> int:
+    """Number of the group of a rank that has this rank variable; 0: none."""
+    for identity, group in enumerate(groups):
+        if group.owner == owner and rank in group.members:
             return identity
     return 0
 
 
-def _prefer(first: tuple[list[Masks], Array], second: tuple[list[Masks], Array]) -> tuple[list[Masks], Array]:
+def _prefer(first: _Assignment, second: _Assignment) -> _Assignment:
     """`first` where it left no loop over, else `second`."""
-    bad = first[1]
+    bad = first.leftover
     if bad is False:
         return first
     masks = [
         {s: ops.where(bad, b.get(s, False), a.get(s, False)) for s in {**a, **b}}
-        for a, b in zip(first[0], second[0], strict=True)
+        for a, b in zip(first.masks, second.masks, strict=True)
     ]
-    return masks, ops.both(bad, second[1])
+    return _Assignment(masks, ops.both(bad, second.leftover))
 
 
-# --- lists without compressed ranks -------------------------------------------------------------------------
+# --- formats without compressed ranks -----------------------------------------------------------------------
 
 
-def _lay_merged(tiles: Tiles, link: Link, given: TensorFormat) -> Layout:
+def _lay_merged(tiles: Tiles, link: Link, form: TensorFormat) -> Layout:
     """UB, UOP and U alone need no pre-tiling: own loops absorb the child's loops of the same rank variable."""
-    plan, own_slots = tiles.plan, _candidates(tiles.plan, link)
+    plan, own_slots = tiles.plan, _own_slots(tiles.plan, link)
     start = plan.starts[link.child]
     inner_slots = [s for s in range(start, len(tiles.bounds)) if s in link.relevant]
-    bounds: dict[int, Array] = dict(enumerate(tiles.bounds))
-    nontrivial: dict[int, Array] = {s: tiles.bounds[s] > 1 for s in own_slots}
-    absorbed: dict[int, Array] = {}
-    holders: dict[int, Array] = {}
+    bounds: dict[int, Count] = dict(enumerate(tiles.bounds))
+    exists: Masks = {s: tiles.bounds[s] > 1 for s in own_slots}
+    absorbed: dict[int, Count] = {}
+    holders: Masks = {}
     for rank in dict.fromkeys(plan.loops[s].rank for s in [*own_slots, *inner_slots]):
-        mine = [s for s in own_slots if plan.loops[s].rank == rank]
+        own = [s for s in own_slots if plan.loops[s].rank == rank]
         below = [s for s in inner_slots if plan.loops[s].rank == rank]
         extent = tiles.product(below)
-        free: Array = True
-        for s in reversed(mine):
+        free: Flag = True
+        for s in reversed(own):
             here = holders[s] = ops.both(free, tiles.bounds[s] > 1)
             absorbed[s] = ops.one_unless(here, extent)
             bounds[s] = tiles.bounds[s] * absorbed[s]
             free = ops.both(free, tiles.bounds[s] <= 1)
         for s in below:
-            nontrivial[s] = holders[s] = ops.both(free, tiles.bounds[s] > 1)
+            exists[s] = holders[s] = ops.both(free, tiles.bounds[s] > 1)
             free = ops.both(free, tiles.bounds[s] <= 1)
             bounds[s] = absorbed[s] = extent
-    slots = sorted(nontrivial)
-    copies = max(0, len(slots) - len(given.ranks)) if given.automatic else 0
-    formats = (given.ranks[0],) * copies + given.ranks
-    masks, leftover = _Walk(plan=plan, formats=formats, slots=slots, nontrivial=nontrivial).run(given.order, copies, 0)
+    slots = sorted(exists)
+    copies = max(0, len(slots) - len(form.ranks)) if form.automatic else 0
+    walk = _Walk(plan=plan, formats=(form.ranks[0],) * copies + form.ranks, slots=slots, exists=exists)
+    own_ranks = _walked(walk, form, copies, 0)
     return Layout(
-        given=given,
-        items=tuple(RankLoops(rank=max(0, r - copies), masks=m, inner=False) for r, m in enumerate(masks) if m),
+        format=form,
+        ranks=tuple(own_ranks.ranks),
         bounds=bounds,
         absorbed=absorbed,
         holders=holders,
-        leftover=leftover,
+        leftover=own_ranks.leftover,
         mismatch=False,
     )

@@ -1,21 +1,42 @@
-"""Metadata traffic: the coordinate information that compressed and uncompressed formats store, move and look up."""
+"""Metadata traffic: the coordinate information that compressed and uncompressed formats store, move and look up.
+
+at(link)          what a level reads, writes and gets of a tensor's metadata, rank by rank
+  _accesses       ... at the level: own ranks are looked up as the loops advance, inner ranks travel with the child's tile
+  _fills          ... that arrive from the next outer level that keeps the tensor
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Literal, NamedTuple
 
 from sparseloop.model import ops
-from sparseloop.model.formats.layout import Layout, Masks
-from sparseloop.model.formats.ranks import EntryUnits, Fibertrees, RankFibers, Units, any_of, entry_bits, entry_units
-from sparseloop.model.ops import Array
+from sparseloop.model.formats.layout import Layout, Masks, any_of
+from sparseloop.model.formats.ranks import FormatRanks, RankOnLoops, RankUnits, Units, entry_bits, rank_units
 from sparseloop.model.plan import Link
-from sparseloop.model.sparsity.emptiness import Condition, Conditions, Emptiness, widen
-from sparseloop.model.sparsity.events import NO_EVENTS, Events
+from sparseloop.model.sparsity.emptiness import Condition, Conditions, Emptiness, condition, in_order, widen
+from sparseloop.model.sparsity.events import NO_EVENTS, EventParts, Events
 from sparseloop.model.sparsity.features import LinkConditions, SafConditions, access_events, fill_events, split_events
 from sparseloop.model.traffic.dense import LinkTraffic
+from sparseloop.model.traffic.stays import child_tile
 from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join
+from sparseloop.model.units import Bits, Count, Flag, Share
+
+Action = Literal["reads", "fills", "updates"]
+ACTIONS: tuple[Action, ...] = ("reads", "fills", "updates")
+
+
+class RankEvents(NamedTuple):
+    """Coordinate entries and payloads of one rank, in units."""
+
+    entries: EventParts
+    payloads: EventParts
+
+
+NOTHING = RankEvents(NO_EVENTS, NO_EVENTS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,8 +44,8 @@ class RankTraffic:
     """Entries and payloads of one rank at one level, in units; widths in bits."""
 
     kind: str
-    entry_bits: float
-    payload_bits: float
+    entry_bits: Bits
+    payload_bits: Bits
     entries: dict[str, Events]
     """Action (reads, fills, updates) to coordinate entries."""
     payloads: dict[str, Events]
@@ -42,12 +63,13 @@ class RankTraffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookups:
-    """How often the entries of an own rank are looked at."""
+    """How often the entries of an own rank are looked up."""
 
-    count: Array
+    count: Count
     stay: Cover
+    """What one lookup serves."""
     repeats: Cover
-    """Irrelevant loops among those that advance: all at index 0 when an entry is looked at for the first time."""
+    """Irrelevant loops among those that advance: all at index 0 when an entry is looked up for the first time."""
 
 
 class Metadata:
@@ -58,114 +80,112 @@ class Metadata:
         self.tiles: Tiles = safs.tiles
         self.emptiness: Emptiness = safs.emptiness
         self.dense = dense
-        self.trees = Fibertrees(safs.tiles, safs.emptiness)
-        self._walks: dict[str, Lookups] = {}
+        self.ranks = FormatRanks.of(safs.tiles)
 
     # --- own ranks ------------------------------------------------------------------------------------------
 
-    def walk(self, link: Link, rank: RankFibers) -> Lookups:
-        """Looks at the entries of an own rank: whenever its loop, or any loop outside, advances.
+    def lookups(self, link: Link, rank: RankOnLoops) -> Lookups:
+        """Lookups of the entries of an own rank: whenever its loop, or any loop outside, advances.
 
-        At the compute link there is no operand register: the innermost rank is looked at with every access.
+        At the compute link there is no operand register: the innermost rank is looked up with every access.
         """
-        plan, tiles, masks, name = self.safs.plan, self.tiles, rank.masks, rank.name
-        at_or_outside = _reached(rank, len(tiles.bounds))
-        seen_always: Array = rank.innermost if link.to_compute else False
-        seen = seen_always
-        steps: list[int] = []
-        count: Array = 1.0
-        stay: dict[int, Array] = {}
-        again: dict[int, Array] = {}
-        whole: list[int] = []
+        return self.tiles.once(("lookups", rank.name), lambda: self._lookups(link, rank))
+
+    def _lookups(self, link: Link, rank: RankOnLoops) -> Lookups:
+        tiles = self.tiles
+        reached = _reached(rank, len(tiles.bounds))
+        seen: Flag = rank.innermost if link.to_compute else False
+        stepping = list[int]()
+        passed = list[int]()
+        count: Count = 1.0
+        stay, again = dict[int, Count](), dict[int, Count]()
         for slot in link.temporal:
             if slot in link.relevant:
-                moves = masks.get(slot) is True or ops.both(at_or_outside[slot], tiles.bounds[slot] > 1)
+                moves = rank.masks.get(slot) is True or ops.both(reached[slot], tiles.bounds[slot] > 1)
                 seen = ops.either(seen, moves)
             elif seen is not False:
                 again[slot] = ops.one_unless(seen, tiles.bounds[slot])
             if seen is True:
-                steps.append(slot)
+                stepping.append(slot)
             elif seen is False:
-                whole.append(slot)
+                passed.append(slot)
             else:
                 count = count * ops.one_unless(seen, tiles.bounds[slot])
                 stay[slot] = ops.one_unless(ops.negate(seen), tiles.bounds[slot])
-        for slot in plan.spatial(link.child):
-            between = slot in link.between
-            if between and slot not in link.relevant:
-                apart = seen_always if slot in link.unshared else False
-                count = count * ops.one_unless(apart, tiles.bounds[slot])
+        for slot in self.safs.plan.spatial(link.child):
+            apart: Flag = reached[slot] if slot in link.between else True
+            if slot in link.between and slot not in link.relevant:
+                apart = rank.innermost if link.to_compute and slot in link.unshared else False
                 again[slot] = ops.one_unless(apart, tiles.bounds[slot])
-                stay[slot] = ops.one_unless(ops.negate(apart), tiles.bounds[slot])
-            elif between and slot in link.relevant and at_or_outside[slot] is not True:
-                count = count * ops.one_unless(at_or_outside[slot], tiles.bounds[slot])
-                stay[slot] = ops.one_unless(ops.negate(at_or_outside[slot]), tiles.bounds[slot])
-            else:
-                steps.append(slot)
-        inside = tiles.point if link.to_compute else tiles.inside(link.child)
-        cover = join(join(inside, tiles.covering(whole)), tiles.named(f"walk{name}", stay))
-        return Lookups(count=count * tiles.product(steps), stay=cover, repeats=tiles.named(f"again{name}", again))
+            elif apart is True:
+                stepping.append(slot)
+                continue
+            count = count * ops.one_unless(apart, tiles.bounds[slot])
+            stay[slot] = ops.one_unless(ops.negate(apart), tiles.bounds[slot])
+        cover = join(join(child_tile(tiles, link), tiles.covering(passed)), tiles.partial_cover(f"walk{rank.name}", stay))
+        return Lookups(count=count * tiles.product(stepping), stay=cover, repeats=tiles.partial_cover(f"again{rank.name}", again))
 
-    def known_before(self, masks: Masks, condition: Condition) -> Array:
+    def known_before(self, masks: Masks, leader: Condition) -> Flag:
         """True where the leader is known before the fibre is entered.
 
         Every loop of the leader at or inside the rank's outermost loop is covered by the condition.
         """
-        tensor, cover = condition
-        entered: Array = False
-        known: Array = True
+        tensor, cover = leader
+        entered: Flag = False
+        known: Flag = True
         for slot in range(len(self.tiles.bounds)):
             entered = ops.either(entered, masks.get(slot, False))
             if slot in self.safs.plan.relevant[tensor] and entered is not False:
-                covered = (
-                    self.tiles.count(cover[slot], slot) == self.tiles.bounds[slot]
-                    if cover[slot] != FIXED
-                    else (self.tiles.bounds[slot] == 1)
-                )
+                bound = self.tiles.bounds[slot]
+                covered = self.tiles.count(cover[slot], slot) == bound if cover[slot] != FIXED else (bound == 1)
                 known = ops.both(known, ops.either(ops.negate(entered), covered))
         return known
 
-    def own_rank_events(
-        self, c: LinkConditions, masks: Masks, walk: Lookups, unit: tuple[Array, Conditions], again: bool
-    ) -> Events:
-        """(F3) Events of the looks at an own rank's entries: outer conditions, and local ones known in time."""
-        factor, there = unit
-        count = walk.count * factor
+    def own_rank_events(self, c: LinkConditions, rank: RankOnLoops, units: Units, again: bool) -> EventParts:
+        """(F3) Lookups of an own rank's entries: outer conditions, and local ones known in time.
+
+        A local condition removes a lookup where it is known before the fibre is entered, elsewhere it comes too late: both cases
+        are evaluated, in all combinations of conditions. `again`: only lookups that are not the first of an entry.
+        """
+        lookups = self.lookups(c.link, rank)
+        count = lookups.count * units.per_position
         if again:
-            count = count * (1.0 - 1.0 / self.tiles.passes(walk.repeats))
-        o = widen(c.outer, walk.stay, self.tiles) | there
-        sure_skips, skips = self._local(c, masks, c.local, gates=False)
-        sure_gates, gates = self._local(c, masks, c.local_gates, gates=True)
-        optional = [(*item, True) for item in skips] + [(*item, False) for item in gates]
+            count = count * (1.0 - 1.0 / self.tiles.passes(lookups.repeats))
+        o = widen(c.outer, lookups.stay, self.tiles) | units.exist
+        sure_skips, skips = self._local(c, rank.masks, c.local, gates=False)
+        sure_gates, gates = self._local(c, rank.masks, c.local_gates, gates=True)
+        optional = [*skips, *gates]
         jumping = self._jumping(c)
         result = NO_EVENTS
         for applies in product((False, True), repeat=len(optional)):
-            chosen = [item for item, on in zip(optional, applies, strict=True) if on]
-            k = o | widen(sure_skips | {c for c, _, skip in chosen if skip}, walk.stay, self.tiles)
-            g = k | widen(c.outer_gates | sure_gates | {c for c, _, skip in chosen if not skip}, walk.stay, self.tiles)
-            weight: Array = True
-            met: Array = 1.0
-            for (condition, known, _), on in zip(optional, applies, strict=True):
-                weight = ops.both(weight, known if on else ops.negate(known))
-                if not on and condition in jumping:
-                    met = met * self._met(widen(frozenset({condition}), walk.stay, self.tiles), there)
-            if weight is not False:
-                part = split_events(count, self.emptiness, (o, k, k, g), walk.repeats if again else None)
+            chosen = [one for one, on in zip(optional, applies, strict=True) if on]
+            skipped = sure_skips | {one.condition for one in chosen if not one.gates}
+            gated = c.outer_gates | sure_gates | {one.condition for one in chosen if one.gates}
+            k = o | widen(skipped, lookups.stay, self.tiles)
+            g = k | widen(gated, lookups.stay, self.tiles)
+            here: Flag = True
+            met: Share = 1.0
+            for one, on in zip(optional, applies, strict=True):
+                here = ops.both(here, one.known if on else ops.negate(one.known))
+                if not on and one.condition in jumping:
+                    met = met * self._met(widen(frozenset({one.condition}), lookups.stay, self.tiles), units.exist)
+            if here is not False:
+                part = split_events(count, self.emptiness, (o, k, k, g), lookups.repeats if again else None)
                 part = part.thinned(met) if jumping else part
-                result = result + (part if weight is True else part * ops.zero_unless(weight, 1.0))
+                result = EventParts(result.parts + (part if here is True else part * ops.zero_unless(here, 1.0)).parts)
         return result
 
     def _jumping(self, c: LinkConditions) -> frozenset[Condition]:
         """Local conditions whose intersection unit jumps to the other list's next coordinate."""
         index = self.safs.plan.einsum.index
         return frozenset(
-            self.emptiness.condition(index[leader], self.safs.granule(c.link, saf))
+            condition(self.tiles, index[leader], self.safs.granule(c.link, saf))
             for saf in self.safs.acting(c.link)
             if saf.jumps
             for leader in saf.leaders
         )
 
-    def _met(self, leader: Conditions, own: Conditions) -> Array:
+    def _met(self, leader: Conditions, own: Conditions) -> Share:
         """Share of a list's entries that a unit jumping ahead looks at.
 
         Entries with some leader entry since the previous own one; for independent lists of densities a and b in long
@@ -176,153 +196,155 @@ class Metadata:
 
     def _local(
         self, c: LinkConditions, masks: Masks, conditions: Conditions, gates: bool
-    ) -> tuple[Conditions, list[tuple[Condition, Array]]]:
+    ) -> tuple[Conditions, list[_LocalCondition]]:
         """Local conditions that surely apply to an own rank's entries, and the others with where they do."""
         plan = self.safs.plan
         followed: set[Condition] = set()
         for saf in self.safs.acting(c.link):
             if saf.saves_time != gates and saf.looks_up:
                 granule = self.safs.granule(c.link, saf)
-                followed |= {self.emptiness.condition(plan.einsum.index[u], granule) for u in saf.leaders}
+                followed |= {condition(self.tiles, plan.einsum.index[u], granule) for u in saf.leaders}
         sure = frozenset(k for k in conditions if k in followed)
-        others = sorted(conditions - sure, key=str)
-        return sure, [(k, self.known_before(masks, k)) for k in others]
+        return sure, [_LocalCondition(k, self.known_before(masks, k), gates) for k in in_order(conditions - sure)]
 
     # --- one level ------------------------------------------------------------------------------------------
 
     def at(self, link: Link) -> list[RankTraffic]:
         """Metadata reads and updates at the link's parent, and fills from its own parent; outermost rank first."""
-        layout = self.trees.layouts[link.index]
+        layout = self.ranks.layouts[link.index]
         if layout is None:
             return []
         c = self.safs.conditions(link)
         width = self.safs.plan.arch.levels[link.parent].metadata_word_bits
-        counts: list[dict[str, tuple[Events, Events]]] = [
-            dict.fromkeys(("reads", "fills", "updates"), (NO_EVENTS, NO_EVENTS)) for _ in layout.given.ranks
-        ]
-        for rank in self.trees.at(link):
-            for action, (entries, payloads) in self._actions(c, layout, rank).items():
-                before = counts[rank.number][action]
-                counts[rank.number][action] = (before[0] + entries, before[1] + payloads)
-        self._add_lone(c, layout, counts)
+        found: list[dict[Action, RankEvents]] = [dict.fromkeys(ACTIONS, NOTHING) for _ in layout.format.ranks]
+        for rank in self.ranks.at(link):
+            for action, events in self._actions(c, layout, rank).items():
+                found[rank.number][action] = _together(found[rank.number][action], events)
+        self._add_lone(c, layout, found)
         return [
             RankTraffic(
-                kind=given.kind,
-                entry_bits=entry_bits(given, width),
-                payload_bits=width if given.payload_bits is None else given.payload_bits,
-                entries={k: v[0] for k, v in count.items()},
-                payloads={k: v[1] for k, v in count.items()},
+                kind=form.kind,
+                entry_bits=entry_bits(form, width),
+                payload_bits=width if form.payload_bits is None else form.payload_bits,
+                entries={action: events.entries for action, events in of_rank.items()},
+                payloads={action: events.payloads for action, events in of_rank.items()},
             )
-            for given, count in zip(layout.given.ranks, counts, strict=True)
+            for form, of_rank in zip(layout.format.ranks, found, strict=True)
         ]
 
-    def _actions(self, c: LinkConditions, layout: Layout, rank: RankFibers) -> dict[str, tuple[Events, Events]]:
-        """(entries, payloads) of one rank per action; a first touch of an output's entry needs no read."""
+    def _actions(self, c: LinkConditions, layout: Layout, rank: RankOnLoops) -> dict[Action, RankEvents]:
+        """Entries and payloads of one rank per action; a first touch of an output's entry needs no read."""
         output = c.link.output
-        units = entry_units(rank)
-        made = {
-            "reads": self._accesses(c, layout, (rank, units), again=output),
-            "fills": self._fills(c.link, rank, units),
+        made: dict[Action, RankEvents] = {
+            "reads": self._accesses(c, layout, rank, again=output),
+            "fills": self._fills(c.link, rank),
         }
         if output:
-            made["updates"] = self._accesses(c, layout, (rank, units), again=False)
+            made["updates"] = self._accesses(c, layout, rank, again=False)
         return made
 
-    def _accesses(
-        self, c: LinkConditions, layout: Layout, what: tuple[RankFibers, EntryUnits], again: bool
-    ) -> tuple[Events, Events]:
-        """Looks at one rank at the parent; `again`: only those that are not the first touch."""
-        rank, units = what
+    def _accesses(self, c: LinkConditions, layout: Layout, rank: RankOnLoops, again: bool) -> RankEvents:
+        """Lookups of one rank at the parent; `again`: only those that are not the first touch."""
+        units = rank_units(rank)
         if rank.inner:
-            entries, payloads = (NO_EVENTS if u is None else self._delivered(c, rank, u, again) for u in units)
-            return entries, payloads
-        if all(u is None for u in units):
-            return NO_EVENTS, NO_EVENTS
-        walk = self._walk(c.link, rank)
+            return _of_each(units, lambda one: self._delivered(c, rank, one, again))
+        if all(one is None for one in units):
+            return NOTHING
         absorbed = self._absorbed(layout, rank.masks)
-        entries, payloads = (
-            NO_EVENTS if u is None else self.own_rank_events(c, rank.masks, walk, (u[0] * absorbed, u[1]), again) for u in units
+        return _of_each(
+            units, lambda one: self.own_rank_events(c, rank, one._replace(per_position=one.per_position * absorbed), again)
         )
-        return entries, payloads
 
-    def _walk(self, link: Link, rank: RankFibers) -> Lookups:
-        if rank.name not in self._walks:
-            self._walks[rank.name] = self.walk(link, rank)
-        return self._walks[rank.name]
-
-    def _absorbed(self, layout: Layout, masks: Masks) -> Array:
-        """Positions that the child's loops add to one look at a rank (UB, UOP over merged loops)."""
+    def _absorbed(self, layout: Layout, masks: Masks) -> Count:
+        """Positions that the child's loops add to one lookup of a rank (UB, UOP over merged loops)."""
         if not layout.absorbed:
             return 1.0
-        extra: Array = 1.0
-        reached: Array = False
+        extra: Count = 1.0
+        reached: Flag = False
         for slot in range(len(self.tiles.bounds) - 1, -1, -1):
             reached = ops.either(reached, masks.get(slot, False))
             if slot in layout.absorbed:
-                exists = any_of({r: i.masks.get(slot, False) for r, i in enumerate(layout.items)})
+                exists = any_of({r: loops.masks.get(slot, False) for r, loops in enumerate(layout.ranks)})
                 extra = extra * ops.one_unless(ops.both(reached, exists), layout.absorbed[slot])
         return extra
 
-    def _delivered(self, c: LinkConditions, rank: RankFibers, unit: Units, again: bool) -> Events:
+    def _delivered(self, c: LinkConditions, rank: RankOnLoops, units: Units, again: bool) -> EventParts:
         """Entries of an inner rank: they travel with every delivery of the child's tile."""
         dense = self.dense[c.link.index]
         accesses = dense.updates if c.link.output and not again else dense.reads
-        positions = dense.tile / self.tiles.size(*rank.below)
-        factor, there = unit
+        positions = dense.tile / self.tiles.size(*rank.position)
         o, k, g = (widen(x, c.stay, self.tiles) for x in (c.outer, c.local, c.gates))
-        o = o | there
-        count = accesses / dense.tile * positions * factor
+        o = o | units.exist
+        count = accesses / dense.tile * positions * units.per_position
         return split_events(count, self.emptiness, (o, o | k, o | k, o | k | g), c.repeats if again else None)
 
-    def _fills(self, link: Link, rank: RankFibers, units: EntryUnits) -> tuple[Events, Events]:
+    def _fills(self, link: Link, rank: RankOnLoops) -> RankEvents:
         """Entries and payloads written into the link's parent from the next outer level that keeps the tensor."""
-        source = self._source(link)
-        if source is None or all(u is None for u in units):
-            return NO_EVENTS, NO_EVENTS
+        source, units = self._source(link), rank_units(rank)
+        if source is None or all(one is None for one in units):
+            return NOTHING
         c = self.safs.conditions(source)
-        dense = self.dense[source.index]
-        positions = dense.fills / self.tiles.size(*rank.below)
+        positions = self.dense[source.index].fills / self.tiles.size(*rank.position)
         o, k, g = (widen(x, c.arrival, self.tiles) for x in (c.outer, c.local, c.gates))
-        result: list[Events] = []
-        for unit in units:
-            if unit is None:
-                result.append(NO_EVENTS)
-                continue
-            sets = (o | unit[1], o | unit[1] | k, o | unit[1] | k, o | unit[1] | k | g)
-            repeats = c.repeated_fills if link.output else None
-            result.append(split_events(positions * unit[0], self.emptiness, sets, repeats))
-        return result[0], result[1]
+        repeats = c.repeated_fills if link.output else None
+
+        def arriving(one: Units) -> EventParts:
+            sets = (o | one.exist, o | one.exist | k, o | one.exist | k, o | one.exist | k | g)
+            return split_events(positions * one.per_position, self.emptiness, sets, repeats)
+
+        return _of_each(units, arriving)
 
     def _source(self, link: Link) -> Link | None:
+        """The link over which the tensor arrives at the parent."""
         outer = self.safs.plan.outer[link.index]
         return self.safs.plan.links[outer[-1]] if outer else None
 
-    def _add_lone(self, c: LinkConditions, layout: Layout, counts: list[dict[str, tuple[Events, Events]]]) -> None:
+    def _add_lone(self, c: LinkConditions, layout: Layout, found: list[dict[Action, RankEvents]]) -> None:
         """A tile of one word keeps one entry in its lowest compressed rank; it arrives and is read with the word."""
-        bottom = max((r for r, f in enumerate(layout.given.ranks) if f.compressed), default=None)
+        bottom = max((r for r, f in enumerate(layout.format.ranks) if f.compressed), default=None)
         link = c.link
         lone = ops.both(bottom is not None, self.tiles.size(link.tensor, self.tiles.inside(link.parent)) == 1)
         if bottom is None or lone is False:
             return
         dense, source = self.dense[link.index], self._source(link)
         weight = ops.zero_unless(lone, 1.0)
-        found = {"reads": access_events(dense.reads * weight, self.emptiness, c, True, link.output)}
+        entries: dict[Action, EventParts] = {"reads": access_events(dense.reads * weight, self.emptiness, c, True, link.output)}
         if link.output:
-            found["updates"] = access_events(dense.updates * weight, self.emptiness, c, True, False)
+            entries["updates"] = access_events(dense.updates * weight, self.emptiness, c, True, False)
         if source is not None:
             arriving = self.dense[source.index].fills * weight
-            found["fills"] = fill_events(arriving, self.emptiness, self.safs.conditions(source), True, link.output)
-        for action, entry in found.items():
-            entries, payloads = counts[bottom][action]
-            counts[bottom][action] = (entries + entry, payloads)
+            entries["fills"] = fill_events(arriving, self.emptiness, self.safs.conditions(source), True, link.output)
+        for action, events in entries.items():
+            found[bottom][action] = _together(found[bottom][action], RankEvents(events, NO_EVENTS))
 
 
-def _reached(rank: RankFibers, slots: int) -> list[Array]:
+class _LocalCondition(NamedTuple):
+    """A local condition that removes a lookup only where it is known before the fibre is entered."""
+
+    condition: Condition
+    known: Flag
+    gates: bool
+    """It gates; else it skips."""
+
+
+def _of_each(units: RankUnits, count: Callable[[Units], EventParts]) -> RankEvents:
+    """Events of entries and of payloads, where there are any."""
+    return RankEvents(*(NO_EVENTS if one is None else count(one) for one in units))
+
+
+def _together(a: RankEvents, b: RankEvents) -> RankEvents:
+    return RankEvents(
+        EventParts(a.entries.parts + b.entries.parts),
+        EventParts(a.payloads.parts + b.payloads.parts),
+    )
+
+
+def _reached(rank: RankOnLoops, slots: int) -> list[Flag]:
     """Per slot: does it lie at or outside the rank's innermost loop?"""
     if rank.span is not None:
         return [slot < rank.span[1] for slot in range(slots)]
-    reached: list[Array] = [False] * slots
-    seen: Array = False
+    reached: list[Flag] = [False] * slots
+    seen: Flag = False
     for slot in range(slots - 1, -1, -1):
         seen = reached[slot] = ops.either(seen, rank.masks.get(slot, False))
     return reached

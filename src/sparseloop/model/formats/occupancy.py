@@ -8,10 +8,10 @@ from functools import cached_property
 from sparseloop.model import ops
 from sparseloop.model.density import DensityModel
 from sparseloop.model.formats.metadata import Metadata
-from sparseloop.model.formats.ranks import RankFibers, entry_bits, entry_units
-from sparseloop.model.ops import Array
+from sparseloop.model.formats.ranks import RankOnLoops, entry_bits, rank_units
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.features import SafConditions
+from sparseloop.model.units import Bits, Coordinate, Count, Share, Words
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,32 +19,32 @@ class TileWords:
     """Stored words of a tile, in words of the tensor: all of them, or of a compressed tile the non-zeros."""
 
     model: DensityModel
-    size: Array
+    size: Words
     """Distinct words of the dense tile."""
-    extents: tuple[Array, ...]
+    extents: tuple[Coordinate, ...]
     """Bounding extents of the tile, one per axis."""
     compressed: bool
     rule: str | float
     """The level's fit test: worst, expected, or a quantile."""
 
     @cached_property
-    def expected(self) -> Array:
+    def expected(self) -> Words:
         """Expected number."""
         return self.model.mean(self.size) if self.compressed else self.size
 
     @cached_property
-    def worst(self) -> Array:
+    def worst(self) -> Words:
         """Largest possible number."""
         return self.model.maximum(self.size, self.extents) if self.compressed else self.size
 
     @cached_property
-    def counted(self) -> Array:
+    def counted(self) -> Words:
         """The number that the fit test counts."""
         if self.rule == "worst":
             return self.worst
         return self.expected if self.rule == "expected" else self.quantile(float(self.rule))
 
-    def quantile(self, confidence: float) -> Array:
+    def quantile(self, confidence: float) -> Words:
         """The number that is not exceeded in this share of the tiles."""
         return self.model.quantile(self.size, self.extents, confidence) if self.compressed else self.size
 
@@ -85,87 +85,90 @@ class ResidentTile:
         )
 
     @property
-    def footprint(self) -> Array:
+    def footprint(self) -> Words:
         """Distinct words of the dense tile."""
         return self.words.size
 
     @property
-    def extents(self) -> tuple[Array, ...]:
+    def extents(self) -> tuple[Coordinate, ...]:
         """Bounding extents of the tile, one per axis."""
         return self.words.extents
 
     @property
-    def density(self) -> Array:
+    def density(self) -> Share:
         """Stored words divided by footprint."""
         return self.model.density if self.link.compressed else 1.0
 
     @property
-    def occupancy(self) -> Array:
+    def occupancy(self) -> Words:
         """Expected stored words."""
         return self.words.expected
 
     @property
-    def worst(self) -> Array:
+    def worst(self) -> Words:
         """Largest possible number of stored words."""
         return self.words.worst
 
     @property
-    def counted(self) -> Array:
+    def counted(self) -> Words:
         """Words the fit test counts: worst, expected or a quantile, as the level's rule says."""
         return self.words.counted
 
     @cached_property
-    def level_words(self) -> Array:
+    def level_words(self) -> Words:
         """What the fit test counts in words of the level, which may be wider or narrower than the tensor's."""
         return self.counted * self.width
 
-    def quantile(self, confidence: float) -> Array:
+    def quantile(self, confidence: float) -> Words:
         """Stored words that are not exceeded in this share of the tiles."""
         return self.words.quantile(confidence)
 
     @cached_property
-    def metadata_bits(self) -> Array:
+    def metadata_bits(self) -> Bits:
         """Expected metadata bits."""
         return _bits_of(self, None)
 
     @cached_property
-    def metadata_bits_worst(self) -> Array:
+    def metadata_bits_worst(self) -> Bits:
         """Metadata bits at the largest occupancy (an upper bound)."""
         return _bits_of(self, self.worst)
 
     @cached_property
-    def metadata_bits_counted(self) -> Array:
+    def metadata_bits_counted(self) -> Bits:
         """Metadata bits the fit test counts."""
         return self.metadata_bits if self.rule == "expected" else _bits_of(self, self.counted)
 
 
-def _bits_of(tile: ResidentTile, nonzeros: Array | None) -> Array:
+def _bits_of(tile: ResidentTile, nonzeros: Words | None) -> Bits:
     """Metadata bits of the resident tile: expected (None), or for a given number of non-zeros (an upper bound)."""
     metadata, link = tile.metadata, tile.link
-    if metadata.trees.layouts[link.index] is None:
+    if metadata.ranks.layouts[link.index] is None:
         return 0.0
     tiles, width = tile.safs.tiles, tile.safs.plan.arch.levels[link.parent].metadata_word_bits
-    bits: Array = 0.0
-    for rank in metadata.trees.at(link):
-        if rank.has_loops is not False:
-            positions = tile.footprint / tiles.size(*rank.below)
-            entry = entry_bits(rank.format, width)
-            payload = width if rank.format.payload_bits is None else rank.format.payload_bits
-            entries, payloads = entry_units(rank)
-            if nonzeros is not None:
-                worst = _worst_units(rank, positions, nonzeros)
-                bits = bits + worst[0] * entry + worst[1] * payload
-                continue
-            for units, size in ((entries, entry), (payloads, payload)):
-                if units is not None and size:
-                    bits = bits + positions * units[0] * metadata.emptiness.non_emptiness(units[1]) * size
+    bits: Bits = 0.0
+    for rank in metadata.ranks.at(link):
+        if rank.has_loops is False:
+            continue
+        positions = tile.footprint / tiles.size(*rank.position)
+        entry = entry_bits(rank.format, width)
+        payload = width if rank.format.payload_bits is None else rank.format.payload_bits
+        if nonzeros is not None:
+            entries, payloads = _worst_units(rank, positions, nonzeros)
+            bits = bits + entries * entry + payloads * payload
+            continue
+        for units, size in zip(rank_units(rank), (entry, payload), strict=True):
+            if units is not None and size:
+                bits = bits + positions * units.per_position * metadata.emptiness.non_emptiness(units.exist) * size
     return bits
 
 
-def _worst_units(rank: RankFibers, positions: Array, nonzeros: Array) -> tuple[Array, Array]:
-    """Entries and payloads if every non-zero lies in a position and fibre of its own, as far as there are any."""
+def _worst_units(rank: RankOnLoops, positions: Count, nonzeros: Words) -> tuple[Count, Count]:
+    """Entries and payloads if every non-zero lies in a position and fibre of its own, as far as there are any.
+
+    `positions`: those of all fibres of the tile.
+    """
     there = ops.zero_unless(rank.has_loops, 1.0)
-    payload = 0.0
+    payload: Count = 0.0
     if rank.innermost is not True:
         payload = ops.zero_unless(ops.both(rank.has_loops, ops.negate(rank.innermost)), 1.0)
     used = ops.minimum(positions, nonzeros)
@@ -179,5 +182,5 @@ def _worst_units(rank: RankFibers, positions: Array, nonzeros: Array) -> tuple[A
             return 0.0, payload * fibres * (rank.length + 1.0)
         case "UB":
             return there * positions, payload * positions
-        case _:
+        case "U":
             return 0.0, 0.0

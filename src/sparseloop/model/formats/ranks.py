@@ -1,10 +1,11 @@
-"""Where the ranks of a format lie: their loops, fibre lengths and emptiness conditions.
+"""The ranks of a format on their loops: fibre lengths, and the conditions under which metadata exist.
 
-Units per position of a rank, as conditions on the tensor itself (`below`: the tile of one position, `fibre`: of all
-positions of the fibre):
+A format is a tree of fibres (fibertree): a rank is a level of the tree, a fibre has one position for every step of the rank's
+loops, a position leads to a fibre of the next rank or to the data. Units per position of a rank, as conditions on the tensor
+itself (`position`: the tile of one position, `fibre`: of all positions of the fibre):
 
-    CP, RLE   one entry and one payload if `below` is non-empty
-    B         one bit if `fibre`, one payload if `below` is non-empty
+    CP, RLE   one entry and one payload if `position` is non-empty
+    B         one bit if `fibre`, one payload if `position` is non-empty
     UOP       (1 + 1/F) payloads if `fibre` is non-empty (F = fibre length)
     UB        one bit and one payload, always
     U         nothing
@@ -16,27 +17,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sparseloop.model import ops
 from sparseloop.model.design.sparse import FormatKind, RankFormat, TensorFormat
-from sparseloop.model.formats.layout import Layout, Masks, RankLoops, lay_out
-from sparseloop.model.ops import Array
+from sparseloop.model.formats.layout import Layout, Masks, RankLoops, any_of, lay_out
 from sparseloop.model.plan import Link, Plan
-from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness
+from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, condition
 from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.units import Count, Flag
 
-Units = tuple[Array, Conditions]
-"""Units per position, and the condition under which they exist."""
-EntryUnits = tuple[Units | None, Units | None]
+
+class Units(NamedTuple):
+    """Entries, or payloads, of a rank."""
+
+    per_position: Count
+    exist: Conditions
+    """They exist if these hold."""
+
+
+class RankUnits(NamedTuple):
+    """What a rank stores; None: nothing of the kind."""
+
+    entries: Units | None
+    payloads: Units | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RankFibers:
+class RankOnLoops:
     """A rank on loops it may take, with its numbers."""
 
     name: str
+    """Different for every rank of every tensor at every level."""
     number: int
-    """Index in the given list of formats, 0 = outermost."""
+    """Index in the list of formats, 0 = outermost."""
     format: RankFormat
     inner: bool
     """It travels with a delivery of the child's tile; else the level walks it."""
@@ -44,116 +58,127 @@ class RankFibers:
     """The loops; for a single loop True: what follows holds where the rank takes it."""
     span: tuple[int, int] | None
     """First and last+1 slot if the rank takes every loop of the tensor between."""
-    has_loops: Array
-    innermost: Array
-    length: Array
+    has_loops: Flag
+    innermost: Flag
+    """No loop of the tensor lies inside: its positions lead to the data."""
+    length: Count
     """F: fibre length."""
-    below: Condition
+    position: Condition
+    """The tile of one position is not empty."""
     fibre: Condition
+    """The tile of a whole fibre is not empty."""
 
 
-class Fibertrees:
+class FormatRanks:
     """The ranks of all tensors at all levels on their loops, for one batch."""
 
-    def __init__(self, tiles: Tiles, emptiness: Emptiness) -> None:
+    def __init__(self, tiles: Tiles) -> None:
         self.plan: Plan = tiles.plan
         self.tiles = tiles
-        self.emptiness = emptiness
         self.layouts: dict[int, Layout | None] = {}
-        self._places: dict[int, list[RankFibers]] = {}
+        """By link; None where the parent has no format for the tensor."""
+        self._ranks: dict[int, list[RankOnLoops]] = {}
         for link in reversed(self.plan.links):
             child = None if link.to_compute else self.plan.link_of[link.child, link.tensor]
             self.layouts[link.index] = lay_out(tiles, link, None if child is None else self.layouts[child.index])
 
-    def at(self, link: Link) -> list[RankFibers]:
-        """The ranks of a tensor at the link's parent with loops, lengths and emptiness conditions."""
-        if link.index not in self._places:
+    @classmethod
+    def of(cls, tiles: Tiles) -> FormatRanks:
+        """Those of a batch, made once."""
+        return tiles.once("format ranks", lambda: cls(tiles))
+
+    def at(self, link: Link) -> list[RankOnLoops]:
+        """The ranks of a tensor at the link's parent."""
+        if link.index not in self._ranks:
             layout = self.layouts[link.index]
             assert layout is not None
-            places: list[RankFibers] = []
-            for number, item in enumerate(layout.items):
-                if item.span is not None:
-                    places.append(self._spanning(link, layout, item, number))
-                elif item.slot is not None and not layout.absorbed:
-                    places += self._single(link, layout, item, number)
-                else:
-                    places.append(self._flattened(link, layout, item, number))
-            self._places[link.index] = places
-        return self._places[link.index]
+            self._ranks[link.index] = [
+                rank for at, loops in enumerate(layout.ranks) for rank in self._on_loops(link, layout, loops, at)
+            ]
+        return self._ranks[link.index]
 
-    def _single(self, link: Link, layout: Layout, item: RankLoops, number: int) -> list[RankFibers]:
+    def _on_loops(self, link: Link, layout: Layout, loops: RankLoops, at: int) -> list[RankOnLoops]:
+        if loops.span is not None:
+            return [self._spanning(link, layout, loops, at)]
+        if loops.slot is not None and not layout.absorbed:
+            return self._single(link, layout, loops, at)
+        return [self._flattened(link, layout, loops, at)]
+
+    def _single(self, link: Link, layout: Layout, loops: RankLoops, at: int) -> list[RankOnLoops]:
         """A rank of one loop; at the compute link apart for "it is the innermost one" and "it is not"."""
-        slot = item.slot
+        slot = loops.slot
         assert slot is not None
-        mask = item.masks[slot]
+        mask = loops.masks[slot]
         inside = [s for s in sorted(link.relevant) if s > slot]
-        alone: Array = True
+        alone: Flag = True
         for s in inside:
             alone = ops.both(alone, self.tiles.bounds[s] == 1)
-        condition = self.emptiness.condition
 
-        def fibers(has: Array, innermost: Array, variant: str) -> RankFibers:
-            return RankFibers(
-                name=f"{link.index}:{number}{variant}",
-                number=item.rank,
-                format=layout.given.ranks[item.rank],
-                inner=item.inner,
+        def rank(has_loops: Flag, innermost: Flag, variant: str) -> RankOnLoops:
+            return RankOnLoops(
+                name=f"{link.index}:{at}{variant}",
+                number=loops.rank,
+                format=layout.format.ranks[loops.rank],
+                inner=loops.inner,
                 masks={slot: True},
                 span=None,
-                has_loops=has,
+                has_loops=has_loops,
                 innermost=innermost,
                 length=self.tiles.bounds[slot],
-                below=condition(link.tensor, self.tiles.covering(inside)),
-                fibre=condition(link.tensor, self.tiles.covering([slot, *inside])),
+                position=self._condition(link, inside),
+                fibre=self._condition(link, [slot, *inside]),
             )
 
         if not link.to_compute or isinstance(alone, bool):
-            return [fibers(mask, ops.both(mask, alone) if alone is not True else True, "")]
+            return [rank(mask, ops.both(mask, alone) if alone is not True else True, "")]
         return [
-            fibers(ops.both(mask, alone), True, "i"),
-            fibers(ops.both(mask, ops.negate(alone)), False, "o"),
+            rank(ops.both(mask, alone), True, "i"),
+            rank(ops.both(mask, ops.negate(alone)), False, "o"),
         ]
 
-    def _spanning(self, link: Link, layout: Layout, item: RankLoops, number: int) -> RankFibers:
+    def _spanning(self, link: Link, layout: Layout, loops: RankLoops, at: int) -> RankOnLoops:
         """A rank that takes every loop of the tensor in a range of slots."""
-        assert item.span is not None
-        start, stop = item.span
-        mine = [s for s in sorted(link.relevant) if start <= s < stop]
+        assert loops.span is not None
+        start, stop = loops.span
+        own = [s for s in sorted(link.relevant) if start <= s < stop]
         inside = [s for s in sorted(link.relevant) if s >= stop]
-        length = self.tiles.product(mine)
-        return RankFibers(
-            name=f"{link.index}:{number}",
-            number=item.rank,
-            format=layout.given.ranks[item.rank],
-            inner=item.inner,
-            masks=item.masks,
-            span=item.span,
+        length = self.tiles.product(own)
+        return RankOnLoops(
+            name=f"{link.index}:{at}",
+            number=loops.rank,
+            format=layout.format.ranks[loops.rank],
+            inner=loops.inner,
+            masks=loops.masks,
+            span=loops.span,
             has_loops=length > 1,
             innermost=self.tiles.product(inside) == 1 if inside else True,
             length=length,
-            below=self.emptiness.condition(link.tensor, self.tiles.covering(inside)),
-            fibre=self.emptiness.condition(link.tensor, self.tiles.covering([*mine, *inside])),
+            position=self._condition(link, inside),
+            fibre=self._condition(link, [*own, *inside]),
         )
 
-    def _flattened(self, link: Link, layout: Layout, item: RankLoops, number: int) -> RankFibers:
+    def _condition(self, link: Link, slots: list[int]) -> Condition:
+        return condition(self.tiles, link.tensor, self.tiles.covering(slots))
+
+    def _flattened(self, link: Link, layout: Layout, loops: RankLoops, at: int) -> RankOnLoops:
         """A rank of several loops, or of loops merged with the child's."""
-        has = any_of(item.masks)
-        deeper: Array = False
-        for other in layout.items[number + 1 :]:
+        has_loops = any_of(loops.masks)
+        deeper: Flag = False
+        for other in layout.ranks[at + 1 :]:
             deeper = ops.either(deeper, any_of(other.masks))
-        name = f"{link.index}:{number}"
-        return RankFibers(
+        name = f"{link.index}:{at}"
+        return RankOnLoops(
             name=name,
-            number=item.rank,
-            format=layout.given.ranks[item.rank],
-            inner=item.inner,
-            masks=item.masks,
+            number=loops.rank,
+            format=layout.format.ranks[loops.rank],
+            inner=loops.inner,
+            masks=loops.masks,
             span=None,
-            has_loops=has,
-            innermost=ops.both(has, ops.negate(deeper)),
-            length=ops.product(ops.one_unless(m, layout.bounds[s]) for s, m in item.masks.items()),
-            below=self._tile(link, f"below{name}", item.masks, with_loops=False),
-            fibre=self._tile(link, f"fibre{name}", item.masks, with_loops=True),
+            has_loops=has_loops,
+            innermost=ops.both(has_loops, ops.negate(deeper)),
+            length=ops.product(ops.one_unless(m, layout.bounds[s]) for s, m in loops.masks.items()),
+            position=self._tile(link, f"position{name}", loops.masks, with_loops=False),
+            fibre=self._tile(link, f"fibre{name}", loops.masks, with_loops=True),
         )
 
     def _tile(self, link: Link, name: str, masks: Masks, with_loops: bool) -> Condition:
@@ -161,24 +186,24 @@ class Fibertrees:
         layout = self.layouts[link.index]
         assert layout is not None
         start = self.plan.starts[link.parent]
-        counts: dict[int, Array] = {}
-        reached: Array = False
+        counts: dict[int, Count] = {}
+        reached: Flag = False
         for slot in range(len(self.tiles.bounds) - 1, start - 1, -1):
-            mine = masks.get(slot, False)
-            reached = ops.either(reached, mine)
+            own = masks.get(slot, False)
+            reached = ops.either(reached, own)
             if slot not in link.relevant:
                 continue
-            outside = ops.both(reached, ops.negate(mine)) if with_loops else reached
+            outside = ops.both(reached, ops.negate(own)) if with_loops else reached
             counts[slot] = ops.one_unless(ops.negate(outside), self.tiles.bounds[slot])
         if layout.absorbed:
             self._uncover_merged(link, layout, counts)
-        return self.emptiness.condition(link.tensor, self.tiles.named(name, counts))
+        return condition(self.tiles, link.tensor, self.tiles.partial_cover(name, counts))
 
-    def _uncover_merged(self, link: Link, layout: Layout, counts: dict[int, Array]) -> None:
+    def _uncover_merged(self, link: Link, layout: Layout, counts: dict[int, Count]) -> None:
         """Loops of the child lie where the own loop lies that absorbed them: fixed if that one is."""
         plan = self.plan
         for slot in [s for s in counts if s >= plan.starts[link.child]]:
-            fixed: Array = False
+            fixed: Flag = False
             for own, holds in layout.holders.items():
                 if own < slot and plan.loops[own].rank == plan.loops[slot].rank:
                     here = ops.both(self.tiles.bounds[own] > 1, counts[own] == 1)
@@ -186,32 +211,24 @@ class Fibertrees:
             counts[slot] = ops.one_unless(ops.negate(fixed), counts[slot])
 
 
-def entry_units(rank: RankFibers) -> tuple[Units | None, Units | None]:
-    """(entries, payloads): units per position and the condition under which they exist; None if there are none."""
+def rank_units(rank: RankOnLoops) -> RankUnits:
+    """Entries and payloads per position; see the top of this module."""
     there = ops.zero_unless(rank.has_loops, 1.0)
-    payload = 0.0
+    payload: Count = 0.0
     if rank.innermost is not True:
         payload = ops.zero_unless(ops.both(rank.has_loops, ops.negate(rank.innermost)), 1.0)
-    data = None if rank.innermost is True else (payload, frozenset({rank.below}))
+    to_data, position, fibre = rank.innermost is True, frozenset({rank.position}), frozenset({rank.fibre})
     match rank.format.kind:
         case "CP" | "RLE":
-            return (there, frozenset({rank.below})), data
+            return RankUnits(Units(there, position), None if to_data else Units(payload, position))
         case "B":
-            return (there, frozenset({rank.fibre})), data
+            return RankUnits(Units(there, fibre), None if to_data else Units(payload, position))
         case "UOP":
-            offsets = payload * (1.0 + 1.0 / rank.length)
-            return None, None if data is None else (offsets, frozenset({rank.fibre}))
+            return RankUnits(None, None if to_data else Units(payload * (1.0 + 1.0 / rank.length), fibre))
         case "UB":
-            return (there, NONE), None if data is None else (payload, NONE)
-        case _:
-            return None, None
-
-
-def any_of(masks: Masks) -> Array:
-    result: Array = False
-    for mask in masks.values():
-        result = ops.either(result, mask)
-    return result
+            return RankUnits(Units(there, NONE), None if to_data else Units(payload, NONE))
+        case "U":
+            return RankUnits(None, None)
 
 
 # --- bounds -------------------------------------------------------------------------------------------------
@@ -228,7 +245,7 @@ class LeastUnits:
 
 
 def least_units(kind: FormatKind) -> LeastUnits:
-    """Beside `entry_units`: of a single rank, `below` is one word, and a word that is not zero makes `fibre` non-empty."""
+    """Beside `rank_units`: of a single rank, `position` is one word, and a word that is not zero makes `fibre` non-empty."""
     match kind:
         case "CP" | "RLE":
             return LeastUnits(per_word=1.0)

@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from sparseloop.model import ops
-from sparseloop.model.ops import Array
+from sparseloop.model.units import Array, Count, Share
 
 EVENT_CLASSES = ("total", "actual", "gated", "skipped", "absent")
 """Names of the numbers of a split."""
@@ -29,14 +29,14 @@ EVENT_CLASSES = ("total", "actual", "gated", "skipped", "absent")
 class EventPart(NamedTuple):
     """Dense events of one kind, and the shares of them that survive growing sets of conditions."""
 
-    count: Array
-    outer: Array
+    count: Count
+    outer: Share
     """Share that survives O."""
-    local: Array
+    local: Share
     """O and K."""
-    inherited: Array
+    inherited: Share
     """O, K and I."""
-    gates: Array
+    gates: Share
     """O, K, I and G."""
 
 
@@ -50,38 +50,38 @@ class EventParts:
     parts: tuple[EventPart, ...] = ()
 
     @cached_property
-    def total(self) -> Array:
+    def total(self) -> Count:
         """The dense count."""
         return ops.total(p.count for p in self.parts)
 
     @cached_property
-    def actual(self) -> Array:
+    def actual(self) -> Count:
         """Events that happen."""
         return ops.total(p.count * p.gates for p in self.parts)
 
     @cached_property
-    def gated(self) -> Array:
+    def gated(self) -> Count:
         """Events that keep their time but do nothing."""
         return ops.total(p.count * (p.inherited - p.gates) for p in self.parts if p.inherited is not p.gates)
 
     @cached_property
-    def skipped(self) -> Array:
+    def skipped(self) -> Count:
         """Events removed here, with their time."""
         return ops.total(p.count * (p.outer - p.local) for p in self.parts if p.outer is not p.local)
 
     @cached_property
-    def absent(self) -> Array:
+    def absent(self) -> Count:
         """Events that never come up: removed further out, or words that are not stored."""
         return ops.total(
             p.count * ((1.0 - p.outer) + (p.local - p.inherited if p.local is not p.inherited else 0.0)) for p in self.parts
         )
 
     @cached_property
-    def busy(self) -> Array:
+    def busy(self) -> Count:
         """Events that take time: actual and gated."""
         return ops.total(p.count * p.inherited for p in self.parts)
 
-    def thinned(self, share: Array) -> EventParts:
+    def thinned(self, share: Share) -> EventParts:
         """Only a share of what is left after outer conditions comes up; the rest is skipped."""
         return EventParts(
             tuple(p._replace(local=p.local * share, inherited=p.inherited * share, gates=p.gates * share) for p in self.parts)
@@ -104,14 +104,14 @@ class EventParts:
 class EventCounts:
     """A split as its five numbers; mixtures of alternatives have this form."""
 
-    total: Array
-    actual: Array
-    gated: Array
-    skipped: Array
-    absent: Array
+    total: Count
+    actual: Count
+    gated: Count
+    skipped: Count
+    absent: Count
 
     @property
-    def busy(self) -> Array:
+    def busy(self) -> Count:
         """Events that take time: actual and gated."""
         return self.actual + self.gated
 

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sparseloop.model import ops
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Saf, Sparse
-from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link, LinkEnds, Plan
-from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness, widen
+from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness, condition, widen
 from sparseloop.model.sparsity.events import EventPart, EventParts
+from sparseloop.model.sparsity.windows import Window, sliding_slots, windows
+from sparseloop.model.traffic.stays import child_tile, repeats, stationary
 from sparseloop.model.traffic.tiles import Cover, Tiles, join
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Words that stay for a number of steps of a sliding window."""
-
-    delivered: Array
-    """Their share of the delivered words."""
-    used: Array
-    """Their share of the words in use at a random step: delivered, weighted by the length of the stay."""
-    cover: Cover
+from sparseloop.model.units import Count, Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkConditions:
-    """(F2) What must hold for an event of a link to survive; covers as in the covers module."""
+    """(F2) What must hold for an event of a link to survive; covers as in `traffic.tiles`."""
 
     link: Link
     stay: Cover
@@ -57,29 +48,24 @@ class LinkConditions:
 class SafConditions:
     """The conditions of every link under one choice among alternative features.
 
-    `windows`: link index to the cover of the stay of the word in question, where the link's window slides.
+    `staying`: link index to the cover of the stay of the word in question, where the link's window slides.
     """
 
     def __init__(
-        self, tiles: Tiles, emptiness: Emptiness, active: frozenset[Saf], windows: dict[int, Cover] | None = None
+        self, tiles: Tiles, emptiness: Emptiness, active: frozenset[Saf], staying: Mapping[int, Cover] | None = None
     ) -> None:
         self.tiles = tiles
         self.plan: Plan = tiles.plan
         self.emptiness = emptiness
         self.active = active
         self._conditions: dict[int, LinkConditions] = {}
-        staying = {} if windows is None else windows
-        self.copy_stay = [
-            join(join(self._tile(link), tiles.stationary(link)), staying.get(link.index, tiles.point)) for link in self.plan.links
-        ]
-        self.stay = [
-            join(cover, tiles.covering(link.multicast)) for link, cover in zip(self.plan.links, self.copy_stay, strict=True)
-        ]
+        links, longer = self.plan.links, staying or dict[int, Cover]()
+        self.copy_stay = [join(join(child_tile(tiles, k), stationary(tiles, k)), longer.get(k.index, tiles.point)) for k in links]
+        """Per link: what one copy of a word serves while it stays at the child."""
+        self.stay = [join(cover, tiles.covering(k.multicast)) for k, cover in zip(links, self.copy_stay, strict=True)]
+        """Per link R: what one access of the parent serves, all copies together."""
         self.skips = [self._fired(link, saves_time=True) for link in self.plan.links]
         self.gates = [self._fired(link, saves_time=False) for link in self.plan.links]
-
-    def _tile(self, link: Link) -> Cover:
-        return self.tiles.point if link.to_compute else self.tiles.inside(link.child)
 
     def acting(self, link: Link) -> list[Saf]:
         """The features on this link that take effect."""
@@ -93,7 +79,7 @@ class SafConditions:
 
     def _fired(self, link: Link, *, saves_time: bool) -> Conditions:
         return frozenset(
-            self.emptiness.condition(self.plan.einsum.index[leader], self.granule(link, saf))
+            condition(self.tiles, self.plan.einsum.index[leader], self.granule(link, saf))
             for saf in self.acting(link)
             if saf.saves_time == saves_time
             for leader in saf.leaders
@@ -107,18 +93,20 @@ class SafConditions:
         own = saf.packs
         cover = self.copy_stay[link.index] if own else self.stay[link.index]
         block = self.plan.arch.levels[link.parent].block_size
-        return join(cover, self._block(link, block)) if block > 1 and not own else cover
+        if block <= 1 or own:
+            return cover
+        return join(cover, self.tiles.once(("block", link.index), lambda: self._block(link, block)))
 
     def _block(self, link: Link, block: int) -> Cover:
         """The follower's loops met by one access of `block` words, innermost first, if the child's tile is smaller."""
         tiles = self.tiles
-        left: Array = block / tiles.size(link.tensor, self._tile(link))
-        counts: dict[int, Array] = {}
+        left: Words = block / tiles.size(link.tensor, child_tile(tiles, link))
+        counts: dict[int, Count] = {}
         for slot in reversed(range(self.plan.starts[link.parent], self.plan.starts[link.child])):
             if slot in link.relevant:
                 counts[slot] = ops.minimum(tiles.bounds[slot], ops.maximum(1, ops.ceil(left)))
                 left = left / counts[slot]
-        return tiles.named(f"block{link.index}", counts)
+        return tiles.partial_cover(f"block{link.index}", counts)
 
     def conditions(self, link: Link) -> LinkConditions:
         """(F2) K, O, G and I of a link."""
@@ -142,9 +130,9 @@ class SafConditions:
             local_gates=local_gates,
             outer_gates=outer_gates,
             inherited=self._inherited(link),
-            word=self.emptiness.condition(link.tensor, self.tiles.point),
-            repeats=self.tiles.repeats(link, of_parent=True),
-            repeated_fills=self.tiles.repeats(link, of_parent=False),
+            word=condition(self.tiles, link.tensor, self.tiles.point),
+            repeats=repeats(self.tiles, link, of_parent=True),
+            repeated_fills=repeats(self.tiles, link, of_parent=False),
         )
 
     def _inherited(self, link: Link) -> Conditions:
@@ -162,7 +150,7 @@ class SafConditions:
         if not self.plan.sparse.compute_skip:
             return NONE
         return frozenset(
-            self.emptiness.condition(k.tensor, self.tiles.point)
+            condition(self.tiles, k.tensor, self.tiles.point)
             for k in self.plan.links
             if k.to_compute and not k.output and k.parent_format is not None and k.parent_format.has_metadata
         )
@@ -172,98 +160,15 @@ class SafConditions:
         if not self.plan.sparse.compute_gate:
             return NONE
         return frozenset(
-            self.emptiness.condition(k.tensor, self.tiles.point) for k in self.plan.links if k.to_compute and not k.output
+            condition(self.tiles, k.tensor, self.tiles.point) for k in self.plan.links if k.to_compute and not k.output
         )
-
-    # --- sliding windows ------------------------------------------------------------------------------------
 
     def windows(self, link: Link) -> list[Window]:
         """The groups of words by length of stay in a sliding window; empty where no leader notices the difference."""
-        slots = [] if link.to_compute or link.no_reuse else self._sliding_slots(link)
         leaders = {t for conditions in (self.skips[link.index], self.gates[link.index]) for t, _ in conditions}
-        if not any(s in self.plan.relevant[t] for s in slots for t in leaders):
-            return []
-        shares, moving = self._stays(link, slots)
-        used = ops.total(share * visits for visits, share in enumerate(shares, start=1))
-        name = f"window{link.index}"
-        return [
-            Window(
-                delivered=share,
-                used=share * visits / used,
-                cover=self.tiles.named(f"{name}:{visits}", {s: ops.one_unless(moving[s], visits) for s in slots}),
-            )
-            for visits, share in enumerate(shares, start=1)
-        ]
-
-    def _sliding_slots(self, link: Link) -> list[int]:
-        if self.plan.plain[link.tensor]:
-            return []
-        return [
-            s
-            for s in link.temporal
-            if any(len(axis) > 1 and any(i == s for i, _ in axis) for axis in self.plan.axes[link.tensor])
-        ]
-
-    def _stays(self, link: Link, slots: list[int]) -> tuple[list[Array], dict[int, Array]]:
-        """Share of the words that stay 1, 2, ... visits, and where each slot is the innermost moving loop.
-
-        h_v = A_v - 2 A_(v+1) + A_(v+2), A_v = (n - v + 1) * words common to v consecutive windows, n the mean number
-        of steps of one sweep.
-        """
-        tiles, longest = self.tiles, 1
-        moving: dict[int, Array] = {}
-        moved: Array = False
-        for slot in link.temporal:
-            if slot in link.relevant:
-                if slot in slots:
-                    moving[slot] = ops.both(ops.negate(moved), tiles.bounds[slot] > 1)
-                    stays = ops.where(moving[slot], self._longest(link, slot), 1)
-                    longest = max(longest, ops.peak(stays))
-                    tiles.peaks.append((stays, longest))
-                moved = ops.either(moved, tiles.bounds[slot] > 1)
-        shares: list[Array] = [1.0] + [0.0] * (longest - 1)
-        for slot in slots:
-            common = [self._common(link, slot, v) for v in range(1, longest + 3)]
-            words = common[0] - common[1]
-            for v in range(longest):
-                h = (common[v] - 2 * common[v + 1] + common[v + 2]) / words
-                shares[v] = ops.where(moving[slot], h, shares[v])
-        return shares, moving
-
-    def _axis(self, link: Link, slot: int) -> int:
-        return next(a for a, axis in enumerate(self.plan.axes[link.tensor]) if any(i == slot for i, _ in axis))
-
-    def _common(self, link: Link, slot: int, visits: int) -> Array:
-        axis = self._axis(link, slot)
-        shift = ops.absolute(self.tiles.step(link.tensor, axis, slot)) * (visits - 1)
-        common = self.tiles.axis_overlap(link.tensor, axis, self._tile(link), shift)
-        return ops.maximum(0, self._sweep(link, slot) - visits + 1) * common
-
-    def _sweep(self, link: Link, slot: int) -> Array:
-        """Mean number of steps of the window that starts with loop `slot`.
-
-        A sweep goes on where an outer loop moves the tile on by the same step; exact if no sweep is shorter than a stay.
-        """
-        tiles = self.tiles
-        start = link.temporal.index(slot)
-        goes_on: Array = 0.0
-        for place in range(start, len(link.temporal)):
-            same: Array = True
-            for axis in range(len(self.plan.axes[link.tensor])):
-                shift = tiles.step(link.tensor, axis, link.temporal[place]) - ops.total(
-                    (tiles.bounds[h] - 1) * tiles.step(link.tensor, axis, h) for h in link.temporal[:place]
-                )
-                same = ops.both(same, shift == tiles.step(link.tensor, axis, slot))
-            advances = (tiles.bounds[link.temporal[place]] - 1) * tiles.product(link.temporal[place + 1 :])
-            goes_on = goes_on + ops.zero_unless(same, advances)
-        steps = tiles.product(link.temporal[start:])
-        return steps / (steps - goes_on)
-
-    def _longest(self, link: Link, slot: int) -> Array:
-        axis = self._axis(link, slot)
-        extent = self.tiles.extents(link.tensor, self._tile(link))[axis]
-        step = ops.absolute(self.tiles.step(link.tensor, axis, slot))
-        return ops.ceil(ops.minimum(self._sweep(link, slot), (extent + step - 1) // step))
+        if any(s in self.plan.relevant[t] for s in sliding_slots(self.tiles, link) for t in leaders):
+            return windows(self.tiles, link)
+        return []
 
 
 def _known_at(plan: Plan, level: int, tensor: str) -> bool:
@@ -272,13 +177,13 @@ def _known_at(plan: Plan, level: int, tensor: str) -> bool:
     return at is not None and plan.sparse.format(at, tensor) is not None
 
 
-def split_events(count: Array, emptiness: Emptiness, steps: Iterable[Conditions], repeats: Cover | None = None) -> EventParts:
+def split_events(count: Count, emptiness: Emptiness, steps: Iterable[Conditions], repeats: Cover | None = None) -> EventParts:
     """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G."""
     a0, a1, a2, a3 = (emptiness.non_emptiness(s, repeats) for s in steps)
     return EventParts((EventPart(count, a0, a1, a2, a3),))
 
 
-def access_events(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
+def access_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
     """(F3) Reads and updates of the parent: stay R; `word`: the parent stores no zeros."""
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.stay, emptiness.tiles, but=c.word if word else None)
@@ -286,7 +191,7 @@ def access_events(count: Array, emptiness: Emptiness, c: LinkConditions, word: b
     return split_events(count, emptiness, (o, o | k, o | k | i, o | k | i | g), c.repeats if repeats else None)
 
 
-def fill_events(count: Array, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
+def fill_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
     """(F3) Fills of the child: the link's own features decide; `word`: the child stores no zeros."""
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.arrival, emptiness.tiles, but=c.word if word else None)
@@ -294,7 +199,7 @@ def fill_events(count: Array, emptiness: Emptiness, c: LinkConditions, word: boo
     return split_events(count, emptiness, (o, o | k, o | k, o | k | g), c.repeated_fills if repeats else None)
 
 
-def compute_events(safs: SafConditions, computes: Array) -> EventParts:
+def compute_events(safs: SafConditions, computes: Count) -> EventParts:
     """(F5) Computes: skipped if any skip of an operand's link fires, else gated if any gate fires, else actual."""
     skips = safs.operand_conditions(safs.skips) | safs.compute_skips()
     gates = safs.operand_conditions(safs.gates) | safs.compute_gates()
@@ -302,7 +207,7 @@ def compute_events(safs: SafConditions, computes: Array) -> EventParts:
     return EventParts((EventPart(computes, 1.0, kept, kept, safs.emptiness.non_emptiness(skips | gates)),))
 
 
-def skipped_at_compute(safs: SafConditions, computes: Array) -> Array:
+def skipped_at_compute(safs: SafConditions, computes: Count) -> Count:
     """Computes removed by the compute unit's own skip and by no skip of an operand's link."""
     outer = safs.operand_conditions(safs.skips)
     own = safs.compute_skips()

@@ -1,23 +1,27 @@
-"""Non-emptiness of deterministic patterns (banded, given data): exact joint means over the loops' indices."""
+"""Non-emptiness of known patterns (banded, given data): exact joint means over the loops' indices.
+
+The indicator of a tile is an array over the loops that tell tiles apart (its slots): does the tile at these indices hold a
+non-zero? Tensors that share ranks are correlated, so their indicators are multiplied before the mean is taken. `large_patterns`
+does the same with lists.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from sparseloop.model.ops import Array
 from sparseloop.model.plan import Plan
-from sparseloop.model.sparsity.large_patterns import Bounds, Counts, sparse_is_better, sparse_mean, sparse_sums
+from sparseloop.model.sparsity.large_patterns import Row, TileInData, is_better_listed, listed_counts, listed_mean
 from sparseloop.model.traffic.tiles import Cover, Tiles
+from sparseloop.model.units import Array, Share
 
 
-def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repeats: Cover | None) -> Array:
-    """Share of the points of the nest at which every condition's tile holds a non-zero.
+def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repeats: Cover | None) -> Share:
+    """Share of the points of the nest at which every condition's tile holds a non-zero; mapping by mapping.
 
-    Deterministic tensors that share ranks are correlated, so their indicator fields over the uncovered loops are
-    multiplied before the mean is taken. Evaluated per mapping: bounds of shape (slots, *batch).
+    `conditions`: (tensor, cover). `repeats`: points at which all of these loops stand at index 0 are left out.
     """
     slots = range(len(tiles.bounds))
     columns: list[Array] = list(tiles.bounds)
@@ -33,13 +37,14 @@ def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repe
 
 
 def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:
+    """The mean as a function of columns of numbers: the bounds, what each condition covers, what is repeated; per slot."""
     width = len(plan.loops)
 
     def one(row: tuple[int, ...]) -> float:
         bounds = row[:width]
-        counts = tuple((t, row[width * (k + 1) : width * (k + 2)]) for k, t in enumerate(tensors))
+        asked = tuple(TileInData(t, row[width * (k + 1) : width * (k + 2)]) for k, t in enumerate(tensors))
         again = row[width * (len(tensors) + 1) :]
-        return _mean(plan, bounds, counts, tuple(i for i, n in enumerate(again) if n > 1))
+        return _mean(plan, bounds, asked, tuple(i for i, n in enumerate(again) if n > 1))
 
     def evaluate(*columns: Array) -> Array:
         arrays = np.broadcast_arrays(*columns)
@@ -52,64 +57,73 @@ def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:
     return evaluate
 
 
-def _mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ...]) -> float:
-    if any(sparse_is_better(plan, tensor) for tensor, _ in counts):
-        found = sparse_mean(plan, bounds, counts, first)
+def _mean(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float:
+    if any(is_better_listed(plan, tensor) for tensor, _ in asked):
+        found = listed_mean(plan, bounds, asked, first)
         if found is not None:
             return found
-    operands = [field(plan, bounds, tensor, count) for tensor, count in counts]
+    operands = [indicator(plan, bounds, one) for one in asked]
     everything, size = _contract(operands, bounds, set(first))
     if not first:
         return everything / size
     sliced = [
-        (array[tuple(0 if s in first else slice(None) for s in axes)], tuple(s for s in axes if s not in first))
-        for array, axes in operands
+        Indicator(array[tuple(0 if s in first else slice(None) for s in slots)], tuple(s for s in slots if s not in first))
+        for array, slots in operands
     ]
     start, start_size = _contract(sliced, bounds, set())
-    involved = {s for _, axes in operands for s in axes} | set(first)
-    start_size *= math.prod(bounds[s] for s in involved - set(first) - {s for _, axes in sliced for s in axes})
+    involved = {s for _, slots in operands for s in slots} | set(first)
+    start_size *= math.prod(bounds[s] for s in involved - set(first) - {s for _, slots in sliced for s in slots})
     return (everything - start) / (size - start_size) if size > start_size else everything / size
 
 
-def sums(plan: Plan, bounds: Bounds, counts: Counts, kept: tuple[int, ...]) -> Any:
+def nonempty_counts(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], kept: tuple[int, ...]) -> Any:
     """Number of points at which every condition's tile holds a non-zero, per index value of the slots `kept`.
 
     Over the loops that tell tiles apart; all others count once.
     """
-    if any(sparse_is_better(plan, tensor) for tensor, _ in counts):
-        found = sparse_sums(plan, bounds, counts, kept)
+    if any(is_better_listed(plan, tensor) for tensor, _ in asked):
+        found = listed_counts(plan, bounds, asked, kept)
         if found is not None:
             return found
-    operands = [field(plan, bounds, tensor, count) for tensor, count in counts]
-    told = [s for s in kept if any(s in axes for _, axes in operands)]
-    label = {s: k for k, s in enumerate(sorted({s for _, axes in operands for s in axes}))}
+    operands = [indicator(plan, bounds, one) for one in asked]
+    told = [s for s in kept if any(s in slots for _, slots in operands)]
+    label = {s: k for k, s in enumerate(sorted({s for _, slots in operands for s in slots}))}
     arguments: list[Any] = []
-    for array, axes in operands:
+    for array, slots in operands:
         elsewhere = {s for other, where in operands if other is not array for s in where}.union(told)
-        once = tuple(i for i, s in enumerate(axes) if s not in elsewhere)
-        arguments += [array.sum(axis=once, dtype=np.float64), [label[s] for s in axes if s in elsewhere]]
+        once = tuple(i for i, s in enumerate(slots) if s not in elsewhere)
+        arguments += [array.sum(axis=once, dtype=np.float64), [label[s] for s in slots if s in elsewhere]]
     result = np.einsum(*arguments, [label[s] for s in told], optimize=True)
     shape = tuple(bounds[s] if s in told else 1 for s in kept)
     return np.broadcast_to(np.reshape(result, shape), tuple(bounds[s] for s in kept))
 
 
-def _contract(operands: list[tuple[Any, tuple[int, ...]]], bounds: Bounds, also: set[int]) -> tuple[float, float]:
-    """Sum over all index values of the product of the fields, and the number of index values."""
-    involved = sorted({s for _, axes in operands for s in axes})
+def _contract(operands: list[Indicator], bounds: Row, also: set[int]) -> tuple[float, float]:
+    """Sum over all index values of the product of the indicators, and the number of index values."""
+    involved = sorted({s for _, slots in operands for s in slots})
     label = {s: k for k, s in enumerate(involved)}
     arguments: list[Any] = []
-    for array, axes in operands:
-        arguments += [array.astype(np.float64), [label[s] for s in axes]]
+    for array, slots in operands:
+        arguments += [array.astype(np.float64), [label[s] for s in slots]]
     value = float(np.einsum(*arguments, [], optimize=True))
     value *= math.prod(bounds[s] for s in also - set(involved))
     return value, float(math.prod(bounds[s] for s in set(involved) | also))
 
 
-def field(plan: Plan, bounds: Bounds, tensor: int, counts: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
-    """Indicator "the tile holds a non-zero" over the uncovered slots of the tensor, and those slots.
+class Indicator(NamedTuple):
+    """Does the tile hold a non-zero? By the index values of some slots."""
+
+    array: Any
+    """Truth values, one axis per slot."""
+    slots: tuple[int, ...]
+
+
+def indicator(plan: Plan, bounds: Row, asked: TileInData) -> Indicator:
+    """The indicator of one tile over the slots of its tensor that are not covered.
 
     A loop covered in part is cut into aligned pieces of the covered length.
     """
+    tensor, covered = asked
     model = plan.einsum.tensors[tensor].density
     mask = model.mask()
     assert mask is not None
@@ -120,23 +134,24 @@ def field(plan: Plan, bounds: Bounds, tensor: int, counts: tuple[int, ...]) -> t
     kept: list[int] = []
     for position in reversed(range(len(axes))):
         slot = axes[position]
-        if counts[slot] >= bounds[slot]:
+        if covered[slot] >= bounds[slot]:
             array = cast("Any", array).any(axis=position)
         else:
             kept.insert(0, slot)
-            if counts[slot] > 1:
-                array = _pieces(array, position, counts[slot])
-    return array, tuple(kept)
+            if covered[slot] > 1:
+                array = _pieces(array, position, covered[slot])
+    return Indicator(array, tuple(kept))
 
 
 def _pieces(array: Any, position: int, length: int) -> Any:
+    """Along one axis: does the aligned piece of this length that an index lies in hold a non-zero?"""
     starts = np.arange(0, int(array.shape[position]), length)
     some = np.logical_or.reduceat(array, starts, axis=position)
     repeats = np.minimum(length, array.shape[position] - starts)
     return np.repeat(some, repeats, axis=position)
 
 
-def _coordinates(plan: Plan, bounds: Bounds, tensor: int, axis: int, slots: tuple[int, ...]) -> Any:
+def _coordinates(plan: Plan, bounds: Row, tensor: int, axis: int, slots: tuple[int, ...]) -> Any:
     """Coordinate of one axis as an open grid over `slots`; the smallest coordinate is 0."""
     shape = [1] * len(slots)
     result = np.zeros(shape, dtype=np.int64)

@@ -1,20 +1,19 @@
-"""Joint non-emptiness of large sparse patterns: the means of `fields`, from lists of non-empty tiles only."""
+"""Joint non-emptiness of large sparse patterns: as in `known_patterns`, with indicators as lists of non-empty tiles."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparseloop.model.density.index import Integers, distinct, remainder, unravelled
 from sparseloop.model.plan import Plan
 
-Bounds = tuple[int, ...]
-Counts = tuple[tuple[int, tuple[int, ...]], ...]
-"""Per condition: tensor and the covered values of every slot."""
+Row = tuple[int, ...]
+"""One number per slot of one mapping: its bounds, or how many values of them are covered."""
 LARGE = 2**20
 """Number of elements from which a pattern with many zeros is taken as a list."""
 KEPT = 4
@@ -22,21 +21,29 @@ KEPT = 4
 SUMS = 8
 """Sums remembered per list."""
 CHUNK = 2**16
-"""Entries numbered at once."""
+"""ListedIndicator numbered at once."""
 SPARSE = 8
 """Elements per non-zero from which a list is shorter than the pattern."""
 
 
+class TileInData(NamedTuple):
+    """The tile of a tensor that a condition asks for."""
+
+    tensor: int
+    covered: Row
+    """Consecutive values that every loop runs over."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Entries:
-    """Points over some slots, each once, with a weight: everywhere else the field is 0."""
+class ListedIndicator:
+    """Points over some slots, each once, with a weight: everywhere else the indicator is 0."""
 
     slots: tuple[int, ...]
     keys: Integers
     """Row-major number of the index values of `slots`."""
     weights: Any = None
     """None: all 1."""
-    sums: dict[tuple[int, ...], Entries] = field(default_factory=dict[tuple[int, ...], "Entries"], repr=False)
+    sums: dict[tuple[int, ...], ListedIndicator] = field(default_factory=dict[tuple[int, ...], "ListedIndicator"], repr=False)
     """Sums over all slots but these, as asked before."""
 
     @property
@@ -44,7 +51,7 @@ class Entries:
         """Sum of the weights."""
         return float(len(self.keys)) if self.weights is None else float(self.weights.sum())
 
-    def onto(self, kept: tuple[int, ...], bounds: Bounds) -> Entries:
+    def onto(self, kept: tuple[int, ...], bounds: Row) -> ListedIndicator:
         """Summed over all other slots."""
         if kept == self.slots:
             return self
@@ -52,16 +59,16 @@ class Entries:
             if len(self.sums) >= SUMS:
                 self.sums.pop(next(iter(self.sums)))
             size = math.prod(bounds[s] for s in kept)
-            self.sums[kept] = Entries(kept, *_summed(_numbered(self, kept, bounds), self.weights, size))
+            self.sums[kept] = ListedIndicator(kept, *_summed(_numbered(self, kept, bounds), self.weights, size))
         return self.sums[kept]
 
-    def at_start(self, first: tuple[int, ...], bounds: Bounds) -> Entries:
+    def at_start(self, first: tuple[int, ...], bounds: Row) -> ListedIndicator:
         """Only where the slots of `first` stand at 0, without those slots."""
         gone = tuple(s for s in self.slots if s in first)
         chosen = np.flatnonzero(_numbered(self, gone, bounds) == 0)
-        some = Entries(self.slots, self.keys[chosen], None if self.weights is None else self.weights[chosen])
+        some = ListedIndicator(self.slots, self.keys[chosen], None if self.weights is None else self.weights[chosen])
         kept = tuple(s for s in self.slots if s not in first)
-        return Entries(kept, _numbered(some, kept, bounds), some.weights)
+        return ListedIndicator(kept, _numbered(some, kept, bounds), some.weights)
 
 
 def _summed(keys: Integers, weights: Any, size: int) -> tuple[Integers, Any]:
@@ -74,16 +81,16 @@ def _summed(keys: Integers, weights: Any, size: int) -> tuple[Integers, Any]:
     return kept, table[kept].astype(np.float64)
 
 
-def _numbered(entries: Entries, kept: tuple[int, ...], bounds: Bounds) -> Integers:
-    """Row-major number of the values of the kept slots, per entry; neighbouring slots are taken out together."""
+def _numbered(points: ListedIndicator, kept: tuple[int, ...], bounds: Row) -> Integers:
+    """Row-major number of the values of the kept slots, per point; neighbouring slots are taken out together."""
     runs: list[tuple[int, int, int]] = []  # what lies inside of it, its own span, whether something lies outside
     rest = list(kept)
     while rest:
-        start = entries.slots.index(rest[0])
+        start = points.slots.index(rest[0])
         stop = start + 1
-        while stop - start < len(rest) and stop < len(entries.slots) and entries.slots[stop] == rest[stop - start]:
+        while stop - start < len(rest) and stop < len(points.slots) and points.slots[stop] == rest[stop - start]:
             stop += 1
-        inner, span = (math.prod(bounds[s] for s in part) for part in (entries.slots[stop:], entries.slots[start:stop]))
+        inner, span = (math.prod(bounds[s] for s in part) for part in (points.slots[stop:], points.slots[start:stop]))
         runs.append((inner, span, start))
         rest = rest[stop - start :]
 
@@ -94,7 +101,7 @@ def _numbered(entries: Entries, kept: tuple[int, ...], bounds: Bounds) -> Intege
             result += _part(keys, inner, span if start else 0)
         return result
 
-    return _chunked(entries.keys, number)
+    return _chunked(points.keys, number)
 
 
 def _chunked(keys: Integers, number: Callable[[Integers], Integers]) -> Integers:
@@ -111,20 +118,20 @@ def _part(keys: Integers, inner: int, span: int) -> Integers:
     return remainder(part, part // span, span) if span else part
 
 
-def sparse_is_better(plan: Plan, tensor: int) -> bool:
+def is_better_listed(plan: Plan, tensor: int) -> bool:
     """True for a large pattern with many zeros."""
     model = plan.einsum.tensors[tensor].density
     return model.total >= LARGE and model.density * SPARSE <= 1
 
 
-def sparse_mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ...]) -> float | None:
+def listed_mean(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float | None:
     """Share of the points of the nest at which every condition's tile holds a non-zero; None if lists do not serve.
 
     They serve for projections that are plain ranks, unless points that must be told apart have numbers above 2^63.
     """
-    if not _serves(plan, counts):
+    if not _serves(plan, asked):
         return None
-    operands = [tile_entries(plan, bounds, tensor, count) for tensor, count in counts]
+    operands = [listed_indicator(plan, bounds, one) for one in asked]
     if not (whole := _contract(operands, bounds, set(first))):
         return None
     everything, size = whole
@@ -138,11 +145,11 @@ def sparse_mean(plan: Plan, bounds: Bounds, counts: Counts, first: tuple[int, ..
     return (everything - start) / (size - start_size) if size > start_size else everything / size
 
 
-def sparse_sums(plan: Plan, bounds: Bounds, counts: Counts, kept: tuple[int, ...]) -> Any:
+def listed_counts(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], kept: tuple[int, ...]) -> Any:
     """Number of points at which every condition's tile holds a non-zero, per index value of `kept`; None as above."""
-    if not _serves(plan, counts):
+    if not _serves(plan, asked):
         return None
-    joint = _joined([tile_entries(plan, bounds, tensor, count) for tensor, count in counts], bounds, kept)
+    joint = _joined([listed_indicator(plan, bounds, one) for one in asked], bounds, kept)
     if joint is None:
         return None
     told = tuple(s for s in kept if s in joint.slots)
@@ -153,14 +160,14 @@ def sparse_sums(plan: Plan, bounds: Bounds, counts: Counts, kept: tuple[int, ...
     return np.broadcast_to(sums.reshape(shape), tuple(bounds[s] for s in kept))
 
 
-def _serves(plan: Plan, counts: Counts) -> bool:
+def _serves(plan: Plan, asked: tuple[TileInData, ...]) -> bool:
     """True if all projections are plain ranks."""
-    unit = all(c == 1 for tensor, _ in counts for axis in plan.axes[tensor] for _, c in axis)
-    return unit and all(plan.plain[tensor] for tensor, _ in counts)
+    unit = all(c == 1 for tensor, _ in asked for axis in plan.axes[tensor] for _, c in axis)
+    return unit and all(plan.plain[tensor] for tensor, _ in asked)
 
 
-def _contract(operands: list[Entries], bounds: Bounds, also: set[int]) -> tuple[float, float] | None:
-    """Sum over all index values of the product of the fields, and the number of index values; None as above."""
+def _contract(operands: list[ListedIndicator], bounds: Row, also: set[int]) -> tuple[float, float] | None:
+    """Sum over all index values of the product of the indicators, and the number of index values; None as above."""
     involved = {s for o in operands for s in o.slots}
     joint = _joined(operands, bounds, ())
     if joint is None:
@@ -169,8 +176,8 @@ def _contract(operands: list[Entries], bounds: Bounds, also: set[int]) -> tuple[
     return value, float(math.prod(bounds[s] for s in involved | also))
 
 
-def _joined(operands: list[Entries], bounds: Bounds, kept: tuple[int, ...]) -> Entries | None:
-    """The product of the fields, summed over slots that are not kept where that shortens the lists; None as above."""
+def _joined(operands: list[ListedIndicator], bounds: Row, kept: tuple[int, ...]) -> ListedIndicator | None:
+    """The product of the indicators, summed over slots that are not kept where that shortens the lists; None as above."""
     rest = list(operands)
     while len(rest) > 1:
         last = rest.pop()
@@ -185,8 +192,8 @@ def _joined(operands: list[Entries], bounds: Bounds, kept: tuple[int, ...]) -> E
     return rest[0]
 
 
-def _product(one: Entries, two: Entries, bounds: Bounds, needed: set[int]) -> Entries | None:
-    """The product of two fields over the union of their slots; slots of `one` that nobody needs are summed first."""
+def _product(one: ListedIndicator, two: ListedIndicator, bounds: Row, needed: set[int]) -> ListedIndicator | None:
+    """The product of two indicators over the union of their slots; slots of `one` that nobody needs are summed first."""
     one = one.onto(tuple(s for s in one.slots if s in needed or s in two.slots), bounds)
     shared = tuple(s for s in one.slots if s in two.slots)
     extra = tuple(s for s in two.slots if s not in shared)
@@ -196,7 +203,7 @@ def _product(one: Entries, two: Entries, bounds: Bounds, needed: set[int]) -> En
     owner, match = _matches(mine, theirs)
     keys = one.keys[owner] * math.prod(bounds[s] for s in extra) + _numbered(two, extra, bounds)[match]
     parts = [e.weights[chosen] for e, chosen in ((one, owner), (two, match)) if e.weights is not None]
-    return Entries((*one.slots, *extra), keys, parts[0] * parts[1] if len(parts) == 2 else parts[0] if parts else None)
+    return ListedIndicator((*one.slots, *extra), keys, parts[0] * parts[1] if len(parts) == 2 else parts[0] if parts else None)
 
 
 def _matches(mine: Integers, theirs: Integers) -> tuple[Integers, Integers]:
@@ -210,61 +217,75 @@ def _matches(mine: Integers, theirs: Integers) -> tuple[Integers, Integers]:
     return owner, order[np.arange(len(owner)) - np.repeat(np.cumsum(many) - many, many) + low[owner]]
 
 
-def tile_entries(plan: Plan, bounds: Bounds, tensor: int, counts: tuple[int, ...]) -> Entries:
+def listed_indicator(plan: Plan, bounds: Row, asked: TileInData) -> ListedIndicator:
     """Where the tile of a tensor holds a non-zero, over its uncovered slots.
 
-    A loop covered in part is cut into aligned pieces of the covered length.
+    A loop covered in part is cut into aligned pieces of the covered length. The latest answers are kept with the pattern, as long
+    as they have no more than KEPT times its non-zeros together.
     """
-    slots = tuple(s for s in sorted(plan.relevant[tensor]) if bounds[s] > 1 and counts[s] < bounds[s])
+    tensor, covered = asked
+    slots = tuple(s for s in sorted(plan.relevant[tensor]) if bounds[s] > 1 and covered[s] < bounds[s])
     model = plan.einsum.tensors[tensor].density
     strides = {s: _stride(plan, bounds, s) for s in plan.relevant[tensor]}
     index = model.coordinates()
-    question = (plan.axes[tensor], frozenset((s, strides[s], bounds[s], counts[s]) for s in slots))
+    question = (plan.axes[tensor], frozenset((s, strides[s], bounds[s], covered[s]) for s in slots))
     answer = index.answers.pop(question, None)
     if answer is None:
         answer = _from_finer(index.answers, question, slots, bounds)
     if answer is None:
         finest = [_finest(axis, slots, strides, extent) for axis, extent in zip(plan.axes[tensor], model.shape, strict=True)]
-        answer = _entries(plan, tensor, (slots, bounds, counts), (strides, finest))
+        answer = _from_blocks(plan, asked, bounds, _Steps(slots, strides, finest))
     index.answers[question] = answer
     while len(index.answers) > 1 and sum(len(e.keys) for e in index.answers.values()) > KEPT * len(index.flat):
         index.answers.pop(next(iter(index.answers)))
     return answer
 
 
-def _from_finer(known: dict[Any, Entries], question: Any, slots: tuple[int, ...], bounds: Bounds) -> Entries | None:
+def _from_finer(
+    answers: dict[Any, ListedIndicator], question: Any, slots: tuple[int, ...], bounds: Row
+) -> ListedIndicator | None:
     """From the shortest list remembered that tells apart all these index values, and more."""
     axes, asked = question
-    finer = [entries for (where, told), entries in known.items() if where == axes and told > asked]
+    finer = [points for (where, told), points in answers.items() if where == axes and told > asked]
     if not finer:
         return None
     source = min(finer, key=lambda e: len(e.keys))
-    return Entries(slots, _summed(_numbered(source, slots, bounds), None, math.prod(bounds[s] for s in slots))[0])
+    return ListedIndicator(slots, _summed(_numbered(source, slots, bounds), None, math.prod(bounds[s] for s in slots))[0])
 
 
-def _entries(
-    plan: Plan,
-    tensor: int,
-    tile: tuple[tuple[int, ...], Bounds, tuple[int, ...]],
-    steps: tuple[dict[int, int], list[int]],
-) -> Entries:
-    (slots, bounds, counts), (strides, finest) = tile, steps
-    model = plan.einsum.tensors[tensor].density
-    blocks, _ = model.coordinates().blocks(tuple(finest))
-    shape = tuple(-(-s // f) for s, f in zip(model.shape, finest, strict=True))
-    owner = {slot: axis for axis, terms in enumerate(plan.axes[tensor]) for slot, _ in terms}
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """How the loops of a tensor step over its pattern."""
+
+    slots: tuple[int, ...]
+    """Those that are not covered."""
+    strides: dict[int, int]
+    """Slot to the elements that one step passes."""
+    finest: list[int]
+    """Per axis the length of the blocks that all uncovered loops step over."""
+
+
+def _from_blocks(plan: Plan, asked: TileInData, bounds: Row, steps: _Steps) -> ListedIndicator:
+    """From the blocks of the pattern that are not empty."""
+    slots, covered = steps.slots, asked.covered
+    model = plan.einsum.tensors[asked.tensor].density
+    blocks, _ = model.coordinates().blocks(tuple(steps.finest))
+    shape = tuple(-(-s // f) for s, f in zip(model.shape, steps.finest, strict=True))
+    owner = {slot: axis for axis, terms in enumerate(plan.axes[asked.tensor]) for slot, _ in terms}
 
     def number(flat: Integers) -> Integers:
-        places = unravelled(flat, shape)
+        coordinates = unravelled(flat, shape)
         keys = np.zeros(len(flat), dtype=np.int64)
         for slot in slots:
-            index = _part(places[owner[slot]], strides[slot] // finest[owner[slot]], bounds[slot])
-            keys *= -(-bounds[slot] // counts[slot])
-            keys += index // counts[slot]
+            index = _part(coordinates[owner[slot]], steps.strides[slot] // steps.finest[owner[slot]], bounds[slot])
+            keys *= -(-bounds[slot] // covered[slot])
+            keys += index // covered[slot]
         return keys
 
     keys, _ = distinct(_chunked(blocks, number))
-    return _repeated(keys, slots, bounds, counts) if any(counts[s] > 1 for s in slots) else Entries(slots, keys)
+    if any(covered[s] > 1 for s in slots):
+        return _repeated(keys, slots, bounds, covered)
+    return ListedIndicator(slots, keys)
 
 
 def _finest(axis: tuple[tuple[int, int], ...], slots: tuple[int, ...], strides: dict[int, int], extent: int) -> int:
@@ -272,23 +293,23 @@ def _finest(axis: tuple[tuple[int, int], ...], slots: tuple[int, ...], strides: 
     return min((strides[s] for s, _ in axis if s in slots), default=extent)
 
 
-def _repeated(keys: Integers, slots: tuple[int, ...], bounds: Bounds, counts: tuple[int, ...]) -> Entries:
-    """Entries of pieces as entries of all their index values."""
-    pieces = tuple(-(-bounds[s] // counts[s]) for s in slots)
+def _repeated(keys: Integers, slots: tuple[int, ...], bounds: Row, covered: Row) -> ListedIndicator:
+    """Points that stand for whole pieces of loops covered in part, as points for all index values."""
+    pieces = tuple(-(-bounds[s] // covered[s]) for s in slots)
     index = unravelled(keys, pieces)
-    for place, slot in enumerate(slots):
-        if counts[slot] > 1:
-            start = index[place] * counts[slot]
-            many = np.minimum(counts[slot], bounds[slot] - start)
-            owner = np.repeat(np.arange(len(start)), many)
+    for k, slot in enumerate(slots):
+        if covered[slot] > 1:
+            start = index[k] * covered[slot]
+            lengths = np.minimum(covered[slot], bounds[slot] - start)
+            owner = np.repeat(np.arange(len(start)), lengths)
             index = [i[owner] for i in index]
-            index[place] = start[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(many) - many, many)
+            index[k] = start[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     keys = np.zeros(len(index[0]) if index else len(keys), dtype=np.int64)
     for i, slot in zip(index, slots, strict=True):
         keys = keys * bounds[slot] + i
-    return Entries(slots, keys)
+    return ListedIndicator(slots, keys)
 
 
-def _stride(plan: Plan, bounds: Bounds, slot: int) -> int:
+def _stride(plan: Plan, bounds: Row, slot: int) -> int:
     rank = plan.loops[slot].rank
     return math.prod(bounds[i] for i in range(slot + 1, len(bounds)) if plan.loops[i].rank == rank)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sparseloop.model import ops
-from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link, Plan
-from sparseloop.model.traffic.imperfect import existing_steps, imperfect_counts, instances_used
+from sparseloop.model.traffic.imperfect import FirstTouches, existing_steps, imperfect_counts, instances_used
+from sparseloop.model.traffic.stays import child_tile, repeats, visits
 from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.units import Coordinate, Count, Flag, LoopBounds, Share, Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,21 +17,21 @@ class LinkTraffic:
     """Dense counts of one link, in words, summed over all instances."""
 
     link: Link
-    tile: Array
+    tile: Words
     """W: distinct words of the tile at the child (1 at the compute level)."""
-    share: Array
-    """Words delivered to one child over the run."""
-    children: Array
+    words_per_child: Words
+    """Words delivered to one instance of the child over the run."""
+    children: Count
     """I_c: instances used at the child."""
-    sharing: Array
+    sharing: Count
     """M: children (on average) served by one access of the parent."""
-    reads: Array
+    reads: Words
     """Words read at the parent (outputs: partial sums)."""
-    fills: Array
+    fills: Words
     """Words written into the child from the parent."""
-    updates: Array
+    updates: Words
     """Words written into the parent by the child (outputs only)."""
-    forwarded: Array
+    forwarded: Words
     """Words a child received from a neighbour instead of the parent (networks with forwarding)."""
 
 
@@ -41,17 +41,17 @@ class Traffic:
 
     tiles: Tiles
     links: tuple[LinkTraffic, ...]
-    computes: Array
-    steps: Array
+    computes: Count
+    steps: Count
     """Temporal steps of the compute level."""
-    instances: tuple[Array, ...]
+    instances: tuple[Count, ...]
     """Instances used at each level, compute last."""
     perfect: bool
     """True if no factor is imperfect."""
 
 
-def traffic(plan: Plan, bounds: Any, residuals: Any = None) -> Traffic:
-    """Dense counts for loop bounds of shape (slots, *batch); `residuals` are last-pass bounds (None: perfect)."""
+def traffic(plan: Plan, bounds: LoopBounds, residuals: LoopBounds | None = None) -> Traffic:
+    """Dense counts for loop bounds of shape (loops, *batch); `residuals` are last-pass bounds (None: perfect)."""
     tiles = Tiles(plan, bounds, clipped=residuals is not None)
     slots = range(len(plan.loops))
     steps = tiles.product(i for i in slots if not plan.loops[i].spatial)
@@ -67,39 +67,39 @@ def traffic(plan: Plan, bounds: Any, residuals: Any = None) -> Traffic:
     )
 
 
-def dense_counts(tiles: Tiles, link: Link, residuals: Any = None) -> LinkTraffic:
+def dense_counts(tiles: Tiles, link: Link, residuals: LoopBounds | None = None) -> LinkTraffic:
     """(F4) Dense counts of one link.
 
     reads = accesses, fills = share * I_c; for outputs the first touch of a word needs neither a read nor a fill.
     """
     children = instances_used(tiles, link.child, residuals)
+    forwarded: Words = 0.0
     if residuals is None:
-        share = delivered_share(tiles, link)
+        words_per_child = delivered_words(tiles, link)
         sharing = tiles.product(link.between) / distinct_positions(tiles, link)
-        delivered = share * children
+        delivered = words_per_child * children
         forwarded = forwarded_words(tiles, link) * children
         accesses = (delivered - forwarded) / sharing
-        first_access, first_fill = first_touches(tiles, link, accesses, delivered)
+        first = first_touches(tiles, link, accesses, delivered)
     else:
-        delivered, accesses, first_access, first_fill = imperfect_counts(tiles, link, residuals)
-        share = delivered / children
+        delivered, accesses, first = imperfect_counts(tiles, link, residuals)
+        words_per_child = delivered / children
         sharing = ops.ratio(delivered, accesses)
-        forwarded = 0.0
     output = link.output
     return LinkTraffic(
         link=link,
         tile=tiles.size(link.tensor, tiles.inside(link.child)) if not link.to_compute else 1,
-        share=share,
+        words_per_child=words_per_child,
         children=children,
         sharing=sharing,
-        reads=accesses - first_access if output else accesses,
-        fills=delivered - first_fill if output else delivered,
+        reads=accesses - first.accesses if output else accesses,
+        fills=delivered - first.fills if output else delivered,
         updates=accesses if output else 0.0 * accesses,
         forwarded=forwarded,
     )
 
 
-def delivered_share(tiles: Tiles, link: Link) -> Array:
+def delivered_words(tiles: Tiles, link: Link) -> Words:
     """Words delivered to one child over the run.
 
     |T| + sum_j (n_j - 1) prod_{k outside j} n_k (|T| - overlap of the tile with itself one step of loop j later);
@@ -109,32 +109,32 @@ def delivered_share(tiles: Tiles, link: Link) -> Array:
         return tiles.product(link.temporal)
     size = tiles.size(link.tensor, tiles.inside(link.child))
     if link.no_reuse or tiles.plan.plain[link.tensor]:
-        return size * tiles.visits(link)
-    return ops.total([size, *(t.times * t.fresh for t in transitions(tiles, link))])
+        return size * visits(tiles, link)
+    return ops.total([size, *(t.times * t.fresh for t in advances(tiles, link))])
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
+class Advance:
     """The steps at which one temporal loop is the outermost that advances (the loops inside it wrap around)."""
 
     slot: int
-    times: Array
-    shift: tuple[Array, ...]
+    times: Count
+    shift: tuple[Coordinate, ...]
     """Displacement of the tile, per axis."""
-    fresh: Array
+    fresh: Words
     """Words that were not in the tile before."""
 
 
-def transitions(tiles: Tiles, link: Link) -> list[Transition]:
+def advances(tiles: Tiles, link: Link) -> list[Advance]:
     """The kinds of steps outside the child that may move its tile.
 
     Displacement v_j - sum_h (n_h - 1) v_h over the loops h inside j; the compute level keeps nothing between steps.
     """
     axes = range(len(tiles.plan.axes[link.tensor]))
-    cover = tiles.point if link.to_compute else tiles.inside(link.child)
+    cover = child_tile(tiles, link)
     size = tiles.size(link.tensor, cover)
-    wrapped: list[Array] = [0] * len(axes)
-    found: list[Transition] = []
+    wrapped: list[Coordinate] = [0] * len(axes)
+    found: list[Advance] = []
     for position, slot in enumerate(link.temporal):
         steps = [tiles.step(link.tensor, axis, slot) for axis in axes]
         if slot in link.relevant or found or link.to_compute:
@@ -143,13 +143,13 @@ def transitions(tiles: Tiles, link: Link) -> list[Transition]:
             if not (link.to_compute or link.no_reuse):
                 kept = ops.product(tiles.axis_overlap(link.tensor, a, cover, shift[a]) for a in axes)
             times = (tiles.bounds[slot] - 1) * tiles.product(link.temporal[position + 1 :])
-            found.append(Transition(slot, times, shift, size - kept))
+            found.append(Advance(slot, times, shift, size - kept))
         if slot in link.relevant:
             wrapped = [w + (tiles.bounds[slot] - 1) * s for w, s in zip(wrapped, steps, strict=True)]
     return found
 
 
-def forwarded_words(tiles: Tiles, link: Link) -> Array:
+def forwarded_words(tiles: Tiles, link: Link) -> Words:
     """Words one child receives from a mesh neighbour instead of the parent, over the run (systolic networks).
 
     A child passes on what it received one step ago. A tile that moves by exactly one step of the innermost spatial
@@ -159,15 +159,15 @@ def forwarded_words(tiles: Tiles, link: Link) -> Array:
     slots = [i for i in link.between if i in link.relevant and i not in link.unshared and _forwards(tiles.plan, link, i)]
     if not slots:
         return 0.0
-    words: Array = 0.0
+    words: Words = 0.0
     streaming, innermost = _streaming(tiles, link)
-    for step in transitions(tiles, link):
-        share: Array = 0.0
+    for step in advances(tiles, link):
+        share: Share = 0.0
         for slot in slots:
             passes = ops.both(_moves_to_neighbour(tiles, link, slot, step.shift), _innermost_on_axis(tiles, slot))
             part = (tiles.bounds[slot] - 1) / tiles.bounds[slot] if slot in link.relevant else tiles.bounds[slot] > 1
             share = ops.maximum(share, ops.zero_unless(passes, 1.0) * part)
-        whole = step.fresh == tiles.size(link.tensor, tiles.point if link.to_compute else tiles.inside(link.child))
+        whole = step.fresh == tiles.size(link.tensor, child_tile(tiles, link))
         sliced = ops.zero_unless(
             innermost[step.slot], ops.ratio(ops.maximum(0, tiles.bounds[step.slot] - 2), tiles.bounds[step.slot] - 1)
         )
@@ -176,21 +176,21 @@ def forwarded_words(tiles: Tiles, link: Link) -> Array:
     return words
 
 
-def _moves_to_neighbour(tiles: Tiles, link: Link, slot: int, shift: tuple[Array, ...]) -> Array:
+def _moves_to_neighbour(tiles: Tiles, link: Link, slot: int, shift: tuple[Coordinate, ...]) -> Flag:
     """True where the displacement is one step of the spatial loop at `slot`, in either direction."""
-    ahead: Array = True
-    behind: Array = True
+    ahead: Flag = True
+    behind: Flag = True
     for axis, moved in enumerate(shift):
         offset = tiles.step(link.tensor, axis, slot)
         ahead, behind = ops.both(ahead, moved == offset), ops.both(behind, moved == -offset)
     return ops.either(ahead, behind)
 
 
-def _streaming(tiles: Tiles, link: Link) -> tuple[Array, dict[int, Array]]:
+def _streaming(tiles: Tiles, link: Link) -> tuple[Flag, dict[int, Flag]]:
     """Was something received in the step before any movement? And: is a temporal slot the innermost non-trivial one?"""
-    innermost: dict[int, Array] = {}
-    free: Array = True
-    streaming: Array = link.to_compute
+    innermost: dict[int, Flag] = {}
+    free: Flag = True
+    streaming: Flag = link.to_compute
     for slot in link.temporal:
         innermost[slot] = ops.both(free, tiles.bounds[slot] > 1)
         if slot in link.relevant:
@@ -213,18 +213,18 @@ def _forwards(plan: Plan, link: Link, slot: int) -> bool:
     return all(plan.loops[i].level <= level for i in link.between)
 
 
-def _innermost_on_axis(tiles: Tiles, slot: int) -> Array:
+def _innermost_on_axis(tiles: Tiles, slot: int) -> Flag:
     """True where no spatial loop further inside the same mesh axis separates neighbours."""
     plan = tiles.plan
     mine = plan.loops[slot]
-    alone: Array = True
+    alone: Flag = True
     for other in range(slot + 1, len(plan.loops)):
         if plan.loops[other].level == mine.level and plan.loops[other].axis == mine.axis:
             alone = ops.both(alone, tiles.bounds[other] == 1)
     return alone
 
 
-def distinct_positions(tiles: Tiles, link: Link) -> Array:
+def distinct_positions(tiles: Tiles, link: Link) -> Count:
     """Number of different tiles among the children below one parent instance that are delivered at the same step."""
     plan = tiles.plan
     spread = [i for i in link.between if i in link.relevant]
@@ -242,24 +242,24 @@ def distinct_positions(tiles: Tiles, link: Link) -> Array:
     return positions
 
 
-def first_touches(tiles: Tiles, link: Link, accesses: Array, delivered: Array) -> tuple[Array, Array]:
+def first_touches(tiles: Tiles, link: Link, accesses: Words, delivered: Words) -> FirstTouches:
     """Accesses of the parent and fills of the child that touch a word for the first time (outputs).
 
     A fraction phi = 1 / prod {n_i : temporal, outside the innermost moving loop, irrelevant to the tensor}; with
     halos: the distinct words an instance ever touches.
     """
     if not link.output:
-        return 0.0, 0.0
+        return FirstTouches(0.0, 0.0)
     plan = tiles.plan
     if plan.plain[link.tensor]:
-        return (
-            accesses / tiles.passes(tiles.repeats(link, of_parent=True)),
-            delivered / tiles.passes(tiles.repeats(link, of_parent=False)),
+        return FirstTouches(
+            accesses=accesses / tiles.passes(repeats(tiles, link, of_parent=True)),
+            fills=delivered / tiles.passes(repeats(tiles, link, of_parent=False)),
         )
 
-    def ever(level: int) -> Array:
+    def ever(level: int) -> Words:
         outside = set(plan.spatial(level))
         cover = tiles.covering([i for i in range(len(plan.loops)) if i not in outside])
         return tiles.size(link.tensor, cover) * tiles.product(outside)
 
-    return ever(link.parent), ever(link.child) if not link.to_compute else delivered
+    return FirstTouches(ever(link.parent), ever(link.child) if not link.to_compute else delivered)

@@ -10,21 +10,40 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparseloop.model import ops
-from sparseloop.model.ops import Array
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.units import Array, Count, LoopBounds, Words
 
 Row = tuple[int, ...]
+"""One number per loop of one mapping."""
 
 
-def instances_used(tiles: Tiles, level: int, residuals: Any = None) -> Array:
+class FirstTouches(NamedTuple):
+    """Accesses of all parents and fills of all children at which a word is met for the first time (outputs)."""
+
+    accesses: Words
+    fills: Words
+
+
+class Deliveries(NamedTuple):
+    """Words that cross a link."""
+
+    delivered: Words
+    """To all children."""
+    accesses: Words
+    """Of all parents."""
+    first: FirstTouches
+
+
+def instances_used(tiles: Tiles, level: int, residuals: LoopBounds | None = None) -> Count:
     """Instances of a level that are ever active."""
     plan = tiles.plan
     if residuals is None:
@@ -36,7 +55,7 @@ def instances_used(tiles: Tiles, level: int, residuals: Any = None) -> Array:
     return _per_mapping(tiles, residuals, count)[0]
 
 
-def existing_steps(tiles: Tiles, residuals: Any) -> Array:
+def existing_steps(tiles: Tiles, residuals: LoopBounds) -> Count:
     """Temporal steps of the busiest lane."""
     plan = tiles.plan
 
@@ -48,18 +67,19 @@ def existing_steps(tiles: Tiles, residuals: Any) -> Array:
     return _per_mapping(tiles, residuals, steps)[0]
 
 
-def imperfect_counts(tiles: Tiles, link: Link, residuals: Any) -> tuple[Array, Array, Array, Array]:
+def imperfect_counts(tiles: Tiles, link: Link, residuals: LoopBounds) -> Deliveries:
     """Words delivered to all children, accesses of all parents, and the first touches in both."""
     plan = tiles.plan
 
     def counts(bounds: Row, last: Row) -> tuple[float, ...]:
-        return _LinkWalk(_Nest(plan, bounds, last), link).counts()
+        return _LinkCounts(_Nest(plan, bounds, last), link).counts()
 
-    columns = _per_mapping(tiles, residuals, counts)
-    return columns[0], columns[1], columns[2], columns[3]
+    delivered, accesses, first_accesses, first_fills = _per_mapping(tiles, residuals, counts)
+    return Deliveries(delivered, accesses, FirstTouches(first_accesses, first_fills))
 
 
-def _per_mapping(tiles: Tiles, residuals: Any, function: Any) -> tuple[Array, ...]:
+def _per_mapping(tiles: Tiles, residuals: LoopBounds, function: Callable[[Row, Row], tuple[float, ...]]) -> tuple[Array, ...]:
+    """The numbers that a function of the bounds and residuals of one mapping returns, one array each."""
     width = len(tiles.bounds)
     columns = [*tiles.bounds, *(residuals[i] for i in range(width))]
     traced = next((c for c in columns if hasattr(c, "call")), None)
@@ -73,7 +93,7 @@ def _per_mapping(tiles: Tiles, residuals: Any, function: Any) -> tuple[Array, ..
     return _by_rows(columns, width, function)
 
 
-def _by_rows(columns: Any, width: int, function: Any) -> tuple[Array, ...]:
+def _by_rows(columns: Sequence[Array], width: int, function: Callable[[Row, Row], tuple[float, ...]]) -> tuple[Array, ...]:
     arrays = np.broadcast_arrays(*columns)
     if not arrays or arrays[0].ndim == 0:
         row = tuple(int(a) for a in arrays)
@@ -85,7 +105,7 @@ def _by_rows(columns: Any, width: int, function: Any) -> tuple[Array, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Index tuples of some temporal loops of one rank, in order up to `last`."""
+    """The index tuples of some temporal loops of one rank that exist: all in lexicographic order up to `last`."""
 
     slots: tuple[int, ...]
     last: tuple[int, ...]
@@ -96,10 +116,11 @@ class Prefix:
     @property
     def count(self) -> int:
         """Number of existing tuples."""
-        return _rank_of(self.last, self.bounds) + 1
+        return _position(self.last, self.bounds) + 1
 
 
-def _rank_of(index: tuple[int, ...], bounds: tuple[int, ...]) -> int:
+def _position(index: tuple[int, ...], bounds: tuple[int, ...]) -> int:
+    """Number of an index tuple in lexicographic order, from 0."""
     value = 0
     for i, n in zip(index, bounds, strict=True):
         value = value * n + i
@@ -107,8 +128,10 @@ def _rank_of(index: tuple[int, ...], bounds: tuple[int, ...]) -> int:
 
 
 class _Nest:
+    """The loops of one mapping: bounds, residuals, and which index tuples exist."""
+
     def __init__(self, plan: Plan, bounds: Row, residuals: Row) -> None:
-        self.plan, self.n, self.r = plan, bounds, residuals
+        self.plan, self.bounds, self.residuals = plan, bounds, residuals
         self.stride = [1] * len(bounds)
         inner: dict[str, int] = {}
         for i in reversed(range(len(bounds))):
@@ -117,10 +140,11 @@ class _Nest:
             inner[rank] = self.stride[i] * bounds[i]
 
     def of_rank(self, rank: str) -> list[int]:
-        return [i for i, s in enumerate(self.plan.loops) if s.rank == rank]
+        """Slots of a rank, outermost first."""
+        return [i for i, loop in enumerate(self.plan.loops) if loop.rank == rank]
 
-    def prefix(self, rank: str, limit: int, place: dict[int, int]) -> Prefix | None:
-        """Existing index tuples of the temporal slots before `limit`, at the spatial indices `place` (missing: 0).
+    def prefix(self, rank: str, limit: int, position: dict[int, int]) -> Prefix | None:
+        """Existing index tuples of the temporal slots before `limit`, at the spatial indices `position` (missing: 0).
 
         The last tuple is the largest with (temporal and spatial indices together) <= (residuals - 1); None if the
         instance never works.
@@ -129,39 +153,38 @@ class _Nest:
         last: dict[int, int] = {}
         tight = True
         for i in slots:
-            end = self.r[i] - 1 if tight else self.n[i] - 1
+            end = self.residuals[i] - 1 if tight else self.bounds[i] - 1
             if not self.plan.loops[i].spatial:
                 last[i] = end
                 continue
-            index = place.get(i, 0)
+            index = position.get(i, 0)
             if tight and index > end:
                 lowered = next((j for j in reversed(last) if last[j] > 0), None)
                 if lowered is None:
                     return None
                 last = {j: x for j, x in last.items() if j <= lowered}
                 last[lowered] -= 1
-                last |= {j: self.n[j] - 1 for j in slots if lowered < j < i and not self.plan.loops[j].spatial}
+                last |= {j: self.bounds[j] - 1 for j in slots if lowered < j < i and not self.plan.loops[j].spatial}
                 tight = False
             elif tight:
                 tight = index == end
-        return Prefix(tuple(last), tuple(last.values()), tight, tuple(self.n[i] for i in last))
+        return Prefix(tuple(last), tuple(last.values()), tight, tuple(self.bounds[i] for i in last))
 
     def instances(self, spatial: tuple[int, ...]) -> int:
         """Spatial index tuples at which some point exists at some time."""
-        return math.prod(
-            len(self.places(rank, [i for i in spatial if self.plan.loops[i].rank == rank])) for rank in self.plan.einsum.ranks
-        )
+        ranks = self.plan.einsum.ranks
+        return math.prod(len(self.positions(rank, [i for i in spatial if self.plan.loops[i].rank == rank])) for rank in ranks)
 
-    def places(self, rank: str, spatial: list[int]) -> list[dict[int, int]]:
-        """Spatial indices of one rank at which some point exists."""
+    def positions(self, rank: str, spatial: list[int]) -> list[dict[int, int]]:
+        """Spatial indices (by slot) of one rank at which some point exists."""
         limit = max(spatial, default=-1) + 1
-        every = (dict(zip(spatial, x, strict=True)) for x in product(*(range(self.n[i]) for i in spatial)))
-        return [place for place in every if self.prefix(rank, limit, place) is not None]
+        every = (dict(zip(spatial, x, strict=True)) for x in product(*(range(self.bounds[i]) for i in spatial)))
+        return [position for position in every if self.prefix(rank, limit, position) is not None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """One kind of transition of one rank: how many, displacement, and whether the tile is partial before and after."""
+class _Advances:
+    """Steps of one rank that move the tile alike, and whether the tile is partial before and after."""
 
     count: int
     shift: int
@@ -169,7 +192,18 @@ class _Kind:
     after: bool
 
 
-class _LinkWalk:
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Children for which the same index tuples exist."""
+
+    count: int
+    leaders: int
+    """Those of them that stand first in a multicast group."""
+    prefixes: dict[str, Prefix]
+    """By rank."""
+
+
+class _LinkCounts:
     """Counts of one link for one mapping."""
 
     def __init__(self, nest: _Nest, link: Link) -> None:
@@ -181,107 +215,108 @@ class _LinkWalk:
     def counts(self) -> tuple[float, float, float, float]:
         """Delivered words, accesses, first accesses, first fills; summed over instances."""
         delivered = accesses = 0.0
-        for weight, classes, leads in self._children():
-            share = self._share(classes)
-            delivered += weight * share
-            accesses += leads * share
+        for alike in self._children():
+            words = self._delivered(alike.prefixes)
+            delivered += alike.count * words
+            accesses += alike.leaders * words
         if not self.link.output:
             return delivered, accesses, 0.0, 0.0
         return delivered, accesses, *self._first_touches()
 
-    def _children(self) -> list[tuple[int, dict[str, Prefix], int]]:
-        """Classes of children with equal prefixes: (how many, prefixes, how many stand first in a multicast group)."""
-        per_rank: list[list[tuple[str, Prefix, int, int]]] = []
+    def _children(self) -> list[_Alike]:
+        """All children, those with equal prefixes together; ranks are independent."""
         slots = self.plan.spatial(self.link.child)
-        for rank in self.plan.einsum.ranks:
-            mine = [i for i in slots if self.plan.loops[i].rank == rank]
-            groups: Counter[Prefix] = Counter()
-            leads: Counter[Prefix] = Counter()
-            for place in self.nest.places(rank, mine):
-                prefix = self.nest.prefix(rank, self.plan.starts[self.link.child], place)
-                if prefix is None:
-                    continue
-                groups[prefix] += 1
-                leads[prefix] += all(place.get(i, 0) == 0 for i in self.shared)
-            per_rank.append([(rank, p, count, leads[p]) for p, count in groups.items()])
-        result: list[tuple[int, dict[str, Prefix], int]] = []
-        for combination in product(*per_rank):
-            weight = math.prod(c[2] for c in combination)
-            lead = math.prod(c[3] for c in combination)
-            result.append((weight, {c[0]: c[1] for c in combination}, lead))
-        return result
+        per_rank = [self._along(rank, [i for i in slots if self.plan.loops[i].rank == rank]) for rank in self.plan.einsum.ranks]
+        return [
+            _Alike(
+                count=math.prod(one.count for one in combination),
+                leaders=math.prod(one.leaders for one in combination),
+                prefixes={rank: prefix for one in combination for rank, prefix in one.prefixes.items()},
+            )
+            for combination in product(*per_rank)
+        ]
 
-    def _share(self, prefixes: dict[str, Prefix]) -> float:
+    def _along(self, rank: str, spatial: list[int]) -> list[_Alike]:
+        """The positions of one rank."""
+        counts: Counter[Prefix] = Counter()
+        leaders: Counter[Prefix] = Counter()
+        for position in self.nest.positions(rank, spatial):
+            prefix = self.nest.prefix(rank, self.plan.starts[self.link.child], position)
+            if prefix is not None:
+                counts[prefix] += 1
+                leaders[prefix] += all(position.get(i, 0) == 0 for i in self.shared)
+        return [_Alike(count, leaders[prefix], {rank: prefix}) for prefix, count in counts.items()]
+
+    def _delivered(self, prefixes: dict[str, Prefix]) -> float:
         """Words delivered to one child: over all steps the words that were not there one step before."""
         if self.link.to_compute:
             return float(math.prod(p.count for p in prefixes.values()))
-        words = self._sum({rank: self._states(p) for rank, p in prefixes.items()})
+        words = self._sum({rank: self._steps(p) for rank, p in prefixes.items()})
         if self.link.no_reuse:
             return words
         for slot in self.temporal:
-            kinds = {rank: self._kinds(p, slot) for rank, p in prefixes.items()}
-            words -= self._sum(kinds)
+            words -= self._sum({rank: self._advances(p, slot) for rank, p in prefixes.items()})
         return words
 
-    def _states(self, prefix: Prefix) -> list[_Kind]:
+    def _steps(self, prefix: Prefix) -> list[_Advances]:
+        """All steps, without movement: only the last one may have a partial tile."""
         count = prefix.count
         if not prefix.partial:
-            return [_Kind(count, 0, False, False)]
-        return [_Kind(count - 1, 0, False, False), _Kind(1, 0, True, True)]
+            return [_Advances(count, 0, False, False)]
+        return [_Advances(count - 1, 0, False, False), _Advances(1, 0, True, True)]
 
-    def _kinds(self, prefix: Prefix, slot: int) -> list[_Kind]:
-        """Transitions at which the loop at `slot` is the outermost that advances, seen from one rank."""
+    def _advances(self, prefix: Prefix, slot: int) -> list[_Advances]:
+        """The steps at which the loop at `slot` is the outermost that advances, seen from one rank."""
         outer = [k for k, i in enumerate(prefix.slots) if i < slot]
         inner = [k for k, i in enumerate(prefix.slots) if i > slot]
         stride, bounds, last = self.nest.stride, prefix.bounds, prefix.last
         full = -sum((bounds[k] - 1) * stride[prefix.slots[k]] for k in inner)
         ending = -sum(last[k] * stride[prefix.slots[k]] for k in inner)
-        before = _rank_of(tuple(last[k] for k in outer), tuple(bounds[k] for k in outer))
+        before = _position(tuple(last[k] for k in outer), tuple(bounds[k] for k in outer))
         start_is_last = prefix.partial and all(last[k] == 0 for k in inner)
         if slot not in prefix.slots:
-            return [_Kind(before, full, False, False), _Kind(1, ending, prefix.partial, start_is_last)]
+            return [_Advances(before, full, False, False), _Advances(1, ending, prefix.partial, start_is_last)]
         mine = prefix.slots.index(slot)
         step = stride[slot]
         reached = last[mine]
-        kinds = [_Kind(before * (bounds[mine] - 1) + max(0, reached - 1), step + full, False, False)]
+        found = [_Advances(before * (bounds[mine] - 1) + max(0, reached - 1), step + full, False, False)]
         if reached >= 1:
-            kinds.append(_Kind(1, step + full, False, start_is_last))
-        return kinds
+            found.append(_Advances(1, step + full, False, start_is_last))
+        return found
 
-    def _sum(self, kinds: dict[str, list[_Kind]]) -> float:
-        """Sum over all combinations of kinds of count * words common to the tile before and after."""
-        relevant = [r for r in kinds if r in self.tensor.ranks]
-        factor = math.prod(sum(k.count for k in kinds[r]) for r in kinds if r not in relevant)
+    def _sum(self, by_rank: dict[str, list[_Advances]]) -> float:
+        """Sum over all combinations of the ranks' advances of count * words common to the tile before and after."""
+        relevant = [r for r in by_rank if r in self.tensor.ranks]
+        factor = math.prod(sum(one.count for one in by_rank[r]) for r in by_rank if r not in relevant)
         if not factor:
             return 0.0
         total = 0.0
-        for combination in product(*(kinds[r] for r in relevant)):
-            count = math.prod(k.count for k in combination)
+        for combination in product(*(by_rank[r] for r in relevant)):
+            count = math.prod(one.count for one in combination)
             if count:
                 total += count * self._common(dict(zip(relevant, combination, strict=True)))
         return factor * total
 
     def _extent(self, rank: str, partial: bool) -> int:
+        """Values of a rank inside the child's tile."""
         start = self.plan.starts[self.link.child]
-        inside = [i for i in self.nest.of_rank(rank) if i >= start]
-        bound = self.nest.r if partial else self.nest.n
-        return 1 + sum(self.nest.stride[i] * (bound[i] - 1) for i in inside)
+        bound = self.nest.residuals if partial else self.nest.bounds
+        return 1 + sum(self.nest.stride[i] * (bound[i] - 1) for i in self.nest.of_rank(rank) if i >= start)
 
-    def _common(self, state: dict[str, _Kind]) -> float:
+    def _common(self, state: dict[str, _Advances]) -> float:
+        """Words of the tile before the step that are in the tile after it."""
         words = 1
         for axis in self.tensor.axes:
             shift = sum(t.coefficient * state[t.rank].shift for t in axis.terms)
             sets: list[int] = []
+            lows: list[int] = []
             for when in ("before", "after"):
-                flat: list[int] = []
-                for t in axis.terms:
-                    flat += [abs(t.coefficient), self._extent(t.rank, getattr(state[t.rank], when))]
-                sets.append(ops.bit_set(tuple(flat)))
-            low = [
-                sum(min(0, t.coefficient) * (self._extent(t.rank, getattr(state[t.rank], w)) - 1) for t in axis.terms)
-                for w in ("before", "after")
-            ]
-            moved = shift + low[1] - low[0]
+                extents = [self._extent(t.rank, getattr(state[t.rank], when)) for t in axis.terms]
+                sets.append(
+                    ops.bit_set(tuple(x for t, e in zip(axis.terms, extents, strict=True) for x in (abs(t.coefficient), e)))
+                )
+                lows.append(sum(min(0, t.coefficient) * (e - 1) for t, e in zip(axis.terms, extents, strict=True)))
+            moved = shift + lows[1] - lows[0]
             first, second = sets
             words *= (first & (second << moved) if moved >= 0 else (first << -moved) & second).bit_count()
             if not words:

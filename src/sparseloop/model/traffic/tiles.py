@@ -1,76 +1,102 @@
 """Covers of the loop nest and the sizes of the tiles they touch.
 
-A cover says for every slot how many consecutive values its loop runs over: FIXED (one), FULL (all), or the larger
-of some named partial covers whose numbers depend on the bounds. Covers are static and hashable, so equal tiles are
-computed once per batch; their numbers are arrays.
+A slot is the position of a loop in the nest. A cover says for every slot how many consecutive values its loop runs over; the tile
+of a tensor under a cover is what is touched meanwhile.
+
+    Cover   one Span per slot
+    Span    a set of names:  {}         FIXED: one value
+                             {"full"}   FULL: all values
+                             {"x", ...} as many as the largest of these partial covers has there
+
+A partial cover depends on the bounds: how far a tile stays, where a rank of a format begins. Its numbers stand in `Tiles.partial`
+under its name, which is given once per batch (`Tiles.partial_cover`). So covers are static and hashable, equal tiles are computed
+once per batch, and only their numbers are arrays.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 from sparseloop.model import ops
-from sparseloop.model.ops import Array
-from sparseloop.model.plan import Link, Plan
+from sparseloop.model.density import Tile
+from sparseloop.model.memo import memo
+from sparseloop.model.plan import AxisLoops, Plan
+from sparseloop.model.units import Coordinate, Count, LoopBounds, Words
 
 Span = frozenset[str]
 Cover = tuple[Span, ...]
+T = TypeVar("T")
 
 FIXED: Span = frozenset()
 FULL: Span = frozenset({"full"})
 
 
-@lru_cache(maxsize=1 << 16)
+@memo(1 << 16)
 def join(a: Cover, b: Cover) -> Cover:
     """The smallest cover that contains both."""
     return tuple(x if x == y else (FULL if "full" in x or "full" in y else x | y) for x, y in zip(a, b, strict=True))
 
 
-@lru_cache(maxsize=1 << 16)
+@memo(1 << 16)
 def within(a: Cover, b: Cover) -> bool:
     """True if a is contained in b whatever the bounds."""
     return all(y == FULL or x <= y for x, y in zip(a, b, strict=True))
 
 
-@lru_cache(maxsize=1 << 16)
+@memo(1 << 16)
 def _restrict(cover: Cover, relevant: frozenset[int]) -> Cover:
     return tuple(s if i in relevant else FIXED for i, s in enumerate(cover))
+
+
+class Run(NamedTuple):
+    """Consecutive values of one rank, times a coefficient: 0, step, ..., step * (length - 1)."""
+
+    step: int
+    length: Count
 
 
 class Tiles:
     """Numbers of one batch: loop bounds, strides, covers and tile sizes, each computed once."""
 
-    def __init__(self, plan: Plan, bounds: Any, clipped: bool = False) -> None:
+    def __init__(self, plan: Plan, bounds: LoopBounds, clipped: bool = False) -> None:
         self.plan = plan
         self.clipped = clipped
         """Imperfect factors: the bounds of a rank may multiply to more than its shape; tiles end where the rank ends."""
-        self.bounds: list[Array] = [bounds[i] for i in range(len(plan.loops))]
-        self.stride = self._strides()
-        self.partial: dict[tuple[str, int], Array] = {}
+        self.bounds: list[Count] = [bounds[i] for i in range(len(plan.loops))]
+        """Per slot."""
+        self.stride: list[Count] = self._strides()
+        """Per slot: values of its rank that one step of the loop passes."""
+        self.partial: dict[tuple[str, int], Count] = {}
         """(name of a partial cover, slot) to the number of values it covers; missing = 1."""
-        self.peaks: list[tuple[Array, int]] = []
+        self.peaks: list[tuple[Count, int]] = []
         """Numbers whose largest one settled how far a Python loop went, and how far it went."""
-        self._sizes: dict[tuple[int, Cover], Array] = {}
-        self._extents: dict[tuple[int, Cover], tuple[Array, ...]] = {}
-        self._products: dict[frozenset[int], Array] = {}
-        self._repeats: dict[tuple[int, bool], Cover] = {}
-        self._passes: dict[Cover, Array] = {}
-        self._steps: dict[tuple[int, int, int], Array] = {}
-        self._inside: dict[int, Cover] = {}
+        self._names: set[str] = set()
+        self._sizes: dict[tuple[int, Cover], Words] = {}
+        self._extents: dict[tuple[int, Cover], tuple[Coordinate, ...]] = {}
+        self._products: dict[frozenset[int], Count] = {}
+        self._passes: dict[Cover, Count] = {}
+        self._steps: dict[tuple[int, int, int], Coordinate] = {}
+        self._made: dict[Hashable, Any] = {}
         self.point: Cover = (FIXED,) * len(plan.loops)
 
-    def _strides(self) -> list[Array]:
-        inner: dict[str, Array] = {}
-        strides: list[Array] = [1] * len(self.bounds)
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What depends on nothing but the key and this batch, made at the first call; the key begins with the place that asks."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _strides(self) -> list[Count]:
+        inner: dict[str, Count] = {}
+        strides: list[Count] = [1] * len(self.bounds)
         for i in reversed(range(len(self.bounds))):
             rank = self.plan.loops[i].rank
             strides[i] = inner.get(rank, 1)
             inner[rank] = strides[i] * self.bounds[i]
         return strides
 
-    def product(self, slots: Any) -> Array:
+    def product(self, slots: Iterable[int]) -> Count:
         """Product of the bounds of these slots."""
         key = frozenset(slots)
         if key not in self._products:
@@ -81,17 +107,23 @@ class Tiles:
 
     def inside(self, level: int) -> Cover:
         """Everything inside level `level`: its own tile."""
-        if level not in self._inside:
-            start = self.plan.starts[level]
-            self._inside[level] = (FIXED,) * start + (FULL,) * (len(self.bounds) - start)
-        return self._inside[level]
+        return self.once(("inside", level), lambda: self._inside(self.plan.starts[level]))
 
-    def covering(self, slots: Any) -> Cover:
+    def _inside(self, start: int) -> Cover:
+        return (FIXED,) * start + (FULL,) * (len(self.bounds) - start)
+
+    def covering(self, slots: Iterable[int]) -> Cover:
         """All values of these slots, one of the others."""
-        return tuple(FULL if i in slots else FIXED for i in range(len(self.bounds)))
+        chosen = frozenset(slots)
+        return tuple(FULL if i in chosen else FIXED for i in range(len(self.bounds)))
 
-    def named(self, name: str, counts: dict[int, Array]) -> Cover:
-        """A partial cover: `counts[slot]` consecutive values, one elsewhere."""
+    def partial_cover(self, name: str, counts: dict[int, Count]) -> Cover:
+        """A new partial cover: `counts[slot]` consecutive values, one elsewhere.
+
+        A name stands for one cover of the batch: sizes are remembered under it. Whoever needs the cover again keeps it (`once`).
+        """
+        assert name not in self._names, f"there is a cover {name} already"
+        self._names.add(name)
         for slot, count in counts.items():
             self.partial[name, slot] = count
         mark = frozenset({name})
@@ -101,7 +133,7 @@ class Tiles:
         """The cover without the loops that are irrelevant to the tensor."""
         return _restrict(cover, self.plan.relevant[tensor])
 
-    def count(self, span: Span, slot: int) -> Array:
+    def count(self, span: Span, slot: int) -> Count:
         """Number of consecutive values that `span` covers at `slot`."""
         if span is FIXED or not span:
             return 1
@@ -115,187 +147,135 @@ class Tiles:
 
     # --- sizes ----------------------------------------------------------------------------------------------
 
-    def size(self, tensor: int, cover: Cover) -> Array:
+    def tile(self, tensor: int, cover: Cover) -> Tile:
+        """Size and extents of T(cover)."""
+        return Tile(self.size(tensor, cover), self.extents(tensor, cover))
+
+    def size(self, tensor: int, cover: Cover) -> Words:
         """|T(cover)|: number of distinct elements of the tensor touched under the cover."""
         key = (tensor, self.restrict(cover, tensor))
         if key not in self._sizes:
             self._sizes[key] = self._size(tensor, key[1])
         return self._sizes[key]
 
-    def _size(self, tensor: int, cover: Cover) -> Array:
+    def _size(self, tensor: int, cover: Cover) -> Words:
         if self.clipped:
             return self._clipped_size(tensor, cover)
         if self.plan.plain[tensor]:
             return ops.product(self.count(s, i) for i, s in enumerate(cover) if s)
         return ops.product(self._distinct(tensor, axis, cover) for axis in range(len(self.plan.axes[tensor])))
 
-    def _clipped_size(self, tensor: int, cover: Cover) -> Array:
-        size: Array = 1
+    def _clipped_size(self, tensor: int, cover: Cover) -> Words:
+        size: Words = 1
         shape = self.plan.einsum.extents
         for axis in self.plan.einsum.tensors[tensor].axes:
-            flat: list[Array] = []
+            runs: list[Run] = []
             for term in axis.terms:
                 slots = [i for i, s in enumerate(self.plan.loops) if s.rank == term.rank and cover[i]]
                 length = ops.minimum(ops.product(self.count(cover[i], i) for i in slots), shape[term.rank])
-                flat += [abs(term.coefficient), length]
-            size = size * (flat[1] if len(flat) == 2 else ops.lattice("distinct", flat) if flat else 1)
+                runs.append(Run(abs(term.coefficient), length))
+            if runs:
+                size = size * (runs[0].length if len(runs) == 1 else ops.lattice("distinct", [x for run in runs for x in run]))
         return size
 
-    def shared(self, tensor: int, a: Cover, b: Cover) -> tuple[Array, tuple[Array, ...]]:
-        """Size and extents of T(a) and T(b)'s common part, for covers with a common point: the elementwise smaller."""
+    def shared(self, tensor: int, a: Cover, b: Cover) -> Tile:
+        """T(a)'s and T(b)'s common part, for covers with a common point: the elementwise smaller."""
         relevant = self.plan.relevant[tensor]
         counts = {i: ops.minimum(self.count(a[i], i), self.count(b[i], i)) for i in relevant if a[i] and b[i]}
-        size: Array = ops.product(counts.values()) if self.plan.plain[tensor] else 1
-        extents: list[Array] = []
+        size: Words = ops.product(counts.values()) if self.plan.plain[tensor] else 1
+        extents: list[Coordinate] = []
         for axis in self.plan.axes[tensor]:
             terms = [(abs(c) * self.stride[i], counts[i]) for i, c in axis if i in counts]
             extents.append(1 + ops.total(step * (count - 1) for step, count in terms))
             if terms and not self.plan.plain[tensor]:
                 size = size * ops.lattice("distinct", [x for term in terms for x in term])
-        return size, tuple(extents)
+        return Tile(size, tuple(extents))
 
-    def extents(self, tensor: int, cover: Cover) -> tuple[Array, ...]:
+    def extents(self, tensor: int, cover: Cover) -> tuple[Coordinate, ...]:
         """Bounding extents of T(cover), one per axis."""
         key = (tensor, self.restrict(cover, tensor))
         if key not in self._extents:
             self._extents[key] = self._extents_of(tensor, key[1])
         return self._extents[key]
 
-    def _extents_of(self, tensor: int, cover: Cover) -> tuple[Array, ...]:
-        if self.clipped:
-            return tuple(
-                ops.minimum(self._extent(axis, cover), size)
-                for axis, size in zip(
-                    self.plan.axes[tensor], self.plan.einsum.tensor_shape(self.plan.einsum.tensors[tensor]), strict=True
-                )
-            )
-        return tuple(self._extent(axis, cover) for axis in self.plan.axes[tensor])
+    def _extents_of(self, tensor: int, cover: Cover) -> tuple[Coordinate, ...]:
+        extents = tuple(self._extent(axis, cover) for axis in self.plan.axes[tensor])
+        if not self.clipped:
+            return extents
+        shape = self.plan.einsum.tensor_shape(self.plan.einsum.tensors[tensor])
+        return tuple(ops.minimum(extent, size) for extent, size in zip(extents, shape, strict=True))
 
-    def _extent(self, axis: tuple[tuple[int, int], ...], cover: Cover) -> Array:
+    def _extent(self, axis: AxisLoops, cover: Cover) -> Coordinate:
         return 1 + ops.total(abs(c) * self.stride[i] * (self.count(cover[i], i) - 1) for i, c in axis if cover[i])
 
-    def _distinct(self, tensor: int, axis: int, cover: Cover) -> Array:
-        terms = [(i, c) for i, c in self.plan.axes[tensor][axis] if cover[i]]
+    def _distinct(self, tensor: int, axis: int, cover: Cover) -> Words:
+        """Distinct coordinates of one axis under a cover."""
+        terms = tuple(term for term in self.plan.axes[tensor][axis] if cover[term.slot])
         if not terms:
             return 1
         ranks = {self.plan.loops[i].rank for i, _ in terms}
         if len(ranks) == 1:
             return ops.product(self.count(cover[i], i) for i, _ in terms)
         by_rank = [self._run(rank, terms, cover) for rank in sorted(ranks)]
-        if len(by_rank) == 2 and all(run is not None for run in by_rank):
-            return _two_term_distinct(*by_rank)  # type: ignore[arg-type]
-        flat: list[Array] = []
-        for i, c in terms:
-            flat += [abs(c) * self.stride[i], self.count(cover[i], i)]
-        return ops.lattice("distinct", flat)
+        if len(by_rank) == 2 and by_rank[0] is not None and by_rank[1] is not None:
+            return _two_term_distinct(by_rank[0], by_rank[1])
+        return ops.lattice("distinct", self._steps_and_counts(terms, cover))
 
-    def _run(self, rank: str, terms: list[tuple[int, int]], cover: Cover) -> tuple[int, Array] | None:
-        """(coefficient, length) if the values of `rank` under the cover are 0..length-1 whatever the bounds."""
+    def _steps_and_counts(self, terms: AxisLoops, cover: Cover) -> list[Coordinate]:
+        """Step and number of values of every loop, one after the other, as `ops.lattice` takes them."""
+        return [x for i, c in terms for x in (abs(c) * self.stride[i], self.count(cover[i], i))]
+
+    def _run(self, rank: str, terms: AxisLoops, cover: Cover) -> Run | None:
+        """The run of a rank if its values under the cover are 0 .. length - 1 whatever the bounds."""
         mine = [(i, c) for i, c in reversed(terms) if self.plan.loops[i].rank == rank]
         partial = False
         for (i, _), expected in zip(mine, self.plan.of_rank[rank], strict=False):
             if partial or i != expected:
                 return None
             partial = cover[i] != FULL
-        return abs(mine[0][1]), ops.product(self.count(cover[i], i) for i, _ in mine)
+        return Run(abs(mine[0][1]), ops.product(self.count(cover[i], i) for i, _ in mine))
 
-    def step(self, tensor: int, axis: int, slot: int) -> Array:
+    def step(self, tensor: int, axis: int, slot: int) -> Coordinate:
         """Displacement of the coordinate of `axis` by one step of the loop at `slot`."""
         key = (tensor, axis, slot)
         if key not in self._steps:
             self._steps[key] = ops.total(c * self.stride[i] for i, c in self.plan.axes[tensor][axis] if i == slot)
         return self._steps[key]
 
-    def axis_overlap(self, tensor: int, axis: int, cover: Cover, shift: Array) -> Array:
+    def axis_overlap(self, tensor: int, axis: int, cover: Cover, shift: Coordinate) -> Words:
         """Distinct coordinates of one axis under `cover` that remain when it is displaced by `shift`."""
-        terms = [(i, c) for i, c in self.plan.axes[tensor][axis] if cover[i]]
+        terms = tuple(term for term in self.plan.axes[tensor][axis] if cover[term.slot])
         runs = [self._run(rank, terms, cover) for rank in sorted({self.plan.loops[i].rank for i, _ in terms})]
         shift = ops.absolute(shift)
         if not runs:
             return ops.zero_unless(shift == 0, 1)
         if len(runs) == 1 and runs[0] is not None and len(self.plan.einsum.tensors[tensor].axes[axis].terms) == 1:
-            return ops.zero_unless(shift == 0, runs[0][1])  # one rank: a tile moves by at least its own length
+            return ops.zero_unless(shift == 0, runs[0].length)  # one rank: a tile moves by at least its own length
         if len(runs) == 1 and runs[0] is not None:
             step, length = runs[0]
             if step == 1:
                 return ops.maximum(0, length - shift)
             return ops.zero_unless(shift % step == 0, ops.maximum(0, length - shift // step))
-        if len(runs) == 2 and runs[0] is not None and runs[1] is not None and min(runs[0][0], runs[1][0]) == 1:
-            teeth, comb = sorted((runs[0], runs[1]), key=lambda r: r[0])
+        if len(runs) == 2 and runs[0] is not None and runs[1] is not None and min(runs[0].step, runs[1].step) == 1:
+            teeth, comb = sorted((runs[0], runs[1]), key=lambda run: run.step)
             return _comb_overlap(teeth, comb, shift)
-        flat: list[Array] = [shift]
-        for i, c in terms:
-            flat += [abs(c) * self.stride[i], self.count(cover[i], i)]
-        return ops.lattice("overlap", flat)
+        return ops.lattice("overlap", [shift, *self._steps_and_counts(terms, cover)])
 
-    # --- covers of a link -----------------------------------------------------------------------------------
-
-    def stationary(self, link: Link) -> Cover:
-        """`run`: the temporal loops over which the tile stays at the child, inside the innermost moving loop."""
-        if link.to_compute or link.no_reuse:
-            return self.point
-        counts: dict[int, Array] = {}
-        full: set[int] = set()
-        moved: Array = False
-        for slot in link.temporal:
-            if slot in link.relevant:
-                moved = ops.either(moved, self.bounds[slot] > 1)
-            elif moved is False:
-                full.add(slot)
-            else:
-                counts[slot] = ops.one_unless(ops.negate(moved), self.bounds[slot])
-        return join(self.covering(full), self.named(f"run{link.index}", counts))
-
-    def visits(self, link: Link) -> Array:
-        """V: deliveries to one child = product of the temporal bounds from the innermost moving loop outwards."""
-        if link.to_compute or link.no_reuse:
-            return self.product(link.temporal)
-        count: Array = 1
-        moved: Array = False
-        for slot in link.temporal:
-            if slot in link.relevant:
-                moved = ops.either(moved, self.bounds[slot] > 1)
-            if moved is not False:
-                count = count * ops.one_unless(moved, self.bounds[slot])
-        return count
-
-    def repeats(self, link: Link, of_parent: bool) -> Cover:
-        """The irrelevant loops among those of `visits`: all at index 0 when a word is touched for the first time.
-
-        At the parent also the lanes that are served one by one: only one of them is the first.
-        """
-        key = (link.index, of_parent)
-        if key not in self._repeats:
-            self._repeats[key] = self._repeats_of(link, of_parent)
-        return self._repeats[key]
-
-    def _repeats_of(self, link: Link, of_parent: bool) -> Cover:
-        counts: dict[int, Array] = {}
-        if of_parent:
-            counts = {s: self.bounds[s] for s in link.unshared if s not in link.relevant}
-        moved: Array = link.to_compute or link.no_reuse
-        for slot in link.temporal:
-            if slot in link.relevant:
-                moved = ops.either(moved, self.bounds[slot] > 1)
-            else:
-                counts[slot] = ops.one_unless(moved, self.bounds[slot])
-        return self.named(f"again{link.index}:{of_parent}", counts)
-
-    def passes(self, repeats: Cover) -> Array:
+    def passes(self, repeats: Cover) -> Count:
         """How often the same words are visited: the product over a cover of repeated loops."""
         if repeats not in self._passes:
             self._passes[repeats] = ops.product(self.count(span, i) for i, span in enumerate(repeats) if span)
         return self._passes[repeats]
 
 
-def _two_term_distinct(first: tuple[int, Array], second: tuple[int, Array]) -> Array:
+def _two_term_distinct(first: Run, second: Run) -> Words:
     """Distinct values of a*i + b*j, i < e, j < f: e*f minus the pairs that repeat (i+b', j-a'); a' = a/gcd."""
     (a, e), (b, f) = first, second
     g = math.gcd(a, b)
     return e * f - ops.maximum(0, e - b // g) * ops.maximum(0, f - a // g)
 
 
-def _comb_overlap(teeth: tuple[int, Array], comb: tuple[int, Array], shift: Array) -> Array:
+def _comb_overlap(teeth: Run, comb: Run, shift: Coordinate) -> Words:
     """Common values of {i + s*j : i < e, j < f} and the same set displaced by shift >= 0.
 
     One interval if e >= s or f = 1, else f blocks of e values at distance s.

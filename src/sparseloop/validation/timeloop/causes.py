@@ -16,6 +16,7 @@ from sparseloop.model.design.einsum import Tensor
 from sparseloop.model.design.sparse import Saf
 from sparseloop.model.plan import Link
 from sparseloop.model.sparse_traffic import LinkSparse
+from sparseloop.model.traffic.stays import visits
 from sparseloop.validation.timeloop.compare import COUNT_CLASSES, SEPARATE_ACTIONS, Evaluation, Figure
 
 WRAPPED = 2.0**62
@@ -236,7 +237,7 @@ def _whole_windows(place: FigureContext) -> Iterator[Cause]:
     if one is None or tensor is None or moved is None or moved.to_compute or not cost.dense.perfect:
         return
     moving = [slot in moved.relevant for slot in moved.temporal if bounds[slot] > 1]
-    whole, share = float(one.dense.tile * cost.dense.tiles.visits(moved)), float(one.dense.share)
+    whole, share = float(one.dense.tile * visits(cost.dense.tiles, moved)), float(one.dense.words_per_child)
     stands_inside = (False, True) in pairwise(moving)  # innermost first
     if any(len(axis.terms) > 1 for axis in tensor.axes) and stands_inside and whole != share:
         reading = place.figure.ours * whole / share

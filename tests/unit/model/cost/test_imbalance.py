@@ -49,7 +49,7 @@ def test_drawn_tensors_lie_within_the_error_bars(case: str) -> None:
 @pytest.mark.parametrize("lists", [False, True])
 @pytest.mark.parametrize("mesh", ["x n=4, y m=4", "x n=2 k=2, y m=4"])
 def test_known_data_are_counted_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lists: bool, mesh: str) -> None:
-    monkeypatch.setattr("sparseloop.model.sparsity.known_patterns.sparse_is_better", lambda plan, tensor: lists)
+    monkeypatch.setattr("sparseloop.model.sparsity.known_patterns.is_better_listed", lambda plan, tensor: lists)
     dice = np.random.default_rng(0)
     data = {"A": dice.random((16, 32)) < 0.3, "B": dice.random((32, 16)) < 0.2, "Z": np.ones((16, 16), dtype=bool)}
     for name in "AB":
@@ -64,7 +64,7 @@ def test_known_data_are_counted_exactly(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("lists", [False, True])
 def test_a_band_keeps_the_instances_on_its_diagonal_busy(monkeypatch: pytest.MonkeyPatch, lists: bool) -> None:
-    monkeypatch.setattr("sparseloop.model.sparsity.known_patterns.sparse_is_better", lambda plan, tensor: lists)
+    monkeypatch.setattr("sparseloop.model.sparsity.known_patterns.is_better_listed", lambda plan, tensor: lists)
     band = "{model: banded, half_width: 2}"
     spec = sl.loads(f"""
 workload: {{einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {{m: 16, n: 16, k: 16}}, density: {{A: {band}, B: {band}}}}}

@@ -2,8 +2,8 @@
 
     python -m tests.golden.artifact_table [--differences]
 
-The statistics are of a private build with features that no public one has; where ours differ, sound.md sections 9-10
-says why, and `REASONS` names that reason for every kind of difference. Files of others: never committed.
+The statistics are of a private build with features that no public one has; where ours differ, `REASONS` names the
+reason for every kind of difference. Files of others: never committed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     (r"^fig12/", r"^energy_pj$", "first fill, Q7"),
     (r"^fig15/", r"^energy_pj$", "older build"),
 )
-"""Pattern of cases, pattern of figures, class; Q numbers are those of sound.md section 9. The others:
+"""Pattern of cases, pattern of figures, class; Q numbers are those of docs/timeloop_faults.md. The others:
 
 first fill: the build of 2022 writes a new output tile when it arrives, though it holds nothing; v3.0.3 and we do not.
 joint multicast: D-joint of the corpus: below a bypassed level the reference does not match deltas across levels.

@@ -143,7 +143,7 @@ def test_q14_a_level_pays_for_what_it_does() -> None:
 
 
 def test_q33_a_decompressor_writes_every_word_of_the_tile() -> None:
-    """sound.md §2.2: it counts the words written; walker, model and reference agree, so the label's number is none of ours."""
+    """A decompressor counts the words it writes; walker, model and Timeloop agree, so the label's number is none of ours."""
     evaluation = _evaluated("fuzz-04486", "Q33")
     link = next(k for k in evaluation.cost.sparse.links if k.dense.link.name == "B" and k.dense.link.parent == 0)
     walk = walk_case(evaluation, 1).walks[0]

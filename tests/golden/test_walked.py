@@ -14,7 +14,7 @@ LIMIT = 6.0
 """Standard errors: 15 000 counts, the seed is fixed."""
 
 KNOWN = {
-    "fuzz-00047": "imperfect factors: sparse figures are approximated (sound.md §8)",
+    "fuzz-00047": "imperfect factors: sparse figures are approximated (docs/accuracy.md)",
 }
 """Cases on which the model is known to differ, and why."""
 

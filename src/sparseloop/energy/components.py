@@ -17,7 +17,7 @@ PJ_PER_MW_SECOND = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """Units of one kind in every instance of a level: how many, and what they are."""
+    """Units of one kind in each instance of a level."""
 
     name: str
     class_name: str
@@ -55,13 +55,13 @@ class Component:
     estimator: str | None = None
     """The estimator to be asked first."""
     backend: Estimator | None = None
-    """Itself, if it is one that is asked on request only."""
+    """The estimator itself, if it is one that is asked only by name."""
     attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
-    """What else the user wrote."""
+    """Further attributes that the user wrote."""
 
     @property
     def family(self) -> Literal["dram", "regfile", "sram", "compute"]:
-        """Which rules apply: by substring of the class, as Timeloop classifies."""
+        """The kind of hardware, by substring of the class, as Timeloop classifies."""
         if self.kind == "compute":
             return "compute"
         name = self.class_name.lower()
@@ -99,21 +99,21 @@ class Piece:
     actions: Mapping[str, str] | None
     """The level's action to that of the piece; None: all, by the names that energy tables may use."""
     share: float = 1.0
-    """Of the piece's energy, per action of the level."""
+    """Share of the piece's energy that one action of the level takes."""
     tensors: frozenset[str] | None = None
-    """Of a unit that sparse features need: the tensors it serves."""
+    """The tensors that a unit of sparse features serves; None for other hardware."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedPiece:
-    """A piece with what the estimators say of it."""
+    """A piece with the estimators' answer."""
 
     piece: Piece
     answer: Answer
 
 
 def hardware_pieces(component: Component) -> Iterator[Piece]:
-    """The hardware of a level; what it does not have is there with count 0, for the prices of its actions."""
+    """The hardware of a level. Units that it does not have are listed with count 0: their actions need a price all the same."""
     yield _main(component)
     if component.kind == "storage":
         yield from _metadata_store(component)
@@ -123,7 +123,7 @@ def hardware_pieces(component: Component) -> Iterator[Piece]:
 
 
 def priced_pieces(component: Component) -> tuple[list[PricedPiece], list[str]]:
-    """Every piece with the best answer, and what went wrong on the way."""
+    """Every piece with its best answer, and notes about estimators that failed."""
     found: list[PricedPiece] = []
     notes: dict[str, None] = {}
     for piece in hardware_pieces(component):
@@ -166,7 +166,7 @@ METADATA_STORE_ACTIONS = {"metadata_read": "read", "metadata_fill": "write", "me
 
 
 def _metadata_store(component: Component) -> Iterator[Piece]:
-    """A store of its own beside the data, where its size is given."""
+    """The separate store of metadata, if its size is given."""
     size, width = component.metadata_capacity_bits, component.metadata_access_bits
     if size and width and component.family != "dram":
         sizes = {"word_bits": width, "width_bits": width, "depth": math.ceil(size / width), "capacity_bits": size, "banks": 1}

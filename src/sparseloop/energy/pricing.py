@@ -1,4 +1,4 @@
-"""Prices of actions: what one access or compute costs (pJ), who says so, and how sure it is.
+"""Prices of actions: the energy (pJ) of one access or compute, with its source and confidence.
 
 Prices come from what the user wrote, else from an energy table, else from the estimators, each number with its source. A price of
 0 is announced unless the user wrote it or it follows from the meaning of the action.
@@ -24,7 +24,7 @@ class TableEntry(NamedTuple):
     value: float
     source: str | None = None
     confidence: float | None = None
-    """None: that of tables."""
+    """None: `TABLE`."""
 
 
 FallbackNames = Mapping[str, tuple[str, ...]]
@@ -50,7 +50,7 @@ GIVEN, TABLE = 1.0, 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceRequest:
-    """What is to be priced: one level, the prices already known, and the actions that can occur there."""
+    """The level to price, the prices that are known already, and the actions that can occur there."""
 
     component: Component
     own: Mapping[str, float] | None = None
@@ -72,7 +72,7 @@ class Priced:
     area: Estimate
     """Area of one instance in um2."""
     parts: tuple[Part, ...] = ()
-    """What area and leakage are made of."""
+    """The hardware that area and leakage are made of."""
     warnings: tuple[str, ...] = field(default=())
     lasting: bool = True
     """False: an estimator failed, and may succeed the next time."""
@@ -129,7 +129,7 @@ NATIVE_NAMES: FallbackNames = {
 
 
 def _timeloop_access(action: str) -> tuple[str, ...]:
-    """Names Timeloop's development head looks up for one access, in order (energy.md section 1)."""
+    """Names that Timeloop's development head looks up for one access, in order."""
     prefix = next((p for p in ("gated_", "skipped_") if action.startswith(p)), "")
     base = action.removeprefix(prefix)
     writes = () if base.endswith("read") else (base.replace("fill", "write").replace("update", "write"),)
@@ -244,7 +244,10 @@ def _first_of(names: tuple[str, ...], energies: Mapping[str, Estimate]) -> Estim
 
 
 def _parts(request: PriceRequest, known: Sequence[PricedPiece]) -> Iterator[Part]:
-    """What the level has, with areas and leakage; those written or in tables are of the whole level: of its first part."""
+    """The parts of the level with area and leakage.
+
+    Values written or in tables hold for the whole level and are assigned to its first part.
+    """
     area, leak = _given_area(request), _own(request, "leak") or _from_table(NATIVE_NAMES["leak"], request)
     inside = Estimate(value=0.0, source="part of what is given")
     for number, one in enumerate(known):
@@ -299,7 +302,7 @@ def _derived(component: Component, action: str, found: Mapping[str, Estimate]) -
 
 
 def _gated(component: Component, action: str, actual: Estimate) -> Estimate | None:
-    """What an idle slot costs, as a fraction of the actual action."""
+    """The price of a gated action, as a share of that of the actual one."""
     if actual == UNKNOWN:
         return None
     share, key = gated_share(component.family)
@@ -317,7 +320,7 @@ def _metadata(component: Component, data: Estimate) -> Estimate:
 
 
 def _announced(request: PriceRequest, prices: Mapping[str, Estimate], parts: Sequence[Part]) -> list[str]:
-    """Every price of 0 that the user did not write and that is not 0 by its meaning, of actions that can occur."""
+    """Warns of prices of 0, except those that the user wrote or that follow from the meaning of the action."""
     if parts and parts[0].leak_source == UNKNOWN.source:  # whatever its units leak
         prices = {**prices, "leak": UNKNOWN}
     component, free = request.component, dict[str, list[str]]()  # by source; empty: unknown

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from sparseloop.input import expressions as expr
-from sparseloop.input.expressions import Count, Number, Whole
+from sparseloop.input.field_types import Count, Number, Whole
 from sparseloop.input.records import Names, Record
 
 

@@ -1,4 +1,4 @@
-"""Mistakes of the user (diagnostics with a place) and states of a mapping (status flags)."""
+"""Diagnostics: mistakes and warnings about the user's input, each with its place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from sparseloop.input.terminal import lines, visible
 
 MAX_SHOWN = 100
-"""Diagnostics that are printed."""
+"""At most this many diagnostics are printed."""
 
 Path = tuple[str | int, ...]
 """Where something stands in a specification, e.g. ("architecture", "levels", 1, "capacity")."""
@@ -69,7 +69,7 @@ class Locator(Protocol):
 
 
 class SpecError(Exception):
-    """The input is wrong: carries every mistake that was found."""
+    """Raised for wrong input; `diagnostics` has every mistake that was found."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
@@ -105,7 +105,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint naming the closest known word, else all of them if they are few; None if there are none."""
+    """A hint with the known word closest to this one, else all known words if they are few; None if there are none."""
     names = sorted({str(name) for name in known})
     lowered = {name.lower(): name for name in names}
     if close := difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6):

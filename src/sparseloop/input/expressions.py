@@ -9,18 +9,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Annotated, Any, NoReturn
-
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from sparseloop.input.diagnostics import did_you_mean
 
-LARGEST_COUNT = 2**53
-LARGEST, SMALLEST = 1e30, 1e-30
-"""Of anything measured that is not 0: what is computed from it stays finite."""
 _MAX_TEXT, _MAX_BITS = 200, 1100
 _DIMENSIONS = ("bits", "words", "cycle", "s", "m", "J")
 
@@ -65,7 +58,7 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True)
-class _Value:
+class Value:
     """A number with the exponents of its base units, while an expression is computed."""
 
     number: float
@@ -78,15 +71,15 @@ class _Value:
         return "*".join(up or ["1"] * bool(down)) + "".join(f"/{name}" for name in down)
 
 
-def _unit(number: float, dimension: str, power: int = 1) -> _Value:
-    return _Value(number, tuple(power * (name == dimension) for name in _DIMENSIONS))
+def _unit(number: float, dimension: str, power: int = 1) -> Value:
+    return Value(number, tuple(power * (name == dimension) for name in _DIMENSIONS))
 
 
 _SCALES = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
-def _units() -> dict[str, _Value]:
-    units = {name: _Value(scale) for name, scale in _SCALES.items()}
+def _units() -> dict[str, Value]:
+    units = {name: Value(scale) for name, scale in _SCALES.items()}
     for scale, factor in {"": 1, **_SCALES, "K": 10**3}.items():
         units |= {f"{scale}B": _unit(8 * factor, "bits"), f"{scale}b": _unit(factor, "bits")}
         units |= {f"{scale}words": _unit(factor, "words"), f"{scale}bits": _unit(factor, "bits")}
@@ -98,14 +91,14 @@ def _units() -> dict[str, _Value]:
     return units | {"cycle": _unit(1, "cycle"), "cycles": _unit(1, "cycle")}
 
 
-UNIT_VALUES: Mapping[str, _Value] = _units()
+UNIT_VALUES: Mapping[str, Value] = _units()
 _AFTER_NUMBER_ONLY = frozenset(_SCALES)
 
 
 # --- variables ----------------------------------------------------------------------------------------------
 
 _variables: ContextVar[Mapping[str, object]] = ContextVar("variables", default=MappingProxyType({}))
-_computed: ContextVar[dict[str, _Value | NotationError]] = ContextVar("computed")  # set with the variables
+_computed: ContextVar[dict[str, Value | NotationError]] = ContextVar("computed")  # set with the variables
 _pending: ContextVar[tuple[str, ...]] = ContextVar("pending", default=())
 
 
@@ -120,7 +113,7 @@ def variables(raw: Mapping[str, object]) -> Generator[None]:
         _computed.reset(computed)
 
 
-def _variable(name: str, offset: int) -> _Value:
+def _variable(name: str, offset: int) -> Value:
     known, pending, computed = _variables.get(), _pending.get(), _computed.get()
     if before := computed.get(name):
         if isinstance(before, NotationError):
@@ -130,7 +123,7 @@ def _variable(name: str, offset: int) -> _Value:
         raise wrong(f"variable '{name}' is defined by itself", " -> ".join([*pending, name]), offset=offset)
     token = _pending.set((*pending, name))
     try:
-        value = computed[name] = _quantity(known[name])
+        value = computed[name] = written_value(known[name])
     except NotationError as error:
         if not error.mistakes[0].message.startswith("variable"):
             error = wrong(f"variable '{name}' is wrong: {error}", offset=offset, length=len(name))
@@ -168,7 +161,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
         at = match.end()
 
 
-def evaluate_expression(text: str) -> _Value:
+def evaluate_expression(text: str) -> Value:
     """The value of an expression such as '2 * KiB * BANKS' or '16 words/cycle'; never runs code, never hangs."""
     if len(text) > _MAX_TEXT:
         raise wrong(f"expression is longer than {_MAX_TEXT} characters")
@@ -192,7 +185,7 @@ def evaluate_expression(text: str) -> _Value:
         value = _Evaluator(offsets, names).value(tree.body)
     except RecursionError:
         raise wrong("expression is nested too deeply, itself or through its variables") from None
-    return _Value(value.number / 100, value.powers) if percent else value
+    return Value(value.number / 100, value.powers) if percent else value
 
 
 _FUNCTIONS: dict[str, Callable[..., float]] = {
@@ -205,19 +198,21 @@ _ARGUMENTS = {"min": range(1, 100), "max": range(1, 100), "pow": range(2, 3)}
 
 @dataclass(frozen=True)
 class _Evaluator:
-    """Computes a whitelisted syntax tree; `offsets` leads back to columns, `names` to the words written."""
+    """Computes a syntax tree of allowed nodes; `offsets` has the column, `names` the word that stands at a position of
+    the tree's text.
+    """
 
     offsets: Mapping[int, int]
     names: Mapping[int, tuple[str, str]]
 
-    def value(self, node: ast.expr) -> _Value:
+    def value(self, node: ast.expr) -> Value:
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            return _Value(node.value)  # pyright: ignore[reportArgumentType]
+            return Value(node.value)  # pyright: ignore[reportArgumentType]
         if isinstance(node, ast.Name):
             return self.name(node)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
             inner = self.value(node.operand)
-            return _Value(-inner.number, inner.powers) if isinstance(node.op, ast.USub) else inner
+            return Value(-inner.number, inner.powers) if isinstance(node.op, ast.USub) else inner
         if isinstance(node, ast.BinOp):
             return self.binary(node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
@@ -228,7 +223,7 @@ class _Evaluator:
         """Column of a node in the text as written."""
         return self.offsets.get(node.col_offset)
 
-    def name(self, node: ast.Name) -> _Value:
+    def name(self, node: ast.Name) -> Value:
         kind, word = self.names[node.col_offset]
         if kind == "name" and word in _variables.get():
             return _variable(word, self.at(node) or 0)
@@ -237,7 +232,7 @@ class _Evaluator:
         hint = did_you_mean(word, _variables.get())
         raise wrong(f"unknown name '{word}'", hint, offset=self.at(node), length=len(word))
 
-    def call(self, node: ast.Call, name: str) -> _Value:
+    def call(self, node: ast.Call, name: str) -> Value:
         if name not in _FUNCTIONS:
             raise wrong(f"unknown function '{name}'", did_you_mean(name, _FUNCTIONS), offset=self.at(node), length=len(name))
         values = [self.value(arg) for arg in node.args]
@@ -249,11 +244,11 @@ class _Evaluator:
         function = _FUNCTIONS[name]
         numbers = [v.number for v in values]
         try:
-            return _Value(function(*numbers) if len(numbers) > 1 or name not in ("min", "max") else numbers[0], powers)
+            return Value(function(*numbers) if len(numbers) > 1 or name not in ("min", "max") else numbers[0], powers)
         except (ValueError, OverflowError) as error:
             raise wrong(f"{name}: {error}", offset=self.at(node)) from None
 
-    def binary(self, node: ast.BinOp) -> _Value:
+    def binary(self, node: ast.BinOp) -> Value:
         a, b = self.value(node.left), self.value(node.right)
         try:
             value = self.combine(node.op, a, b)
@@ -265,29 +260,29 @@ class _Evaluator:
             raise wrong("number too large", offset=self.at(node))
         return value
 
-    def combine(self, op: ast.operator, a: _Value, b: _Value) -> _Value:
+    def combine(self, op: ast.operator, a: Value, b: Value) -> Value:
         if isinstance(op, ast.Mult):
-            return _Value(a.number * b.number, tuple(x + y for x, y in zip(a.powers, b.powers, strict=True)))
+            return Value(a.number * b.number, tuple(x + y for x, y in zip(a.powers, b.powers, strict=True)))
         if isinstance(op, ast.Div):
             exact = isinstance(a.number, int) and isinstance(b.number, int) and b.number != 0 and a.number % b.number == 0
             quotient = a.number // b.number if exact else a.number / b.number
-            return _Value(quotient, tuple(x - y for x, y in zip(a.powers, b.powers, strict=True)))
+            return Value(quotient, tuple(x - y for x, y in zip(a.powers, b.powers, strict=True)))
         if isinstance(op, ast.Pow):
             return _power(a, b)
         if a.powers != b.powers:
             raise wrong(f"cannot add or compare '{a.unit or 'number'}' and '{b.unit or 'number'}'")
         if isinstance(op, ast.Add):
-            return _Value(a.number + b.number, a.powers)
+            return Value(a.number + b.number, a.powers)
         if isinstance(op, ast.Sub):
-            return _Value(a.number - b.number, a.powers)
+            return Value(a.number - b.number, a.powers)
         if isinstance(op, ast.FloorDiv):
-            return _Value(a.number // b.number)
+            return Value(a.number // b.number)
         if isinstance(op, ast.Mod):
-            return _Value(a.number % b.number, a.powers)
+            return Value(a.number % b.number, a.powers)
         raise wrong("only + - * / // % ** are allowed")
 
 
-def _power(a: _Value, b: _Value) -> _Value:
+def _power(a: Value, b: Value) -> Value:
     if any(a.powers) or any(b.powers):
         raise wrong("a quantity with a unit cannot stand in a power")
     if abs(b.number) > 1024 or (isinstance(a.number, int) and a.number.bit_length() * abs(b.number) > _MAX_BITS):
@@ -295,17 +290,15 @@ def _power(a: _Value, b: _Value) -> _Value:
     result = a.number**b.number
     if isinstance(result, complex):
         raise wrong(f"{a.number} ** {b.number} is not a real number")
-    return _Value(result)
+    return Value(result)
 
 
-# --- field types --------------------------------------------------------------------------------------------
-
-
-def _quantity(value: object) -> _Value:
+def written_value(value: object) -> Value:
+    """The finite value that a user wrote: a number, an expression, or a quantity."""
     if isinstance(value, str):
         result = evaluate_expression(value)
     elif not isinstance(value, bool) and isinstance(value, Real):  # NumPy's numbers too
-        result = _Value(int(value) if isinstance(value, Integral) else float(value))
+        result = Value(int(value) if isinstance(value, Integral) else float(value))
     elif isinstance(value, Quantity):
         result = evaluate_expression(str(value))
     else:
@@ -320,131 +313,3 @@ def _quantity(value: object) -> _Value:
 def _kind(value: object) -> str:
     names = {"dict": "a mapping", "list": "a list", "bool": "a truth value", "NoneType": "nothing"}
     return names.get(type(value).__name__, type(value).__name__)
-
-
-def _in_units(value: object, scales: Mapping[str, float], meaning: str) -> float:
-    """The number behind `value` in a fixed unit; `scales` maps accepted units ('' = bare) to factors."""
-    result = _quantity(value)
-    if result.unit not in scales:
-        given = f"has unit '{result.unit}'" if result.unit else "has no unit"
-        raise wrong(f"{str(value).strip()!r} {given}, expected {meaning}")
-    if result.number < 0:
-        raise wrong(f"expected {meaning} >= 0, got {value}")
-    number = _measured(result.number * scales[result.unit], value)
-    return float(f"{number:.15g}") if scales[result.unit] != 1 and result.unit else number
-
-
-def _measured(number: float, value: object) -> float:
-    if number and not SMALLEST <= abs(number) <= LARGEST:
-        size = "large" if abs(number) > 1 else "small"
-        raise wrong(f"{str(value)[:40]} is too {size}", f"0, or from {SMALLEST:g} to {LARGEST:g}")
-    return float(number)
-
-
-def _refused(value: object, expected: str) -> NoReturn:
-    raise wrong(f"expected {expected}, got {value}")
-
-
-def parse_number(value: object) -> float:
-    """A finite number >= 0 without unit."""
-    return _in_units(value, {"": 1}, "a plain number")
-
-
-def parse_positive(value: object) -> float:
-    """A finite number > 0 without unit."""
-    return parse_number(value) or _refused(value, "a number above 0")
-
-
-def parse_variable(value: object) -> float | str:
-    """A number, or a quantity with a unit, which stays as written."""
-    result = _quantity(value)
-    return str(value) if result.unit else float(result.number)
-
-
-def parse_fraction(value: object) -> float:
-    """A number between 0 and 1; '60%' is 0.6."""
-    result = _in_units(value, {"": 1}, "a fraction between 0 and 1")
-    if result > 1:
-        hint = f"did you mean {value}%?" if 2 <= result <= 100 else None
-        raise wrong(f"expected a fraction between 0 and 1, got {value}", hint)
-    return result
-
-
-def parse_count(value: object, least: int = 1) -> int:
-    """A whole number from 1 (or `least`) to 2**53."""
-    result = _quantity(value)
-    if result.unit or result.number != math.floor(result.number) or result.number < least:
-        raise wrong(f"expected a whole number >= {least}, got {value}" + _shown(value, result))
-    if result.number > LARGEST_COUNT:
-        raise wrong(f"{str(value)[:40]} is too large (limit 2**53)")
-    return int(result.number)
-
-
-def _shown(value: object, result: _Value) -> str:
-    shown = f"{result.number:g} {result.unit}".rstrip()
-    return f" = {shown}" if isinstance(value, str) and value.strip() != shown else ""
-
-
-def parse_energy(value: object) -> float:
-    """An energy in pJ; bare numbers are pJ."""
-    return _in_units(value, {"": 1, "J": 1e12}, "an energy (pJ)")
-
-
-def parse_frequency(value: object) -> float:
-    """A frequency in Hz; bare numbers are Hz."""
-    return _in_units(value, {"": 1, "1/s": 1}, "a frequency (Hz)") or _refused(value, "a frequency above 0")
-
-
-def parse_length(value: object) -> float:
-    """A length in mm; bare numbers are mm."""
-    return _in_units(value, {"": 1, "m": 1e3}, "a length (mm)")
-
-
-def parse_node(value: object) -> float:
-    """A technology node in nm; bare numbers are nm."""
-    result = _in_units(value, {"": 1, "m": 1e9}, "a technology node (nm)")
-    if not 1 <= result <= 1000:
-        raise wrong(f"expected a technology node between 1nm and 1000nm, got {value}", "write e.g. 45nm")
-    return result
-
-
-def parse_capacity(value: object) -> Quantity:
-    """A size in words or bits; bare numbers are words."""
-    return _with_unit(value, {"": "words", "words": "words", "bits": "bits"}, "a size ('224 words', '108 KiB')")
-
-
-def parse_bandwidth(value: object) -> Quantity:
-    """A rate in words/cycle, bits/cycle or bits/s; bare numbers are words/cycle."""
-    units = {"": "words/cycle", "words/cycle": "words/cycle", "bits/cycle": "bits/cycle", "bits/s": "bits/s"}
-    result = _with_unit(value, {**units, "words/s": "words/s"}, "a bandwidth ('16 words/cycle', '25.6 GB/s')")
-    return result if result.value else _refused(value, "a bandwidth above 0 (leave it out: unlimited)")
-
-
-def _with_unit(value: object, units: Mapping[str, str], meaning: str) -> Quantity:
-    result = _quantity(value)
-    if result.unit not in units:
-        raise wrong(f"{str(value).strip()!r} has unit '{result.unit}', expected {meaning}")
-    if result.number < 0:
-        raise wrong(f"expected {meaning} >= 0, got {value}")
-    return Quantity(_measured(result.number, value), units[result.unit])
-
-
-def _schema(kind: str, description: str) -> Any:
-    return WithJsonSchema({"anyOf": [{"type": kind, "description": description}, {"type": "string"}]})  # kept beside a field's
-
-
-Number = Annotated[float, BeforeValidator(parse_number), _schema("number", "number >= 0 or expression")]
-Positive = Annotated[float, BeforeValidator(parse_positive), _schema("number", "number > 0 or expression")]
-Variable = Annotated[float | str, BeforeValidator(parse_variable), _schema("number", "number, quantity or expression")]
-Fraction = Annotated[float, BeforeValidator(parse_fraction), _schema("number", "0..1, '60%' or expression")]
-Whole = Annotated[int, BeforeValidator(partial(parse_count, least=0)), _schema("integer", "whole number >= 0 or expression")]
-Count = Annotated[int, BeforeValidator(parse_count), _schema("integer", "whole number >= 1 or expression")]
-Energy = Annotated[float, BeforeValidator(parse_energy), _schema("number", "pJ, or with a unit")]
-Frequency = Annotated[float, BeforeValidator(parse_frequency), _schema("number", "Hz, or with a unit: 1 GHz")]
-Length = Annotated[float, BeforeValidator(parse_length), _schema("number", "mm, or with a unit")]
-TechnologyNode = Annotated[float, BeforeValidator(parse_node), _schema("number", "nm, or with a unit: 45nm")]
-_AsText = PlainSerializer(str, return_type=str)
-Capacity = Annotated[Quantity, BeforeValidator(parse_capacity), _AsText, _schema("number", "words, or with a unit: 8 KiB")]
-Bandwidth = Annotated[
-    Quantity, BeforeValidator(parse_bandwidth), _AsText, _schema("number", "words/cycle, or with a unit: 25.6 GB/s")
-]

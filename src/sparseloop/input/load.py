@@ -35,7 +35,7 @@ def _listed(overrides: Sequence[str]) -> Sequence[str]:
 
 
 def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
-    """The specification behind data with its places, native or Timeloop's."""
+    """The specification that data read from files says, in the native form or in Timeloop's."""
     try:
         data = _with_named_tables(data, source)
         if is_timeloop(data):
@@ -53,7 +53,7 @@ def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
 
 
 def _with_named_tables(data: dict[str, Any], source: SourceMap) -> dict[str, Any]:
-    """ERT and ART beside a native specification as the files that its `energy` names."""
+    """If ERT or ART files are given beside a native specification, the data with these files named under `energy`."""
     architecture = data.get("architecture")
     native = "workload" in data or "layers" in data or (isinstance(architecture, dict) and "levels" in architecture)
     tables = [key for key in ("ERT", "ART") if key in data]

@@ -23,7 +23,7 @@ DEFAULT_WORD_BITS = 16
 
 
 def _whole(digits: str) -> int | str:
-    """A number; digits without end stay text, which the field then refuses."""
+    """A whole number; text that is none, or has too many digits, stays text, which the field then refuses."""
     return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else digits
 
 
@@ -159,7 +159,7 @@ def parse_safs(value: Plain) -> Plain:
 
 
 def _option(saf: Plain, choice: int) -> Plain:
-    """Marks an alternative; negative numbers are local to one list."""
+    """A feature marked as one of several alternatives; negative numbers of alternatives hold within one list."""
     return {**cast("dict[str, Plain]", saf), "choice": choice} if isinstance(saf, dict) else saf
 
 
@@ -189,7 +189,7 @@ TENSOR_LISTS = ("keep", "bypass", "no_temporal_reuse", "no_multicast", "no_forwa
 
 
 def parse_mapping(value: Plain) -> Plain:
-    """A list of entries as it is; {DRAM: 'for m=3', GLB: ...} becomes a list."""
+    """The entries of a mapping as a list: {DRAM: 'for m=3', GLB: ...} becomes [{DRAM: 'for m=3'}, {GLB: ...}]."""
     if not isinstance(value, dict) or "target" in value:
         return cast("Plain", value)
     return [{name: line} for name, line in cast("dict[str, Plain]", value).items()]

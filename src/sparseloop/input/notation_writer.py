@@ -1,4 +1,4 @@
-"""Structures back to the short notations of the native format: the inverse of `notation`, on plain data."""
+"""Writes structures in the short notations of the native format: the inverse of `notation`, on plain data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Fields = dict[str, Plain]
 
 
 def in_short_notation(data: Mapping[str, Plain]) -> Fields:
-    """A specification as plain data, with everything that has a short notation written in it."""
+    """A specification as plain data, in which every structure that has a short notation is written in it."""
     result = data = cast("Fields", _tidy(data))
     if "mapping" in data:
         result["mapping"] = [mapping_entry(entry) for entry in data["mapping"]]

@@ -1,4 +1,4 @@
-"""Pydantic's errors as diagnostics: exact paths, plain words, did-you-mean hints."""
+"""Translates pydantic's errors into diagnostics with exact paths, plain words and did-you-mean hints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def diagnostics(error: ValidationError, model: type[BaseModel], data: Plain) -> 
 
 
 def as_written(found: Iterable[Diagnostic], data: Plain) -> list[Diagnostic]:
-    """The diagnostics with paths through `data`, each once (layers may have inherited what is wrong)."""
+    """The diagnostics with paths through `data`. Each stands once, even if several layers inherit the mistake from `workload`."""
     placed = [replace(d, path=written_path(data, d.path)) for d in found]
     return list({(d.path, d.message): d for d in placed}.values())
 
@@ -64,7 +64,9 @@ def _translated(item: Mapping[str, Any], model: type[BaseModel], data: Plain) ->
 
 
 def written_path(data: Plain, loc: Path) -> Path:
-    """Pydantic's location walked greedily over what was written: tags and expanded short forms are passed over."""
+    """The path in `data` of a location that pydantic reports: parts that are not in the data (tags of unions, expanded
+    notations) are skipped.
+    """
     path = _walked(data, loc)
     if loc[:1] == ("layers",) and len(inherited := _walked(data, ("workload", *loc[2:]))) > max(1, len(path) - 1):
         return inherited
@@ -72,7 +74,9 @@ def written_path(data: Plain, loc: Path) -> Path:
 
 
 def _is_tag(data: Plain, parts: Path) -> bool:
-    """Whether a part is the tag of a union that is also the name of a field: the next part stands beside it, not in it."""
+    """True if the first part is the tag of a union and not the field of the same name: the next part is a field beside
+    it, not in it.
+    """
     if len(parts) < 2 or not isinstance(data, dict) or parts[0] not in data or parts[1] not in data:
         return False
     inner = cast("dict[str | int, Plain]", data)[parts[0]]
@@ -111,7 +115,7 @@ def _only_key(data: Plain) -> str | None:
 
 
 def _where(data: Plain, path: Path) -> str:
-    """What stands at a path, in words: level 'GLB', workload, the specification."""
+    """The thing at a path in words: level 'GLB', 'workload', the specification."""
     for part in path:
         data = data[part]
     name = cast("dict[str, Plain]", data).get("name") if isinstance(data, dict) else None

@@ -1,4 +1,4 @@
-"""Base of what a user writes: frozen records whose mistakes become diagnostics, and what unions are told apart by."""
+"""Base class of the records that a user writes, and the discriminators of tagged unions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a user may write: the native format as pydantic models, documented field by field.
 
-Short notations (strings) are turned into these structures by `notation`; units and expressions by `expr`.
+Short notations (strings) are turned into these structures by `notation`; units and expressions by `field_types`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import BeforeValidator, Discriminator, Field, ModelWrapValidatorHandler, PrivateAttr, Tag, model_validator
 
 from sparseloop.input import expressions as expr
-from sparseloop.input import notation
+from sparseloop.input import field_types, notation
 from sparseloop.input.diagnostics import Path, SpecError
-from sparseloop.input.expressions import (
+from sparseloop.input.field_types import (
     Bandwidth,
     Capacity,
     Count,
@@ -85,7 +85,7 @@ class BandwidthSpec(Record):
 
 
 class MetadataSpec(Record):
-    """Storage of metadata beside the data; a bare size is short for {capacity: size}."""
+    """Storage of metadata; a bare size is short for {capacity: size}."""
 
     capacity: Capacity | None = Field(default=None, description="Size, e.g. 8 KiB; None: unlimited.")
     access_bits: Number | None = Field(
@@ -112,7 +112,7 @@ class NetworkSpec(Record):
 
 
 def _supply(value: object) -> float:
-    volts = expr.parse_number(value)
+    volts = field_types.parse_number(value)
     if not 0.1 <= volts <= 10:
         raise expr.wrong(f"expected a supply between 0.1 and 10 V, got {value}", "write e.g. 0.9")
     return volts
@@ -125,7 +125,7 @@ def _rule(value: object) -> str | float:
     if value in ("worst", "expected"):
         return str(value)
     try:
-        return expr.parse_fraction(value)
+        return field_types.parse_fraction(value)
     except expr.NotationError:
         raise expr.wrong(f"expected 'worst', 'expected' or a quantile between 0 and 1, got {value!r}") from None
 
@@ -359,7 +359,7 @@ class EnergySpec(Record):
 
 
 class Spec(Record):
-    """A complete description: workload, architecture, mapping, sparse features."""
+    """A complete specification: workload, architecture, mapping, sparse features, constraints, prices."""
 
     variables: dict[str, Variable] = Field(
         default_factory=dict[str, float | str], description="Names for expressions: {BANKS: 4, SIZE: 2 * KiB * BANKS}."
@@ -391,7 +391,7 @@ class Spec(Record):
     @model_validator(mode="wrap")
     @classmethod
     def _with_variables(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Makes the variables known to all fields, and fills every layer up with what `workload` says."""
+        """Makes the variables known to all fields, and fills in for each layer the fields of `workload` that it lacks."""
         if not isinstance(data, dict):
             return handler(data)
         fields = _with_layers(cast("dict[str, Any]", data))
@@ -440,7 +440,7 @@ def _with_layers(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled(layer: Any, shared: dict[str, Any]) -> Any:
-    """A layer with what it does not say itself taken from `shared`; shape, density and word_bits key by key."""
+    """A layer with the fields that it lacks taken from `shared`; of shape, density and word_bits the entries that it lacks."""
     if not isinstance(layer, dict):
         return layer
     result = {**shared, **cast("dict[str, Any]", layer)}

@@ -1,4 +1,4 @@
-"""Text on its way to a terminal: nothing that a user or a file wrote can steer it."""
+"""Text for a terminal: control characters in names and files are written out instead of being obeyed."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from sparseloop.model.design.mapping import Mapping
 
 
 def import_files(files: Sequence[str | PathLike[str]], output: str = "", overrides: Sequence[str] = ()) -> tuple[str, Spec]:
-    """The native text of the files, also written to `output` if that is given, and what was understood."""
+    """The specification in the files and its text in the native format, which is also written to `output` if that is given."""
     spec = load(*files, overrides=overrides)
     text = native_text(spec, FilePath(output).parent)
     if output:

@@ -1,4 +1,4 @@
-"""Traced values as readable formulas: what has no effect is removed, choices are made, repeated parts get names."""
+"""Turns traced values into readable formulas: terms without effect are removed, choices are made, repeated parts get names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One page in HTML with everything about results or a study: interactive, self-contained, opens without a network."""
+"""An interactive HTML page of results or of a study, in one file that opens without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures in text of what was understood: workload, architecture, mapping, sparse features, mapspace."""
+"""Draws a specification as text: workload, architecture, mapping, sparse features, mapspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every number of a result by its path (`GLB.A.reads.actual`), and names for what lies between."""
+"""Every number of a result by its path (`GLB.A.reads.actual`), and names for intermediate values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sparseloop.report.formulas import core
 @final
 @dataclass(frozen=True, kw_only=True)
 class ResultQuantity:
-    """One number that can be asked about."""
+    """One number of a result, with its unit and its meaning in words."""
 
     value: Any
     unit: str
@@ -30,9 +30,9 @@ class ResultQuantity:
     actions: tuple[ActionCost, ...] = ()
     """The priced actions, for an energy."""
     source: str = ""
-    """Who priced it, for the energy of a network."""
+    """Source of the price, for the energy of a network."""
     hardware: Level | None = None
-    """What takes it, for the area of a level."""
+    """The level, for its area."""
 
 
 def quantities(plan: Plan, cost: Cost) -> dict[str, ResultQuantity]:
@@ -53,7 +53,7 @@ def quantities(plan: Plan, cost: Cost) -> dict[str, ResultQuantity]:
 
 
 def _priced_by(network: Network) -> str:
-    """What a hop costs, who says so, and how sure it is."""
+    """Price of a hop with its source and confidence, in words."""
     price = (
         f"{network.energy_per_hop_pj:g} pJ per word and hop"
         if network.energy_per_hop_pj is not None
@@ -182,7 +182,7 @@ def traced_names(plan: Plan, cost: Cost, found: dict[str, ResultQuantity]) -> di
 
 
 def _between(plan: Plan, cost: Cost) -> Iterator[tuple[str, Any]]:
-    """Numbers without a path that explanations are built from."""
+    """Names of intermediate values that have no path."""
     yield "temporal steps", cost.dense.steps
     for k in cost.sparse.links:
         link, dense = k.dense.link, k.dense

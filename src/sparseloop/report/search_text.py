@@ -1,4 +1,4 @@
-"""Searches as text: how one proceeds, what came of it, its front and its best mappings."""
+"""Searches as text: their progress, their result, their front and their best mappings."""
 
 from __future__ import annotations
 

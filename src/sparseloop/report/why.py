@@ -1,4 +1,4 @@
-"""`why`: how one number of a result came about, as formulas with names and with the numbers put in."""
+"""`why`: derives one number of a result, as formulas with names and with numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def why(spec: Spec, path: str, *, mapping: Mapping | None = None, width: int = D
 
 @final
 class Explanation:
-    """One mapping evaluated on traced values; answers for any of its numbers."""
+    """One mapping evaluated on traced values, from which any of its numbers can be explained."""
 
     def __init__(self, design: Design, mapping: Mapping) -> None:
         self.design = design
@@ -64,7 +64,7 @@ class Explanation:
 
 
 def _resolved(path: str, known: Table[str, ResultQuantity]) -> str:
-    """The path as it is listed: spaces and `metadata_bits` for `metadata` do not matter."""
+    """The path as it is listed; spaces, and `metadata_bits` instead of `metadata`, make no difference."""
 
     def plain(name: str) -> str:
         return "".join(name.split()).replace(".metadata_bits.", ".metadata.")
@@ -78,7 +78,7 @@ def _resolved(path: str, known: Table[str, ResultQuantity]) -> str:
 
 
 def _listed(known: Table[str, ResultQuantity]) -> str:
-    """The paths there are, by pattern."""
+    """The patterns of all paths."""
     tensors: dict[str, list[str]] = {}
     for path in known:
         if path.endswith(".tile"):
@@ -120,7 +120,7 @@ def _classes(target: ResultQuantity) -> list[str]:
 
 
 def _energy(target: ResultQuantity, width: int) -> list[str]:
-    """Actions × price, largest first, with sources; then what happens free of charge."""
+    """Actions × price, largest first, with sources; then the actions that are free."""
     rows: list[tuple[float, str]] = []
     free: dict[str, list[str]] = {}
     sources: dict[str, int] = {}
@@ -252,7 +252,7 @@ class _Formulas:
         return [f"  {one.name} = {wording.exact_text(one.value)} (given)"]
 
     def _density(self, one: FormulaTerm, node: Traced) -> tuple[list[str], list[FormulaTerm]]:
-        """What a density model was asked, about how large a tile, and the model's formula."""
+        """The question to a density model, the size of the tile, and the model's formula."""
         tensor = self.design.einsum.tensor(node.tensor)
         size = self.reader.shown(self.reader.term(node.arguments[0]))
         number = wording.exact_text(size.value)

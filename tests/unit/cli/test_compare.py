@@ -40,7 +40,7 @@ mapping:
 - {target: DRAM, type: temporal, factors: R=1 P=4 K=2, permutation: KPR}
 - {target: Buffer, type: temporal, factors: R=3 P=1 K=1, permutation: RPK}
 """
-"""Inputs: a window of 3 moves 3 times by 1: 6 words. With K inside P, v3.0.3 fetches each of the 4 windows (dense.md Q-1)."""
+"""Inputs: a window of 3 moves 3 times by 1: 6 words. With K inside P, v3.0.3 fetches each of the 4 windows."""
 
 DENSE_STATS = """Buffer and Arithmetic Levels
 ----------------------------

@@ -1,4 +1,4 @@
-"""The estimator that is always there: every component from published numbers, in Python alone."""
+"""The built-in estimator: every component from published numbers, in Python alone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OPTIONS: Mapping[str, tuple[float | str, ...]] = {
 
 @final
 class Builtin:
-    """Tables and constants of the package's data folder."""
+    """Estimates from the tables and constants in `energy/data`."""
 
     name = "builtin"
     priority = 0.0

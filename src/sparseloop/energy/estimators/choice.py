@@ -1,4 +1,4 @@
-"""Which estimator prices what: the one asked for by name, else the surest, then by priority, then by name."""
+"""Chooses the estimate: that of the estimator asked for by name, else of the highest confidence, then priority, then name."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ GROUP = "sparseloop.estimators"
 
 
 LONGEST_NOTE = 200
-"""Characters of what an exception says."""
+"""Longest text of an exception in a note, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """The estimators that are installed, by name, and what kept others out."""
+    """The installed estimators by name, notes about those that cannot be used, and a memory of answers."""
 
     estimators: tuple[Estimator, ...]
     notes: tuple[str, ...] = ()
     answered: dict[str, Offer] = field(default_factory=dict[str, "Offer"], compare=False, repr=False)
     """Best answers by query: the designs of a study have most of their hardware in common."""
     priced: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
-    """Prices of whole levels, likewise."""
+    """Prices of whole levels by request, for the same reason."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ class Registry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """The best answer to a query, number by number, and what went wrong on the way."""
+    """The best answer to a query, number by number, and notes about estimators that failed."""
 
     answer: Answer
     notes: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def registry() -> Registry:
 
 
 MAX_REMEMBERED = 10_000
-"""Answers that are remembered."""
+"""At most this many answers are remembered."""
 
 
 def offer(query: Query, *, wanted: str | None = None, among: Registry | None = None, backend: Estimator | None = None) -> Offer:
@@ -123,7 +123,7 @@ def _offer(query: Query, wanted: str | None, estimators: Sequence[Estimator]) ->
 
 
 def _told(error: Exception) -> str:
-    """What an exception says, on one line."""
+    """The text of an exception on one line."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return text if len(text) <= LONGEST_NOTE else text[:LONGEST_NOTE] + " ..."
 

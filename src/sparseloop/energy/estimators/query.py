@@ -1,4 +1,4 @@
-"""What an estimator is asked, and what it answers."""
+"""The query that an estimator gets and the answer that it gives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Attribute = float | str | bool
 Kind = Literal["storage", "compute", "network", "unit"]
 
 DEFAULT_NODE_NM = 45.0
-"""Where no technology node is given."""
+"""The technology node if none is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A value, who says so, and how sure it is (0 to 1)."""
+    """A value with its source and its confidence (0 to 1)."""
 
     value: float
     source: str
@@ -48,7 +48,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What an estimator knows of one piece of hardware; what it leaves out is asked of the next one."""
+    """The numbers that an estimator knows of one piece of hardware; missing numbers are asked of the next estimator."""
 
     energy_pj: Mapping[str, Estimate] = field(default_factory=dict[str, Estimate])
     """Energy by action: `read`, `write`, `compute`, `intersect`, ... (any name that energy tables may use)."""
@@ -59,7 +59,7 @@ class Answer:
 
 @runtime_checkable
 class Estimator(Protocol):
-    """Anything with a name, a priority and an answer; installed under the entry-point group `sparseloop.estimators`."""
+    """What an estimator must have; packages register theirs under the entry-point group `sparseloop.estimators`."""
 
     name: str
     priority: float
@@ -71,12 +71,12 @@ class Estimator(Protocol):
 
 
 def total(estimates: Iterable[Estimate]) -> Estimate:
-    """The sum of several estimates: as sure as the least sure one."""
+    """The sum of several estimates, with the lowest of their confidences."""
     parts = list(estimates)
     sources = "; ".join(dict.fromkeys(one for part in parts for one in part.source.split("; ")))
     return Estimate(value=sum(p.value for p in parts), source=sources, confidence=min(p.confidence for p in parts))
 
 
 def times(factor: float, estimate: Estimate, *, trust: float = 1.0) -> Estimate:
-    """A multiple of an estimate, `trust` times as sure."""
+    """A multiple of an estimate; its confidence is multiplied by `trust`."""
     return Estimate(value=factor * estimate.value, source=estimate.source, confidence=estimate.confidence * trust)

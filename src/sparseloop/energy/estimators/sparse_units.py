@@ -20,12 +20,12 @@ TRUST = 0.6
 
 
 def _of(unit: Query, bits: float) -> Query:
-    """The same place, another width."""
+    """The same query with another width."""
     return replace(unit, attributes={**unit.attributes, "bits": bits})
 
 
 def _assembled(action: str, parts: list[Answer]) -> Answer:
-    """Units that we put together: less sure than what they are made of."""
+    """A unit assembled here from parts: its confidence is lower than that of the parts."""
     answer = combined(action, parts)
     assert answer.area_um2 is not None
     assert answer.leak_mw is not None

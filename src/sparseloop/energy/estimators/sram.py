@@ -26,7 +26,7 @@ SCALING_KEYS = {
 }
 OPTION_FACTORS = {"read_pj": "read", "write_pj": "write", "area_mm2": "area", "leak_mw": "leakage"}
 SMALLEST_BYTES, SMALLEST_ROWS = 512, 32
-"""Below one of them a memory is built of registers if that is cheaper."""
+"""A memory smaller than one of these is built of registers if that is cheaper."""
 PUBLISHED_NM = 45.0
 
 Geometry = tuple[float, float, float]
@@ -87,7 +87,7 @@ def interpolated(quantity: str, point: Geometry) -> float | None:
 
 
 def array(quantity: str, point: Geometry) -> tuple[float, str]:
-    """The quantity of one array at 45 nm, and the constant that vouches for it."""
+    """The quantity of one array at 45 nm, and the key of the constant that is its source."""
     inside = interpolated(quantity, point)
     if inside is not None:
         return inside, "sram table"
@@ -133,7 +133,7 @@ def _of_sram(quantity: str, query: Query) -> Estimate:
 
 
 def _changed(estimate: Estimate, key: str) -> Estimate:
-    """Several ports or other cells: a ratio, of which little is sure."""
+    """The estimate for several ports or other cells: a ratio with a low confidence."""
     ratio = cited(value(key), key)
     both = total([estimate, ratio])
     return replace(both, value=estimate.value * ratio.value)
@@ -153,7 +153,7 @@ def registers(query: Query) -> Answer:
 
 
 def memory(query: Query) -> Answer | None:
-    """SRAM or registers: what the class says; of a small SRAM and of a large register file the one that reads cheaper."""
+    """SRAM or registers, as the class says; for a small SRAM and a large register file whichever reads cheaper."""
     tiny = query.number("capacity_bits") < 8 * SMALLEST_BYTES or query.number("depth") < SMALLEST_ROWS
     named = "reg" in query.class_name.lower()
     if named and (tiny or not query.number("capacity_bits")):

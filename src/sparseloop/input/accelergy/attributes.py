@@ -32,7 +32,7 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
 
 
 class Reported(expr.NotationError):
-    """A value that cannot be computed for a reason that is in the log already."""
+    """A value cannot be computed; the reason is in the log already."""
 
     def __init__(self) -> None:
         super().__init__(expr.Mistake("variable that is wrong itself"))
@@ -48,7 +48,7 @@ class Written:
 
 
 class Scope(Mapping[str, object]):
-    """Names to values; a name that is not here is looked for in the scope around it."""
+    """Values by name; a name that is not here is looked up in the enclosing scope."""
 
     def __init__(self, written: Mapping[str, Written], log: ImportLog, *, outer: Scope | None = None, bits: bool = False) -> None:
         self.written, self.log, self.outer, self.bits = written, log, outer, bits
@@ -85,7 +85,7 @@ class Scope(Mapping[str, object]):
         return value
 
     def value(self, raw: Scalar, path: Path) -> Scalar:
-        """What a value in a file means here; a mistake is logged and raises `Reported`."""
+        """The value of an entry of a file in this scope; a mistake is logged and raises `Reported`."""
         if not isinstance(raw, str):
             return raw
         try:
@@ -112,7 +112,7 @@ class Scope(Mapping[str, object]):
         raise Reported
 
     def resolved(self) -> dict[str, Scalar]:
-        """All values that can be computed; the others are left out without a word."""
+        """All values that can be computed."""
         before, result = list(self.log.diagnostics), dict[str, Scalar]()
         for name in self:
             try:

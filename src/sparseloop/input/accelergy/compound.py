@@ -1,7 +1,7 @@
 """Compounds taken apart: every action of a component as a sum of actions of primitives, its area as a sum of areas.
 
 Energy = sum of primitive energy x repeat x scales of the action x scales of the subcomponent x elements of the list;
-area = sum of primitive area x scales of the subcomponent x elements of the list (energy.md section 2).
+area = sum of primitive area x scales of the subcomponent x elements of the list.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from sparseloop.energy.estimators import DEFAULT_NODE_NM, Answer, Attribute, Estimate, Query, offer
 from sparseloop.energy.estimators.constants import cited, value
 from sparseloop.input import expressions as expr
+from sparseloop.input import field_types
 from sparseloop.input.accelergy.records import Attributes, Primitive, Scalar
-from sparseloop.input.expressions import LARGEST_COUNT
+from sparseloop.input.field_types import LARGEST_COUNT
 
 EnergyOf = Callable[[Primitive, str, Attributes], Estimate | None]
 AreaOf = Callable[[Primitive], Estimate | None]
@@ -68,7 +69,7 @@ def _node(primitive: Primitive) -> float:
     """The technology node in nm."""
     given: Scalar = primitive.value("technology")
     try:
-        return DEFAULT_NODE_NM if given is None else expr.parse_node(given) or DEFAULT_NODE_NM
+        return DEFAULT_NODE_NM if given is None else field_types.parse_node(given) or DEFAULT_NODE_NM
     except expr.NotationError:
         return DEFAULT_NODE_NM
 

@@ -1,4 +1,4 @@
-"""Names of a specification become records: einsum, machine, mapping, sparse features. All mistakes are found in one pass."""
+"""Turns a specification into a `Design`: names become indices, sizes become words, and all mistakes are found in one pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["features_of", "mapping_lines", "resolve", "touched_words", "visited_
 
 
 def resolve(spec: Spec, source: SourceMap | None = None) -> Design:
-    """What the model evaluates; raises `SpecError` with every mistake. `source` defaults to that of the spec."""
+    """The design that the model evaluates; raises `SpecError` with every mistake. `source` defaults to that of the spec."""
     log = ResolveLog(spec, source or spec.source)
     einsum = resolve_workload(log)
     hierarchy = resolve_hierarchy(log)
@@ -30,7 +30,7 @@ def resolve(spec: Spec, source: SourceMap | None = None) -> Design:
 
 
 def features_of(spec: Spec) -> Sparse:
-    """The sparse features of a specification as they stand, not checked against each other; raises `SpecError`."""
+    """The sparse features of a specification as written, not checked against each other; raises `SpecError`."""
     log = ResolveLog(spec, spec.source)
     einsum, hierarchy = resolve_workload(log), resolve_hierarchy(log)
     sparse = written_sparse(hierarchy, einsum, log)
@@ -39,7 +39,7 @@ def features_of(spec: Spec) -> Sparse:
 
 
 def with_features(spec: Spec, sparse: Sparse) -> Design:
-    """A specification with other sparse features than it says, unchecked, at their prices."""
+    """The design of a specification with other sparse features, not checked, with the prices of their units."""
     log = ResolveLog(spec, spec.source)
     einsum, hierarchy = resolve_workload(log), resolve_hierarchy(log)
     arch = resolve_arch(hierarchy, einsum, sparse, log)

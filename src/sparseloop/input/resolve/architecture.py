@@ -11,7 +11,7 @@ from sparseloop.energy.components import Component, Unit
 from sparseloop.energy.estimators import DEFAULT_NODE_NM, Estimate, Query, offer, registry
 from sparseloop.energy.pricing import Priced, PriceRequest, price_level
 from sparseloop.input.diagnostics import Path
-from sparseloop.input.expressions import LARGEST_COUNT
+from sparseloop.input.field_types import LARGEST_COUNT
 from sparseloop.input.notation import DEFAULT_WORD_BITS
 from sparseloop.input.resolve import sizes
 from sparseloop.input.resolve.estimator import WantedEstimator, check_attributes, wanted_estimator
@@ -76,7 +76,7 @@ class Hierarchy:
 
 
 def resolve_hierarchy(log: ResolveLog) -> Hierarchy:
-    """Walks the levels, multiplying the fanouts; noted: missing levels, equal names, levels of the wrong kind."""
+    """The levels with their numbers of instances. Mistakes: missing levels, equal names, levels of the wrong kind."""
     x, y = 1, 1
     stages, axes = list[Stage](), dict[str, tuple[str, ...]]()
     owners, waves = dict[str, tuple[int, ...]](), set[int]()
@@ -146,7 +146,7 @@ def resolve_arch(hierarchy: Hierarchy, einsum: Einsum, sparse: Sparse, log: Reso
 
 
 def _place_in_technology(spec: LevelSpec, log: ResolveLog) -> tuple[float, float | None]:
-    """Node and supply of a level."""
+    """Technology node (nm) and supply (V) of a level."""
     arch = log.spec.architecture
     return spec.node or arch.node or DEFAULT_NODE_NM, spec.vdd or arch.vdd
 
@@ -160,7 +160,7 @@ def _place(hierarchy: Hierarchy, index: int, einsum: Einsum, log: ResolveLog) ->
 
 
 def _warn_of_free_networks(levels: Sequence[Level], log: ResolveLog) -> None:
-    """A network without a price is said to be free, not silently so."""
+    """Warns of networks without a price."""
     free = [n.name for level in levels if (n := level.network) is not None and _is_free(n) and n.source != "given"]
     if free and log.spec.reading == "native":
         log.warn(f"networks without a price (0 pJ, see network: energy_per_hop, estimator): {', '.join(free)}")
@@ -171,7 +171,7 @@ def _is_free(network: Network) -> bool:
 
 
 def _word_bits(stage: Stage, einsum: Einsum) -> float:
-    """The level's own word width, else that of the widest tensor (compute: operand), whatever the mapping keeps there."""
+    """Bits of a word: as the level says, else those of the widest tensor (at the compute level: of the widest operand)."""
     if stage.spec.word_bits:
         return stage.spec.word_bits
     tensors = [t for t in einsum.tensors if stage.kind == "storage" or not t.output]
@@ -287,7 +287,10 @@ def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], ta
 
 
 def _wire(stage: Stage, log: ResolveLog) -> Estimate:
-    """pJ per bit and mm: as written, else of the estimator that is asked for: whether wires form a mesh only the user knows."""
+    """pJ per bit and mm: as written, else the answer of the estimator that the network names.
+
+    Without a name none is asked: only the user knows whether the wires form a mesh.
+    """
     spec = stage.spec
     network, wanted = spec.network, spec.network.estimator
     written = (network.energy_per_hop, network.wire_pj_per_bit_mm, network.router or None, network.ingress or None)

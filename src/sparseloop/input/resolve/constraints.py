@@ -1,4 +1,4 @@
-"""Names in the mapper's constraints are checked here; what they mean is the mapper's business."""
+"""Checks the names in the mapper's constraints; the mapper itself reads what they say."""
 
 from __future__ import annotations
 

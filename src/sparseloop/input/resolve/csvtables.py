@@ -1,4 +1,6 @@
-"""Prices and areas in a CSV file: component, action, energy_pj or component, area_um2, and a source if the user likes."""
+"""Reads prices and areas from CSV files with the columns component, action, energy_pj or component, area_um2, and optionally
+source.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from pathlib import Path
 
 from sparseloop.energy.pricing import TableEntry
 from sparseloop.input import expressions as expr
+from sparseloop.input import field_types
 from sparseloop.input.diagnostics import Diagnostic, Span, SpecError, did_you_mean
 from sparseloop.input.timeloop.tables import PriceTables, base_name
 from sparseloop.input.yaml.nodes import file_text
@@ -83,7 +86,7 @@ def _wrong_columns(span: Span, columns: list[str]) -> Iterator[Diagnostic]:
 def _value(written: str, column: str, span: Span, problems: list[Diagnostic]) -> float:
     """A number from 0, of energies with or without a unit."""
     try:
-        return expr.parse_energy(written) if column == "energy_pj" else expr.parse_number(written)
+        return field_types.parse_energy(written) if column == "energy_pj" else field_types.parse_number(written)
     except expr.NotationError as error:
         place = Span(span.file, span.line, span.text.find(written) + 1, max(1, len(written)), span.text)
         problems += [_problem(place, one.message, one.hint) for one in error.mistakes]

@@ -1,4 +1,4 @@
-"""The estimator that a specification asks for by name: one that is installed, or another tool."""
+"""The estimator that a specification names: an installed one, or another tool."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ DEFAULT: Path = ("energy", "estimator")
 
 
 class WantedEstimator(NamedTuple):
-    """Whom to ask first, and that estimator itself if it answers on request only."""
+    """The name of the estimator to ask first, and the estimator itself if it is one that is asked only by name."""
 
     name: str | None = None
     backend: Backend | None = None
 
 
 def wanted_estimator(path: Path, name: str | None, log: ResolveLog) -> WantedEstimator:
-    """The estimator named at `path`, else that of all levels; a tool that is not there is skipped with a warning."""
+    """The estimator named at `path`, else that of all levels; a tool that is not installed is skipped with a warning."""
     path, name = (path, name) if name else (DEFAULT, log.spec.energy.estimator)
     if not name:
         return WantedEstimator()
@@ -46,7 +46,9 @@ def wanted_estimator(path: Path, name: str | None, log: ResolveLog) -> WantedEst
 
 
 def check_attributes(spec: LevelSpec, path: Path, whom: WantedEstimator, log: ResolveLog) -> None:
-    """Mistakes in the attributes of a level that only the built-in estimator can read; any other may know more of them."""
+    """Reports attributes of a level that the built-in estimator does not know; with other estimators nothing is checked,
+    they may know more.
+    """
     if whom.backend or not log.native or registry().names != ("builtin",):
         return
     for name, value in spec.attributes.items():

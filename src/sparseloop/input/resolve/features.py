@@ -18,7 +18,7 @@ Kept = Sequence[frozenset[str]] | None
 
 
 def resolve_sparse(hierarchy: Hierarchy, einsum: Einsum, keep: Kept, log: ResolveLog) -> Sparse:
-    """All sparse features; noted: unknown names, impossible formats, skip leaders without metadata."""
+    """All sparse features. Mistakes: unknown names, impossible formats, skips whose leader has no metadata."""
     sparse = written_sparse(hierarchy, einsum, log)
     if keep is not None:
         _check_kept(sparse.formats, keep, einsum, hierarchy, log)
@@ -28,7 +28,7 @@ def resolve_sparse(hierarchy: Hierarchy, einsum: Einsum, keep: Kept, log: Resolv
 
 
 def written_sparse(hierarchy: Hierarchy, einsum: Einsum, log: ResolveLog) -> Sparse:
-    """The sparse features as they stand, not checked against each other and the machine."""
+    """The sparse features as written, not checked against each other and the machine."""
     formats, safs = dict[tuple[int, str], TensorFormat](), list[Saf]()
     skip, gate = False, False
     compute = hierarchy.stages[-1].name if hierarchy.stages else ""
@@ -107,7 +107,7 @@ def _check_kept(
     hierarchy: Hierarchy,
     log: ResolveLog,
 ) -> None:
-    """Formats of tensors a level does not hold do nothing; a compressed tile cannot come from a plain one."""
+    """Warns of formats of tensors that a level bypasses; a level that is compressed below an uncompressed one is a mistake."""
     names = hierarchy.storage_names
     for (level, tensor), form in formats.items():
         path = ("sparse", names[level], "formats", tensor)
@@ -122,7 +122,7 @@ def _check_kept(
 
 
 def _check_metadata_room(formats: Mapping[tuple[int, str], TensorFormat], hierarchy: Hierarchy, log: ResolveLog) -> None:
-    """Native: a format with metadata needs room for it."""
+    """In the native reading a format with metadata needs a metadata capacity above 0."""
     for (level, tensor), form in formats.items():
         stage = hierarchy.stages[level]
         capacity = stage.spec.metadata.capacity
@@ -169,13 +169,15 @@ def _saf(
 
 
 def _choice(number: int, level: int, kind: int) -> int:
-    """A number for the whole design: those written are shared by a level's lists, negative ones belong to one list."""
+    """The number of a set of alternatives, unique in the design: written numbers are shared by all lists of a level,
+    negative ones hold within one list.
+    """
     local = 2 * number if number >= 0 else 2 * (-number * 3 + kind) + 1
     return local * 1000 + level
 
 
 def _check_leaders(sparse: Sparse, keep: Kept, einsum: Einsum, hierarchy: Hierarchy, log: ResolveLog) -> None:
-    """A skip needs metadata of its leaders, unless the leader is dense so that it never fires."""
+    """Each leader of a skip needs metadata at some level, unless it is dense, so that the skip never fires."""
     names = hierarchy.storage_names
     for saf in sparse.safs:
         where = ("sparse", names[saf.level], saf.kind)

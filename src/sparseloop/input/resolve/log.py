@@ -1,4 +1,4 @@
-"""What a resolver finds wrong: collected, never raised on the spot."""
+"""Collects the mistakes that resolving finds, so that all are reported at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ResolveLog:
         return places[-1] if places else None
 
     def warn(self, text: str) -> None:
-        """Something understood differently than written, or assumed."""
+        """Adds a warning: something is assumed, or read differently than written."""
         if text not in self.warnings:
             self.warnings.append(text)
 

@@ -1,4 +1,6 @@
-"""The mapping lines of a specification become a `Mapping`: loops by level, bounds, and who keeps what."""
+"""Turns the entries of a specification's mapping into a `Mapping`: loops by level, bounds, and the tensors that each level
+keeps.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ class PlacedLoop:
 
 @dataclass
 class _Lines:
-    """What has been read of the mapping so far."""
+    """Loops, kept tensors and switches read so far."""
 
     loops: list[PlacedLoop] = field(default_factory=list[PlacedLoop])
     keep: dict[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
@@ -39,7 +41,7 @@ class _Lines:
 
 SWITCHES = ("no_temporal_reuse", "no_multicast", "no_forwarding")
 MAX_LOOPS = 256
-"""The model compares every loop with every other."""
+"""At most this many loops: the model compares every loop with every other."""
 
 
 def resolve_mapping(hierarchy: Hierarchy, einsum: Einsum, log: ResolveLog) -> Mapping | None:
@@ -119,7 +121,9 @@ def _target(entry: MappingEntry, path: Path, hierarchy: Hierarchy, log: ResolveL
 
 
 def _check_order(name: str, level: int, path: Path, seen: dict[str, int], log: ResolveLog) -> None:
-    """Native: one entry per target, in the order of the architecture, so that the lines read as the loop nest does."""
+    """In the native reading each target has one entry, in the order of the architecture, so that the lines read as the
+    loop nest.
+    """
     if name in seen:
         log.error(path, f"'{name}' has two entries in the mapping", "put all its loops on one line", key=True)
     elif seen and level < max(seen.values()):
@@ -160,7 +164,7 @@ def _only_axis(target: str, loop: LoopSpec, path: Path, hierarchy: Hierarchy, lo
 
 
 def visited_points(loops: Sequence[LoopSpec]) -> int:
-    """Points of a rank that its loops (outermost first) visit: the product of the bounds, or less with residuals."""
+    """Number of values of a rank that its loops (outermost first) visit: the product of their bounds, less with residuals."""
     full, last = 1, 1
     for loop in reversed(loops):
         last += (min(loop.residual or loop.bound, loop.bound) - 1) * full

@@ -19,7 +19,7 @@ from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Sparse
 
 _LONGEST_NAME = 250
-"""Of a file, in characters; the system would refuse the question."""
+"""Longest file name in characters; the operating system refuses longer ones."""
 
 
 def priced_tables(log: ResolveLog) -> PriceTables:
@@ -40,7 +40,7 @@ def priced_tables(log: ResolveLog) -> PriceTables:
 
 
 def _file(name: str, path: Path, log: ResolveLog) -> PriceTables:
-    """Accelergy's ERT and ART in a file, or a table of one's own as CSV."""
+    """The tables in a file: Accelergy's ERT and ART, or CSV."""
     file = log.file(path, name)
     if len(file.name) > _LONGEST_NAME or not file.is_file():
         log.error(path, f"there is no file {str(file)[:_LONGEST_NAME]}")
@@ -68,14 +68,14 @@ def _not_empty(tables: PriceTables, data: Mapping[str, object], at: tuple[Path, 
 
 
 def warn_of_strangers(tables: PriceTables, levels: Collection[str], log: ResolveLog) -> None:
-    """Entries of tables for components that are no level price nothing: said, never silently so."""
+    """Warns of table entries for components that are no level."""
     if log.native and (names := sorted({*tables.energy, *tables.area} - set(levels))):
         hint = f"; {close}" if (close := did_you_mean(names[0], levels)) and close.startswith("did") else ""
         log.warn(f"components of the energy tables that are no level: {', '.join(names)}{hint}")
 
 
 def warn_of_extrapolation(places: Sequence[tuple[str, float, float | None]], levels: Sequence[Level], log: ResolveLog) -> None:
-    """Nodes and supplies outside what the built-in tables reach (of level, node, supply): said where their numbers are used."""
+    """Warns of levels (name, node, supply) whose prices are extrapolated beyond the nodes or supplies of the built-in tables."""
     low, high = NODES_NM
     beyond: dict[str, list[str]] = {}
     for (name, node, vdd), level in zip(places, levels, strict=True):
@@ -91,7 +91,7 @@ def warn_of_extrapolation(places: Sequence[tuple[str, float, float | None]], lev
 
 
 def actions_at(level: int, sparse: Sparse, einsum: Einsum, kind: Literal["storage", "compute"]) -> frozenset[str]:
-    """The actions that can occur at a level: those of features here and, for what follows from them, further out."""
+    """The actions that can occur at a level, given the features and formats at it and at the levels further out."""
     formats = {t: f for (at, t), f in sparse.formats.items() if at == level}
     outer = {t for (at, t), f in sparse.formats.items() if at < level and f.compressed}
     plain_here = any(t not in formats or not formats[t].compressed for t in outer)

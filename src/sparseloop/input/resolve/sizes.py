@@ -1,4 +1,4 @@
-"""Sizes and bandwidths as written become words of a level."""
+"""Converts sizes and bandwidths as written into words of a level."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sparseloop.input.expressions import Quantity
 
 
 def size_in_words(size: Quantity | None, word_bits: float) -> float | None:
-    """A size in words; fractions of a word are of no use."""
+    """A size in whole words."""
     if size is None or size.unit == "words":
         return None if size is None else size.value
     return float(size.value // word_bits)

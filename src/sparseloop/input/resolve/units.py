@@ -1,6 +1,6 @@
-"""Which units the sparse features of a specification ask for, at which level, and how many: lanes times unit.
+"""The units that sparse features need at each level, and their number: one per lane.
 
-What is there does not depend on the mapping, so all mappings of a machine have one area.
+They do not depend on the mapping, so all mappings of a machine have the same area.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ STYLES = {"B": "bitmask", "UB": "bitmask"}
 
 @dataclass(frozen=True, kw_only=True)
 class UnitSite:
-    """A level as far as its units are concerned."""
+    """The fields of a level that decide about its units."""
 
     spec: LevelSpec
     word_bits: float
     children: int
-    """Of one instance."""
+    """Instances of the next inner level below one instance."""
     clock_hz: float
 
     @property
@@ -43,7 +43,7 @@ class UnitSite:
 
     @property
     def arriving(self) -> int:
-        """Words that enter one instance in a cycle; one where the bandwidth is unlimited."""
+        """Words that enter one instance in a cycle; one if the bandwidth is unlimited."""
         return _lanes(self, "write", math.inf)
 
 
@@ -64,7 +64,7 @@ def units(level: int, places: Sequence[UnitSite], einsum: Einsum, sparse: Sparse
 
 
 def _compute(place: UnitSite, einsum: Einsum, sparse: Sparse) -> Iterator[Unit]:
-    """Where computes are gated or skipped on their operands, each of these is looked at."""
+    """Zero detectors, one per operand, if computes are gated or skipped."""
     if sparse.compute_gate or sparse.compute_skip:
         operands = sum(not tensor.output for tensor in einsum.tensors)
         yield Unit(name="zero detectors", class_name="zero_detector", count=operands, attributes={"bits": place.word_bits})
@@ -74,7 +74,7 @@ def _compute(place: UnitSite, einsum: Einsum, sparse: Sparse) -> Iterator[Unit]:
 
 
 def _codecs(level: int, places: Sequence[UnitSite], einsum: Einsum, sparse: Sparse) -> Iterator[Unit]:
-    """Where a tensor leaves its innermost format: decoders towards the compute level, else (de)compressors one level inside."""
+    """Units where a tensor leaves its innermost format: decoders at the innermost level, (de)compressors between two levels."""
     innermost = len(places) - 2
     for tensor in einsum.tensors:
         here, above = sparse.format(level, tensor.name), sparse.format(level - 1, tensor.name)
@@ -115,7 +115,7 @@ def _decoder(place: UnitSite, tensor: str, rank: RankFormat) -> Unit:
 
 
 def _width(place: UnitSite, rank: RankFormat) -> float:
-    """Bits that a unit looks at together: an entry, or of a mask what one access brings."""
+    """Bits that a unit processes at once: one entry; of a mask those of one access."""
     if rank.kind in ("B", "UB"):
         given = place.spec.metadata.access_bits
         return place.word_bits if given is None else given
@@ -127,7 +127,7 @@ def _width(place: UnitSite, rank: RankFormat) -> float:
 
 
 def _intersections(level: int, places: Sequence[UnitSite], sparse: Sparse) -> Iterator[Unit]:
-    """One per lane and group of tensors that are compared; none for a list looked up by its leader's coordinates."""
+    """One intersection unit per lane and group of tensors that are compared; none for leader-follower lookups."""
     seen = set[frozenset[str]]()
     for saf in sparse.safs:
         group = frozenset((saf.follower, *saf.leaders))
@@ -159,7 +159,7 @@ def _leading(saf: Saf, sparse: Sparse) -> RankFormat | None:
 
 
 def _gates(level: int, places: Sequence[UnitSite], sparse: Sparse) -> Iterator[Unit]:
-    """A gate on a tensor without metadata looks at the words themselves."""
+    """Zero detectors for gates on tensors without metadata."""
     leaders = dict.fromkeys(u for s in sparse.safs if s.kind == "gate" and s.level == level for u in s.leaders)
     for leader in leaders:
         if not any((form := sparse.format(i, leader)) and form.has_metadata for i in range(level + 1)):

@@ -13,13 +13,13 @@ from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, 
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
 
 _LARGEST_AXIS = 2**24
-"""Above this extent of an affine axis its holes are not counted, and no rows of a band."""
+"""Largest extent of an affine axis whose holes are counted, and of an axis of a band."""
 _LARGEST_TENSOR = 2**62
-"""Words of a tensor."""
+"""Largest number of words of a tensor."""
 
 
 def resolve_workload(log: ResolveLog) -> Einsum:
-    """The einsum with all tensors, the result last; mistakes are noted and replaced by something harmless."""
+    """The einsum with all tensors, the result last; mistakes are logged, and a harmless value stands in for what is wrong."""
     spec, path = log.spec.workload, log.spec.workload_path
     text = parse_einsum(spec.einsum)
     extents = _extents(spec, text.ranks, log)
@@ -92,7 +92,7 @@ def _distinct(axis: Axis, extents: Mapping[str, int]) -> int:
 
 
 def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], log: ResolveLog) -> DensityModel:
-    """The density model of a tensor; a mistake is noted and the tensor taken as dense."""
+    """The density model of a tensor; after a mistake, which is logged, the tensor is taken as dense."""
     shape = tuple(axis.extent(dict(extents)) for axis in axes)
     size = touched_words(axes, extents)
     spec = log.spec.workload.density.get(name)

@@ -1,4 +1,4 @@
-"""Import of Timeloop's YAML (v0.2 to v0.4, hyphens or underscores, several files merged)."""
+"""Imports Timeloop's YAML (v0.2 to v0.4, hyphens or underscores, several files merged) as a native specification."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _IGNORED = {
 
 
 def to_spec(data: Mapping[str, Plain], source: Locator | None = None) -> Spec:
-    """The native specification that says what the Timeloop files say; raises `SpecError` with every mistake."""
+    """The native specification equivalent to Timeloop's files; raises `SpecError` with every mistake."""
     native = native_data(data, source)
     try:
         return Spec.model_validate(native)
@@ -81,7 +81,7 @@ def native_data(data: Mapping[str, Plain], source: Locator | None = None) -> dic
 
 
 def _check_whole(root: Section) -> None:
-    """A mapping means nothing without the problem and the architecture that it is for."""
+    """A mapping without its problem and architecture is a mistake."""
     if root.has("mapping") and not root.has("problem", "architecture", "arch"):
         native = "; a native design takes a native mapping" if root.has("workload") else ""
         message = f"a mapping alone: it needs the problem and the architecture it was made for{native}"
@@ -134,7 +134,7 @@ def _result(root: Section, problem: Problem, machine: Machine, tables: PriceTabl
 
 
 def _apply_overbooking(result: dict[str, Plain]) -> None:
-    """A level that may overbook and has a limit q of overbooked tiles fits the quantile 1 - q."""
+    """A level that may overbook at most a share q of its tiles gets the capacity rule 1 - q, a quantile."""
     for level in result["architecture"]["levels"]:
         limit = result["constraints"].get(level["name"], {}).get("max_overbooked")
         if limit is not None and level.get("capacity_rule") == "expected":
@@ -142,7 +142,7 @@ def _apply_overbooking(result: dict[str, Plain]) -> None:
 
 
 def _note_rest(root: Section, chain: TimeloopChain, tables: PriceTables) -> None:
-    """Notes about what is not taken over: mapper settings, tables of unknown components, unknown keys."""
+    """Notes what is not imported: mapper settings, tables of unknown components, unknown keys."""
     log = root.log
     if root.has("mapper"):
         root.take("mapper")

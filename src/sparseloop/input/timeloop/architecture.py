@@ -66,7 +66,7 @@ def split_range(name: str) -> tuple[str, int]:
 
 
 def component_kind(class_name: str) -> ComponentKind | None:
-    """Timeloop's classification by substring, storage first (dense.md section 2.1)."""
+    """Timeloop's classification of components by substrings of their class, storage first."""
     return next((kind for kind, words in _CLASSES if any(w in class_name for w in words)), None)
 
 
@@ -147,7 +147,7 @@ def _component(item: Section, attributes: Section, count: int) -> Iterator[Timel
 
 
 def _mesh(attributes: Section, counted: int | None, name: str, log: ImportLog) -> tuple[int, int, int]:
-    """Instances and mesh: two determine the third; only instances: one row (dense.md section 2.4)."""
+    """(instances, mesh x, mesh y): two of them determine the third; from the instances alone Timeloop makes one row."""
     given = attributes.count("instances")
     instances = given if given is not None else counted
     x, y = attributes.count("meshX"), attributes.count("meshY")

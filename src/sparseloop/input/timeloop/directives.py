@@ -1,4 +1,4 @@
-"""Timeloop's small languages: factors such as 'P=4,3 R8' and permutations, innermost first."""
+"""Reads Timeloop's strings of factors ('P=4,3 R8') and permutations (innermost first)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ MARKS = {
     "no_multicast_no_reduction": "no_multicast",
     "no_link_transfer": "no_forwarding",
 }
-"""Timeloop's lists of data spaces without a kind of reuse, and our names."""
+"""Timeloop's names for lists of data spaces without a kind of reuse, and the native names."""
 
 
 def _integer(text: str | None) -> int | None:

@@ -97,7 +97,7 @@ def _read_formats(target: Section, level: LevelFeatures, problem: Problem, metad
 
 
 def _rank(rank: Section, problem: Problem, metadata: tuple[int, int]) -> dict[str, Plain]:
-    """One rank; widths as Timeloop takes them (sparse.md section 3.1, 'Word widths')."""
+    """One rank; widths are rounded as Timeloop rounds them."""
     kind = (rank.text("format") or "").upper()
     if kind not in RANK_FORMATS:
         rank.log.error(rank.key_path("format"), f"unknown format '{kind}'", f"known: {', '.join(RANK_FORMATS)}")
@@ -169,7 +169,7 @@ def _read_safs(target: Section, level: LevelFeatures, problem: Problem) -> None:
 
 
 def _position_skip(entry: Section, level: LevelFeatures, problem: Problem) -> None:
-    """Position skipping of dual-side tensor cores: a spatial skip of the tensor on itself (sound.md section 2.3)."""
+    """Position skipping of dual-side tensor cores as a spatial skip of the tensor on itself."""
     for name in known_tensors(entry, "target", problem.tensors):
         level.safs.setdefault("spatial_skip", []).append({"follower": name, "leaders": [name]})
     entry.take("condition_on")

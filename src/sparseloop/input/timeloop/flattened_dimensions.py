@@ -1,4 +1,4 @@
-"""Loops over flattened dimensions become loops over the dimensions themselves, where they split exactly."""
+"""Replaces loops over flattened dimensions by loops over the dimensions themselves, if they split exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Constraints of one target put together: macros of the v0.4 front end spelled out, several statements combined."""
+"""Collects the constraints of one target: macros of the v0.4 front end are spelled out, several statements combined."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MACROS = ("factors_only", "no_iteration_over_dataspaces", "must_iterate_over_da
 
 @dataclass(kw_only=True)
 class Group:
-    """All that is said about one kind of thing at one target."""
+    """All constraints of one kind (spatial, temporal, dataspace, ...) at one target."""
 
     target: str
     kind: str
@@ -170,7 +170,7 @@ def combine(group: Group, other: Group, section: Section, *, override: bool = Fa
 
 
 def remaining(groups: Collection[Group], bounds: Mapping[str, int]) -> dict[str, int]:
-    """How much of every dimension no equal factor takes."""
+    """The part of each dimension that is not fixed by factors with '='."""
     result = dict(bounds)
     for group in groups:
         for (name, relation), factor in group.factors.items():
@@ -186,7 +186,7 @@ FactorChoice = tuple[float, tuple[tuple[str, int], ...]]
 
 
 def maximize_factors(groups: list[Group], fanouts: Mapping[str, int], problem: Problem, log: ImportLog) -> None:
-    """Fixes the factors of every group that asks for it: spatial ones first, the innermost first."""
+    """Fixes the factors of all groups with `maximize_dims`: spatial groups first, from the innermost outwards."""
     inner_first = [group for group in reversed(groups) if group.maximize]
     spatial = [group for group in inner_first if group.kind == "spatial"]
     for group in [*spatial, *(group for group in inner_first if group.kind != "spatial")]:

@@ -50,7 +50,7 @@ def fanout_name(level: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The architecture as plain data, with what the other readers need to know of it."""
+    """The architecture as plain data, and facts about it that the other readers need."""
 
     architecture: dict[str, Plain]
     storage: tuple[str, ...]
@@ -151,7 +151,7 @@ def _native_class(component: TimeloopComponent) -> str:
 
 
 def _storage(component: TimeloopComponent, tables: PriceTables) -> dict[str, Plain]:
-    """One storage level (dense.md section 2.2, sparse.md section 8.2)."""
+    """One storage level."""
     section, dram = component.section, _dram(component)
     word = section.count("word_bits", "word_width", "datawidth") or DEFAULT_WORD_BITS
     block, cluster = _block_and_cluster(section, word)
@@ -199,7 +199,7 @@ def _check_cluster(component: TimeloopComponent, cluster: int, dram: bool) -> No
 
 
 def _block_and_cluster(section: Section, word: int) -> tuple[int, int]:
-    """Words per access and instances per array from block-size, cluster-size and width (dense.md section 2.2)."""
+    """Words per access and instances per array, from block-size, cluster-size and width."""
     block, cluster = section.count("block_size", "n_words"), section.count("cluster_size")
     width = section.count("width", "memory_width", "data_storage_width")
     if width is None:
@@ -244,7 +244,7 @@ def _metadata_word(section: Section) -> int:
 
 
 def _metadata(section: Section, *, unlimited: bool) -> dict[str, Plain]:
-    """Metadata storage: a sized level without `metadata_storage_depth` has none (sparse.md section 5.3)."""
+    """Metadata storage; a level with a size but without `metadata_storage_depth` has none."""
     width = section.integer("metadata_storage_width", "metadata_width") or 0
     depth = section.integer("metadata_storage_depth", "metadata_depth")
     word, block = _metadata_word(section), section.count("metadata_block_size") or 1
@@ -265,7 +265,7 @@ def _overbooking(section: Section) -> dict[str, Plain]:
 
 
 def _prices(component: TimeloopComponent, tables: PriceTables, cluster: int) -> dict[str, Plain]:
-    """Prices and area written at the level itself."""
+    """Prices and area that the level states."""
     section, energy = component.section, dict[str, float]()
     vector, address = section.number("vector_access_energy"), section.number("addr_gen_energy")
     if vector is not None:

@@ -52,7 +52,7 @@ def _note_inferred(level: TimeloopComponent) -> None:
 
 
 def _check_ends(level: TimeloopComponent, child: TimeloopComponent, chain: TimeloopChain) -> None:
-    """Both ends of an explicit network must name it (dense.md section 7.5)."""
+    """Both ends of an explicit network must name it."""
     down, up = ("network_operand", "network_result") if child.kind == "compute" else ("network_fill", "network_drain")
     for outer, inner in (("network_read", down), ("network_update", up)):
         above, below = level.section.text(outer), child.section.text(inner)

@@ -29,7 +29,7 @@ CNN_LAYER: Mapping[str, Plain] = {
         {"name": "Outputs", "projection": ["N", "K", "Q", "P"], "read_write": True},
     ],
 }
-"""The shape Timeloop takes when the problem has none (dense.md section 1.4)."""
+"""The shape that Timeloop assumes if the problem has none."""
 GEMM: Mapping[str, Plain] = {
     "name": "gemm-ABZ",
     "dimensions": ["M", "N", "K"],

@@ -1,4 +1,4 @@
-"""Reading Timeloop's mappings with a memory: which keys were used, what was wrong, what is not modelled."""
+"""Reads keys of Timeloop's files and remembers which were used, so that the others can be reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def canonical(key: object) -> str:
 
 @dataclass
 class ImportLog:
-    """What an import found out: mistakes (raised together at the end) and notes (kept in the spec)."""
+    """Mistakes of an import (raised together at the end) and notes (kept in the specification)."""
 
     source: Locator | None = None
     variables: Mapping[str, Plain] = field(default_factory=dict[str, Plain])
@@ -35,7 +35,7 @@ class ImportLog:
         self.diagnostics.append(Diagnostic(path=path, message=message, hint=hint))
 
     def note(self, path: Path, message: str) -> None:
-        """Something understood differently than written, or not at all."""
+        """Adds a note: something is read differently than written, or not at all."""
         text = f"{self.place(path)}: {message}"
         if text not in self.notes:
             self.notes.append(text)
@@ -53,7 +53,9 @@ class ImportLog:
 
 
 class PlacedMapping(dict[str, Plain]):
-    """A mapping put together by the importer: where it stands in the files, and the names its expressions may use."""
+    """A YAML mapping that the importer made: the path in the files that it comes from, and the names that its expressions
+    may use.
+    """
 
     def __init__(self, data: Mapping[str, Plain], path: Path, scope: Mapping[str, Plain] | None = None) -> None:
         super().__init__(data)
@@ -62,7 +64,7 @@ class PlacedMapping(dict[str, Plain]):
 
 @dataclass
 class Section:
-    """One mapping of the input; every `take` marks the key as used, whatever its spelling (hyphen or underscore)."""
+    """A YAML mapping of the input. Reading a key, with hyphens or underscores, marks it as used."""
 
     data: Mapping[str, Plain]
     path: Path
@@ -194,7 +196,7 @@ class Section:
         self.log.error(self.key_path(key), f"expected {expected}, got {value!r}")
 
     def unused(self, ignored: Mapping[str, str] = NO_KEYS, what: str = "") -> None:
-        """Notes every key that nobody asked for, unless it is known to be irrelevant (key to reason)."""
+        """Notes every key that was not read, unless it is among those known to be irrelevant (key to reason)."""
         for key, spelled in self._keys.items():
             if key not in self.used and key not in ignored:
                 where = f" of {what}" if what else ""

@@ -1,4 +1,4 @@
-"""Timeloop's v0.4 tree (`architecture.nodes`) becomes the v0.3 form that its front end writes (dense.md section 10.3).
+"""Turns Timeloop's v0.4 tree (`architecture.nodes`) into the v0.3 form that its front end writes.
 
 A node with several children per parent stands behind a dummy storage `inter_<node>_spatial`, which keeps nothing and
 has the node's spatial loops: the levels, and the targets of mappings, are those of Timeloop's own output.
@@ -175,7 +175,7 @@ def _kept(node: Section, problem: Problem) -> frozenset[str]:
 
 
 def _enter(chain: _Chain, leaf: Leaf) -> None:
-    """One component or container: its mesh, its place in the chain, and what is said at it."""
+    """Adds one component or container to the chain: its mesh, itself, and its constraints."""
     node, name = leaf.section, leaf.name
     chain.names.append(name)
     x, y = leaf.mesh
@@ -258,7 +258,7 @@ def _add_at(chain: _Chain, leaf: Leaf, section: Section, kind: str) -> None:
 
 
 def _read_lists(root: Section, chain: _Chain, keys: Collection[str]) -> None:
-    """Constraints outside the tree, each with its target; then the factors that are to be as large as possible."""
+    """Reads constraints outside the tree, each with its target, then resolves `maximize_dims`."""
     for key in keys:
         holder = root.take(key)
         if isinstance(holder, list):

@@ -1,1 +1,1 @@
-"""YAML text to data that knows its place in the file."""
+"""Reads YAML into data whose every value knows its place in the file."""

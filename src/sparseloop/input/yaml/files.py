@@ -1,4 +1,4 @@
-"""YAML files to plain data that knows its place, and back: merging, overrides, writing."""
+"""YAML files read into one tree of data with places: merging of files, overrides, and writing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MAY_BE_EMPTY = ("mapping",)
 
 
 def load_files(paths: Iterable[str | FilePath], overrides: Sequence[str] = ()) -> tuple[dict[str, Plain], SourceMap]:
-    """The merged top-level keys of all files (order free) with overrides 'path=value' applied, and the source map.
+    """The data of all files (in any order) with overrides 'path=value' applied, and its source map.
 
     Overrides 'jinja.NAME=value' are variables of templates (`*.jinja2`).
     """
@@ -58,7 +58,7 @@ def load_text(text: str, overrides: Sequence[str] = (), *, name: str = "<text>")
 
 
 def source_map_of(documents: Iterable[Node], paths: Iterable[str | FilePath], texts: Mapping[str, Sequence[str]]) -> SourceMap:
-    """As `load_files`, for pieces of files that were read before (`texts`: the lines of these) and further files."""
+    """The source map of documents that were read before (`texts`: the lines of their files), merged with further files."""
     reader = templates.TemplateReader({})
     found: dict[str, Callable[[], Iterable[Node]]] = {str(path): partial(_documents, str(path), reader) for path in paths}
     given = list(documents)
@@ -157,7 +157,7 @@ def _override(root: Node, override: str, file: str) -> None:
 
 
 def with_values(root: Node, changes: Iterable[tuple[Path, Node]]) -> Node:
-    """A copy with values written at paths (as overrides are); a value of None takes away what is there. The root stays."""
+    """A copy of the tree with values written at paths, as overrides are; the value None removes what is there."""
     root = replace(root, data=root.data.copy(), kids=cast("Any", root.kids).copy())
     for path, value in changes:
         _place(root, path, value, path)
@@ -175,7 +175,7 @@ def _moved(node: Node, file: str) -> Node:
 
 
 def _place(node: Node, path: Path, value: Node, whole: Path) -> None:
-    """Writes `value` at `path` below `node`, copying what is on the way (aliases share nodes)."""
+    """Writes `value` at `path` below `node`. Nodes on the way are copied, because aliases share them."""
     part, rest = path[0], path[1:]
     kids = node.kids
     if isinstance(kids, list):

@@ -23,14 +23,14 @@ _FUNCTIONS = "include include_all include_text find_path find_paths path_exists 
 
 @dataclass
 class TemplateReader:
-    """Renders templates: `values` are the variables they may use, `texts` collects what was read, by name."""
+    """Renders templates. `values` are the variables of templates; the text of every file read is added to `texts`."""
 
     values: Mapping[str, Plain]
     texts: dict[str, str] = field(default_factory=dict[str, str])
     open: tuple[str, ...] = ()
-    """Files that are being read, each included by the one before."""
+    """Files that are being read; each is included by the one before."""
     folders: tuple[str, ...] = ()
-    """Where to look besides the folder of the file itself."""
+    """Folders to search besides that of the file itself."""
 
     def read(self, path: str) -> list[Node]:
         """The documents of a template (or of a file that one includes)."""
@@ -101,11 +101,11 @@ class _Page:
         return ""
 
     def include(self, name: str, key: str = "") -> str:
-        """A file, or what stands at a key of it ('architecture.nodes')."""
+        """Includes a file, or the part of it under a key such as 'architecture.nodes'."""
         return self._mark([self.find_path(name)], key)
 
     def include_all(self, pattern: str, key: str = "") -> str:
-        """Several files; what stands in them is joined."""
+        """Includes several files, joined: lists one after the other, mappings key by key."""
         return self._mark(self.find_paths(pattern), key)
 
     def include_text(self, name: str) -> str:
@@ -134,7 +134,7 @@ def _limited(pieces: Iterator[str], name: str) -> str:
 
 
 def _mistake(error: Exception, source: str, name: str) -> SpecError:
-    """Whatever went wrong in a template, at its line."""
+    """The diagnostic of any error in a template, with its line."""
     line = getattr(error, "lineno", None)
     trace = error.__traceback__
     while trace is not None and not isinstance(error, RecursionError):

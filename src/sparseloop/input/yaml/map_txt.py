@@ -1,4 +1,4 @@
-"""The loop nest that Timeloop prints (`*.map.txt`), read back as mapping directives that know their lines."""
+"""Reads the loop nest that Timeloop prints (`*.map.txt`) as mapping directives with their lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Level:
 
 
 def read_nest(text: str, file: str) -> Node:
-    """`mapping:` as the printed nest says it; raises `SpecError` at a line that is no part of one."""
+    """The `mapping:` of a printed loop nest; raises `SpecError` for lines that are no part of one."""
     levels, problems = list[_Level](), list[Diagnostic]()
     for number, line in enumerate(text.splitlines()):
         words = line.replace("|", " ").strip()
@@ -51,7 +51,9 @@ def read_nest(text: str, file: str) -> Node:
 
 
 def _directives(level: _Level, file: str) -> Iterator[Mapping[str, Plain]]:
-    """What a level keeps, its temporal loops, and its spatial ones (those along y are printed outside those along x)."""
+    """The directives of a level: what it keeps, its temporal loops, its spatial loops (those along y are printed outside
+    those along x).
+    """
     yield {"target": level.name, "type": "dataspace", "keep_only": level.kept}
     temporal = [loop for loop in level.loops if not loop[2]]
     spatial = [loop for loop in level.loops if loop[2]]
@@ -68,6 +70,6 @@ def _directives(level: _Level, file: str) -> Iterator[Mapping[str, Plain]]:
 
 
 def _node(data: Mapping[str, Plain], file: str, line: int) -> Node:
-    """Plain data as a node all of which stands on one line."""
+    """Plain data as a node whose parts all have the same line."""
     kids = {key: (Node(key, file, line), Node(value, file, line)) for key, value in data.items()}
     return Node(dict(data), file, line, kids=kids)

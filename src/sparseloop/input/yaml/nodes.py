@@ -22,7 +22,7 @@ Plain = Any
 
 MAX_BYTES = 8 * 2**20
 MAX_NODES = 200_000
-"""Of all values with aliases expanded; a large energy table has a few thousand."""
+"""At most this many values, aliases expanded; a large energy table has a few thousand."""
 MAX_DEPTH = 100
 TAG = "!"
 """Key under which the local tag of a mapping is kept: `!Component {name: x}` is {"!": "Component", "name": "x"}."""
@@ -30,7 +30,10 @@ TAG = "!"
 
 @dataclass(slots=True)
 class Node:
-    """A piece of YAML with its place (0-based line and column): `kids` of a mapping also hold their key's node."""
+    """A value of a YAML file with its place (line and column from 0).
+
+    `kids` of a mapping have the node of the key and that of the value.
+    """
 
     data: Plain
     file: str
@@ -39,7 +42,7 @@ class Node:
     end: int | None = None
     """End column of a scalar on one line, else None."""
     quoted: int = 0
-    """1 if the text starts one column later, behind a quote; -1 if columns inside the text mean nothing."""
+    """1 if the text starts one column later, behind a quote; -1 if a column inside the text has no known column in the file."""
     kids: dict[str, tuple[Node, Node]] | list[Node] | None = None
     size: int = 1
 
@@ -54,13 +57,13 @@ class Node:
 
 @dataclass(frozen=True)
 class SourceMap:
-    """Leads from paths such as ("architecture", "levels", 1) to places in the files."""
+    """Finds the place in the files of a path such as ("architecture", "levels", 1)."""
 
     root: Node = field(compare=False, repr=False)
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]], repr=False, compare=False)
 
     def walk(self, path: Path) -> tuple[Node | None, Node, Path]:
-        """(key node, value node, path really found): parts that are not in the files are passed over."""
+        """(key node, value node, path found): parts of the path that are not in the files are skipped."""
         key, node, found = None, self.root, list[str | int]()
         for part in path:
             if step := node.child(part):
@@ -69,7 +72,7 @@ class SourceMap:
         return key, node, tuple(found)
 
     def span(self, diagnostic: Diagnostic) -> Span | None:
-        """Where a diagnostic is about: the value at its path, its key, or a column inside its text."""
+        """The place of a diagnostic: the value at its path, the key of it, or a column inside its text."""
         key, node, _ = self.walk(diagnostic.path)
         if key is not None and (diagnostic.key or (node.line is None and node.file == key.file) or node.data is None):
             return self.place(key)
@@ -95,7 +98,7 @@ class SourceMap:
 
 
 NOWHERE = SourceMap(Node({}, "", kids={}))
-"""The source map of what was built in Python."""
+"""The source map of specifications built in Python."""
 
 
 def wrong_file(file: str, message: str, hint: str | None = None) -> SpecError:
@@ -126,7 +129,7 @@ def file_text(path: str) -> str:
 _INT = re.compile(r"[-+]?\d+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
 _GLUED = re.compile(r"[^\s:]+:[^\s:/].*")
-"""What '{m:300}' makes of a key and its value: to YAML that is a key without a value."""
+"""In '{m:300}' YAML sees the key 'm:300' without a value: probably the space after the colon was forgotten."""
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: Mapping[str, Plain] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -168,7 +171,7 @@ def documents(text: str, file: str) -> Iterator[Node]:
 
 
 class _Builder:
-    """Puts events together to nodes; an open collection is [node, pending key node]."""
+    """Builds nodes from the parser's events. `open` has the collections that are not closed: [node, key node without a value]."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -241,7 +244,7 @@ class _Builder:
         return node
 
     def add(self, node: Node) -> None:
-        """Hangs a finished node into its parent."""
+        """Adds a complete node to its parent."""
         if not self.open:
             self.roots.append(node)
             return
@@ -262,7 +265,7 @@ class _Builder:
             self.pair(parent, key, node)
 
     def pair(self, parent: Node, key: Node, value: Node) -> None:
-        """Adds `key: value`; '<<' takes over the pairs of other mappings that are not written out."""
+        """Adds `key: value` to a mapping; '<<' adds the pairs of other mappings whose keys it lacks."""
         kids = cast("dict[str, tuple[Node, Node]]", parent.kids)
         name = str(key.data)
         if name == "<<" and value.kids is not None:

@@ -1,4 +1,4 @@
-"""What is to be drawn: result files, specifications, mapped networks, folders of studies."""
+"""Reads what a figure shows: result files, specifications, folders of studies."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FigureSource:
-    """Results by name, or a study."""
+    """The source of a figure: results by name, or a study."""
 
     records: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    """As in the result file."""
+    """Results by name, as in the result file."""
     results: dict[str, Result] = field(default_factory=dict[str, Result])
-    """Those of which the design is known, too."""
+    """The results whose design is known too."""
     store: Store | None = None
 
 
 def source_of(what: object) -> FigureSource:
-    """From Python: a `Result`, several (a list, or by name), result files read as JSON, a `Best`, a `Store` or its folder."""
+    """The source of a figure from Python: a `Result`, several (a list, or by name), result files read as JSON, a `Best`,
+    a `Store` or its folder.
+    """
     if isinstance(what, Result):
         return _of_results({_name(what): what})
     if isinstance(what, Mapping) and what.get("schema") == SCHEMA:  # pyright: ignore[reportUnknownMemberType]
@@ -63,7 +65,7 @@ def _of_results(results: Mapping[str, Result]) -> FigureSource:
 
 
 def _name(result: Result) -> str:
-    """That of the workload, if it has one."""
+    """The name of the workload, or 'result' if it has none."""
     name = result.design.einsum.name
     return "result" if name == "einsum" else name
 
@@ -85,7 +87,9 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def read_source(paths: Sequence[str], overrides: Sequence[str] = ()) -> FigureSource:
-    """The folder of a study; or result files, each a result of its own, and all other files together one specification."""
+    """The source of a figure from files: the folder of a study; or result files, and all other files together as one
+    specification.
+    """
     folders = [path for path in paths if Path(path).is_dir()]
     if folders:
         from sparseloop.explore.store import Store

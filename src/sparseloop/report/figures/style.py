@@ -1,4 +1,6 @@
-"""How figures look: widths of paper columns, colours that the colour-blind tell apart, hatches and markers for print in grey."""
+"""The style of figures: widths of paper columns, colours that the colour-blind can distinguish, hatches and markers for print
+in grey.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from sparseloop._optional import import_extra
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 COLUMN, PAGE = 3.5, 7.16
-"""Widths in inches of a column and of two (IEEE)."""
+"""Width in inches of one column and of a page of two columns (IEEE)."""
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 """Okabe and Ito, "Color universal design", 2008."""
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "oo", "++", "--")
@@ -45,7 +47,7 @@ RC_PARAMS: dict[str, Any] = {
 
 @contextmanager
 def styled() -> Generator[None]:
-    """The style, for what is drawn inside; the user's own settings are not touched."""
+    """Applies the style to what is drawn inside; the user's own settings of matplotlib stay."""
     with import_extra("matplotlib", "plot").rc_context({**import_extra("matplotlib", "plot").rcParamsDefault, **RC_PARAMS}):
         yield
 

@@ -1,4 +1,4 @@
-"""The points of a study as rows, with what the study says of their columns."""
+"""The points of a study as rows, and the study's description of their columns."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class StudyPoints:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """One a point."""
+        """One row per point, as a dict."""
         if not self.where:
             return self.store.points().to_pylist()
         return self.store.query(f"select * from points where {self.where} order by point").to_pylist()
 
     @cached_property
     def valid(self) -> list[dict[str, Any]]:
-        """Those that fit and respect the constraints."""
+        """The points that fit and fulfil the constraints."""
         return [row for row in self.rows if row["valid"]]
 
     @property
@@ -91,6 +91,6 @@ class StudyPoints:
         raise SpecError([Diagnostic(message=f"the study has no column '{name}'", hint=hint)])
 
     def some(self, count: int) -> None:
-        """`SpecError` where there is nothing to draw."""
+        """Raises `SpecError` if there is nothing to draw."""
         if not count:
             raise SpecError([Diagnostic(message="the study has no valid point to draw")])

@@ -1,9 +1,8 @@
-"""The brute-force walker: runs the abstract machine (sound.md) point by point on real tensors and counts.
+"""The brute-force walker: executes a loop nest point by point on real tensors and counts every event.
 
-It knows no covers, no probabilities and no closed forms. `Walker(...)` finds, once, which word is held where and for how
-long (`stays.py`); `walk(data)` evaluates every check on given non-zero patterns and counts (`walker.py`).
-
-Decisions where the text leaves a choice:
+It uses no covers, no probabilities and no closed forms, so it is independent of the model. `Walker(...)` finds once which word is
+held where and for how long (`residency`); `walk(data)` evaluates every check on given non-zero patterns and counts (`count`). The
+machine is the one that docs/concepts describes. Decisions where that description leaves a choice:
 
 * First touch is the first event in time of the pair (instance, word): of the parent for its reads, of the child for
   its fills. With every multiple a product of bounds this is "all irrelevant loops at index 0".
@@ -13,7 +12,7 @@ Decisions where the text leaves a choice:
 * A block access (B words) covers aligned pieces of the follower's loops between child and parent, temporal or spatial,
   innermost first; the last piece of a loop may be shorter. A spatial skip decides per instance and is never widened.
 * `implied_skips=False` drops every inherited condition, also the compute skip of outputs.
-* Gates of outputs gate no computes (F5 names read-only tensors only).
+* Gates of results gate no computes: only operands can.
 * An entry of a metadata rank is known by the coordinate of its first word: overlapping windows share entries. F of a
   UOP fiber counts the entries it really has (fewer in a last pass).
 * Entries that travel with a delivery are delivered when they enter the child's working set, like words. A rank of an

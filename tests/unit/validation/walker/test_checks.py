@@ -21,7 +21,7 @@ def evenly(rows, columns, per_column, shift=0):
 
 
 class TestWorkedCheck:
-    """02.2.1 of sound.md section 11, on tensors with equally filled columns: the expectations hold exactly."""
+    """Exercise 02.2.1 of Timeloop's tutorial on tensors with equally filled columns, for which the expectations hold exactly."""
 
     def walked(self, intersection):
         sparse = Sparse(

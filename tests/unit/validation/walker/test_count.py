@@ -14,7 +14,7 @@ from tests.helpers.walks import conv1d, einsum, fmt, mapped, matmul, tensor, tot
 
 
 class TestDense:
-    """Counts worked out in dense.md section 12 and in sound.md section 1.1."""
+    """Counts worked out by hand."""
 
     @pytest.mark.parametrize("text", ["p16 | r3", "r3 | p16"])
     def test_conv1d(self, text):
@@ -71,7 +71,7 @@ class TestDense:
         assert totals(walked, 1, "Z") == (18, 0, 24)
 
     def test_imperfect_spatial_factor(self):
-        """M = 7 as 2 x (4, 3) spatial: the fourth lane idles in the second pass (dense.md Q-4, Q-5)."""
+        """M = 7 as 2 x (4, 3) spatial: the fourth lane idles in the second pass."""
         walked = walk(matmul(7, 1, 3), mapped("m2 m4,3x | k3", "ABZ|ABZ"))
         assert walked.computes.total == 21
         assert sorted(walked.lane_work) == [3, 6, 6, 6]

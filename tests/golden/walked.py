@@ -74,7 +74,7 @@ def walk_case(evaluation: Evaluation, draws: int, seed: int = 0) -> Walked:
     mapping = evaluation.mapping
     assert all(saf.choice is None for saf in plan.sparse.safs), "alternatives are not walked"
     walker = Walker(plan.einsum, [level.block_size for level in plan.arch.storage], mapping, plan.sparse)
-    touched = {t.name: np.unique(walker.plan.chains[t.name].word) for t in plan.einsum.tensors}
+    touched = {t.name: np.unique(walker.plan.paths[t.name].word) for t in plan.einsum.tensors}
     tensors = tuple(replace(t, density=_drawable(plan.einsum, t, len(touched[t.name]))) for t in plan.einsum.tensors)
     einsum = replace(plan.einsum, tensors=tensors)
     same = compile_plan(einsum, _without_forwarding(plan.arch), plan.nest, plan.sparse)

@@ -130,7 +130,7 @@ class Bench:
             raise Refused(f"walker: {error}") from None
         self.words = dict[str, Words]()
         for tensor in spec.tensors:
-            touched = np.unique(self.walker.plan.chains[tensor.name].word)
+            touched = np.unique(self.walker.plan.paths[tensor.name].word)
             order = self._order(tensor.name) if tensor.density.kind == "even" else touched
             self.words[tensor.name] = Words(spec.data_shape(tensor), touched, order)
 

@@ -25,23 +25,23 @@ def interval_order(plan: EventPlan, name: str) -> IntArray:
         for other in sets[i + 1 :]:
             if one & other and other & ~one:
                 raise Overlapping(f"tiles of {name} overlap")
-    words = np.unique(plan.chains[name].word).tolist()
+    words = np.unique(plan.paths[name].word).tolist()
     keys = {word: tuple(i for i, mask in enumerate(sets) if mask >> word & 1) for word in words}
     return np.array(sorted(words, key=lambda word: keys[word]), dtype=np.int64)
 
 
 def _tiles(plan: EventPlan, name: str) -> Iterator[Mask]:
     """Every set of words whose emptiness decides about some event."""
-    chain = plan.chains[name]
-    for level in chain.levels:
-        yield from _grouped(chain.word, np.stack([plan.points.instance(level), plan.points.step(level)]))
+    path = plan.paths[name]
+    for level in path.levels:
+        yield from _grouped(path.word, np.stack([plan.points.instance(level), plan.points.step(level)]))
         for rank in plan.ranks[level, name]:
             if rank is not None:
-                yield from _grouped(chain.word, rank.below[None])
-                yield from _grouped(chain.word, rank.fiber[None])
+                yield from _grouped(path.word, rank.below[None])
+                yield from _grouped(path.word, rank.fiber[None])
     masks = {n: _masks(plan, n) for n, c in enumerate(plan.conditions) if c.leader == name}
     for (level, follower), stages in plan.stages.items():
-        link = plan.chains[follower].links[level]
+        link = plan.paths[follower].links[level]
         ranks = [rank for rank in plan.ranks[level, follower] if rank is not None]
         events = [link.accesses, link.copies, *(rank.looks.events for rank in ranks)]
         events += [f for rank in ranks if rank.fills for f in (rank.fills.accesses, rank.fills.copies)]
@@ -64,7 +64,7 @@ def _grouped(word: IntArray, code: IntArray) -> Iterator[Mask]:
 def _masks(plan: EventPlan, number: int) -> list[Mask]:
     """Per point the words that the condition looks at."""
     condition = plan.conditions[number]
-    word = plan.chains[condition.leader].word
+    word = plan.paths[condition.leader].word
     if condition.events is None or condition.regions is None:
         return [1 << one for one in word.tolist()]
     looked = list[Mask]()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparseloop.model.design.sparse import Intersection, Saf, Sparse
-from sparseloop.validation.walker.chains import TensorPath
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
 from sparseloop.validation.walker.records import WalkedCounts
 from sparseloop.validation.walker.residency import Deliveries, EventSet, Regions
+from sparseloop.validation.walker.tensor_path import TensorPath
 
 HoldsForSome = Callable[[int], BoolArray]
 """Condition number to "does it hold for some user", per event."""
@@ -60,18 +60,18 @@ class LeaderCondition:
         return np.array(numbers, dtype=np.int64)[self.regions.of_event][self.events.of_point]
 
 
-def saf_conditions(sparse: Sparse, chains: Mapping[str, TensorPath], blocks: Sequence[int]) -> list[LeaderCondition]:
+def saf_conditions(sparse: Sparse, paths: Mapping[str, TensorPath], blocks: Sequence[int]) -> list[LeaderCondition]:
     """All conditions of the features of storage levels, one per leader."""
     conditions = list[LeaderCondition]()
     for saf in sparse.safs:
         if saf.choice is not None:
             raise ValueError("alternatives (`choice`) are not walked: choose one")
-        chain = chains[saf.follower]
-        level = chain.source(saf.level)
-        events, regions = _decided(chain.links[level], saf)
-        block = None if saf.kind == "spatial_skip" else chain.access_block(level, blocks[level])
+        path = paths[saf.follower]
+        level = path.source(saf.level)
+        events, regions = _decided(path.links[level], saf)
+        block = None if saf.kind == "spatial_skip" else path.access_block(level, blocks[level])
         for leader in saf.leaders:
-            if _ineffective(sparse, chains[leader], saf):
+            if _ineffective(sparse, paths[leader], saf):
                 continue
             conditions.append(
                 LeaderCondition(

@@ -12,7 +12,6 @@ import numpy as np
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.design.sparse import Sparse
-from sparseloop.validation.walker.chains import any_alike
 from sparseloop.validation.walker.checks import HoldsForSome, Verdict, judge
 from sparseloop.validation.walker.entries import Looks, Rank
 from sparseloop.validation.walker.packing import Clock
@@ -20,6 +19,7 @@ from sparseloop.validation.walker.plan import EventPlan, Extents
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
 from sparseloop.validation.walker.records import Accesses, Machine, RankUnits, Walk, WalkedCounts, WalkedTensor
 from sparseloop.validation.walker.residency import Deliveries, EventSet
+from sparseloop.validation.walker.tensor_path import any_alike
 from sparseloop.validation.walker.tiles import block_accesses, excess
 
 
@@ -41,7 +41,7 @@ class Walker:
     def walk(self, data: MappingOf[str, BoolArray]) -> Walk:
         """Counts everything for given non-zero patterns (boolean arrays of the tensors' true extents, else bounding shapes)."""
         plan = self.plan
-        nonzero = {n: self._used(data, n) & chain.inside for n, chain in plan.chains.items()}
+        nonzero = {n: self._used(data, n) & path.inside for n, path in plan.paths.items()}
         draw = Draw(plan=plan, machine=self.machine, nonzero=nonzero, holds=[c.holds(nonzero[c.leader]) for c in plan.conditions])
         lane, step = plan.points.instance(plan.compute), plan.points.step(plan.compute)
         lane = np.unique(lane, return_inverse=True)[1]
@@ -66,7 +66,7 @@ class Walker:
         if pattern.shape != shape:
             raise ValueError(f"{name} has shape {shape}, got {pattern.shape}")
         if name not in self.extents:
-            return pattern.ravel()[self.plan.chains[name].word]
+            return pattern.ravel()[self.plan.paths[name].word]
         at = (np.clip(points.coordinate(axis), 0, size - 1) for axis, size in zip(tensor.axes, shape, strict=True))
         return pattern[tuple(at)]
 
@@ -102,12 +102,12 @@ class Draw:
 
     def tensor(self, level: int, name: str) -> WalkedTensor:
         """Counts one tensor at one storage level."""
-        plan, chain = self.plan, self.plan.chains[name]
-        child, parent, accesses = chain.child(level), chain.parent(level), chain.links[level].accesses
+        plan, path = self.plan, self.plan.paths[name]
+        child, parent, accesses = path.child(level), path.parent(level), path.links[level].accesses
         verdict = judge(plan.stages[level, name], self._for_users(accesses), self._stored(level, name)[accesses.point])
-        real = chain.inside[accesses.point]
-        reads, updates = _reads_updates(verdict, real.astype(np.float64), accesses.first, chain.tensor.output)
-        filled = None if parent is None else self._fills(chain.links[parent], level, name)
+        real = path.inside[accesses.point]
+        reads, updates = _reads_updates(verdict, real.astype(np.float64), accesses.first, path.tensor.output)
+        filled = None if parent is None else self._fills(path.links[parent], level, name)
         fills = filled.classes if filled else WalkedCounts()
         looked = [self._looked(name, rank) for rank in plan.ranks[level, name]]
         unpacks = parent is not None and plan.compressed(parent, name) and not plan.compressed(level, name)
@@ -128,12 +128,12 @@ class Draw:
 
     def _accesses(self, level: int, name: str, awake: BoolArray, filled: Filled | None) -> Accesses:
         """Blocks read, filled and updated at a level; `awake`: accesses of its words that happen."""
-        plan, chain = self.plan, self.plan.chains[name]
-        link, words = chain.links[level], plan.blocks[level]
+        plan, path = self.plan, self.plan.paths[name]
+        link, words = path.links[level], plan.blocks[level]
         delivery, departure = link.delivery, link.departure
-        if chain.child(level) == plan.compute:
+        if path.child(level) == plan.compute:
             delivery = departure = plan.points.instance(level)[link.accesses.point]
-        output = chain.tensor.output
+        output = path.tensor.output
         reads = awake & ~link.accesses.first if output else awake
         return Accesses(
             reads=block_accesses(delivery, reads, words),
@@ -143,7 +143,7 @@ class Draw:
 
     def _stored(self, level: int, name: str) -> BoolArray:
         """Per point: does the level store the word used there?"""
-        return self.nonzero[name] if self.plan.compressed(level, name) else self.plan.chains[name].inside
+        return self.nonzero[name] if self.plan.compressed(level, name) else self.plan.paths[name].inside
 
     def _for_users(self, events: EventSet) -> HoldsForSome:
         """A condition holds for an event if it holds for one of its users."""
@@ -151,7 +151,7 @@ class Draw:
 
     def _judge_fills(self, link: Deliveries, level: int, name: str, present: BoolArray) -> Verdict:
         """A delivery into `level` is all or nothing, except for conditions decided per instance."""
-        parent = self.plan.chains[name].parent(level)
+        parent = self.plan.paths[name].parent(level)
         assert parent is not None
 
         def holds(number: int) -> BoolArray:
@@ -164,9 +164,9 @@ class Draw:
 
     def _fills(self, link: Deliveries, level: int, name: str) -> Filled:
         """Words written into `level` from its parent."""
-        verdict, chain = self._judge_fills(link, level, name, self._stored(level, name)), self.plan.chains[name]
-        chosen = chain.inside[link.copies.point]
-        if chain.tensor.output:
+        verdict, path = self._judge_fills(link, level, name, self._stored(level, name)), self.plan.paths[name]
+        chosen = path.inside[link.copies.point]
+        if path.tensor.output:
             chosen = chosen & ~link.copies.first
         happens = verdict.awake & chosen
         room = self.machine.rooms.get((level, name), math.inf)
@@ -185,7 +185,7 @@ class Draw:
             return RankUnits(metadata=WalkedCounts(), payload=WalkedCounts())
         link, counted = rank.fills, list[WalkedCounts]()
         chosen = rank.real[link.copies.point]
-        if self.plan.chains[name].tensor.output:
+        if self.plan.paths[name].tensor.output:
             chosen = chosen & ~link.copies.first
         for units, exists in rank.units(self.nonzero[name]):
             verdict = self._judge_fills(link, level, name, exists)
@@ -201,7 +201,7 @@ class Draw:
         holds = self._looking(rank.looks, any_alike(rank.below, self.nonzero[name]))
         for units, exists in rank.units(self.nonzero[name]):
             verdict = judge(rank.looks.stages, holds, exists[events.point])
-            output = self.plan.chains[name].tensor.output
+            output = self.plan.paths[name].tensor.output
             counted.append(_reads_updates(verdict, (units * rank.real)[events.point], events.first, output))
         (metadata_read, metadata_update), (payload_read, payload_update) = counted
         read = RankUnits(metadata=metadata_read, payload=payload_read)

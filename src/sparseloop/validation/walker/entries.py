@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparseloop.model.design.sparse import COMPRESSED_KINDS, FormatKind, Sparse
-from sparseloop.validation.walker.chains import TensorPath, any_alike
 from sparseloop.validation.walker.checks import LeaderCondition, Stages
 from sparseloop.validation.walker.layout import LaidRank, rank_layout
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
 from sparseloop.validation.walker.residency import Deliveries, EventSet, events_of, trace
+from sparseloop.validation.walker.tensor_path import TensorPath, any_alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,17 +84,17 @@ class RankBuilder:
     """Builds the ranks of one tensor at one level."""
 
     def __init__(
-        self, chain: TensorPath, level: int, sparse: Sparse, conditions: Sequence[LeaderCondition], stages: Stages
+        self, path: TensorPath, level: int, sparse: Sparse, conditions: Sequence[LeaderCondition], stages: Stages
     ) -> None:
-        self.chain, self.level, self.sparse, self.conditions, self.stages = chain, level, sparse, conditions, stages
+        self.path, self.level, self.sparse, self.conditions, self.stages = path, level, sparse, conditions, stages
 
     def build(self, words: dict[str, IntArray]) -> list[Rank | None]:
         """The ranks, outermost first; None for a rank without entries. `words`: of every tensor, per point."""
-        laid = rank_layout(self.chain, self.sparse, self.level)
+        laid = rank_layout(self.path, self.sparse, self.level)
         with_loops = [r for r, rank in enumerate(laid) if rank.loops]
         if not with_loops:
             return self._lone(laid)
-        child, loops = self.chain.child(self.level), self.chain.points.nest.loops
+        child, loops = self.path.child(self.level), self.path.points.nest.loops
         ranks = list[Rank | None]()
         travels = False
         for r, rank in enumerate(laid):
@@ -111,7 +111,7 @@ class RankBuilder:
     def _lone(self, laid: list[LaidRank]) -> list[Rank | None]:
         """A tile of one word keeps one entry in its lowest compressed rank, which goes where its word goes."""
         lowest = max((r for r, rank in enumerate(laid) if rank.kind in COMPRESSED_KINDS), default=-1)
-        looks = Looks(events=self.chain.links[self.level].accesses, stages=self.stages)
+        looks = Looks(events=self.path.links[self.level].accesses, stages=self.stages)
         ranks: list[Rank | None] = [None] * len(laid)
         if lowest >= 0:
             ranks[lowest] = self._describe(laid[lowest], [], True, looks)
@@ -119,17 +119,17 @@ class RankBuilder:
 
     def _delivered(self, below: list[int]) -> Looks:
         """Entries of the child's tile travel with deliveries (and so do all ranks inside one that holds child's loops)."""
-        return Looks(events=self.chain.entry_link(self.level, frozenset(below)).accesses, stages=self.stages)
+        return Looks(events=self.path.entry_link(self.level, frozenset(below)).accesses, stages=self.stages)
 
     def _describe(self, rank: LaidRank, below: list[int], innermost: bool, looks: Looks) -> Rank:
         """Collects what the entries of a rank are."""
-        points, relevant = self.chain.points, self.chain.relevant
+        points, relevant = self.path.points, self.path.relevant
         entry = _compact(points.code([i for i in relevant if i not in below]))
         fiber = _compact(points.code([i for i in relevant if i not in below and i not in rank.loops]))
-        key = points.word(self.chain.tensor, below)
-        real = any_alike(entry, self.chain.inside)
+        key = points.word(self.path.tensor, below)
+        real = any_alike(entry, self.path.inside)
         members = np.unique(np.stack([fiber, key])[:, real], axis=1)[0]
-        parent = self.chain.parent(self.level)
+        parent = self.path.parent(self.level)
         assert rank.kind is not None  # only ranks of a child without format have none, and those got the level's
         return Rank(
             kind=rank.kind,
@@ -139,20 +139,20 @@ class RankBuilder:
             fiber=fiber,
             length=np.maximum(np.bincount(members, minlength=int(fiber.max()) + 1), 1)[fiber].astype(np.float64),
             looks=looks,
-            fills=None if parent is None else self.chain.entry_link(parent, frozenset(below)),
+            fills=None if parent is None else self.path.entry_link(parent, frozenset(below)),
         )
 
     def _walked(self, rank: LaidRank, below: list[int], innermost: bool, words: dict[str, IntArray]) -> Looks:
         """Looks of an own rank: one whenever an entry becomes current at an instance of the level."""
-        points, level = self.chain.points, self.level
+        points, level = self.path.points, self.level
         compute = len(points.nest.keep)
-        instance, step, key = points.instance(level), points.step(compute), points.word(self.chain.tensor, below)
-        if innermost and self.chain.child(level) == compute:
+        instance, step, key = points.instance(level), points.step(compute), points.word(self.path.tensor, below)
+        if innermost and self.path.child(level) == compute:
             # the compute level has no operand register: looked at again with every access
-            events = self.chain.links[level].accesses
+            events = self.path.links[level].accesses
         else:
             events = _current(instance, step, key)
-        fiber = points.word(self.chain.tensor, below + list(rank.loops))
+        fiber = points.word(self.path.tensor, below + list(rank.loops))
         here = [n for n in self.stages.local + self.stages.gates if self.conditions[n].level == level]
         jumping = {n for n in here if self.conditions[n].intersection == "skip_ahead"}
         unseen = {n for n in here if n not in jumping and not self._known(n, rank, words)}
@@ -170,7 +170,7 @@ class RankBuilder:
         if condition.intersection == "leader_follower":
             return True
         tiles = condition.leader_tiles(words[condition.leader])
-        outside = self.chain.points.code(range(min(rank.loops)))
+        outside = self.path.points.code(range(min(rank.loops)))
         return np.unique(np.stack([outside, tiles]), axis=1).shape[1] == len(np.unique(outside))
 
 

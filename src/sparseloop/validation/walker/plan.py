@@ -10,10 +10,10 @@ import numpy as np
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.design.sparse import Sparse
-from sparseloop.validation.walker.chains import TensorPath, build_path
 from sparseloop.validation.walker.checks import LeaderCondition, Stages, saf_conditions
 from sparseloop.validation.walker.entries import RankBuilder
 from sparseloop.validation.walker.points import enumerate_points
+from sparseloop.validation.walker.tensor_path import TensorPath, build_path
 from sparseloop.validation.walker.tiles import tiles_of
 
 Extents = MappingOf[str, Sequence[int]]
@@ -31,28 +31,28 @@ class EventPlan:
         self.compute = len(mapping.nest.keep)
         if len(blocks) != self.compute:
             raise ValueError(f"{len(blocks)} block sizes for {self.compute} storage levels")
-        self.chains = {t.name: build_path(self.points, t, (extents or {}).get(t.name)) for t in einsum.tensors}
+        self.paths = {t.name: build_path(self.points, t, (extents or {}).get(t.name)) for t in einsum.tensors}
         self._check_formats()
         self.inputs = [t.name for t in einsum.tensors if not t.output]
-        self.conditions = saf_conditions(sparse, self.chains, blocks)
+        self.conditions = saf_conditions(sparse, self.paths, blocks)
         self.compute_skips = self._compute_conditions([n for n in self.inputs if sparse.compute_skip and self._tagged(n)])
         self.compute_gates = self._compute_conditions([n for n in self.inputs if sparse.compute_gate])
         self.tiles = {
             (level, n): tiles_of(self.points.instance(level), self.points.step(level), c.word)
-            for n, c in self.chains.items()
+            for n, c in self.paths.items()
             for level in c.levels
         }
-        self.stages = {(level, n): self._stages(c, level) for n, c in self.chains.items() for level in c.levels}
+        self.stages = {(level, n): self._stages(c, level) for n, c in self.paths.items() for level in c.levels}
         # tiles that differ in padding only are equal
-        words = {n: np.where(c.inside, c.word, -1) for n, c in self.chains.items()}
+        words = {n: np.where(c.inside, c.word, -1) for n, c in self.paths.items()}
         self.ranks = {
-            (level, n): RankBuilder(self.chains[n], level, sparse, self.conditions, stages).build(words)
+            (level, n): RankBuilder(self.paths[n], level, sparse, self.conditions, stages).build(words)
             for (level, n), stages in self.stages.items()
         }
 
     def _tagged(self, name: str) -> bool:
         """Does the tensor have metadata where the compute level reads it?"""
-        form = self.sparse.format(self.chains[name].levels[-1], name)
+        form = self.sparse.format(self.paths[name].levels[-1], name)
         return form is not None and form.has_metadata
 
     def compressed(self, level: int, name: str) -> bool:
@@ -62,9 +62,9 @@ class EventPlan:
 
     def _check_formats(self) -> None:
         """Rejects a compressed level below an uncompressed one."""
-        for name, chain in self.chains.items():
-            for level in chain.levels:
-                parent = chain.parent(level)
+        for name, path in self.paths.items():
+            for level in path.levels:
+                parent = path.parent(level)
                 if parent is not None and self.compressed(level, name) and not self.compressed(parent, name):
                     raise ValueError(f"{name} is compressed at level {level} but not at level {parent} outside it")
 
@@ -78,14 +78,14 @@ class EventPlan:
         """The conditions on accesses of a tensor: its gates, or its skips."""
         return [n for n, c in enumerate(self.conditions) if c.follower == name and (c.kind == "gate") == gate]
 
-    def _stages(self, chain: TensorPath, level: int) -> Stages:
+    def _stages(self, path: TensorPath, level: int) -> Stages:
         """The conditions on accesses of a tensor at a level."""
-        name = chain.tensor.name
+        name = path.tensor.name
         skips = self._of(name, gate=False)
         inherited: list[int] = []
-        if self.sparse.implied_skips and chain.child(level) == self.compute:
+        if self.sparse.implied_skips and path.child(level) == self.compute:
             inherited = [n for other in self.inputs for n in self._of(other, gate=False)]
-            inherited += self.compute_skips if chain.tensor.output else []
+            inherited += self.compute_skips if path.tensor.output else []
         return Stages(
             outer=tuple(n for n in skips if self.conditions[n].level < level),
             local=tuple(n for n in skips if self.conditions[n].level == level),

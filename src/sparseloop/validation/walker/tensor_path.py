@@ -105,7 +105,7 @@ def any_alike(code: IntArray, holds: BoolArray) -> BoolArray:
 
 
 def build_path(points: Points, tensor: Tensor, extent: Sequence[int] | None = None) -> TensorPath:
-    """The chain of a tensor, all its links walked; what lies outside `extent` is padding."""
+    """The path of a tensor, all its links walked; what lies outside `extent` is padding."""
     levels = tuple(level for level, kept in enumerate(points.nest.keep) if tensor.name in kept)
     if not levels:
         raise ValueError(f"no level keeps {tensor.name}")

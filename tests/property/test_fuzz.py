@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import get_args
+
 import pytest
 
+from tests.property.fuzz.densities import DensityKind
 from tests.property.fuzz.drawing import Limits, draw, small
-from tests.property.fuzz.judging import judge, seed_of
+from tests.property.fuzz.judging import from_records, judge, seed_of
 from tests.property.fuzz.kinds import Kind
 from tests.property.fuzz.registry import APPROXIMATIONS, OPEN
 from tests.property.fuzz.run import Options, Tally, outcome_of, report
@@ -35,7 +39,7 @@ def test_the_draws_have_everything() -> None:
     drawn = [spec for i in range(1000) if small(spec := draw(f"ci:{i}"))]
     assert {len(s.tensors) - 1 for s in drawn} == {0, 1, 2, 3, 4}
     assert {len(s.places) for s in drawn} == {1, 2, 3, 4, 5, 6}
-    assert {t.density.kind for s in drawn for t in s.tensors} == {"uniform", "even", "structured", "block", "banded", "given"}
+    assert {t.density.kind for s in drawn for t in s.tensors} == set(get_args(DensityKind))
     assert {saf.kind for s in drawn for saf in s.sparse.safs} == {"skip", "gate", "spatial_skip"}
     assert any(s.imperfect and s.fixed and s.sparse.safs for s in drawn)
     assert any(not s.output.axes for s in drawn)
@@ -49,10 +53,6 @@ def test_the_draws_have_everything() -> None:
 
 def test_a_wrong_model_is_found() -> None:
     """A model that forgets every second feature is caught."""
-    from dataclasses import replace
-
-    from tests.property.fuzz.judging import from_records
-
     found = 0
     for i in range(40):
         spec = draw(f"power:{i}", Limits(points=60, levels=2))

@@ -119,7 +119,7 @@ def _of_tiles(spec: Specification, walk: Walk, at: tuple[int, str], streams: Str
     (level, tensor), found = at, walk.tensors[at]
     name, counts = f"L{level} {tensor}", Counts()
     operand = next(t for t in spec.tensors if t.name == tensor)
-    even = operand.plain and not spec.imperfect
+    even = operand.plain and not spec.imperfect and not operand.density.produced
     if even:
         counts[f"{name} held mean"] = found.held[0]
     if even and operand.density.fixed(spec.data_shape(operand)):

@@ -12,14 +12,14 @@ import numpy.typing as npt
 from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform
 
 Pattern = npt.NDArray[np.bool_]
-Kind = Literal["uniform", "even", "structured", "block", "banded", "given"]
+DensityKind = Literal["uniform", "even", "structured", "block", "banded", "given", "produced"]
 
 
 @dataclass(frozen=True)
 class Density:
     """One choice; the fields that its kind does not name mean nothing."""
 
-    kind: Kind = "uniform"
+    kind: DensityKind = "uniform"
     fraction: float = 1.0
     """uniform, even: of the words; block: of the blocks."""
     n: int = 1
@@ -38,10 +38,15 @@ class Density:
         """True if no word is zero, whatever the shape."""
         return self.kind == "uniform" and self.fraction == 1
 
+    @property
+    def produced(self) -> bool:
+        """True for a result that is non-zero where its operands make it so."""
+        return self.kind == "produced"
+
     def fixed(self, shape: tuple[int, ...]) -> bool:
         """True if every draw gives the same pattern."""
-        if self.kind in ("given", "banded"):
-            return True
+        if self.kind in ("given", "banded", "produced"):
+            return True  # what is produced follows from the operands
         return self.kind != "structured" and self.fraction in (0.0, 1.0) and self.inner == 1.0
 
     def model(self, shape: tuple[int, ...], touched: int) -> DensityModel:
@@ -57,6 +62,8 @@ class Density:
                 return Block(shape, self.block, self.fraction, inner=self.inner)
             case "banded":
                 return Banded(shape, self.half_width)
+            case "produced":
+                return Uniform(shape, 1.0, size=touched)  # the model has no density of its own for results yet
             case "given":
                 return Actual(self.given(shape)) if shape else Uniform((), float(self.given(shape)))
 
@@ -114,6 +121,8 @@ def sample(density: Density, words: Words, rng: np.random.Generator) -> Pattern:
             return np.abs(rows - columns) <= density.half_width
         case "given":
             return density.given(shape)
+        case "produced":
+            raise ValueError("what is produced is not drawn")
 
 
 def _evenly(words: int, fraction: float, rng: np.random.Generator) -> Pattern:

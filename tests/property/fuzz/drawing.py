@@ -8,6 +8,7 @@ from math import prod
 from typing import Literal
 
 from sparseloop.model.design.sparse import FormatKind, RankFormat, Saf, Sparse, TensorFormat
+from tests.property.fuzz.densities import Density
 from tests.property.fuzz.problems import draw_density, draw_tensors
 from tests.property.fuzz.specification import Operand, Place, Slot, Specification, ordered
 
@@ -41,8 +42,10 @@ def draw(seed: str, limits: Limits = Limits()) -> Specification:
         )
     fixed = dice.random() < 0.5
     filled = tuple(replace(t, density=draw_density(dice, bare.data_shape(t), fixed)) for t in tensors)
-    if dice.random() < 0.4:
-        filled = (*filled[:-1], replace(filled[-1], density=tensors[-1].density))
+    result = dice.choice(("produced", "produced", "dense", "any"))
+    if result != "any":
+        density = Density("produced") if result == "produced" else Density()
+        filled = (*filled[:-1], replace(filled[-1], density=density))
     sparse = _sparse(dice, bare)
     return _packed(dice, replace(bare, tensors=filled, sparse=sparse))
 

@@ -135,6 +135,8 @@ class Bench:
             self.words[tensor.name] = Words(spec.data_shape(tensor), touched, order)
 
     def _order(self, name: str) -> np.ndarray:
+        if self.spec.makes_its_result:
+            raise Refused("even: which words of the result are made depends on more than tiles")
         try:
             return interval_order(self.walker.plan, name)
         except Overlapping as error:
@@ -142,7 +144,8 @@ class Bench:
 
     def walk(self, rng: np.random.Generator) -> Walk:
         """One draw of all tensors, walked."""
-        data: dict[str, Pattern] = {t.name: sample(t.density, self.words[t.name], rng) for t in self.spec.tensors}
+        drawn = [t for t in self.spec.tensors if not t.density.produced]
+        data: dict[str, Pattern] = {t.name: sample(t.density, self.words[t.name], rng) for t in drawn}
         return self.walker.walk(data)
 
     def compare(self, expected: Counts, seed: int, settled: Settled) -> Verdict:

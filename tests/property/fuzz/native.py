@@ -89,6 +89,8 @@ def _density(tensor: Operand, shape: tuple[int, ...]) -> str:
     match density.kind:
         case "uniform":
             return "" if density.dense else f"{{model: uniform, density: {density.fraction}}}"
+        case "produced":
+            return ""  # what a file that says nothing means
         case "even":
             return f"{{model: even, density: {density.fraction}}}"
         case "structured":

@@ -139,6 +139,7 @@ OPEN: tuple[Kind, ...] = (
         r".* reads|.* fills|" + ACCESSES,
     ),
     Kind("random patterns with imperfect factors", is_imperfect),
+    Kind("densities of results", lambda spec: spec.makes_its_result),
     Kind("n:m and block densities", any_tensor(lambda t: t.density.kind in ("structured", "block"))),
     Kind("known patterns seen through windows", lambda spec: slides_sparsely(spec) and any(map(is_given, spec.tensors))),
     Kind("metadata of windows", slides_sparsely, METADATA),

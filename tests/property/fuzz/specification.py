@@ -128,6 +128,13 @@ class Specification:
         """True if every tensor's pattern is known."""
         return all(t.density.fixed(self.data_shape(t)) for t in self.tensors)
 
+    @property
+    def makes_its_result(self) -> bool:
+        """Does it matter which words of the result are made: has it a format, or does it lead?"""
+        name = self.output.name
+        looked_up = any(tensor == name for _, tensor in self.sparse.formats)
+        return self.output.density.produced and (looked_up or any(name in saf.leaders for saf in self.sparse.safs))
+
     def touched(self, tensor: Operand) -> np.ndarray:
         """Flat positions, in the bounding box, of the words that some point uses (by looking at every point)."""
         shape = self.shape

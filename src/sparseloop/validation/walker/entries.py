@@ -42,6 +42,8 @@ class Looks:
 
     events: EventSet
     stages: Stages
+    link: Deliveries | None = None
+    """The deliveries that they are; None: looks of their own, that last while the entry is in use."""
     jumps: Jumps | None = None
     jumping: frozenset[int] = frozenset()
     """Conditions whose intersection unit jumps."""
@@ -65,10 +67,12 @@ class Rank:
     fills: Deliveries | None
     """Entries that arrive from the parent level."""
 
-    def units(self, nonzero: BoolArray) -> tuple[tuple[FloatArray, BoolArray], tuple[FloatArray, BoolArray]]:
-        """Per point (units when everything is stored, does it exist?): of metadata, then of payload."""
-        one, always = np.ones(len(nonzero)), np.ones(len(nonzero), dtype=np.bool_)
-        below, fiber = any_alike(self.below, nonzero), any_alike(self.fiber, nonzero)
+    def units(self, below: BoolArray, fiber: BoolArray) -> tuple[tuple[FloatArray, BoolArray], tuple[FloatArray, BoolArray]]:
+        """Per point (units when everything is stored, does it exist?): of metadata, then of payload.
+
+        `below`, `fiber`: is some word under the entry, or in its fiber, stored?
+        """
+        one, always = np.ones(len(below)), np.ones(len(below), dtype=np.bool_)
         metadata, payload = {
             "CP": ((one, below), (one, below)),
             "RLE": ((one, below), (one, below)),
@@ -111,7 +115,7 @@ class RankBuilder:
     def _lone(self, laid: list[LaidRank]) -> list[Rank | None]:
         """A tile of one word keeps one entry in its lowest compressed rank, which goes where its word goes."""
         lowest = max((r for r, rank in enumerate(laid) if rank.kind in COMPRESSED_KINDS), default=-1)
-        looks = Looks(events=self.path.links[self.level].accesses, stages=self.stages)
+        looks = self._of_link(self.path.links[self.level])
         ranks: list[Rank | None] = [None] * len(laid)
         if lowest >= 0:
             ranks[lowest] = self._describe(laid[lowest], [], True, looks)
@@ -119,7 +123,10 @@ class RankBuilder:
 
     def _delivered(self, below: list[int]) -> Looks:
         """Entries of the child's tile travel with deliveries (and so do all ranks inside one that holds child's loops)."""
-        return Looks(events=self.path.entry_link(self.level, frozenset(below)).accesses, stages=self.stages)
+        return self._of_link(self.path.entry_link(self.level, frozenset(below)))
+
+    def _of_link(self, link: Deliveries) -> Looks:
+        return Looks(events=link.accesses, stages=self.stages, link=link)
 
     def _describe(self, rank: LaidRank, below: list[int], innermost: bool, looks: Looks) -> Rank:
         """Collects what the entries of a rank are."""
@@ -149,9 +156,10 @@ class RankBuilder:
         instance, step, key = points.instance(level), points.step(compute), points.word(self.path.tensor, below)
         if innermost and self.path.child(level) == compute:
             # the compute level has no operand register: looked at again with every access
-            events = self.path.links[level].accesses
+            link = self.path.links[level]
+            events = link.accesses
         else:
-            events = _current(instance, step, key)
+            link, events = None, _current(instance, step, key)
         fiber = points.word(self.path.tensor, below + list(rank.loops))
         here = [n for n in self.stages.local + self.stages.gates if self.conditions[n].level == level]
         jumping = {n for n in here if self.conditions[n].intersection == "skip_ahead"}
@@ -162,7 +170,7 @@ class RankBuilder:
             gates=tuple(n for n in self.stages.gates if n not in unseen),
         )
         jumps = _jumps(events, _current(instance, step, fiber), step, key) if jumping else None
-        return Looks(events=events, stages=stages, jumps=jumps, jumping=frozenset(jumping))
+        return Looks(events=events, stages=stages, link=link, jumps=jumps, jumping=frozenset(jumping))
 
     def _known(self, number: int, rank: LaidRank, words: dict[str, IntArray]) -> bool:
         """Is the condition's leader known before a fiber of the rank is entered (or looked up first anyway)?"""

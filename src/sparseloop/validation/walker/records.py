@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,11 @@ class WalkedCounts:
     absent: float = 0.0
 
 
+Partials = Literal["whole", "changed", "add"]
+"""What a copy of a compressed result does: it is filled with what is there and returns all of it, or only the words it added to;
+or it starts empty and its parent adds what returns."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """What limits a machine besides its mapping; what is not named has room for everything."""
@@ -27,6 +33,7 @@ class Machine:
     """Those of them that pack anew in every step."""
     rooms: Mapping[tuple[int, str], float] = field(default_factory=dict[tuple[int, str], float])
     """(level, tensor) to the words of it that the level can hold; more than that is streamed at each use."""
+    partials: Partials = "whole"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

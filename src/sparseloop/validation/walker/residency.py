@@ -59,6 +59,10 @@ class Trace:
     begin: list[int]
     end: list[int]
 
+    def last_point(self) -> IntArray:
+        """Per stay, a point of the step in which it ends."""
+        return self.order[np.array(self.end, dtype=np.int64) - 1]
+
     def first_point(self) -> IntArray:
         """Per stay, a point of the step in which it begins."""
         return self.order[np.array(self.begin, dtype=np.int64)]
@@ -198,7 +202,7 @@ def find_deliveries(ends: Ends, key: IntArray) -> Deliveries:
 
 def _departures(ends: Ends, traced: Trace, access_of_copy: IntArray) -> IntArray:
     """Per access a number for the tile it returns with: same parent, same children, same last step."""
-    last = traced.order[np.array(traced.end, dtype=np.int64) - 1]
+    last = traced.last_point()
     child: list[int] = ends.child[last].tolist()
     place: list[tuple[int, int, int]] = list(
         zip(ends.step[last].tolist(), ends.parent[last].tolist(), ends.apart[last].tolist(), strict=True)

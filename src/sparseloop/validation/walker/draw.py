@@ -1,0 +1,232 @@
+"""One draw of the tensors: every event judged and counted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparseloop.validation.walker.checks import HoldsForSome, Verdict, judge
+from sparseloop.validation.walker.entries import Looks, Rank
+from sparseloop.validation.walker.partials import PartialSums
+from sparseloop.validation.walker.plan import EventPlan
+from sparseloop.validation.walker.points import BoolArray, IntArray
+from sparseloop.validation.walker.records import Accesses, Machine, RankUnits, WalkedCounts, WalkedTensor
+from sparseloop.validation.walker.residency import Deliveries, EventSet
+from sparseloop.validation.walker.tensor_path import any_alike
+from sparseloop.validation.walker.tiles import block_accesses, excess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Filled:
+    """Words written into a level, one entry per copy."""
+
+    classes: WalkedCounts
+    happens: BoolArray
+    arrival: IntArray
+    excess: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Accessed:
+    """What becomes of the accesses of one tensor at one level, one entry per access."""
+
+    read: Verdict
+    written: Verdict
+    again: BoolArray
+    """Is it read? An output's first access finds nothing."""
+    real: BoolArray
+    """Is it no padding?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draw:
+    """One draw of the tensors, seen from the points, and the counts it leads to."""
+
+    plan: EventPlan
+    machine: Machine
+    nonzero: dict[str, BoolArray]
+    """Per tensor and point: is the word used there non-zero?"""
+    holds: list[BoolArray]
+    """Per condition and point."""
+    sums: PartialSums | None = None
+    """Contents of the result over time; None if its pattern is given."""
+
+    def tensor(self, level: int, name: str) -> WalkedTensor:
+        """Counts one tensor at one storage level."""
+        plan, path = self.plan, self.plan.paths[name]
+        child, parent = path.child(level), path.parent(level)
+        access = self._accessed(level, name)
+        ones = np.ones(len(access.real))
+        updates = access.written.classes(ones, access.real) if path.tensor.output else WalkedCounts()
+        reads = access.read.classes(ones, access.real & access.again)
+        filled = None if parent is None else self._fills(path.links[parent], level, name)
+        fills = filled.classes if filled else WalkedCounts()
+        looked = [self._looked(level, name, rank) for rank in plan.ranks[level, name]]
+        unpacks = parent is not None and plan.compressed(parent, name) and not plan.compressed(level, name)
+        packs = child < plan.compute and plan.compressed(level, name) and not plan.compressed(child, name)
+        return WalkedTensor(
+            reads=reads,
+            fills=fills,
+            updates=updates,
+            metadata_reads=tuple(read for read, _ in looked),
+            metadata_fills=tuple(self._filled(level, name, rank) for rank in plan.ranks[level, name]),
+            metadata_updates=tuple(update for _, update in looked),
+            decompress=fills.actual if unpacks else 0.0,
+            compress=updates.actual if packs else 0.0,
+            accesses=self._accesses(level, name, access, filled),
+            excess=(0.0, 0.0) if filled is None else filled.excess,
+            held=plan.tiles[level, name].held(self._stored(level, name)),
+        )
+
+    def _accessed(self, level: int, name: str) -> Accessed:
+        """What becomes of the accesses of a tensor's words at a level."""
+        plan, path = self.plan, self.plan.paths[name]
+        events = path.links[level].accesses
+        holds, stored = self._for_users(events), self._stored(level, name)[events.point]
+        read = written = judge(plan.stages[level, name], holds, stored)
+        if self._made(level, name):
+            assert self.sums is not None
+            read = judge(plan.stages[level, name], holds, self.sums.before(level))
+            written = judge(plan.stages[level, name], holds, self.sums.after(level))
+        # an output is read at all accesses but the first, an input at all
+        again = ~events.first if path.tensor.output else np.ones(len(events.point), dtype=np.bool_)
+        return Accessed(read=read, written=written, again=again, real=path.inside[events.point])
+
+    def _made(self, level: int, name: str) -> bool:
+        """Does the level store the words of a result that have contributions so far?"""
+        return self.sums is not None and self.plan.paths[name].tensor.output and self.plan.compressed(level, name)
+
+    def _accesses(self, level: int, name: str, access: Accessed, filled: Filled | None) -> Accesses:
+        """Blocks read, filled and updated at a level."""
+        plan, path = self.plan, self.plan.paths[name]
+        link, words = path.links[level], plan.blocks[level]
+        delivery, departure = link.delivery, link.departure
+        if path.child(level) == plan.compute:
+            delivery = departure = plan.points.instance(level)[link.accesses.point]
+        writes = access.written.awake & access.real
+        return Accesses(
+            reads=block_accesses(delivery, access.read.awake & access.real & access.again, words),
+            fills=0.0 if filled is None else block_accesses(filled.arrival, filled.happens, words),
+            updates=block_accesses(departure, writes, words) if path.tensor.output else 0.0,
+        )
+
+    def _stored(self, level: int, name: str) -> BoolArray:
+        """Per point: does the level store the word used there?"""
+        return self.nonzero[name] if self.plan.compressed(level, name) else self.plan.paths[name].inside
+
+    def _for_users(self, events: EventSet) -> HoldsForSome:
+        """A condition holds for an event if it holds for one of its users."""
+        return lambda number: events.any(self.holds[number])
+
+    def _judge_fills(self, link: Deliveries, level: int, name: str, present: BoolArray) -> Verdict:
+        """A delivery into `level` is all or nothing, except for conditions decided per instance."""
+        parent = self.plan.paths[name].parent(level)
+        assert parent is not None
+
+        def holds(number: int) -> BoolArray:
+            condition = self.plan.conditions[number]
+            if condition.per_instance and condition.level == parent:
+                return link.copies.any(self.holds[number])
+            return link.accesses.any(self.holds[number])[link.access_of_copy]
+
+        return judge(self.plan.stages[parent, name], holds, present)
+
+    def _fills(self, link: Deliveries, level: int, name: str) -> Filled:
+        """Words written into `level` from its parent."""
+        path = self.plan.paths[name]
+        parent = path.parent(level)
+        assert parent is not None
+        present = self._stored(level, name)[link.copies.point]
+        if self._made(level, name):
+            assert self.sums is not None
+            present = self.sums.before(parent)[link.access_of_copy]
+        verdict = self._judge_fills(link, level, name, present)
+        chosen = path.inside[link.copies.point] & self._filled_again(link, parent, name)
+        happens = verdict.awake & chosen
+        room = self.machine.rooms.get((level, name), math.inf)
+        delivered = np.zeros(len(link.delivery), dtype=np.bool_)
+        delivered[link.access_of_copy[happens]] = True
+        return Filled(
+            classes=verdict.classes(1.0, chosen),
+            happens=happens,
+            arrival=link.arrival,
+            excess=(excess(link.delivery, delivered, room), excess(link.arrival, happens, room)),
+        )
+
+    def _filled_again(self, link: Deliveries, parent: int, name: str) -> BoolArray:
+        """Per copy: is it filled? The first copy of a result starts from nothing, all do where the parent adds what returns."""
+        if not self.plan.paths[name].tensor.output:
+            return np.ones(len(link.copies.point), dtype=np.bool_)
+        adds = self._made(parent, name) and self.machine.partials == "add"
+        return ~link.copies.first & (not adds)
+
+    def _filled(self, level: int, name: str, rank: Rank | None) -> RankUnits:
+        """Entries of a rank written into `level` from its parent."""
+        if rank is None or rank.fills is None:
+            return RankUnits(metadata=WalkedCounts(), payload=WalkedCounts())
+        link, counted, parent = rank.fills, list[WalkedCounts](), self.plan.paths[name].parent(level)
+        assert parent is not None
+        point = link.copies.point
+        chosen = rank.real[point] & self._filled_again(link, parent, name)
+        below, fiber = self._stored_under(rank, name)
+        if self._made(level, name):
+            assert self.sums is not None
+            moment = self.sums.moments(parent, link).read[link.access_of_copy][link.copies.of_point]
+            below, fiber = (self.sums.there(parent, code, moment) for code in (rank.below, rank.fiber))
+        for units, exists in rank.units(below, fiber):
+            verdict = self._judge_fills(link, level, name, exists[point])
+            counted.append(verdict.classes(units[point], chosen))
+        return RankUnits(metadata=counted[0], payload=counted[1])
+
+    def _stored_under(self, rank: Rank, name: str) -> tuple[BoolArray, BoolArray]:
+        """Per point: is there a non-zero under its entry, and in its fiber?"""
+        nonzero = self.nonzero[name]
+        return any_alike(rank.below, nonzero), any_alike(rank.fiber, nonzero)
+
+    def _looked(self, level: int, name: str, rank: Rank | None) -> tuple[RankUnits, RankUnits]:
+        """Entries of a rank read, and entries written by updates."""
+        nothing = RankUnits(metadata=WalkedCounts(), payload=WalkedCounts())
+        if rank is None:
+            return nothing, nothing
+        events, output = rank.looks.events, self.plan.paths[name].tensor.output
+        again = ~events.first if output else np.ones(len(events.point), dtype=np.bool_)
+        before = after = self._stored_under(rank, name)
+        if self._made(level, name):
+            before, after = self._contents_under(level, rank)
+        read = self._looked_at(rank, before, again)
+        return read, self._looked_at(rank, after, np.ones_like(again)) if output else nothing
+
+    def _contents_under(self, level: int, rank: Rank) -> tuple[tuple[BoolArray, BoolArray], tuple[BoolArray, BoolArray]]:
+        """As `_stored_under`, of a result in the making: when its entry is read, and when it is written."""
+        sums, looks = self.sums, rank.looks
+        assert sums is not None
+        moments = sums.uses(looks.events) if looks.link is None else sums.moments(level, looks.link)
+        of_point = looks.events.of_point
+        before = tuple(sums.there(level, code, moments.read[of_point]) for code in (rank.below, rank.fiber))
+        after = tuple(sums.there(level, code, moments.written[of_point]) for code in (rank.below, rank.fiber))
+        if self.machine.partials != "whole":
+            after = (looks.events.any(sums.contributes)[of_point], after[1])
+        return (before[0], before[1]), (after[0], after[1])
+
+    def _looked_at(self, rank: Rank, under: tuple[BoolArray, BoolArray], chosen: BoolArray) -> RankUnits:
+        """The chosen looks at a rank's entries; `under`: is something stored under the entry, and in its fiber?"""
+        events, counted = rank.looks.events, list[WalkedCounts]()
+        holds = self._looking(rank.looks, under[0])
+        for units, exists in rank.units(*under):
+            verdict = judge(rank.looks.stages, holds, exists[events.point])
+            counted.append(verdict.classes((units * rank.real)[events.point], chosen))
+        return RankUnits(metadata=counted[0], payload=counted[1])
+
+    def _looking(self, looks: Looks, below: BoolArray) -> HoldsForSome:
+        """Conditions on looking at entries; some intersection units jump over entries between matches."""
+        events, jumps = looks.events, looks.jumps
+
+        def holds(number: int) -> BoolArray:
+            met = events.any(self.holds[number])
+            if jumps is None or number not in looks.jumping:
+                return met
+            return jumps.reached(below[events.point], met)
+
+        return holds

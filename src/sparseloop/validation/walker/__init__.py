@@ -24,17 +24,21 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
   the follower's previous entry.
 * `compress` counts at the parent, and like `decompress` only between two storage levels.
 * Metadata fills of a child follow the child's own ranks.
-* Padding (coordinates outside a tensor's `extents`) is zero and known to be: its points compute, but its words are neither kept nor
-  moved, have no metadata, count in no total, and tell no deliveries apart.
-* Block accesses: the actual words of one delivered (or returned) tile share blocks, every tile starts a new one; a tile is what the
-  same children receive in one step. At the compute link all reads, and all updates, of one instance share blocks.
-* Words beyond a level's room are those of each delivered tile beyond it; how often they are streamed again is left to the caller.
-* Compute cycles: lanes that pack nothing even out. In waves a step of the loops outside the fanout takes ceil(active positions of
-  one parent / instances) times its longest position, at least 1, and nothing without active ones; parents are averaged. A position is
-  active where all skips of operands decided at its level or further out leave some of it; followers that are results drop nothing.
-* A result without a given pattern is made: a word counts as stored from its first contribution on that reached the copy. A copy is
-  filled with what is there and returns all of it (`whole`), or what it added to (`changed`), or starts empty and its parent adds
-  (`add`; a read is then a word that arrives where there is one). Leaders and what levels hold use the finished result.
+* Padding (coordinates outside a tensor's `extents`) is zero and known to be: its points compute, but its words are
+  neither kept nor moved, have no metadata, count in no total, and tell no deliveries apart.
+* Block accesses: the actual words of one delivered (or returned) tile share blocks, every tile starts a new one; a tile
+  is what the same children receive in one step. At the compute link all reads, and all updates, of one instance share
+  blocks.
+* Words beyond a level's room are those of each delivered tile beyond it; how often they are streamed again is left to
+  the caller.
+* Compute cycles: lanes that pack nothing even out. In waves a step of the loops outside the fanout takes ceil(active
+  positions of one parent / instances) times its longest position, at least 1, and nothing without active ones; parents
+  are averaged. A position is active where all skips of operands decided at its level or further out leave some of it;
+  followers that are results drop nothing.
+* A result without a given pattern is made: a word counts as stored from its first contribution on that reached the
+  copy. A copy is filled with what is there and returns all of it (`whole`), or what it added to (`changed`), or starts
+  empty and its parent adds (`add`; a read is then a word that arrives where there is one). Leaders and what levels hold
+  use the finished result.
 """
 
 from sparseloop.validation.walker.count import Walker

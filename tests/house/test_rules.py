@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "sparseloop"
 FOLDERS = ("src", "tests", "bench", "docs")
 FILE_LINES, FUNCTION_LINES, ARGUMENTS, METHODS = 450, 45, 6, 15
+MODULES, TOP, SHARED_NAMES = 15, 12, 0.03
+"""Modules of a folder, entries at the top, share of the public names that two modules may both define."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Found = Iterator[tuple[int, str]]
@@ -123,9 +126,45 @@ def test_rules_for_the_package(rule: Rule) -> None:
     assert offenders(rule, "src") == []
 
 
+# --- the shape of the package -------------------------------------------------------------------------------
+
+
+def modules(folder: Path) -> list[Path]:
+    """The modules of a folder and of those below it; `__init__` and `__main__` are its doors, not modules."""
+    return [path for path in sorted(folder.rglob("*.py")) if not path.stem.startswith("__")]
+
+
+def defining_modules(paths: list[Path], under: Path) -> dict[str, list[str]]:
+    """Public functions and classes of modules whose name stands in another module, too: name to places."""
+    places: dict[str, list[str]] = {}
+    for path in paths:
+        public = [n for n in tree_of(path).body if isinstance(n, Function | ast.ClassDef) and not n.name.startswith("_")]
+        for name in dict.fromkeys(node.name for node in public):  # overloads stand in one module
+            places.setdefault(name, []).append(path.relative_to(under).as_posix())
+    return places
+
+
+def test_one_word_means_one_thing() -> None:
+    """At most 3 % of the public names are defined in more than one module."""
+    places = defining_modules(modules(SOURCE), SOURCE)
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    listed = "\n".join(f"{name}: {', '.join(found)}" for name, found in sorted(twice.items()))
+    assert len(twice) <= SHARED_NAMES * len(places), f"{len(twice)} of {len(places)} names are defined twice:\n{listed}"
+
+
+def test_rooms_are_small_and_two_levels_deep() -> None:
+    for folder in [SOURCE, *(path.parent for path in SOURCE.rglob("__init__.py"))]:
+        inside = [path.name for path in folder.glob("*.py") if not path.stem.startswith("__")]
+        assert len(inside) <= MODULES, f"{folder.relative_to(ROOT)} has {len(inside)} modules: {', '.join(sorted(inside))}"
+    deep = [str(path.relative_to(ROOT)) for path in modules(SOURCE) if len(path.relative_to(SOURCE).parts) > 3]
+    assert deep == []
+    top = {path.relative_to(SOURCE).parts[0] for path in modules(SOURCE)}
+    assert len(top) <= TOP, f"{len(top)} entries at the top: {', '.join(sorted(top))}"
+
+
 def test_every_room_is_in_the_architecture() -> None:
-    package, described = ROOT / "src" / "sparseloop", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    rooms = {path.parent.relative_to(package).as_posix() for path in package.rglob("__init__.py")} - {"."}
+    described = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rooms = {path.parent.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("__init__.py")} - {"."}
     assert sorted(room for room in rooms if f"`{room}/`" not in described) == []
 
 
@@ -147,3 +186,10 @@ def test_the_rules_find_something() -> None:
     path = Path("utils.py")
     for rule in (*EVERYWHERE[1:], *PACKAGE):
         assert len(list(rule(tree, path))) == 1, rule.__name__
+
+
+def test_a_name_in_two_modules_is_found(tmp_path: Path) -> None:
+    texts = {"a": "def once(): ...\ndef twice(): ...\n", "b": "class twice: ...\ndef _own(): ...\n", "c": "def _own(): ...\n"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    assert defining_modules(modules(tmp_path), tmp_path) == {"once": ["a.py"], "twice": ["a.py", "b.py"]}

@@ -11,7 +11,7 @@ from sparseloop.input.load import loads
 from sparseloop.mapper.objectives import Objective, objective
 from sparseloop.mapper.optimal import branch_and_bound as method
 from sparseloop.mapper.optimal.level_choices import LevelChoices
-from sparseloop.mapper.optimal.level_cost import LevelCost
+from sparseloop.mapper.optimal.level_cost import LevelBound
 from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
 from sparseloop.mapper.optimal.tile_chains import ChainSearch
 from sparseloop.mapper.search import search
@@ -146,7 +146,7 @@ def partial_bounds(chains: ChainSearch, choices: LevelChoices, batch: MappingBat
         of_level = choices.by_level[level].spatial
         choice = np.flatnonzero((of_level.factors == spatial).all(axis=1))
         cost, inner, loops = chains.costs[level], table.code(extents), sum(1 << r for r in order)
-        joined = LevelCost(bounds, level, of_level, joined=True).with_loops_joined(inner, choice)
+        joined = LevelBound(bounds, level, of_level, joined=True).with_loops_joined(inner, choice)
         time = np.maximum(cycles, joined.cycles)
         yield float(bounds.total_energy(energy + joined.energy, time)[0]), float(time[0]) + bounds.latency
         waiting = waiting | cost.started(inner)

@@ -261,9 +261,9 @@ def query_command(
 
 def plot_command(arguments: PlotArguments) -> None:
     """Draw a figure for a paper: of results, or of a study."""
-    from sparseloop.cli.plot import save_figure
+    from sparseloop.cli.plot import plot_files
 
-    note(f"written to {save_figure(arguments)}")
+    note(f"written to {plot_files(arguments)}")
 
 
 app.command("plot")(Command(plot_command, PlotArguments))
@@ -278,9 +278,9 @@ def report_command(
     overrides: Overrides = None,
 ) -> None:
     """Write everything about results or a study as one interactive page, which needs no network."""
-    from sparseloop.cli.plot import save_page
+    from sparseloop.cli.plot import report_files
 
-    note(f"written to {save_page(given, output, overrides or ())}")
+    note(f"written to {report_files(given, output, overrides or ())}")
 
 
 def validate_command(arguments: ValidateArguments) -> None:

@@ -30,7 +30,7 @@ class PlotArguments:
     overrides: Overrides = None
 
 
-def save_figure(arguments: PlotArguments) -> str:
+def plot_files(arguments: PlotArguments) -> str:
     """Draws a figure of files or a study's folder; the file that it was written to."""
     from sparseloop.report import figures
 
@@ -45,7 +45,7 @@ def save_figure(arguments: PlotArguments) -> str:
     return target
 
 
-def save_page(paths: Sequence[str], output: str, overrides: Sequence[str]) -> str:
+def report_files(paths: Sequence[str], output: str, overrides: Sequence[str]) -> str:
     """Writes the page of files or of a study's folder; where it is."""
     from sparseloop.report import figures
     from sparseloop.report.page import page

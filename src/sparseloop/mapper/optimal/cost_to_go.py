@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparseloop.mapper.optimal.level_choices import LevelChoices
-from sparseloop.mapper.optimal.level_cost import LevelCost, SpatialChoices
+from sparseloop.mapper.optimal.level_cost import LevelBound, SpatialChoices
 from sparseloop.mapper.optimal.lower_bounds import LowerBounds
 from sparseloop.mapper.optimal.quantities import CostBound, Floats
 
@@ -56,7 +56,7 @@ class CostToGo:
         shares = self.table.once(("shares", level), lambda: self._shares(level))
         count, ones = len(shares), np.ones((len(shares), len(self.table.ranks)), dtype=np.int64)
         unit = SpatialChoices(ones, ones[:, 0], np.ones(count), ())
-        cost = LevelCost(self.bounds, level, unit, joined=True).with_sharing(shares)
+        cost = LevelBound(self.bounds, level, unit, joined=True).with_sharing(shares)
         last = level + 1 == self.bounds.levels
         tiles = np.zeros(1, dtype=np.int64) if last else np.flatnonzero(self.bounds.fits(level + 1))
         pairs = cost.with_loops_joined(np.repeat(tiles, count), np.tile(np.arange(count), len(tiles)))

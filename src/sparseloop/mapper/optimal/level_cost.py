@@ -104,7 +104,7 @@ class _Tables:
     nonempty: Share
 
 
-class LevelCost:
+class LevelBound:
     """Energy and cycles, at least, of what is charged to one level."""
 
     def __init__(self, bounds: LowerBounds, level: int, spatial: SpatialChoices, joined: bool = False) -> None:
@@ -143,7 +143,7 @@ class LevelCost:
             free, relevant = LevelOrder(outer=(), free=self.table.ranks, inner=()), self._relevant()
             self.order = self.table.once(("classes", free, *relevant), lambda: order_classes(free, self.table.ranks, relevant))
 
-    def with_sharing(self, shares: Floats) -> LevelCost:
+    def with_sharing(self, shares: Floats) -> LevelBound:
         """As if nothing were known of the spatial factors but how many lanes share a word: `shares` (choices, tensors)."""
         for c in self.sharing:
             most = shares[:, c.tensor]

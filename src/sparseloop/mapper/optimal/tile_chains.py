@@ -16,7 +16,7 @@ import numpy as np
 
 from sparseloop.mapper.optimal.cost_to_go import CostToGo
 from sparseloop.mapper.optimal.level_choices import LevelChoice, LevelChoices
-from sparseloop.mapper.optimal.level_cost import LevelCost, Waiting, WaitingCrossing
+from sparseloop.mapper.optimal.level_cost import LevelBound, Waiting, WaitingCrossing
 from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds
 from sparseloop.mapper.optimal.quantities import CostBound, Energy, Factors, Flags, Floats, Ints, Lanes, TileNumbers
 from sparseloop.mapper.optimal.states import (
@@ -65,7 +65,7 @@ class ChainSearch:
     def __init__(self, bounds: LowerBounds, choices: LevelChoices, pruner: Pruner, spent: Callable[[], bool]) -> None:
         self.bounds, self.table, self.pruner, self.spent = bounds, bounds.tiles, pruner, spent
         self.choices = choices.by_level
-        self.costs: list[LevelCost] = []
+        self.costs: list[LevelBound] = []
         """Per level, once `forward` has begun."""
         self.numbered = [c for crossings in bounds.crossings for c in crossings if c.child < bounds.levels]
         """The crossings that may wait; a bit stands for each."""
@@ -79,7 +79,7 @@ class ChainSearch:
 
     def forward(self, beam: int = 0) -> bool:
         """Frontiers under the bound, only the best `beam` transitions of each if given; False if the budget ended."""
-        self.costs = [LevelCost(self.bounds, choice.level, choice.spatial) for choice in self.choices]
+        self.costs = [LevelBound(self.bounds, choice.level, choice.spatial) for choice in self.choices]
         frontiers = [Frontier.point()]
         for choice, cost in zip(reversed(self.choices), reversed(self.costs), strict=True):
             if self.spent():
@@ -88,7 +88,7 @@ class ChainSearch:
         self.frontiers = frontiers[::-1]
         return True
 
-    def _next_frontier(self, choice: LevelChoice, cost: LevelCost, inner: Frontier, beam: int) -> Frontier:
+    def _next_frontier(self, choice: LevelChoice, cost: LevelBound, inner: Frontier, beam: int) -> Frontier:
         parts: list[Edges] = []
         for transitions in batched(self._transitions(choice, cost, inner, beam), EXPAND):
             edges = self._charged(cost, inner, transitions)
@@ -100,7 +100,7 @@ class ChainSearch:
             edges = edges.rows(self._best(self._totals(inner, edges, choice.level), beam))
         return self._merged(choice, cost, inner, edges)
 
-    def _transitions(self, choice: LevelChoice, cost: LevelCost, inner: Frontier, beam: int) -> Iterator[Transitions]:
+    def _transitions(self, choice: LevelChoice, cost: LevelBound, inner: Frontier, beam: int) -> Iterator[Transitions]:
         """Transitions that neither capacity nor quick bounds exclude."""
         fitting = self.bounds.fits(choice.level)
         for openings in self._openings(choice, inner, beam):
@@ -126,7 +126,7 @@ class ChainSearch:
 
     def _openings(self, choice: LevelChoice, inner: Frontier, beam: int) -> Iterator[Openings]:
         """States with spatial factors that may be part of something good."""
-        joined = LevelCost(self.bounds, choice.level, choice.spatial, joined=True)
+        joined = LevelBound(self.bounds, choice.level, choice.spatial, joined=True)
         around = self.cost_to_go.around[choice.level]
         found: list[Openings] = []
         scores: list[Floats] = []
@@ -149,7 +149,7 @@ class ChainSearch:
             best = np.argsort(np.concatenate(scores), kind="stable")[:beam]
             yield Openings.concatenated(found).rows(best)
 
-    def _all_openings(self, choice: LevelChoice, inner: Frontier, joined: LevelCost) -> Iterator[Openings]:
+    def _all_openings(self, choice: LevelChoice, inner: Frontier, joined: LevelBound) -> Iterator[Openings]:
         """All states with all spatial factors, in portions, with the least cost whatever the temporal loops are."""
         count = len(choice.spatial.factors)
         portion = max(1, EXPAND // 16 // max(1, count))
@@ -234,7 +234,7 @@ class ChainSearch:
 
     # --- costs ----------------------------------------------------------------------------------------------
 
-    def waiting(self, cost: LevelCost, inner: Frontier, bits: int, states: Ints) -> Waiting:
+    def waiting(self, cost: LevelBound, inner: Frontier, bits: int, states: Ints) -> Waiting:
         """The crossings that wait, or begin, inside the level, with what they carry."""
         numbers = [number for number in range(len(self.numbered)) if bits >> number & 1]
         return {self.numbered[n]: inner.carried[n].rows(states) for n in numbers} | cost.started(inner.tile[states])
@@ -248,7 +248,7 @@ class ChainSearch:
         for key, at in zip(keys.tolist(), np.split(order, ends), strict=False):
             yield _Alike(at, key >> bits, key & ((1 << bits) - 1))
 
-    def _quick_energy(self, cost: LevelCost, inner: Frontier, transitions: Transitions) -> Energy:
+    def _quick_energy(self, cost: LevelBound, inner: Frontier, transitions: Transitions) -> Energy:
         """Energy charged to the level at least, every crossing in the order that is best for it."""
         energy, factors = np.zeros(len(transitions.source)), transitions.factors.astype(np.float64)
         for alike in self._alike(inner, transitions):
@@ -257,7 +257,7 @@ class ChainSearch:
             energy[alike.at] = cost.quick_energy(inner.tile[source], spatial, factors[:, alike.at], alike.loops, waiting)
         return energy
 
-    def _charged(self, cost: LevelCost, inner: Frontier, transitions: Transitions) -> Edges:
+    def _charged(self, cost: LevelBound, inner: Frontier, transitions: Transitions) -> Edges:
         """Transitions with their least energy and cycles, and which crossings wait after them."""
         source, spatial, count = transitions.source, transitions.spatial, len(transitions.source)
         energy, cycles, after = np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.int64)
@@ -270,7 +270,7 @@ class ChainSearch:
         lanes = inner.lanes[source] * cost.spatial.lanes[spatial]
         return Edges(source, spatial, transitions.tile, lanes, after, energy, cycles)
 
-    def _merged(self, choice: LevelChoice, cost: LevelCost, inner: Frontier, edges: Edges) -> Frontier:
+    def _merged(self, choice: LevelChoice, cost: LevelBound, inner: Frontier, edges: Edges) -> Frontier:
         """Edges sorted by the state they lead to, and those states."""
         e = edges.rows(np.lexsort((edges.waiting, edges.lanes, edges.tile)))
         changes = (np.diff(e.tile) != 0) | (np.diff(e.lanes) != 0) | (np.diff(e.waiting) != 0)
@@ -291,7 +291,7 @@ class ChainSearch:
         )
 
     def _carried(
-        self, cost: LevelCost, inner: Frontier, crossing: Crossing, edges: Edges, starts: Ints
+        self, cost: LevelBound, inner: Frontier, crossing: Crossing, edges: Edges, starts: Ints
     ) -> WaitingCrossing:  # fmt: skip
         """What a crossing carries into the states, the least of all edges into each."""
         number = self.numbered.index(crossing)

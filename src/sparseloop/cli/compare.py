@@ -81,17 +81,17 @@ def print_comparison(arguments: CompareArguments) -> None:
     """Reads both sides and prints them."""
     if len(arguments.files) < 2:
         raise SpecError([Diagnostic(message="too few arguments: sparseloop compare FILE... STATS", hint=stats.HINT)])
-    found = comparison(arguments.files[:-1], Path(arguments.files[-1]), arguments.overrides or (), native=arguments.native)
-    for text in found.left_out:
+    compared = comparison(arguments.files[:-1], Path(arguments.files[-1]), arguments.overrides or (), native=arguments.native)
+    for text in compared.left_out:
         print(f"warning: {text}", file=sys.stderr)
-    rows = found.rows if arguments.everything else found.different
+    rows = compared.rows if arguments.everything else compared.different
     if arguments.form == "json":
-        record = {"compared": len(found.rows), "different": len(found.different), "rows": [asdict(row) for row in rows]}
+        record = {"compared": len(compared.rows), "different": len(compared.different), "rows": [asdict(row) for row in rows]}
         print(json.dumps(record | {"faults": _legend(rows)}, indent=2, ensure_ascii=False))
     elif arguments.form == "csv":
         _csv(rows)
     else:
-        _table(found, rows)
+        _table(compared, rows)
 
 
 def comparison(files: Sequence[str], path: Path, overrides: Sequence[str] = (), *, native: bool = False) -> Comparison:
@@ -247,27 +247,27 @@ def _names(row: ComparedFigure) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return row.faults, row.possible
 
 
-def _table(found: Comparison, rows: Sequence[ComparedFigure]) -> None:
+def _table(compared: Comparison, rows: Sequence[ComparedFigure]) -> None:
     from rich.table import Table
 
     console = terminal.console(width=WIDTH)
-    shown = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for column in ("level", "tensor", "figure", "Timeloop", "ours", "ratio", "fault"):
-        shown.add_column(column, justify="right" if column in ("Timeloop", "ours", "ratio") else "left", overflow="fold")
+        table.add_column(column, justify="right" if column in ("Timeloop", "ours", "ratio") else "left", overflow="fold")
     few = [replace(row, possible=row.possible[:SHOWN]) for row in rows]
     for row, shorter in zip(rows, few, strict=True):
         numbers = (f"{row.theirs:.6g}", f"{row.ours:.6g}", "" if row.ratio is None else f"{row.ratio:.3g}")
         fault = " ".join((*row.faults, *(f"{name}?" for name in shorter.possible), *(["..."] if shorter != row else [])))
-        shown.add_row(
+        table.add_row(
             visible(row.level), row.tensor, row.figure.replace("scalar ", "").replace(" (per-instance)", ""), *numbers, fault
         )
     if rows:
-        console.print(shown)
+        console.print(table)
         console.print("\ncounts per instance, energies of the whole level; ratio: Timeloop / ours")
     for name, text in _legend(few).items():
         console.print(f"{name}: {text}")
-    equal, differ = len(found.rows) - len(found.different), len(found.different)
-    named = sum(bool(row.faults) for row in found.different)
-    maybe = sum(bool(row.possible) for row in found.different)
-    print(f"{equal} of {len(found.rows)} numbers agree; of the {differ} others a known fault gives {named} exactly", end=" ")
+    equal, differ = len(compared.rows) - len(compared.different), len(compared.different)
+    named = sum(bool(row.faults) for row in compared.different)
+    maybe = sum(bool(row.possible) for row in compared.different)
+    print(f"{equal} of {len(compared.rows)} numbers agree; of the {differ} others a known fault gives {named} exactly", end=" ")
     print(f"and may stand behind {maybe} ('?')")

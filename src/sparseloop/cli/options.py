@@ -36,15 +36,15 @@ class Command:
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         hints = get_type_hints(arguments, include_extras=True)
         self.__annotations__ = hints
-        self.__signature__ = inspect.Signature([_parameter(one, hints[one.name]) for one in fields(arguments)])
+        self.__signature__ = inspect.Signature([_parameter(argument, hints[argument.name]) for argument in fields(arguments)])
 
     def __call__(self, **values: Any) -> None:
         self.function(self.arguments(**values))
 
 
-def _parameter(one: Field[Any], hint: Any) -> inspect.Parameter:
-    default = inspect.Parameter.empty if one.default is MISSING else one.default
-    return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+def _parameter(argument: Field[Any], hint: Any) -> inspect.Parameter:
+    default = inspect.Parameter.empty if argument.default is MISSING else argument.default
+    return inspect.Parameter(argument.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
 # --- checks -------------------------------------------------------------------------------------------------
@@ -55,14 +55,14 @@ def option_mistakes(option: str, attempt: Callable[[], object]) -> list[Diagnost
     try:
         attempt()
     except SpecError as error:
-        return [replace(one, path=(option,)) for one in error.diagnostics]
+        return [replace(mistake, path=(option,)) for mistake in error.diagnostics]
     return []
 
 
 def output_mistakes(files: Sequence[Path]) -> list[Diagnostic]:
     """What would keep these files from being written: better known before a search than after it."""
     folders = dict.fromkeys(file.parent for file in files if not file.exists())
-    mistakes = [one for folder in folders for one in option_mistakes(OUTPUT, lambda f=folder: writable_folder(f))]
+    mistakes = [mistake for folder in folders for mistake in option_mistakes(OUTPUT, lambda f=folder: writable_folder(f))]
     for file in files:
         if file.exists():
             mistakes += option_mistakes(OUTPUT, lambda f=file: _writable_file(f))

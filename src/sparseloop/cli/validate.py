@@ -45,16 +45,16 @@ def validate_targets(arguments: ValidateArguments) -> bool:
             print(f"{name:<16}{TARGETS[name].title}")
         return True
     sources = ExternalData(masks=Path(arguments.masks) if arguments.masks else None)
-    found = list[tuple[Target, Findings]]()
+    results = list[tuple[Target, Findings]]()
     for pair in _run([TARGETS[name] for name in names], sources):
-        found.append(pair)
+        results.append(pair)
         if arguments.form == "table":
             _tables([pair])
     if arguments.form != "table":
-        {"json": _json, "csv": _csv}[arguments.form](found)
+        {"json": _json, "csv": _csv}[arguments.form](results)
     if arguments.plots:
-        _draw(found, Path(arguments.plots))
-    return all(row.within for _, findings in found for row in findings.rows)
+        _draw(results, Path(arguments.plots))
+    return all(row.within for _, findings in results for row in findings.rows)
 
 
 def _run(targets: list[Target], sources: ExternalData) -> Iterator[tuple[Target, Findings]]:
@@ -64,13 +64,13 @@ def _run(targets: list[Target], sources: ExternalData) -> Iterator[tuple[Target,
     from rich.status import Status
 
     shown = sys.stderr.isatty()
-    for i, one in enumerate(targets, 1):
-        with Status(f"{one.name} ({i} of {len(targets)})", console=terminal.console(stderr=True)) if shown else nullcontext():
-            findings = one.run(sources)
-        yield one, findings
+    for i, target in enumerate(targets, 1):
+        with Status(f"{target.name} ({i} of {len(targets)})", console=terminal.console(stderr=True)) if shown else nullcontext():
+            findings = target.run(sources)
+        yield target, findings
 
 
-def _draw(found: list[tuple[Target, Findings]], folder: Path) -> None:
+def _draw(results: list[tuple[Target, Findings]], folder: Path) -> None:
     from sparseloop.report.figures import save_figure
     from sparseloop.validation.drawing import draw_comparisons
 
@@ -78,9 +78,9 @@ def _draw(found: list[tuple[Target, Findings]], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpecError([Diagnostic(message=f"--plot: cannot make {folder}: {error.strerror or error}")]) from None
-    for one, findings in found:
+    for target, findings in results:
         if findings.rows:
-            save_figure(draw_comparisons(findings.rows, one.title), folder / f"{one.name}.svg")
+            save_figure(draw_comparisons(findings.rows, target.title), folder / f"{target.name}.svg")
 
 
 def _check(arguments: ValidateArguments, names: list[str], known: tuple[str, ...]) -> None:
@@ -93,23 +93,23 @@ def _check(arguments: ValidateArguments, names: list[str], known: tuple[str, ...
         raise SpecError(Diagnostic(message=text, hint=f"targets: {', '.join(known)}") for text in wrong)
 
 
-def _rows(found: list[tuple[Target, Findings]]) -> Iterator[tuple[object, ...]]:
-    for one, findings in found:
+def _rows(results: list[tuple[Target, Findings]]) -> Iterator[tuple[object, ...]]:
+    for target, findings in results:
         for row in findings.rows:
             numbers = (row.published, row.ours, row.error, row.low, row.high, row.limit)
-            yield (one.name, row.case, row.figure, row.unit, *numbers, row.within, row.why)
+            yield (target.name, row.case, row.figure, row.unit, *numbers, row.within, row.why)
 
 
-def _json(found: list[tuple[Target, Findings]]) -> None:
+def _json(results: list[tuple[Target, Findings]]) -> None:
     import json
 
-    rows = list(_rows(found))
+    rows = list(_rows(results))
     records = [
         {
-            "target": one.name,
-            "title": one.title,
-            "citation": one.citation,
-            "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[0] == one.name],
+            "target": target.name,
+            "title": target.title,
+            "citation": target.citation,
+            "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[0] == target.name],
             "tables": [
                 {"title": table.title, "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows]}
                 for table in findings.tables
@@ -117,23 +117,23 @@ def _json(found: list[tuple[Target, Findings]]) -> None:
             "notes": findings.notes,
             "skipped": findings.skipped,
         }
-        for one, findings in found
+        for target, findings in results
     ]
     print(json.dumps(records, indent=2, ensure_ascii=False))
 
 
-def _csv(found: list[tuple[Target, Findings]]) -> None:
-    write_csv(sys.stdout, COLUMNS, _rows(found))
-    for table in (table for _, findings in found for table in findings.tables):
+def _csv(results: list[tuple[Target, Findings]]) -> None:
+    write_csv(sys.stdout, COLUMNS, _rows(results))
+    for table in (table for _, findings in results for table in findings.tables):
         print()
         write_csv(sys.stdout, ("table", *table.columns), ((table.title, *row) for row in table.rows))
 
 
-def _tables(found: list[tuple[Target, Findings]]) -> None:
+def _tables(results: list[tuple[Target, Findings]]) -> None:
     console = terminal.console()
-    for one, findings in found:
-        console.print(one.title, style="bold")
-        console.print(one.citation, style="dim")
+    for target, findings in results:
+        console.print(target.title, style="bold")
+        console.print(target.citation, style="dim")
         reasons = tuple(dict.fromkeys(row.why for row in findings.rows if row.why))
         lines = _aligned([("", "published", "ours", "error", "P10-P90", ""), *(_cells(row, reasons) for row in findings.rows)])
         for figure in dict.fromkeys(row.figure for row in findings.rows):
@@ -185,10 +185,10 @@ def _number(value: float, unit: str = "") -> str:
 def _table(table: FindingsTable) -> RichTable:
     from rich.table import Table as Shown
 
-    shown = Shown(title=table.title, title_justify="left", box=None, pad_edge=False)
+    rendered = Shown(title=table.title, title_justify="left", box=None, pad_edge=False)
     numbers = [all(isinstance(row[i], float | int | None) for row in table.rows) for i in range(len(table.columns))]
     for column, numeric in zip(table.columns, numbers, strict=True):
-        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        rendered.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in table.rows:
-        shown.add_row(*("" if cell is None else cell if isinstance(cell, str) else f"{cell:.6g}" for cell in row))
-    return shown
+        rendered.add_row(*("" if cell is None else cell if isinstance(cell, str) else f"{cell:.6g}" for cell in row))
+    return rendered

@@ -49,22 +49,22 @@ def hosted_batches(parts: Sequence[MappingBatch]) -> Iterator[tuple[MappingBatch
     for i, part in enumerate(parts):
         alike.setdefault(_frame(part.nest) if len(part) < SMALL and part.residuals is None else None, []).append(i)
     for frame, members in alike.items():
-        for some in _portions(parts, members):
+        for portion in _portions(parts, members):
             if frame is None:
-                yield from ((parts[i], places[i]) for i in some)
+                yield from ((parts[i], places[i]) for i in portion)
             else:
-                yield _hosted(frame, [parts[i] for i in some]), np.concatenate([places[i] for i in some])
+                yield _hosted(frame, [parts[i] for i in portion]), np.concatenate([places[i] for i in portion])
 
 
 def _portions(parts: Sequence[MappingBatch], members: list[int]) -> Iterator[list[int]]:
-    some, count = list[int](), 0
+    portion, count = list[int](), 0
     for i in members:
-        if some and count + len(parts[i]) > PORTION:
-            yield some
-            some, count = [], 0
-        some.append(i)
+        if portion and count + len(parts[i]) > PORTION:
+            yield portion
+            portion, count = [], 0
+        portion.append(i)
         count += len(parts[i])
-    yield some
+    yield portion
 
 
 def _frame(nest: LoopNest) -> Frame:
@@ -93,11 +93,11 @@ def _hosted(frame: Frame, parts: list[MappingBatch]) -> MappingBatch:
     ends = list(accumulate(a + b for a, b in zip(frame.temporal, spatial, strict=True)))
     rows = [range(end - b - a, end - b) for end, a, b in zip(ends, frame.temporal, spatial, strict=True)]
     used = [_used(parts, member, bounds, level) for level in rows]
-    hosts = _hosts(frame).fitting([one.orders for one in used])
-    found: list[Ints] = []
-    for one, host, level, end in zip(used, hosts, rows, ends, strict=True):
-        found += [_laid_out(one, host, bounds[level.start : level.stop]), bounds[level.stop : end]]
-    return MappingBatch(_nest(frame, hosts), np.concatenate(found))
+    hosts = _hosts(frame).fitting([level_use.orders for level_use in used])
+    rows_of_level: list[Ints] = []
+    for level_use, host, level, end in zip(used, hosts, rows, ends, strict=True):
+        rows_of_level += [_laid_out(level_use, host, bounds[level.start : level.stop]), bounds[level.stop : end]]
+    return MappingBatch(_nest(frame, hosts), np.concatenate(rows_of_level))
 
 
 def _used(parts: list[MappingBatch], member: Ints, bounds: Ints, rows: range) -> Used:
@@ -116,10 +116,10 @@ def _laid_out(used: Used, host: Order, bounds: Ints) -> Ints:
     for i, (at, order) in enumerate(zip(used.loops, used.orders, strict=True)):
         place[i, at] = _embedded(order, host)
     rows = np.ones((len(host), bounds.shape[1]), dtype=np.int64)
-    for i, mine in enumerate(bounds):
+    for i, own in enumerate(bounds):
         target = place[used.kind, i]
         here = np.flatnonzero(target >= 0)
-        rows[target[here], here] = mine[here]
+        rows[target[here], here] = own[here]
     return rows
 
 
@@ -168,13 +168,13 @@ def _grown(host: Order, orders: Collection[Order]) -> Order:
 
 def _embedded(order: Order, host: Order) -> list[int] | None:
     """Where the loops of an order stand in a host that contains it."""
-    found, start = list[int](), 0
+    places, start = list[int](), 0
     for rank in order:
         if rank not in host[start:]:
             return None
-        found.append(host.index(rank, start))
-        start = found[-1] + 1
-    return found
+        places.append(host.index(rank, start))
+        start = places[-1] + 1
+    return places
 
 
 def _shortest(first: Order, second: Order) -> Order:
@@ -188,9 +188,9 @@ def _shortest(first: Order, second: Order) -> Order:
                 lengths[i][j] = 1 + lengths[i + 1][j + 1]
             else:
                 lengths[i][j] = 1 + min(lengths[i + 1][j], lengths[i][j + 1])
-    found, i, j = list[str](), 0, 0
+    common, i, j = list[str](), 0, 0
     while i < len(first) and j < len(second):
         same, ahead = first[i] == second[j], lengths[i + 1][j] <= lengths[i][j + 1]
-        found.append(first[i] if same or ahead else second[j])
+        common.append(first[i] if same or ahead else second[j])
         i, j = i + (same or ahead), j + (same or not ahead)
-    return (*found, *first[i:], *second[j:])
+    return (*common, *first[i:], *second[j:])

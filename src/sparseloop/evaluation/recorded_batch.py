@@ -57,23 +57,23 @@ class Recordings:
         program = self._program(bounds, keep) if self._seen >= RECORD_FROM and count else None
         for part in _parts(count, DIRECT_CHUNK if program is None else CHUNK):
             numbers = bounds[:, part].astype(np.float64)
-            found = None if program is None else program.run(numbers)
-            if found is None:
+            values_of = None if program is None else program.run(numbers)
+            if values_of is None:
                 cost = evaluate_plan(self.plan, numbers)
-                found = [getattr(cost, name) for name in keep]
-            for name, values in zip(keep, found, strict=True):
+                values_of = [getattr(cost, name) for name in keep]
+            for name, values in zip(keep, values_of, strict=True):
                 columns[name][part] = values
         return columns
 
     def _program(self, bounds: Integers, keep: tuple[str, ...]) -> Program:
         """A program whose fixed loops have these bounds; where there is none, it is recorded anew, the third time with none."""
         alike = {i: int(row[0]) for i, row in enumerate(bounds) if (row == row[0]).all()}
-        known, times = self._programs.get(keep, (None, 0))
-        fixed = alike if known is None else {i: n for i, n in known.fixed.items() if alike.get(i) == n}
-        if known is None or fixed != known.fixed:
-            known = Program(self.plan, bounds[:, 0], fixed if times < 2 else {}, keep)
-            self._programs[keep] = known, times + 1
-        return known
+        program, times = self._programs.get(keep, (None, 0))
+        fixed = alike if program is None else {i: n for i, n in program.fixed.items() if alike.get(i) == n}
+        if program is None or fixed != program.fixed:
+            program = Program(self.plan, bounds[:, 0], fixed if times < 2 else {}, keep)
+            self._programs[keep] = program, times + 1
+        return program
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:
@@ -217,13 +217,13 @@ class _Writer:
         place = {cell: number for number, cell in enumerate(fixed)}
         cells, unused, steps = len(fixed), list[int](), list[Step]()
         for number, (function, arguments, cell) in enumerate(self._steps):
-            found = tuple(place[a] for a in arguments)
+            cells_of = tuple(place[a] for a in arguments)
             unused += [place[a] for a in dict.fromkeys(arguments) if last[a] == number and a in written and a not in kept]
             if not unused:
                 unused.append(cells)
                 cells += 1
             place[cell] = unused.pop()
-            steps.append((function, found, place[cell]))
+            steps.append((function, cells_of, place[cell]))
         start = [self._constants.get(cell) for cell in fixed if cell in self._constants]
         return start + [None] * (cells - len(fixed)), steps, place
 

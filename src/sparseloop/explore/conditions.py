@@ -45,12 +45,12 @@ class Condition:
             return any(part.holds(values) for part in self.parts)
         if self.kind == "not":
             return not self.parts[0].holds(values)
-        found = [operand(text, values) for text in self.operands]
-        if None in found[:1]:
+        sides = [operand(text, values) for text in self.operands]
+        if None in sides[:1]:
             return False
         if self.kind == "in":
-            return found[0] in found[1:]
-        return None not in found and _compared(self.sign, found[0], found[1])
+            return sides[0] in sides[1:]
+        return None not in sides and _compared(self.sign, sides[0], sides[1])
 
     def names(self, known: Iterable[str]) -> frozenset[str]:
         """Which of the known names it speaks of."""
@@ -188,13 +188,13 @@ class _Reader:
 
     def places(self, words: set[str], start: int, end: int) -> list[int]:
         """Where the words stand outside of all brackets."""
-        depth, found = 0, list[int]()
+        depth, places_found = 0, list[int]()
         for i in range(start, end):
             word = self.tokens[i][0]
             depth += (word in "([") - (word in ")]")
             if depth == 0 and word in words:
-                found.append(i)
-        return found
+                places_found.append(i)
+        return places_found
 
     def at(self, i: int) -> int:
         return self.tokens[i][1]

@@ -55,9 +55,9 @@ def _plain(value: Any, path: Path) -> Any:
     if isinstance(value, Spec):
         return to_data(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(one, (*path, str(key))) for key, one in cast("Mapping[Any, Any]", value).items()}
+        return {str(key): _plain(item, (*path, str(key))) for key, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_plain(one, (*path, i)) for i, one in enumerate(cast("Sequence[Any]", value))]
+        return [_plain(item, (*path, i)) for i, item in enumerate(cast("Sequence[Any]", value))]
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist(), path)
     if value is None or isinstance(value, bool | int | float | str):
@@ -78,15 +78,15 @@ def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
     parameters = data.get("parameters")
     if not isinstance(parameters, dict):
         return dict(data)
-    filled = {name: {} if one is None else _with_labels(one) for name, one in parameters.items()}  # pyright: ignore
+    filled = {name: {} if given is None else _with_labels(given) for name, given in parameters.items()}  # pyright: ignore
     return {**data, "parameters": filled}
 
 
-def _with_labels(one: Any) -> Any:
-    choices = one.get("choices") if isinstance(one, dict) else None  # pyright: ignore
+def _with_labels(given: Any) -> Any:
+    choices = given.get("choices") if isinstance(given, dict) else None  # pyright: ignore
     if not isinstance(choices, dict):
-        return one  # pyright: ignore
-    return {**one, "choices": {label: {} if changes is None else changes for label, changes in choices.items()}}  # pyright: ignore
+        return given  # pyright: ignore
+    return {**given, "choices": {label: {} if changes is None else changes for label, changes in choices.items()}}  # pyright: ignore
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,10 @@ class _Reader:
     def definition(self) -> StudyDefinition:
         """The study; raises every mistake."""
         workloads = self._workloads()
-        read = [ParameterReader(name, one, self.mistakes, workloads).read() for name, one in self.spec.parameters.items()]
-        space = DesignSpace(tuple(one for one in read if one is not None))
+        read = [
+            ParameterReader(name, parameter, self.mistakes, workloads).read() for name, parameter in self.spec.parameters.items()
+        ]
+        space = DesignSpace(tuple(parameter for parameter in read if parameter is not None))
         goals = self._objectives()
         rules = [self.mistakes.condition(("constraints", i), text) for i, text in enumerate(self.spec.constraints)]
         mapper = self._mapper(goals, workloads)
@@ -123,12 +125,14 @@ class _Reader:
 
     def _workloads(self) -> list[Workload]:
         """What runs, with the specification of each; of equal names the second is 'conv-2'."""
-        found: list[Workload] = []
+        workloads: list[Workload] = []
         for i, entry in enumerate(self.spec.workloads or (WorkloadEntry(),)):
             at: Path = ("workloads", i) if self.spec.workloads else ("spec",)
-            found += self.mistakes.attempt(at, partial(self._entry, entry, at)) or []
-        names = unique_layer_names([one.name for one in found])
-        return [replace(one, name=name, names=one.names | {name}) for one, name in zip(found, names, strict=True)]
+            workloads += self.mistakes.attempt(at, partial(self._entry, entry, at)) or []
+        names = unique_layer_names([workload.name for workload in workloads])
+        return [
+            replace(workload, name=name, names=workload.names | {name}) for workload, name in zip(workloads, names, strict=True)
+        ]
 
     def _entry(self, entry: WorkloadEntry, at: Path) -> list[Workload]:
         """The workload of an entry, or one for each of its layers."""
@@ -140,20 +144,20 @@ class _Reader:
         base = _native(yamlio.source_map_of(pieces, files, source.lines))
         changes = [self.mistakes.change((*at, "set", text), text, node) for text, node in self.mistakes.kids((*at, "set"))]
         root = yamlio.with_values(base.root, [change for change in changes if change])
-        whole = SourceMap(root, base.lines)
+        changed = SourceMap(root, base.lines)
         try:
             spec = Spec.model_validate(root.data)
         except SpecError as error:
-            raise error.located(whole) from None
+            raise error.located(changed) from None
         called = {entry.name} if entry.name else {FilePath(name).stem for name in entry.files}
-        found: list[Workload] = []
+        workloads: list[Workload] = []
         for i, layer in enumerate(spec.per_layer()):
             name = layer.workload.name
             if entry.name:
                 name = f"{entry.name}/{name}" if spec.layers else entry.name
-            one = Workload(name=name, weight=entry.weight, root=root, lines=whole.lines, names=frozenset({*called, name}))
-            found.append(replace(one, layer=i) if spec.layers else one)
-        return found
+            workload = Workload(name=name, weight=entry.weight, root=root, lines=changed.lines, names=frozenset({*called, name}))
+            workloads.append(replace(workload, layer=i) if spec.layers else workload)
+        return workloads
 
     # --- objectives and mapper ------------------------------------------------------------------------------
 
@@ -165,9 +169,9 @@ class _Reader:
         if len(spec.pareto) == 1:
             self.mistakes.error(("pareto",), "a front needs two different objectives or more", "e.g. [energy, area]")
         at: Path = ("pareto",) if spec.pareto else ("minimize",)
-        wanted = spec.pareto or tuple(word.strip() for word in (spec.minimize or "edp").split(","))
-        found = [self.mistakes.attempt(at, partial(objective, word)) for word in wanted]
-        return [one for one in found if one is not None]
+        words = spec.pareto or tuple(word.strip() for word in (spec.minimize or "edp").split(","))
+        goals = [self.mistakes.attempt(at, partial(objective, word)) for word in words]
+        return [goal for goal in goals if goal is not None]
 
     def _mapper(self, goals: Sequence[Objective], workloads: Sequence[Workload]) -> SearchOptions | None:
         """How designs are mapped."""
@@ -175,14 +179,14 @@ class _Reader:
         if given.method == FIXED:
             for name in given.model_fields_set - {"method"}:
                 mistakes.error(("mapping", name), f"'{name}' means nothing with method: fixed", key=True)
-            for one in workloads:
-                if not one.root.data.get("mapping"):
-                    message = f"the specification of '{one.name}' has no mapping"
+            for workload in workloads:
+                if not workload.root.data.get("mapping"):
+                    message = f"the specification of '{workload.name}' has no mapping"
                     mistakes.error(("mapping",), message, "write one under its mapping:, or choose method: optimal")
             return SearchOptions(method=FIXED)
         if given.method not in METHODS:
-            known = (*METHODS, FIXED)
-            mistakes.error(("mapping", "method"), f"unknown method '{given.method}'", did_you_mean(given.method, known))
+            methods = (*METHODS, FIXED)
+            mistakes.error(("mapping", "method"), f"unknown method '{given.method}'", did_you_mean(given.method, methods))
             return None
         budget = mistakes.attempt(("mapping", "budget"), lambda: parse_budget(given.budget, given.method))
         minimize = given.minimize or default_mapper_objective(goals)
@@ -195,9 +199,11 @@ class _Reader:
 
     def _names(self, space: DesignSpace, rules: Sequence[Condition], goals: Sequence[Objective]) -> None:
         """That conditions, expressions and constraints speak of what exists, and that every parameter does something."""
-        values = {one.name: one.values[0] if one.values else 1.0 for one in space.parameters}
+        values = {parameter.name: parameter.values[0] if parameter.values else 1.0 for parameter in space.parameters}
         labels = {
-            one.name: [str(value) for value in one.values] for one in space.parameters if one.column == "string" and one.values
+            parameter.name: [str(value) for value in parameter.values]
+            for parameter in space.parameters
+            if parameter.column == "string" and parameter.values
         }
         try:
             order = space.order
@@ -205,31 +211,33 @@ class _Reader:
             message = f"parameter '{error}' depends on itself"
             self.mistakes.error(("parameters", str(error)), message, key=True)
             return
-        for one in order:
-            at = ("parameters", one.name)
-            others = {name: value for name, value in values.items() if name != one.name}
-            if one.when:
-                self.mistakes.attempt((*at, "when"), partial(one.when.check, others, labels))
-            if one.kind == "expression":
-                self.mistakes.attempt((*at, "value"), partial(arithmetic, one.expression, others))
+        for parameter in order:
+            at = ("parameters", parameter.name)
+            others = {name: value for name, value in values.items() if name != parameter.name}
+            if parameter.when:
+                self.mistakes.attempt((*at, "when"), partial(parameter.when.check, others, labels))
+            if parameter.kind == "expression":
+                self.mistakes.attempt((*at, "value"), partial(arithmetic, parameter.expression, others))
         results = dict.fromkeys((*NUMBERS, *objective_columns(goals).values()), 1.0)
         for i, rule in enumerate(rules):
             self.mistakes.attempt(("constraints", i), partial(rule.check, {**values, **results}, labels))
-        used = {name for one in order for name in one.needs(list(values))} | {n for rule in rules for n in rule.names(values)}
-        for one in order:
-            if not one.paths and not any(one.changes) and one.name not in used:
-                message = f"parameter '{one.name}' changes nothing"
-                self.mistakes.error(("parameters", one.name), message, "give it a path:", key=True)
+        used = {name for parameter in order for name in parameter.needs(list(values))} | {
+            n for rule in rules for n in rule.names(values)
+        }
+        for parameter in order:
+            if not parameter.paths and not any(parameter.changes) and parameter.name not in used:
+                message = f"parameter '{parameter.name}' changes nothing"
+                self.mistakes.error(("parameters", parameter.name), message, "give it a path:", key=True)
 
     def _search(self, space: DesignSpace, goals: int) -> None:
         """That the search can do what it is asked for."""
         search = self.spec.search
         if search.method == "grid":
-            for one in space.parameters:
-                if one.values is None and one.kind != "expression":
-                    message = f"a grid needs the values of '{one.name}'"
+            for parameter in space.parameters:
+                if parameter.values is None and parameter.kind != "expression":
+                    message = f"a grid needs the values of '{parameter.name}'"
                     self.mistakes.error(
-                        ("parameters", one.name), message, "give it points: or step:, or search otherwise", key=True
+                        ("parameters", parameter.name), message, "give it points: or step:, or search otherwise", key=True
                     )
             if search.points is not None:
                 self.mistakes.error(("search", "points"), "a grid has points of its own", "search: {method: random, points: ...}")
@@ -245,13 +253,13 @@ COLUMN_OF = {"energy": "energy_pj", "area": "area_um2", "power": "power_w", "cyc
 
 def objective_columns(goals: Sequence[Objective]) -> dict[str, str]:
     """Column of every objective."""
-    return {one.name: COLUMN_OF.get(one.name, one.name) for one in goals}
+    return {goal.name: COLUMN_OF.get(goal.name, goal.name) for goal in goals}
 
 
 def default_mapper_objective(goals: Sequence[Objective]) -> str:
     """What the mapper minimizes for a study: its objective if but one depends on mappings, else edp."""
-    seen = [one.name for one in goals if one.name != "power" and {"energy_pj", "cycles", "utilization"} & set(one.needs)]
-    return seen[0] if len(seen) == 1 else "edp"
+    dependent = [goal.name for goal in goals if goal.name != "power" and {"energy_pj", "cycles", "utilization"} & set(goal.needs)]
+    return dependent[0] if len(dependent) == 1 else "edp"
 
 
 def _native(source: SourceMap) -> SourceMap:

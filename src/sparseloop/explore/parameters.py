@@ -40,12 +40,14 @@ class Mistakes:
         try:
             return what()
         except NotationError as error:
-            for one in error.mistakes:
-                inside = Diagnostic(path=path, message=one.message, hint=one.hint, offset=one.offset, length=one.length)
+            for mistake in error.mistakes:
+                inside = Diagnostic(
+                    path=path, message=mistake.message, hint=mistake.hint, offset=mistake.offset, length=mistake.length
+                )
                 self.found.append(inside)
         except SpecError as error:
-            for one in error.diagnostics:
-                placed = one if one.span and one.span.line else replace(one, path=path, span=None)
+            for mistake in error.diagnostics:
+                placed = mistake if mistake.span and mistake.span.line else replace(mistake, path=path, span=None)
                 if placed not in self.found:
                     self.found.append(placed)
         return None
@@ -56,8 +58,8 @@ class Mistakes:
 
     def kids(self, path: Path) -> list[tuple[str, Node]]:
         """Keys and value nodes of a mapping of the study file."""
-        _, node, found = self.source.walk(path)
-        inside = node.kids if len(found) == len(path) and isinstance(node.kids, dict) else {}
+        _, node, way = self.source.walk(path)
+        inside = node.kids if len(way) == len(path) and isinstance(node.kids, dict) else {}
         return [(name, pair[1]) for name, pair in inside.items()]
 
     def change(self, at: Path, text: str, node: Node) -> Change | None:
@@ -84,11 +86,11 @@ class ParameterReader:
 
     def read(self) -> Parameter | None:
         """The parameter; None if anything is wrong about it."""
-        one, before = self.one, len(self.mistakes.found)
+        spec, before = self.one, len(self.mistakes.found)
         self._named()
         ways: dict[str, Callable[[tuple[Path, ...]], Parameter | None]]
         ways = {"values": self._values, "range": self._range, "choices": self._choices, "value": self._expression}
-        given = [way for way in ways if getattr(one, way) is not None]
+        given = [way for way in ways if getattr(spec, way) is not None]
         if len(given) != 1:
             hint = "one of values: [32, 64], range: [1, 64], choices: {...} and value: 2 * other"
             said = f"has {' and '.join(given)}" if given else "has no values"
@@ -96,13 +98,13 @@ class ParameterReader:
             return None
         self._fits(given[0])
         paths = self._paths()
-        when = self.mistakes.condition((*self.at, "when"), one.when) if one.when is not None else None
-        made = ways[given[0]](paths) if len(self.mistakes.found) == before else None
-        if made is None or len(self.mistakes.found) > before:
+        when = self.mistakes.condition((*self.at, "when"), spec.when) if spec.when is not None else None
+        parameter = ways[given[0]](paths) if len(self.mistakes.found) == before else None
+        if parameter is None or len(self.mistakes.found) > before:
             return None
-        made = replace(made, when=when, only=frozenset(one.only), unit=one.unit or "")
-        self._places(made)
-        return made if len(self.mistakes.found) == before else None
+        parameter = replace(parameter, when=when, only=frozenset(spec.only), unit=spec.unit or "")
+        self._places(parameter)
+        return parameter if len(self.mistakes.found) == before else None
 
     def _named(self) -> None:
         """Parameters are columns of the results and words of conditions."""
@@ -126,8 +128,8 @@ class ParameterReader:
         if not self.one.path and self.one.choices is None:
             named = all("variables" in w.root.data and self.name in w.root.data["variables"] for w in self.workloads)
             return (("variables", self.name),) if named and self.workloads else ()
-        found = [self.mistakes.change((*self.at, "path"), text, Node(None, "")) for text in self.one.path]
-        return tuple(change[0] for change in found if change)
+        changes = [self.mistakes.change((*self.at, "path"), text, Node(None, "")) for text in self.one.path]
+        return tuple(change[0] for change in changes if change)
 
     def _values(self, paths: tuple[Path, ...]) -> Parameter | None:
         """A list of values, each written at all paths."""
@@ -159,27 +161,27 @@ class ParameterReader:
 
     def _range(self, paths: tuple[Path, ...]) -> Parameter | None:
         """Numbers from the first to the last."""
-        one, at, log = self.one, (*self.at, "range"), self.one.scale == "log"
-        assert one.range is not None
-        low, high = one.range
+        spec, at, log = self.one, (*self.at, "range"), self.one.scale == "log"
+        assert spec.range is not None
+        low, high = spec.range
         if low >= high:
             self.mistakes.error(at, f"the range must rise, got {low:g} to {high:g}")
         elif log and low <= 0:
             self.mistakes.error(at, f"a logarithmic range begins above 0, got {low:g}")
-        elif one.step is not None and one.points is not None:
+        elif spec.step is not None and spec.points is not None:
             self.mistakes.error((*self.at, "points"), "a range has a step or a number of points, not both", key=True)
-        elif log and one.step is not None and one.step <= 1:
+        elif log and spec.step is not None and spec.step <= 1:
             self.mistakes.error((*self.at, "step"), "with scale: log the step is a factor, above 1", "2: doubled each time")
-        elif one.whole and (low != round(low) or high != round(high)):
+        elif spec.whole and (low != round(low) or high != round(high)):
             self.mistakes.error(at, "with whole: true the range begins and ends with whole numbers")
         else:
             values = None
-            if one.step is not None or one.points is not None:
-                values = column_values(range_values(low, high, step=one.step, points=one.points, log=log), whole=one.whole)
-            elif one.whole and not log:
+            if spec.step is not None or spec.points is not None:
+                values = column_values(range_values(low, high, step=spec.step, points=spec.points, log=log), whole=spec.whole)
+            elif spec.whole and not log:
                 values = tuple(range(round(low), round(high) + 1))
             node = self.mistakes.source.walk(at)[1]
-            numbers = {"low": low, "high": high, "log": log, "whole": one.whole}
+            numbers = {"low": low, "high": high, "log": log, "whole": spec.whole}
             return replace(Parameter(name=self.name, kind="range", values=values, paths=paths, node=node), **numbers)
         return None
 
@@ -188,18 +190,18 @@ class ParameterReader:
         node = self.mistakes.source.walk((*self.at, "value"))[1]
         return Parameter(name=self.name, kind="expression", paths=paths, node=node, expression=str(self.one.value))
 
-    def _places(self, made: Parameter) -> None:
+    def _places(self, parameter: Parameter) -> None:
         """That what it changes can be written where it is to be written."""
         known = {name for workload in self.workloads for name in workload.names}
         for word in [word for word in self.one.only if word not in known]:
             self.mistakes.error((*self.at, "only"), f"unknown workload '{word}'", did_you_mean(word, known))
-        number: tuple[Change, ...] = tuple((path, Node(1, "")) for path in made.paths)
-        wanted = list(zip(made.values or (), made.changes, strict=False)) if made.changes else [("", number)]
-        for choice, changes in wanted:
+        number: tuple[Change, ...] = tuple((path, Node(1, "")) for path in parameter.paths)
+        written = list(zip(parameter.values or (), parameter.changes, strict=False)) if parameter.changes else [("", number)]
+        for choice, changes in written:
             for path, node in changes:
                 at = self._spot(path, str(choice))
                 for workload in self.workloads:
-                    if not made.only or made.only & workload.names:
+                    if not parameter.only or parameter.only & workload.names:
                         self.mistakes.attempt(at, lambda w=workload, p=path, n=node: yamlio.with_values(w.root, [(p, n)]))
 
     def _spot(self, path: Path, label: str) -> Path:

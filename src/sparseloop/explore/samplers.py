@@ -76,19 +76,19 @@ def random_sampler(space: DesignSpace, search: SearchSpec, objectives: int) -> S
 
     def drawn(number: int) -> Point:
         rng = np.random.default_rng((search.seed, number))
-        return space.point(lambda one: _drawn(one, rng))
+        return space.point(lambda parameter: _drawn(parameter, rng))
 
     count = search.points or 0
     return ListedPoints((drawn(number) for number in range(count)), count)
 
 
-def _drawn(one: Parameter, rng: np.random.Generator) -> Value:
-    if one.values is not None:
-        return one.values[int(rng.integers(len(one.values)))]
-    low, high = (math.log(one.low), math.log(one.high)) if one.log else (one.low, one.high)
+def _drawn(parameter: Parameter, rng: np.random.Generator) -> Value:
+    if parameter.values is not None:
+        return parameter.values[int(rng.integers(len(parameter.values)))]
+    low, high = (math.log(parameter.low), math.log(parameter.high)) if parameter.log else (parameter.low, parameter.high)
     number = float(rng.uniform(low, high))
-    number = math.exp(number) if one.log else number
-    return round(number) if one.whole else min(max(number, one.low), one.high)
+    number = math.exp(number) if parameter.log else number
+    return round(number) if parameter.whole else min(max(number, parameter.low), parameter.high)
 
 
 # --- Optuna -------------------------------------------------------------------------------------------------
@@ -130,16 +130,16 @@ class OptunaSampler:
         """The next batch."""
         self.trials = [self.study.ask() for _ in range(min(self.left, self.search.batch))]
         self.left -= len(self.trials)
-        return [self.space.point(lambda one, trial=trial: suggested_value(one, trial)) for trial in self.trials]
+        return [self.space.point(lambda parameter, trial=trial: suggested_value(parameter, trial)) for trial in self.trials]
 
     def tell(self, told: Sequence[Feedback]) -> None:
         """Objectives as logarithms; a design without any is a little worse than the worst one met so far."""
-        for trial, one in zip(self.trials, told, strict=True):
-            logs = None if one.values is None else [math.log(max(value, 1e-300)) for value in one.values]
+        for trial, result in zip(self.trials, told, strict=True):
+            logs = None if result.values is None else [math.log(max(value, 1e-300)) for value in result.values]
             if logs is not None:
-                known = [-math.inf if worst == NOTHING else worst for worst in self.worst]
-                self.worst = [max(pair) for pair in zip(known, logs, strict=True)]
-            trial.set_constraint("valid", 0.0 if one.valid else 1.0)
+                before = [-math.inf if worst == NOTHING else worst for worst in self.worst]
+                self.worst = [max(pair) for pair in zip(before, logs, strict=True)]
+            trial.set_constraint("valid", 0.0 if result.valid else 1.0)
             self.study.tell(trial, [worst + 1 for worst in self.worst] if logs is None else logs)
 
 
@@ -159,17 +159,21 @@ def optuna_sampler(space: DesignSpace, search: SearchSpec, objectives: int) -> S
     return OptunaSampler(space, search, study, search.points or 0, [NOTHING] * objectives)
 
 
-def suggested_value(one: Parameter, trial: Any) -> Value:
+def suggested_value(parameter: Parameter, trial: Any) -> Value:
     """A value that Optuna chooses: numbers by their place among the values, so that near ones are near."""
-    if one.values is None:
-        if one.whole:
-            return int(trial.suggest_int(one.name, round(one.low), round(one.high), log=one.log))
-        return float(trial.suggest_float(one.name, one.low, one.high, log=one.log))
-    if len(one.values) == 1:
-        return one.values[0]
-    last = len(one.values) - 1
-    place = trial.suggest_int(one.name, 0, last) if one.numeric else trial.suggest_categorical(one.name, list(range(last + 1)))
-    return one.values[int(place)]
+    if parameter.values is None:
+        if parameter.whole:
+            return int(trial.suggest_int(parameter.name, round(parameter.low), round(parameter.high), log=parameter.log))
+        return float(trial.suggest_float(parameter.name, parameter.low, parameter.high, log=parameter.log))
+    if len(parameter.values) == 1:
+        return parameter.values[0]
+    last = len(parameter.values) - 1
+    place = (
+        trial.suggest_int(parameter.name, 0, last)
+        if parameter.numeric
+        else trial.suggest_categorical(parameter.name, list(range(last + 1)))
+    )
+    return parameter.values[int(place)]
 
 
 SAMPLERS: dict[str, Callable[[DesignSpace, SearchSpec, int], Sampler]] = {

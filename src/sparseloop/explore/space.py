@@ -85,22 +85,26 @@ class DesignSpace:
     @cached_property
     def order(self) -> tuple[Parameter, ...]:
         """The parameters such that each comes after those that it depends on; `ValueError` names a circle."""
-        names = [one.name for one in self.parameters]
-        left, found = list(self.parameters), list[Parameter]()
+        names = [parameter.name for parameter in self.parameters]
+        left, ordered = list(self.parameters), list[Parameter]()
         while left:
-            known = {one.name for one in found}
-            ready = next((one for one in left if one.needs(names) <= known), None)
+            settled = {parameter.name for parameter in ordered}
+            ready = next((parameter for parameter in left if parameter.needs(names) <= settled), None)
             if ready is None:
                 raise ValueError(left[0].name)
             left.remove(ready)
-            found.append(ready)
-        return tuple(found)
+            ordered.append(ready)
+        return tuple(ordered)
 
     def point(self, choose: Chooser) -> dict[str, Value]:
         """One point, parameter by parameter; `choose` is asked for those that are free."""
         values: dict[str, Value] = {}
-        for one in self.order:
-            values[one.name] = self._settled(one, values) if one.kind == "expression" or not _varies(one, values) else choose(one)
+        for parameter in self.order:
+            values[parameter.name] = (
+                self._settled(parameter, values)
+                if parameter.kind == "expression" or not _varies(parameter, values)
+                else choose(parameter)
+            )
         return values
 
     def grid(self) -> Iterator[dict[str, Value]]:
@@ -111,42 +115,45 @@ class DesignSpace:
         if depth == len(self.order):
             yield dict(values)
             return
-        one = self.order[depth]
-        if one.kind == "expression" or not _varies(one, values):
-            choices: Sequence[Value] = (self._settled(one, values),)
+        parameter = self.order[depth]
+        if parameter.kind == "expression" or not _varies(parameter, values):
+            choices: Sequence[Value] = (self._settled(parameter, values),)
         else:
-            choices = one.values or ()
+            choices = parameter.values or ()
         for value in choices:
-            values[one.name] = value
+            values[parameter.name] = value
             yield from self._below(depth + 1, values)
-        del values[one.name]
+        del values[parameter.name]
 
-    def _settled(self, one: Parameter, values: Values) -> Value:
+    def _settled(self, parameter: Parameter, values: Values) -> Value:
         """The value of a parameter that is not free."""
-        if not _varies(one, values):
+        if not _varies(parameter, values):
             return None
-        number = arithmetic(one.expression, values)
+        number = arithmetic(parameter.expression, values)
         return int(number) if number is not None and float(number).is_integer() else number
 
     @cached_property
     def size(self) -> int | None:
         """How many points the grid has; None if a parameter may take any number."""
-        free = [one for one in self.parameters if one.kind != "expression"]
-        if any(one.values is None for one in free):
+        free = [parameter for parameter in self.parameters if parameter.kind != "expression"]
+        if any(parameter.values is None for parameter in free):
             return None
-        if any(one.when for one in self.parameters):
+        if any(parameter.when for parameter in self.parameters):
             return sum(1 for _ in self.grid())
-        return math.prod(len(one.values or ()) for one in free)
+        return math.prod(len(parameter.values or ()) for parameter in free)
 
     def changes(self, values: Values, workload: frozenset[str]) -> list[Change]:
         """What a point writes into the specification of a workload, given by its names."""
         return [
-            change for one in self.parameters if not one.only or workload & one.only for change in one.changed(values[one.name])
+            change
+            for parameter in self.parameters
+            if not parameter.only or workload & parameter.only
+            for change in parameter.changed(values[parameter.name])
         ]
 
 
-def _varies(one: Parameter, values: Values) -> bool:
-    return one.when is None or one.when.holds(values)
+def _varies(parameter: Parameter, values: Values) -> bool:
+    return parameter.when is None or parameter.when.holds(values)
 
 
 # --- values of ranges ---------------------------------------------------------------------------------------
@@ -156,12 +163,12 @@ def range_values(low: float, high: float, *, step: float | None, points: int | N
     """The values of a range from low to high by a step (log: a factor) or in so many points."""
     if points is not None:
         shares = [i / (points - 1) if points > 1 else 0.0 for i in range(points)]
-        found = [low * (high / low) ** share if log else low + (high - low) * share for share in shares]
+        numbers = [low * (high / low) ** share if log else low + (high - low) * share for share in shares]
     else:
         assert step is not None
         room = math.log(high / low) / math.log(step) if log else (high - low) / step
-        found = [low * step**i if log else low + step * i for i in range(math.floor(room + 1e-9) + 1)]
-    return list(dict.fromkeys(float(f"{value:.12g}") for value in found))
+        numbers = [low * step**i if log else low + step * i for i in range(math.floor(room + 1e-9) + 1)]
+    return list(dict.fromkeys(float(f"{value:.12g}") for value in numbers))
 
 
 def column_values(numbers: Sequence[float], *, whole: bool) -> tuple[Value, ...]:

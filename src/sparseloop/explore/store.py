@@ -101,22 +101,22 @@ class Store:
     @property
     def study(self) -> dict[str, Any]:
         """The study as it was understood: parameters, workloads, objectives (see `docs/explore.md`)."""
-        held = self.described()
-        assert held is not None
-        return held
+        record = self.described()
+        assert record is not None
+        return record
 
     def described(self) -> dict[str, Any] | None:
         """As `study`; None if nothing was written yet."""
         file = self.path / "study.json"
         try:
-            held = json.loads(file.read_text(encoding="utf-8"))
+            record = json.loads(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise SpecError([Diagnostic(message=f"cannot read {file} ({error})")]) from None
-        if not isinstance(held, dict) or held.get("schema") != SCHEMA:  # pyright: ignore[reportUnknownMemberType]
+        if not isinstance(record, dict) or record.get("schema") != SCHEMA:  # pyright: ignore[reportUnknownMemberType]
             raise SpecError([Diagnostic(message=f"{file} is not a study of this version ({SCHEMA})")])
-        return held  # pyright: ignore[reportUnknownVariableType]
+        return record  # pyright: ignore[reportUnknownVariableType]
 
     def describe(self, study: Mapping[str, Any]) -> None:
         """Makes a study the one that the folder holds."""
@@ -171,12 +171,12 @@ class Store:
             unique = "point" if table == "points" else "key"
             both = " union all by name ".join(sources)
             connection.execute(f"create view {table} as select distinct on ({unique}) * from ({both})")
-        names = [one["name"] for one in study["workloads"]]
+        names = [entry["name"] for entry in study["workloads"]]
         connection.register(
             "workload_names", import_extra("pyarrow").table({"workload": names, "at": list(range(1, len(names) + 1))})
         )
         left = ", ".join(f"e.{identifier(name)}" for name in EVALUATION_COLUMNS if name not in ("key", "workload"))
-        parameters = "".join(f"p.{identifier(one['name'])}, " for one in study["parameters"])
+        parameters = "".join(f"p.{identifier(entry['name'])}, " for entry in study["parameters"])
         connection.execute(
             f"create view layers as select p.point, w.workload, {parameters}e.key, {left} "
             "from points p cross join workload_names w join evaluations e on e.key = p.keys[w.at]"
@@ -210,8 +210,8 @@ class Store:
         rows: dict[tuple[Table, str], list[Row]] = {}
         for table, study, row in _entries(journal):
             rows.setdefault((table, study if table == "points" else ""), []).append(row)
-        for (table, study), some in rows.items():
-            self.write_part(table, study, journal.stem, some)
+        for (table, study), of_table in rows.items():
+            self.write_part(table, study, journal.stem, of_table)
         journal.unlink(missing_ok=True)
         return sum(map(len, rows.values()))
 

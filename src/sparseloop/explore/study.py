@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,50 +61,51 @@ class Study:
     @staticmethod
     def opened(store: Store | str | Path) -> Study:
         """The study that a folder holds the results of."""
-        held = (store if isinstance(store, Store) else Store.opened(store)).study
-        return Study(studyfile.study_from_data(held["source"]["study"], held["source"]["file"]))
+        record = (store if isinstance(store, Store) else Store.opened(store)).study
+        return Study(studyfile.study_from_data(record["source"]["study"], record["source"]["file"]))
 
     # --- what it is -----------------------------------------------------------------------------------------
 
     @cached_property
     def id(self) -> str:
         """Equal for studies with the same points: the same inputs, parameters, objectives, search and version."""
-        spec, designs = self.definition.spec, self.definition.designs
-        said = spec.model_dump(mode="json", exclude={"name", "spec", "workloads", "cluster"})
-        bases = [[one.name, one.weight, sorted(one.names), one.layer, _contents(one.root.data, self._base(i))]
-                 for i, one in enumerate(designs.workloads)]  # fmt: skip
-        return digest({"study": said, "workloads": bases, "version": __version__})[:16]
+        definition = self.definition
+        study = definition.spec.model_dump(mode="json", exclude={"name", "spec", "workloads", "cluster"})
+        workloads: list[list[Any]] = []
+        for i, one in enumerate(definition.designs.workloads):
+            workloads.append([one.name, one.weight, sorted(one.names), one.layer, [one.root.data, self._base(i)]])
+        return digest({"study": study, "workloads": workloads, "version": __version__})[:16]
 
     def _base(self, workload: int) -> str:
         """The content of the files that a specification names."""
-        one = self.definition.designs.workloads[workload]
-        spec = Spec.model_validate(one.root.data).with_source(studyfile.SourceMap(one.root, one.lines))
-        return self.definition.designs.key(spec if one.layer is None else list(spec.per_layer())[one.layer])
+        base = self.definition.designs.workloads[workload]
+        spec = Spec.model_validate(base.root.data).with_source(studyfile.SourceMap(base.root, base.lines))
+        return self.definition.designs.key(spec if base.layer is None else list(spec.per_layer())[base.layer])
 
     @cached_property
     def columns(self) -> dict[str, str]:
         """Columns of its points, with their types."""
-        mine = {one.name: one.column for one in self.definition.designs.space.parameters}
+        parameters = {parameter.name: parameter.column for parameter in self.definition.designs.space.parameters}
         extra = {name: "double" for name in objective_columns(self.definition.objectives).values() if name not in POINT_COLUMNS}
         rest = {name: kind for name, kind in POINT_COLUMNS.items() if name not in ("point", "keys")}
-        return {"point": "int64", **mine, **rest, **extra, "keys": "keys"}
+        return {"point": "int64", **parameters, **rest, **extra, "keys": "keys"}
 
     def described(self) -> dict[str, Any]:
         """What stands in `study.json`."""
-        one, designs = self.definition, self.definition.designs
+        definition, designs = self.definition, self.definition.designs
         return {
             "schema": SCHEMA,
             "id": self.id,
-            "name": one.spec.name,
+            "name": definition.spec.name,
             "version": __version__,
             "parameters": [_described(parameter) for parameter in designs.space.parameters],
             "workloads": [{"name": workload.name, "weight": workload.weight} for workload in designs.workloads],
-            "combine": one.spec.combine,
-            "objectives": [{"name": name, "column": column} for name, column in objective_columns(one.objectives).items()],
-            "goal": "pareto" if one.spec.pareto else "minimize",
-            "constraints": [rule.text for rule in one.constraints],
+            "combine": definition.spec.combine,
+            "objectives": [{"name": name, "column": column} for name, column in objective_columns(definition.objectives).items()],
+            "goal": "pareto" if definition.spec.pareto else "minimize",
+            "constraints": [rule.text for rule in definition.constraints],
             "mapping": designs.settings,
-            "search": one.spec.search.model_dump(mode="json"),
+            "search": definition.spec.search.model_dump(mode="json"),
             "columns": self.columns,
             "source": self._source(),
         }
@@ -111,10 +113,10 @@ class Study:
     def _source(self) -> dict[str, Any]:
         """Enough to read the study again: the study file with all files in it."""
         said, entries = self.definition.source.root, list[dict[str, Any]]()
-        for one in self.definition.designs.workloads:
-            if one.layer in (None, 0):
-                name = one.name if one.layer is None else one.name.rpartition("/")[0] or None
-                entries.append({"name": name, "weight": one.weight, "spec": one.root.data})
+        for workload in self.definition.designs.workloads:
+            if workload.layer in (None, 0):
+                name = workload.name if workload.layer is None else workload.name.rpartition("/")[0] or None
+                entries.append({"name": name, "weight": workload.weight, "spec": workload.root.data})
         file = self.definition.source.walk(("parameters",))[1].file
         return {"study": {**said.data, "spec": {}, "workloads": entries}, "file": file}
 
@@ -122,11 +124,11 @@ class Study:
 
     def spec(self, values: Values, workload: int | str = 0) -> Spec:
         """The specification of a point (a row of the results will do) for a workload, by number or name."""
-        mine = {one.name: values[one.name] for one in self.definition.designs.space.parameters}
-        return self.definition.designs.spec(mine, self._number(workload))
+        chosen = {parameter.name: values[parameter.name] for parameter in self.definition.designs.space.parameters}
+        return self.definition.designs.spec(chosen, self._number(workload))
 
     def _number(self, workload: int | str) -> int:
-        names = [one.name for one in self.definition.designs.workloads]
+        names = [known.name for known in self.definition.designs.workloads]
         if isinstance(workload, int):
             return workload
         if workload not in names:
@@ -140,17 +142,17 @@ class Study:
         if self.definition.designs.fixed:
             return evaluate(spec)
         key = row["keys"][number] if row["keys"] else None
-        held = store.query(f"select mapping from evaluations where key = {literal(str(key))}")["mapping"].to_pylist()
-        if not held or held[0] is None:
+        mappings = store.query(f"select mapping from evaluations where key = {literal(str(key))}")["mapping"].to_pylist()
+        if not mappings or mappings[0] is None:
             raise SpecError([Diagnostic(message=f"point {row['point']} has no mapping for this workload: {row['why']}")])
-        mapped = Spec.model_validate({**spec.model_dump(by_alias=True), "mapping": _mapping(held[0])})
+        mapped = Spec.model_validate({**spec.model_dump(by_alias=True), "mapping": json.loads(mappings[0])})
         design = design_of(mapped.with_source(spec.source))
         assert design.mapping is not None
         return evaluate_mapping(design, design.mapping)
 
     def check(self) -> None:
         """Raises every mistake in the values of the parameters, each tried while the others keep their first one."""
-        found: list[Diagnostic] = []
+        mistakes: list[Diagnostic] = []
         first: SpecError | None = None
         works = 0
         for values in self._tries():
@@ -158,14 +160,14 @@ class Study:
                 try:
                     spec = self.definition.designs.spec(values, workload)
                 except SpecError as error:
-                    found += [one for one in error.diagnostics if one not in found]
+                    mistakes += [mistake for mistake in error.diagnostics if mistake not in mistakes]
                     continue
                 try:
                     works += bool(works or design_of(spec).einsum)
                 except SpecError as error:  # values that do not go together: those points will say so
                     first = first or error
-        if found:
-            raise SpecError(found)
+        if mistakes:
+            raise SpecError(mistakes)
         if first is not None and not works:
             raise first
 
@@ -174,7 +176,7 @@ class Study:
         seen = list[dict[str, Value]]()
         for tried in space.parameters:
             for value in tried.values or (tried.low, tried.high):
-                point = space.point(lambda one, t=tried, v=value: v if one is t else _first(one))
+                point = space.point(lambda parameter, t=tried, v=value: v if parameter is t else _first(parameter))
                 if point not in seen:
                     seen.append(point)
                     yield point
@@ -185,15 +187,17 @@ class Study:
         """Evaluates all points that the folder does not hold yet."""
         options = options or RunOptions()
         self.check()
-        store, one = Store(Path(folder)), self.definition
+        store, definition = Store(Path(folder)), self.definition
         if store.described() is not None and not options.resume:
             hint = "go on with --resume, or give another folder: -o DIR"
             raise SpecError([Diagnostic(message=f"the folder '{folder}' holds a study already", hint=hint)])
         store.begin(self.described())
         store.recover()
-        unique = one.spec.search.method == "grid" and not any(parameter.only for parameter in one.designs.space.parameters)
-        cache = EvaluationCache(one.designs, store, options.reuse, repeats=not unique)
-        with executor(one.designs, options.executor, options.workers, one.spec.cluster) as workers:
+        unique = definition.spec.search.method == "grid" and not any(
+            parameter.only for parameter in definition.designs.space.parameters
+        )
+        cache = EvaluationCache(definition.designs, store, options.reuse, repeats=not unique)
+        with executor(definition.designs, options.executor, options.workers, definition.spec.cluster) as workers:
             tally = Sweep(self.definition, store, cache, workers, options.watch).run(self.id)
         return Explored(self, store, tally)
 
@@ -208,7 +212,7 @@ class Explored:
 
     def best(self, count: int = 1) -> list[Row]:
         """The best valid points; of equal ones the first. For a study with `pareto` its front, by its first objective."""
-        names = [one["column"] for one in self.study.described()["objectives"]]
+        names = [goal["column"] for goal in self.study.described()["objectives"]]
         listed = ", ".join(map(identifier, names))
         if not self.study.definition.spec.pareto:
             return self.store.query(f"select * from points where valid order by {listed}, point limit {count}").to_pylist()
@@ -222,26 +226,16 @@ class Explored:
         return self.store.query(f"select * from points where point in ({points}) order by {listed}, point").to_pylist()
 
 
-def _first(one: Parameter) -> Value:
-    return one.values[0] if one.values else round(one.low) if one.whole else one.low
+def _first(parameter: Parameter) -> Value:
+    return parameter.values[0] if parameter.values else round(parameter.low) if parameter.whole else parameter.low
 
 
-def _described(one: Parameter) -> dict[str, Any]:
+def _described(parameter: Parameter) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "kind": one.kind,
-        "values": None if one.values is None else list(one.values),
-        "unit": one.unit or None,
-        "numeric": one.numeric,
-        "log": one.log,
+        "name": parameter.name,
+        "kind": parameter.kind,
+        "values": None if parameter.values is None else list(parameter.values),
+        "unit": parameter.unit or None,
+        "numeric": parameter.numeric,
+        "log": parameter.log,
     }
-
-
-def _contents(data: Any, base: str) -> list[Any]:
-    return [data, base]
-
-
-def _mapping(text: str) -> Any:
-    import json
-
-    return json.loads(text)

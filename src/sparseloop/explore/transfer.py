@@ -42,46 +42,52 @@ class Hint:
 
 def bandwidth_parameters(space: DesignSpace) -> tuple[Parameter, ...]:
     """The parameters that are bandwidths and that no other parameter depends on."""
-    names = [one.name for one in space.parameters]
-    needed = {name for one in space.parameters for name in one.needs(names)}
-    return tuple(one for one in space.parameters if one.name not in needed and one.values and one.numeric and _supply(one))
+    names = [parameter.name for parameter in space.parameters]
+    needed = {name for parameter in space.parameters for name in parameter.needs(names)}
+    return tuple(
+        parameter
+        for parameter in space.parameters
+        if parameter.name not in needed and parameter.values and parameter.numeric and _supply(parameter)
+    )
 
 
-def _supply(one: Parameter) -> bool:
-    paths = [path for changes in one.changes for path, _ in changes] or list(one.paths)
+def _supply(parameter: Parameter) -> bool:
+    paths = [path for changes in parameter.changes for path, _ in changes] or list(parameter.paths)
     return bool(paths) and all("bandwidth" in path for path in paths)
 
 
 def widest_point(values: Values, lines: Sequence[Parameter]) -> dict[str, Value]:
     """The point of the same line with the largest bandwidths."""
-    top = {one.name: max(number for number in one.values or () if isinstance(number, int | float)) for one in lines}
+    top = {
+        parameter.name: max(number for number in parameter.values or () if isinstance(number, int | float)) for parameter in lines
+    }
     return {name: top[name] if name in top and value is not None else value for name, value in values.items()}
 
 
 def transferred_result(spec: Spec, hint: Hint, goal: Objective) -> Result | None:
     """The result of the neighbour's mapping if it is optimal here too; None if that is not proven."""
-    mine, other = design_of(spec), design_of(hint.spec)
-    if goal.name not in MONOTONE or not differs_in_bandwidth_only(other, mine):
+    design, other = design_of(spec), design_of(hint.spec)
+    if goal.name not in MONOTONE or not differs_in_bandwidth_only(other, design):
         return None
     mapped = Spec.model_validate({**spec.model_dump(by_alias=True), "mapping": json.loads(hint.mapping)})
     mapping = design_of(mapped.with_source(spec.source)).mapping
     assert mapping is not None
-    result = evaluate_mapping(replace(mine, mapping=mapping), mapping)
+    result = evaluate_mapping(replace(design, mapping=mapping), mapping)
     columns: dict[str, Any] = {name: np.array([getattr(result, name)]) for name in ("energy_pj", "cycles", "area_um2")}
     reached = float(goal.scalars(columns)[0]) <= hint.value * (1 + SAME)
     return result if result.valid and reached else None
 
 
-def differs_in_bandwidth_only(other: Design, mine: Design) -> bool:
+def differs_in_bandwidth_only(other: Design, design: Design) -> bool:
     """True if the other design differs in nothing but larger bandwidths."""
-    levels = list(zip(other.arch.levels, mine.arch.levels, strict=False))
-    if len(other.arch.levels) != len(mine.arch.levels) or not all(_richer(a, b) for a, b in levels):
+    levels = list(zip(other.arch.levels, design.arch.levels, strict=False))
+    if len(other.arch.levels) != len(design.arch.levels) or not all(_richer(a, b) for a, b in levels):
         return False
-    same = replace(other.arch, levels=mine.arch.levels) == mine.arch
-    return same and other.einsum == mine.einsum and other.sparse == mine.sparse
+    same = replace(other.arch, levels=design.arch.levels) == design.arch
+    return same and other.einsum == design.einsum and other.sparse == design.sparse
 
 
-def _richer(other: Level, mine: Level) -> bool:
+def _richer(other: Level, level: Level) -> bool:
     wide = {"read_bandwidth": None, "write_bandwidth": None, "shared_bandwidth": None}
-    pairs = [(getattr(other, name), getattr(mine, name)) for name in wide]
-    return replace(other, **wide) == replace(mine, **wide) and all(a is None or (b is not None and a >= b) for a, b in pairs)
+    pairs = [(getattr(other, name), getattr(level, name)) for name in wide]
+    return replace(other, **wide) == replace(level, **wide) and all(a is None or (b is not None and a >= b) for a, b in pairs)

@@ -61,24 +61,24 @@ ALIASES = {"delay": "cycles", "latency": "cycles", "energy_pj": "energy", "area_
 
 def weighted(weights: Mapping[str, float]) -> Objective:
     """The sum of objectives times weights."""
-    found = [(objective(name), weight) for name, weight in weights.items()]
+    terms = [(objective(name), weight) for name, weight in weights.items()]
 
     def total(columns: Columns) -> Floats:
-        return np.sum([weight * one.scalars(columns) for one, weight in found], axis=0)
+        return np.sum([weight * term.scalars(columns) for term, weight in terms], axis=0)
 
-    name = " + ".join(f"{weight:g}*{one.name}" for one, weight in found)
-    return Objective(name=name, needs=_joined([one for one, _ in found]), parts=(total,))
+    name = " + ".join(f"{weight:g}*{term.name}" for term, weight in terms)
+    return Objective(name=name, needs=_joined([term for term, _ in terms]), parts=(total,))
 
 
 def lexicographic(*names: str | Objective) -> Objective:
     """The first objective decides, the second where the first is equal, and so on."""
-    found = [objective(name) for name in names]
-    parts = tuple(part for one in found for part in one.parts)
-    return Objective(name=",".join(one.name for one in found), needs=_joined(found), parts=parts)
+    goals = [objective(name) for name in names]
+    parts = tuple(part for goal in goals for part in goal.parts)
+    return Objective(name=",".join(goal.name for goal in goals), needs=_joined(goals), parts=parts)
 
 
-def _joined(found: list[Objective]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(need for one in found for need in one.needs))
+def _joined(goals: list[Objective]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(need for goal in goals for need in goal.needs))
 
 
 def objective(given: str | Objective) -> Objective:
@@ -102,24 +102,24 @@ def _terms(text: str) -> dict[str, float]:
     """'0.7*energy + cycles' as weights; nothing if it is a plain name."""
     if "*" not in text and "+" not in text:
         return {}
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for term in re.split(r"(?<![eE])\+", text):
         weight, star, name = term.strip().rpartition("*")
         name = name.strip()
         try:
-            found[name] = found.get(name, 0.0) + (float(weight) if star else 1.0)
-            if not math.isfinite(found[name]):
+            weights[name] = weights.get(name, 0.0) + (float(weight) if star else 1.0)
+            if not math.isfinite(weights[name]):
                 raise ValueError
         except ValueError:
             raise SpecError(
                 [Diagnostic(message=f"cannot read '{term.strip()}' as weight*objective", hint="0.7*energy")]
             ) from None
-    return found
+    return weights
 
 
 def objectives(given: str | tuple[str | Objective, ...]) -> tuple[Objective, ...]:
     """Several objectives: 'energy,cycles' or a tuple."""
-    return tuple(objective(one) for one in (given.split(",") if isinstance(given, str) else given))
+    return tuple(objective(name) for name in (given.split(",") if isinstance(given, str) else given))
 
 
 # --- Pareto -------------------------------------------------------------------------------------------------

@@ -56,12 +56,12 @@ def search_from_record(record: Dict[str, Any], task: Task) -> Best:
     return Best(**fields, certificate=None if proof is None else Certificate(**proof))
 
 
-def _listed(found: Sequence[Candidate]) -> list[dict[str, Any]]:
-    return [{"values": list(one.values), "mapping": _mapping_data(one.mapping)} for one in found]
+def _listed(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    return [{"values": list(candidate.values), "mapping": _mapping_data(candidate.mapping)} for candidate in candidates]
 
 
 def _found(data: Sequence[Dict[str, Any]]) -> tuple[Candidate, ...]:
-    return tuple(Candidate(_mapping(one["mapping"]), tuple(one["values"])) for one in data)
+    return tuple(Candidate(_mapping(entry["mapping"]), tuple(entry["values"])) for entry in data)
 
 
 def _mapping_data(mapping: Mapping) -> dict[str, Any]:
@@ -98,8 +98,8 @@ class SavedSearches:
         """What was written under a key, None if nothing was; raises `Damaged`."""
         file = self.path / f"{key}.json"
         try:
-            held = json.loads(file.read_text(encoding="utf-8"))
-            if held["schema"] != SCHEMA or held["key"] != key or held["sha256"] != digest(held["search"]):
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if record["schema"] != SCHEMA or record["key"] != key or record["sha256"] != digest(record["search"]):
                 raise ValueError
         except FileNotFoundError:
             return None
@@ -107,10 +107,10 @@ class SavedSearches:
             raise DamagedFile(f"{file} cannot be read ({error.strerror})") from None
         except (ValueError, KeyError, TypeError):
             raise DamagedFile(f"{file} is damaged") from None
-        return held["search"]
+        return record["search"]
 
     def write(self, key: str, name: str, search: Dict[str, Any]) -> None:
         """Keeps a finished search; `name` is for people who look into the folder."""
-        held = {"schema": SCHEMA, "key": key, "layer": name, "sha256": digest(search), "search": search}
+        record = {"schema": SCHEMA, "key": key, "layer": name, "sha256": digest(search), "search": search}
         self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path / f"{key}.json", json.dumps(held, indent=1).encode())
+        write_whole(self.path / f"{key}.json", json.dumps(record, indent=1).encode())

@@ -26,7 +26,7 @@ class Rules:
 
 def rules_of(spec: Spec) -> tuple[Rules, ...]:
     """Per storage level, outermost first."""
-    found = list[Rules]()
+    rules = list[Rules]()
     entries = spec.architecture.levels
     for i, entry in enumerate(entries):
         if not isinstance(entry, LevelSpec):
@@ -37,8 +37,8 @@ def rules_of(spec: Spec) -> tuple[Rules, ...]:
                 break
             below.append(after.name)
         fanout = next((spec.constraints[name] for name in below if name in spec.constraints), NOTHING)
-        found.append(Rules(level=spec.constraints.get(entry.name, NOTHING), fanout=fanout))
-    return tuple(found[:-1])
+        rules.append(Rules(level=spec.constraints.get(entry.name, NOTHING), fanout=fanout))
+    return tuple(rules[:-1])
 
 
 # --- factors ------------------------------------------------------------------------------------------------
@@ -75,9 +75,9 @@ def _rank_space(rank: str, size: int, design: Design, rules: tuple[Rules, ...], 
             if design.sparse.packs(level):
                 limits = (None,) * len(limits)  # positions are packed: there may be more of them than lanes
             places.append((spatial, _group(level, rule.fanout, rank, limits)))
-        for mine, group in places:
+        for slots, group in places:
             if group.fixed != 1 and group.high != 1:
-                loops += mine
+                loops += slots
                 groups.append(group)
     free = any(group.fixed is None for group in groups)
     sizes = padded_sizes(size, tuple(lanes)) if padded and free else (size,)
@@ -98,16 +98,16 @@ def _axes(rank: str, fanout: tuple[int, int], rule: ConstraintSpec, ranks: tuple
 
     A split says how many of the innermost ranks lie along x; ranks whose place the order leaves open may lie along both.
     """
-    found = {axis: limit for axis, limit in (("y", fanout[1]), ("x", fanout[0])) if limit > 1}
+    axes = {axis: limit for axis, limit in (("y", fanout[1]), ("x", fanout[0])) if limit > 1}
     if rule.split is None:
-        return found
+        return axes
     order = level_order(rule.order, ranks)
     inner_first = [*reversed(order.inner), *order.free, *reversed(order.outer)]
     fixed = rank not in order.free or rule.split <= len(order.inner) or rule.split >= len(ranks) - len(order.outer)
     if not fixed:
-        return found
+        return axes
     wanted = "x" if inner_first.index(rank) < rule.split else "y"
-    return {axis: limit for axis, limit in found.items() if axis == wanted}
+    return {axis: limit for axis, limit in axes.items() if axis == wanted}
 
 
 def spatial_ranks(design: Design, rule: Rules) -> tuple[str, ...]:
@@ -121,11 +121,11 @@ def spatial_ranks(design: Design, rule: Rules) -> tuple[str, ...]:
 
 def level_orders(ranks: tuple[RankSpace, ...], rules: tuple[Rules, ...]) -> tuple[LevelOrder, ...]:
     """Per storage level: orders of the temporal loops that may have a bound above 1."""
-    found: list[LevelOrder] = []
+    orders: list[LevelOrder] = []
     for level, rule in enumerate(rules):
-        mine = [space.rank for space in ranks if any(loop.level == level and not loop.spatial for loop in space.loops)]
-        found.append(level_order(rule.level.order, mine))
-    return tuple(found)
+        names = [space.rank for space in ranks if any(loop.level == level and not loop.spatial for loop in space.loops)]
+        orders.append(level_order(rule.level.order, names))
+    return tuple(orders)
 
 
 Keep = tuple[frozenset[str], ...]
@@ -150,8 +150,8 @@ class Bypass:
     def count(self) -> int:
         """Number of choices."""
         total = 1
-        for mine in self.options.values():
-            total *= len(mine)
+        for choices in self.options.values():
+            total *= len(choices)
         return total
 
     def every(self) -> Iterator[Keep]:
@@ -166,8 +166,8 @@ class Bypass:
 
     def allows(self, keep: Keep) -> bool:
         """True if this choice is one of them."""
-        held = {name: frozenset(i for i, names in enumerate(keep) if name in names) for name in self.options}
-        return len(keep) == self.levels and all(held[name] in mine for name, mine in self.options.items())
+        levels_of = {name: frozenset(i for i, names in enumerate(keep) if name in names) for name in self.options}
+        return len(keep) == self.levels and all(levels_of[name] in choices for name, choices in self.options.items())
 
 
 def bypasses(design: Design, rules: tuple[Rules, ...]) -> Bypass:
@@ -183,7 +183,7 @@ def bypasses(design: Design, rules: tuple[Rules, ...]) -> Bypass:
             first = not any(True in choice for choice in choices)
             choices.append(tuple(forced[:1]) or ((True,) if first else (True, False)))
         sets = product(*choices)
-        options[tensor.name] = tuple(frozenset(i for i, kept in enumerate(one) if kept) for one in sets if any(one))
+        options[tensor.name] = tuple(frozenset(i for i, kept in enumerate(kept_at) if kept) for kept_at in sets if any(kept_at))
     return Bypass(options=options, levels=len(rules))
 
 

@@ -92,8 +92,8 @@ class Factorizations:
 
     def _options(self, group: int, product: int) -> list[tuple[int, ...]]:
         """Factors of one group that leave something the rest can be made of."""
-        mine = self.groups[group]
-        return [f for d in divisors(product) if mine.allows(d) and self.ways(group + 1, product // d) for f in mine.splits(d)]
+        slots = self.groups[group]
+        return [f for d in divisors(product) if slots.allows(d) and self.ways(group + 1, product // d) for f in slots.splits(d)]
 
     def numbered(self, numbers: Ints) -> Ints:
         """The factorizations with these numbers: shape (slots, len(numbers))."""
@@ -109,7 +109,7 @@ class Factorizations:
         chosen = np.searchsorted(ends, numbers, side="right")
         left = np.array(self.sizes, dtype=np.int64)[chosen]
         rest = numbers - np.concatenate([[0], ends])[chosen]
-        found = np.ones((self.slots, len(numbers)), dtype=np.int64)
+        factors = np.ones((self.slots, len(numbers)), dtype=np.int64)
         row = 0
         for g, group in enumerate(self.groups):
             width = len(group.limits)
@@ -119,11 +119,11 @@ class Factorizations:
                 table = np.array(options, dtype=np.int64).reshape(len(options), width)
                 shares = np.cumsum([self.ways(g + 1, int(product) // math.prod(f)) for f in options])
                 which = np.searchsorted(shares, rest[at], side="right")
-                found[row : row + width, at] = table[which].T
+                factors[row : row + width, at] = table[which].T
                 rest[at] -= np.concatenate([[0], shares])[which]
                 left[at] = product // table[which].prod(axis=1)
             row += width
-        return found
+        return factors
 
     def drawn(self, count: int, rng: np.random.Generator) -> Ints:
         """Uniform draws, independent of each other."""
@@ -134,13 +134,13 @@ class Factorizations:
         fits = np.isin(factors.prod(axis=0), self.sizes)
         row = 0
         for group in self.groups:
-            mine = factors[row : row + len(group.limits)]
-            product = mine.prod(axis=0)
+            own = factors[row : row + len(group.limits)]
+            product = own.prod(axis=0)
             fits &= product >= group.low
             for limit in (group.high, group.fixed):
                 fits &= True if limit is None else product <= limit
             fits &= True if group.fixed is None else product == group.fixed
-            for factor, limit in zip(mine, group.limits, strict=True):
+            for factor, limit in zip(own, group.limits, strict=True):
                 fits &= True if limit is None else factor <= limit
             row += len(group.limits)
         return fits
@@ -159,10 +159,10 @@ class Factorizations:
                     key = (left // product, mask | (bit if product > 1 else 0))
                     after[key] = after.get(key, 0) + ways
             states = after
-        found: dict[int, int] = {}
+        counts: dict[int, int] = {}
         for (_, mask), ways in states.items():
-            found[mask] = found.get(mask, 0) + ways
-        return found
+            counts[mask] = counts.get(mask, 0) + ways
+        return counts
 
 
 def padded_sizes(size: int, lanes: tuple[int, ...]) -> tuple[int, ...]:
@@ -170,8 +170,8 @@ def padded_sizes(size: int, lanes: tuple[int, ...]) -> tuple[int, ...]:
 
     n lanes need at least p = ceil(size / n) passes; then ceil(size / p) lanes suffice, and the padded size is their product.
     """
-    found = {size}
+    sizes = {size}
     for n in lanes:
         passes = -(-size // n)
-        found.add(passes * -(-size // passes))
-    return tuple(sorted(found))
+        sizes.add(passes * -(-size // passes))
+    return tuple(sorted(sizes))

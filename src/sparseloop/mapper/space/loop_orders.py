@@ -93,12 +93,12 @@ class OrderClasses:
     def library(self) -> list[tuple[tuple[str, ...], frozenset[int]]]:
         """Orders of all loops (outermost first) that represent every class, each with the sets of loops it stands for."""
         everything = [r for r, rank in enumerate(self.ranks) if rank in self.order.ranks]
-        waiting = {(loops, s): rep for loops, found in self.representatives.items() for s, rep in found.items()}
+        waiting = {(loops, s): rep for loops, by_signature in self.representatives.items() for s, rep in by_signature.items()}
         chosen: list[tuple[tuple[str, ...], frozenset[int]]] = []
-        for loops, wanted in sorted(waiting, key=lambda key: -key[0].bit_count()):
-            if (loops, wanted) not in waiting:
+        for loops, signature in sorted(waiting, key=lambda key: -key[0].bit_count()):
+            if (loops, signature) not in waiting:
                 continue
-            start = waiting[loops, wanted]
+            start = waiting[loops, signature]
             whole = self._completed(start, [r for r in everything if not loops >> r & 1])
             owned: set[int] = set()
             for subset in self.representatives:
@@ -126,19 +126,19 @@ def _placed(signature: Signature, placed: int, rank: int, relevant: Sequence[int
 def order_classes(order: LevelOrder, ranks: Sequence[str], relevant: Sequence[frozenset[str]]) -> OrderClasses:
     """All classes of one level, loops put one outside the other; orders that look the same from outside are merged."""
     masks = tuple(sum(1 << i for i, r in enumerate(ranks) if r in names) for names in relevant)
-    known: dict[int, dict[Signature, tuple[int, ...]]] = {0: {(-1,) * len(masks): ()}}
-    layer = dict(known)
+    representatives: dict[int, dict[Signature, tuple[int, ...]]] = {0: {(-1,) * len(masks): ()}}
+    layer = dict(representatives)
     while layer:
         after: dict[int, dict[Signature, tuple[int, ...]]] = {}
-        for placed, found in layer.items():
+        for placed, by_signature in layer.items():
             highest = max((order.position(r) for i, r in enumerate(ranks) if placed >> i & 1), default=-len(ranks) - 1)
             for i, rank in enumerate(ranks):
                 position = order.position(rank)
                 if placed >> i & 1 or rank not in order.ranks or position < highest or (position == highest and position != 0):
                     continue
                 states = after.setdefault(placed | 1 << i, {})
-                for signature, before in found.items():
+                for signature, before in by_signature.items():
                     states.setdefault(_placed(signature, placed, i, masks), (*before, i))
-        known |= after
+        representatives |= after
         layer = after
-    return OrderClasses(order=order, ranks=tuple(ranks), relevant=masks, representatives=known)
+    return OrderClasses(order=order, ranks=tuple(ranks), relevant=masks, representatives=representatives)

@@ -113,11 +113,11 @@ class Mapspace:
     def classes(self, keep: Keep) -> tuple[OrderClasses, ...]:
         """Per level the classes of orders: only tensors that wait at a level further inside see the order."""
         names = [space.rank for space in self.ranks]
-        found: list[OrderClasses] = []
+        by_level: list[OrderClasses] = []
         for level, order in enumerate(self.orders):
             inner = frozenset[str]().union(*keep[level + 1 :])
-            found.append(order_classes(order, names, [t.ranks for t in self.design.einsum.tensors if t.name in inner]))
-        return tuple(found)
+            by_level.append(order_classes(order, names, [t.ranks for t in self.design.einsum.tensors if t.name in inner]))
+        return tuple(by_level)
 
     # --- templates ------------------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Mapspace:
 
     def drawn_template(self, rng: np.random.Generator) -> Template:
         """Orders and bypasses, uniformly."""
-        chosen = tuple(mine[int(rng.integers(len(mine)))] for mine in self.bypass.options.values())
+        chosen = tuple(options[int(rng.integers(len(options)))] for options in self.bypass.options.values())
         return Template(tuple(order.drawn(rng) for order in self.orders), self.bypass.keep(chosen))
 
     def nest(self, template: Template) -> tuple[LoopNest, Ints]:
@@ -212,12 +212,12 @@ class Mapspace:
             raise ValueError("the mapspace is empty: the constraints contradict each other")
         rng = np.random.default_rng(seed)
         factors = self.drawn_factors(count, rng)
-        known = list(self.templates()) if self.template_count <= (templates or TEMPLATES) else []
-        if not known:
-            known = [self.drawn_template(rng) for _ in range(min(count, templates or count))]
+        drawn = list(self.templates()) if self.template_count <= (templates or TEMPLATES) else []
+        if not drawn:
+            drawn = [self.drawn_template(rng) for _ in range(min(count, templates or count))]
         independent = templates is None and self.template_count > TEMPLATES
-        which = np.arange(count) if independent else rng.integers(0, len(known), count)
-        return self.gathered(known, which, factors)
+        which = np.arange(count) if independent else rng.integers(0, len(drawn), count)
+        return self.gathered(drawn, which, factors)
 
     def gathered(self, templates: list[Template], which: Ints, factors: Ints) -> Sample:
         """The mappings with these factors under the templates numbered by `which`."""
@@ -261,14 +261,14 @@ class Mapspace:
 
     def columns(self, batch: MappingBatch | Sample, keep: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
         """As `evaluate`, with the utilization and parallelism that the constraints ask for among the status flags."""
-        found = evaluate_batch(self.design, batch, keep)
-        wanted = self.min_parallelism
-        if "status" in found and wanted:
+        columns = evaluate_batch(self.design, batch, keep)
+        least = self.min_parallelism
+        if "status" in columns and least:
             parts = batch.parts if isinstance(batch, Sample) else (batch,)
             used = np.concatenate([np.empty(0), *(used_share(part, self.design.arch) for part in parts)])
             used = used[batch.place] if isinstance(batch, Sample) else used
-            found["status"] = found["status"] | status_of([parallelism(wanted, used)])
-        return found
+            columns["status"] = columns["status"] | status_of([parallelism(least, used)])
+        return columns
 
     @cached_property
     def min_parallelism(self) -> float:
@@ -326,11 +326,11 @@ def _distinct(space: Mapspace, keep: Keep) -> int:
 
     States are what is left of every level's table of class counts when the first ranks are settled; equal ones merge.
     """
-    found = space.classes(keep)
+    by_level = space.classes(keep)
     bits = len(space.ranks)
     tables = {
         level: tuple(c.count(loops) for loops in range(1 << bits))
-        for level, c in enumerate(found)
+        for level, c in enumerate(by_level)
         if max(map(len, c.representatives.values())) > 1
     }
     index = {level: i for i, level in enumerate(tables)}

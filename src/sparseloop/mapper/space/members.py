@@ -31,10 +31,10 @@ def coordinates(space: Mapspace, mapping: Mapping) -> tuple[Template, Ints] | No
         if not loop.spatial:
             orders[loop.level].append(loop.rank)
     column = factors[:, None]
-    whole = [completed(space, level, mine) for level, mine in enumerate(orders)]
-    if None in whole or not bool(space.legal(column).all()) or not space.bypass.allows(mapping.nest.keep):
+    completed_orders = [completed(space, level, existing) for level, existing in enumerate(orders)]
+    if None in completed_orders or not bool(space.legal(column).all()) or not space.bypass.allows(mapping.nest.keep):
         return None
-    template = Template(tuple(order for order in whole if order is not None), mapping.nest.keep)
+    template = Template(tuple(order for order in completed_orders if order is not None), mapping.nest.keep)
     again, own = space.batch(template, column)[0], space.nest(template)[0]
     same = (own.no_temporal_reuse, own.no_multicast, own.no_forwarding)
     if same != (mapping.nest.no_temporal_reuse, mapping.nest.no_multicast, mapping.nest.no_forwarding):
@@ -68,10 +68,10 @@ def mapping_key(mapping: Mapping) -> object:
 
 def neighbours(space: Mapspace, mapping: Mapping) -> Sample:
     """All members one step away from a member."""
-    found = coordinates(space, mapping)
-    if found is None:
+    member = coordinates(space, mapping)
+    if member is None:
         raise ValueError("the mapping is no member of the mapspace")
-    template, factors = found
+    template, factors = member
     moved = _moved(space, factors)
     near = [*_swapped(space, template, factors), *_rekept(space, template)]
     columns = np.concatenate([moved, np.repeat(factors[:, None], len(near), axis=1)], axis=1)
@@ -81,7 +81,7 @@ def neighbours(space: Mapspace, mapping: Mapping) -> Sample:
 
 def _moved(space: Mapspace, factors: Ints) -> Ints:
     """One prime factor moved to another slot of its rank."""
-    found: list[Ints] = []
+    columns: list[Ints] = []
     for rows in space.rows:
         slots = range(rows.start, rows.stop)
         for source, target in product(slots, slots):
@@ -89,8 +89,8 @@ def _moved(space: Mapspace, factors: Ints) -> Ints:
                 column = factors.copy()
                 column[source] //= prime
                 column[target] *= prime
-                found.append(column)
-    every = np.array(found, dtype=np.int64).reshape(len(found), len(factors)).T
+                columns.append(column)
+    every = np.array(columns, dtype=np.int64).reshape(len(columns), len(factors)).T
     return every[:, space.legal(every)]
 
 
@@ -127,11 +127,11 @@ def distinct_chunks(space: Mapspace, size: int) -> Iterator[MappingBatch]:
             owned = [_mask(sets, len(space.ranks)) for _, sets in chosen]
             for start in range(0, space.factor_count, size):
                 factors = space.numbered_factors(range(start, min(start + size, space.factor_count)))
-                mine = np.ones(factors.shape[1], dtype=bool)
+                kept = np.ones(factors.shape[1], dtype=bool)
                 for level, table in enumerate(owned):
-                    mine &= table[_existing(space, level, factors)]
-                if bool(mine.any()):
-                    yield space.batch(template, factors[:, mine])
+                    kept &= table[_existing(space, level, factors)]
+                if bool(kept.any()):
+                    yield space.batch(template, factors[:, kept])
 
 
 def _mask(sets: frozenset[int], ranks: int) -> npt.NDArray[np.bool_]:
@@ -142,9 +142,9 @@ def _mask(sets: frozenset[int], ranks: int) -> npt.NDArray[np.bool_]:
 
 def _existing(space: Mapspace, level: int, factors: Ints) -> Ints:
     """Per column the set of ranks with a temporal loop at a level, as bits."""
-    found = np.zeros(factors.shape[1], dtype=np.int64)
+    ranks = np.zeros(factors.shape[1], dtype=np.int64)
     for bit, (space_of_rank, rows) in enumerate(zip(space.ranks, space.rows, strict=True)):
         for i, loop in enumerate(space_of_rank.loops):
             if loop.level == level and not loop.spatial:
-                found |= (factors[rows.start + i] > 1).astype(np.int64) << bit
-    return found
+                ranks |= (factors[rows.start + i] > 1).astype(np.int64) << bit
+    return ranks

@@ -64,7 +64,7 @@ def existing(batch: MappingBatch, column: int):
 
 @given(orders=st.lists(st.permutations("abcde").flatmap(lambda p: st.integers(0, 5).map(lambda n: tuple(p[:n]))), max_size=30))
 def test_a_host_contains_every_order(orders):
-    host = joining._grown((), orders)
+    host = joining.extended_host((), orders)
     for order in orders:
         left = iter(host)
         assert all(rank in left for rank in order)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodesignArguments:
-    """What `sparseloop codesign` is told."""
+    """The arguments of `sparseloop codesign`."""
 
     file: Annotated[str, typer.Argument(metavar="STUDY.yaml", help="A study whose parameters are sparse features.")]
     overrides: StudyOverrides = None

@@ -27,7 +27,7 @@ COLUMNS = ("level", "tensor", "figure", "theirs", "ours", "ratio", "faults", "po
 SHOWN = 4
 """Possible faults that a line of the table names."""
 WIDTH = 120
-"""Columns of a table that nobody looks at in a terminal."""
+"""Columns of a table that does not go to a terminal."""
 PRINTED_UJ = 0.005
 """Rounding of the energy in the summary of a stats file."""
 EACH, TOTAL = "energy_per_instance", "energy_total"
@@ -37,7 +37,7 @@ WHOLE = "(all)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareArguments:
-    """What `sparseloop compare` is told."""
+    """The arguments of `sparseloop compare`."""
 
     files: Annotated[
         list[str],

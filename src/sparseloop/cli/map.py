@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapArguments:
-    """What `sparseloop map` is told."""
+    """The arguments of `sparseloop map`."""
 
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, in any order.")]
     overrides: Overrides = None

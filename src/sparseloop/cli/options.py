@@ -25,7 +25,7 @@ StudyOverrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH
 Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 
 OUTPUT = "-o/--output"
-"""The option in messages, as whoever uses it may have written it."""
+"""The option in messages, in both its forms."""
 
 
 class Command:

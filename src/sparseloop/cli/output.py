@@ -33,7 +33,7 @@ def terminal_width() -> int:
 
 
 def print_json(records: Sequence[Any]) -> None:
-    """One record as it is, several as a list."""
+    """A single record by itself, several as a list."""
     print(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))
 
 

@@ -17,7 +17,7 @@ KINDS = "breakdown, roofline, loopnest; of studies pareto, parallel, sensitivity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlotArguments:
-    """What `sparseloop plot` is told."""
+    """The arguments of `sparseloop plot`."""
 
     given: Annotated[list[str], typer.Argument(metavar="DIR|FILE...", help="A study's folder, result files, or a specification.")]
     kind: Annotated[str, typer.Option("--kind", help=f"{KINDS}; default: breakdown, of a study pareto.")] = ""

@@ -22,7 +22,7 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepArguments:
-    """What `sparseloop sweep` is told."""
+    """The arguments of `sparseloop sweep`."""
 
     file: Annotated[str, typer.Argument(metavar="STUDY.yaml", help="The study.")]
     overrides: StudyOverrides = None

@@ -23,7 +23,7 @@ COLUMNS = ("target", "case", "figure", "unit", "published", "ours", "error", "lo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidateArguments:
-    """What `sparseloop validate` is told."""
+    """The arguments of `sparseloop validate`."""
 
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Targets; default: all. --list names them.")] = (
         None

@@ -18,13 +18,13 @@ import numpy.typing as npt
 from sparseloop.model.design.mapping import Loop, LoopNest, MappingBatch
 
 SMALL = 1 << 16
-"""Templates with fewer mappings are joined: to record the model on a nest takes as long as to evaluate about so many."""
+"""Templates with fewer mappings are hosted together: recording the model takes as long as evaluating about that many."""
 PORTION = 1 << 16
-"""Mappings joined at a time."""
+"""Mappings hosted together at a time."""
 KNOWN = 8
-"""Hosts remembered of a frame."""
+"""Hosts kept per frame."""
 ROOMY, SPARE = 1.5, 8
-"""A known host is used again if it has at most so many times the loops that are needed, and so many more."""
+"""A host is reused if its loop count is at most ROOMY * needed + SPARE."""
 
 Ints = npt.NDArray[np.int64]
 Order = tuple[str, ...]
@@ -42,7 +42,7 @@ class Frame:
 
 
 def hosted_batches(parts: Sequence[MappingBatch]) -> Iterator[tuple[MappingBatch, Ints]]:
-    """The same mappings under fewer templates, with their positions among those of `parts`, put one after the other."""
+    """The same mappings under fewer templates, each batch with the positions of its mappings in the concatenation of `parts`."""
     starts = [0, *accumulate(map(len, parts))]
     places: list[Ints] = [np.arange(a, b) for a, b in pairwise(starts)]
     alike: dict[Frame | None, list[int]] = {}
@@ -74,15 +74,15 @@ def _frame(nest: LoopNest) -> Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """What mappings use of the temporal loops of one level."""
+class LevelUse:
+    """The temporal loops of one level that mappings use; mappings that use the same ones are of one kind."""
 
     loops: list[list[int]]
     """By kind of mapping: the loops with a bound above 1."""
     orders: list[Order]
     """By kind: their ranks."""
     kind: Ints
-    """By mapping."""
+    """By mapping: its kind."""
 
 
 def _hosted(frame: Frame, parts: list[MappingBatch]) -> MappingBatch:
@@ -92,7 +92,7 @@ def _hosted(frame: Frame, parts: list[MappingBatch]) -> MappingBatch:
     spatial = [sum(loop.level == level for loop in frame.nest.loops) for level in range(len(frame.temporal))]
     ends = list(accumulate(a + b for a, b in zip(frame.temporal, spatial, strict=True)))
     rows = [range(end - b - a, end - b) for end, a, b in zip(ends, frame.temporal, spatial, strict=True)]
-    used = [_used(parts, member, bounds, level) for level in rows]
+    used = [_level_use(parts, member, bounds, level) for level in rows]
     hosts = _hosts(frame).fitting([level_use.orders for level_use in used])
     rows_of_level: list[Ints] = []
     for level_use, host, level, end in zip(used, hosts, rows, ends, strict=True):
@@ -100,21 +100,21 @@ def _hosted(frame: Frame, parts: list[MappingBatch]) -> MappingBatch:
     return MappingBatch(_nest(frame, hosts), np.concatenate(rows_of_level))
 
 
-def _used(parts: list[MappingBatch], member: Ints, bounds: Ints, rows: range) -> Used:
+def _level_use(parts: list[MappingBatch], member: Ints, bounds: Ints, rows: range) -> LevelUse:
     numbers: dict[Order, int] = {}
     which = [numbers.setdefault(tuple(part.nest.loops[i].rank for i in rows), len(numbers)) for part in parts]
     count, orders = len(rows), list(numbers)
     exists = ((bounds[rows.start : rows.stop] > 1) << np.arange(count)[:, None]).sum(axis=0)
     keys, kind = np.unique((np.array(which)[member] << count) | exists, return_inverse=True)
     loops = [[i for i in range(count) if key >> i & 1] for key in map(int, keys)]
-    return Used(loops, [tuple(orders[int(key) >> count][i] for i in at) for key, at in zip(keys, loops, strict=True)], kind)
+    return LevelUse(loops, [tuple(orders[int(key) >> count][i] for i in at) for key, at in zip(keys, loops, strict=True)], kind)
 
 
-def _laid_out(used: Used, host: Order, bounds: Ints) -> Ints:
+def _laid_out(used: LevelUse, host: Order, bounds: Ints) -> Ints:
     """Bounds of the loops of a host: those of the loops it hosts, else 1."""
     place = np.full((len(used.orders), len(bounds)), -1)
     for i, (at, order) in enumerate(zip(used.loops, used.orders, strict=True)):
-        place[i, at] = _embedded(order, host)
+        place[i, at] = _places_in(order, host)
     rows = np.ones((len(host), bounds.shape[1]), dtype=np.int64)
     for i, own in enumerate(bounds):
         target = place[used.kind, i]
@@ -141,7 +141,7 @@ def _hosts(frame: Frame) -> Hosts:
 
 @final
 class Hosts:
-    """The hosts of a frame: where a known one does for a batch, neither plan nor recording is made anew."""
+    """The hosts of a frame; a batch that fits an earlier host needs no new plan and no new recording."""
 
     def __init__(self, levels: int) -> None:
         self.known: list[tuple[Order, ...]] = [((),) * levels]
@@ -149,24 +149,24 @@ class Hosts:
 
     def fitting(self, orders: Sequence[Collection[Order]]) -> tuple[Order, ...]:
         """Per level a sequence that contains all these orders."""
-        fresh = tuple(_grown((), mine) for mine in orders)
+        fresh = tuple(extended_host((), mine) for mine in orders)
         most = ROOMY * sum(map(len, fresh)) + SPARE
-        grown = ((host, tuple(_grown(*both) for both in zip(host, orders, strict=True))) for host in self.known)
+        grown = ((host, tuple(extended_host(*both) for both in zip(host, orders, strict=True))) for host in self.known)
         fitting = [(host != more, more, host) for host, more in grown if sum(map(len, more)) <= most]
         changed, found, before = min(fitting, key=lambda one: one[0], default=(True, fresh, None))
         self.known = [found, *(host for host in self.known if host not in (found, before if changed else found))][:KNOWN]
         return found
 
 
-def _grown(host: Order, orders: Collection[Order]) -> Order:
+def extended_host(host: Order, orders: Collection[Order]) -> Order:
     """The host made longer until it contains all orders; long ones first, for they contain many of the short ones."""
     for order in sorted(set(orders), key=lambda order: (-len(order), order)):
-        if _embedded(order, host) is None:
-            host = _shortest(host, order)
+        if _places_in(order, host) is None:
+            host = _common_supersequence(host, order)
     return host
 
 
-def _embedded(order: Order, host: Order) -> list[int] | None:
+def _places_in(order: Order, host: Order) -> list[int] | None:
     """Where the loops of an order stand in a host that contains it."""
     places, start = list[int](), 0
     for rank in order:
@@ -177,7 +177,7 @@ def _embedded(order: Order, host: Order) -> list[int] | None:
     return places
 
 
-def _shortest(first: Order, second: Order) -> Order:
+def _common_supersequence(first: Order, second: Order) -> Order:
     """The shortest common supersequence of two sequences, from a table of its lengths for their tails."""
     lengths = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]
     for i in reversed(range(len(first) + 1)):

@@ -23,7 +23,7 @@ CHUNK = 8192
 DIRECT_CHUNK = 32768
 """Mappings per chunk of a direct evaluation: temporaries stay below 250 MB."""
 RECORD_FROM = 8192
-"""From so many mappings of a template on its recording pays off."""
+"""Mappings of a template from which on its recording pays off."""
 
 Columns = dict[str, npt.NDArray[Any]]
 Integers = npt.NDArray[np.int64]

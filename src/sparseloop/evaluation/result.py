@@ -48,7 +48,7 @@ class Result:
 
     @cached_property
     def slowest(self) -> Slowest | None:
-        """P10, P50, P90 of the cycles of the slowest of the spatial instances; None where nothing is skipped or none are told."""
+        """P10, P50, P90 of the cycles of the slowest spatial instance; None if nothing is skipped or they are undefined."""
         return slowest(self.cost)
 
     @property

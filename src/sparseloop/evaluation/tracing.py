@@ -189,7 +189,7 @@ def traced_input(value: Any, label: str) -> Traced:
 
 
 def value_of(value: Any) -> Any:
-    """The number behind a traced value; anything else as it is."""
+    """The number behind a traced value; any other value unchanged."""
     return value.value if isinstance(value, Traced) else value
 
 

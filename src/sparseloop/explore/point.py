@@ -107,7 +107,7 @@ class Designs:
 
     def evaluated(self, job: Job) -> JobOutcome:
         """The row of one point and workload."""
-        answered = replace(job, spec=None, hint=None)  # whoever asked has both
+        answered = replace(job, spec=None, hint=None)  # the sender still has both
         try:
             spec = job.spec or self.spec(job.values, job.workload)
             row = self._row(spec, job)

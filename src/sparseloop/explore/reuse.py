@@ -55,7 +55,7 @@ class EvaluationCache:
     def prepared(self, job: Job) -> PreparedJob:
         """The job with its identity: its key where that is worth its price, else the values that matter.
 
-        Where a key is needed, the specification is built and hashed here, once, and goes with the job to whoever evaluates it.
+        Where a key is needed, the specification is built and hashed here, once, and goes to the worker with the job.
         """
         if any(len(keys) for keys in self._keys) or not self._designs.fixed:
             return self._keyed(job)
@@ -72,7 +72,7 @@ class EvaluationCache:
             try:
                 spec = self._designs.spec(job.values, job.workload)
                 key = self._designs.key(spec)
-            except Exception:  # whoever evaluates it says what is wrong
+            except Exception:  # the worker that evaluates the job reports it
                 return PreparedJob(job, None)
             if len(self._recent) >= RECENT:
                 del self._recent[next(iter(self._recent))]

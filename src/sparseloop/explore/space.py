@@ -26,7 +26,7 @@ class Parameter:
     name: str
     kind: Kind
     values: tuple[Value, ...] | None = None
-    """All of them, in order; None: any number of the range, or computed."""
+    """All values, in order; None: any number of the range, or computed."""
     changes: tuple[tuple[Change, ...], ...] = ()
     """choice: what each value changes."""
     paths: tuple[Path, ...] = ()
@@ -160,7 +160,7 @@ def _varies(parameter: Parameter, values: Values) -> bool:
 
 
 def range_values(low: float, high: float, *, step: float | None, points: int | None, log: bool) -> list[float]:
-    """The values of a range from low to high by a step (log: a factor) or in so many points."""
+    """The values of a range from low to high by a step (log: a factor), or `points` of them."""
     if points is not None:
         shares = [i / (points - 1) if points > 1 else 0.0 for i in range(points)]
         numbers = [low * (high / low) ** share if log else low + (high - low) * share for share in shares]

@@ -85,7 +85,7 @@ def arrow_schema(columns: Mapping[str, str]) -> Any:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder with the results of studies; the last study that ran into it is the one that is read."""
+    """A folder with the results of studies; reading concerns the study that ran into it last."""
 
     path: Path
 
@@ -237,7 +237,7 @@ class Store:
         self.describe(study)
 
     def compact(self, study: str) -> None:
-        """Puts small parts together; nobody else does so at the same time, and readers find every row at any time."""
+        """Puts small parts together; a lock keeps other writers from doing so too, and readers find every row at any time."""
         filelock = import_extra("filelock")
         with contextlib.suppress(filelock.Timeout), filelock.FileLock(self.path / "compaction.lock").acquire(timeout=0):
             for table in TABLES:
@@ -285,7 +285,7 @@ class Writer:
     name: str = ""
     number: int = 0
     held: list[tuple[Table, Row]] = field(default_factory=list[tuple[Table, Row]])
-    """What the journal holds."""
+    """The rows of the present journal."""
     journal: int = -1
     """File descriptor."""
     lock: Any = None
@@ -308,7 +308,7 @@ class Writer:
         return self.store.path / "journals" / f"{self.name}{end}"
 
     def add(self, rows: Iterable[tuple[Table, Row]]) -> None:
-        """Rows that must not be lost any more."""
+        """Writes rows to the journal: once this returns, no kill loses them."""
         new = list(rows)
         lines = "".join(json.dumps((table, self.study, row), separators=(",", ":")) + "\n" for table, row in new).encode()
         if self.journal < 0:

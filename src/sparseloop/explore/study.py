@@ -1,4 +1,4 @@
-"""`sl.Study`: a design space explored. Read, check, run, and every point of it as a specification and a result again."""
+"""`sl.Study`: a design space to explore. Read, check, run; every point becomes a specification and a result again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sparseloop.mapper.task import silent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """Where and how a study runs; the answers depend on none of it."""
+    """Where and how a study runs; its results depend on none of these."""
 
     executor: str = "local"
     """'local', 'dask', 'slurm', 'pbs', 'sge', or the address of a Dask scheduler (tcp://...)."""
@@ -91,7 +91,7 @@ class Study:
         return {"point": "int64", **parameters, **rest, **extra, "keys": "keys"}
 
     def described(self) -> dict[str, Any]:
-        """What stands in `study.json`."""
+        """The record that is written to `study.json`."""
         definition, designs = self.definition, self.definition.designs
         return {
             "schema": SCHEMA,
@@ -151,7 +151,7 @@ class Study:
         return evaluate_mapping(design, design.mapping)
 
     def check(self) -> None:
-        """Raises every mistake in the values of the parameters, each tried while the others keep their first one."""
+        """Raises every mistake in the values of the parameters; each is tried while the others keep their first value."""
         mistakes: list[Diagnostic] = []
         first: SpecError | None = None
         works = 0

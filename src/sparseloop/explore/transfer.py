@@ -1,7 +1,7 @@
-"""Proofs handed on between neighbouring points: what is optimal with more bandwidth is so with less, if it costs the same.
+"""Proofs transferred between neighbouring points: an optimum with more bandwidth is one with less, if it costs the same there.
 
-Less bandwidth makes no mapping cheaper and no further one valid. So the optimum of the design with the largest bandwidths bounds
-that of all others of its line from below; where its mapping reaches the bound, nothing need be searched.
+Less bandwidth makes no mapping cheaper, and no invalid mapping valid. So the optimum of the design with the largest bandwidths is
+a lower bound for all designs that differ from it in bandwidths only (a line); where its mapping costs no more, it is optimal.
 """
 
 from __future__ import annotations

@@ -289,7 +289,7 @@ def _outcome_of(future: Future[LayerOutcome | None] | None) -> LayerOutcome | No
 
 
 def _why_nothing(best: Best) -> tuple[str, ...]:
-    """Why no valid mapping was found; nobody waits for that after an interrupt."""
+    """Why no valid mapping was found; not looked into after an interrupt, because it takes seconds."""
     if best.top:
         return ()
     if best.stopped == "interrupted":

@@ -20,7 +20,7 @@ Columns = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """Something to be minimized; of several parts the first that differs decides."""
+    """A quantity to be minimized; of several parts the first that differs decides."""
 
     name: str
     needs: tuple[str, ...]
@@ -28,11 +28,11 @@ class Objective:
     parts: tuple[Callable[[Columns], Floats], ...]
 
     def values(self, columns: Columns) -> Floats:
-        """One row per part, one entry a mapping."""
+        """Shape (parts, mappings)."""
         return np.stack([np.asarray(part(columns), dtype=np.float64) for part in self.parts])
 
     def scalars(self, columns: Columns) -> Floats:
-        """The first part: what searchers that need one number look at."""
+        """The first part: the one number that searchers learn from; shape (mappings,)."""
         return np.asarray(self.parts[0](columns), dtype=np.float64)
 
 
@@ -126,7 +126,10 @@ def objectives(given: str | tuple[str | Objective, ...]) -> tuple[Objective, ...
 
 
 def pareto(points: Floats) -> Ints:
-    """Positions of the points (columns) that no other is at least as good as in every row; of equal points the first."""
+    """Positions of the points on the front, sorted by the first row; `points` of shape (objectives, points).
+
+    A point is on the front if no other is at least as good in every objective; of equal points the first is.
+    """
     order: Ints = np.lexsort(np.concatenate([np.arange(len(points[0]))[None], points[::-1]]))
     if len(points) == 1:
         return order[:1]

@@ -1,4 +1,4 @@
-"""Finished searches as plain data: what identifies one, what is kept of it, and a folder that holds them."""
+"""Finished searches as plain data, and a folder that keeps one file per search."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class SavedSearches:
     path: Path
 
     def read(self, key: str) -> dict[str, Any] | None:
-        """What was written under a key, None if nothing was; raises `Damaged`."""
+        """What was written under a key, None if nothing was; raises `DamagedFile`."""
         file = self.path / f"{key}.json"
         try:
             record = json.loads(file.read_text(encoding="utf-8"))

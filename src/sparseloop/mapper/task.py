@@ -222,4 +222,4 @@ Watch = Callable[[SearchTally], None]
 
 
 def silent(progress: object) -> None:
-    """Shows nothing: what watches a search that nobody looks at."""
+    """Shows nothing: the watch of a search that runs unseen."""

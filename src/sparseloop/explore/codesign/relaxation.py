@@ -106,9 +106,9 @@ class Strategies:
     @property
     def all(self) -> Sets:
         """Every strategy."""
-        return self._settled(tuple(tuple(range(len(one.values or ()))) for one in self.parameters))
+        return self.settled(tuple(tuple(range(len(one.values or ()))) for one in self.parameters))
 
-    def _settled(self, sets: Sets) -> Sets:
+    def settled(self, sets: Sets) -> Sets:
         """What conditions of parameters say of a set: absent, present, or not known yet."""
         values: dict[str, Value] = {}
         found: list[tuple[int, ...]] = []
@@ -149,11 +149,11 @@ class Strategies:
         if len(every) == 1:
             every = [[number] for number in every[0]]
         for numbers in every:
-            yield self._settled((*sets[:parameter], tuple(numbers), *sets[parameter + 1 :]))
+            yield self.settled((*sets[:parameter], tuple(numbers), *sets[parameter + 1 :]))
 
     def changed(self, sets: Sets, parameter: int, number: int) -> Sets | None:
         """A single strategy with another value; None if conditions do not go with that."""
-        found = self._settled((*sets[:parameter], (number,), *sets[parameter + 1 :]))
+        found = self.settled((*sets[:parameter], (number,), *sets[parameter + 1 :]))
         return found if self.single(found) and found[parameter] == (number,) else None
 
     def _kind(self, parameter: int, number: int) -> object:

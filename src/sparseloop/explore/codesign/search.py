@@ -44,7 +44,7 @@ PAIRS = 64
 CAREFUL = 12
 """Waves that begin with a careful dive."""
 QUICK = 256
-"""Mappings evaluated for one set on the way to a first answer, where nothing need be proven."""
+"""Mappings evaluated for one set on the way to a first answer, without a proof."""
 LEAST_SECONDS = 0.1
 """What a set gets of a budget of time that is spent."""
 SLACK = 1e-9
@@ -210,7 +210,7 @@ class SetPool:
             self.pool = WorkerPool(workers, SetBounder, bounder.designs)
 
     def bounded(self, every: Sequence[Sets], below: float, left: Callable[[], Budget]) -> Generator[BoundedSet]:
-        """All of them; each has the budget that is left when it begins."""
+        """The sets bounded, in their order; each has the budget that is left when it begins."""
         if self.pool is None:
             for sets in every:
                 yield self.bounder.bounded(sets, below, left())
@@ -268,7 +268,7 @@ class CodesignSearch:
         return self.options.seconds is not None and self.progress.seconds >= self.options.seconds
 
     def run(self) -> None:
-        """Until nothing better can be left, the budget is spent, or somebody interrupts."""
+        """Until the answer is proven, the budget is spent, or an interrupt comes."""
         try:
             self._run()
         except KeyboardInterrupt:

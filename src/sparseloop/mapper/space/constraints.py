@@ -133,7 +133,7 @@ Keep = tuple[frozenset[str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Who keeps what, and per level the order of its temporal loops (outermost first)."""
+    """The tensors that each level keeps, and per level the order of its temporal loops (outermost first)."""
 
     orders: tuple[tuple[str, ...], ...]
     keep: Keep

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 TABLE = 1 << 16
-"""Up to so many factorizations of a rank are tabulated."""
+"""Most factorizations of a rank that are tabulated."""
 
 
 @lru_cache(maxsize=4096)

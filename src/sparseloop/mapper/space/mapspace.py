@@ -1,4 +1,4 @@
-"""The mapspace of a specification: counted exactly, drawn from uniformly, listed, asked for membership and neighbours.
+"""The mapspace of a specification: counted exactly, drawn from uniformly, listed, searched for members and neighbours.
 
 A member has, for every rank, an ordered perfect factorization over its slots (a temporal slot per storage level, a spatial one
 per mesh axis of every fanout), for every level an order of its temporal loops, and for every tensor the levels that hold it;
@@ -44,7 +44,7 @@ from sparseloop.model.design.mapping import Loop, LoopNest, Mapping, MappingBatc
 
 CHUNK = 16384
 TEMPLATES = 256
-"""A sample has so many templates at most, unless told otherwise."""
+"""Most templates of a sample, unless the caller gives another number."""
 
 
 def laid_on_loops(design: Design) -> bool:
@@ -61,7 +61,7 @@ def forwards(design: Design) -> bool:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Mapspace:
-    """All mappings of a specification that its constraints admit; factors are arrays with one row per entry of `slots`."""
+    """All mappings of a specification that its constraints admit; factors are arrays with one row per entry of `loops`."""
 
     spec: Spec
     design: Design
@@ -205,7 +205,7 @@ class Mapspace:
     def sample(self, count: int, seed: int = 0, *, templates: int | None = TEMPLATES) -> Sample:
         """Mappings drawn uniformly, grouped by template.
 
-        Where the space has more than `templates` templates, so many are drawn first and shared out: every mapping is still
+        Where the space has more than `templates` templates, that number is drawn first and shared out: every mapping is still
         uniform, but two of them may share a template more often than by chance (None: all independent).
         """
         if self.factor_count == 0 or self.bypass.count == 0:

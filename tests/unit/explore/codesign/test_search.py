@@ -58,7 +58,7 @@ def members(strategies: Strategies, sets: Sets) -> list[Sets]:
     """All strategies of a set whose values make a design."""
     found: dict[Sets, None] = {}
     for numbers in product(*sets):
-        one = strategies._settled(tuple((n,) for n in numbers))
+        one = strategies.settled(tuple((n,) for n in numbers))
         if strategies.single(one):
             try:
                 design_of(strategies.exact(one))
@@ -77,7 +77,7 @@ def test_no_mapping_costs_more_than_under_any_strategy_of_the_set(tmp_path: Path
     exact = {one: evaluate_batch(design_of(strategies.exact(one)), sample, names) for one in everything}
     compared = 0
     for _ in range(25):
-        sets = strategies._settled(tuple(
+        sets = strategies.settled(tuple(
             tuple(sorted({int(n) for n in rng.choice(numbers, size=int(rng.integers(1, 4)))})) for numbers in strategies.all
         ))  # fmt: skip
         least = evaluate_batch(strategies.machine(sets), sample, names)

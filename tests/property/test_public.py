@@ -32,7 +32,8 @@ def design_of(case: Case, fraction: float) -> Design:
 def test_traced_evaluation_and_formulas(case: Case, fraction: float) -> None:
     design = design_of(case, fraction)
     result = evaluate_mapping(design, design.mapping)
-    plan, cost = traced_cost(design, design.mapping)
+    cost = traced_cost(design, design.mapping)
+    plan = cost.plan
     expected, found = quantities(result.plan, result.cost), quantities(plan, cost)
     assert expected.keys() == found.keys()
     reader = FormulaReader(traced_names(plan, cost, found))

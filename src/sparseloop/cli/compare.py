@@ -239,12 +239,11 @@ def _legend(rows: Sequence[ComparedFigure]) -> dict[str, str]:
 
 
 def _csv(rows: Sequence[ComparedFigure]) -> None:
-    cells = ((row.level, row.tensor, row.figure, row.theirs, row.ours, row.ratio, *map(" ".join, _names(row))) for row in rows)
+    cells = (
+        (row.level, row.tensor, row.figure, row.theirs, row.ours, row.ratio, " ".join(row.faults), " ".join(row.possible))
+        for row in rows
+    )
     write_csv(sys.stdout, COLUMNS, cells)
-
-
-def _names(row: ComparedFigure) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return row.faults, row.possible
 
 
 def _table(compared: Comparison, rows: Sequence[ComparedFigure]) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -34,6 +34,13 @@ class ValidateArguments:
     listed: Annotated[bool, typer.Option("--list", help="Only name the targets.")] = False
 
 
+class ValidatedTarget(NamedTuple):
+    """A target with what was computed for it."""
+
+    target: Target
+    findings: Findings
+
+
 def validate_targets(arguments: ValidateArguments) -> bool:
     """Runs the targets and prints them; whether every figure lies within its limit."""
     from sparseloop.validation.registry import TARGETS  # with its tables: only this command needs them
@@ -45,7 +52,7 @@ def validate_targets(arguments: ValidateArguments) -> bool:
             print(f"{name:<16}{TARGETS[name].title}")
         return True
     sources = ExternalData(masks=Path(arguments.masks) if arguments.masks else None)
-    results = list[tuple[Target, Findings]]()
+    results = list[ValidatedTarget]()
     for pair in _run([TARGETS[name] for name in names], sources):
         results.append(pair)
         if arguments.form == "table":
@@ -57,7 +64,7 @@ def validate_targets(arguments: ValidateArguments) -> bool:
     return all(row.within for _, findings in results for row in findings.rows)
 
 
-def _run(targets: list[Target], sources: ExternalData) -> Iterator[tuple[Target, Findings]]:
+def _run(targets: list[Target], sources: ExternalData) -> Iterator[ValidatedTarget]:
     """Runs the targets; says on a terminal which."""
     from contextlib import nullcontext
 
@@ -67,10 +74,10 @@ def _run(targets: list[Target], sources: ExternalData) -> Iterator[tuple[Target,
     for i, target in enumerate(targets, 1):
         with Status(f"{target.name} ({i} of {len(targets)})", console=terminal.console(stderr=True)) if shown else nullcontext():
             findings = target.run(sources)
-        yield target, findings
+        yield ValidatedTarget(target, findings)
 
 
-def _draw(results: list[tuple[Target, Findings]], folder: Path) -> None:
+def _draw(results: list[ValidatedTarget], folder: Path) -> None:
     from sparseloop.report.figures import save_figure
     from sparseloop.validation.drawing import draw_comparisons
 
@@ -93,14 +100,14 @@ def _check(arguments: ValidateArguments, names: list[str], known: tuple[str, ...
         raise SpecError(Diagnostic(message=text, hint=f"targets: {', '.join(known)}") for text in wrong)
 
 
-def _rows(results: list[tuple[Target, Findings]]) -> Iterator[tuple[object, ...]]:
+def _rows(results: list[ValidatedTarget]) -> Iterator[tuple[object, ...]]:
     for target, findings in results:
         for row in findings.rows:
             numbers = (row.published, row.ours, row.error, row.low, row.high, row.limit)
             yield (target.name, row.case, row.figure, row.unit, *numbers, row.within, row.why)
 
 
-def _json(results: list[tuple[Target, Findings]]) -> None:
+def _json(results: list[ValidatedTarget]) -> None:
     import json
 
     rows = list(_rows(results))
@@ -122,14 +129,14 @@ def _json(results: list[tuple[Target, Findings]]) -> None:
     print(json.dumps(records, indent=2, ensure_ascii=False))
 
 
-def _csv(results: list[tuple[Target, Findings]]) -> None:
+def _csv(results: list[ValidatedTarget]) -> None:
     write_csv(sys.stdout, COLUMNS, _rows(results))
     for table in (table for _, findings in results for table in findings.tables):
         print()
         write_csv(sys.stdout, ("table", *table.columns), ((table.title, *row) for row in table.rows))
 
 
-def _tables(results: list[tuple[Target, Findings]]) -> None:
+def _tables(results: list[ValidatedTarget]) -> None:
     console = terminal.console()
     for target, findings in results:
         console.print(target.title, style="bold")

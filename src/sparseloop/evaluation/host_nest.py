@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,14 @@ class Frame:
     """Per level the number of temporal loops."""
 
 
-def hosted_batches(parts: Sequence[MappingBatch]) -> Iterator[tuple[MappingBatch, Ints]]:
+class HostedBatch(NamedTuple):
+    """Mappings under one template, with their positions among those that were asked for."""
+
+    batch: MappingBatch
+    places: Ints
+
+
+def hosted_batches(parts: Sequence[MappingBatch]) -> Iterator[HostedBatch]:
     """The same mappings under fewer templates, each batch with the positions of its mappings in the concatenation of `parts`."""
     starts = [0, *accumulate(map(len, parts))]
     places: list[Ints] = [np.arange(a, b) for a, b in pairwise(starts)]
@@ -51,9 +58,9 @@ def hosted_batches(parts: Sequence[MappingBatch]) -> Iterator[tuple[MappingBatch
     for frame, members in alike.items():
         for portion in _portions(parts, members):
             if frame is None:
-                yield from ((parts[i], places[i]) for i in portion)
+                yield from (HostedBatch(parts[i], places[i]) for i in portion)
             else:
-                yield _hosted(frame, [parts[i] for i in portion]), np.concatenate([places[i] for i in portion])
+                yield HostedBatch(_hosted(frame, [parts[i] for i in portion]), np.concatenate([places[i] for i in portion]))
 
 
 def _portions(parts: Sequence[MappingBatch], members: list[int]) -> Iterator[list[int]]:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-Row = tuple[str, str, str, str, Any, str]
+
+class TidyRow(NamedTuple):
+    """One number of a result; texts are empty where they do not apply."""
+
+    level: str
+    """Or the network; empty for totals."""
+    tensor: str
+    quantity: str
+    event_class: str
+    """total, actual, gated, skipped or absent of a count; p10, p50 or p90; count, energy, area or leak."""
+    value: Any
+    unit: str
+
+
 COLUMNS = ("level", "tensor", "quantity", "class", "value", "unit")
-"""`level` also names networks; it is empty for totals."""
+"""The fields of a row as a table names them."""
+Cells = tuple[str, str, str, str, Any, str]
 
 _TOTALS = (("energy_pj", "pJ"), ("cycles", "cycles"), ("edp_pj_cycles", "pJ cycles"), ("area_um2", "um2"), ("utilization", "1"))
 _LEVEL = (("instances", "1"), ("instances_used", "1"), ("energy_pj", "pJ"), ("cycles", "cycles"), ("area_um2", "um2"))
@@ -15,12 +29,12 @@ _TILE = (("footprint", "words"), ("density", "1"), *((name, "words") for name in
 _CAPACITY = {"words": "words", "expected": "words", "worst": "words", "metadata_words": "words"}
 
 
-def tidy_rows(record: dict[str, Any]) -> list[Row]:
-    """(level, tensor, quantity, class, value, unit) of everything in a result file; what does not apply is left out."""
-    return [row for row in _all(record) if row[4] is not None]
+def tidy_rows(record: dict[str, Any]) -> list[TidyRow]:
+    """Every number in a result file; what does not apply is left out."""
+    return [row for row in (TidyRow(*cells) for cells in _all(record)) if row.value is not None]
 
 
-def _all(record: dict[str, Any]) -> Iterator[Row]:
+def _all(record: dict[str, Any]) -> Iterator[Cells]:
     totals = record["totals"]
     yield "", "", "valid", "", float(record["status"]["valid"]), "1"
     for name, unit in _TOTALS:
@@ -36,7 +50,7 @@ def _all(record: dict[str, Any]) -> Iterator[Row]:
                 yield network["name"], tensor, quantity, "", value, unit
 
 
-def _slowest(found: dict[str, Any] | None) -> Iterator[Row]:
+def _slowest(found: dict[str, Any] | None) -> Iterator[Cells]:
     if found is not None:
         yield "", "", "slowest.instances", "", found["instances"], "1"
         for quantity in ("compute", "cycles"):
@@ -44,7 +58,7 @@ def _slowest(found: dict[str, Any] | None) -> Iterator[Row]:
                 yield "", "", f"slowest.{quantity}", quantile, value, "cycles"
 
 
-def _level(level: dict[str, Any]) -> Iterator[Row]:
+def _level(level: dict[str, Any]) -> Iterator[Cells]:
     name = level["name"]
     for quantity, unit in _LEVEL:
         yield name, "", quantity, "", level[quantity], unit
@@ -65,7 +79,7 @@ def _level(level: dict[str, Any]) -> Iterator[Row]:
         yield *at, "energy", action["energy_pj"], "pJ"
 
 
-def _tensor(level: str, tensor: str, of: dict[str, Any]) -> Iterator[Row]:
+def _tensor(level: str, tensor: str, of: dict[str, Any]) -> Iterator[Cells]:
     for quantity, unit in _TILE:
         yield level, tensor, f"tile.{quantity}", "", of["tile"][quantity], unit
     for action in ("reads", "fills", "updates"):
@@ -74,6 +88,6 @@ def _tensor(level: str, tensor: str, of: dict[str, Any]) -> Iterator[Row]:
     yield level, tensor, "energy_pj", "", of["energy_pj"], "pJ"
 
 
-def _classes(level: str, tensor: str, quantity: str, record: dict[str, float], unit: str) -> Iterator[Row]:
+def _classes(level: str, tensor: str, quantity: str, record: dict[str, float], unit: str) -> Iterator[Cells]:
     for name, value in record.items():
         yield level, tensor, quantity, name, value, unit

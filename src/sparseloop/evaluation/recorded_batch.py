@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,8 @@ class Recordings:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._seen = 0
-        self._programs: dict[tuple[str, ...], tuple[Program, int]] = {}
+        self._programs: dict[tuple[str, ...], RecordedProgram] = {}
+        """By the columns kept."""
 
     def columns(self, bounds: Integers, keep: tuple[str, ...]) -> Columns:
         """Columns of the mappings with these bounds."""
@@ -68,12 +69,20 @@ class Recordings:
     def _program(self, bounds: Integers, keep: tuple[str, ...]) -> Program:
         """A program whose fixed loops have these bounds; where there is none, it is recorded anew, the third time with none."""
         alike = {i: int(row[0]) for i, row in enumerate(bounds) if (row == row[0]).all()}
-        program, times = self._programs.get(keep, (None, 0))
+        recorded = self._programs.get(keep)
+        program, times = (recorded.program, recorded.times) if recorded else (None, 0)
         fixed = alike if program is None else {i: n for i, n in program.fixed.items() if alike.get(i) == n}
         if program is None or fixed != program.fixed:
             program = Program(self.plan, bounds[:, 0], fixed if times < 2 else {}, keep)
-            self._programs[keep] = program, times + 1
+            self._programs[keep] = RecordedProgram(program, times + 1)
         return program
+
+
+class RecordedProgram(NamedTuple):
+    """A program, and how often it was recorded so far."""
+
+    program: Program
+    times: int
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:
@@ -110,8 +119,26 @@ class Program:
 
 # --- writing ------------------------------------------------------------------------------------------------
 
-Step = tuple[Operation, tuple[int, ...], int]
-"""An operation, the cells of its arguments, the cell of its result."""
+
+class Step(NamedTuple):
+    """One array operation."""
+
+    operation: Operation
+    arguments: tuple[int, ...]
+    """Their cells."""
+    cell: int
+    """Of the result."""
+
+
+class WrittenSteps(NamedTuple):
+    """A program as it is run; the first cells are those of the free loops."""
+
+    start: list[Any]
+    """What the cells after the loops' hold at the start."""
+    steps: list[Step]
+    cell_of: dict[int, int]
+    """Place of a value while it was written to its cell."""
+
 
 NEUTRAL = {"add": 0, "subtract": 0, "multiply": 1, "divide": 1}
 """The second operand that has no effect."""
@@ -180,7 +207,7 @@ class _Writer:
         key = (function, arguments)
         if key not in self._equal:
             self._equal[key] = self._new()
-            self._steps.append((function, arguments, self._equal[key]))
+            self._steps.append(Step(function, arguments, self._equal[key]))
             if flag:
                 self._flags.add(self._equal[key])
         return self._equal[key]
@@ -206,8 +233,8 @@ class _Writer:
             return arguments
         return tuple(self._step(_as_number, (a,)) if a in self._flags else a for a in arguments)
 
-    def finished(self, kept: set[int]) -> tuple[list[Any], list[Step], dict[int, int]]:
-        """What the cells after the loops' hold at the start, the steps, and where the kept values are.
+    def finished(self, kept: set[int]) -> WrittenSteps:
+        """The program, in which every value in `kept` keeps its cell to the end.
 
         A cell is used again as soon as its value is no longer needed, the latest first: it is still in the cache.
         """
@@ -223,9 +250,9 @@ class _Writer:
                 unused.append(cells)
                 cells += 1
             place[cell] = unused.pop()
-            steps.append((function, cells_of, place[cell]))
+            steps.append(Step(function, cells_of, place[cell]))
         start = [self._constants.get(cell) for cell in fixed if cell in self._constants]
-        return start + [None] * (cells - len(fixed)), steps, place
+        return WrittenSteps(start + [None] * (cells - len(fixed)), steps, place)
 
 
 def _as_number(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

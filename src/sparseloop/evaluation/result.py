@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.violations import lost_metadata, reasons
@@ -18,6 +18,9 @@ from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import LinkSparse
 from sparseloop.model.sparsity.events import NO_EVENTS, Events
 from sparseloop.model.status import Status
+
+if TYPE_CHECKING:
+    from sparseloop.evaluation.long_form import TidyRow
 
 SCHEMA = "sparseloop.result/1"
 QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
@@ -110,9 +113,9 @@ class Result:
             "networks": [network_record(self.plan, n) for n in self.cost.networks],
         }
 
-    def to_rows(self) -> list[tuple[str, str, str, str, Any, str]]:
+    def to_rows(self) -> list[TidyRow]:
         """The same as tidy rows: level or network, tensor, quantity, class, value, unit; '' where a thing does not apply."""
-        from sparseloop.evaluation.long_form import tidy_rows  # the long form is rarely needed
+        from sparseloop.evaluation.long_form import tidy_rows  # rarely needed
 
         return tidy_rows(self.to_dict())
 

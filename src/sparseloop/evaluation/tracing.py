@@ -307,12 +307,12 @@ def with_traced_densities(einsum: Einsum) -> Einsum:
     return replace(einsum, tensors=tuple(replace(t, density=TracedDensity(t.density, t.name)) for t in einsum.tensors))
 
 
-def traced_cost(design: Design, mapping: Mapping) -> tuple[Plan, Cost]:
+def traced_cost(design: Design, mapping: Mapping) -> Cost:
     """The cost of one mapping in traced values: loop bounds, densities, computes, bandwidths and instances carry names."""
     plan = plan_of(_named(design), mapping.nest)
     bounds = [traced_input(n, label) for n, label in zip(mapping.bounds, loop_labels(plan), strict=True)]
     computes = traced_input(float(plan.einsum.computes), "computes.total")
-    return plan, evaluate_plan(plan, bounds, mapping.residuals, computes=computes)
+    return evaluate_plan(plan, bounds, mapping.residuals, computes=computes)
 
 
 def _named(design: Design) -> Design:

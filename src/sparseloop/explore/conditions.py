@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sparseloop.input import expressions as expr
 from sparseloop.input.diagnostics import did_you_mean
@@ -124,14 +124,21 @@ def _constant(text: str) -> float | int:
 # --- parsing ------------------------------------------------------------------------------------------------
 
 
+class Token(NamedTuple):
+    """A word, number, sign or bracket of a condition, and where it begins."""
+
+    word: str
+    offset: int
+
+
 def condition(text: str) -> Condition:
     """Reads a condition; raises `NotationError`."""
-    tokens, at = list[tuple[str, int]](), 0
+    tokens, at = list[Token](), 0
     while at < len(text.rstrip()):
         match = _TOKEN.match(text, at)
         if match is None:
             raise wrong(f"unexpected character {text[at]!r}", offset=at)
-        tokens.append((match[1], match.start(1)))
+        tokens.append(Token(match[1], match.start(1)))
         at = match.end()
     if not tokens:
         raise wrong("the condition is empty", "write e.g. banks >= 4")
@@ -143,7 +150,7 @@ class _Reader:
     """Splits tokens at 'or', then 'and', then 'not', then comparisons, never inside brackets."""
 
     text: str
-    tokens: list[tuple[str, int]]
+    tokens: list[Token]
 
     def either(self, start: int, end: int) -> Condition:
         return self.joined("or", start, end) or self.both(start, end)
@@ -164,10 +171,10 @@ class _Reader:
         if start >= end:
             raise wrong("something is missing here", offset=self.at(min(start, len(self.tokens) - 1)))
         whole = self.text[self.at(start) : self.stop(end)]
-        if self.tokens[start][0] == "not":
+        if self.tokens[start].word == "not":
             return Condition(whole, "not", (self.one(start + 1, end),), offset=self.at(start))
         signs = self.places({*_COMPARE, "in"}, start, end)
-        if not signs and self.tokens[start][0] == "(" and self.tokens[end - 1][0] == ")":
+        if not signs and self.tokens[start].word == "(" and self.tokens[end - 1].word == ")":
             return self.either(start + 1, end - 1)
         if len(signs) != 1:
             hint = "write e.g. banks >= 4 and format == csr"
@@ -190,14 +197,14 @@ class _Reader:
         """Where the words stand outside of all brackets."""
         depth, places_found = 0, list[int]()
         for i in range(start, end):
-            word = self.tokens[i][0]
+            word = self.tokens[i].word
             depth += (word in "([") - (word in ")]")
             if depth == 0 and word in words:
                 places_found.append(i)
         return places_found
 
     def at(self, i: int) -> int:
-        return self.tokens[i][1]
+        return self.tokens[i].offset
 
     def stop(self, end: int) -> int:
-        return self.tokens[end - 1][1] + len(self.tokens[end - 1][0])
+        return self.tokens[end - 1].offset + len(self.tokens[end - 1].word)

@@ -18,7 +18,7 @@ from sparseloop.explore.executors import Executor
 from sparseloop.explore.point import Job, JobOutcome
 from sparseloop.explore.reuse import EvaluationCache, Identity
 from sparseloop.explore.samplers import SAMPLERS, Feedback, Point, Sampler
-from sparseloop.explore.store import Row, Store, Table, Writer
+from sparseloop.explore.store import Row, Store, TableRow, Writer
 from sparseloop.explore.transfer import Hint, bandwidth_parameters, widest_point
 
 TASK_SECONDS, LARGEST_TASK = 0.5, 256
@@ -258,7 +258,7 @@ class Sweep:
         if outcome.fault:
             pending.faulty = True
             self.tally.faults.append(f"point {pending.number}, {name}: {outcome.fault}")
-        rows: list[tuple[Table, Row]] = [("evaluations", outcome.row)] if new and outcome.row is not None else []
+        rows = [TableRow("evaluations", outcome.row)] if new and outcome.row is not None else []
         if pending.left:
             self.writer.add(rows)
             return
@@ -270,8 +270,8 @@ class Sweep:
             reasons = [pending.why[workload] for workload in sorted(pending.why)]
             self._finish(self.aggregation.row(pending.number, pending.values, pending.rows, reasons), rows)
 
-    def _finish(self, row: Row, rows: Iterable[tuple[Table, Row]] = ()) -> None:
-        self.writer.add([*rows, ("points", row)])
+    def _finish(self, row: Row, rows: Iterable[TableRow] = ()) -> None:
+        self.writer.add([*rows, TableRow("points", row)])
         self._count(row)
         if self.sampler.learns:
             self.feedback[row["point"]] = self._feedback_of(row)

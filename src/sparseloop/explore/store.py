@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sparseloop._optional import import_extra
 from sparseloop.explore.sql import identifier, literal
@@ -162,7 +162,7 @@ class Store:
         connection = import_extra("duckdb").connect()
         for table in TABLES:
             columns = study["columns"] if table == "points" else EVALUATION_COLUMNS
-            late = [row for file in self._journals() for kind, row in _journal_rows(file, study["id"]) if kind == table]
+            late = [row for file in self._journals() for row in _journal_rows(file, table, study["id"])]
             pa = import_extra("pyarrow")
             connection.register(f"late_{table}", pa.Table.from_pylist(late, schema=arrow_schema(columns)))
             sources = [f"select * from late_{table}"]
@@ -259,8 +259,23 @@ class Store:
 # --- journals -----------------------------------------------------------------------------------------------
 
 
-def _entries(journal: Path) -> Iterator[tuple[Table, str, Row]]:
-    """(table, study, row) of every line that was written to its end."""
+class TableRow(NamedTuple):
+    """A row with the table it belongs to."""
+
+    table: Table
+    row: Row
+
+
+class JournalEntry(NamedTuple):
+    """One line of a journal."""
+
+    table: Table
+    study: str
+    row: Row
+
+
+def _entries(journal: Path) -> Iterator[JournalEntry]:
+    """Every line that was written to its end."""
     try:
         text = journal.read_bytes()
     except FileNotFoundError:  # it has become a part
@@ -268,12 +283,12 @@ def _entries(journal: Path) -> Iterator[tuple[Table, str, Row]]:
     for line in text.splitlines(keepends=True):
         if line.endswith(b"\n"):
             with contextlib.suppress(ValueError):  # torn in the middle by a kill: its row was not finished
-                table, study, row = json.loads(line)
-                yield table, study, row
+                yield JournalEntry(*json.loads(line))
 
 
-def _journal_rows(journal: Path, study: str) -> Iterator[tuple[Table, Row]]:
-    return ((table, row) for table, of, row in _entries(journal) if table == "evaluations" or of == study)
+def _journal_rows(journal: Path, table: Table, study: str) -> list[Row]:
+    """The rows of a table; evaluations are those of all studies."""
+    return [entry.row for entry in _entries(journal) if entry.table == table and (table == "evaluations" or entry.study == study)]
 
 
 @dataclass
@@ -284,7 +299,7 @@ class Writer:
     study: str
     name: str = ""
     number: int = 0
-    held: list[tuple[Table, Row]] = field(default_factory=list[tuple[Table, Row]])
+    unrolled: list[TableRow] = field(default_factory=list[TableRow])
     """The rows of the present journal."""
     journal: int = -1
     """File descriptor."""
@@ -307,7 +322,7 @@ class Writer:
     def _file(self, end: str) -> Path:
         return self.store.path / "journals" / f"{self.name}{end}"
 
-    def add(self, rows: Iterable[tuple[Table, Row]]) -> None:
+    def add(self, rows: Iterable[TableRow]) -> None:
         """Writes rows to the journal: once this returns, no kill loses them."""
         new = list(rows)
         lines = "".join(json.dumps((table, self.study, row), separators=(",", ":")) + "\n" for table, row in new).encode()
@@ -315,8 +330,8 @@ class Writer:
             self.journal = os.open(self._file(f"-{self.number}.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         while lines:  # a disk that is nearly full takes a part of it
             lines = lines[os.write(self.journal, lines) :]
-        self.held += new
-        if len(self.held) >= PART:
+        self.unrolled += new
+        if len(self.unrolled) >= PART:
             self.roll()
 
     def roll(self) -> None:
@@ -326,7 +341,7 @@ class Writer:
         os.close(self.journal)
         self.journal = -1
         for table in TABLES:
-            if rows := [row for kind, row in self.held if kind == table]:
+            if rows := [row for kind, row in self.unrolled if kind == table]:
                 self.store.write_part(table, self.study, f"{self.name}-{self.number}", rows)
         self._file(f"-{self.number}.jsonl").unlink(missing_ok=True)
-        self.held, self.number = [], self.number + 1
+        self.unrolled, self.number = [], self.number + 1

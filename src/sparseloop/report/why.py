@@ -37,7 +37,8 @@ class Explanation:
 
     def __init__(self, design: Design, mapping: Mapping) -> None:
         self.design = design
-        plan, cost = traced_cost(design, mapping)
+        cost = traced_cost(design, mapping)
+        plan = cost.plan
         self.known = quantities(plan, cost)
         self._names = traced_names(plan, cost, self.known)
 

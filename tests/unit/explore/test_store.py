@@ -13,7 +13,7 @@ import pytest
 
 import sparseloop as sl
 from sparseloop.explore import store as stores
-from sparseloop.explore.store import POINT_COLUMNS, SCHEMA, Row, Store, Writer
+from sparseloop.explore.store import POINT_COLUMNS, SCHEMA, Row, Store, TableRow, Writer
 
 STUDY: dict[str, Any] = {
     "schema": SCHEMA,
@@ -42,9 +42,9 @@ def store(tmp_path: Path) -> Store:
 
 def test_rows_are_read_from_journals_and_parts_alike(store: Store) -> None:
     with Writer(store, "s1") as writer:
-        writer.add([("evaluations", evaluation("k0")), ("points", point(0))])
+        writer.add([TableRow("evaluations", evaluation("k0")), TableRow("points", point(0))])
         writer.roll()
-        writer.add([("evaluations", evaluation("k1")), ("points", point(1))])
+        writer.add([TableRow("evaluations", evaluation("k1")), TableRow("points", point(1))])
         held = store.points().to_pylist()
         assert [row["point"] for row in held] == [0, 1]
         assert len(store.parts("points", "s1")) == 1
@@ -61,7 +61,7 @@ def test_rows_are_read_from_journals_and_parts_alike(store: Store) -> None:
 
 def test_pandas_and_polars_read_the_parts(store: Store) -> None:
     with Writer(store, "s1") as writer:
-        writer.add(("points", point(i)) for i in range(3))
+        writer.add(TableRow("points", point(i)) for i in range(3))
     (part,) = store.parts("points", "s1")
     assert pandas.read_parquet(part)["glb"].tolist() == [0.0, 0.5, 1.0]
     assert polars.read_parquet(part)["keys"].to_list()[2] == ["k2", "k0"]
@@ -89,7 +89,7 @@ def test_a_killed_writer_loses_nothing(store: Store) -> None:
 
 def test_a_living_writer_is_left_alone_and_a_double_recovery_is_none(store: Store, tmp_path: Path) -> None:
     with Writer(store, "s1") as writer:
-        writer.add([("points", point(0))])
+        writer.add([TableRow("points", point(0))])
         assert store.recover() == 0
         (journal,) = (store.path / "journals").glob("*.jsonl")
         copy = journal.read_bytes()
@@ -102,7 +102,7 @@ def test_a_living_writer_is_left_alone_and_a_double_recovery_is_none(store: Stor
 def test_small_parts_are_put_together(store: Store) -> None:
     for i in range(stores.SMALL_PARTS + 1):
         with Writer(store, "s1") as writer:
-            writer.add([("points", point(i))])
+            writer.add([TableRow("points", point(i))])
     before = store.points().to_pylist()
     store.compact("s1")
     assert len(store.parts("points", "s1")) == 1
@@ -113,7 +113,7 @@ def test_a_full_journal_becomes_a_part(store: Store, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(stores, "PART", 10)
     with Writer(store, "s1") as writer:
         for i in range(25):
-            writer.add([("points", point(i))])
+            writer.add([TableRow("points", point(i))])
         assert len(store.parts("points", "s1")) == 2
     assert len(store.points()) == 25
 
@@ -137,6 +137,11 @@ def test_folders_and_parameters_may_have_any_name(tmp_path: Path) -> None:
     folder.mkdir()
     store.begin({**STUDY, "parameters": [{"name": name}], "columns": columns})
     with Writer(store, "s1") as writer:
-        writer.add([("evaluations", evaluation("k0")), ("points", {"point": 0, name: 0.5, "valid": True, "keys": ["k0", "k0"]})])
+        writer.add(
+            [
+                TableRow("evaluations", evaluation("k0")),
+                TableRow("points", {"point": 0, name: 0.5, "valid": True, "keys": ["k0", "k0"]}),
+            ]
+        )
     assert store.points([name]).to_pylist() == [{name: 0.5}]
     assert [row[name] for row in store.query("select * from layers").to_pylist()] == [0.5, 0.5]

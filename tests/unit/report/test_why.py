@@ -29,24 +29,26 @@ def design(request):
 
 def test_the_model_runs_on_traced_values(design):
     expected = quantities(*cost_of_design(design))
-    found = quantities(*traced_cost(design, design.mapping))
+    cost = traced_cost(design, design.mapping)
+    found = quantities(cost.plan, cost)
     assert expected.keys() == found.keys()
     for path, target in expected.items():
         assert value_of(found[path].value) == pytest.approx(target.value, rel=1e-12), path
         for plain, traced in zip(target.actions, found[path].actions, strict=True):
             assert (plain.action, plain.tensor) == (traced.action, traced.tensor)
             assert value_of(traced.count) == pytest.approx(plain.count, rel=1e-12)
-    assert value_of(traced_cost(design, design.mapping)[1].status) == cost_of_design(design)[1].status
+    assert value_of(traced_cost(design, design.mapping).status) == cost_of_design(design)[1].status
 
 
 def test_results_of_traced_values_are_traced(design):
-    _, cost = traced_cost(design, design.mapping)
+    cost = traced_cost(design, design.mapping)
     for value in (cost.energy_pj, cost.cycles, cost.utilization, cost.status, cost.sparse.computes.actual):
         assert isinstance(value, Traced)
 
 
 def test_formulas_have_the_values_of_the_model(design):
-    plan, cost = traced_cost(design, design.mapping)
+    cost = traced_cost(design, design.mapping)
+    plan = cost.plan
     known = quantities(plan, cost)
     reader = FormulaReader(traced_names(plan, cost, known))
     for path, target in known.items():

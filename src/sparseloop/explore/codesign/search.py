@@ -9,28 +9,21 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement, product
 from pathlib import Path
-from typing import Any, final
-
-import numpy as np
+from typing import NamedTuple
 
 from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
 from sparseloop.evaluation.result import Result
-from sparseloop.explore.codesign.relaxation import ABSENT, Sets, Strategies
+from sparseloop.explore.codesign.bounding import BoundedSet, SetBounder, SetPool, bounding_pool
+from sparseloop.explore.codesign.relaxation import ABSENT, Sets
 from sparseloop.explore.conditions import Value
 from sparseloop.explore.definition import StudyDefinition, read_study
-from sparseloop.explore.point import Designs
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.spec import Spec
-from sparseloop.mapper.objectives import Objective
-from sparseloop.mapper.search import run_search
-from sparseloop.mapper.space.mapspace import mapspace
-from sparseloop.mapper.task import Best, Budget, Goal, Task, silent
-from sparseloop.mapper.workers import WorkerPool
+from sparseloop.mapper.task import Budget, silent
 from sparseloop.model.design.mapping import Mapping
 
 WAVE = 4
@@ -51,22 +44,6 @@ SLACK = 1e-9
 """Relative difference below which two costs are the same."""
 BOUNDED = ("energy", "cycles", "edp", "ed2p")
 """Objectives that the machine of a set bounds: they grow with every count and with time."""
-
-
-@dataclass(frozen=True, slots=True)
-class BoundedSet:
-    """A set of strategies and what its best mapping costs at least; of a single strategy, what it costs."""
-
-    sets: Sets
-    bound: float
-    value: float
-    """Of the best mapping that was found; inf if none is below what was known."""
-    mapping: Mapping | None
-    evaluated: int
-    """Mappings evaluated for it."""
-    finished: bool
-    """False: the budget ended first."""
-    single: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,93 +125,22 @@ class CodesignOptions:
     """Seconds since any moment: what `seconds` are measured by."""
 
 
-# --- one set ------------------------------------------------------------------------------------------------
+# --- the search ---------------------------------------------------------------------------------------------
 
 
-class SetBounder:
-    """Bounds sets of strategies; one of them lives in each worker process."""
+class OpenSet(NamedTuple):
+    """A set that may hold something better, as it is ordered: by its value, equal ones by their age."""
 
-    def __init__(self, designs: Designs) -> None:
-        self.designs, self.strategies = designs, Strategies(designs)
-        self.goal: Objective = designs.goal
-        self.padded = designs.mapper.padded
-
-    def bounded(self, sets: Sets, below: float, budget: Budget) -> BoundedSet:
-        """The least that any strategy of the set costs with its best mapping, if that is below a known value."""
-        single = self.strategies.single(sets)
-        try:
-            best = self._best(sets, below, budget)
-        except SpecError:
-            if not single:
-                raise
-            return BoundedSet(sets, math.inf, math.inf, None, 0, True, single)  # values that make no design
-        finished = best.stopped == "done"
-        value = best.value if best.value is not None and best.value < below else math.inf
-        bound = value if finished else min(value, best.lower_bound or 0.0)
-        return BoundedSet(sets, bound, value, best.mapping if value < math.inf else None, best.evaluated, finished, single)
-
-    def _best(self, sets: Sets, below: float, budget: Budget) -> Best:
-        if self.strategies.single(sets):
-            space = mapspace(self.strategies.exact(sets), padded=self.padded)
-        else:
-            space = replace(self.strategies.space, design=self.strategies.machine(sets))
-        task = Task(space=space, goal=Goal(objective=self.goal), method="optimal", budget=budget, below=below)
-        if math.isfinite(below) and not self.strategies.single(sets):
-            task = replace(task, enough=below)  # the set is cut anyway
-        best = run_search(task)
-        if best.stopped == "interrupted":
-            raise KeyboardInterrupt
-        return best
-
-    def trial(self, sets: Sets, mapping: Mapping) -> float:
-        """What a mapping costs at least under any strategy of the set; inf where it is not valid."""
-        try:
-            single = self.strategies.single(sets)
-            design = design_of(self.strategies.exact(sets)) if single else self.strategies.machine(sets)
-        except SpecError:
-            return math.inf
-        result = evaluate_mapping(design, mapping)
-        columns: dict[str, Any] = {
-            name: np.array([getattr(result, name)]) for name in ("energy_pj", "cycles", "area_um2", "utilization")
-        }
-        return float(self.goal.scalars(columns)[0]) if result.valid else math.inf
+    value: float
+    number: int
+    set: BoundedSet
 
 
-@final
-class SetPool:
-    """Bounds sets side by side; results come back in the order of the sets."""
+class CutSet(NamedTuple):
+    """A part of a set that was cut."""
 
-    def __init__(self, bounder: SetBounder, workers: int) -> None:
-        self.bounder, self.pool = bounder, None
-        if workers > 1:
-            self.pool = WorkerPool(workers, SetBounder, bounder.designs)
-
-    def bounded(self, every: Sequence[Sets], below: float, left: Callable[[], Budget]) -> Generator[BoundedSet]:
-        """The sets bounded, in their order; each has the budget that is left when it begins."""
-        if self.pool is None:
-            for sets in every:
-                yield self.bounder.bounded(sets, below, left())
-            return
-        for future in [self.pool.submit(SetBounder.bounded, sets, below, left()) for sets in every]:
-            yield future.result()
-
-    def close(self) -> None:
-        """Ends the workers."""
-        if self.pool:
-            self.pool.close()
-
-
-@contextmanager
-def bounding_pool(bounder: SetBounder, workers: int) -> Generator[SetPool]:
-    """Workers for the time of a search."""
-    pool = SetPool(bounder, workers)
-    try:
-        yield pool
-    finally:
-        pool.close()
-
-
-# --- all of them --------------------------------------------------------------------------------------------
+    sets: Sets
+    bound_of_whole: float
 
 
 class CodesignSearch:
@@ -246,8 +152,8 @@ class CodesignSearch:
         self.best: BoundedSet | None = None
         self.order: list[int] = []
         """Parameters to cut by, in that order."""
-        self.open: list[tuple[float, int, BoundedSet]] = []
-        """A heap by value; the number decides between equal ones."""
+        self.open: list[OpenSet] = []
+        """A heap."""
         self.number = self.waves = 0
         self.done: set[Sets] = set()
         """Strategies that are settled: nothing better than the best known one is among their mappings."""
@@ -290,7 +196,7 @@ class CodesignSearch:
     def _tell(self) -> None:
         """What is proven now."""
         self.progress.open = len(self.open)
-        least = min([self.below, *(waiting.bound for _, _, waiting in self.open)])
+        least = min([self.below, *(waiting.set.bound for waiting in self.open)])
         self.progress.lower_bound = max(self.progress.lower_bound, least if math.isfinite(least) else 0.0)
         self.options.watch(self.progress)
 
@@ -319,7 +225,7 @@ class CodesignSearch:
 
     def _push(self, one: BoundedSet) -> None:
         if one.bound < self.below * (1 - SLACK) and not (one.single and one.finished):
-            heapq.heappush(self.open, (min(one.value, self.below), self.number, one))
+            heapq.heappush(self.open, OpenSet(min(one.value, self.below), self.number, one))
             self.number += 1
 
     # --- first answers --------------------------------------------------------------------------------------
@@ -383,18 +289,17 @@ class CodesignSearch:
 
     def _wave(self) -> None:
         """Cuts the sets with the least values."""
-        popped = [heapq.heappop(self.open)[2] for _ in range(min(WAVE, len(self.open)))]
+        popped = [heapq.heappop(self.open).set for _ in range(min(WAVE, len(self.open)))]
         wave = [one for one in popped if one.bound < self.below * (1 - SLACK)]
         if wave and not wave[0].single:
             self._dive(wave[0], careful=self.waves < CAREFUL)
             self.waves += 1
-        parts: list[tuple[Sets, float]] = []
-        """(part, bound of the whole)."""
+        parts: list[CutSet] = []
         for whole in wave:
             cut = [whole.sets] if whole.single else self.strategies.parts(whole.sets, self._next(whole.sets))
-            parts += [(part, whole.bound) for part in cut if part not in self.done]
-        for bounded, (_, bound) in zip(self._bounded([part for part, _ in parts]), parts, strict=True):
-            self._push(replace(bounded, bound=max(bounded.bound, bound)))
+            parts += [CutSet(part, whole.bound) for part in cut if part not in self.done]
+        for bounded, part in zip(self._bounded([part.sets for part in parts]), parts, strict=True):
+            self._push(replace(bounded, bound=max(bounded.bound, part.bound_of_whole)))
         self._tell()
 
     def outcome(self) -> CodesignResult:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, permutations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,6 +69,14 @@ Signature = tuple[int, ...]
 """Per tensor the set of loops (as bits) inside its innermost relevant loop; -1 if it has none at this level."""
 
 
+class ClassOrder(NamedTuple):
+    """An order of all loops of a level (outermost first) that stands for one class per set of existing loops."""
+
+    order: tuple[str, ...]
+    loops: frozenset[int]
+    """The sets (bits) it stands for."""
+
+
 @dataclass(frozen=True, slots=True)
 class OrderClasses:
     """The classes of orders of one level: for every set of loops (bits over `ranks`) and signature one order, innermost first."""
@@ -90,11 +99,11 @@ class OrderClasses:
             placed |= 1 << rank
         return signature
 
-    def library(self) -> list[tuple[tuple[str, ...], frozenset[int]]]:
+    def library(self) -> list[ClassOrder]:
         """Orders of all loops (outermost first) that represent every class, each with the sets of loops it stands for."""
         everything = [r for r, rank in enumerate(self.ranks) if rank in self.order.ranks]
         waiting = {(loops, s): rep for loops, by_signature in self.representatives.items() for s, rep in by_signature.items()}
-        chosen: list[tuple[tuple[str, ...], frozenset[int]]] = []
+        chosen: list[ClassOrder] = []
         for loops, signature in sorted(waiting, key=lambda key: -key[0].bit_count()):
             if (loops, signature) not in waiting:
                 continue
@@ -106,7 +115,7 @@ class OrderClasses:
                 if key in waiting:
                     del waiting[key]
                     owned.add(subset)
-            chosen.append((tuple(self.ranks[r] for r in reversed(whole)), frozenset(owned)))
+            chosen.append(ClassOrder(tuple(self.ranks[r] for r in reversed(whole)), frozenset(owned)))
         return chosen
 
     def _completed(self, order: tuple[int, ...], missing: Sequence[int]) -> list[int]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,14 @@ def forwards(design: Design) -> bool:
     return any(n > 1 and lv.network and lv.network.forwarding for n, lv in zip(fanouts, design.arch.storage, strict=True))
 
 
+class TemplateNest(NamedTuple):
+    """The loop nest of a template."""
+
+    nest: LoopNest
+    rows: Ints
+    """For every loop of the nest its row among the loops of the mapspace."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Mapspace:
     """All mappings of a specification that its constraints admit; factors are arrays with one row per entry of `loops`."""
@@ -73,7 +81,7 @@ class Mapspace:
     bypass: Bypass
     loops: tuple[Loop, ...]
     """All loops, in the order of the ranks, each rank's outermost first."""
-    _nests: dict[Template, tuple[LoopNest, Ints]] = field(default_factory=dict[Template, tuple[LoopNest, Ints]], repr=False)
+    _nests: dict[Template, TemplateNest] = field(default_factory=dict[Template, TemplateNest], repr=False)
 
     def __repr__(self) -> str:
         return f"<Mapspace of {self.size} mappings under {self.template_count} templates>"
@@ -131,8 +139,8 @@ class Mapspace:
         chosen = tuple(options[int(rng.integers(len(options)))] for options in self.bypass.options.values())
         return Template(tuple(order.drawn(rng) for order in self.orders), self.bypass.keep(chosen))
 
-    def nest(self, template: Template) -> tuple[LoopNest, Ints]:
-        """The loop nest of a template, and for every loop its row among the slots."""
+    def nest(self, template: Template) -> TemplateNest:
+        """The loop nest of a template; the same object for equal templates."""
         if template not in self._nests:
             if len(self._nests) >= 4096:
                 self._nests.clear()
@@ -152,7 +160,7 @@ class Mapspace:
                 no_multicast=marks["no_multicast"],
                 no_forwarding=marks["no_forwarding"],
             )
-            self._nests[template] = nest, np.array([row[loop] for loop in loops], dtype=np.int64)
+            self._nests[template] = TemplateNest(nest, np.array([row[loop] for loop in loops], dtype=np.int64))
         return self._nests[template]
 
     # --- factors --------------------------------------------------------------------------------------------

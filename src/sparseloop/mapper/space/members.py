@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from sparseloop.mapper.space.mapspace import Mapspace
 
 
-def coordinates(space: Mapspace, mapping: Mapping) -> tuple[Template, Ints] | None:
-    """Template and factors of a member, else None; loops of bound 1 and the order of spatial loops do not matter."""
+class MemberCoordinates(NamedTuple):
+    """Where a member stands in its mapspace."""
+
+    template: Template
+    factors: Ints
+    """Of all loops, shape (loops,)."""
+
+
+def coordinates(space: Mapspace, mapping: Mapping) -> MemberCoordinates | None:
+    """Those of a member, else None; loops of bound 1 and the order of spatial loops do not matter."""
     row = {loop: i for i, loop in enumerate(space.loops)}
     factors = np.ones(len(space.loops), dtype=np.int64)
     orders: list[list[str]] = [[] for _ in space.orders]
@@ -35,11 +43,11 @@ def coordinates(space: Mapspace, mapping: Mapping) -> tuple[Template, Ints] | No
     if None in completed_orders or not bool(space.legal(column).all()) or not space.bypass.allows(mapping.nest.keep):
         return None
     template = Template(tuple(order for order in completed_orders if order is not None), mapping.nest.keep)
-    again, own = space.batch(template, column)[0], space.nest(template)[0]
+    again, own = space.batch(template, column)[0], space.nest(template).nest
     same = (own.no_temporal_reuse, own.no_multicast, own.no_forwarding)
     if same != (mapping.nest.no_temporal_reuse, mapping.nest.no_multicast, mapping.nest.no_forwarding):
         return None
-    return (template, factors) if _passes(again) == _passes(mapping) else None
+    return MemberCoordinates(template, factors) if _passes(again) == _passes(mapping) else None
 
 
 def _passes(mapping: Mapping) -> dict[object, int]:

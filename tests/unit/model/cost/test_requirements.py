@@ -97,7 +97,7 @@ def test_pruned_tiles_are_those_with_the_flag(extra: str) -> None:
 
 def test_requirements_of_traced_values() -> None:
     design = sl.design_of(sl.loads(MATMUL))
-    _, cost = traced_cost(design, design.mapping)
+    cost = traced_cost(design, design.mapping)
     own = evaluate_mapping(design, design.mapping).cost
     assert len(cost.requirements) == len(own.requirements)
     for traced, plain in zip(cost.requirements, own.requirements, strict=True):

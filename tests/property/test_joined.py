@@ -69,14 +69,3 @@ def test_a_host_contains_every_order(orders):
         left = iter(host)
         assert all(rank in left for rank in order)
     assert len(host) <= 5 * max(map(len, orders), default=0)
-
-
-def test_a_known_host_is_used_again_unless_it_is_far_too_long(monkeypatch):
-    monkeypatch.setattr(joining, "SPARE", 0)
-    hosts = joining.Hosts(1)
-    assert hosts.fitting([[("a", "b")]]) == (("a", "b"),)
-    assert hosts.fitting([[("a", "c", "b")]]) == (("a", "c", "b"),)
-    assert hosts.fitting([[("a", "b")]]) == (("a", "c", "b"),)
-    assert hosts.fitting([[("b",)]]) == (("b",),)
-    assert hosts.fitting([[("c", "b")]]) == (("a", "c", "b"),)
-    assert hosts.known == [(("a", "c", "b"),), (("b",),)]

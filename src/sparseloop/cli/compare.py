@@ -99,7 +99,7 @@ def comparison(files: Sequence[str], path: Path, overrides: Sequence[str] = (), 
     wrong: list[Diagnostic] = []
     spec, figures = None, None
     try:
-        spec = _one(files, overrides)
+        spec = _single_layer(files, overrides)
     except SpecError as error:
         wrong += error.diagnostics
     try:
@@ -112,7 +112,7 @@ def comparison(files: Sequence[str], path: Path, overrides: Sequence[str] = (), 
     return Comparison(rows=tuple(_rows(evaluation)), left_out=tuple(left_out))
 
 
-def _one(files: Sequence[str], overrides: Sequence[str]) -> Spec:
+def _single_layer(files: Sequence[str], overrides: Sequence[str]) -> Spec:
     from sparseloop.evaluation.evaluate import design_of, own_mapping
     from sparseloop.input.load import load
 

@@ -66,7 +66,7 @@ def rows_text(rows: Sequence[dict[str, Any]], form: Form) -> str:
     names = list(rows[0]) if rows else []
     if form == "csv":
         stream = io.StringIO()
-        write_csv(stream, names, ([_plain(row[name]) for name in names] for row in rows))
+        write_csv(stream, names, ([_csv_cell(row[name]) for name in names] for row in rows))
         return stream.getvalue().rstrip("\n")
     cells = [names, *([_cell(row[name]) for name in names] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
@@ -75,11 +75,11 @@ def rows_text(rows: Sequence[dict[str, Any]], form: Form) -> str:
     return "\n".join("  ".join(row).rstrip() for row in aligned)
 
 
-def _plain(value: Any) -> Any:
+def _csv_cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(_plain(value))
+    return f"{value:.6g}" if isinstance(value, float) else str(_csv_cell(value))

@@ -100,7 +100,7 @@ def evaluate_mapping(design: Design, mapping: Mapping) -> Result:
 
 
 @dataclass(frozen=True, slots=True)
-class _Counting:
+class _CountsKey:
     """All that counts depend on, and a design that has it."""
 
     design: Design = field(compare=False)
@@ -109,7 +109,7 @@ class _Counting:
 
 
 @lru_cache(maxsize=64)
-def _counted(counting: _Counting) -> EventTotals:
+def _cached_totals(counting: _CountsKey) -> EventTotals:
     mapping = counting.mapping
     return event_totals(plan_of(counting.design, mapping.nest), mapping.bounds, mapping.residuals)
 
@@ -119,7 +119,7 @@ def evaluate_sharing_counts(design: Design, mapping: Mapping) -> Result:
     if any(saf.choice is not None for saf in design.sparse.safs):
         return evaluate_mapping(design, mapping)  # which alternative is taken is a question of prices
     plan = plan_of(design, mapping.nest)
-    return Result(design=design, plan=plan, cost=priced(plan, _counted(_Counting(design, mapping, counting_key(design)))))
+    return Result(design=design, plan=plan, cost=priced(plan, _cached_totals(_CountsKey(design, mapping, counting_key(design)))))
 
 
 def own_mapping(design: Design) -> Mapping:

@@ -31,10 +31,10 @@ _CAPACITY = {"words": "words", "expected": "words", "worst": "words", "metadata_
 
 def tidy_rows(record: dict[str, Any]) -> list[TidyRow]:
     """Every number in a result file; what does not apply is left out."""
-    return [row for row in (TidyRow(*cells) for cells in _all(record)) if row.value is not None]
+    return [row for row in (TidyRow(*cells) for cells in _rows(record)) if row.value is not None]
 
 
-def _all(record: dict[str, Any]) -> Iterator[Cells]:
+def _rows(record: dict[str, Any]) -> Iterator[Cells]:
     totals = record["totals"]
     yield "", "", "valid", "", float(record["status"]["valid"]), "1"
     for name, unit in _TOTALS:

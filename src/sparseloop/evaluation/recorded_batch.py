@@ -178,10 +178,10 @@ class _Writer:
                 continue
             waiting.pop()
             if id(node) not in self._placed:
-                self._placed[id(node)] = self._written(node)
+                self._placed[id(node)] = self._new_cell_of(node)
         return self._placed[id(value)]
 
-    def _written(self, node: Any) -> int:
+    def _new_cell_of(self, node: Any) -> int:
         arguments = tuple(self._placed[id(a)] for a in node.arguments) if isinstance(node, Traced) else ()
         if not isinstance(node, Traced) or all(a in self._constants for a in arguments):
             return self._constant(value_of(node))

@@ -309,13 +309,13 @@ def with_traced_densities(einsum: Einsum) -> Einsum:
 
 def traced_cost(design: Design, mapping: Mapping) -> Cost:
     """The cost of one mapping in traced values: loop bounds, densities, computes, bandwidths and instances carry names."""
-    plan = plan_of(_named(design), mapping.nest)
+    plan = plan_of(_with_names(design), mapping.nest)
     bounds = [traced_input(n, label) for n, label in zip(mapping.bounds, loop_labels(plan), strict=True)]
     computes = traced_input(float(plan.einsum.computes), "computes.total")
     return evaluate_plan(plan, bounds, mapping.residuals, computes=computes)
 
 
-def _named(design: Design) -> Design:
+def _with_names(design: Design) -> Design:
     """The design with densities, bandwidths and instances that carry names."""
     levels: list[Any] = []
     for level in design.arch.levels:

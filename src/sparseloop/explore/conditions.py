@@ -131,7 +131,7 @@ class Token(NamedTuple):
     offset: int
 
 
-def condition(text: str) -> Condition:
+def parse_condition(text: str) -> Condition:
     """Reads a condition; raises `NotationError`."""
     tokens, at = list[Token](), 0
     while at < len(text.rstrip()):
@@ -142,7 +142,7 @@ def condition(text: str) -> Condition:
         at = match.end()
     if not tokens:
         raise wrong("the condition is empty", "write e.g. banks >= 4")
-    return _Reader(text, tokens).either(0, len(tokens))
+    return _Reader(text, tokens).disjunction(0, len(tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,35 +152,35 @@ class _Reader:
     text: str
     tokens: list[Token]
 
-    def either(self, start: int, end: int) -> Condition:
-        return self.joined("or", start, end) or self.both(start, end)
+    def disjunction(self, start: int, end: int) -> Condition:
+        return self.split_at("or", start, end) or self.conjunction(start, end)
 
-    def both(self, start: int, end: int) -> Condition:
-        return self.joined("and", start, end) or self.one(start, end)
+    def conjunction(self, start: int, end: int) -> Condition:
+        return self.split_at("and", start, end) or self.comparison(start, end)
 
-    def joined(self, word: Kind, start: int, end: int) -> Condition | None:
+    def split_at(self, word: Kind, start: int, end: int) -> Condition | None:
         places = self.places({word}, start, end)
         if not places:
             return None
         edges = [start - 1, *places, end]
-        read = self.both if word == "or" else self.one
+        read = self.conjunction if word == "or" else self.comparison
         parts = tuple(read(a + 1, b) for a, b in pairwise(edges))
         return Condition(self.text[self.at(start) : self.stop(end)], word, parts, offset=self.at(start))
 
-    def one(self, start: int, end: int) -> Condition:
+    def comparison(self, start: int, end: int) -> Condition:
         if start >= end:
             raise wrong("something is missing here", offset=self.at(min(start, len(self.tokens) - 1)))
         whole = self.text[self.at(start) : self.stop(end)]
         if self.tokens[start].word == "not":
-            return Condition(whole, "not", (self.one(start + 1, end),), offset=self.at(start))
+            return Condition(whole, "not", (self.comparison(start + 1, end),), offset=self.at(start))
         signs = self.places({*_COMPARE, "in"}, start, end)
         if not signs and self.tokens[start].word == "(" and self.tokens[end - 1].word == ")":
-            return self.either(start + 1, end - 1)
+            return self.disjunction(start + 1, end - 1)
         if len(signs) != 1:
             hint = "write e.g. banks >= 4 and format == csr"
             raise wrong(f"'{whole}' is not one comparison", hint, offset=self.at(start), length=len(whole))
         sign = self.tokens[signs[0]][0]
-        left, right = self.side(start, signs[0]), self.side(signs[0] + 1, end)
+        left, right = self.operand_text(start, signs[0]), self.operand_text(signs[0] + 1, end)
         if sign != "in":
             return Condition(whole, "compare", (), (left, right), sign, self.at(start))
         if right[0] != "[" or right[-1] != "]":
@@ -188,20 +188,20 @@ class _Reader:
         items = tuple(item.strip() for item in right[1:-1].split(",") if item.strip())
         return Condition(whole, "in", (), (left, *items), sign, self.at(start))
 
-    def side(self, start: int, end: int) -> str:
+    def operand_text(self, start: int, end: int) -> str:
         if start >= end:
             raise wrong("a comparison has two sides", offset=self.at(min(start, len(self.tokens) - 1)))
         return self.text[self.at(start) : self.stop(end)]
 
     def places(self, words: set[str], start: int, end: int) -> list[int]:
         """Where the words stand outside of all brackets."""
-        depth, places_found = 0, list[int]()
+        depth, positions = 0, list[int]()
         for i in range(start, end):
             word = self.tokens[i].word
             depth += (word in "([") - (word in ")]")
             if depth == 0 and word in words:
-                places_found.append(i)
-        return places_found
+                positions.append(i)
+        return positions
 
     def at(self, i: int) -> int:
         return self.tokens[i].offset

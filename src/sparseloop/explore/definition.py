@@ -41,39 +41,39 @@ class StudyDefinition:
 
 def read_study(path: str | FilePath, overrides: Sequence[str] = ()) -> StudyDefinition:
     """The study in a file; raises `SpecError` with every mistake."""
-    return _understood(*yamlio.load_files([path], overrides))
+    return _study_of(*yamlio.load_files([path], overrides))
 
 
 def study_from_data(data: Mapping[str, Any], name: str = "<study>") -> StudyDefinition:
     """A study built in Python; `spec` may be a `Spec`. File names are relative to the folder of `name`."""
-    written = {key: _plain(value, (key,)) for key, value in data.items()}
-    return _understood(*yamlio.load_text(yamlio.to_yaml(written), name=name))
+    written = {key: _yaml_data(value, (key,)) for key, value in data.items()}
+    return _study_of(*yamlio.load_text(yamlio.to_yaml(written), name=name))
 
 
-def _plain(value: Any, path: Path) -> Any:
+def _yaml_data(value: Any, path: Path) -> Any:
     """Data as a YAML file can say it: specifications written out, arrays as lists."""
     if isinstance(value, Spec):
         return to_data(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, (*path, str(key))) for key, item in cast("Mapping[Any, Any]", value).items()}
+        return {str(key): _yaml_data(item, (*path, str(key))) for key, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_plain(item, (*path, i)) for i, item in enumerate(cast("Sequence[Any]", value))]
+        return [_yaml_data(item, (*path, i)) for i, item in enumerate(cast("Sequence[Any]", value))]
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist(), path)
+        return _yaml_data(value.tolist(), path)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise SpecError([Diagnostic(path=path, message=f"a study cannot hold a {type(value).__name__}")])
 
 
-def _understood(data: dict[str, Any], source: SourceMap) -> StudyDefinition:
+def _study_of(data: dict[str, Any], source: SourceMap) -> StudyDefinition:
     try:
-        spec = StudySpec.model_validate(_complete(data))
+        spec = StudySpec.model_validate(_with_empty_entries(data))
     except SpecError as error:
         raise error.located(source) from None
     return _Reader(spec, Mistakes(source)).definition()
 
 
-def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
+def _with_empty_entries(data: Mapping[str, Any]) -> dict[str, Any]:
     """A label without changes ('none:') and a parameter without anything are written, not missing."""
     parameters = data.get("parameters")
     if not isinstance(parameters, dict):

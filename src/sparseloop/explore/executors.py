@@ -95,7 +95,7 @@ class InProcess:
 # --- worker processes ---------------------------------------------------------------------------------------
 
 
-def _held(designs: Designs) -> Designs:
+def _same_designs(designs: Designs) -> Designs:
     """What every worker holds: the designs of the study."""
     return designs
 
@@ -113,7 +113,7 @@ class LocalProcesses:
     """Worker processes on this machine."""
 
     def __init__(self, designs: Designs, workers: int) -> None:
-        self._pool = WorkerPool(workers, _held, designs)
+        self._pool = WorkerPool(workers, _same_designs, designs)
         self._running: dict[Future[Outcomes], _Attempt] = {}
 
     @property

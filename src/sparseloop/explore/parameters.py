@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
-from sparseloop.explore.conditions import Condition, Value, condition
+from sparseloop.explore.conditions import Condition, Value, parse_condition
 from sparseloop.explore.point import Workload
 from sparseloop.explore.schema import ParameterSpec
 from sparseloop.explore.space import Change, Parameter, column_values, range_values
@@ -54,7 +54,7 @@ class Mistakes:
 
     def condition(self, path: Path, text: str) -> Condition | None:
         """A condition; None if it cannot be read."""
-        return self.attempt(path, lambda: condition(text))
+        return self.attempt(path, lambda: parse_condition(text))
 
     def kids(self, path: Path) -> list[tuple[str, Node]]:
         """Keys and value nodes of a mapping of the study file."""
@@ -87,7 +87,7 @@ class ParameterReader:
     def read(self) -> Parameter | None:
         """The parameter; None if anything is wrong about it."""
         spec, before = self.one, len(self.mistakes.found)
-        self._named()
+        self._check_name()
         ways: dict[str, Callable[[tuple[Path, ...]], Parameter | None]]
         ways = {"values": self._values, "range": self._range, "choices": self._choices, "value": self._expression}
         given = [way for way in ways if getattr(spec, way) is not None]
@@ -96,17 +96,17 @@ class ParameterReader:
             said = f"has {' and '.join(given)}" if given else "has no values"
             self.mistakes.error(self.at, f"parameter '{self.name}' {said}", hint, key=True)
             return None
-        self._fits(given[0])
+        self._check_fields(given[0])
         paths = self._paths()
         when = self.mistakes.condition((*self.at, "when"), spec.when) if spec.when is not None else None
         parameter = ways[given[0]](paths) if len(self.mistakes.found) == before else None
         if parameter is None or len(self.mistakes.found) > before:
             return None
         parameter = replace(parameter, when=when, only=frozenset(spec.only), unit=spec.unit or "")
-        self._places(parameter)
+        self._check_places(parameter)
         return parameter if len(self.mistakes.found) == before else None
 
-    def _named(self) -> None:
+    def _check_name(self) -> None:
         """Parameters are columns of the results and words of conditions."""
         if not _NAME.fullmatch(self.name):
             hint = "letters, digits and _, not a digit first"
@@ -115,7 +115,7 @@ class ParameterReader:
             hint = f"e.g. {self.name}_"
             self.mistakes.error(self.at, f"'{self.name}' means something in the results: choose another name", hint, key=True)
 
-    def _fits(self, way: str) -> None:
+    def _check_fields(self, way: str) -> None:
         """Fields that say nothing for this kind of parameter."""
         for field_name in self.one.model_fields_set:
             kinds = {"step": ("range",), "points": ("range",), "scale": ("range",), "whole": ("range",)}
@@ -190,7 +190,7 @@ class ParameterReader:
         node = self.mistakes.source.walk((*self.at, "value"))[1]
         return Parameter(name=self.name, kind="expression", paths=paths, node=node, expression=str(self.one.value))
 
-    def _places(self, parameter: Parameter) -> None:
+    def _check_places(self, parameter: Parameter) -> None:
         """That what it changes can be written where it is to be written."""
         known = {name for workload in self.workloads for name in workload.names}
         for word in [word for word in self.one.only if word not in known]:

@@ -217,7 +217,7 @@ class Sweep:
                 size = min(len(self.queue), self._task_size())
                 self.executor.submit(tuple(self.queue.popleft() for _ in range(size)))
             for outcome in self.executor.collect():
-                self._finished(outcome)
+                self._take_outcome(outcome)
             self.watch(self.tally)
 
     def _task_size(self) -> int:
@@ -225,7 +225,7 @@ class Sweep:
             return 1
         return max(1, min(LARGEST_TASK, int(TASK_SECONDS / self.job_seconds)))
 
-    def _finished(self, outcome: JobOutcome) -> None:
+    def _take_outcome(self, outcome: JobOutcome) -> None:
         """An evaluation, for its point and for all that wait for the same."""
         self.tally.evaluated += 1
         if outcome.row is not None:

@@ -74,15 +74,15 @@ def grid_sampler(space: DesignSpace, search: SearchSpec, objectives: int) -> Sam
 def random_sampler(space: DesignSpace, search: SearchSpec, objectives: int) -> Sampler:
     """Points drawn one by one, each from its own number: the first hundred of a thousand are the same hundred."""
 
-    def drawn(number: int) -> Point:
+    def random_point(number: int) -> Point:
         rng = np.random.default_rng((search.seed, number))
-        return space.point(lambda parameter: _drawn(parameter, rng))
+        return space.point(lambda parameter: _random_value(parameter, rng))
 
     count = search.points or 0
-    return ListedPoints((drawn(number) for number in range(count)), count)
+    return ListedPoints((random_point(number) for number in range(count)), count)
 
 
-def _drawn(parameter: Parameter, rng: np.random.Generator) -> Value:
+def _random_value(parameter: Parameter, rng: np.random.Generator) -> Value:
     if parameter.values is not None:
         return parameter.values[int(rng.integers(len(parameter.values)))]
     low, high = (math.log(parameter.low), math.log(parameter.high)) if parameter.log else (parameter.low, parameter.high)

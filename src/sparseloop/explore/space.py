@@ -101,7 +101,7 @@ class DesignSpace:
         values: dict[str, Value] = {}
         for parameter in self.order:
             values[parameter.name] = (
-                self._settled(parameter, values)
+                self._dependent_value(parameter, values)
                 if parameter.kind == "expression" or not _varies(parameter, values)
                 else choose(parameter)
             )
@@ -117,7 +117,7 @@ class DesignSpace:
             return
         parameter = self.order[depth]
         if parameter.kind == "expression" or not _varies(parameter, values):
-            choices: Sequence[Value] = (self._settled(parameter, values),)
+            choices: Sequence[Value] = (self._dependent_value(parameter, values),)
         else:
             choices = parameter.values or ()
         for value in choices:
@@ -125,7 +125,7 @@ class DesignSpace:
             yield from self._below(depth + 1, values)
         del values[parameter.name]
 
-    def _settled(self, parameter: Parameter, values: Values) -> Value:
+    def _dependent_value(self, parameter: Parameter, values: Values) -> Value:
         """The value of a parameter that is not free."""
         if not _varies(parameter, values):
             return None

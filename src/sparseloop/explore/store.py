@@ -201,11 +201,11 @@ class Store:
         for writer in sorted({file.name.partition("-")[0] for file in self._journals()}):
             lock = filelock.FileLock(self.path / "journals" / f"{writer}.lock")
             with contextlib.suppress(filelock.Timeout), lock.acquire(timeout=0):  # held: the writer lives
-                count += sum(self._settled(file) for file in self._journals() if file.name.startswith(f"{writer}-"))
+                count += sum(self._journal_to_parts(file) for file in self._journals() if file.name.startswith(f"{writer}-"))
                 (self.path / "journals" / f"{writer}.lock").unlink(missing_ok=True)
         return count
 
-    def _settled(self, journal: Path) -> int:
+    def _journal_to_parts(self, journal: Path) -> int:
         """One journal as parts; done twice it gives the same files."""
         rows: dict[tuple[Table, str], list[Row]] = {}
         for table, study, row in _entries(journal):

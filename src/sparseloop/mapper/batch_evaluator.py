@@ -23,7 +23,7 @@ Pending = list[Future[Columns] | Sample]
 """The pieces of a batch: under way in workers, or still to be evaluated here."""
 
 
-def _same(space: Mapspace) -> Mapspace:
+def _same_space(space: Mapspace) -> Mapspace:
     """What a worker holds: the mapspace of the task, its design included."""
     return space
 
@@ -55,7 +55,7 @@ class BatchEvaluator:
     def __init__(self, task: Task) -> None:
         self.task, self.pool = task, None
         if task.workers > 1:
-            self.pool = WorkerPool(task.workers, _same, task.space)
+            self.pool = WorkerPool(task.workers, _same_space, task.space)
 
     def begin(self, batch: Batch) -> Pending:
         """The pieces of a batch, under way in the workers if there are any."""

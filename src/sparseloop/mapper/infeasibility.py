@@ -132,7 +132,7 @@ def nearest_miss(space: Mapspace, seed: int, *, templates: int = 6, members: int
             if score.min() == 0:
                 break
             half = np.argsort(score, kind="stable")[: members // 2]
-            factors = np.concatenate([island.factors[:, half], moves.stepped(island.factors[:, half])], axis=1)
+            factors = np.concatenate([island.factors[:, half], moves.small_steps(island.factors[:, half])], axis=1)
             fresh = overshoot(space, space.batch(island.template, factors[:, len(half) :]))
             island.factors, score = factors, np.concatenate([score[half], fresh])
         at = int(score.argmin())

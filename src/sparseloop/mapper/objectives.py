@@ -36,22 +36,22 @@ class Objective:
         return np.asarray(self.parts[0](columns), dtype=np.float64)
 
 
-def _plain(name: str, needs: tuple[str, ...], part: Callable[[Columns], Floats]) -> Objective:
+def _single(name: str, needs: tuple[str, ...], part: Callable[[Columns], Floats]) -> Objective:
     return Objective(name=name, needs=needs, parts=(part,))
 
 
 OBJECTIVES: dict[str, Objective] = {
     one.name: one
     for one in (
-        _plain("energy", ("energy_pj",), lambda c: c["energy_pj"]),
-        _plain("cycles", ("cycles",), lambda c: c["cycles"]),
-        _plain("edp", ("energy_pj", "cycles"), lambda c: c["energy_pj"] * c["cycles"]),
-        _plain("ed2p", ("energy_pj", "cycles"), lambda c: c["energy_pj"] * c["cycles"] ** 2),
-        _plain("edap", ("energy_pj", "cycles", "area_um2"), lambda c: c["energy_pj"] * c["cycles"] * c["area_um2"]),
-        _plain("area_cycles", ("cycles", "area_um2"), lambda c: c["cycles"] * c["area_um2"]),
-        _plain("area", ("area_um2",), lambda c: c["area_um2"]),
-        _plain("power", ("energy_pj", "cycles"), lambda c: c["energy_pj"] / c["cycles"]),
-        _plain("idleness", ("utilization",), lambda c: 1 - c["utilization"]),
+        _single("energy", ("energy_pj",), lambda c: c["energy_pj"]),
+        _single("cycles", ("cycles",), lambda c: c["cycles"]),
+        _single("edp", ("energy_pj", "cycles"), lambda c: c["energy_pj"] * c["cycles"]),
+        _single("ed2p", ("energy_pj", "cycles"), lambda c: c["energy_pj"] * c["cycles"] ** 2),
+        _single("edap", ("energy_pj", "cycles", "area_um2"), lambda c: c["energy_pj"] * c["cycles"] * c["area_um2"]),
+        _single("area_cycles", ("cycles", "area_um2"), lambda c: c["cycles"] * c["area_um2"]),
+        _single("area", ("area_um2",), lambda c: c["area_um2"]),
+        _single("power", ("energy_pj", "cycles"), lambda c: c["energy_pj"] / c["cycles"]),
+        _single("idleness", ("utilization",), lambda c: 1 - c["utilization"]),
     )
 }
 """Objectives by name; add your own `Objective` here."""
@@ -67,17 +67,17 @@ def weighted(weights: Mapping[str, float]) -> Objective:
         return np.sum([weight * term.scalars(columns) for term, weight in terms], axis=0)
 
     name = " + ".join(f"{weight:g}*{term.name}" for term, weight in terms)
-    return Objective(name=name, needs=_joined([term for term, _ in terms]), parts=(total,))
+    return Objective(name=name, needs=_needs_of([term for term, _ in terms]), parts=(total,))
 
 
 def lexicographic(*names: str | Objective) -> Objective:
     """The first objective decides, the second where the first is equal, and so on."""
     goals = [objective(name) for name in names]
     parts = tuple(part for goal in goals for part in goal.parts)
-    return Objective(name=",".join(goal.name for goal in goals), needs=_joined(goals), parts=parts)
+    return Objective(name=",".join(goal.name for goal in goals), needs=_needs_of(goals), parts=parts)
 
 
-def _joined(goals: list[Objective]) -> tuple[str, ...]:
+def _needs_of(goals: list[Objective]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(need for goal in goals for need in goal.needs))
 
 

@@ -36,8 +36,8 @@ def search_record(best: Best) -> dict[str, Any]:
         "stopped": best.stopped,
         "lower_bound": best.lower_bound,
         "proven_optimal": best.proven_optimal,
-        "top": _listed(best.top),
-        "front": _listed(best.front),
+        "top": _candidate_records(best.top),
+        "front": _candidate_records(best.front),
         "certificate": asdict(best.certificate) if best.certificate else None,
     }
 
@@ -46,8 +46,8 @@ def search_from_record(record: Dict[str, Any], task: Task) -> Best:
     """The search of `task`, from what was recorded of an equal one."""
     fields: dict[str, Any] = {
         "task": task,
-        "top": _found(record["top"]),
-        "front": _found(record["front"]),
+        "top": _candidates(record["top"]),
+        "front": _candidates(record["front"]),
         "failures": {Status(int(flag)): count for flag, count in record["failures"].items()},
     }
     for name in ("evaluated", "valid", "seconds", "stopped", "lower_bound", "proven_optimal"):
@@ -56,11 +56,11 @@ def search_from_record(record: Dict[str, Any], task: Task) -> Best:
     return Best(**fields, certificate=None if proof is None else Certificate(**proof))
 
 
-def _listed(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+def _candidate_records(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     return [{"values": list(candidate.values), "mapping": _mapping_data(candidate.mapping)} for candidate in candidates]
 
 
-def _found(data: Sequence[Dict[str, Any]]) -> tuple[Candidate, ...]:
+def _candidates(data: Sequence[Dict[str, Any]]) -> tuple[Candidate, ...]:
     return tuple(Candidate(_mapping(entry["mapping"]), tuple(entry["values"])) for entry in data)
 
 

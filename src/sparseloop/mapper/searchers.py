@@ -117,11 +117,11 @@ class Moves:
         factors = self.space.drawn_factors(count, self.rng)
         return Island(self.space.drawn_template(self.rng), factors, np.full(count, np.inf))
 
-    def stepped(self, factors: Ints) -> Ints:
+    def small_steps(self, factors: Ints) -> Ints:
         """One or two prime factors of every column moved to another slot; a column stays where that is not allowed."""
-        found, count = self._moved(factors), int(factors.shape[1])
+        found, count = self._primes_moved(factors), int(factors.shape[1])
         again = self.rng.random(count) < 0.4
-        found[:, again] = self._moved(found[:, again])
+        found[:, again] = self._primes_moved(found[:, again])
         return self._redrawn(found)
 
     def _redrawn(self, factors: Ints) -> Ints:
@@ -132,7 +132,7 @@ class Moves:
             factors[rows, column] = space.factors.drawn(len(column), self.rng)
         return factors
 
-    def _moved(self, factors: Ints) -> Ints:
+    def _primes_moved(self, factors: Ints) -> Ints:
         moved, count = factors.copy(), int(factors.shape[1])
         if not self._ranks:
             return moved
@@ -176,7 +176,7 @@ class Moves:
         chosen = options[int(self.rng.integers(len(options)))]
         return tuple(kept - {name} | ({name} if level in chosen else set[str]()) for level, kept in enumerate(template.keep))
 
-    def gathered(self, islands: list[Island]) -> Sample:
+    def sample_of(self, islands: list[Island]) -> Sample:
         """All mappings of the islands, one island after the other."""
         sizes = [island.factors.shape[1] for island in islands]
         which = np.repeat(np.arange(len(islands)), sizes)
@@ -206,7 +206,7 @@ class Islands:
         else:
             self.round += 1
             self.proposed = self._proposals(size)[: max(1, count // size)]
-        return self.moves.gathered(self.proposed)
+        return self.moves.sample_of(self.proposed)
 
     def _proposals(self, size: int) -> list[Island]:
         """At most `size` new mappings for every island."""
@@ -231,11 +231,11 @@ class Annealing(Islands):
         island = self.islands[number]
         changes = (self.round + number) % 3 == 0
         template = self.moves.mutated(island.template) if changes else island.template
-        return Island(template, self.moves.stepped(island.factors[:, :size]), np.full(size, np.inf))
+        return Island(template, self.moves.small_steps(island.factors[:, :size]), np.full(size, np.inf))
 
     def tell(self, batch: Batch, cost: Floats) -> None:
         """Takes over the accepted steps; cools down."""
-        for number, island in enumerate(_told(self.proposed, cost)):
+        for number, island in enumerate(_with_costs(self.proposed, cost)):
             if number >= len(self.islands):
                 self.islands.append(island)
                 continue
@@ -282,11 +282,11 @@ class Genetic(Islands):
         for rows in self.moves.space.rows:
             swap = rng.random(size) < 0.5
             factors[rows, swap] = island.factors[rows][:, parents[1][swap]]
-        return Island(island.template, self.moves.stepped(factors), np.full(size, np.inf))
+        return Island(island.template, self.moves.small_steps(factors), np.full(size, np.inf))
 
     def tell(self, batch: Batch, cost: Floats) -> None:
         """The best of parents and children survive, of equal ones the younger."""
-        for number, island in enumerate(_told(self.proposed, cost)):
+        for number, island in enumerate(_with_costs(self.proposed, cost)):
             if number >= len(self.islands):
                 self.islands.append(island)
                 continue
@@ -297,7 +297,7 @@ class Genetic(Islands):
             self.islands[number] = Island(old.template, factors[:, chosen], everyone[chosen])
 
 
-def _told(proposed: list[Island], cost: Floats) -> list[Island]:
+def _with_costs(proposed: list[Island], cost: Floats) -> list[Island]:
     """The proposals with their costs."""
     ends = np.cumsum([0, *(island.factors.shape[1] for island in proposed)])
     return [Island(i.template, i.factors, cost[a:b].copy()) for i, a, b in zip(proposed, ends, ends[1:], strict=False)]

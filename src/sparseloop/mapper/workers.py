@@ -33,9 +33,9 @@ class WorkerPool(Generic[Made]):
         self.count = count
         self._start = pickle.dumps((make, arguments)), interruptible
         self._older = set(multiprocessing.active_children())
-        self._pool = self._started()
+        self._pool = self._new_pool()
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _new_pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self.count, mp_context=context, initializer=_start_worker, initargs=self._start)
 
@@ -47,7 +47,7 @@ class WorkerPool(Generic[Made]):
     def restart(self) -> None:
         """New workers in place of those of a broken pool; what was under way is lost."""
         self._pool.shutdown(cancel_futures=True)
-        self._pool = self._started()
+        self._pool = self._new_pool()
 
     def interrupt(self, running: Iterable[Future[Any]]) -> None:
         """Lets every worker end what is interruptible and waits for it; a second interrupt meanwhile kills the workers."""

@@ -113,14 +113,14 @@ DIFFERENT = [
 @pytest.mark.parametrize("change", [*SIMILAR, *DIFFERENT])
 def test_similar_designs_share_counts_and_nothing_else(change: str) -> None:
     """Whatever was evaluated before, a design gives the numbers that it gives alone."""
-    api._counted.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    api._cached_totals.cache_clear()  # pyright: ignore[reportPrivateUsage]
     for overrides in ([], [change], []):
         design = sl.design_of(sl.loads(studies.SPEC, overrides=overrides))
         mapping = api.own_mapping(design)
         alone, shared = api.evaluate_mapping(design, mapping), api.evaluate_sharing_counts(design, mapping)
         assert shared.to_dict() == alone.to_dict()
         assert shared.reasons == alone.reasons
-    assert api._counted.cache_info().misses == (1 if change in SIMILAR else 2)  # pyright: ignore[reportPrivateUsage]
+    assert api._cached_totals.cache_info().misses == (1 if change in SIMILAR else 2)  # pyright: ignore[reportPrivateUsage]
 
 
 def test_alternatives_are_chosen_by_price_for_every_design() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sparseloop.explore.conditions import condition
+from sparseloop.explore.conditions import parse_condition
 from sparseloop.input.expressions import NotationError
 
 VALUES: dict[str, Any] = {"format": "csr", "banks": 8, "glb": 64, "idle": None, "packed": True, "area_um2": 3e6}
@@ -32,7 +32,7 @@ VALUES: dict[str, Any] = {"format": "csr", "banks": 8, "glb": 64, "idle": None, 
     ],
 )
 def test_conditions_hold_as_read(text: str, holds: bool) -> None:
-    assert condition(text).holds(VALUES) is holds
+    assert parse_condition(text).holds(VALUES) is holds
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_conditions_hold_as_read(text: str, holds: bool) -> None:
 )
 def test_what_is_no_condition_is_refused(text: str) -> None:
     with pytest.raises(NotationError):
-        condition(text).holds(VALUES)
+        parse_condition(text).holds(VALUES)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 )
 def test_unknown_names_and_labels_are_found(text: str, message: str) -> None:
     with pytest.raises(NotationError, match=message.replace("[", r"\[")):
-        condition(text).check(VALUES, {"format": ["U", "csr"]})
+        parse_condition(text).check(VALUES, {"format": ["U", "csr"]})
 
 
 def test_names_of_a_condition() -> None:
-    assert condition("format == csr and banks * 2 > glb").names(VALUES) == {"format", "banks", "glb"}
+    assert parse_condition("format == csr and banks * 2 > glb").names(VALUES) == {"format", "banks", "glb"}

@@ -13,7 +13,7 @@ import pytest
 import sparseloop as sl
 from sparseloop.cli.app import main
 from sparseloop.explore import conditions
-from sparseloop.explore.definition import _complete  # pyright: ignore[reportPrivateUsage]
+from sparseloop.explore.definition import _with_empty_entries  # pyright: ignore[reportPrivateUsage]
 from sparseloop.explore.schema import StudySpec
 from sparseloop.explore.space import DesignSpace
 from sparseloop.explore.study import Study
@@ -243,10 +243,10 @@ def test_all_mistakes_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_the_example_of_the_documentation_is_understood() -> None:
     page = (Path(__file__).parents[3] / "docs" / "explore.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"^```yaml\n(# buffers.*?)^```", page, re.MULTILINE | re.DOTALL)
-    spec = StudySpec.model_validate(_complete(yamlio.load_text(text)[0]))
+    spec = StudySpec.model_validate(_with_empty_entries(yamlio.load_text(text)[0]))
     assert list(spec.parameters) == ["glb", "bw", "spad", "weights", "saf"]
     for condition in (*spec.constraints, spec.parameters["saf"].when or ""):
-        conditions.condition(condition)
+        conditions.parse_condition(condition)
 
 
 def test_methods_that_need_more_say_what_to_install(tmp_path: Path) -> None:

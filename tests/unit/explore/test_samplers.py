@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from sparseloop.explore.conditions import condition
+from sparseloop.explore.conditions import parse_condition
 from sparseloop.explore.samplers import PORTION, SAMPLERS, Feedback, Point, Sampler, suggested_value
 from sparseloop.explore.schema import SearchSpec
 from sparseloop.explore.space import DesignSpace, Parameter
@@ -17,7 +17,7 @@ FORMAT = Parameter(name="format", kind="choice", values=("none", "csr"))
 WIDTH = Parameter(name="width", kind="range", low=1.0, high=1000.0, log=True)
 LANES = Parameter(name="lanes", kind="range", low=4, high=9, whole=True)
 TWICE = Parameter(name="twice", kind="expression", expression="2 * banks")
-ONLY_CSR = Parameter(name="gate", kind="choice", values=(True, False), when=condition("format == csr"))
+ONLY_CSR = Parameter(name="gate", kind="choice", values=(True, False), when=parse_condition("format == csr"))
 
 
 def points_of(sampler: Sampler, value: object = None) -> list[Point]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,7 @@ import sparseloop as sl
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.mapper.infeasibility import why_infeasible
 from sparseloop.mapper.objectives import objective
-from sparseloop.mapper.options import parse_budget
 from sparseloop.mapper.search import run_search
-from sparseloop.mapper.searchers import SEARCHERS, Exhaustive
 from sparseloop.mapper.task import CHUNK, Budget, Goal, SearchTally
 from sparseloop.mapper.task import Task as SearchTask
 from tests.helpers.tiny_spaces import CONSTRAINED, FIXED, SPARSE, spec_of
@@ -82,17 +78,6 @@ def test_top_and_front() -> None:
     assert energies[0] == pytest.approx(values[0][0])
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_searcher_asks_for_no_more_than_it_may(method: str) -> None:
-    space = sl.mapspace(spec_of(CONSTRAINED))
-    searcher = SEARCHERS[method](space, 0)
-    for count in (100, 7, 1):
-        batch = searcher.ask(count)
-        assert 1 <= len(batch) <= count
-        assert all(batch[i] in space for i in range(len(batch)))
-        searcher.tell(batch, np.arange(len(batch), dtype=float))
-
-
 def test_an_interrupt_returns_the_best_so_far() -> None:
     def interrupting(tally: SearchTally) -> None:
         raise KeyboardInterrupt
@@ -122,39 +107,9 @@ def test_seconds_end_a_search() -> None:
     assert best.evaluated == 3 * CHUNK
 
 
-@pytest.mark.parametrize(
-    ("given", "mappings", "seconds"),
-    [(100, 100, None), ("10k", 10_000, None), ("1.5M", 1_500_000, None), ("10s", None, 10.0), ("2 min", None, 120.0)],
-)
-def test_budgets(given: int | str, mappings: int | None, seconds: float | None) -> None:
-    assert parse_budget(given, "random") == Budget(mappings=mappings, seconds=seconds)
-
-
-def test_default_budgets() -> None:
-    assert parse_budget(None, "exhaustive") == parse_budget(None, "optimal") == Budget()
-    assert parse_budget(None, "random").mappings is not None
-    with pytest.raises(SpecError, match="cannot read the budget"):
-        parse_budget("soon", "random")
-
-
-@pytest.mark.parametrize("given", [0, -5, "0.0001k", "-2 min", "0s"])
-def test_budgets_that_allow_nothing(given: int | str) -> None:
-    with pytest.raises(SpecError, match="allows no search"):
-        parse_budget(given, "random")
-
-
 def test_an_unknown_method_is_named() -> None:
     with pytest.raises(SpecError, match="did you mean 'genetic'"):
         sl.search(spec_of(), method="genetics")
-
-
-def test_exhaustive_lists_all_orders_where_classes_are_not_exact() -> None:
-    spec = sl.loads(sl.dumps(spec_of(FIXED, "sparse: {GLB: {formats: {A: csr}}}\n")))
-    space = sl.mapspace(spec)
-    assert not space.exact_classes
-    searcher = Exhaustive(space)
-    assert sum(len(batch) for batch in iter(lambda: searcher.ask(5000), None)) == space.size
-    assert searcher.complete
 
 
 # --- nothing found ------------------------------------------------------------------------------------------
@@ -187,13 +142,6 @@ def test_why_constraints_contradict_each_other() -> None:
         "this alone admits none: RF: k=2 (does not divide 3; --padded admits other factors)",
         "lifting any one of these helps: RF: k=2 (does not divide 3; --padded admits other factors)",
     ]
-
-
-def test_batches_of_the_exhaustive_searcher_cover_the_space() -> None:
-    space = sl.mapspace(spec_of(FIXED))
-    searcher = Exhaustive(space)
-    total = sum(len(batch) for batch in islice(iter(lambda: searcher.ask(333), None), 10**6))
-    assert total == space.distinct_size
 
 
 def test_what_a_search_missed_is_not_called_impossible() -> None:

@@ -206,15 +206,15 @@ class CodesignSearch:
         for one in self.workers.bounded(every, self.below, self.left):
             self.progress.bounded += 1
             self.done |= {one.sets} if one.single and one.finished else set()
-            bounded.append(self._counted(one))
+            bounded.append(self._count(one))
         return bounded
 
     def _glanced(self, every: Sequence[Sets]) -> list[BoundedSet]:
         """Sets with good mappings, after QUICK mappings each."""
         quick = self.workers.bounded(every, self.below, lambda: replace(self.left(), mappings=QUICK))
-        return [self._counted(one) for one in quick]
+        return [self._count(one) for one in quick]
 
-    def _counted(self, one: BoundedSet) -> BoundedSet:
+    def _count(self, one: BoundedSet) -> BoundedSet:
         self.progress.evaluated += one.evaluated
         if one.single and one.mapping is not None:
             value = self.bounder.trial(one.sets, one.mapping)

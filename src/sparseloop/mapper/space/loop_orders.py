@@ -95,7 +95,7 @@ class OrderClasses:
         """Which class an order belongs to: of every tensor the loops inside its innermost relevant one."""
         placed, signature = 0, (-1,) * len(self.relevant)
         for rank in inner_first:
-            signature = _placed(signature, placed, rank, self.relevant)
+            signature = _extended_signature(signature, placed, rank, self.relevant)
             placed |= 1 << rank
         return signature
 
@@ -128,7 +128,7 @@ class OrderClasses:
         return whole
 
 
-def _placed(signature: Signature, placed: int, rank: int, relevant: Sequence[int]) -> Signature:
+def _extended_signature(signature: Signature, placed: int, rank: int, relevant: Sequence[int]) -> Signature:
     return tuple(placed if s < 0 and mask >> rank & 1 else s for s, mask in zip(signature, relevant, strict=True))
 
 
@@ -147,7 +147,7 @@ def order_classes(order: LevelOrder, ranks: Sequence[str], relevant: Sequence[fr
                     continue
                 states = after.setdefault(placed | 1 << i, {})
                 for signature, before in by_signature.items():
-                    states.setdefault(_placed(signature, placed, i, masks), (*before, i))
+                    states.setdefault(_extended_signature(signature, placed, i, masks), (*before, i))
         representatives |= after
         layer = after
     return OrderClasses(order=order, ranks=tuple(ranks), relevant=masks, representatives=representatives)

@@ -47,10 +47,10 @@ def coordinates(space: Mapspace, mapping: Mapping) -> MemberCoordinates | None:
     same = (own.no_temporal_reuse, own.no_multicast, own.no_forwarding)
     if same != (mapping.nest.no_temporal_reuse, mapping.nest.no_multicast, mapping.nest.no_forwarding):
         return None
-    return MemberCoordinates(template, factors) if _passes(again) == _passes(mapping) else None
+    return MemberCoordinates(template, factors) if _last_pass_bounds(again) == _last_pass_bounds(mapping) else None
 
 
-def _passes(mapping: Mapping) -> dict[object, int]:
+def _last_pass_bounds(mapping: Mapping) -> dict[object, int]:
     """Last-pass bounds by loop."""
     last = mapping.residuals or mapping.bounds
     return {loop: r for loop, bound, r in zip(mapping.nest.loops, mapping.bounds, last, strict=True) if bound > 1}
@@ -80,14 +80,14 @@ def neighbours(space: Mapspace, mapping: Mapping) -> Sample:
     if member is None:
         raise ValueError("the mapping is no member of the mapspace")
     template, factors = member
-    moved = _moved(space, factors)
-    near = [*_swapped(space, template, factors), *_rekept(space, template)]
+    moved = _primes_moved(space, factors)
+    near = [*_loops_swapped(space, template, factors), *_bypasses_changed(space, template)]
     columns = np.concatenate([moved, np.repeat(factors[:, None], len(near), axis=1)], axis=1)
     which = np.concatenate([np.zeros(moved.shape[1], dtype=np.int64), np.arange(1, len(near) + 1)])
     return space.gathered([template, *near], which, columns)
 
 
-def _moved(space: Mapspace, factors: Ints) -> Ints:
+def _primes_moved(space: Mapspace, factors: Ints) -> Ints:
     """One prime factor moved to another slot of its rank."""
     columns: list[Ints] = []
     for rows in space.rows:
@@ -102,7 +102,7 @@ def _moved(space: Mapspace, factors: Ints) -> Ints:
     return every[:, space.legal(every)]
 
 
-def _swapped(space: Mapspace, template: Template, factors: Ints) -> Iterator[Template]:
+def _loops_swapped(space: Mapspace, template: Template, factors: Ints) -> Iterator[Template]:
     """Two loops that follow each other, with nothing but loops of bound 1 between them, change places."""
     row = {(loop.level, loop.rank): i for i, loop in enumerate(space.loops) if not loop.spatial}
     for level, order in enumerate(template.orders):
@@ -113,7 +113,7 @@ def _swapped(space: Mapspace, template: Template, factors: Ints) -> Iterator[Tem
                 yield Template((*template.orders[:level], changed, *template.orders[level + 1 :]), template.keep)
 
 
-def _rekept(space: Mapspace, template: Template) -> Iterator[Template]:
+def _bypasses_changed(space: Mapspace, template: Template) -> Iterator[Template]:
     """One level more, or one less, holds one tensor."""
     for name in space.bypass.options:
         for level, kept in enumerate(template.keep):

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 
 import sparseloop as sl
-from sparseloop.mapper.space.factorizations import Factorizations, SlotGroup, padded_sizes
-from sparseloop.mapper.space.loop_orders import level_order, order_classes
-from sparseloop.mapper.space.members import mapping_key
 from sparseloop.model.design.mapping import MappingBatch
 from tests.helpers.tiny_spaces import CONSTRAINED, FIXED, SPARSE, TINY, brute_size, spec_of
 
@@ -81,66 +77,7 @@ def test_a_sample_of_many_templates_equals_its_mappings_one_by_one(extra: str) -
         batch[40]
 
 
-def test_neighbours_are_other_members_one_step_away() -> None:
-    space = sl.mapspace(spec_of(CONSTRAINED))
-    start = space.sample(1, seed=2)[0]
-    near = space.neighbours(start)
-    found = [near[i] for i in range(len(near))]
-    assert len(found) > 3
-    assert all(mapping in space for mapping in found)
-    keys = {mapping_key(mapping) for mapping in found}
-    assert mapping_key(start) not in keys
-    assert len(keys) == len(found)
-
-
-def test_what_breaks_a_constraint_is_no_member() -> None:
-    space = sl.mapspace(spec_of(CONSTRAINED))
-    member = space.sample(1, seed=0)[0]
-    assert member in space
-    assert "mapping" not in space
-    assert replace(member, bounds=tuple(2 * n for n in member.bounds)) not in space
-    nothing = replace(member.nest, keep=tuple(frozenset[str]() for _ in member.nest.keep))
-    assert replace(member, nest=nothing) not in space
-    fresh = replace(member.nest, no_temporal_reuse=frozenset({(1, "A")}))
-    assert replace(member, nest=fresh) not in space
-    with pytest.raises(ValueError, match="no member"):
-        space.neighbours(replace(member, nest=nothing))
-
-
-def test_loops_of_bound_1_do_not_matter_for_membership() -> None:
-    space = sl.mapspace(spec_of(CONSTRAINED))
-    member = space.sample(1, seed=0)[0]
-    real = [i for i, bound in enumerate(member.bounds) if bound > 1]
-    nest = replace(member.nest, loops=tuple(member.nest.loops[i] for i in real))
-    assert sl.Mapping(nest=nest, bounds=tuple(member.bounds[i] for i in real)) in space
-
-
 # --- classes of orders --------------------------------------------------------------------------------------
-
-A, B, Z = frozenset("mk"), frozenset("kn"), frozenset("mn")
-CONV = tuple(map(frozenset, ("ncpqrs", "mcrs", "nmpq")))
-
-
-def test_orders_per_level_fall_into_the_classes_counted_by_hand() -> None:
-    """GEMM 6 to 3, convolution 5040 to 15."""
-    gemm = order_classes(level_order(None, "mnk"), "mnk", (A, B, Z))
-    assert gemm.count(0b111) == 3
-    convolution = order_classes(level_order(None, "nmcpqrs"), "nmcpqrs", CONV)
-    assert convolution.count(0b1111111) == 15
-    assert gemm.count(0b001) == 1
-    fixed = order_classes(level_order("m n k", "mnk"), "mnk", (A, B, Z))
-    assert [fixed.count(loops) for loops in range(8)] == [1] * 8
-
-
-@pytest.mark.parametrize("text", [None, "k ...", "... m", "n ... k", "k m n"])
-def test_the_library_represents_every_class_once(text: str | None) -> None:
-    found = order_classes(level_order(text, "mnkl"), "mnkl", (A, B, frozenset("lm")))
-    owned = [(loops, found.signature([found.ranks.index(r) for r in reversed(order) if loops >> found.ranks.index(r) & 1]))
-             for order, sets in found.library() for loops in sets]  # fmt: skip
-    assert len(owned) == len(set(owned)) == sum(map(len, found.representatives.values()))
-    for order, sets in found.library():
-        for loops in sets:
-            assert found.order.allows([r for r in order if loops >> found.ranks.index(r) & 1])
 
 
 def costs_of(spec: sl.Spec, batches: Iterable[MappingBatch]) -> set[tuple[str, str, int]]:
@@ -170,38 +107,7 @@ def test_orders_of_one_class_differ_where_features_look_at_blocks() -> None:
     assert costs_of(spec, space.distinct_chunks()) < costs_of(spec, space.chunks())
 
 
-# --- factors ------------------------------------------------------------------------------------------------
-
-
-def test_factorizations_are_numbered_without_gaps() -> None:
-    groups = (
-        SlotGroup(level=0, temporal=True, limits=(None,)),
-        SlotGroup(level=0, temporal=False, limits=(4, 3), high=6),
-        SlotGroup(level=1, temporal=True, limits=(None,), low=2),
-    )
-    space = Factorizations(sizes=(24,), groups=groups)
-    every = space.numbered(np.arange(space.count))
-    assert (every.prod(axis=0) == 24).all()
-    assert len({tuple(column) for column in every.T}) == space.count
-    assert space.legal(every).all()
-    brute = [(a, x, y, b) for a in range(1, 25) for x in range(1, 5) for y in range(1, 4) for b in range(2, 25)
-             if a * x * y * b == 24 and x * y <= 6]  # fmt: skip
-    assert sorted(map(tuple, every.T.tolist())) == sorted(brute)
-
-
-def test_large_ranks_are_drawn_without_a_table() -> None:
-    groups = tuple(SlotGroup(level=i, temporal=True, limits=(None,)) for i in range(9))
-    space = Factorizations(sizes=(2**10 * 3**5,), groups=groups)
-    assert space.count > 1 << 16
-    drawn = space.drawn(500, np.random.default_rng(0))
-    assert space.legal(drawn).all()
-    assert len({tuple(column) for column in drawn.T}) > 450
-
-
-def test_padded_sizes_use_the_lanes_in_the_fewest_passes() -> None:
-    assert padded_sizes(13, (14,)) == (13,)
-    assert padded_sizes(17, (16,)) == (17, 18)
-    assert padded_sizes(100, (16, 14)) == (100, 104, 105)
+# --- padding, constraints -----------------------------------------------------------------------------------
 
 
 def test_padded_mappings_are_imperfect_and_evaluate() -> None:

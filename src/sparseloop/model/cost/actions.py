@@ -184,7 +184,7 @@ LeastEvent = Literal["reads", "updates", "fills", "entries", "comparisons"]
 """What a bound counts of a link, in dense words.
 
     reads, updates, fills   as in `LinkTraffic`: those that survive all conditions, of words that are stored
-    entries                 reads (of outputs updates) in fibres that are not empty: those of zeros, too
+    entries                 reads (of outputs updates) in fibers that are not empty: those of zeros, too
     comparisons             reads (of outputs updates) that reach the features of the parent
 """
 

@@ -11,6 +11,8 @@ SafKind = Literal["skip", "gate", "spatial_skip"]
 Intersection = Literal["two_finger", "leader_follower", "skip_ahead"]
 
 COMPRESSED_KINDS = frozenset({"B", "CP", "RLE"})
+BITMAP_KINDS = frozenset({"B", "UB"})
+"""An entry is one bit unless a width is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class RankFormat:
     groups: tuple[tuple[str, ...], ...] = ()
     """Flattened ranks: the rank takes consecutive loops over the rank variables of one group. Empty: one loop."""
     metadata_bits: float | None = None
-    """Width of a coordinate entry; None: 1 for B, else the level's metadata word width."""
+    """Width of a coordinate entry; None: 1 for B and UB, else the level's metadata word width."""
     payload_bits: float | None = None
     """Width of a payload entry; None: the level's metadata word width."""
 

@@ -126,7 +126,7 @@ class Metadata:
         return Lookups(count=count * tiles.product(stepping), stay=cover, repeats=tiles.partial_cover(f"again{rank.name}", again))
 
     def known_before(self, masks: Masks, leader: Condition) -> Flag:
-        """True where the leader is known before the fibre is entered.
+        """True where the leader is known before the fiber is entered.
 
         Every loop of the leader at or inside the rank's outermost loop is covered by the condition.
         """
@@ -144,7 +144,7 @@ class Metadata:
     def own_rank_events(self, c: LinkConditions, rank: RankOnLoops, units: Units, again: bool) -> EventParts:
         """(F3) Lookups of an own rank's entries: outer conditions, and local ones known in time.
 
-        A local condition removes a lookup where it is known before the fibre is entered, elsewhere it comes too late: both cases
+        A local condition removes a lookup where it is known before the fiber is entered, elsewhere it comes too late: both cases
         are evaluated, in all combinations of conditions. `again`: only lookups that are not the first of an entry.
         """
         lookups = self.lookups(c.link, rank)
@@ -189,7 +189,7 @@ class Metadata:
         """Share of a list's entries that a unit jumping ahead looks at.
 
         Entries with some leader entry since the previous own one; for independent lists of densities a and b in long
-        fibres: b / (a + b - a b).
+        fibers: b / (a + b - a b).
         """
         a, b = self.emptiness.non_emptiness(own), self.emptiness.non_emptiness(leader)
         return ops.ratio(b, a + b - a * b)
@@ -319,7 +319,7 @@ class Metadata:
 
 
 class _LocalCondition(NamedTuple):
-    """A local condition that removes a lookup only where it is known before the fibre is entered."""
+    """A local condition that removes a lookup only where it is known before the fiber is entered."""
 
     condition: Condition
     known: Flag

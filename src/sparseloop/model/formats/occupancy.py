@@ -163,23 +163,23 @@ def _bits_of(tile: ResidentTile, nonzeros: Words | None) -> Bits:
 
 
 def _worst_units(rank: RankOnLoops, positions: Count, nonzeros: Words) -> tuple[Count, Count]:
-    """Entries and payloads if every non-zero lies in a position and fibre of its own, as far as there are any.
+    """Entries and payloads if every non-zero lies in a position and fiber of its own, as far as there are any.
 
-    `positions`: those of all fibres of the tile.
+    `positions`: those of all fibers of the tile.
     """
     there = ops.zero_unless(rank.has_loops, 1.0)
     payload: Count = 0.0
     if rank.innermost is not True:
         payload = ops.zero_unless(ops.both(rank.has_loops, ops.negate(rank.innermost)), 1.0)
     used = ops.minimum(positions, nonzeros)
-    fibres = ops.minimum(positions / rank.length, nonzeros)
+    fibers = ops.minimum(positions / rank.length, nonzeros)
     match rank.format.kind:
         case "CP" | "RLE":
             return there * used, payload * used
         case "B":
-            return there * fibres * rank.length, payload * used
+            return there * fibers * rank.length, payload * used
         case "UOP":
-            return 0.0, payload * fibres * (rank.length + 1.0)
+            return 0.0, payload * fibers * (rank.length + 1.0)
         case "UB":
             return there * positions, payload * positions
         case "U":

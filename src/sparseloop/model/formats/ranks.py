@@ -1,12 +1,12 @@
-"""The ranks of a format on their loops: fibre lengths, and the conditions under which metadata exist.
+"""The ranks of a format on their loops: fiber lengths, and the conditions under which metadata exist.
 
-A format is a tree of fibres (fibertree): a rank is a level of the tree, a fibre has one position for every step of the rank's
-loops, a position leads to a fibre of the next rank or to the data. Units per position of a rank, as conditions on the tensor
-itself (`position`: the tile of one position, `fibre`: of all positions of the fibre):
+A format is a tree of fibers (fibertree): a rank is a level of the tree, a fiber has one position for every step of the rank's
+loops, a position leads to a fiber of the next rank or to the data. Units per position of a rank, as conditions on the tensor
+itself (`position`: the tile of one position, `fiber`: of all positions of the fiber):
 
     CP, RLE   one entry and one payload if `position` is non-empty
-    B         one bit if `fibre`, one payload if `position` is non-empty
-    UOP       (1 + 1/F) payloads if `fibre` is non-empty (F = fibre length)
+    B         one bit if `fiber`, one payload if `position` is non-empty
+    UOP       (1 + 1/F) payloads if `fiber` is non-empty (F = fiber length)
     UB        one bit and one payload, always
     U         nothing
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sparseloop.model import ops
-from sparseloop.model.design.sparse import FormatKind, RankFormat, TensorFormat
+from sparseloop.model.design.sparse import BITMAP_KINDS, FormatKind, RankFormat, TensorFormat
 from sparseloop.model.formats.layout import Layout, Masks, RankLoops, any_of, lay_out
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, condition
@@ -62,11 +62,11 @@ class RankOnLoops:
     innermost: Flag
     """No loop of the tensor lies inside: its positions lead to the data."""
     length: Count
-    """F: fibre length."""
+    """F: fiber length."""
     position: Condition
     """The tile of one position is not empty."""
-    fibre: Condition
-    """The tile of a whole fibre is not empty."""
+    fiber: Condition
+    """The tile of a whole fiber is not empty."""
 
 
 class FormatRanks:
@@ -126,7 +126,7 @@ class FormatRanks:
                 innermost=innermost,
                 length=self.tiles.bounds[slot],
                 position=self._condition(link, inside),
-                fibre=self._condition(link, [slot, *inside]),
+                fiber=self._condition(link, [slot, *inside]),
             )
 
         if not link.to_compute or isinstance(alone, bool):
@@ -154,7 +154,7 @@ class FormatRanks:
             innermost=self.tiles.product(inside) == 1 if inside else True,
             length=length,
             position=self._condition(link, inside),
-            fibre=self._condition(link, [*own, *inside]),
+            fiber=self._condition(link, [*own, *inside]),
         )
 
     def _condition(self, link: Link, slots: list[int]) -> Condition:
@@ -178,11 +178,11 @@ class FormatRanks:
             innermost=ops.both(has_loops, ops.negate(deeper)),
             length=ops.product(ops.one_unless(m, layout.bounds[s]) for s, m in loops.masks.items()),
             position=self._tile(link, f"position{name}", loops.masks, with_loops=False),
-            fibre=self._tile(link, f"fibre{name}", loops.masks, with_loops=True),
+            fiber=self._tile(link, f"fiber{name}", loops.masks, with_loops=True),
         )
 
     def _tile(self, link: Link, name: str, masks: Masks, with_loops: bool) -> Condition:
-        """Non-emptiness of one position (or of one fibre) of a rank."""
+        """Non-emptiness of one position (or of one fiber) of a rank."""
         layout = self.layouts[link.index]
         assert layout is not None
         start = self.plan.starts[link.parent]
@@ -217,14 +217,14 @@ def rank_units(rank: RankOnLoops) -> RankUnits:
     payload: Count = 0.0
     if rank.innermost is not True:
         payload = ops.zero_unless(ops.both(rank.has_loops, ops.negate(rank.innermost)), 1.0)
-    to_data, position, fibre = rank.innermost is True, frozenset({rank.position}), frozenset({rank.fibre})
+    to_data, position, fiber = rank.innermost is True, frozenset({rank.position}), frozenset({rank.fiber})
     match rank.format.kind:
         case "CP" | "RLE":
             return RankUnits(Units(there, position), None if to_data else Units(payload, position))
         case "B":
-            return RankUnits(Units(there, fibre), None if to_data else Units(payload, position))
+            return RankUnits(Units(there, fiber), None if to_data else Units(payload, position))
         case "UOP":
-            return RankUnits(None, None if to_data else Units(payload * (1.0 + 1.0 / rank.length), fibre))
+            return RankUnits(None, None if to_data else Units(payload * (1.0 + 1.0 / rank.length), fiber))
         case "UB":
             return RankUnits(Units(there, NONE), None if to_data else Units(payload, NONE))
         case "U":
@@ -241,17 +241,17 @@ class LeastUnits:
     per_word: float
     """For every word that is not zero."""
     zeros_too: bool = False
-    """Zeros have as many, as long as their fibre is not empty."""
+    """Zeros have as many, as long as their fiber is not empty."""
 
 
 def least_units(kind: FormatKind) -> LeastUnits:
-    """Beside `rank_units`: of a single rank, `position` is one word, and a word that is not zero makes `fibre` non-empty."""
+    """Beside `rank_units`: of a single rank, `position` is one word, and a word that is not zero makes `fiber` non-empty."""
     match kind:
         case "CP" | "RLE":
             return LeastUnits(per_word=1.0)
         case "B":
             return LeastUnits(per_word=1.0, zeros_too=True)
-        case "UOP" | "UB" | "U":  # offsets are spread over the fibre; what is not compressed is moved with the words
+        case "UOP" | "UB" | "U":  # offsets are spread over the fiber; what is not compressed is moved with the words
             return LeastUnits(per_word=0.0)
 
 
@@ -271,7 +271,7 @@ def entry_bits(rank: RankFormat, word_bits: float) -> float:
     """Width of a coordinate entry; `word_bits`: the level's default width."""
     if rank.metadata_bits is not None:
         return rank.metadata_bits
-    return 1.0 if rank.kind == "B" else word_bits
+    return 1.0 if rank.kind in BITMAP_KINDS else word_bits
 
 
 def least_costly_format(options: Sequence[TensorFormat | None], ranks: tuple[str, ...]) -> TensorFormat | None:

@@ -1,0 +1,73 @@
+"""Dense counts of imperfect factors by hand: rank m of size 5 in tiles of 3, so one tile of 3 and one of 2."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sparseloop.evaluation.tracing import traced_input, value_of
+from sparseloop.model.traffic.dense import traffic
+from tests.helpers.plans import link, planned
+from tests.helpers.walks import conv1d, matmul
+
+
+def counts(problem, loops: str, level: int, tensor: str):
+    plan, mapping = planned(
+        problem, loops, "|".join(["ABZ" if "A" in {t.name for t in problem.tensors} else "WIO"] * (loops.count("|") + 1))
+    )
+    dense = traffic(plan, mapping.bounds, mapping.residuals)
+    return dense, dense.links[link(plan, level, tensor).index]
+
+
+def test_steps_are_those_that_exist() -> None:
+    dense, _ = counts(matmul(m=5, n=2, k=1), "m2 n2|m3,2", 0, "A")
+    assert dense.steps == 5 * 2
+    assert dense.instances == (1, 1, 1)
+    assert not dense.perfect
+
+
+@pytest.mark.parametrize(
+    ("loops", "delivered"),
+    [
+        ("m2 n2|m3,2", 5),  # tiles of 3 and 2 words, each stays over n
+        ("n2 m2|m3,2", 10),  # m advances for every n
+        ("n2|m5", 5),  # one tile that stays
+    ],
+)
+def test_a_short_last_tile_delivers_its_own_words(loops: str, delivered: int) -> None:
+    _, a = counts(matmul(m=5, n=2, k=1), loops, 0, "A")
+    assert (a.fills, a.reads, a.words_per_child) == (delivered, delivered, delivered)
+
+
+def test_results_are_met_once() -> None:
+    """Z[m,n] has 10 words, all written once; with k outside they come back: 10 more partial sums are read and filled."""
+    _, z = counts(matmul(m=5, n=2, k=1), "m2 n2|m3,2", 0, "Z")
+    assert (z.updates, z.reads, z.fills) == (10, 0, 0)
+    _, z = counts(matmul(m=5, n=2, k=2), "k2 m2 n2|m3,2", 0, "Z")
+    assert (z.updates, z.reads, z.fills) == (20, 10, 10)
+
+
+def test_lanes_that_have_nothing_to_do_do_not_count() -> None:
+    """m over 3 lanes in tiles of 2: lanes of 2, 2 and 1 words; and over 4 lanes, of which the last has none."""
+    dense, a = counts(matmul(m=5, n=2, k=1), "m3x|m2,1 n2", 0, "A")
+    assert dense.instances == (1, 3, 3)
+    assert (a.children, a.fills) == (3, 5)
+    dense, b = counts(matmul(m=5, n=2, k=1), "m3x|m2,1 n2", 0, "B")
+    assert (b.fills, b.reads, b.sharing) == (3 * 2, 2, 3)  # B[n] is multicast to the 3 lanes
+    dense, _ = counts(matmul(m=5, n=2, k=1), "m4,3x|m2,1 n2", 0, "A")
+    assert dense.instances == (1, 3, 3)
+
+
+def test_a_window_of_a_partial_tile() -> None:
+    """p = 5 in tiles of 3 with r = 2: inputs 0..3, then 3..5, of which 3 is there already."""
+    _, i = counts(conv1d(r=2, p=5), "p2|p3,2 r2", 0, "I")
+    assert i.fills == 4 + 2
+
+
+def test_batches_and_traced_values_count_alike() -> None:
+    plan, _ = planned(matmul(m=5, n=2, k=1), "m2 n2|m3,2", "ABZ|ABZ")
+    bounds, residuals = np.array([[2, 5], [2, 2], [3, 1]]), np.array([[2, 5], [2, 2], [2, 1]])
+    batch = traffic(plan, bounds, residuals).links[0]
+    assert batch.fills.tolist() == [5, 5]
+    named = [traced_input(n, f"loop {i}") for i, n in enumerate((2, 2, 3))]
+    assert value_of(traffic(plan, named, (2, 2, 2)).links[0].fills) == 5

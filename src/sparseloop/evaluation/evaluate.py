@@ -18,7 +18,7 @@ from sparseloop.input.spec import Spec
 from sparseloop.model.design import Design
 from sparseloop.model.design.counting_key import counting_key
 from sparseloop.model.design.mapping import LoopNest, Mapping, MappingBatch, Sample
-from sparseloop.model.pipeline import COLUMNS, EventTotals, evaluate_plan, event_totals, plan_of, priced
+from sparseloop.model.pipeline import COLUMNS, EventTotals, evaluate_plan, event_totals, plan_of, price_events
 from sparseloop.model.plan import Plan
 
 
@@ -119,7 +119,7 @@ def evaluate_sharing_counts(design: Design, mapping: Mapping) -> Result:
     if any(saf.choice is not None for saf in design.sparse.safs):
         return evaluate_mapping(design, mapping)  # which alternative is taken is a question of prices
     plan = plan_of(design, mapping.nest)
-    return Result(design=design, plan=plan, cost=priced(plan, _cached_totals(_CountsKey(design, mapping, counting_key(design)))))
+    return Result(design=design, plan=plan, cost=price_events(plan, _cached_totals(_CountsKey(design, mapping, counting_key(design)))))
 
 
 def own_mapping(design: Design) -> Mapping:

@@ -175,19 +175,19 @@ def bit_set(steps_and_counts: tuple[int, ...]) -> int:
 
 
 @memo(1 << 15)
-def distinct(*steps_and_counts: int) -> int:
+def distinct_sums(*steps_and_counts: int) -> int:
     """Number of distinct values of sum(step_i * q_i), 0 <= q_i < count_i."""
     return bit_set(steps_and_counts).bit_count()
 
 
 @memo(1 << 15)
-def overlap(shift: int, *steps_and_counts: int) -> int:
+def common_sums(shift: int, *steps_and_counts: int) -> int:
     """Number of values of such a set that also lie in the set displaced by `shift`."""
     bits = bit_set(steps_and_counts)
     return (bits & (bits << abs(shift))).bit_count()
 
 
-LATTICE: dict[str, Callable[..., float]] = {"distinct": distinct, "overlap": overlap}
+LATTICE: dict[str, Callable[..., float]] = {"distinct": distinct_sums, "overlap": common_sums}
 
 
 def peak(a: Array) -> int:

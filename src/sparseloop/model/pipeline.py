@@ -30,7 +30,7 @@ def evaluate_plan(plan: Plan, bounds: LoopBounds, residuals: LoopBounds | None =
     `residuals` are last-pass bounds of the same shape (None: all factors are perfect). `computes` stands for the number of
     computes where that must carry a name (traced values).
     """
-    return priced(plan, event_totals(plan, bounds, residuals, computes=computes))
+    return price_events(plan, event_totals(plan, bounds, residuals, computes=computes))
 
 
 def event_totals(
@@ -43,7 +43,7 @@ def event_totals(
     return EventTotals(dense, apply_safs(plan, dense))
 
 
-def priced(plan: Plan, totals: EventTotals) -> Cost:
+def price_events(plan: Plan, totals: EventTotals) -> Cost:
     """The cost of counts; they may be those of another design with the same counting key."""
     return cost(plan, totals.dense, totals.sparse)
 

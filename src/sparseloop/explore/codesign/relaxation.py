@@ -1,10 +1,12 @@
-"""Sets of sparse strategies, and one machine for each set on which no mapping costs more than under any strategy of the set.
+"""Sets of sparse strategies, and for each set a relaxed design that costs no mapping more than any strategy of the set does.
 
-A strategy gives every parameter of a study one value; a set leaves some of them several. What is open is taken at its best:
-a tensor whose formats are not settled is compressed wherever it may be, with metadata of no bits, or not at all where it may
-not be; every feature of some value acts; units that depend on what is open (intersection, packing, decoders), gated and skipped
-actions are free; hardware that features need neither leaks nor takes area. More conditions never make an access survive more
-often, so counts of this machine are at most those of each strategy.
+A strategy gives every parameter of a study one value; a set leaves some parameters several values. Where the values left differ,
+the relaxed design takes the best of each:
+
+    formats of a tensor    compressed, with metadata of no bits, wherever one value compresses it (`least_costly_format`)
+    features               all that one value has: more conditions never make an access survive more often
+    prices                 units that formats or features need, gated and skipped actions are free (`least_prices`)
+    leakage and area       of the hardware that all strategies have
 """
 
 from __future__ import annotations
@@ -27,27 +29,30 @@ from sparseloop.model.design.arch import Arch, Level
 from sparseloop.model.design.sparse import Saf, Sparse, TensorFormat
 from sparseloop.model.formats.ranks import least_costly_format
 
-Slot = tuple[int, str]
-"""Storage level and tensor."""
+Kept = tuple[int, str]
+"""A storage level and a tensor."""
 Sets = tuple[tuple[int, ...], ...]
-"""By parameter the numbers of the values that are left; ABSENT: its condition does not hold."""
+"""A set of strategies: per parameter the numbers of the values that are left, ABSENT among them if its condition may fail."""
 ABSENT = -1
+"""Stands for a parameter whose condition (`when`) does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a value changes."""
+    """What one value of a parameter changes of the features of the specification."""
 
-    formats: Mapping[Slot, TensorFormat | None]
+    formats: Mapping[Kept, TensorFormat | None]
     safs: frozenset[Saf]
+    """Features that it adds."""
     gone: frozenset[Saf]
     """Features of the specification that it takes away."""
     skip: bool
+    """The compute level skips."""
     gate: bool
-    """At the compute level."""
+    """The compute level gates."""
 
 
-NOTHING = Effect({}, frozenset(), frozenset(), False, False)
+NO_EFFECT = Effect({}, frozenset(), frozenset(), False, False)
 
 
 class Strategies:
@@ -92,9 +97,9 @@ class Strategies:
         base = self.features
         if any(saf.packs or saf.choice is not None for saf in {*features.safs} - {*base.safs}):
             raise SpecError([Diagnostic(message=f"'{one.name}': spatial skips and options cannot be searched jointly")])
-        slots = {s for s in {*features.formats, *base.formats} if features.formats.get(s) != base.formats.get(s)}
+        places = {s for s in {*features.formats, *base.formats} if features.formats.get(s) != base.formats.get(s)}
         return Effect(
-            formats={slot: features.formats.get(slot) for slot in slots},
+            formats={place: features.formats.get(place) for place in places},
             safs=frozenset(features.safs) - frozenset(base.safs),
             gone=frozenset(base.safs) - frozenset(features.safs),
             skip=features.compute_skip,
@@ -105,7 +110,7 @@ class Strategies:
 
     @property
     def all(self) -> Sets:
-        """Every strategy."""
+        """The set of all strategies."""
         return self.settled(tuple(tuple(range(len(one.values or ()))) for one in self.parameters))
 
     def settled(self, sets: Sets) -> Sets:
@@ -157,75 +162,74 @@ class Strategies:
         return found if self.single(found) and found[parameter] == (number,) else None
 
     def _kind(self, parameter: int, number: int) -> object:
+        """Equal for values that compress the same tensors and skip the same accesses."""
         if number == ABSENT:
             return None
         effect = self.effects[parameter][number]
-        formats = frozenset((slot, f is not None and f.compressed) for slot, f in effect.formats.items())
+        formats = frozenset((place, f is not None and f.compressed) for place, f in effect.formats.items())
         skips = frozenset(saf for saf in effect.safs if saf.saves_time)
         return (formats, skips, effect.gone, effect.skip)
 
-    # --- machines -------------------------------------------------------------------------------------------
+    # --- designs --------------------------------------------------------------------------------------------
 
     def exact(self, sets: Sets) -> Spec:
         """The specification of a set of one strategy."""
         return self.designs.spec(self.values(sets), 0)
 
     def machine(self, sets: Sets) -> Design:
-        """Costs no mapping more than any strategy of the set does."""
-        mine = [self._left(i, numbers) for i, numbers in enumerate(sets)]
-        formats, free = self._formats(mine)
-        safs, sure, open_levels = self._safs(mine)
-        every = [one for effects in mine for one in effects]
+        """The relaxed design: it costs no mapping more than any strategy of the set does."""
+        left = [
+            [NO_EFFECT if n == ABSENT else effects[n] for n in numbers]
+            for effects, numbers in zip(self.effects, sets, strict=True)
+        ]
+        formats, features = self._formats(left), self._safs(left)
+        every = [effect for effects in left for effect in effects]
         sparse = replace(
             self.features,
-            formats=formats,
-            safs=safs,
-            compute_skip=self.features.compute_skip or any(one.skip for one in every),
-            compute_gate=self.features.compute_gate or any(one.gate for one in every),
+            formats=formats.least,
+            safs=features.possible,
+            compute_skip=self.features.compute_skip or any(effect.skip for effect in every),
+            compute_gate=self.features.compute_gate or any(effect.gate for effect in every),
         )
         design = with_features(self.spec, sparse)
         bare = self.space.design.arch
-        if not free:  # hardware of what all strategies have
-            bare = with_features(self.spec, replace(sparse, safs=sure, compute_skip=False, compute_gate=False)).arch
-        compared = {saf.level for saf in safs if {saf.follower, *saf.leaders} & free}
-        return replace(design, arch=_cheapest(design.arch, bare, (open_levels, open_levels | compared), free))
+        if not formats.open:  # hardware of what all strategies have
+            sure = replace(sparse, safs=features.sure, compute_skip=False, compute_gate=False)
+            bare = with_features(self.spec, sure).arch
+        return replace(design, arch=_cheapest(design.arch, bare, formats, features))
 
-    def _left(self, parameter: int, numbers: tuple[int, ...]) -> list[Effect]:
-        return [NOTHING if n == ABSENT else self.effects[parameter][n] for n in numbers]
-
-    def _safs(self, mine: list[list[Effect]]) -> tuple[tuple[Saf, ...], tuple[Saf, ...], set[int]]:
-        """Features that some strategy may have, those that all have, and the levels where they differ."""
+    def _safs(self, left: list[list[Effect]]) -> _OpenFeatures:
+        """Features under the effects that are left, parameter by parameter."""
         taken: set[Saf] = set()
         every: list[Saf] = []
         sure: list[Saf] = []
-        unsettled: set[int] = set()
-        for effects in mine:
-            taken |= effects[0].gone.intersection(*(one.gone for one in effects))
-            every += [saf for one in effects for saf in sorted(one.safs, key=str)]
-            sure += sorted(effects[0].safs.intersection(*(one.safs for one in effects)), key=str)
-            if len({(one.safs, one.gone) for one in effects}) > 1:
-                unsettled |= {saf.level for one in effects for saf in one.safs | one.gone}
+        levels: set[int] = set()
+        for effects in left:
+            taken |= effects[0].gone.intersection(*(effect.gone for effect in effects))
+            every += [saf for effect in effects for saf in sorted(effect.safs, key=str)]
+            sure += sorted(effects[0].safs.intersection(*(effect.safs for effect in effects)), key=str)
+            if len({(effect.safs, effect.gone) for effect in effects}) > 1:
+                levels |= {saf.level for effect in effects for saf in effect.safs | effect.gone}
         given = [saf for saf in self.features.safs if saf not in taken]
-        kept = [saf for saf in given if not any(saf in one.gone for effects in mine for one in effects)]
-        return tuple(dict.fromkeys([*given, *every])), tuple(dict.fromkeys([*kept, *sure])), unsettled
+        kept = [saf for saf in given if not any(saf in effect.gone for effects in left for effect in effects)]
+        return _OpenFeatures(tuple(dict.fromkeys([*given, *every])), tuple(dict.fromkeys([*kept, *sure])), frozenset(levels))
 
-    def _formats(self, mine: list[list[Effect]]) -> tuple[dict[Slot, TensorFormat], set[str]]:
-        """Formats of a set, and the tensors whose formats are not those of every strategy in it."""
-        options: dict[Slot, list[TensorFormat | None]] = {slot: [form] for slot, form in self.features.formats.items()}
-        for effects in mine:
-            for slot in {slot for one in effects for slot in one.formats}:
-                base = options.get(slot, [None])
-                given = [one.formats[slot] for one in effects if slot in one.formats]
-                kept = base if len(given) < len(effects) else []
-                found = [*kept, *given]
-                options[slot] = [f for i, f in enumerate(found) if f not in found[:i]]
-        free = {slot[1] for slot, some in options.items() if len(some) > 1}
-        formats: dict[Slot, TensorFormat] = {}
-        for slot, some in options.items():
-            form = least_costly_format(some, self._ranks(slot[1])) if slot[1] in free else some[0]
+    def _formats(self, left: list[list[Effect]]) -> _OpenFormats:
+        """Formats under the effects that are left, parameter by parameter."""
+        options: dict[Kept, list[TensorFormat | None]] = {place: [form] for place, form in self.features.formats.items()}
+        for effects in left:
+            for place in {place for effect in effects for place in effect.formats}:
+                given = [effect.formats[place] for effect in effects if place in effect.formats]
+                unchanged = options.get(place, [None]) if len(given) < len(effects) else []
+                several = [*unchanged, *given]
+                options[place] = [form for i, form in enumerate(several) if form not in several[:i]]
+        unsettled = frozenset(tensor for (_, tensor), forms in options.items() if len(forms) > 1)
+        formats: dict[Kept, TensorFormat] = {}
+        for (level, tensor), forms in options.items():
+            form = least_costly_format(forms, self._ranks(tensor)) if tensor in unsettled else forms[0]
             if form is not None:
-                formats[slot] = form
-        return formats, free
+                formats[level, tensor] = form
+        return _OpenFormats(formats, unsettled)
 
     def _ranks(self, tensor: str) -> tuple[str, ...]:
         """Ranks of a tensor, in the order of the einsum."""
@@ -233,16 +237,40 @@ class Strategies:
         return tuple(rank for rank in einsum.ranks if rank in einsum.tensor(tensor).ranks)
 
 
-def _cheapest(arch: Arch, bare: Arch, unsettled: tuple[set[int], set[int]], free: set[str]) -> Arch:
-    """With free units and actions where (features, comparisons) are not settled; leakage and area those of `bare`."""
+@dataclass(frozen=True, slots=True)
+class _OpenFeatures:
+    """Features of a set of strategies."""
+
+    possible: tuple[Saf, ...]
+    """Those that at least one strategy has."""
+    sure: tuple[Saf, ...]
+    """Those that all have."""
+    levels: frozenset[int]
+    """Where the strategies differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenFormats:
+    """Formats of a set of strategies."""
+
+    least: dict[Kept, TensorFormat]
+    """No mapping costs more with these than with those of any strategy."""
+    open: frozenset[str]
+    """Tensors whose formats the strategies do not agree on."""
+
+
+def _cheapest(arch: Arch, bare: Arch, formats: _OpenFormats, features: _OpenFeatures) -> Arch:
+    """The levels of `arch` at prices that no strategy undercuts; leakage and area are those of `bare`."""
+    compared = features.levels | {saf.level for saf in features.possible if {saf.follower, *saf.leaders} & formats.open}
+    idle_free = bool(formats.open or features.levels)
     levels: list[Level] = []
     for i, (level, plain) in enumerate(zip(arch.levels, bare.levels, strict=True)):
-        gratis = {action for action, rule in ACTION_RULES.items() if free and rule.needed_by == "formats"}
-        gratis |= {action for action, rule in ACTION_RULES.items() if i in unsettled[1] and rule.needed_by == "features"}
-        block = level.block_size if free else 1
-        prices = least_prices(level.prices, gratis, idle_free=bool(free or unsettled[0]), block=block)
+        free = {action for action, rule in ACTION_RULES.items() if formats.open and rule.needed_by == "formats"}
+        free |= {action for action, rule in ACTION_RULES.items() if i in compared and rule.needed_by == "features"}
+        block = level.block_size if formats.open else 1
+        prices = least_prices(level.prices, free, idle_free=idle_free, block=block)
         prices["leak"] = plain.prices["leak"]
-        levels.append(replace(plain, prices=prices, min_utilization=0.0, block_size=1 if free else plain.block_size))
+        levels.append(replace(plain, prices=prices, min_utilization=0.0, block_size=1 if formats.open else plain.block_size))
     return replace(arch, levels=tuple(levels))
 
 

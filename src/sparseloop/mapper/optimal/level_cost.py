@@ -185,9 +185,9 @@ class LevelBound:
         for u in c.leaders:
             share = self.table.nonzero(u) if to_compute else self.table.nonempty(u)
             alive = alive * share
-            busy = busy * share if u in c.skippers else busy
+            busy = busy * share if u in c.timed_leaders else busy
         own = 1.0 if to_compute else self.table.nonempty(c.tensor)
-        return _Tables(self.table.size(c.tensor), alive, busy, alive * own if c.masks else alive)
+        return _Tables(self.table.size(c.tensor), alive, busy, alive * own if c.entries else alive)
 
     # --- crossings that wait --------------------------------------------------------------------------------
 
@@ -282,8 +282,8 @@ class LevelBound:
         alive, busy, nonempty = float(of.alive[0]), float(of.busy[0]), float(of.nonempty[0])
         again = np.maximum(0.0, accesses - c.whole * c.spread) if c.output and c.plain else 0.0
         if not c.output:
-            return CrossingCost(c, (c.reads * alive + c.masks * nonempty + c.checks) * accesses, busy, accesses)
-        energy = (c.updates * alive + c.masks * nonempty + c.checks) * accesses + c.reads * alive * again
+            return CrossingCost(c, (c.reads * alive + c.entries * nonempty + c.comparisons) * accesses, busy, accesses)
+        energy = (c.updates * alive + c.entries * nonempty + c.comparisons) * accesses + c.reads * alive * again
         return CrossingCost(c, energy, busy, again, accesses)
 
     def _closed(self, c: Crossing, carried: WaitingCrossing, passes: Floats, spatial: Ints, lone: bool) -> CrossingCost:
@@ -292,7 +292,10 @@ class LevelBound:
         shared = self.sharing_in_parent[c] * (self.sharing[c][spatial] if self.level >= c.parent else 1.0)
         accesses = carried.accesses * passes / shared
         accesses = np.maximum(0.0 if c.forwarded else c.whole, 0.0 * accesses if c.forwarded and lone else accesses)
-        alive, checks = carried.alive if c.leaders else 1.0, c.checks + c.masks * carried.nonempty if c.masks else c.checks
+        alive, checks = (
+            carried.alive if c.leaders else 1.0,
+            c.comparisons + c.entries * carried.nonempty if c.entries else c.comparisons,
+        )
         if not c.output:
             energy = (c.reads * accesses + c.fills * arriving) * alive + checks * accesses
             return CrossingCost(c, energy, carried.busy, accesses, 0.0, arriving)

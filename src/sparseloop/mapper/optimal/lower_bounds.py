@@ -1,15 +1,17 @@
-"""Admissible bounds for parts of a mapping: what the links across one boundary cost at least, whatever lies around.
+"""Lower bounds of cost for parts of a mapping: what the links across one boundary cost at least, whatever lies around.
 
-The boundary above level c separates c's tile from the loops of level c - 1. For a tensor without halos the words delivered
-across it are
+The boundary above level c separates c's tile from the loops of level c - 1. A crossing is one tensor moving across it. For a
+tensor without halos the words delivered are
 
     D = |T| * prod over ranks d that do not index it of N_d / (tile_d * run_d)
 
 with run the innermost run of irrelevant temporal loops; the parent's accesses are D / M, M the spatial loops that share a word.
 Both are known from the tile of c and the loops of level c - 1, but for a run that reaches further out (then it is taken to reach
 all the way) and sharing further out (taken at its largest). An access survives with probability NE of its conditions, and every
-condition's tile contains the child's tile, so NE >= prod of (1 - e(tile of the child)). Metadata, networks, gated and skipped
-actions cost at least nothing.
+condition's tile contains the child's tile, so NE >= prod of (1 - e(tile of the child)).
+
+What an event costs at least is said beside each rule of the model and only combined here: `least_energy` of actions,
+`least_survival` of features, `least_nonempty` of density models. Networks, gated and skipped actions cost at least nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ NOTICED = 0.01
 
 
 class TileTable:
-    """All tiles whose extents divide the shape, numbered; sizes and the like are arrays over them."""
+    """All tiles whose extents divide the shape, numbered; what is known of a tile is an array of shape (tiles,)."""
 
     def __init__(self, design: Design, ranks: Sequence[str], shape: Sequence[int], divisors: Sequence[Sequence[int]]) -> None:
         self.design = design
@@ -56,22 +58,25 @@ class TileTable:
         self.count = math.prod(counts)
         grid = np.indices(counts).reshape(len(counts), self.count)
         self.extents: Ints = np.stack([d[i] for d, i in zip(self.divisors, grid, strict=True)])
-        """Rank by tile."""
+        """Shape: (ranks, tiles)."""
         self.plan = self._flat_plan()
         self.tiles = Tiles(self.plan, self.extents.astype(np.float64))
         self._chains = [all(b % a == 0 for a, b in pairwise(d)) for d in divisors]
         self._nonempty: dict[int, Floats] = {}
         self._counted: dict[tuple[int, int, bool], Floats] = {}
-        self._known: dict[Hashable, Any] = {}
+        self._made: dict[Hashable, Any] = {}
 
-    def once(self, key: Hashable, made: Callable[[], T]) -> T:
-        """What several choices of bypasses ask for, made by the first that does."""
-        if key not in self._known:
-            self._known[key] = made()
-        return self._known[key]
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What depends on nothing but the key, made at the first call: several choices of bypasses share it."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def least_around(self, values: Floats) -> Floats:
-        """By tile: the least value of all tiles that contain it, that is whose extents are multiples of its own."""
+        """By tile: the least value of all tiles that contain it, that is, whose extents are multiples of its own.
+
+        `values` and the result have shape (tiles,).
+        """
         grid = values.reshape([len(d) for d in self.divisors])
         for axis, (divisors, chain) in enumerate(zip(self.divisors, self._chains, strict=True)):
             if chain:
@@ -92,7 +97,7 @@ class TileTable:
         return self._full(self.tiles.size(tensor, self.tiles.inside(0)))
 
     def code(self, extents: Ints) -> Ints:
-        """Numbers of tiles by their extents, rank by column."""
+        """Numbers of tiles. `extents`: shape (ranks, n); the result: (n,)."""
         located: Any = cast("Any", np.searchsorted)
         terms = [located(d, row) * r for d, row, r in zip(self.divisors, extents, self.radix, strict=True)]
         return cast("Any", sum)(terms, np.zeros(extents.shape[1], dtype=np.int64))
@@ -131,46 +136,56 @@ class TileTable:
 
 
 def _plain_ranks(tensor: Tensor) -> frozenset[str]:
-    """Ranks that have an axis of the tensor of their own: one step takes a tile to wholly different words."""
+    """Ranks that alone move an axis of the tensor: one step of theirs takes a tile to wholly different words."""
     every = [term.rank for axis in tensor.axes for term in axis.terms]
     return frozenset(axis.terms[0].rank for axis in tensor.axes if len(axis.terms) == 1 and every.count(axis.terms[0].rank) == 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """One tensor across one boundary: prices (pJ per dense word, survival of fixed conditions included) and bandwidth words."""
+    """One tensor that crosses one boundary: what a dense word costs at least, before its conditions on tiles are counted.
+
+    Energies are in pJ per dense word of the event (`LeastEvent`), with the share of words that are stored.
+    """
 
     tensor: int
     parent: int
     child: int
+    charged: int
+    """The level with whose factors its cost is known."""
     output: bool
     plain: bool
+    """The tensor has no halos: every axis is one rank."""
     reads: float
     updates: float
     fills: float
-    masks: float
-    """Of reads, for outputs of updates, at the parent per dense word: bits of a mask, which zeros have, too."""
+    entries: float
+    """Of metadata that zeros have, too (bits of a mask)."""
     leaders: tuple[int, ...]
     """Tensors whose tile must not be empty: conditions of the features on this and the outer links."""
-    skippers: tuple[int, ...]
-    """Those of skipping features: an access that is only gated still takes its slot."""
+    timed_leaders: tuple[int, ...]
+    """Those of skipping features: an access that is only gated still takes time."""
     read_words: float
+    """Words of the parent's bandwidth per dense access."""
     fill_words: float
-    """Words of bandwidth at the parent and at the child per dense word."""
+    """Words of the child's bandwidth per dense fill."""
     sharing: float
-    """Most children, by spatial loops of levels between that are bypassed, that share a word of the parent."""
+    """Most children that share a word of the parent, along spatial loops of bypassed levels in between."""
     spread: float
     """Most copies of the tensor at instances of the parent."""
     whole: float
-    """|T|."""
-    checks: float
-    """Energy per dense access of an intersection unit: it looks at what its own leaders remove, too."""
+    """|T|: words of the whole tensor."""
+    comparisons: float
+    """Of an intersection unit per dense access: it also looks at what its own leaders remove."""
     forwarded: bool
     """A mesh neighbour may pass on words of a sliding window, so the parent may be spared any number of reads."""
 
 
 class LowerBounds:
-    """What can be said about a mapping with given bypasses before its loops are known."""
+    """What is known of the cost of every mapping with given bypasses before its loops are known.
+
+    `timed`: the objective looks at cycles; else those of storage levels matter only where they leak.
+    """
 
     def __init__(self, space: Mapspace, tiles: TileTable, keep: Keep, *, timed: bool = True) -> None:
         self.space, self.tiles, self.keep = space, tiles, keep
@@ -180,11 +195,10 @@ class LowerBounds:
         self.classes = self._classes()
         self.spatial_most = [tiles.once(("most", i), lambda i=i: self._spatial_most(i)) for i in range(self.levels)]
         self.crossings: list[list[Crossing]] = [[] for _ in range(self.levels)]
-        """Per level the crossings whose cost is known with its factors: links that end right inside it; those to the compute
-        level, where nothing stays, belong to the level at or inside their parent that may share most."""
+        """Per level the crossings that are charged to it."""
         for child in range(1, self.levels + 1):
-            for crossing, charged in self._crossings(child):
-                self.crossings[charged].append(crossing)
+            for crossing in self._crossings(child):
+                self.crossings[crossing.charged].append(crossing)
         self.latency = sum(n.fill_latency + n.drain_latency for lv in self.design.arch.storage if (n := lv.network) is not None)
         einsum, arch, sparse = self.design.einsum, self.design.arch, self.design.sparse
         self.compute_energy = least_compute_energy(einsum, arch, sparse)
@@ -194,14 +208,15 @@ class LowerBounds:
         limited = any(lv.read_bandwidth or lv.write_bandwidth or lv.shared_bandwidth for lv in self.design.arch.storage)
         compute = self.design.arch.compute
         self.timed = limited and (timed or self.leak / compute.instances > NOTICED * compute.prices["compute"].energy_pj)
-        """False: cycles of storage levels are not bounded, for the objective sees them at most through a little leakage."""
+        """False: cycles of storage levels are not bounded, as they change the objective by a little leakage at most."""
 
     # --- static -------------------------------------------------------------------------------------------------
 
     def _classes(self) -> tuple[OrderClasses, ...]:
-        """Per level the classes of orders: loops inside the innermost one that is sure to bring a whole new tile.
+        """Per level the classes of orders that the bounds tell apart.
 
-        Of a tensor with halos that is a loop over a rank with an axis of its own: no other keeps all the old tile out.
+        Orders are alike if every tensor kept further inside has the same loops inside its innermost moving one, the loop that is
+        sure to bring a whole new tile. For a tensor with halos that is a loop over a rank with an axis of its own.
         """
         found: list[OrderClasses] = []
         for level, order in enumerate(self.space.orders):
@@ -221,9 +236,6 @@ class LowerBounds:
                     most[space.rank] = max((int(d) for d in options if any(True for _ in group.splits(int(d)))), default=1)
         return most
 
-    def _packed(self, level: int) -> bool:
-        return self.design.sparse.packs(level)
-
     def most_shared(self, tensor: Tensor, levels: range) -> float:
         """Largest product of irrelevant spatial factors at these levels."""
         return self.tiles.once(("shared", tensor.name, levels), lambda: self._most_shared(tensor, levels))
@@ -233,11 +245,11 @@ class LowerBounds:
         for level in levels:
             x, y = self.design.arch.fanout(level)
             free = math.prod(n for r, n in self.spatial_most[level].items() if r not in self._separate(tensor))
-            most *= free if self._packed(level) else min(free, x * y)
+            most *= free if self.design.sparse.packs(level) else min(free, x * y)
         return most
 
     def _separate(self, tensor: Tensor) -> frozenset[str]:
-        """Ranks whose spatial loops never share a word: all that index a tensor without halos."""
+        """Ranks whose spatial loops never share a word: those with an axis of the tensor of their own."""
         return self.plain_ranks[self.design.einsum.index[tensor.name]]
 
     def most_lanes(self, levels: range) -> float:
@@ -246,61 +258,66 @@ class LowerBounds:
         for level in levels:
             x, y = self.design.arch.fanout(level)
             free = math.prod(self.spatial_most[level].values())
-            most *= free if self._packed(level) else min(free, x * y)
+            most *= free if self.design.sparse.packs(level) else min(free, x * y)
         return most
 
-    def _crossings(self, child: int) -> list[tuple[Crossing, int]]:
-        found: list[tuple[Crossing, int]] = []
-        for t, tensor in enumerate(self.design.einsum.tensors):
-            held = [i for i, names in enumerate(self.keep) if tensor.name in names]
-            outer = [i for i in held if i < child]
-            if outer and (child == self.levels or child in held):
-                charged = child - 1
-                if child == self.levels:
-                    charged = max(range(outer[-1], child), key=lambda i: (self.most_shared(tensor, range(i, i + 1)), i))
-                found.append((self._crossing(t, tensor, (outer[-1], child), charged), charged))
+    def _crossings(self, child: int) -> list[Crossing]:
+        """The crossings of the boundary above a level, or above the compute level."""
+        found: list[Crossing] = []
+        einsum, arch, sparse = self.design.einsum, self.design.arch, self.design.sparse
+        for t, tensor in enumerate(einsum.tensors):
+            keepers = [i for i, names in enumerate(self.keep) if tensor.name in names]
+            outer = [i for i in keepers if i < child]
+            if outer and (child == self.levels or child in keepers):
+                link = LinkEnds(einsum=einsum, arch=arch, sparse=sparse, tensor=t, parent=outer[-1], child=child)
+                found.append(self._crossing(link, self._charged(tensor, link)))
         return found
 
-    def _crossing(self, t: int, tensor: Tensor, ends: tuple[int, int], charged: int) -> Crossing:
-        parent, child = ends
-        plan = self.tiles.plan
-        link = LinkEnds(
-            einsum=self.design.einsum, arch=self.design.arch, sparse=self.design.sparse, tensor=t, parent=parent, child=child
-        )
+    def _charged(self, tensor: Tensor, link: LinkEnds) -> int:
+        """The level right outside the child; of the compute level, where nothing stays, that which may share most."""
+        if not link.to_compute:
+            return link.child - 1
+        return max(range(link.parent, link.child), key=lambda i: (self.most_shared(tensor, range(i, i + 1)), i))
+
+    def _crossing(self, link: LinkEnds, charged: int) -> Crossing:
+        t, parent, child, plan = link.tensor, link.parent, link.child, self.tiles.plan
+        tensor = link.einsum.tensors[t]
         energy, left = least_energy(link), least_survival(link)
         seen = math.prod(self.tiles.nonzero(u) for u in sorted(earlier_leaders(link)))
         return Crossing(
             tensor=t,
             parent=parent,
             child=child,
+            charged=charged,
             output=tensor.output,
             plain=plan.plain[t],
             reads=energy["reads"] * left.stored,
             updates=energy["updates"] * left.stored,
             fills=energy["fills"] * left.arriving,
-            masks=energy["entries"],
+            entries=energy["entries"],
             leaders=tuple(sorted(left.leaders.all)),
-            skippers=tuple(sorted(left.leaders.timed)),
+            timed_leaders=tuple(sorted(left.leaders.timed)),
             read_words=link.width(parent) * left.stored,
             fill_words=0.0 if link.to_compute else link.width(child) * left.arriving,
             sharing=math.prod(self.most_shared(tensor, range(i, i + 1)) for i in range(parent, child) if i != charged),
             spread=self.most_shared(tensor, range(parent)),
             whole=float(self.tiles.size(t)[-1]),
-            checks=energy["comparisons"] * seen * left.stored,
+            comparisons=energy["comparisons"] * seen * left.stored,
             forwarded=not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child)),
         )
 
     def _forwards(self, level: int, tensor: Tensor) -> bool:
+        """True if children of a level may pass words of the tensor on to a neighbour."""
         network = self.design.arch.levels[level].network
         spread = any(n > 1 and r in tensor.ranks for r, n in self.spatial_most[level].items())
         return network is not None and network.forwarding and spread
 
     def total_energy(self, energy: Floats, cycles: Floats) -> Floats:
-        """With computes and leakage."""
+        """Energy of the whole at least: that of the storage levels, of computes, and leakage over the cycles."""
         return energy + self.compute_energy + self.leak * (cycles + self.latency)
 
     def floor(self, energy: Floats, cycles: Floats) -> tuple[Floats, Floats]:
-        """Totals at least, if the storage levels take at least that much energy and that many cycles."""
+        """Energy and cycles of the whole at least, if the storage levels take at least `energy` and `cycles`."""
         most = min(self.most_lanes(range(self.levels)), self.design.arch.compute.instances)
         cycles = np.maximum(cycles, self.design.einsum.computes * self.busy / most)
         return self.total_energy(energy, cycles), cycles + self.latency

@@ -38,7 +38,7 @@ class Coordinates:
         for index, extent in zip(axes, shape, strict=True):
             flat *= extent
             flat += index
-        return cls(shape, distinct(flat)[0])
+        return cls(shape, distinct_keys(flat)[0])
 
     @classmethod
     def of_pattern(cls, pattern: Pattern) -> Coordinates:
@@ -79,7 +79,7 @@ class Coordinates:
                 flat += index // (extent // size)
             if len(self._grids) >= KEPT:
                 self._grids.pop(next(iter(self._grids)))
-            self._grids[extents] = distinct(flat, counts)
+            self._grids[extents] = distinct_keys(flat, counts)
         return self._grids[extents]
 
 
@@ -105,7 +105,7 @@ def remainder(numbers: Integers, quotient: Integers, divisor: int) -> Integers:
     return quotient
 
 
-def distinct(keys: Integers, weights: npt.NDArray[Any] | None = None) -> tuple[Integers, Any]:
+def distinct_keys(keys: Integers, weights: npt.NDArray[Any] | None = None) -> tuple[Integers, Any]:
     """The different keys, ascending, and the sum of the weights of each (without weights: how often it occurs)."""
     if len(keys) > 1 and not (keys[1:] >= keys[:-1]).all():
         if weights is None:

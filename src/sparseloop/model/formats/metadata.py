@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 
 from sparseloop.model import ops
 from sparseloop.model.formats.layout import Layout, Masks, any_of
-from sparseloop.model.formats.ranks import FormatRanks, RankOnLoops, RankUnits, Units, entry_bits, rank_units
+from sparseloop.model.formats.ranks import FormatRanks, RankOnLoops, StoredUnits, Units, entry_bits, rank_units
 from sparseloop.model.plan import Link
-from sparseloop.model.sparsity.emptiness import Condition, Conditions, Emptiness, condition, in_order, widen
+from sparseloop.model.sparsity.emptiness import Condition, Conditions, Emptiness, in_order, tile_condition, widen
 from sparseloop.model.sparsity.events import NO_EVENTS, EventParts, Events
 from sparseloop.model.sparsity.features import LinkConditions, SafConditions, access_events, fill_events, split_events
 from sparseloop.model.traffic.dense import LinkTraffic
@@ -179,7 +179,7 @@ class Metadata:
         """Local conditions whose intersection unit jumps to the other list's next coordinate."""
         index = self.safs.plan.einsum.index
         return frozenset(
-            condition(self.tiles, index[leader], self.safs.granule(c.link, saf))
+            tile_condition(self.tiles, index[leader], self.safs.granule(c.link, saf))
             for saf in self.safs.acting(c.link)
             if saf.jumps
             for leader in saf.leaders
@@ -203,7 +203,7 @@ class Metadata:
         for saf in self.safs.acting(c.link):
             if saf.saves_time != gates and saf.looks_up:
                 granule = self.safs.granule(c.link, saf)
-                followed |= {condition(self.tiles, plan.einsum.index[u], granule) for u in saf.leaders}
+                followed |= {tile_condition(self.tiles, plan.einsum.index[u], granule) for u in saf.leaders}
         sure = frozenset(k for k in conditions if k in followed)
         return sure, [_LocalCondition(k, self.known_before(masks, k), gates) for k in in_order(conditions - sure)]
 
@@ -327,7 +327,7 @@ class _LocalCondition(NamedTuple):
     """It gates; else it skips."""
 
 
-def _of_each(units: RankUnits, count: Callable[[Units], EventParts]) -> RankEvents:
+def _of_each(units: StoredUnits, count: Callable[[Units], EventParts]) -> RankEvents:
     """Events of entries and of payloads, where there are any."""
     return RankEvents(*(NO_EVENTS if one is None else count(one) for one in units))
 

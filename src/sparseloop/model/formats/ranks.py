@@ -23,7 +23,7 @@ from sparseloop.model import ops
 from sparseloop.model.design.sparse import BITMAP_KINDS, FormatKind, RankFormat, TensorFormat
 from sparseloop.model.formats.layout import Layout, Masks, RankLoops, any_of, lay_out
 from sparseloop.model.plan import Link, Plan
-from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, condition
+from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, tile_condition
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Count, Flag
 
@@ -36,7 +36,7 @@ class Units(NamedTuple):
     """They exist if these hold."""
 
 
-class RankUnits(NamedTuple):
+class StoredUnits(NamedTuple):
     """What a rank stores; None: nothing of the kind."""
 
     entries: Units | None
@@ -158,7 +158,7 @@ class FormatRanks:
         )
 
     def _condition(self, link: Link, slots: list[int]) -> Condition:
-        return condition(self.tiles, link.tensor, self.tiles.covering(slots))
+        return tile_condition(self.tiles, link.tensor, self.tiles.covering(slots))
 
     def _flattened(self, link: Link, layout: Layout, loops: RankLoops, at: int) -> RankOnLoops:
         """A rank of several loops, or of loops merged with the child's."""
@@ -197,7 +197,7 @@ class FormatRanks:
             counts[slot] = ops.one_unless(ops.negate(outside), self.tiles.bounds[slot])
         if layout.absorbed:
             self._uncover_merged(link, layout, counts)
-        return condition(self.tiles, link.tensor, self.tiles.partial_cover(name, counts))
+        return tile_condition(self.tiles, link.tensor, self.tiles.partial_cover(name, counts))
 
     def _uncover_merged(self, link: Link, layout: Layout, counts: dict[int, Count]) -> None:
         """Loops of the child lie where the own loop lies that absorbed them: fixed if that one is."""
@@ -211,7 +211,7 @@ class FormatRanks:
             counts[slot] = ops.one_unless(ops.negate(fixed), counts[slot])
 
 
-def rank_units(rank: RankOnLoops) -> RankUnits:
+def rank_units(rank: RankOnLoops) -> StoredUnits:
     """Entries and payloads per position; see the top of this module."""
     there = ops.zero_unless(rank.has_loops, 1.0)
     payload: Count = 0.0
@@ -220,15 +220,15 @@ def rank_units(rank: RankOnLoops) -> RankUnits:
     to_data, position, fiber = rank.innermost is True, frozenset({rank.position}), frozenset({rank.fiber})
     match rank.format.kind:
         case "CP" | "RLE":
-            return RankUnits(Units(there, position), None if to_data else Units(payload, position))
+            return StoredUnits(Units(there, position), None if to_data else Units(payload, position))
         case "B":
-            return RankUnits(Units(there, fiber), None if to_data else Units(payload, position))
+            return StoredUnits(Units(there, fiber), None if to_data else Units(payload, position))
         case "UOP":
-            return RankUnits(None, None if to_data else Units(payload * (1.0 + 1.0 / rank.length), fiber))
+            return StoredUnits(None, None if to_data else Units(payload * (1.0 + 1.0 / rank.length), fiber))
         case "UB":
-            return RankUnits(Units(there, NONE), None if to_data else Units(payload, NONE))
+            return StoredUnits(Units(there, NONE), None if to_data else Units(payload, NONE))
         case "U":
-            return RankUnits(None, None)
+            return StoredUnits(None, None)
 
 
 # --- bounds -------------------------------------------------------------------------------------------------

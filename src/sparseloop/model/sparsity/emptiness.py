@@ -21,7 +21,7 @@ Conditions = frozenset[Condition]
 NONE: Conditions = frozenset()
 
 
-def condition(tiles: Tiles, tensor: int, cover: Cover) -> Condition:
+def tile_condition(tiles: Tiles, tensor: int, cover: Cover) -> Condition:
     """The condition that a tensor is not all zero under a cover."""
     return tensor, tiles.restrict(cover, tensor)
 
@@ -90,7 +90,7 @@ class Emptiness:
 
     def empty(self, tensor: int, cover: Cover) -> Share:
         """e_u: probability that the tile of `tensor` under `cover` holds no non-zero."""
-        key = condition(self.tiles, tensor, cover)
+        key = tile_condition(self.tiles, tensor, cover)
         if key not in self._empty:
             model = self.tiles.plan.einsum.tensors[tensor].density
             self._empty[key] = model.empty(*self.tiles.tile(*key))
@@ -110,4 +110,4 @@ def minimal(covers: list[Cover]) -> list[Cover]:
 
 def widen(conditions: Conditions, cover: Cover, tiles: Tiles, but: Condition | None = None) -> Conditions:
     """X | R: a shared event needs any of its members; the condition `but` (the word itself) is left as it is."""
-    return frozenset(c if c == but else condition(tiles, c[0], join(c[1], cover)) for c in conditions)
+    return frozenset(c if c == but else tile_condition(tiles, c[0], join(c[1], cover)) for c in conditions)

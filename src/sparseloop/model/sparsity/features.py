@@ -9,7 +9,7 @@ from sparseloop.model import ops
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Saf, Sparse
 from sparseloop.model.plan import Link, LinkEnds, Plan
-from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness, condition, widen
+from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness, tile_condition, widen
 from sparseloop.model.sparsity.events import EventPart, EventParts
 from sparseloop.model.sparsity.windows import Window, sliding_slots, windows
 from sparseloop.model.traffic.stays import child_tile, repeats, stationary
@@ -79,7 +79,7 @@ class SafConditions:
 
     def _fired(self, link: Link, *, saves_time: bool) -> Conditions:
         return frozenset(
-            condition(self.tiles, self.plan.einsum.index[leader], self.granule(link, saf))
+            tile_condition(self.tiles, self.plan.einsum.index[leader], self.granule(link, saf))
             for saf in self.acting(link)
             if saf.saves_time == saves_time
             for leader in saf.leaders
@@ -130,7 +130,7 @@ class SafConditions:
             local_gates=local_gates,
             outer_gates=outer_gates,
             inherited=self._inherited(link),
-            word=condition(self.tiles, link.tensor, self.tiles.point),
+            word=tile_condition(self.tiles, link.tensor, self.tiles.point),
             repeats=repeats(self.tiles, link, of_parent=True),
             repeated_fills=repeats(self.tiles, link, of_parent=False),
         )
@@ -150,7 +150,7 @@ class SafConditions:
         if not self.plan.sparse.compute_skip:
             return NONE
         return frozenset(
-            condition(self.tiles, k.tensor, self.tiles.point)
+            tile_condition(self.tiles, k.tensor, self.tiles.point)
             for k in self.plan.links
             if k.to_compute and not k.output and k.parent_format is not None and k.parent_format.has_metadata
         )
@@ -160,7 +160,7 @@ class SafConditions:
         if not self.plan.sparse.compute_gate:
             return NONE
         return frozenset(
-            condition(self.tiles, k.tensor, self.tiles.point) for k in self.plan.links if k.to_compute and not k.output
+            tile_condition(self.tiles, k.tensor, self.tiles.point) for k in self.plan.links if k.to_compute and not k.output
         )
 
     def windows(self, link: Link) -> list[Window]:

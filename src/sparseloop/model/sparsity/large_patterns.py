@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparseloop.model.density.index import Integers, distinct, remainder, unravelled
+from sparseloop.model.density.index import Integers, distinct_keys, remainder, unravelled
 from sparseloop.model.plan import Plan
 
 Row = tuple[int, ...]
@@ -74,7 +74,7 @@ class ListedIndicator:
 def _summed(keys: Integers, weights: Any, size: int) -> tuple[Integers, Any]:
     """The different keys (all below `size`), ascending, and the sum of the weights of each."""
     if size > 4 * len(keys):
-        kept, sums = distinct(keys, weights)
+        kept, sums = distinct_keys(keys, weights)
         return kept, sums.astype(np.float64)
     table = np.bincount(keys, weights, minlength=size)
     kept = np.flatnonzero(table if weights is None else np.bincount(keys, minlength=size))
@@ -282,7 +282,7 @@ def _from_blocks(plan: Plan, asked: TileInData, bounds: Row, steps: _Steps) -> L
             keys += index // covered[slot]
         return keys
 
-    keys, _ = distinct(_chunked(blocks, number))
+    keys, _ = distinct_keys(_chunked(blocks, number))
     if any(covered[s] > 1 for s in slots):
         return _repeated(keys, slots, bounds, covered)
     return ListedIndicator(slots, keys)

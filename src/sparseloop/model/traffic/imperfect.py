@@ -33,7 +33,7 @@ class FirstTouches(NamedTuple):
     fills: Words
 
 
-class Deliveries(NamedTuple):
+class LinkDeliveries(NamedTuple):
     """Words that cross a link."""
 
     delivered: Words
@@ -67,7 +67,7 @@ def existing_steps(tiles: Tiles, residuals: LoopBounds) -> Count:
     return _per_mapping(tiles, residuals, steps)[0]
 
 
-def imperfect_counts(tiles: Tiles, link: Link, residuals: LoopBounds) -> Deliveries:
+def imperfect_counts(tiles: Tiles, link: Link, residuals: LoopBounds) -> LinkDeliveries:
     """Words delivered to all children, accesses of all parents, and the first touches in both."""
     plan = tiles.plan
 
@@ -75,7 +75,7 @@ def imperfect_counts(tiles: Tiles, link: Link, residuals: LoopBounds) -> Deliver
         return _LinkCounts(_Nest(plan, bounds, last), link).counts()
 
     delivered, accesses, first_accesses, first_fills = _per_mapping(tiles, residuals, counts)
-    return Deliveries(delivered, accesses, FirstTouches(first_accesses, first_fills))
+    return LinkDeliveries(delivered, accesses, FirstTouches(first_accesses, first_fills))
 
 
 def _per_mapping(tiles: Tiles, residuals: LoopBounds, function: Callable[[Row, Row], tuple[float, ...]]) -> tuple[Array, ...]:

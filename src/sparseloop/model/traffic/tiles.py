@@ -50,7 +50,7 @@ def _restrict(cover: Cover, relevant: frozenset[int]) -> Cover:
     return tuple(s if i in relevant else FIXED for i, s in enumerate(cover))
 
 
-class Run(NamedTuple):
+class RankRun(NamedTuple):
     """Consecutive values of one rank, times a coefficient: 0, step, ..., step * (length - 1)."""
 
     step: int
@@ -169,11 +169,11 @@ class Tiles:
         size: Words = 1
         shape = self.plan.einsum.extents
         for axis in self.plan.einsum.tensors[tensor].axes:
-            runs: list[Run] = []
+            runs: list[RankRun] = []
             for term in axis.terms:
                 slots = [i for i, s in enumerate(self.plan.loops) if s.rank == term.rank and cover[i]]
                 length = ops.minimum(ops.product(self.count(cover[i], i) for i in slots), shape[term.rank])
-                runs.append(Run(abs(term.coefficient), length))
+                runs.append(RankRun(abs(term.coefficient), length))
             if runs:
                 size = size * (runs[0].length if len(runs) == 1 else ops.lattice("distinct", [x for run in runs for x in run]))
         return size
@@ -225,7 +225,7 @@ class Tiles:
         """Step and number of values of every loop, one after the other, as `ops.lattice` takes them."""
         return [x for i, c in terms for x in (abs(c) * self.stride[i], self.count(cover[i], i))]
 
-    def _run(self, rank: str, terms: AxisLoops, cover: Cover) -> Run | None:
+    def _run(self, rank: str, terms: AxisLoops, cover: Cover) -> RankRun | None:
         """The run of a rank if its values under the cover are 0 .. length - 1 whatever the bounds."""
         mine = [(i, c) for i, c in reversed(terms) if self.plan.loops[i].rank == rank]
         partial = False
@@ -233,7 +233,7 @@ class Tiles:
             if partial or i != expected:
                 return None
             partial = cover[i] != FULL
-        return Run(abs(mine[0][1]), ops.product(self.count(cover[i], i) for i, _ in mine))
+        return RankRun(abs(mine[0][1]), ops.product(self.count(cover[i], i) for i, _ in mine))
 
     def step(self, tensor: int, axis: int, slot: int) -> Coordinate:
         """Displacement of the coordinate of `axis` by one step of the loop at `slot`."""
@@ -268,14 +268,14 @@ class Tiles:
         return self._passes[repeats]
 
 
-def _two_term_distinct(first: Run, second: Run) -> Words:
+def _two_term_distinct(first: RankRun, second: RankRun) -> Words:
     """Distinct values of a*i + b*j, i < e, j < f: e*f minus the pairs that repeat (i+b', j-a'); a' = a/gcd."""
     (a, e), (b, f) = first, second
     g = math.gcd(a, b)
     return e * f - ops.maximum(0, e - b // g) * ops.maximum(0, f - a // g)
 
 
-def _comb_overlap(teeth: Run, comb: Run, shift: Coordinate) -> Words:
+def _comb_overlap(teeth: RankRun, comb: RankRun, shift: Coordinate) -> Words:
     """Common values of {i + s*j : i < e, j < f} and the same set displaced by shift >= 0.
 
     One interval if e >= s or f = 1, else f blocks of e values at distance s.

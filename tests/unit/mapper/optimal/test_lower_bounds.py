@@ -103,7 +103,7 @@ def test_shares_of_non_empty_tiles() -> None:
 def test_prices_of_a_dense_link() -> None:
     """A read of DRAM: 10 pJ for a block of 2 words. A fill of GLB: 4 pJ and an address of 1 pJ."""
     a = crossing(bounds_of(), A, 1)
-    assert (a.reads, a.updates, a.fills, a.masks, a.checks) == (5, 0, 5, 0, 0)
+    assert (a.reads, a.updates, a.fills, a.entries, a.comparisons) == (5, 0, 5, 0, 0)
     assert (a.leaders, a.read_words, a.fill_words, a.whole) == ((), 1, 1, 24)
     z = crossing(bounds_of(), Z, 1)
     assert (z.updates, z.fills) == (10, 5)
@@ -122,9 +122,9 @@ def test_prices_of_compressed_words() -> None:
 def test_conditions_of_a_link() -> None:
     bounds = bounds_of("sparse: {DRAM: {formats: {B: bitmask}}, GLB: {formats: {B: bitmask}, skip: [A <- B], gate: [B <- A]}}\n")
     a, b = crossing(bounds, A, 2), crossing(bounds, B, 2)
-    assert (a.leaders, a.skippers) == ((B,), (B,))
-    assert (b.leaders, b.skippers) == ((A,), ())  # its gate; words of B that are stored meet the skip that A has
-    assert a.checks == 32
+    assert (a.leaders, a.timed_leaders) == ((B,), (B,))
+    assert (b.leaders, b.timed_leaders) == ((A,), ())  # its gate; words of B that are stored meet the skip that A has
+    assert a.comparisons == 32
     assert bounds.compute_energy == 48 * 5 * 0.25 * 0.5
     assert bounds.busy == 0.5
 

@@ -8,7 +8,7 @@ import pytest
 
 from sparseloop.model.design.sparse import Sparse
 from sparseloop.model.plan import LinkEnds, Plan
-from sparseloop.model.sparsity.emptiness import NONE, Emptiness, condition
+from sparseloop.model.sparsity.emptiness import NONE, Emptiness, tile_condition
 from sparseloop.model.sparsity.events import EventParts
 from sparseloop.model.sparsity.features import (
     SafConditions,
@@ -61,7 +61,7 @@ def some(total: int, full: int, size: int) -> float:
 def test_a_skip_at_the_compute_level_looks_at_one_element() -> None:
     safs = conditions("m2 n2 k4", "ABZ", saf("skip", 0, "A", "B"))
     only = link(safs.plan, 0, "A")
-    assert safs.conditions(only).local == {condition(safs.tiles, B, safs.tiles.point)}
+    assert safs.conditions(only).local == {tile_condition(safs.tiles, B, safs.tiles.point)}
     assert safs.conditions(link(safs.plan, 0, "B")).local == NONE
 
 

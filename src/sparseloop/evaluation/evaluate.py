@@ -119,7 +119,8 @@ def evaluate_sharing_counts(design: Design, mapping: Mapping) -> Result:
     if any(saf.choice is not None for saf in design.sparse.safs):
         return evaluate_mapping(design, mapping)  # which alternative is taken is a question of prices
     plan = plan_of(design, mapping.nest)
-    return Result(design=design, plan=plan, cost=price_events(plan, _cached_totals(_CountsKey(design, mapping, counting_key(design)))))
+    totals = _cached_totals(_CountsKey(design, mapping, counting_key(design)))
+    return Result(design=design, plan=plan, cost=price_events(plan, totals))
 
 
 def own_mapping(design: Design) -> Mapping:

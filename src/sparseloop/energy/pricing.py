@@ -230,11 +230,11 @@ def _estimated(known: Sequence[PricedPiece]) -> dict[str, Estimate]:
     """Action to the estimators' price: that of the array or arithmetic if it has one, of several units the dearest."""
     main = known[0]
     by_unit = dict[str, Estimate]()
-    for one in known[1:]:
-        for action, name in (one.piece.actions or {}).items():
-            energy = one.answer.energy_pj.get(name)
+    for piece in known[1:]:
+        for action, name in (piece.piece.actions or {}).items():
+            energy = piece.answer.energy_pj.get(name)
             if energy is not None and (action not in by_unit or energy.value > by_unit[action].value):
-                by_unit[action] = times(one.piece.share, energy)
+                by_unit[action] = times(piece.piece.share, energy)
     own = {action: _first_of(names, main.answer.energy_pj) for action, names in NATIVE_NAMES.items()}
     return by_unit | {action: times(main.piece.share, energy) for action, energy in own.items() if energy is not None}
 
@@ -250,19 +250,19 @@ def _parts(request: PriceRequest, known: Sequence[PricedPiece]) -> Iterator[Part
     """
     area, leak = _given_area(request), _own(request, "leak") or _from_table(NATIVE_NAMES["leak"], request)
     inside = Estimate(value=0.0, source="part of what is given")
-    for number, one in enumerate(known):
-        count = one.piece.count
-        if not count or any(_own_zero(request, action) for action in one.piece.actions or ()):
+    for number, piece in enumerate(known):
+        count = piece.piece.count
+        if not count or any(_own_zero(request, action) for action in piece.piece.actions or ()):
             continue
-        power = one.answer.leak_mw
+        power = piece.answer.leak_mw
         lost = UNKNOWN if power is None else times(leak_pj(1, request.component.clock_hz), power)
-        taken = one.answer.area_um2 or UNKNOWN
+        taken = piece.answer.area_um2 or UNKNOWN
         if area is not None:
             taken = inside if number else replace(area, value=area.value / count)
         if leak is not None:
             lost = inside if number else replace(leak, value=leak.value / count)
         yield Part(
-            name=one.piece.name,
+            name=piece.piece.name,
             count=count,
             area_um2=taken.value,
             area_source=taken.source,
@@ -270,8 +270,8 @@ def _parts(request: PriceRequest, known: Sequence[PricedPiece]) -> Iterator[Part
             leak_pj=lost.value,
             leak_source=lost.source,
             leak_confidence=lost.confidence,
-            unit="" if one.piece.tensors is None else one.piece.query.class_name,
-            tensors=one.piece.tensors or frozenset(),
+            unit="" if piece.piece.tensors is None else piece.piece.query.class_name,
+            tensors=piece.piece.tensors or frozenset(),
         )
 
 
@@ -284,7 +284,7 @@ def _own_zero(request: PriceRequest, action: str) -> bool:
 def _leak(parts: Sequence[Part]) -> dict[str, Estimate]:
     """Leakage of one instance in pJ per cycle; nothing where it is not known."""
     known = [Estimate(value=p.count * p.leak_pj, source=p.leak_source, confidence=p.leak_confidence) for p in parts]
-    known = [one for one in known if one.source != UNKNOWN.source]
+    known = [piece for piece in known if piece.source != UNKNOWN.source]
     return {"leak": total(known)} if known else {}
 
 

@@ -148,7 +148,7 @@ def parse_safs(value: Plain) -> Plain:
                 chosen = parse_safs(cast("dict[str, Plain]", item)["options"])
                 if not chosen or isinstance(chosen, bool):
                     raise wrong("'options' is a list of features", "{options: [A <- B, B <- A]}")
-                result += [_option(one, -options) for one in chosen]
+                result += [_option(feature, -options) for feature in chosen]
             else:
                 result += _saf(item) if isinstance(item, str) else [item]
         except NotationError as error:

@@ -59,7 +59,7 @@ def _level(level: Fields) -> Fields:
 
 
 def _workload(workload: Fields) -> Fields:
-    densities = {name: _density(one) for name, one in workload.get("density", {}).items()}
+    densities = {name: _density(density) for name, density in workload.get("density", {}).items()}
     return {**workload, "density": densities} if densities else workload
 
 
@@ -74,10 +74,10 @@ def _density(density: Fields) -> Plain:
 def _features(level: Fields) -> Fields:
     result = dict(level)
     if "formats" in level:
-        result["formats"] = {tensor: _format(one) for tensor, one in level["formats"].items()}
+        result["formats"] = {tensor: _format(form) for tensor, form in level["formats"].items()}
     for key in ("skip", "gate", "spatial_skip"):
         if isinstance(level.get(key), list):
-            result[key] = [_saf(one) for one in level[key]]
+            result[key] = [_saf(saf) for saf in level[key]]
     return result
 
 

@@ -17,7 +17,11 @@ from sparseloop.input.yaml.nodes import Plain
 
 def diagnostics(error: ValidationError, model: type[BaseModel], data: Plain) -> list[Diagnostic]:
     """All mistakes of `data` against `model`; paths lead through `data` as the user wrote it."""
-    found = [one for item in error.errors(include_url=False) for one in _translated(cast("Mapping[str, Any]", item), model, data)]
+    found = [
+        diagnostic
+        for item in error.errors(include_url=False)
+        for diagnostic in _translated(cast("Mapping[str, Any]", item), model, data)
+    ]
     return as_written(found, data)
 
 
@@ -47,7 +51,7 @@ def _translated(item: Mapping[str, Any], model: type[BaseModel], data: Plain) ->
         yield Diagnostic(path=path, message=f"{_where(data, path)} lacks '{loc[-1]}'", hint=example, key=True)
     elif kind == "extra_forbidden":
         word = str(loc[-1])
-        known = {name for one in _models(model, loc[:-1]) for name in _names(one)}
+        known = {name for record in _models(model, loc[:-1]) for name in _names(record)}
         message = f"unknown field '{word}' in {_where(data, path[:-1])}"
         yield Diagnostic(path=path, message=message, hint=did_you_mean(word, known), key=True)
     elif kind == "literal_error":
@@ -164,7 +168,7 @@ def _types(model: type[BaseModel], loc: Iterable[str | int]) -> list[Any]:
     """The types that may stand at a location; tags of unions lead nowhere and are passed over."""
     current: list[Any] = [model]
     for part in loc:
-        inner = [kind for one in current for below in _below(one, part) for kind in _parts(below)]
+        inner = [kind for kind_above in current for below in _below(kind_above, part) for kind in _parts(below)]
         current = inner or current
     return current
 
@@ -192,8 +196,8 @@ def _names(model: type[BaseModel]) -> list[str]:
 
 
 def _description(model: type[BaseModel], loc: Path) -> str | None:
-    for one in _models(model, loc[:-1]):
-        for name, info in one.model_fields.items():
+    for record in _models(model, loc[:-1]):
+        for name, info in record.model_fields.items():
             if loc[-1] in (name, info.alias):
                 return info.description
     return None

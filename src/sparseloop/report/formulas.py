@@ -116,13 +116,13 @@ class FormulaReader:
         self.definitions.setdefault(label, SymbolDefinition("density", node=node))
         return symbol_term(label, node.value)
 
-    def _complement(self, one: FormulaTerm) -> FormulaTerm | None:
+    def _complement(self, symbol: FormulaTerm) -> FormulaTerm | None:
         """P(tile non-empty) for 1 - P(tile empty), and the reverse."""
-        if one.kind != "symbol" or not one.name.startswith("P(") or one.name.startswith("P(both"):
+        if symbol.kind != "symbol" or not symbol.name.startswith("P(") or symbol.name.startswith("P(both"):
             return None
-        label = one.name.replace(" non-", " ") if " non-" in one.name else " non-".join(one.name.rsplit(" ", 1))
-        self.definitions.setdefault(label, self.definitions[one.name])
-        return symbol_term(label, 1.0 - one.value)
+        label = symbol.name.replace(" non-", " ") if " non-" in symbol.name else " non-".join(symbol.name.rsplit(" ", 1))
+        self.definitions.setdefault(label, self.definitions[symbol.name])
+        return symbol_term(label, 1.0 - symbol.value)
 
     # --- folding --------------------------------------------------------------------------------------------
 

@@ -277,7 +277,7 @@ def _front(table: StudyPoints) -> str:
     traces: list[Any] = []
     kinds = data.kinds or ("points",) * len(rows)
     for number, kind in enumerate(dict.fromkeys(kinds)):
-        mine = [i for i, one in enumerate(kinds) if one == kind]
+        mine = [i for i, other in enumerate(kinds) if other == kind]
         outline = {"width": [1.5 if i in on else 0 for i in mine], "color": "black"}
         look = {"color": style.colour(number), "size": [9 if i in on else 6 for i in mine], "line": outline}
         points = {"x": data.values[0, mine].tolist(), "y": data.values[1, mine].tolist(), "text": [texts[i] for i in mine]}

@@ -198,23 +198,23 @@ def savings_table(result: Result, mapping: Mapping | None) -> Table | None:
     if not found:
         return None
     note = "against the same mapping without the feature"
-    units = any(one.area_um2 for one in found)
+    units = any(saving.area_um2 for saving in found)
     table = _table("Saved", "<by", "removed there", "energy saved", "cycles saved", *(["its units"] if units else []), note=note)
-    for one in found:
-        area = [wording.area_text(one.area_um2) if one.area_um2 else "-"] if units else []
-        table.add_row(visible(one.feature), _removed(one), *_saved(result, one), *area)
+    for saving in found:
+        area = [wording.area_text(saving.area_um2) if saving.area_um2 else "-"] if units else []
+        table.add_row(visible(saving.feature), _removed(saving), *_saved(result, saving), *area)
     table.add_row("")
     return table
 
 
-def _removed(one: Saving) -> str:
-    if not one.removed:
+def _removed(saving: Saving) -> str:
+    if not saving.removed:
         return "nothing"
-    return f"{wording.percent_text(one.removed / one.dense)} of {wording.count_text(one.dense)} {one.what}"
+    return f"{wording.percent_text(saving.removed / saving.dense)} of {wording.count_text(saving.dense)} {saving.what}"
 
 
-def _saved(result: Result, one: Saving) -> list[str]:
-    pairs = ((one.energy_pj, result.energy_pj, wording.energy_text), (one.cycles, result.cycles, wording.count_text))
+def _saved(result: Result, saving: Saving) -> list[str]:
+    pairs = ((saving.energy_pj, result.energy_pj, wording.energy_text), (saving.cycles, result.cycles, wording.count_text))
     shown: list[str] = []
     for without, now, humane in pairs:
         saved = without - now

@@ -215,44 +215,44 @@ class _Formulas:
         deeper: list[str] = []
         shown = 0
         while queue:
-            one = queue.pop(0)
-            definition = self.reader.definitions.get(one.name)
-            if one.name in seen or definition is None:
+            symbol = queue.pop(0)
+            definition = self.reader.definitions.get(symbol.name)
+            if symbol.name in seen or definition is None:
                 continue
-            seen.add(one.name)
+            seen.add(symbol.name)
             if shown >= MAX_DEFINITIONS and definition.kind == "value":
-                deeper += [one.name] if " " not in one.name else []
+                deeper += [symbol.name] if " " not in symbol.name else []
                 continue
-            entry, inner = self._defined(one, definition)
+            entry, inner = self._defined(symbol, definition)
             shown += bool(entry)
             where += entry
             folded = [s for s in inner if (d := self.reader.definitions.get(s.name)) and d.kind == "part"]
             queue = [*folded, *queue, *(s for s in inner if s not in folded)]
         return where, deeper
 
-    def _defined(self, one: FormulaTerm, definition: SymbolDefinition) -> tuple[list[str], list[FormulaTerm]]:
+    def _defined(self, symbol: FormulaTerm, definition: SymbolDefinition) -> tuple[list[str], list[FormulaTerm]]:
         """The lines that say what a name stands for, and the names in them."""
         if definition.kind == "given":
-            return self._given(one), []
+            return self._given(symbol), []
         if definition.kind == "density":
             assert definition.node is not None
-            return self._density(one, definition.node)
+            return self._density(symbol, definition.node)
         term = self.reader.shown(definition.part or self.reader.formula(definition.node))
-        if term.kind == "symbol" and term.name == one.name:
-            return self._given(one), []
-        return self._equation(one.name, term), symbols(term)
+        if term.kind == "symbol" and term.name == symbol.name:
+            return self._given(symbol), []
+        return self._equation(symbol.name, term), symbols(term)
 
-    def _given(self, one: FormulaTerm) -> list[str]:
-        if "@" in one.name:
-            self.loops.setdefault(one.name, one)
+    def _given(self, symbol: FormulaTerm) -> list[str]:
+        if "@" in symbol.name:
+            self.loops.setdefault(symbol.name, symbol)
             return []
-        if one.name == "computes.total":
+        if symbol.name == "computes.total":
             einsum = self.design.einsum
             sizes = " × ".join(wording.exact_text(n) for n in einsum.shape)
-            return [f"  computes.total = {' × '.join(einsum.ranks)} = {sizes} = {wording.exact_text(one.value)}"]
-        return [f"  {one.name} = {wording.exact_text(one.value)} (given)"]
+            return [f"  computes.total = {' × '.join(einsum.ranks)} = {sizes} = {wording.exact_text(symbol.value)}"]
+        return [f"  {symbol.name} = {wording.exact_text(symbol.value)} (given)"]
 
-    def _density(self, one: FormulaTerm, node: Traced) -> tuple[list[str], list[FormulaTerm]]:
+    def _density(self, symbol: FormulaTerm, node: Traced) -> tuple[list[str], list[FormulaTerm]]:
         """The question to a density model, the size of the tile, and the model's formula."""
         tensor = self.design.einsum.tensor(node.tensor)
         size = self.reader.shown(self.reader.term(node.arguments[0]))
@@ -267,7 +267,9 @@ class _Formulas:
             nonzeros = getattr(tensor.density, "nonzeros", None)
             known = f" with N = {tensor.density.total}" + (f", r = {nonzeros}" if nonzeros is not None else "")
             how = f"; P(empty) = {formula}{known}"
-        line = f"{one.name} = {wording.exact_text(one.value)}: {about}; {tensor.name} is {wording.density_text(tensor)}{how}"
+        line = (
+            f"{symbol.name} = {wording.exact_text(symbol.value)}: {about}; {tensor.name} is {wording.density_text(tensor)}{how}"
+        )
         return textwrap.wrap(line, self.width, initial_indent="  ", subsequent_indent="      "), symbols(size)
 
     def _equation(self, name: str, term: FormulaTerm) -> list[str]:

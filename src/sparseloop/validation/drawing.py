@@ -19,10 +19,14 @@ DECADES = 30.0
 
 def draw_comparisons(rows: Sequence[PublishedFigure], title: str) -> Any:
     """A figure of one target; counts that must all come to the same number, and do, are left out."""
-    panels = [one for one in dict.fromkeys(row.figure for row in rows) if not _plain([row for row in rows if row.figure == one])]
+    panels = [
+        figure
+        for figure in dict.fromkeys(row.figure for row in rows)
+        if not _plain([row for row in rows if row.figure == figure])
+    ]
     columns = 2 if len(panels) > 1 else 1
     lines = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    heights = [0.65 + LINE_HEIGHT * max(sum(row.figure == one for row in rows) for one in line) for line in lines]
+    heights = [0.65 + LINE_HEIGHT * max(sum(row.figure == figure for row in rows) for figure in line) for line in lines]
     with style.styled():
         width = style.PAGE if columns > 1 else style.COLUMN
         made = import_extra("matplotlib.figure", "plot").Figure(figsize=(width, sum(heights) + 0.35))

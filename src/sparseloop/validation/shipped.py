@@ -27,5 +27,5 @@ def table(name: str) -> list[dict[str, str]]:
 
 def error(figures: Sequence[float]) -> str:
     """'mean 1.2 %, worst 3.4 %' of relative errors."""
-    sizes = [abs(one) for one in figures]
+    sizes = [abs(figure) for figure in figures]
     return f"mean {100 * sum(sizes) / len(sizes):.1f} %, worst {100 * max(sizes):.1f} %"

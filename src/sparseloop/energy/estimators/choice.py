@@ -35,7 +35,7 @@ class Registry:
     @property
     def names(self) -> tuple[str, ...]:
         """Their names."""
-        return tuple(one.name for one in self.estimators)
+        return tuple(estimator.name for estimator in self.estimators)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,7 @@ class Estimator(Protocol):
 def total(estimates: Iterable[Estimate]) -> Estimate:
     """The sum of several estimates, with the lowest of their confidences."""
     parts = list(estimates)
-    sources = "; ".join(dict.fromkeys(one for part in parts for one in part.source.split("; ")))
+    sources = "; ".join(dict.fromkeys(source for part in parts for source in part.source.split("; ")))
     return Estimate(value=sum(p.value for p in parts), source=sources, confidence=min(p.confidence for p in parts))
 
 

@@ -86,10 +86,10 @@ def read_classes(root: Section) -> dict[str, ComponentClass]:
     found = dict[str, ComponentClass]()
     for key in ("compound_components", "components", "primitive_components"):
         holder = root.section(key)
-        for one in _classes(holder) if holder else ():
-            if one.name in found:
-                root.log.error(one.path, f"class '{one.name}' is defined twice")
-            found[one.name] = one
+        for component_class in _classes(holder) if holder else ():
+            if component_class.name in found:
+                root.log.error(component_class.path, f"class '{component_class.name}' is defined twice")
+            found[component_class.name] = component_class
     return found
 
 

@@ -235,9 +235,9 @@ class Expander:
                 continue
             count = factor * self._elements(use, part, holder.scope)
             count *= self._product(part.energy_factors, holder.scope, "a scale")
-            for one in use.actions:
-                scaled = count * self._product(one.factors, scope, "a scale or repeat")
-                result += self._of_part(one, part, replace(holder, scope=scope), scaled)
+            for sub_action in use.actions:
+                scaled = count * self._product(sub_action.factors, scope, "a scale or repeat")
+                result += self._of_part(sub_action, part, replace(holder, scope=scope), scaled)
             if len(result) > _MOST_TERMS:
                 self._error(action.path, f"action '{action.name}' is a sum of more than {_MOST_TERMS} terms")
         return self._or_whole(holder, PrimitiveUse(count=factor, primitive=_NOTHING, label="", action=action.name), point, result)
@@ -252,22 +252,24 @@ class Expander:
         arguments = tuple(point.items())
         return [replace(whole, primitive=primitive, label=holder.label, arguments=arguments, parts=tuple(parts))]
 
-    def _of_part(self, one: SubAction, part: Subcomponent, holder: Holder, factor: float) -> list[PrimitiveUse]:
+    def _of_part(self, sub_action: SubAction, part: Subcomponent, holder: Holder, factor: float) -> list[PrimitiveUse]:
         """What one action of one subcomponent adds; `holder` knows the arguments of the compound's action."""
         inside = self._inside(part, holder)
-        given = {name: holder.scope.value(entry.value, entry.path) for name, entry in one.arguments.items()}
+        given = {name: holder.scope.value(entry.value, entry.path) for name, entry in sub_action.arguments.items()}
         if inside is None:
             raise Reported
         if isinstance(inside, Primitive):
             label = f"{holder.label}.{part.span.name}".lstrip(".")
             arguments = tuple(given.items())
-            return [PrimitiveUse(count=factor, primitive=inside, label=label, action=one.name, arguments=arguments)]
-        action = inside.kind.actions.get(one.name)
+            return [PrimitiveUse(count=factor, primitive=inside, label=label, action=sub_action.name, arguments=arguments)]
+        action = inside.kind.actions.get(sub_action.name)
         if action is None:
-            hint = did_you_mean(one.name, inside.kind.actions)
-            self._error(one.path, f"class '{inside.kind.name}' has no action '{one.name}'", hint)
+            hint = did_you_mean(sub_action.name, inside.kind.actions)
+            self._error(sub_action.path, f"class '{inside.kind.name}' has no action '{sub_action.name}'", hint)
         if missing := [name for name in action.arguments if name not in given]:
-            self._error(one.path, f"action '{one.name}' of class '{inside.kind.name}' needs the argument '{missing[0]}'")
+            self._error(
+                sub_action.path, f"action '{sub_action.name}' of class '{inside.kind.name}' needs the argument '{missing[0]}'"
+            )
         return self._terms(action, inside, given, factor)
 
     def _error(self, path: Path, message: str, hint: str | None = None) -> NoReturn:

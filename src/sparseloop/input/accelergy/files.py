@@ -80,13 +80,13 @@ def tables_data(tables: ReferenceTables, version: str = "0.4", *, sources: bool 
         arguments = dict(row.arguments) or nothing
         entry = {"name": row.action, "arguments": arguments, "energy": row.energy_pj}
         energy.setdefault(row.component, []).append(entry | (_told(row) if sources else {}))
-    area = [{"name": one.component, "area": one.area_um2} | (_told(one) if sources else {}) for one in tables.areas]
+    area = [{"name": area.component, "area": area.area_um2} | (_told(area) if sources else {}) for area in tables.areas]
     components = [{"name": name, "actions": actions} for name, actions in energy.items()]
     return {"ERT": {"version": number, "tables": components}, "ART": {"version": number, "tables": area}}
 
 
-def _told(one: ErtRow | ArtRow) -> dict[str, Scalar]:
-    return {"source": one.source, "confidence": one.confidence}
+def _told(row: ErtRow | ArtRow) -> dict[str, Scalar]:
+    return {"source": row.source, "confidence": row.confidence}
 
 
 def ert_text(tables: ReferenceTables, version: str = "0.4") -> str:

@@ -158,7 +158,7 @@ def _estimators(folder: Path) -> str:
     if not files:
         return ""
     told = read_summary(files, ())
-    return ", ".join(dict.fromkeys(one.source.rpartition(": ")[2] for one in (*told.rows, *told.areas)))
+    return ", ".join(dict.fromkeys(row.source.rpartition(": ")[2] for row in (*told.rows, *told.areas)))
 
 
 # --- the answer -----------------------------------------------------------------------------------------------

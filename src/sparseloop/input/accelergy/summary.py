@@ -67,7 +67,7 @@ def _estimators(section: Section) -> str:
     if not isinstance(value, list):
         return str(value or "summary")
     named = Section({"list": value}, section.path, section.log).sections("list")
-    return ", ".join(f"{one.text('name')}: {one.text('estimator')}" for one in named)
+    return ", ".join(f"{entry.text('name')}: {entry.text('estimator')}" for entry in named)
 
 
 def _rows(section: Section, component: str, expanded: Expanded | None, source: str) -> list[ErtRow]:

@@ -89,5 +89,5 @@ def _value(written: str, column: str, span: Span, problems: list[Diagnostic]) ->
         return field_types.parse_energy(written) if column == "energy_pj" else field_types.parse_number(written)
     except expr.NotationError as error:
         place = Span(span.file, span.line, span.text.find(written) + 1, max(1, len(written)), span.text)
-        problems += [_problem(place, one.message, one.hint) for one in error.mistakes]
+        problems += [_problem(place, mistake.message, mistake.hint) for mistake in error.mistakes]
         return 0.0

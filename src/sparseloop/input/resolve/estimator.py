@@ -62,4 +62,4 @@ def check_attributes(spec: LevelSpec, path: Path, whom: WantedEstimator, log: Re
             log.error(at, f"{name} must be a number above 0, not {value!r}")
 
 
-BACKENDS: Mapping[str, Backend] = {one.name: one for one in (Hwcomponents(), Accelergy())}
+BACKENDS: Mapping[str, Backend] = {backend.name: backend for backend in (Hwcomponents(), Accelergy())}

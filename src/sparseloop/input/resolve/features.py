@@ -76,7 +76,7 @@ def _formats(spec: LevelSparseSpec, level: int, path: Path, einsum: Einsum, log:
 
 
 def _format(spec: FormatSpec, tensor: str, path: Path, einsum: Einsum, log: ResolveLog) -> TensorFormat:
-    ranks = tuple(_rank(one, tensor, path, einsum, log) for one in spec.ranks)
+    ranks = tuple(_rank(rank, tensor, path, einsum, log) for rank in spec.ranks)
     first = next((r for r in ranks if r.compressed), None)
     plain = next((r for r in ranks[ranks.index(first) :] if not r.compressed), None) if first else None
     if first and plain:
@@ -142,15 +142,15 @@ def _features(spec: LevelSparseSpec, level: int, path: Path, einsum: Einsum, log
             log.error((*path, kind), f"'{kind}: true' is for the compute level", f"{kind}: [A <- B]", key=True)
         if isinstance(value, bool):
             continue
-        for one in value:
-            where = _written_at((*path, kind), one.follower, one.leaders, log)
-            for tensor in (one.follower, *one.leaders):
+        for saf in value:
+            where = _written_at((*path, kind), saf.follower, saf.leaders, log)
+            for tensor in (saf.follower, *saf.leaders):
                 if tensor not in einsum.index:
                     log.unknown(where, "tensor", tensor, einsum.index)
-            if not one.leaders:
-                log.error(where, f"'{kind}' of {one.follower} has no leader")
-            choice = None if one.choice is None else _choice(one.choice, level, number)
-            safs.append(_saf(one, kind, level, choice, spec.intersection, log.native))
+            if not saf.leaders:
+                log.error(where, f"'{kind}' of {saf.follower} has no leader")
+            choice = None if saf.choice is None else _choice(saf.choice, level, number)
+            safs.append(_saf(saf, kind, level, choice, spec.intersection, log.native))
     return safs
 
 

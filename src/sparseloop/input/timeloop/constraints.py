@@ -72,8 +72,8 @@ def _read(item: Section, level: str, result: dict[str, dict[str, Plain]], proble
     else:
         item.log.error(item.key_path("type"), f"unknown constraint '{kind}'")
     for section in dict.fromkeys(map(id, (values, item))):
-        one = values if section == id(values) else item
-        one.unused({"name": "target", "type": "kind", "target": "target"}, "a constraint")
+        value = values if section == id(values) else item
+        value.unused({"name": "target", "type": "kind", "target": "target"}, "a constraint")
     _merge(result.setdefault(target, {}), found, item)
 
 

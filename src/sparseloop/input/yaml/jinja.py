@@ -36,7 +36,7 @@ class TemplateReader:
         """The documents of a template (or of a file that one includes)."""
         real = os.path.realpath(path)
         if real in self.open:
-            chain = " -> ".join(FilePath(one).name for one in (*self.open[self.open.index(real) :], real))
+            chain = " -> ".join(FilePath(file).name for file in (*self.open[self.open.index(real) :], real))
             raise wrong_file(path, f"the file includes itself: {chain}")
         page = _Page(self, real, list(self.folders))
         source = file_text(path)
@@ -81,7 +81,7 @@ class _Page:
     def find_paths(self, pattern: str) -> list[str]:
         """The files a name or pattern stands for, relative to the template's folder, then to the added ones."""
         places = [""] if os.path.isabs(pattern) else [self.cwd(), *self.folders]
-        found = [one for place in places for one in sorted(glob.glob(os.path.join(place, pattern)))]
+        found = [file for place in places for file in sorted(glob.glob(os.path.join(place, pattern)))]
         if not found:
             raise wrong_file(_shown(self.path), f"cannot find '{pattern}'", f"looked in {', '.join(map(_shown, places))}")
         return list(dict.fromkeys(map(os.path.realpath, found)))

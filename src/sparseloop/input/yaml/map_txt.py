@@ -44,8 +44,8 @@ def read_nest(text: str, file: str) -> Node:
             problems.append(Diagnostic(message=message, span=Span(file, number + 1, 1, len(line), line)))
     if problems or not levels:
         raise SpecError(problems or [Diagnostic(message="no loop nest in the file", span=Span(file, None, None))])
-    directives = [_node(one, file, level.line) for level in levels for one in _directives(level, file)]
-    mapping = Node([one.data for one in directives], file, 0, kids=directives)
+    directives = [_node(directive, file, level.line) for level in levels for directive in _directives(level, file)]
+    mapping = Node([directive.data for directive in directives], file, 0, kids=directives)
     key = Node("mapping", file, levels[0].line)
     return Node({"mapping": mapping.data}, file, 0, kids={"mapping": (key, mapping)})
 

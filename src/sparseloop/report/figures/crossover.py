@@ -113,11 +113,11 @@ def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by
     spread = data.values[~np.isnan(data.values)]
     if spread.max() > 20 * spread.min() > 0:
         axes.set_yscale("log")
-    for letter, one in zip(LETTERS, data.crossovers, strict=False):
-        axes.plot(one.x, one.y, "o", markersize=6, markerfacecolor="none", markeredgecolor="black", markeredgewidth=0.8)
-        axes.annotate(letter, (one.x, one.y), xytext=(4, -9), textcoords="offset points", fontsize=7, style="italic")
+    for letter, crossing in zip(LETTERS, data.crossovers, strict=False):
+        axes.plot(crossing.x, crossing.y, "o", markersize=6, markerfacecolor="none", markeredgecolor="black", markeredgewidth=0.8)
+        axes.annotate(letter, (crossing.x, crossing.y), xytext=(4, -9), textcoords="offset points", fontsize=7, style="italic")
     if data.crossovers:
-        told = ", ".join(f"{letter} {one.x:.3g}" for letter, one in zip(LETTERS, data.crossovers, strict=False))
+        told = ", ".join(f"{letter} {crossing.x:.3g}" for letter, crossing in zip(LETTERS, data.crossovers, strict=False))
         axes.set_title(borders.figure(f"best changes at {x} {told}"), fontsize=7, loc="right")
     axes.set(xlabel=borders.figure(x), ylabel=borders.figure(label_of(table.column(metric))))
     axes.grid(which="major")

@@ -50,7 +50,7 @@ def draw(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None)
     axes.step(chosen[0], chosen[1], where="post", color="black", linewidth=0.9, zorder=2)
     every = list(dict.fromkeys(data.kinds)) or [""]
     for number, kind in enumerate(every):
-        mine = np.array([one == kind for one in data.kinds]) if data.kinds else np.ones(data.values.shape[1], dtype=bool)
+        mine = np.array([other == kind for other in data.kinds]) if data.kinds else np.ones(data.values.shape[1], dtype=bool)
         look = {"s": 9, "color": style.colour(number), "marker": style.MARKERS[number % 8], "linewidth": 0, "alpha": 0.55}
         axes.scatter(*data.values[:, mine], label=borders.figure(kind), zorder=1, **look)
     axes.scatter(*chosen, s=14, facecolor="none", edgecolor="black", linewidth=0.8, zorder=3, label="front")

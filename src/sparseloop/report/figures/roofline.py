@@ -66,24 +66,24 @@ def roofline(name: str, result: Result) -> Roofline:
 def draw(results: Mapping[str, Result]) -> Any:
     """Rooflines over each other: colours are levels, markers results; filled: computes that happen, hollow: dense ones."""
     data = [roofline(name, result) for name, result in results.items()]
-    levels = list(dict.fromkeys(roof.level for one in data for roof in one.roofs))
+    levels = list(dict.fromkeys(roof.level for run in data for roof in run.roofs))
     if not levels:
         hint = "give levels a bandwidth: {name: DRAM, bandwidth: 8 words/cycle}"
         raise SpecError([Diagnostic(message="no level has a bandwidth, so there is no roof", hint=hint)])
-    points = [(one.actual * one.cycles / roof.words, one.dense * one.cycles / roof.words) for one in data for roof in one.roofs]
+    points = [(run.actual * run.cycles / roof.words, run.dense * run.cycles / roof.words) for run in data for roof in run.roofs]
     low, high = min(p[0] for p in points) / 4, max(p[1] for p in points) * 4
     fig, axes = style.figure(style.COLUMN, 2.7)
-    peaks = sorted({one.peak for one in data})
+    peaks = sorted({run.peak for run in data})
     for peak in peaks:
         axes.plot([low, high], [peak, peak], color="black", linewidth=1)
         axes.annotate(f"{peak:g} computes/cycle", (high, peak), xytext=(-2, 2), **_LABEL, ha="right")
     for i, level in enumerate(levels):
-        for bandwidth in sorted({roof.bandwidth for one in data for roof in one.roofs if roof.level == level}):
+        for bandwidth in sorted({roof.bandwidth for run in data for roof in run.roofs if roof.level == level}):
             end = max(peaks) / bandwidth
             axes.plot([low, end], [low * bandwidth, max(peaks)], color=style.colour(i), linestyle=style.LINE_STYLES[i % 4])
     _mark(axes, data, levels)
     axes.set(xscale="log", yscale="log", xlim=(low, high), xlabel="computes per word of the level", ylabel="computes per cycle")
-    axes.set_ylim(min(one.actual for one in data) / 4, max(*peaks, *(one.dense for one in data)) * 2.5)
+    axes.set_ylim(min(run.actual for run in data) / 4, max(*peaks, *(run.dense for run in data)) * 2.5)
     axes.grid(which="major")
     axes.legend(handles=_handles(data, levels), loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, handlelength=2)
     return fig
@@ -93,19 +93,19 @@ _LABEL: Mapping[str, Any] = {"textcoords": "offset points", "fontsize": 6.5}
 
 
 def _mark(axes: Any, data: list[Roofline], levels: list[str]) -> None:
-    for number, one in enumerate(data):
+    for number, run in enumerate(data):
         marker = style.MARKERS[number % len(style.MARKERS)]
-        for roof in one.roofs:
+        for roof in run.roofs:
             shade = style.colour(levels.index(roof.level))
-            intensity = one.cycles / roof.words
-            if one.dense > one.actual * (1 + 1e-9):
-                axes.plot(one.dense * intensity, one.dense, marker, markerfacecolor="white", markeredgecolor=shade)
-            axes.plot(one.actual * intensity, one.actual, marker, color=shade)
+            intensity = run.cycles / roof.words
+            if run.dense > run.actual * (1 + 1e-9):
+                axes.plot(run.dense * intensity, run.dense, marker, markerfacecolor="white", markeredgecolor=shade)
+            axes.plot(run.actual * intensity, run.actual, marker, color=shade)
 
 
 def _handles(data: list[Roofline], levels: list[str]) -> list[Any]:
     line = import_extra("matplotlib.lines", "plot").Line2D
-    widths = {roof.level: roof.bandwidth for one in data for roof in one.roofs}
+    widths = {roof.level: roof.bandwidth for run in data for roof in run.roofs}
     found = [
         line(
             [],
@@ -119,10 +119,10 @@ def _handles(data: list[Roofline], levels: list[str]) -> list[Any]:
     if len(data) > 1:
         looks = [style.MARKERS[i % len(style.MARKERS)] for i in range(len(data))]
         found += [
-            line([], [], color="#555555", linestyle="", marker=m, label=borders.figure(one.name))
-            for m, one in zip(looks, data, strict=True)
+            line([], [], color="#555555", linestyle="", marker=m, label=borders.figure(run.name))
+            for m, run in zip(looks, data, strict=True)
         ]
-    if any(one.dense > one.actual * (1 + 1e-9) for one in data):
+    if any(run.dense > run.actual * (1 + 1e-9) for run in data):
         shape = "o" if len(data) == 1 else "h"
         found.append(line([], [], color="#555555", linestyle="", marker=shape, label="computes that happen"))
         hollow = {"markerfacecolor": "white", "markeredgecolor": "#555555"}

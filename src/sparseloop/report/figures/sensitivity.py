@@ -42,7 +42,7 @@ def shares(table: StudyPoints, metric: str) -> tuple[Share, ...]:
     y = np.log([row[column] for row in rows])
     whole = float(y.var())
     found = [_share(name, _groups([row[name] for row in rows]), y, whole) for name in table.parameters]
-    return tuple(sorted(found, key=lambda one: -one.share))
+    return tuple(sorted(found, key=lambda share: -share.share))
 
 
 def _groups(values: Sequence[Any]) -> list[Any]:
@@ -66,8 +66,11 @@ def draw(table: StudyPoints, metric: str | None = None) -> Any:
         raise SpecError([Diagnostic(message="the study has no parameters")])
     metric = metric or table.objectives[0]
     data = shares(table, metric)
-    rest = max(0.0, 1 - sum(one.share for one in data))
-    bars = [*((one.parameter, one.share, f"{one.share:.1%}, {one.factor:.3g}x") for one in data), (JOINT, rest, f"{rest:.1%}")]
+    rest = max(0.0, 1 - sum(share.share for share in data))
+    bars = [
+        *((share.parameter, share.share, f"{share.share:.1%}, {share.factor:.3g}x") for share in data),
+        (JOINT, rest, f"{rest:.1%}"),
+    ]
     fig, axes = style.figure(style.COLUMN, 0.7 + 0.2 * len(bars))
     shades = [style.colour(0)] * len(data) + ["#bbbbbb"]
     axes.barh(range(len(bars)), [share for _, share, _ in bars], 0.6, color=shades)

@@ -35,11 +35,11 @@ def source_of(what: object) -> FigureSource:
     if isinstance(what, Mapping) and what.get("schema") == SCHEMA:  # pyright: ignore[reportUnknownMemberType]
         return FigureSource(records={"result": what})  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(what, Mapping):
-        named: dict[str, Any] = {str(name): one for name, one in what.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        named: dict[str, Any] = {str(name): item for name, item in what.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         return _named(named)
     if isinstance(what, list | tuple):
         every: list[Any] = list(what)  # pyright: ignore[reportUnknownArgumentType]
-        names = _unique([_name(one) if isinstance(one, Result) else f"result {i}" for i, one in enumerate(every, 1)])
+        names = _unique([_name(item) if isinstance(item, Result) else f"result {i}" for i, item in enumerate(every, 1)])
         return _named(dict(zip(names, every, strict=True)))
     if isinstance(getattr(what, "result", None), Result):
         return source_of(what.result)  # pyright: ignore
@@ -51,12 +51,12 @@ def source_of(what: object) -> FigureSource:
 
 
 def _named(every: Mapping[str, Any]) -> FigureSource:
-    wrong = [name for name, one in every.items() if not isinstance(one, Result) and not _is_record(one)]
+    wrong = [name for name, item in every.items() if not isinstance(item, Result) and not _is_record(item)]
     if wrong:
         raise TypeError(f"cannot draw {', '.join(wrong)}: expected results or result files")
-    results = {name: one for name, one in every.items() if isinstance(one, Result)}
+    results = {name: item for name, item in every.items() if isinstance(item, Result)}
     return FigureSource(
-        records={n: one.to_dict() if isinstance(one, Result) else one for n, one in every.items()}, results=results
+        records={n: item.to_dict() if isinstance(item, Result) else item for n, item in every.items()}, results=results
     )
 
 
@@ -123,7 +123,7 @@ def _records(path: str) -> list[Mapping[str, Any]]:
     except ValueError as error:
         raise SpecError([Diagnostic(message=f"{path} is no JSON: {error}")]) from None
     every: list[Any] = held if isinstance(held, list) else [held]  # pyright: ignore[reportUnknownVariableType]
-    if not every or not all(_is_record(one) for one in every):
+    if not every or not all(_is_record(item) for item in every):
         hint = f"results are written by: sparseloop eval FILE... -f json (schema {SCHEMA})"
         raise SpecError([Diagnostic(message=f"{path} holds no result of this version", hint=hint)])
     return every

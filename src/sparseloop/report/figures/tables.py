@@ -53,12 +53,12 @@ class StudyPoints:
     @property
     def parameters(self) -> list[str]:
         """Names of what varies."""
-        return [one["name"] for one in self.study["parameters"]]
+        return [parameter["name"] for parameter in self.study["parameters"]]
 
     @property
     def objectives(self) -> list[str]:
         """Columns that are minimized."""
-        return [one["column"] for one in self.study["objectives"]]
+        return [objective["column"] for objective in self.study["objectives"]]
 
     def numeric(self, name: str) -> bool:
         """True if a parameter is a number."""
@@ -78,13 +78,13 @@ class StudyPoints:
         return [*known, *sorted(map(str, found - set(known)))]
 
     def _parameter(self, name: str) -> dict[str, Any]:
-        return next(one for one in self.study["parameters"] if one["name"] == name)
+        return next(parameter for parameter in self.study["parameters"] if parameter["name"] == name)
 
     def column(self, name: str) -> str:
         """A column by its name, or by that of an objective; `SpecError` if there is none."""
         if name in self.study["columns"]:
             return name
-        by_name = {one["name"]: one["column"] for one in self.study["objectives"]}
+        by_name = {objective["name"]: objective["column"] for objective in self.study["objectives"]}
         if name in by_name:
             return by_name[name]
         hint = f"there are: {', '.join(n for n in self.study['columns'] if n not in ('point', 'keys', 'why', 'valid'))}"

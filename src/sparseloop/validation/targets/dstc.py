@@ -16,15 +16,15 @@ def findings(_: ExternalData) -> Findings:
     ours = run("dstc", "architecture dense matmul_dense").cycles
     rows = tuple(
         PublishedFigure(
-            case=f"A {one['density_a']}, B {one['density_b']}",
+            case=f"A {row_published['density_a']}, B {row_published['density_b']}",
             figure="cycles / dense",
-            published=float(one["cycles"]) / dense,
-            ours=_cycles(one["density_a"], one["density_b"]) / ours,
+            published=float(row_published["cycles"]) / dense,
+            ours=_cycles(row_published["density_a"], row_published["density_b"]) / ours,
             limit=WORST,
         )
-        for one in published[1:]
+        for row_published in published[1:]
     )
-    compared = [row.error for row, one in zip(rows, published[1:], strict=True) if one["sparseloop"]]
+    compared = [row.error for row, row_published in zip(rows, published[1:], strict=True) if row_published["sparseloop"]]
     note = (
         f"the {len(compared)} points that Sparseloop's study shows: {error(compared)}; Sparseloop's own: mean 7.6 %, worst 20.8 %"
     )

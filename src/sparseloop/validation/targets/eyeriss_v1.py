@@ -90,7 +90,7 @@ def saved(layer: str) -> float:
 
 def findings(_: ExternalData) -> Findings:
     """Ratios against Sparseloop and chip, DRAM traffic, share of energy saved."""
-    rows = [row for one in table(DESIGN) for row in _layer(one)]
+    rows = [row for layer in table(DESIGN) for row in _layer(layer)]
     digits = "the chip's figure has one digit behind the point"
     mapped = "conv2 in the chip's mapping: 64 filters and all 27 rows per pass"
     rows.append(

@@ -27,22 +27,24 @@ Mask = npt.NDArray[np.bool_]
 
 def findings(sources: ExternalData) -> Findings:
     """Cycles of the eight sparse layers and of the whole network."""
-    layers = [one for one in table(DESIGN) if one["channels"]]
-    uniform = {one["layer"]: run(DESIGN, f"architecture sparse {one['layer']}").cycles for one in layers}
+    layers = [layer for layer in table(DESIGN) if layer["channels"]]
+    uniform = {layer["layer"]: run(DESIGN, f"architecture sparse {layer['layer']}").cycles for layer in layers}
     rows: list[PublishedFigure] = []
-    for one in layers:
-        theirs, truth, ours = float(one["sparseloop_cycles"]), float(one["simulator_cycles"]), uniform[one["layer"]]
+    for layer in layers:
+        theirs, truth, ours = float(layer["sparseloop_cycles"]), float(layer["simulator_cycles"]), uniform[layer["layer"]]
         rows.append(
-            PublishedFigure(case=one["layer"], figure="cycles, uniform / Sparseloop", published=theirs, ours=ours, limit=UNIFORM)
+            PublishedFigure(
+                case=layer["layer"], figure="cycles, uniform / Sparseloop", published=theirs, ours=ours, limit=UNIFORM
+            )
         )
         why = "channels with many activations have many weights"
         rows.append(
             PublishedFigure(
-                case=one["layer"], figure="cycles, uniform / simulator", published=truth, ours=ours, limit=WORST, why=why
+                case=layer["layer"], figure="cycles, uniform / simulator", published=truth, ours=ours, limit=WORST, why=why
             )
         )
     rows.append(_network(uniform))
-    rows += [_synthetic(one) for one in layers]
+    rows += [_synthetic(layer) for layer in layers]
     skipped: tuple[str, ...] = ()
     if sources.masks is None:
         skipped = ("cycles with the layers' masks: name their folder with --masks (Lxx_iacts.txt, Lxx_weights.txt)",)
@@ -56,8 +58,8 @@ def findings(sources: ExternalData) -> Findings:
 
 def _network(uniform: dict[str, float]) -> PublishedFigure:
     every = table(DESIGN)
-    truth = {one["layer"]: float(one["simulator_cycles"]) for one in every}
-    ratio = {one["layer"]: float(one["sparseloop_ratio"]) for one in every}
+    truth = {layer["layer"]: float(layer["simulator_cycles"]) for layer in every}
+    ratio = {layer["layer"]: float(layer["sparseloop_ratio"]) for layer in every}
     ours = sum(uniform.get(layer, truth[layer] * ratio[layer]) for layer in truth)
     why = "densities of the other 20 layers are not published; they stand at Sparseloop's ratios"
     figure = "cycles of the network, uniform / simulator"
@@ -66,16 +68,16 @@ def _network(uniform: dict[str, float]) -> PublishedFigure:
 
 def _masked(layers: list[dict[str, str]], folder: Path) -> tuple[list[PublishedFigure], list[str]]:
     rows, missing = list[PublishedFigure](), list[str]()
-    for one in layers:
-        files = [folder / f"{one['layer']}_{tensor}.txt" for tensor in ("iacts", "weights")]
+    for layer in layers:
+        files = [folder / f"{layer['layer']}_{tensor}.txt" for tensor in ("iacts", "weights")]
         missing += [file.name for file in files if not file.is_file()]
         if not all(file.is_file() for file in files):
             continue
-        filters, channels, positions = (int(one[key]) for key in ("filters", "channels", "positions"))
-        given = cycles(one["layer"], _read(files[0], positions, channels), _read(files[1], filters, channels).T)
-        truth = float(one["simulator_cycles"])
+        filters, channels, positions = (int(layer[key]) for key in ("filters", "channels", "positions"))
+        given = cycles(layer["layer"], _read(files[0], positions, channels), _read(files[1], filters, channels).T)
+        truth = float(layer["simulator_cycles"])
         rows.append(
-            PublishedFigure(case=one["layer"], figure="cycles, masks / simulator", published=truth, ours=given, limit=0.0)
+            PublishedFigure(case=layer["layer"], figure="cycles, masks / simulator", published=truth, ours=given, limit=0.0)
         )
     return rows, missing
 
@@ -97,23 +99,23 @@ def cycles(layer: str, inputs: Mask, weights: Mask) -> float:
         return run(DESIGN, f"architecture sparse {layer}", *overrides).cycles
 
 
-def _synthetic(one: dict[str, str]) -> PublishedFigure:
+def _synthetic(layer: dict[str, str]) -> PublishedFigure:
     """Random masks with the layer's numbers of non-zeros, unevenly spread over the channels; truth: counted products."""
-    inputs, weights = synthetic(one)
+    inputs, weights = synthetic(layer)
     truth = float(np.dot(inputs.sum(0, dtype=np.int64), weights.sum(1, dtype=np.int64)))
     figure = "cycles, synthetic masks / counted"
     return PublishedFigure(
-        case=one["layer"], figure=figure, published=truth, ours=cycles(one["layer"], inputs, weights), limit=0.0
+        case=layer["layer"], figure=figure, published=truth, ours=cycles(layer["layer"], inputs, weights), limit=0.0
     )
 
 
-def synthetic(one: dict[str, str]) -> tuple[Mask, Mask]:
+def synthetic(layer: dict[str, str]) -> tuple[Mask, Mask]:
     """Masks of inputs (positions x channels) and weights (channels x filters) with a layer's numbers of non-zeros."""
-    filters, channels, positions = (int(one[key]) for key in ("filters", "channels", "positions"))
-    rng = np.random.default_rng(int(one["layer"][1:]))
+    filters, channels, positions = (int(layer[key]) for key in ("filters", "channels", "positions"))
+    rng = np.random.default_rng(int(layer["layer"][1:]))
     uneven = rng.normal(size=channels)
     scores = (rng.normal(size=(positions, channels)) + uneven, rng.normal(size=(channels, filters)) + uneven[:, None])
-    inputs, weights = (_largest(s, int(one[key])) for s, key in zip(scores, ("nonzeros_i", "nonzeros_w"), strict=True))
+    inputs, weights = (_largest(s, int(layer[key])) for s, key in zip(scores, ("nonzeros_i", "nonzeros_w"), strict=True))
     return inputs, weights
 
 

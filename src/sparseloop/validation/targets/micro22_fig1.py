@@ -47,18 +47,18 @@ def findings(_: ExternalData) -> Findings:
 
 def _figures(reading: str) -> Iterator[PublishedFigure]:
     native = reading == "native"
-    for one in table("fig1"):
-        ours, case = run(one["features"], one["given"], reading), f"{one['features'].replace('_', ' ')}, {one['density']}"
-        whole = one["features"] == "bitmask"
+    for row in table("fig1"):
+        ours, case = run(row["features"], row["given"], reading), f"{row['features'].replace('_', ' ')}, {row['density']}"
+        whole = row["features"] == "bitmask"
         yield PublishedFigure(
             case=case,
             figure=f"cycles, {READINGS[reading]}",
-            published=float(one["cycles"]),
+            published=float(row["cycles"]),
             ours=ours.cycles,
             limit=None if native and not whole else CYCLES,
             why=FILL if whole else LISTS if native else "",
         )
-        energy = float(one["energy_pj"])
+        energy = float(row["energy_pj"])
         yield PublishedFigure(
             case=case,
             figure=f"energy, {READINGS[reading]}",
@@ -72,7 +72,7 @@ def _figures(reading: str) -> Iterator[PublishedFigure]:
 def _crossings(reading: str) -> Iterator[PublishedFigure]:
     for quantity in ("cycles", "energy_pj"):
         published, ours = Curve(), Curve()
-        both = {(one["density"], one["features"]): one for one in table("fig1")}
+        both = {(row["density"], row["features"]): row for row in table("fig1")}
         for density in dict.fromkeys(density for density, _ in both):
             one, other = both[density, "coordinate_list"], both[density, "bitmask"]
             at = float(one["given"])

@@ -70,7 +70,7 @@ def layer_rows(case: str, result: Result, draws: int) -> Iterator[PublishedFigur
     seen = drawn(result, draws)
     for kind in ACTIVITY_KINDS:
         names = [name for name in ours if group(name) == kind]
-        sums = [sum(one[name] for name in names) for one in seen]
+        sums = [sum(draw[name] for name in names) for draw in seen]
         low, high = (float(np.quantile(sums, share)) for share in (0.1, 0.9))
         published, mine = float(np.mean(sums)), sum(ours[name] for name in names)
         yield PublishedFigure(case=case, figure=kind, published=published, ours=mine, limit=LIMIT, low=low, high=high)

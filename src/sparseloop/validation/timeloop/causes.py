@@ -55,10 +55,10 @@ class FigureContext:
             return None
         cost, levels = self.evaluation.cost, self.evaluation.plan.arch.levels
         if self.parts[0] == "networks":
-            passing = next((one.passing for one in cost.networks if one.name == self.parts[1]), ())
+            passing = next((network.passing for network in cost.networks if network.name == self.parts[1]), ())
         else:
-            passing = [one for one in cost.sparse.links if levels[one.dense.link.parent].name == self.parts[1]]
-        return next((one for one in passing if one.dense.link.name == self.parts[3]), None)
+            passing = [link for link in cost.sparse.links if levels[link.dense.link.parent].name == self.parts[1]]
+        return next((link for link in passing if link.dense.link.name == self.parts[3]), None)
 
     @cached_property
     def source(self) -> LinkSparse | None:
@@ -67,7 +67,7 @@ class FigureContext:
             return None
         end = (self.link.dense.link.parent, self.link.dense.link.name)
         links = self.evaluation.cost.sparse.links
-        return next((one for one in links if (one.dense.link.child, one.dense.link.name) == end), None)
+        return next((link for link in links if (link.dense.link.child, link.dense.link.name) == end), None)
 
     @cached_property
     def tensor(self) -> Tensor | None:
@@ -77,13 +77,13 @@ class FigureContext:
     @cached_property
     def moved(self) -> Link | None:
         """The link over which what is counted moves: fills come from outside."""
-        one = self.source if "fills" in self.name else self.link
-        return one.dense.link if one is not None else None
+        link = self.source if "fills" in self.name else self.link
+        return link.dense.link if link is not None else None
 
     @property
     def cls(self) -> str:
         """actual, gated or skipped; empty for dense counts and for what has no class."""
-        return next((one for one in COUNT_CLASSES if self.name.startswith(one)), "")
+        return next((prefix for prefix in COUNT_CLASSES if self.name.startswith(prefix)), "")
 
     @cached_property
     def safs(self) -> tuple[Saf, ...]:
@@ -91,15 +91,15 @@ class FigureContext:
         all_of_them = self.evaluation.plan.sparse.safs
         if self.moved is None:
             return all_of_them
-        return tuple(one for one in all_of_them if one.follower == self.moved.name and one.level <= self.moved.parent)
+        return tuple(saf for saf in all_of_them if saf.follower == self.moved.name and saf.level <= self.moved.parent)
 
     @cached_property
     def dense(self) -> bool | None:
         """True: the dense count behind it differs already; False: that is equal; None: nobody states it."""
         if self.figure.path == self.figure.dense or not self.cls:
             return True if self.figure.kind in ("count", "network") and self.parts[2:3] == ["dataspaces"] else None
-        one = self.evaluation.by_path.get(self.figure.dense)
-        return None if one is None else not one.agrees
+        figure = self.evaluation.by_path.get(self.figure.dense)
+        return None if figure is None else not figure.agrees
 
     def gives(self, reading: float) -> bool:
         """True if that reading is their number."""
@@ -134,9 +134,9 @@ def _priced(place: FigureContext) -> Iterator[Cause]:
         return
     level = place.link.dense.link.parent
     name = place.link.dense.link.name
-    mine = [one for one in place.evaluation.cost.levels[level].actions if one.tensor == name]
+    mine = [action for action in place.evaluation.cost.levels[level].actions if action.tensor == name]
     prices = {action: price.energy_pj for action, price in place.evaluation.plan.arch.levels[level].prices.items()}
-    count = {one.action: float(one.count) for one in mine if one.action not in SEPARATE_ACTIONS}
+    count = {action.action: float(action.count) for action in mine if action.action not in SEPARATE_ACTIONS}
 
     def energy(full: bool, updates: bool) -> float:
         total = 0.0
@@ -176,7 +176,7 @@ def _zeros_kept(place: FigureContext) -> Iterator[Cause]:
     """An uncompressed format with metadata, read as if it were compressed."""
     tensor, moved = place.tensor, place.moved
     formats = (moved.parent_format, moved.child_format) if moved else ()
-    if tensor and any(one is not None and one.has_metadata and not one.compressed for one in formats):
+    if tensor and any(form is not None and form.has_metadata and not form.compressed for form in formats):
         yield Cause(name="Q10", sure=place.gives(place.figure.ours * float(tensor.density.density)))
 
 
@@ -189,7 +189,7 @@ def _skipped_computes(place: FigureContext) -> Iterator[Cause]:
 def _gated_computes(place: FigureContext) -> Iterator[Cause]:
     """Computes that storage gates leave idle are nowhere in the reference."""
     sparse = place.evaluation.plan.sparse
-    if place.name == "gated_computes_total" and any(one.kind == "gate" for one in sparse.safs):
+    if place.name == "gated_computes_total" and any(saf.kind == "gate" for saf in sparse.safs):
         yield Cause(name="Q39", sure=place.figure.theirs == 0 and not sparse.compute_gate)
 
 
@@ -207,8 +207,8 @@ def _both_zero(place: FigureContext) -> Iterator[Cause]:
     """Computes whose operands are both zero vanish."""
     if place.parts[2:3] != ["stats"]:
         return
-    tensors = [one for one in place.evaluation.plan.einsum.tensors if not one.output]
-    densities = [float(one.density.density) for one in tensors]
+    tensors = [tensor for tensor in place.evaluation.plan.einsum.tensors if not tensor.output]
+    densities = [float(tensor.density.density) for tensor in tensors]
     if len(densities) > 1 and max(densities) < 1:
         empty = 1.0
         for density in densities:
@@ -224,7 +224,7 @@ def _classes(place: FigureContext) -> Iterator[Cause]:
 
 
 def _overwritten(place: FigureContext) -> Iterator[Cause]:
-    levels = {one.level for one in place.safs}
+    levels = {saf.level for saf in place.safs}
     nested = place.link is not None and place.link.dense.link.parent in levels and len(levels) > 1
     if place.cls and "format_reads" in place.name and nested:
         yield Cause(name="Q5", sure=place.figure.theirs == 0 and place.cls == "actual")
@@ -261,8 +261,8 @@ def _dense(place: FigureContext) -> Iterator[Cause]:
         yield from (Cause(name=name) for name in ("D1", "D2", "D3"))
     if any(abs(term.coefficient) > 1 for axis in tensor.axes for term in axis.terms):
         yield Cause(name="D11")
-    networks = [one.network for one in evaluation.plan.arch.levels[moved.parent : moved.child]]
-    if moved.between and any(one is not None and one.forwarding for one in networks):
+    networks = [level.network for level in evaluation.plan.arch.levels[moved.parent : moved.child]]
+    if moved.between and any(network is not None and network.forwarding for network in networks):
         yield Cause(name="D-link")
     if moved.between and moved.child > moved.parent + 1:
         yield Cause(name="D-joint")
@@ -270,9 +270,9 @@ def _dense(place: FigureContext) -> Iterator[Cause]:
 
 def _compressed_outside(place: FigureContext) -> bool:
     """True if some level further out, or the level itself, stores the tensor without zeros."""
-    one = place.link.dense.link if place.link else None
+    link = place.link.dense.link if place.link else None
     links = [k.dense.link for k in place.evaluation.cost.sparse.links]
-    return one is not None and any(k.name == one.name and k.parent <= one.parent and k.compressed for k in links)
+    return link is not None and any(k.name == link.name and k.parent <= link.parent and k.compressed for k in links)
 
 
 def _features(place: FigureContext) -> Iterator[Cause]:
@@ -280,20 +280,20 @@ def _features(place: FigureContext) -> Iterator[Cause]:
     if place.dense:
         return
     safs = place.safs
-    blocks = any(one.block_size > 1 for one in place.evaluation.plan.arch.storage)
-    per_place = [(one.level, one.follower) for one in safs]
-    followers = [one.follower for one in safs]
+    blocks = any(level.block_size > 1 for level in place.evaluation.plan.arch.storage)
+    per_place = [(saf.level, saf.follower) for saf in safs]
+    followers = [saf.follower for saf in safs]
     rules = (
-        ("Q42", any(one.kind == "spatial_skip" for one in safs)),
-        ("Q13", any(one.kind == "spatial_skip" for one in safs)),
+        ("Q42", any(saf.kind == "spatial_skip" for saf in safs)),
+        ("Q13", any(saf.kind == "spatial_skip" for saf in safs)),
         ("Q41", bool(safs) and any(loop.spatial for loop in place.evaluation.mapping.nest.loops)),
         ("Q21", bool(safs) and blocks),
-        ("Q20", any(one.choice is not None for one in safs)),
+        ("Q20", any(saf.choice is not None for saf in safs)),
         ("Q19", len(set(per_place)) < len(per_place)),
         ("Q47", len(set(followers)) < len(set(per_place))),
-        ("Q17", any(one.follower in other.leaders and other.follower in one.leaders for one in safs for other in safs)),
-        ("Q18", bool(safs) and any(one.dense.link.compressed for one in place.evaluation.cost.sparse.links)),
-        ("Q46", place.evaluation.plan.sparse.compute_skip and any(one.kind == "gate" for one in safs)),
+        ("Q17", any(saf.follower in other.leaders and other.follower in saf.leaders for saf in safs for other in safs)),
+        ("Q18", bool(safs) and any(link.dense.link.compressed for link in place.evaluation.cost.sparse.links)),
+        ("Q46", place.evaluation.plan.sparse.compute_skip and any(saf.kind == "gate" for saf in safs)),
     )
     yield from (Cause(name=name) for name, present in rules if present)
 
@@ -302,7 +302,7 @@ def _statistics(place: FigureContext) -> Iterator[Cause]:
     """Faults of the density models, and rounding."""
     if place.dense:
         return
-    if any(isinstance(one.density, Banded) for one in place.evaluation.plan.einsum.tensors):
+    if any(isinstance(tensor.density, Banded) for tensor in place.evaluation.plan.einsum.tensors):
         yield from (Cause(name=name) for name in ("Q1", "Q24", "Q48"))
     if _compressed_outside(place):
         yield Cause(name="Q36" if "fills" in place.name else "Q37")
@@ -321,17 +321,17 @@ def _metadata(place: FigureContext) -> Iterator[Cause]:
     tensor = place.tensor
     if tensor is not None and any(len(axis.terms) > 1 for axis in tensor.axes):
         yield Cause(name="Q23")
-    if any(one.level < place.link.dense.link.parent for one in place.safs):
+    if any(saf.level < place.link.dense.link.parent for saf in place.safs):
         yield Cause(name="Q4")
 
 
 def _inherited(place: FigureContext) -> Iterator[Cause]:
     """The counts that an energy weighs, on the same tensor and level; cycles inherit the computes."""
     folder = place.figure.path.rpartition("/")[0] if place.figure.kind == "energy" else "levels/"
-    for one in place.evaluation.figures:
-        weighed = one.kind in ("count", "metadata") and one.path.startswith(folder) and not one.agrees
-        if weighed and (place.figure.kind == "energy" or one.path.endswith("actual_computes_total")):
-            yield from (Cause(name=cause.name) for cause in causes(place.evaluation, one))
+    for figure in place.evaluation.figures:
+        weighed = figure.kind in ("count", "metadata") and figure.path.startswith(folder) and not figure.agrees
+        if weighed and (place.figure.kind == "energy" or figure.path.endswith("actual_computes_total")):
+            yield from (Cause(name=cause.name) for cause in causes(place.evaluation, figure))
 
 
 def _per_instance(place: FigureContext) -> Iterator[Cause]:

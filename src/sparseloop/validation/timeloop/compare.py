@@ -144,7 +144,7 @@ class Evaluation:
         energy = computes.actual * prices.get("random_compute", 0.0)
         energy += computes.gated * prices.get("gated_compute", 0.0) + computes.skipped * prices.get("skipped_compute", 0.0)
         dearest = max(prices.values(), default=0.0)
-        sound = float(sum(one.energy_pj for one in level.actions if one.action in REFERENCE_ACTION))
+        sound = float(sum(action.energy_pj for action in level.actions if action.action in REFERENCE_ACTION))
         given = stats.get("energy_total")
         yield from self._figure(at + "energy_total", "energy", energy, given, Extra(unit=dearest, sound=sound))
         yield from self._figure(at + "cycles", "cycles", level.cycles, stats.get("cycles"))
@@ -152,7 +152,7 @@ class Evaluation:
     def _prices(self, level: int) -> dict[str, float]:
         """Our own prices under the reference's names, where it does not state its own."""
         actions = self.cost.levels[level].actions
-        return {REFERENCE_ACTION.get(one.action, one.action): float(one.energy_pj_each) for one in actions}
+        return {REFERENCE_ACTION.get(action.action, action.action): float(action.energy_pj_each) for action in actions}
 
     # --- storage levels ---------------------------------------------------------------------------------------
 

@@ -90,11 +90,11 @@ class FaultEffects:
         """The effects of its labels together."""
         found = [self.by_label[label] for label in fault.labels if label in self.by_label]
         return FaultEffect(
-            cases=set[str]().union(*(one.cases for one in found)),
-            figures=sum(one.figures for one in found),
-            alone=[ratio for one in found for ratio in one.alone],
-            beside=[ratio for one in found for ratio in one.beside],
-            zeros=sum(one.zeros for one in found),
+            cases=set[str]().union(*(effect.cases for effect in found)),
+            figures=sum(effect.figures for effect in found),
+            alone=[ratio for effect in found for ratio in effect.alone],
+            beside=[ratio for effect in found for ratio in effect.beside],
+            zeros=sum(effect.zeros for effect in found),
         )
 
 

@@ -46,8 +46,8 @@ def draw(seed: str, limits: Limits = Limits()) -> Specification:
     if result != "any":
         density = Density("produced") if result == "produced" else Density()
         filled = (*filled[:-1], replace(filled[-1], density=density))
-    sparse = _sparse(dice, bare)
-    return _packed(dice, replace(bare, tensors=filled, sparse=sparse))
+    full = replace(bare, tensors=filled)
+    return _packed(dice, replace(full, sparse=_sparse(dice, full)))
 
 
 # --- loops --------------------------------------------------------------------------------------------------
@@ -140,9 +140,9 @@ def _packed(dice: random.Random, spec: Specification) -> Specification:
 
 
 def _sparse(dice: random.Random, spec: Specification) -> Sparse:
-    names = [t.name for t in spec.tensors]
     timeloop = dice.random() < 0.1
-    safs = [_saf(dice, names, len(spec.places)) for _ in range(dice.choice((0, 1, 1, 2, 2, 3, 4)))] if len(names) > 1 else []
+    count = dice.choice((0, 1, 1, 2, 2, 3, 4)) if len(spec.tensors) > 1 else 0
+    safs = [_saf(dice, spec) for _ in range(count)]
     formats = _formats(dice, spec, timeloop) if dice.random() < 0.75 else {}
     return Sparse(
         formats=formats,
@@ -154,10 +154,13 @@ def _sparse(dice: random.Random, spec: Specification) -> Sparse:
     )
 
 
-def _saf(dice: random.Random, names: list[str], levels: int) -> Saf:
-    """Leaders are mostly operands; a tensor may lead itself, and the result may lead."""
+def _saf(dice: random.Random, spec: Specification) -> Saf:
+    """Leaders are mostly operands, sparse ones where there are any; a tensor may lead itself, and the result may lead."""
+    names, levels = [t.name for t in spec.tensors], len(spec.places)
     follower = dice.choice(names)
-    leaders = dice.sample(names[:-1], min(len(names) - 1, dice.choice((1, 1, 1, 2, 2, 3))))
+    sparse = [t.name for t in spec.tensors[:-1] if not t.density.dense]
+    operands = sparse if sparse and dice.random() < 0.6 else names[:-1]
+    leaders = dice.sample(operands, min(len(operands), dice.choice((1, 1, 1, 2, 2, 3))))
     if dice.random() < 0.1:
         leaders[0] = names[-1]
     kind = dice.choice(KINDS)

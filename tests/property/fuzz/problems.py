@@ -101,10 +101,11 @@ def draw_density(dice: random.Random, shape: Sequence[int], fixed: bool) -> Dens
         return _known(dice, shape)
     fraction = dice.choice((0.1, 0.25, 0.4, 0.5, 0.75, 0.9))
     if kind == "structured":
-        m = dice.choice((2, 4, 4, 8, 3))
-        return Density("structured", n=dice.randint(1, m - 1), m=m, axis=dice.randrange(len(shape)))
+        axis = dice.choice([a for a, size in enumerate(shape) if size > 1] or [0])
+        m = dice.choice([m for m in (2, 4, 4, 8, 3) if m <= shape[axis]] or [2, 4])
+        return Density("structured", n=dice.choice((1, 1, m // 2, m - 1)), m=m, axis=axis)
     if kind == "block":
-        block = tuple(dice.choice((1, 2, 2, 3, 4)) for _ in shape)
+        block = tuple(dice.choice([b for b in (1, 2, 2, 3, 4) if b <= size]) for size in shape)
         return Density("block", fraction, block=block, inner=dice.choice((1.0, 1.0, 0.5, 0.7)))
     return Density("even" if kind == "even" else "uniform", fraction)
 

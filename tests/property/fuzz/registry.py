@@ -138,7 +138,7 @@ OPEN: tuple[Kind, ...] = (
         imperfect_result,
         r".* reads|.* fills|" + ACCESSES,
     ),
-    Kind("random patterns with imperfect factors", is_imperfect),
+    Kind("random patterns with imperfect factors", lambda spec: is_imperfect(spec) and not any(map(is_given, spec.tensors))),
     Kind("densities of results", lambda spec: spec.makes_its_result),
     Kind("n:m and block densities", any_tensor(lambda t: t.density.kind in ("structured", "block"))),
     Kind("known patterns seen through windows", lambda spec: slides_sparsely(spec) and any(map(is_given, spec.tensors))),

@@ -15,6 +15,35 @@ from sparseloop.energy.estimators import DEFAULT_NODE_NM, Answer, Attribute, Est
 PJ_PER_MW_SECOND = 1e9
 
 
+KNOWN_CLASSES = {
+    "storage": (
+        "dram",
+        "sram",
+        "ram",
+        "regfile",
+        "register",
+        "buffer",
+        "scratchpad",
+        "spad",
+        "storage",
+        "cache",
+        "fifo",
+        "latch",
+    ),
+    "compute": ("mac", "intmac", "fpmac", "multiplier", "mult", "adder", "compute", "alu", "fma"),
+}
+"""Words in the class of a level that say what it is; without one a storage is priced as SRAM, a compute level as a MAC."""
+_PARTS_OF_CLASSES = {
+    "storage": ("ram", "reg", "buf", "pad", "stor", "cache", "fifo", "latch", "mem"),
+    "compute": ("mac", "mul", "add", "comput", "alu", "fma"),
+}
+
+
+def known_class(kind: Literal["storage", "compute"], class_name: str) -> bool:
+    """True if the class of a level says what hardware it is."""
+    return any(part in class_name.lower() for part in _PARTS_OF_CLASSES[kind])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """Units of one kind in each instance of a level."""

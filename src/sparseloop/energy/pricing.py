@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from sparseloop.energy.components import Component, PricedPiece, leak_pj, priced_pieces
+from sparseloop.energy.components import Component, PricedPiece, known_class, leak_pj, priced_pieces
 from sparseloop.energy.estimators import Estimate, registry, remember, times, total
 from sparseloop.energy.estimators.constants import cited
 from sparseloop.energy.estimators.sparse_units import gated_share
@@ -220,7 +220,12 @@ def _price_native(request: PriceRequest) -> Priced:
         price = _own(request, action) or _from_table(NATIVE_NAMES[action], request) or estimated.get(action)
         prices[action] = price or _derived(component, action, prices) or UNKNOWN
     areas = [Estimate(value=p.count * p.area_um2, source=p.area_source, confidence=p.area_confidence) for p in parts]
-    warnings = (*notes, *_unused_names(request, NATIVE_NAMES), *_announced(request, prices, parts))
+    warnings = (
+        *notes,
+        *_unused_names(request, NATIVE_NAMES),
+        *_announced(request, prices, parts),
+        *_of_unknown_class(request, prices),
+    )
     return Priced(
         prices=_prices(prices), area=_given_area(request) or total(areas), parts=parts, warnings=warnings, lasting=not notes
     )
@@ -338,6 +343,21 @@ def _announced(request: PriceRequest, prices: Mapping[str, Estimate], parts: Seq
     return [*unknown, *(f"{component.name}: 0 pJ for {listed[source]}: {source}" for source in free), *unsized]
 
 
+def _of_unknown_class(request: PriceRequest, prices: Mapping[str, Estimate]) -> list[str]:
+    """Warns if the price of an action that can occur rests on a class which says nothing."""
+    component = request.component
+    if not component.class_name or known_class(component.kind, component.class_name):
+        return []
+    guessed = [a for a in (*DATA_ACTIONS, "compute") if a in prices and a in request.used and _guessed(prices[a])]
+    taken = "a MAC" if component.kind == "compute" else "SRAM"
+    return [f"{component.name}: nothing is known of the class '{component.class_name}': priced as {taken}"] if guessed else []
+
+
+def _guessed(price: Estimate) -> bool:
+    """True for prices of the built-in estimator, of Timeloop's stand-in for one, and for none."""
+    return not price.confidence or price.source.startswith(("builtin", "Timeloop"))
+
+
 def _free(component: Component, action: str) -> bool:
     """True if the action costs nothing by its meaning, whoever says so: tables that we wrote do."""
     of_no_bits = component.metadata_access_bits == 0 and "metadata_" in action
@@ -371,7 +391,7 @@ def _price_timeloop(request: PriceRequest) -> Priced:
         elif action in chosen.used and _full_price(action, price):
             lacking.setdefault("the full price of a compute is taken", []).append(action)
         prices[action] = price
-    warnings = _unused_names(chosen, TIMELOOP_NAMES)
+    warnings = [*_unused_names(chosen, TIMELOOP_NAMES), *_of_unknown_class(chosen, prices)]
     for what, actions in lacking.items():
         warnings += _total_warning(component, what, actions)
     area = _given_area(request) or Estimate(value=0.0, source="Timeloop default (no area table)", confidence=0.0)

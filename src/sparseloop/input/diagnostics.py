@@ -104,10 +104,17 @@ def dotted(path: Sequence[str | int]) -> str:
     return text
 
 
+def closest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known word that this one is probably a misspelling of (difflib's ratio); None if none is like it."""
+    lowered = {name.lower(): name for name in sorted({str(name) for name in known})}
+    close = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=likeness)
+    return lowered[close[0]] if close else None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint with the known word closest to this one, else all known words if they are few; None if there are none."""
     names = sorted({str(name) for name in known})
-    lowered = {name.lower(): name for name in names}
-    if close := difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6):
-        return f"did you mean '{lowered[close[0]]}'?"
+    if found := closest(word, names):
+        alike = [name for name in names if name.lower() == found.lower()]  # KiB and Kib: which one only the user knows
+        return f"did you mean {' or '.join(map(repr, alike))}?"
     return f"known: {', '.join(names)}" if 0 < len(names) <= 16 else None

@@ -153,12 +153,18 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
         word, start = match[kind], match.start(kind)
         if kind == "name" and before in ("num", "unit", ")"):
             if word not in UNIT_VALUES:
-                raise wrong(f"unknown unit '{word}'", did_you_mean(word, UNIT_VALUES), offset=start, length=len(word))
+                raise wrong(f"unknown unit '{word}'", _unit_hint(word), offset=start, length=len(word))
             kind = "unit"
             yield "op", "*", start
         yield kind, word, start
         before = word if kind == "op" else kind
         at = match.end()
+
+
+def _unit_hint(word: str) -> str | None:
+    """The unit that is probably meant; of those that differ in case only, all, and how to tell them apart."""
+    hint = did_you_mean(word, UNIT_VALUES)
+    return f"{hint} (B: bytes, b: bits)" if hint and "B' or '" in hint else hint
 
 
 def evaluate_expression(text: str) -> Value:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from math import floor
 from typing import Literal
 
-from sparseloop.energy.components import Component, Unit
+from sparseloop.energy.components import KNOWN_CLASSES, Component, Unit, known_class
 from sparseloop.energy.estimators import DEFAULT_NODE_NM, Estimate, Query, offer, registry
 from sparseloop.energy.pricing import Priced, PriceRequest, price_level
-from sparseloop.input.diagnostics import Path
+from sparseloop.input.diagnostics import Path, closest
 from sparseloop.input.field_types import LARGEST_COUNT
 from sparseloop.input.notation import DEFAULT_WORD_BITS
 from sparseloop.input.resolve import sizes
@@ -110,7 +110,8 @@ def resolve_hierarchy(log: ResolveLog) -> Hierarchy:
 
 def _kind(spec: LevelSpec, path: Path, log: ResolveLog, *, innermost: bool) -> Literal["storage", "compute"]:
     """Only the innermost level computes; a class or kind that says otherwise is a mistake."""
-    expected = "compute" if innermost else "storage"
+    expected: Literal["storage", "compute"] = "compute" if innermost else "storage"
+    _check_class(spec, expected, path, log)
     known = "storage" if spec.class_ in _STORAGE else "compute" if spec.class_ in _COMPUTE else expected
     if (spec.kind or known) != expected:
         field = "kind" if spec.kind else "class"
@@ -118,6 +119,16 @@ def _kind(spec: LevelSpec, path: Path, log: ResolveLog, *, innermost: bool) -> L
         hint = "add e.g. {name: MAC, class: mac}" if innermost else "move it to the end"
         log.error((*path, field), f"{which}, but '{spec.name}' is of {field} '{spec.kind or spec.class_}'", hint)
     return expected
+
+
+def _check_class(spec: LevelSpec, kind: Literal["storage", "compute"], path: Path, log: ResolveLog) -> None:
+    """A class that is nearly a known one is a mistake, unless estimators are installed that may know it."""
+    words = KNOWN_CLASSES["storage"] + KNOWN_CLASSES["compute"]
+    named = spec.estimator or log.spec.energy.estimator
+    if any(known_class(k, spec.class_) for k in (kind, "storage", "compute")) or named or registry().names != ("builtin",):
+        return
+    if meant := closest(spec.class_, words, 0.65):
+        log.error((*path, "class"), f"unknown class '{spec.class_}'", f"did you mean '{meant}'?")
 
 
 # --- levels -------------------------------------------------------------------------------------------------

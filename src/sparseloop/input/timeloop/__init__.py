@@ -39,6 +39,9 @@ _IGNORED = {
     "shape": "read with the problem",
 }
 
+_NATIVE_KEYS = ("workload", "layers", "sparse", "constraints", "energy")
+"""Of the native form only `reading` (and `variables`) may stand beside Timeloop's sections."""
+
 
 def to_spec(data: Mapping[str, Plain], source: Locator | None = None) -> Spec:
     """The native specification equivalent to Timeloop's files; raises `SpecError` with every mistake."""
@@ -121,7 +124,7 @@ def _result(root: Section, problem: Problem, machine: Machine, tables: PriceTabl
     mapping = read_mapping(root.sections("mapping"), problem, machine)
     unclear = [d for name in mapping.several for d in problem.flattened[name]]
     result: dict[str, Plain] = {
-        "reading": "timeloop",
+        "reading": root.text("reading") or "timeloop",
         "workload": dict(problem.workload),
         "architecture": machine.architecture,
         "sparse": read_features(sparse, problem, machine, unclear) if sparse else {},
@@ -158,6 +161,10 @@ def _note_rest(root: Section, chain: TimeloopChain, tables: PriceTables) -> None
     for name in sorted(set(tables.energy) - known):
         section = root.section("ERT")
         log.note(section.path if section else (), f"the ERT's component '{name}' is no level of the architecture")
+    for key in _NATIVE_KEYS:
+        if root.has(key):
+            message = f"'{key}' is a key of the native form, but these are Timeloop's files"
+            log.error(root.key_path(key), message, "sparseloop import makes a native file of them, which can be changed")
     root.unused(_IGNORED, "the files")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sparseloop.input.diagnostics import closest
 from sparseloop.input.timeloop.sections import ImportLog, Section
 
 ComponentKind = Literal["storage", "compute", "network"]
@@ -104,7 +105,7 @@ def _containers(root: Section) -> Iterator[tuple[Section, int]]:
         if len(children) > 1:
             node.log.error(node.key_path("subtree"), "only one subtree per node is modelled (the machine is a chain)")
         node = children[0]
-        _, more = split_range(node.text("name") or "")
+        _, more = split_range(node.required("name", "a node"))
         count *= _at_least_one(more, node)
         yield node, count
     return
@@ -127,10 +128,14 @@ def _locals(container: Section, count: int) -> Iterator[TimeloopComponent]:
 
 
 def _component(item: Section, attributes: Section, count: int) -> Iterator[TimeloopComponent]:
-    name, own = split_range(item.text("name") or "?")
-    class_name = item.text("class") or ""
+    name, own = split_range(item.required("name", "a component"))
+    class_name = item.required("class", f"component '{name}'")
     kind = component_kind(class_name)
     if kind is None:
+        if meant := closest(class_name, [word for _, words in _CLASSES for word in words], 0.7):
+            item.log.error(
+                item.key_path("class"), f"unknown class '{class_name}' of component '{name}'", f"did you mean '{meant}'?"
+            )
         item.log.note(item.key_path("class"), f"component '{name}' of class '{class_name}' {_NO_PART}")
         return
     instances, mesh_x, mesh_y = _mesh(attributes, count * _at_least_one(own, item), name, item.log)
@@ -167,7 +172,8 @@ def _legacy(architecture: Section) -> Iterator[TimeloopComponent]:
     levels = [(s, "storage") for s in reversed(architecture.sections("storage"))]
     arithmetic = architecture.section("arithmetic")
     for section, kind in [*levels, *([(arithmetic, "compute")] if arithmetic else [])]:
-        name, _ = split_range(section.text("name") or ("MAC" if kind == "compute" else "?"))
+        named = section.has("name") or kind == "storage"
+        name, _ = split_range(section.required("name", "a storage") if named else "MAC")
         class_name = section.text("class") or ""
         instances, mesh_x, mesh_y = _mesh(section, None, name, section.log)
         yield TimeloopComponent(

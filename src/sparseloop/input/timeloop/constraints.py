@@ -54,7 +54,7 @@ def _nested(section: Section, root: Section) -> Iterator[Section]:
 
 
 def _read(item: Section, level: str, result: dict[str, dict[str, Plain]], problem: Problem, machine: Machine) -> None:
-    kind = (item.text("type") or "").replace("-", "_")
+    kind = item.required("type", "a constraint").replace("-", "_")
     values = item.section("attributes") or item
     target = level
     found: dict[str, Plain] = {}
@@ -69,7 +69,7 @@ def _read(item: Section, level: str, result: dict[str, dict[str, Plain]], proble
         found = {f"min_{kind}": values.number("min")}
     elif kind == "max_overbooked_proportion":
         found = {"max_overbooked": values.number("proportion")}
-    else:
+    elif kind:
         item.log.error(item.key_path("type"), f"unknown constraint '{kind}'")
     for section in dict.fromkeys(map(id, (values, item))):
         value = values if section == id(values) else item

@@ -78,6 +78,9 @@ def target_level(section: Section, machine: Machine) -> str | None:
     """Name of the level a directive is about: a name, or a number counted from the innermost storage."""
     value = section.take("target", "name")
     names = (*machine.storage, machine.compute)
+    if value is None:
+        section.required("target", "a directive")
+        return None
     if isinstance(value, int) and 0 <= value < len(machine.storage):
         return machine.storage[-1 - value]
     if str(value) in names:

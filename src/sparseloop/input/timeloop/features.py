@@ -75,7 +75,7 @@ def _read_formats(target: Section, level: LevelFeatures, problem: Problem, metad
     if form is None:
         return
     for space in form.sections("data_spaces"):
-        name = space.text("name") or ""
+        name = space.required("name", "a format")
         if name not in problem.tensors:
             known_tensors(space, "name", problem.tensors)
             continue
@@ -98,10 +98,10 @@ def _read_formats(target: Section, level: LevelFeatures, problem: Problem, metad
 
 def _rank(rank: Section, problem: Problem, metadata: tuple[int, int]) -> dict[str, Plain]:
     """One rank; widths are rounded as Timeloop rounds them."""
-    kind = (rank.text("format") or "").upper()
-    if kind not in RANK_FORMATS:
+    kind = rank.required("format", "a rank").upper()
+    if kind and kind not in RANK_FORMATS:
         rank.log.error(rank.key_path("format"), f"unknown format '{kind}'", f"known: {', '.join(RANK_FORMATS)}")
-        kind = "U"
+    kind = kind if kind in RANK_FORMATS else "U"
     storage, default = metadata
     given = {key: rank.integer(f"{key}_word_bits") for key in ("metadata", "payload")}
     result: dict[str, Plain] = {"kind": kind, "ranks": _groups(rank, problem)}
@@ -148,13 +148,14 @@ def _groups(rank: Section, problem: Problem) -> list[tuple[str, ...]]:
 def _read_safs(target: Section, level: LevelFeatures, problem: Problem) -> None:
     kind: str | None = None
     for entry in target.sections("action_optimization"):
-        name = (entry.text("type") or kind or "").replace("-", "_")
+        name = (kind if kind and not entry.has("type") else entry.required("type", "an action optimization")).replace("-", "_")
         if name == "position_skipping":
             _position_skip(entry, level, problem)
             continue
-        if name not in SAF_KINDS:
+        if name and name not in SAF_KINDS:
             hint = "gating, skipping or skipping-spatial"
             entry.log.error(entry.key_path("type"), f"unknown action optimization '{name}'", hint)
+        if name not in SAF_KINDS:
             continue
         kind = name
         options = entry.sections("options") or [entry]
@@ -192,9 +193,9 @@ def _options(options: list[Section], problem: Problem) -> Iterator[dict[str, Pla
 
 def _read_compute(target: Section, level: LevelFeatures) -> None:
     for entry in target.sections("compute_optimization"):
-        name = (entry.text("type") or "").replace("-", "_")
+        name = entry.required("type", "a compute optimization").replace("-", "_")
         if name in COMPUTE_KINDS:
             level.compute.add(COMPUTE_KINDS[name])
-        else:
+        elif name:
             entry.log.error(entry.key_path("type"), f"unknown compute optimization '{name}'", "gating or skipping")
         entry.unused(what="a compute optimization")

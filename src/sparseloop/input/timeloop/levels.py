@@ -77,7 +77,7 @@ def read_machine(chain: TimeloopChain, tables: PriceTables) -> Machine:
             record["network"] = networks.network(component, chain.levels[i + 1], chain, tables)
             data = component.section
             metadata[component.name] = (data.integer("metadata_storage_width", "metadata_width") or 0, _metadata_word(data))
-            data.unused(_IGNORED, f"level {component.name}")
+            data.unused(_IGNORED, f"level {component.name}", 0.8)
         else:
             record = _compute(component, tables)
         levels.append(record)
@@ -131,7 +131,7 @@ def _compute(component: TimeloopComponent, tables: PriceTables) -> dict[str, Pla
         record["area"] = area
     section.take("network_operand", "network_result")
     _note_gating(section)
-    section.unused(_COMPUTE_IGNORED, f"level {component.name}")
+    section.unused(_COMPUTE_IGNORED, f"level {component.name}", 0.8)
     return record
 
 

@@ -103,7 +103,7 @@ def _entry(target: str, loops: list[NestLoop], directive: Directive, nest: Nest,
 def _collect(items: list[Section], problem: Problem, machine: Machine) -> Nest:
     nest = Nest(temporal={}, spatial={}, bypass={level: set() for level in machine.storage})
     for item in items:
-        kind, level = (item.text("type") or "").replace("-", "_"), target_level(item, machine)
+        kind, level = item.required("type", "a mapping directive").replace("-", "_"), target_level(item, machine)
         if level is None or level not in machine.storage:
             item.used |= {"factors", "permutation", "split", "keep", "bypass", "keep_only", "bypass_only"}
         elif kind == "temporal":
@@ -120,7 +120,7 @@ def _collect(items: list[Section], problem: Problem, machine: Machine) -> Nest:
         elif kind == "skew":
             item.log.note(item.path, "skew is not modelled: it changes distances in the network only, and was left out")
             item.used |= {"modulo", "terms"}
-        else:
+        elif kind:
             item.log.error(item.key_path("type"), f"unknown mapping directive '{kind}'", "temporal, spatial or bypass")
         item.unused(_IGNORED, "a mapping directive")
     return nest

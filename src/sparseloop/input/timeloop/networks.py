@@ -117,4 +117,4 @@ def _note_second(level: TimeloopComponent, down: TimeloopComponent, up: Timeloop
 def finish(chain: TimeloopChain) -> None:
     """Notes what no level asked for."""
     for component in chain.networks.values():
-        component.section.unused(IGNORED, f"network {component.name}")
+        component.section.unused(IGNORED, f"network {component.name}", 0.8)

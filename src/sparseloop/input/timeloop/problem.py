@@ -142,7 +142,7 @@ def _shape(problem: Section, named: Section | None) -> Section:
 def _coefficients(shape: Section, instance: Section) -> dict[str, int]:
     result = dict[str, int]()
     for item in shape.sections("coefficients"):
-        name = item.text("name") or ""
+        name = item.required("name", "a coefficient")
         default = item.integer("default")
         value = instance.integer(name)
         if value is None and default is None:
@@ -162,7 +162,7 @@ def _projections(
     """Tensor to its axes, and the names of the read-write tensors."""
     result, outputs = dict[str, Axes](), list[str]()
     for space in spaces:
-        name, path = space.text("name") or "?", space.key_path("projection")
+        name, path = space.required("name", "a data space"), space.key_path("projection")
         result[name] = [tuple(_axis(rank, bounds, coefficients, path, log)) for rank in space.items("projection")]
         if space.flag("read_write"):
             outputs.append(name)
@@ -203,7 +203,7 @@ def _einsum(projections: Mapping[str, Axes], output: str) -> str:
 def _flatten(shape: Section, bounds: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
     result = dict[str, tuple[str, ...]]()
     for item in shape.sections("flatten"):
-        name, dimensions = item.text("name") or "?", item.names("dimensions") or ()
+        name, dimensions = item.required("name", "flatten"), item.names("dimensions") or ()
         for d in dimensions:
             if d not in bounds:
                 unknown_name(item.log, item.key_path("dimensions"), "dimension", d, bounds)
@@ -235,17 +235,20 @@ def _density(section: Section, key: str) -> dict[str, Plain]:
         return {"model": "even", "density": section.number(key)}
     item = section.section(key)
     assert item is not None
-    name = (item.text("distribution") or "").replace("-", "_")
-    if name not in DISTRIBUTIONS:
+    name = item.required("distribution", f"the density of {key}").replace("-", "_")
+    if name and name not in DISTRIBUTIONS:
         hint = "'uniform' of the paper is written hypergeometric" if name == "uniform" else None
         item.log.error(item.key_path("distribution"), f"unknown density distribution '{name}'", hint)
     model = DISTRIBUTIONS.get(name, "uniform")
     result: dict[str, Plain] = {"model": model}
     if model == "banded":
         item.take("density")
-        result["half_width"] = item.integer("band_width") or 0
+        width = item.integer("band_width")
+        if width is None:
+            item.required("band_width", f"the density of {key}")
+        result["half_width"] = width or 0
     elif model == "actual":
-        result |= {"file": item.text("data_file_path"), "layout": "first_fastest"}
+        result |= {"file": item.required("data_file_path", f"the density of {key}"), "layout": "first_fastest"}
     else:
         density = item.number("density")
         if density is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from sparseloop.input import expressions as expr
-from sparseloop.input.diagnostics import Diagnostic, Locator, Path, SpecError, did_you_mean, dotted
+from sparseloop.input.diagnostics import Diagnostic, Locator, Path, SpecError, closest, did_you_mean, dotted
 from sparseloop.input.yaml.nodes import Plain
 
 NO_KEYS: Mapping[str, str] = {}
@@ -70,6 +70,8 @@ class Section:
     path: Path
     log: ImportLog
     used: set[str] = field(default_factory=set[str])
+    asked: set[str] = field(default_factory=set[str])
+    """Keys that a reader looked for, whether they are there or not."""
     scope: Mapping[str, Plain] | None = None
     """Names that expressions may use; None: the variables of the files."""
 
@@ -85,6 +87,7 @@ class Section:
 
     def has(self, *keys: str) -> bool:
         """True if one of the keys is present and not null."""
+        self.asked.update(keys)
         return any(self.data[self._keys[k]] is not None for k in keys if k in self._keys)
 
     def key_path(self, key: str) -> Path:
@@ -94,6 +97,7 @@ class Section:
     def take(self, *keys: str) -> Plain:
         """Value of the first present key; None if none is there or it is null. A variable's name becomes its value."""
         found: Plain = None
+        self.asked.update(keys)
         for key in keys:
             if key in self._keys:
                 self.used.add(key)
@@ -154,6 +158,17 @@ class Section:
         value = self.take(*keys)
         return None if value is None else str(value)
 
+    def required(self, key: str, what: str) -> str:
+        """A string that must be there; without it a mistake, which names the unread key that stands in its place, and ''."""
+        value = self.text(key)
+        if value is not None and value.strip():
+            return value
+        unread = [str(spelled) for name, spelled in self._keys.items() if name not in self.used]
+        instead = closest(key, unread)
+        place = self.key_path(key) if instead is None else (*self.path, instead)
+        self.log.error(place, f"{what} has no '{key}'", f"did you mean '{key}' by '{instead}'?" if instead else None)
+        return ""
+
     def names(self, *keys: str) -> tuple[str, ...] | None:
         """A list of names (a single name and a string of names count as lists), or None."""
         value = self.take(*keys)
@@ -195,11 +210,18 @@ class Section:
         key = next(k for k in keys if k in self._keys)
         self.log.error(self.key_path(key), f"expected {expected}, got {value!r}")
 
-    def unused(self, ignored: Mapping[str, str] = NO_KEYS, what: str = "") -> None:
-        """Notes every key that was not read, unless it is among those known to be irrelevant (key to reason)."""
+    def unused(self, ignored: Mapping[str, str] = NO_KEYS, what: str = "", likeness: float = 0.6) -> None:
+        """Every key that was not read: a mistake if it is like one that was looked for and is not there, else a note.
+
+        Keys known to be irrelevant (key to reason) are neither.
+        """
+        missing = [key for key in self.asked if key not in self._keys]
         for key, spelled in self._keys.items():
             if key not in self.used and key not in ignored:
                 where = f" of {what}" if what else ""
+                if (meant := closest(key, missing, likeness)) and key not in self.asked:
+                    self.log.error((*self.path, spelled), f"unknown key '{spelled}'{where}", f"did you mean '{meant}'?")
+                    continue
                 self.log.note((*self.path, spelled), f"'{spelled}'{where} is not modelled and was left out")
 
 

@@ -73,7 +73,7 @@ def table_components(table: Section) -> Iterator[tuple[Section, str]]:
             yield section, str(name)
     elif value is not None:
         for section in sections(value, path, table.log):
-            yield section, section.text("name") or ""
+            yield section, section.required("name", "an entry of a table")
     table.unused(what="a table")
 
 
@@ -111,7 +111,7 @@ def variants(component: Section) -> Iterator[tuple[Section, str]]:
                 yield Section(number, (*at, name, i), log), str(name)  # pyright: ignore[reportUnknownArgumentType]
     elif value is not None:
         for section in sections(value, path, log):
-            yield section, section.text("name") or ""
+            yield section, section.required("name", "an action")
 
 
 def ert_data(tables: PriceTables, levels: tuple[str, ...]) -> list[Plain]:

@@ -279,13 +279,15 @@ def _read_lists(root: Section, chain: _Chain, keys: Collection[str]) -> None:
 
 def _statements(items: Collection[Section], chain: _Chain) -> Iterator[tuple[Section, str, str]]:
     for item in items:
-        target = item.text("target", "name") or ""
-        kind = CONSTRAINT_KINDS.get((item.text("type") or "").replace("-", "_"))
+        target = item.text("target", "name") or item.required("target", "a directive")
+        word = item.required("type", "a directive")
+        kind = CONSTRAINT_KINDS.get(word.replace("-", "_"))
+        if not target or not word:
+            continue
         if target not in chain.names:
             key = "target" if item.has("target") else "name"
             item.log.error(item.key_path(key), f"unknown level '{target}'", did_you_mean(target, chain.names))
         elif kind is None:
-            word = item.text("type") or ""
             item.log.error(item.key_path("type"), f"unknown type '{word}'", did_you_mean(word, CONSTRAINT_KINDS))
         else:
             yield item, target, kind

@@ -63,6 +63,8 @@ class LinkSparse:
     """True where the parent's format cannot be laid on the loops."""
     child: LinkSparse | None = None
     """The tensor's next inner link; None at the compute link."""
+    neighbours: tuple[ResidentTile, ...] = ()
+    """Tiles of other tensors in the same instance of the parent."""
 
     @cached_property
     def forwarded(self) -> Words:
@@ -70,17 +72,29 @@ class LinkSparse:
         return self.dense.forwarded * ops.ratio(self.fills.actual, self.fills.total)
 
     @cached_property
+    def room(self) -> Words | None:
+        """Words of the tensor that an instance of the parent has room for beside what its fit test counts of other tensors.
+
+        None if no tile that passes the test can be larger: the level is unlimited, or what is tested is no quantile.
+        """
+        spec = self.resident.level
+        capacity = spec.capacity_words
+        if capacity is None or not isinstance(spec.capacity_rule, float):
+            return None
+        taken = ops.total(tile.level_words for tile in self.neighbours)
+        return ops.maximum(0.0, capacity - taken) / self.resident.width
+
+    @cached_property
     def overflow(self) -> Overflow:
         """What crosses the link beyond `reads` and `fills`: words of overbooked tiles streamed at each use.
 
-        A child that sizes its tiles by a quantile retains `counted` words; the excess x = E[max(0, k - counted)] per
-        tile is fetched anew at each of the rho = reads / fills uses: x (rho - 1) per delivered tile.
+        A child that is checked by a quantile may hold tiles that are larger than its room; the excess x = E[max(0, k - room)]
+        per tile is fetched anew at each of the rho = reads / fills uses: x (rho - 1) per delivered tile.
         """
-        link = self.dense.link
-        if self.child is None or not link.child_compressed or not isinstance(self.child.resident.rule, float):
+        if self.child is None or not self.dense.link.child_compressed or (room := self.child.room) is None:
             return Overflow(0.0, 0.0)
         tile = self.child.resident
-        excess = tile.model.excess(tile.footprint, tile.extents, tile.counted)
+        excess = tile.model.excess(tile.footprint, tile.extents, room)
         uses = ops.maximum(0.0, ops.ratio(self.child.reads.actual, self.fills.actual) - 1.0)
         fills = excess * uses * self.dense.fills / self.dense.tile
         return Overflow(fills / self.dense.sharing, fills)
@@ -254,12 +268,13 @@ def _under(mapped: _Mapped, safs: SafConditions) -> SparseTraffic:
 
 
 def _chained(links: Sequence[LinkSparse]) -> tuple[LinkSparse, ...]:
-    """The links, each knowing the next inner one of its tensor."""
+    """The links, each knowing the next inner one of its tensor, and the tiles beside its own."""
     chained: dict[int, LinkSparse] = {}
     for k in reversed(links):
         link = k.dense.link
         below = next((c for c in chained.values() if _feeds(link, c.dense.link)), None)
-        chained[link.index] = replace(k, child=below)
+        beside = tuple(o.resident for o in links if o.dense.link.parent == link.parent and o.dense.link.tensor != link.tensor)
+        chained[link.index] = replace(k, child=below, neighbours=beside)
     return tuple(chained[k.dense.link.index] for k in links)
 
 

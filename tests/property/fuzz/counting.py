@@ -182,7 +182,7 @@ def _metadata_words(form: TensorFormat, ranks: tuple[RankUnits, ...]) -> float:
     bits = 0.0
     for number, units in enumerate(reversed(ranks)):
         given = form.ranks[max(0, len(form.ranks) - 1 - number)]
-        entry = given.metadata_bits if given.metadata_bits is not None else 1 if given.kind == "B" else METADATA_BITS
+        entry = given.metadata_bits if given.metadata_bits is not None else 1 if given.kind in ("B", "UB") else METADATA_BITS
         payload = given.payload_bits if given.payload_bits is not None else METADATA_BITS
         bits += _slots(units.metadata) * entry + _slots(units.payload) * payload
     return bits / WORD_BITS

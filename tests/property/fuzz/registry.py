@@ -144,7 +144,6 @@ OPEN: tuple[Kind, ...] = (
     Kind("known patterns seen through windows", lambda spec: slides_sparsely(spec) and any(map(is_given, spec.tensors))),
     Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("cycles of packed positions", packs, r"compute cycles|L\d cycles"),
-    Kind("overbooked levels", overbooked, r"L\d cycles|.* streamed .*|" + ACCESSES),
     Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),
     Kind("given data with holes", any_tensor(lambda t: steps(t) and is_given(t)), r".* held .*"),
     Kind("known patterns seen through access blocks", lambda spec: widens(spec) and any(map(is_given, spec.tensors))),

@@ -24,6 +24,7 @@ def resolve_sparse(hierarchy: Hierarchy, einsum: Einsum, keep: Kept, log: Resolv
         _check_kept(sparse.formats, keep, einsum, hierarchy, log)
     _check_metadata_room(sparse.formats, hierarchy, log)
     _check_leaders(sparse, keep, einsum, hierarchy, log)
+    _warn_of_idle_computes(sparse, einsum, hierarchy, log)
     return sparse
 
 
@@ -195,6 +196,24 @@ def _check_leaders(sparse: Sparse, keep: Kept, einsum: Einsum, hierarchy: Hierar
                 log.error(_written_at(where, saf.follower, saf.leaders, log), message, hint, word=leader)
             else:
                 log.warn(f"{names[saf.level]}: {saf.kind} of {saf.follower} on {leader}, of which no level has metadata")
+
+
+def _warn_of_idle_computes(sparse: Sparse, einsum: Einsum, hierarchy: Hierarchy, log: ResolveLog) -> None:
+    """A skip of a result saves its accesses; the computes go on unless an operand is skipped, too, or the compute level skips."""
+    if sparse.compute_skip or not log.native:
+        return
+    sparse_operands = {t.name for t in einsum.tensors if not t.output and t.density.density < 1}
+    skips = [saf for saf in sparse.safs if saf.saves_time]
+    results = {t.name for t in einsum.tensors if t.output}
+    decisive = {leader for saf in skips if saf.follower not in results for leader in saf.leaders}
+    compute = hierarchy.stages[-1].name if hierarchy.stages else ""
+    for saf in (saf for saf in skips if saf.follower in results):
+        level = hierarchy.storage_names[saf.level]
+        for leader in (name for name in saf.leaders if name in sparse_operands - decisive):
+            log.warn(
+                f"{level}: {saf.kind} of {saf.follower} on {leader} saves accesses of {saf.follower} only: "
+                f"computes with zeros of {leader} still take their time (to skip them: {compute}: {{skip: true}})"
+            )
 
 
 def _written_at(path: Path, follower: str, leaders: Sequence[str], log: ResolveLog) -> Path:

@@ -104,7 +104,10 @@ def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], log:
     if _lacks(spec, model, path, log):
         return dense
     try:
-        return _model(model, spec, axes, shape, size) or _given(spec, shape, path, log)
+        found = _model(model, spec, axes, shape, size) or _given(spec, shape, path, log)
+        if isinstance(found, Block):
+            _warn_of_whole_words(name, found, spec, log)
+        return found
     except MemoryError:
         log.error((*path, "file"), f"density of {name}: the data does not fit into memory")
     except OSError as error:
@@ -115,6 +118,21 @@ def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], log:
         rank, known = str(error.args[0]), {term.rank for axis in axes for term in axis.terms}
         log.error((*path, "rank"), f"{name} has no rank '{rank}'", did_you_mean(rank, known), word=rank)
     return dense
+
+
+def _warn_of_whole_words(name: str, block: Block, spec: DensitySpec, log: ResolveLog) -> None:
+    """Blocks hold whole non-zeros, and a tensor whole blocks: says what is taken where that is not what is written."""
+    inside = block.filling / block.volume
+    if abs(inside - spec.inner) > 1e-9:
+        log.warn(
+            f"density of {name}: an occupied block of {block.volume} words holds {block.filling} non-zeros, "
+            f"{inside:g} of it, not {spec.inner:g}"
+        )
+    if abs(block.density - (spec.density or 0.0)) > 0.01 * (spec.density or 0.0):
+        log.warn(
+            f"density of {name}: {block.occupied} of {block.count} blocks are occupied, which is a density of {block.density:g}, "
+            f"not {spec.density:g}"
+        )
 
 
 _NEEDED = {
@@ -149,7 +167,7 @@ def _model(
         block = _block_shape(spec, axes)
         if math.prod(block) > _LARGEST_TENSOR:
             raise ValueError(f"block {block} is larger than 2**62 words")
-        return Block(shape, block, density / (spec.inner or 1.0), inner=spec.inner)
+        return Block.of_density(shape, block, density, inner=spec.inner)
     if model == "banded":
         if max(shape, default=0) > _LARGEST_AXIS:
             raise ValueError("a band is counted row by row, over at most 2**24 rows and columns")

@@ -226,6 +226,13 @@ class Block(TabulatedModel):
         if len(self.block_shape) != len(self.shape):
             raise ValueError(f"block shape {self.block_shape}: needs {len(self.shape)} numbers, one per axis of {self.shape}")
 
+    @classmethod
+    def of_density(cls, shape: tuple[int, ...], block_shape: tuple[int, ...], density: float, *, inner: float = 1.0) -> Block:
+        """The model of a tensor of this density, whose occupied blocks are filled at `inner`, rounded up to whole words."""
+        volume = math.prod(block_shape)
+        filled = count_of(inner, volume) / volume
+        return cls(shape, block_shape, min(1.0, density / filled) if filled else 0.0, inner=inner)
+
     @property
     def count(self) -> int:
         """Number of blocks, clipped ones included."""

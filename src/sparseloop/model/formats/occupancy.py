@@ -7,6 +7,7 @@ from functools import cached_property
 
 from sparseloop.model import ops
 from sparseloop.model.density import DensityModel
+from sparseloop.model.design.arch import Level
 from sparseloop.model.formats.metadata import Metadata
 from sparseloop.model.formats.ranks import RankOnLoops, entry_bits, rank_units
 from sparseloop.model.plan import Link
@@ -58,9 +59,14 @@ class ResidentTile:
     link: Link
 
     @property
+    def level(self) -> Level:
+        """The level that holds the tile."""
+        return self.safs.plan.arch.levels[self.link.parent]
+
+    @property
     def rule(self) -> str | float:
         """The level's fit test: worst, expected, or a quantile."""
-        return self.safs.plan.arch.levels[self.link.parent].capacity_rule
+        return self.level.capacity_rule
 
     @property
     def width(self) -> float:

@@ -299,3 +299,32 @@ def test_result_is_the_last_tensor():
     einsum = design(BASE).einsum
     assert [(t.name, t.output) for t in einsum.tensors] == [("A", False), ("B", False), ("Z", True)]
     assert parse_einsum("Z[m] = A[m]").tensors[0].name == "Z"
+
+
+MERGE = """
+workload: {einsum: "Z[m,n] = T[k,m,n]", shape: {m: 4, n: 4, k: 8}, density: {T: DENSITY}}
+architecture: {levels: [{name: GLB, class: sram}, {name: MAC, class: mac}]}
+sparse: {GLB: {formats: {T: "B(*)"}, skip: [Z <- T]}MORE}
+mapping: [GLB: for m=4 n=4 k=8]
+"""
+
+
+@pytest.mark.parametrize(
+    ("density", "more", "warned"),
+    [("0.5", "", True), ("1", "", False), ("0.5", ", MAC: {skip: true}", False), ("0.5", ", GLB: {}", True)],
+)
+def test_a_skipped_result_that_saves_no_compute_is_a_warning(density: str, more: str, warned: bool) -> None:
+    text = MERGE.replace("DENSITY", density).replace("MORE", "" if "GLB" in more else more)
+    found = [w for w in resolve(loading.loads(text)).warnings if "computes with zeros of T still take their time" in w]
+    assert bool(found) == warned
+    assert all("MAC: {skip: true}" in w for w in found)
+
+
+@pytest.mark.parametrize(("inner", "filled"), [(0.7, 6), (0.75, 6), (1, 8)])
+def test_blocks_hold_whole_words_and_the_tensor_keeps_its_density(inner: float, filled: int) -> None:
+    text = MERGE.replace("DENSITY", f"{{model: block, block: {{k: 8}}, density: 0.375, inner: {inner}}}").replace("MORE", "")
+    found = resolve(loading.loads(text))
+    block = found.einsum.tensor("T").density
+    assert isinstance(block, Block)
+    assert (block.filling, block.density) == (filled, 0.375)
+    assert any("holds 6 non-zeros, 0.75 of it, not 0.7" in w for w in found.warnings) == (inner == 0.7)

@@ -65,6 +65,22 @@ sparse:
 """
 
 
+OVERBOOKED_ROWS = """
+workload: {einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {m: 4, n: 4, k: 8}, density: {A: 0.5}}
+architecture:
+  levels:
+    - {name: DRAM, class: dram}
+    - {name: GLB, class: sram, capacity: CAPACITY words, capacity_rule: 0.01}
+    - {name: MAC, class: mac}
+sparse:
+  DRAM: {formats: {A: "B(*)"}}
+  GLB: {formats: {A: "B(*)"}}
+mapping:
+  - DRAM: for m=4
+  - GLB: for n=4 k=8 | keep A
+"""
+
+
 def overbooked(rule: str, capacity: int) -> sl.Result:
     return sl.evaluate(sl.loads(OVERBOOKED.replace("RULE", rule).replace("CAPACITY", str(capacity))))
 
@@ -83,6 +99,22 @@ def test_overbooking_streams_what_does_not_fit() -> None:
     assert float(next(a.count for a in actions if a.tensor == "B" and a.action == "read")) == pytest.approx(
         float(link.reads.actual + reads)
     )
+
+
+@pytest.mark.parametrize(("capacity", "reads"), [(2, 40.2), (3, 29.6), (4, 21.7), (5, 17.6), (1000, 16)])
+def test_only_what_does_not_fit_is_streamed(capacity: int, reads: float) -> None:
+    """4 rows of 8 words, 16 non-zeros in all: 16 + 12 E[max(0, k - capacity)], whatever quantile the test counts."""
+    text = OVERBOOKED_ROWS.replace("CAPACITY", str(capacity))
+    actions = sl.evaluate(sl.loads(text)).cost.levels[0].actions
+    assert float(next(a.count for a in actions if a.tensor == "A" and a.action == "read")) == pytest.approx(reads, abs=0.05)
+
+
+def test_room_is_what_others_leave() -> None:
+    """The column of B takes 8 words of the room; 4 of 12 are left for a row of A."""
+    text = OVERBOOKED_ROWS.replace("CAPACITY", "12").replace("keep A", "keep A B").replace("for m=4", "for m=4 n=4")
+    cost = sl.evaluate(sl.loads(text.replace("for n=4 k=8", "for k=8"))).cost
+    inner = {k.dense.link.name: k for k in cost.sparse.links if k.dense.link.parent == 1}
+    assert inner["A"].room == 4
 
 
 def test_capacity_rules() -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparseloop.cli import completion
 from sparseloop.cli.codesign import CodesignArguments
 from sparseloop.cli.compare import CompareArguments
 from sparseloop.cli.map import MapArguments
-from sparseloop.cli.options import Command, FormOption, InputFiles, Overrides
-from sparseloop.cli.output import note, print_csv, print_json, print_results, terminal_width, warn
+from sparseloop.cli.options import Command, FormOption, InputFiles, Overrides, SummaryOption
+from sparseloop.cli.output import be_quiet, complain, note, print_csv, print_json, print_results, terminal_width, warn
 from sparseloop.cli.plot import PlotArguments
+from sparseloop.cli.registration import add_command
 from sparseloop.cli.sweep import SweepArguments
 from sparseloop.cli.validate import ValidateArguments
 from sparseloop.input.diagnostics import Diagnostic, SpecError
@@ -29,29 +31,39 @@ OK, INFEASIBLE, WRONG_INPUT, BUG = 0, 1, 2, 3
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _command(name: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes the decorated function a command; `example` is one line to copy."""
+
+    def registered(function: Callable[..., None]) -> Callable[..., None]:
+        add_command(app, name, function, example)
+        return function
+
+    return registered
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status, and never shows a traceback unless --debug is given."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    be_quiet(False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         return _run([argument for argument in given if argument != "--debug"])
     except SpecError as error:
-        note(error.render())
+        complain(error.render())
         return WRONG_INPUT
     except Exception as error:
         if "--debug" in given:
             raise
-        note(f"sparseloop: internal error: {type(error).__name__}: {error}")
-        note("This is a bug of ours: please report it, with the output of the same command and --debug.")
+        complain(f"sparseloop: internal error: {type(error).__name__}: {error}")
+        complain("This is a bug of ours: please report it, with the output of the same command and --debug.")
         return BUG
 
 
@@ -96,23 +108,32 @@ def common(
     """Energy, cycles, area and traffic of sparse tensor accelerators."""
 
 
-@app.command("eval")
-def evaluate_command(files: InputFiles, overrides: Overrides = None, form: FormOption = "table") -> None:
-    """Evaluate the mapping in the files."""
+@_command("eval", "sparseloop eval matmul.yaml --summary")
+def evaluate_command(
+    files: InputFiles, overrides: Overrides = None, form: FormOption = "table", summary: SummaryOption = False
+) -> None:
+    """Evaluate the mapping in the files.
+
+    Prints energy, cycles, traffic, what every sparse feature saves, what limits the speed and how full the levels are. Several
+    layers are evaluated one by one, with their totals at the end. Exit status 1: the mapping does not fit.
+    """
     from sparseloop.evaluation.evaluate import evaluate
 
     results = [evaluate(layer) for layer in _loaded(files, overrides).per_layer()]
     warn([text for result in results for text in result.warnings])
-    print_results(results, form)
+    print_results(results, form, summary=summary)
     if not all(result.valid for result in results):
         for reason in [reason for result in results for reason in result.reasons] if form != "table" else []:
-            note(f"the mapping is not valid: {reason}")
+            complain(f"the mapping is not valid: {reason}")
         raise typer.Exit(INFEASIBLE)
 
 
-@app.command("check")
+@_command("check", "sparseloop check arch.yaml problem.yaml mapping.yaml")
 def check_command(files: InputFiles, overrides: Overrides = None) -> None:
-    """Validate the files: print every mistake."""
+    """Print every mistake in the files.
+
+    Each with its line and what would be right; warnings too. Nothing is evaluated that is not valid.
+    """
     from sparseloop.evaluation.evaluate import design_of, evaluate
 
     try:
@@ -129,9 +150,12 @@ def check_command(files: InputFiles, overrides: Overrides = None) -> None:
         raise typer.Exit(INFEASIBLE)
 
 
-@app.command("show")
+@_command("show", "sparseloop show matmul.yaml mapping sparse")
 def show_command(files: InputFiles, overrides: Overrides = None) -> None:
-    """Draw what was understood: FILE... [workload|arch|mapping|sparse|mapspace]."""
+    """Draw what was understood.
+
+    After the files, name what to draw: workload, arch, mapping, sparse, mapspace; default: all of them.
+    """
     from sparseloop.report.pictures import PARTS, show_parts
 
     parts = [word for word in files if word in PARTS and not Path(word).exists()]
@@ -139,9 +163,13 @@ def show_command(files: InputFiles, overrides: Overrides = None) -> None:
         print(show_parts(layer, parts))
 
 
-@app.command("why")
+@_command("why", "sparseloop why matmul.yaml GLB.A.reads.actual")
 def why_command(files: InputFiles, overrides: Overrides = None) -> None:
-    """How one number came about: FILE... PATH, e.g. why spec.yaml GLB.A.reads.actual."""
+    """Derive one number of the result.
+
+    After the files comes the number, e.g. GLB.A.reads.actual or totals.energy_pj: its formula with all values put in, down to the
+    loops of the mapping.
+    """
     from sparseloop.report.why import why
 
     paths, number = _split(files, "sparseloop why FILE... PATH")
@@ -149,14 +177,18 @@ def why_command(files: InputFiles, overrides: Overrides = None) -> None:
         print(why(layer, number, width=terminal_width()))
 
 
-@app.command("energy")
+@_command("energy", "sparseloop energy matmul.yaml --ert ert.yaml")
 def energy_command(
     files: InputFiles,
     overrides: Overrides = None,
     form: FormOption = "table",
     ert: Annotated[str, typer.Option("--ert", metavar="FILE", help="Also write ERT and ART for Accelergy and Timeloop.")] = "",
 ) -> None:
-    """The price of every action of every component, with its source; areas and leakage."""
+    """List every price with its source.
+
+    The energy of every action of every component, areas and leakage: from your tables, or from which estimate. --ert writes them
+    for Accelergy and Timeloop.
+    """
     from sparseloop.evaluation.evaluate import design_of
     from sparseloop.report import prices
 
@@ -181,13 +213,16 @@ def energy_command(
         print("\n\n".join(dict.fromkeys(prices.price_text(design.arch, width=terminal_width()) for design in designs)))
 
 
-@app.command("import")
+@_command("import", "sparseloop import arch.yaml problem.yaml map.yaml -o native.yaml")
 def import_command(
     files: InputFiles,
     output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")] = "",
     overrides: Overrides = None,
 ) -> None:
-    """Convert Timeloop's files into one native file that evaluates to the same numbers."""
+    """Convert Timeloop's files into a native one.
+
+    The file evaluates to the same numbers; what is read differently than Timeloop does is said.
+    """
     from sparseloop.input.write import import_files
 
     text, spec = import_files(files, output, overrides or ())
@@ -201,18 +236,26 @@ def import_command(
 
 
 def map_command(arguments: MapArguments) -> None:
-    """Search the best mapping of every layer."""
+    """Search the best mapping of every layer.
+
+    'constraints:' in the files restrict the mapspace. The result says whether the mapping is proven to be the best, or how far
+    from the best it can be; -o writes a file that 'eval' reads.
+    """
     from sparseloop.cli.map import map_layers
 
     if not map_layers(arguments):
         raise typer.Exit(INFEASIBLE)
 
 
-app.command("map")(Command(map_command, MapArguments))
+_command("map", "sparseloop map matmul.yaml --minimize edp --budget 10s -o best.yaml")(Command(map_command, MapArguments))
 
 
 def sweep_command(arguments: SweepArguments) -> None:
-    """Explore a design space: every point mapped, the best ones printed, all kept in a folder."""
+    """Explore a design space.
+
+    Maps every point of a study, prints the best ones, or the Pareto front, and keeps all in a folder for 'query', 'plot' and
+    'report'. --resume goes on after an interrupt.
+    """
     from sparseloop.cli.sweep import best_points_text, checked_study, run_study, study_summary
 
     if arguments.check:
@@ -230,27 +273,33 @@ def sweep_command(arguments: SweepArguments) -> None:
         raise typer.Exit(INFEASIBLE)
 
 
-app.command("sweep")(Command(sweep_command, SweepArguments))
+_command("sweep", "sparseloop sweep study.yaml -o out --workers 2")(Command(sweep_command, SweepArguments))
 
 
 def codesign_command(arguments: CodesignArguments) -> None:
-    """Find the best formats, gating and skipping together with the best mapping, and prove it."""
+    """Search sparse features and mapping together.
+
+    Finds the best formats, gating and skipping together with the best mapping, and proves that no combination is better.
+    """
     from sparseloop.cli.codesign import codesign_features
 
     if not codesign_features(arguments):
         raise typer.Exit(INFEASIBLE)
 
 
-app.command("codesign")(Command(codesign_command, CodesignArguments))
+_command("codesign", "sparseloop codesign study.yaml --budget 60s -o best.yaml")(Command(codesign_command, CodesignArguments))
 
 
-@app.command("query")
+@_command("query", 'sparseloop query out "select * from points where valid order by edp limit 5"')
 def query_command(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="The results of a study.")],
     question: Annotated[str, typer.Argument(metavar="SQL", help="Tables: points, layers, evaluations.")],
     form: FormOption = "table",
 ) -> None:
-    """Ask the results of a study: query DIR "select * from points where valid order by edp limit 5"."""
+    """Ask the results of a study in SQL.
+
+    Tables: points (one row per design), layers (per design and workload), evaluations.
+    """
     from sparseloop.cli.sweep import query_text
 
     print(query_text(folder, question, form))
@@ -260,74 +309,101 @@ def query_command(
 
 
 def plot_command(arguments: PlotArguments) -> None:
-    """Draw a figure for a paper: of results, or of a study."""
+    """Draw a figure for a paper.
+
+    Of results (files with a mapping, or what 'eval -f json' wrote): breakdown, roofline, loopnest. Of the folder of a study:
+    pareto, parallel, sensitivity, sweep.
+    """
     from sparseloop.cli.plot import plot_files
 
     note(f"written to {plot_files(arguments)}")
 
 
-app.command("plot")(Command(plot_command, PlotArguments))
+_command("plot", "sparseloop plot matmul.yaml --kind roofline -o roof.pdf")(Command(plot_command, PlotArguments))
 
 
-@app.command("report")
+@_command("report", "sparseloop report matmul.yaml -o matmul.html")
 def report_command(
     given: Annotated[
         list[str], typer.Argument(metavar="DIR|FILE...", help="A study's folder, result files, or a specification.")
     ],
-    output: Annotated[str, typer.Option("-o", "--output", help="File of the page.")] = "report.html",
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="File of the page.")] = "report.html",
     overrides: Overrides = None,
 ) -> None:
-    """Write everything about results or a study as one interactive page, which needs no network."""
+    """Write results or a study as one HTML page.
+
+    All tables of 'eval' with figures, the files with their hashes, the version and the command that makes it again. It needs no network.
+    """
     from sparseloop.cli.plot import report_files
 
     note(f"written to {report_files(given, output, overrides or ())}")
 
 
 def validate_command(arguments: ValidateArguments) -> None:
-    """Compute what was published, side by side with the error."""
+    """Compare with published results.
+
+    Prints each published figure beside that of the model, with the error.
+    """
     from sparseloop.cli.validate import validate_targets
 
     if not validate_targets(arguments):
         raise typer.Exit(INFEASIBLE)
 
 
-app.command("validate")(Command(validate_command, ValidateArguments))
+_command("validate", "sparseloop validate eyeriss_v1")(Command(validate_command, ValidateArguments))
 
 
 def compare_command(arguments: CompareArguments) -> None:
-    """Show where the output of Timeloop differs, number by number, and the fault behind it."""
+    """Compare with your own output of Timeloop.
+
+    Number by number, with the known fault of Timeloop behind each difference.
+    """
     from sparseloop.cli.compare import print_comparison
 
     print_comparison(arguments)
 
 
-app.command("compare")(Command(compare_command, CompareArguments))
+_command("compare", "sparseloop compare arch.yaml problem.yaml map.yaml timeloop-model.stats.txt")(
+    Command(compare_command, CompareArguments)
+)
 
 
 # --- what is there ------------------------------------------------------------------------------------------
 
 
-@app.command("example")
+@_command("example", "sparseloop example eyeriss_v1/conv3 > conv3.yaml")
 def example_command(
-    name: Annotated[str | None, typer.Argument(help="A design, or a file of one: eyeriss_v1/conv3.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", autocompletion=completion.example_names, help="A design, or a file of one: eyeriss_v1/conv3."
+        ),
+    ] = None,
+    notebook: Annotated[bool, typer.Option("--notebook", help="NAME is a notebook; without NAME: list them.")] = False,
     path: Annotated[bool, typer.Option("--path", help="Print where it is instead.")] = False,
 ) -> None:
-    """List the shipped designs, or print one."""
+    """List the shipped designs, or print one.
+
+    With --notebook: the shipped Jupyter notebooks instead.
+    """
     from sparseloop import designs
 
     if name is not None:
-        file = designs.path_of(name)
+        file = designs.notebook_of(name) if notebook else designs.path_of(name)
         print(file if path else designs.text_of(file).rstrip("\n"))
         return
-    shipped = designs.designs()
+    shipped = designs.notebooks() if notebook else designs.designs()
     longest = max(map(len, shipped), default=0)
     for label, file in shipped.items():
         print(f"{label:<{longest}}  {file if path else designs.title(file)}".rstrip())
 
 
-@app.command("schema")
+@_command("schema", "sparseloop schema > schema.json")
 def schema_command() -> None:
-    """Print the JSON schema of the native format."""
+    """Print the JSON schema of the native format.
+
+    Editors use it to complete and check keys.
+    """
     from sparseloop.input.load import schema
 
     print(json.dumps(schema(), indent=2))

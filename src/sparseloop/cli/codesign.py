@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sparseloop.cli.options import OUTPUT, StudyOverrides, Workers, output_mistakes
+from sparseloop.cli.options import OUTPUT, StudyOverrides, SummaryOption, Workers, output_mistakes
+from sparseloop.cli.output import note, print_tables
 from sparseloop.cli.progress import codesign_progress
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -26,12 +26,13 @@ class CodesignArguments:
     file: Annotated[str, typer.Argument(metavar="STUDY.yaml", help="A study whose parameters are sparse features.")]
     overrides: StudyOverrides = None
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="End after that time: 60s, 5min.")] = None
-    within: Annotated[float, typer.Option(min=0.0, max=0.99, help="Be content with a proof up to this share: 0.01 for 1 %.")] = (
-        0.0
-    )
+    within: Annotated[
+        float, typer.Option(metavar="SHARE", min=0.0, max=0.99, help="Be content with a proof up to this share: 0.01 for 1 %.")
+    ] = 0.0
     workers: Workers = 1
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the best design.")] = None
-    form: Annotated[str, typer.Option("-f", "--format", help="How to write the result: table or json.")] = "table"
+    form: Annotated[str, typer.Option("-f", "--format", metavar="FORM", help="How to write the result: table or json.")] = "table"
+    summary: SummaryOption = False
 
 
 def codesign_features(arguments: CodesignArguments) -> bool:
@@ -44,11 +45,11 @@ def codesign_features(arguments: CodesignArguments) -> bool:
     with codesign_progress() as watch:
         options = CodesignOptions(seconds=seconds, within=arguments.within, workers=arguments.workers, watch=watch)
         best = codesign(definition, options)
-    print("\n".join(codesign_summary(best)), file=sys.stderr)
+    note("\n".join(codesign_summary(best)))
     if (result := best.result) is not None:
         if arguments.output:
             _write(arguments.output, best)
-        _print(best, result, arguments.form)
+        _print(best, result, arguments)
     return best.value is not None
 
 
@@ -96,9 +97,9 @@ def _write(file: str, best: CodesignResult) -> None:
         raise SpecError([Diagnostic(message=f"{OUTPUT}: cannot write {file} ({error.strerror})")]) from None
 
 
-def _print(best: CodesignResult, result: Result, form: str) -> None:
+def _print(best: CodesignResult, result: Result, arguments: CodesignArguments) -> None:
     assert best.values is not None
-    if form == "json":
+    if arguments.form == "json":
         record: dict[str, Any] = {
             "values": best.values,
             "value": best.value,
@@ -113,9 +114,9 @@ def _print(best: CodesignResult, result: Result, form: str) -> None:
         print(json.dumps(record, indent=2, ensure_ascii=False))
         return
     from sparseloop.report.pictures import mapping_picture
-    from sparseloop.report.tables import print_result
 
     longest = max(map(len, best.values))
     print("\n".join(f"{name:<{longest}}  {value}" for name, value in best.values.items() if value is not None) + "\n")
-    print(mapping_picture(result) + "\n")
-    print_result(result, sys.stdout, width=100)
+    if not arguments.summary:
+        print(mapping_picture(result) + "\n")
+    print_tables([result], summary=arguments.summary)

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparseloop.cli import completion
 from sparseloop.cli.options import (
     OUTPUT,
-    Form,
     FormOption,
     Overrides,
+    SummaryOption,
     no_folder,
     option_mistakes,
     output_mistakes,
     writable_folder,
 )
-from sparseloop.cli.output import note, print_results
+from sparseloop.cli.output import note, print_results, print_table, print_tables
 from sparseloop.cli.progress import status_line
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -37,19 +38,34 @@ class MapArguments:
 
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, in any order.")]
     overrides: Overrides = None
-    minimize: Annotated[str, typer.Option(help="energy, cycles, edp, ed2p ...; 'energy,cycles'; '0.7*energy + cycles'.")] = "edp"
+    minimize: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            autocompletion=completion.objective_names,
+            help="energy, cycles, edp, ed2p ...; 'energy,cycles'; '0.7*energy + cycles'.",
+        ),
+    ] = "edp"
     pareto: Annotated[str | None, typer.Option(metavar="A,B", help="Also the Pareto front, e.g. energy,cycles.")] = None
-    method: Annotated[str, typer.Option(help="random, annealing, genetic, exhaustive or optimal.")] = "genetic"
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="METHOD", autocompletion=completion.method_names, help="random, annealing, genetic, exhaustive or optimal."
+        ),
+    ] = "genetic"
     budget: Annotated[str | None, typer.Option(metavar="N|TIME", help="Mappings (100k) or time (10s, 2min).")] = None
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same answer (unless the budget is a time).")] = 0
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes; several layers are searched side by side.")] = 1
-    top: Annotated[int, typer.Option(min=1, help="How many of the best mappings to print.")] = 1
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same answer (unless the budget is a time).")] = 0
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Worker processes; several layers are searched side by side.")
+    ] = 1
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="How many of the best mappings to print.")] = 1
     padded: Annotated[bool, typer.Option("--padded", help="Also sizes that fill the fanouts better (imperfect factors).")] = False
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the best mapping.")] = None
     resume: Annotated[
         str | None, typer.Option(metavar="DIR", help="Keep every finished layer there, and do not search it again.")
     ] = None
     form: FormOption = "table"
+    summary: SummaryOption = False
 
     @property
     def search(self) -> SearchOptions:
@@ -81,7 +97,7 @@ def map_layers(arguments: MapArguments) -> bool:
     with status_line("searching ...") as show:
         shown = _Shown(show, arguments, files)
         network = map_network(spec, arguments.search, folder=arguments.resume or "", watch=shown.watch)
-    _print_network(network, arguments.form)
+    _print_network(network, arguments)
     if shown.unwritten:
         raise SpecError(Diagnostic(path=(OUTPUT,), message=text) for text in shown.unwritten)
     return network.complete
@@ -172,26 +188,25 @@ def _check_places(arguments: MapArguments, files: Sequence[Path]) -> None:
 # --- printing -----------------------------------------------------------------------------------------------
 
 
-def _print_network(network: NetworkResult, form: Form) -> None:
+def _print_network(network: NetworkResult, arguments: MapArguments) -> None:
     """Fronts, loop nests and tables, or the result files; the totals of several layers."""
-    from sparseloop.report.network_table import print_network, totals_sentence
+    from sparseloop.report.network_table import network_table, totals_sentence
     from sparseloop.report.pictures import mapping_picture
     from sparseloop.report.search_text import front_texts
 
-    several = len(network.layers) > 1
+    several, tables = len(network.layers) > 1, arguments.form == "table"
     for layer in network.layers:
         texts = front_texts(layer.best) if layer.best else []
         for text in [f"{layer.name}:", *texts] if texts and several else texts:
-            print(text, file=sys.stdout if form == "table" else sys.stderr)
+            print(text, file=sys.stdout if tables else sys.stderr)
     results = [layer.result for layer in network.layers if layer.result is not None]
-    if form == "table":
+    if not tables and results:
+        print_results(results, arguments.form)
+    if tables and not (several and arguments.summary):
         for result in results:
             print(mapping_picture(result) + "\n")
-            print_results([result], form)
-        if several:
-            print_network(network, sys.stdout)
-        return
-    if results:
-        print_results(results, form)
-    if several:
+            print_tables([result], summary=arguments.summary)
+    if several and tables:
+        print_table(network_table(network))
+    elif several:
         note(totals_sentence(network))

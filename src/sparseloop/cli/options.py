@@ -17,12 +17,13 @@ Form = Literal["table", "json", "csv"]
 """How results are written."""
 FormOption = Annotated[Form, typer.Option("-f", "--format", help="How to write the result.")]
 InputFiles = Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, .jinja2, .map.txt.")]
+SummaryOption = Annotated[bool, typer.Option("--summary", help="Of the tables the totals only; of several layers a line each.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input (or of its template: jinja.NAME=VALUE)."),
 ]
 StudyOverrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the study.")]
-Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
+Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Worker processes.")]
 
 OUTPUT = "-o/--output"
 """The option in messages, in both its forms."""

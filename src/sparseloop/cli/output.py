@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from sparseloop.report.borders import write_csv
@@ -14,11 +15,31 @@ from sparseloop.report.borders import write_csv
 if TYPE_CHECKING:
     from sparseloop.cli.options import Form
     from sparseloop.evaluation.result import Result
+    from sparseloop.report.datatable import DataTable
+
+
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+def be_quiet(wanted: bool) -> None:
+    """From now on, whether notes, warnings and progress are left out."""
+    _quiet.set(wanted)
+
+
+def is_quiet() -> bool:
+    """Whether only results and mistakes are printed."""
+    return _quiet.get()
+
+
+def complain(text: str) -> None:
+    """Says what is wrong: also where the user asked for quiet."""
+    print(text, file=sys.stderr)
 
 
 def note(text: str) -> None:
     """A line for the user that is no result."""
-    print(text, file=sys.stderr)
+    if not is_quiet():
+        print(text, file=sys.stderr)
 
 
 def warn(texts: Sequence[str]) -> None:
@@ -27,9 +48,13 @@ def warn(texts: Sequence[str]) -> None:
         note(f"warning: {text}")
 
 
+NARROWEST, WIDEST = 60, 140
+"""Columns of tables."""
+
+
 def terminal_width() -> int:
     """Columns of tables: those of the terminal, within reason."""
-    return max(60, min(120, shutil.get_terminal_size((100, 24)).columns))
+    return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((100, 24)).columns))
 
 
 def print_json(records: Sequence[Any]) -> None:
@@ -37,8 +62,11 @@ def print_json(records: Sequence[Any]) -> None:
     print(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))
 
 
-def print_results(results: Sequence[Result], form: Form) -> None:
-    """Several results (layers): tables one after the other, a JSON list, CSV rows with the layer in front."""
+def print_results(results: Sequence[Result], form: Form, *, summary: bool = False) -> None:
+    """Several results (layers): tables one after the other, a JSON list, CSV rows with the layer in front.
+
+    `summary`: of the tables the totals only, one line a layer.
+    """
     if form == "json":
         print_json([result.to_dict() for result in results])
     elif form == "csv":
@@ -46,10 +74,27 @@ def print_results(results: Sequence[Result], form: Form) -> None:
 
         print_csv([result.to_rows() for result in results], COLUMNS, [result.design.einsum.name for result in results])
     else:
-        from sparseloop.report.tables import print_result
+        print_tables(results, summary=summary)
 
-        for result in results:
-            print_result(result, sys.stdout, width=terminal_width())
+
+def print_tables(results: Sequence[Result], *, summary: bool) -> None:
+    """The tables of every result, then one line a layer; `summary`: of several only the latter, of one the totals."""
+    from sparseloop.report.network_table import results_table
+    from sparseloop.report.tables import print_result
+
+    several = len(results) > 1
+    for result in results if not (several and summary) else ():
+        print_result(result, sys.stdout, width=terminal_width(), summary=summary)
+    if several:
+        print_table(results_table(results))
+
+
+def print_table(table: DataTable) -> None:
+    """One table as wide as the terminal."""
+    from sparseloop.report.datatable import table_text
+    from sparseloop.report.tables import print_text
+
+    print_text(table_text(table, terminal_width()), sys.stdout)
 
 
 def print_csv(tables: Sequence[Sequence[tuple[object, ...]]], columns: Sequence[str], layers: Sequence[str]) -> None:

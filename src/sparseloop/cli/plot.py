@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sparseloop.cli import completion
 from sparseloop.cli.options import Overrides
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -20,11 +21,23 @@ class PlotArguments:
     """The arguments of `sparseloop plot`."""
 
     given: Annotated[list[str], typer.Argument(metavar="DIR|FILE...", help="A study's folder, result files, or a specification.")]
-    kind: Annotated[str, typer.Option("--kind", help=f"{KINDS}; default: breakdown, of a study pareto.")] = ""
-    output: Annotated[str | None, typer.Option("-o", "--output", help="File: .pdf, .svg, .png; default KIND.pdf.")] = None
-    by: Annotated[str | None, typer.Option("--by", help="breakdown: level, tensor, action; pareto, sweep: a parameter.")] = None
-    x: Annotated[str | None, typer.Option("--x", help="pareto: a metric; sweep: a parameter.")] = None
-    y: Annotated[str | None, typer.Option("--y", help="The metric: energy_pj, cycles, edp ...")] = None
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            autocompletion=completion.figure_kinds,
+            help=f"{KINDS}; default: breakdown, of a study pareto.",
+        ),
+    ] = ""
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="File: .pdf, .svg, .png; default KIND.pdf.")
+    ] = None
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="breakdown: level, tensor, action; pareto, sweep: a parameter.")
+    ] = None
+    x: Annotated[str | None, typer.Option("--x", metavar="NAME", help="pareto: a metric; sweep: a parameter.")] = None
+    y: Annotated[str | None, typer.Option("--y", metavar="NAME", help="The metric: energy_pj, cycles, edp ...")] = None
     relative: Annotated[bool, typer.Option("--relative", help="breakdown: the first result is 1.")] = False
     where: Annotated[str, typer.Option("--where", metavar="SQL", help="Of a study only these points: 'n = 64'.")] = ""
     overrides: Overrides = None

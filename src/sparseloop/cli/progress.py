@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sparseloop.cli.output import is_quiet
 from sparseloop.input import terminal
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @contextmanager
 def status_line(first: str) -> Generator[Callable[[str], None]]:
     """A line that shows whatever text it is given."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or is_quiet():
         yield lambda text: None
         return
     with terminal.console(stderr=True).status(first) as status:
@@ -40,7 +41,7 @@ def codesign_progress() -> Generator[Callable[[CodesignProgress], None]]:
 @contextmanager
 def study_progress() -> Generator[Callable[[StudyTally], None]]:
     """How many points of a study are finished, as a bar."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or is_quiet():
         yield lambda tally: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

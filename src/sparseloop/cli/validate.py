@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from sparseloop.cli import completion
 from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.report.borders import write_csv
@@ -25,11 +26,16 @@ COLUMNS = ("target", "case", "figure", "unit", "published", "ours", "error", "lo
 class ValidateArguments:
     """The arguments of `sparseloop validate`."""
 
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Targets; default: all. --list names them.")] = (
-        None
-    )
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", autocompletion=completion.target_names, help="Targets; default: all. --list names them."
+        ),
+    ] = None
     masks: Annotated[str, typer.Option("--masks", metavar="DIR", help="Folder of given masks (0 and 1 per value).")] = ""
-    form: Annotated[str, typer.Option("-f", "--format", help="How to write the result: table, json, csv.")] = "table"
+    form: Annotated[str, typer.Option("-f", "--format", metavar="FORM", help="How to write the result: table, json, csv.")] = (
+        "table"
+    )
     plots: Annotated[str, typer.Option("--plot", metavar="DIR", help="Draw a figure per target into this folder: NAME.svg.")] = ""
     listed: Annotated[bool, typer.Option("--list", help="Only name the targets.")] = False
 

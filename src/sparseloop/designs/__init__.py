@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
@@ -29,8 +30,26 @@ def path_of(name: str) -> Path:
     return known[plain]
 
 
+def notebooks() -> dict[str, Path]:
+    """Name to file of the shipped Jupyter notebooks."""
+    return {file.stem: file for file in sorted((FOLDER / "notebooks").glob("*.ipynb"))}
+
+
+def notebook_of(name: str) -> Path:
+    """The file of one notebook; `SpecError` with a hint if there is none of that name."""
+    known = notebooks()
+    plain = name.removesuffix(".ipynb")
+    if plain not in known:
+        hint = did_you_mean(plain, known) or f"notebooks: {', '.join(known)}"
+        raise SpecError([Diagnostic(message=f"there is no notebook '{name}'", hint=hint)])
+    return known[plain]
+
+
 def title(path: Path) -> str:
-    """A few words about a design: the first sentence of its comment, or of its README."""
+    """A few words about a design: the first sentence of its comment, or of its README; of a notebook its heading."""
+    if path.suffix == ".ipynb":
+        heading = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
+        return "".join(heading).partition("\n")[0].lstrip("# ")
     file = path / "README.md" if path.is_dir() else path
     if not file.is_file():
         return ""

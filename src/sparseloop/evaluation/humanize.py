@@ -16,19 +16,29 @@ _ENERGY = ("pJ", "nJ", "uJ", "mJ", "J", "kJ")
 _TIME = ("ps", "ns", "us", "ms", "s")
 
 
-def count_text(value: float) -> str:
+def count_text(value: float, digits: int = 3) -> str:
     """1 234 567 as '1.23 M'; small whole numbers as they are."""
     value = float(value)
     if value == int(value) and abs(value) < 10_000 if math.isfinite(value) else False:
         return str(int(value))
-    scaled, step = _scaled(value, 1000.0, len(_LARGE))
+    scaled, step = _scaled(value, 1000.0, len(_LARGE), digits)
     return f"{scaled}{_LARGE[step]}"
 
 
-def energy_text(pj: float) -> str:
-    """pJ, nJ, uJ, mJ or J, three digits."""
-    scaled, step = _scaled(float(pj), 1000.0, len(_ENERGY))
+def energy_text(pj: float, digits: int = 3) -> str:
+    """pJ, nJ, uJ, mJ or J."""
+    scaled, step = _scaled(float(pj), 1000.0, len(_ENERGY), digits)
     return f"{scaled} {_ENERGY[step]}"
+
+
+def edp_text(pj_cycles: float, clock_hz: float) -> str:
+    """An energy-delay product given in pJ * cycles, in J * s: '1.23e-08 J*s'; the same in every table and figure."""
+    return f"{pj_cycles * 1e-12 / clock_hz:.3g} J*s"
+
+
+def edp_in_full(pj_cycles: float, clock_hz: float) -> str:
+    """The energy-delay product in J * s, with its pJ * cycles beside it."""
+    return f"{edp_text(pj_cycles, clock_hz)}   ({pj_cycles:.4g} pJ*cycles)"
 
 
 def time_text(seconds: float) -> str:
@@ -43,12 +53,12 @@ def area_text(um2: float) -> str:
     return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
 
 
-def percent_text(part: float) -> str:
+def percent_text(part: float, digits: int = 3) -> str:
     """A fraction: 12.5 %, 0.31 %, 100 %."""
     value = 100.0 * float(part)
     if 0 < abs(value) < 0.01:
         return "<0.01 %"
-    text = f"{value:.1f}" if abs(value) >= 9.95 else f"{value:.2g}"
+    text = f"{value:.{max(0, digits - 2)}f}" if abs(value) >= 9.95 else f"{value:.2g}"
     return f"{text.removesuffix('.0')} %"
 
 
@@ -62,15 +72,15 @@ def exact_text(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _scaled(value: float, base: float, steps: int) -> tuple[str, int]:
-    """Three digits and the number of steps of `base` that were taken off."""
+def _scaled(value: float, base: float, steps: int, digits: int = 3) -> tuple[str, int]:
+    """The number in `digits` digits, and the steps of `base` that were taken off."""
     if not math.isfinite(value):
         return str(value), 0
     step = 0
     while step < steps - 1 and abs(value) >= base * 0.9995:
         value, step = value / base, step + 1
-    digits = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
-    text = f"{value:.{digits}f}" if abs(value) >= 0.995 or value == 0 else f"{value:.3g}"
+    whole = 3 if abs(value) >= 99.95 else 2 if abs(value) >= 9.995 else 1
+    text = f"{value:.{max(0, digits - whole)}f}" if abs(value) >= 0.995 or value == 0 else f"{value:.{digits}g}"
     return (text.rstrip("0").rstrip(".") if "." in text else text), step
 
 

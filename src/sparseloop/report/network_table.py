@@ -2,64 +2,67 @@
 
 from __future__ import annotations
 
-import io
-import shutil
-from typing import TextIO
+from collections.abc import Sequence
+from functools import partial
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
+from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.result import Result
-from sparseloop.input import terminal
-from sparseloop.input.terminal import visible
 from sparseloop.mapper.network import LayerResult, NetworkResult, NetworkTotals
+from sparseloop.report.datatable import Cell, DataTable, columns
 from sparseloop.report.search_text import gap_text
 
-WIDE = 1000
-"""Columns of what is no terminal: nothing is folded."""
+NOTE = "EDP of all: energy of all times cycles of all"
 
 
 def totals_sentence(network: NetworkResult) -> str:
     """The totals in one line."""
-    totals = network.totals
+    totals, clock = network.totals, _clock([layer.result for layer in network.layers])
     return (
-        f"total of {_name(totals)}: energy {totals.energy_pj:.6g} pJ, cycles {totals.cycles:.6g}, edp {totals.edp:.6g}, "
-        f"utilization {totals.utilization:.4g}"
+        f"total of {_name(totals)}: energy {wording.energy_text(totals.energy_pj)}, cycles {wording.count_text(totals.cycles)}, "
+        f"EDP {wording.edp_text(totals.edp, clock)}, utilization {wording.percent_text(totals.utilization)}"
     )
 
 
-def print_network(network: NetworkResult, stream: TextIO) -> None:
-    """Writes the table: in colour to a terminal, as plain text elsewhere."""
-    if stream.isatty():
-        terminal.console(stream).print(network_table(network))
-        return
-    text = io.StringIO()
-    terminal.console(text, width=max(WIDE, shutil.get_terminal_size().columns)).print(network_table(network))
-    print("\n".join(line.rstrip() for line in text.getvalue().splitlines()), file=stream)
+def results_table(results: Sequence[Result]) -> DataTable:
+    """One row per evaluated layer, and one for all."""
+    totals, clock = _totals(results), _clock(results)
+    rows: list[tuple[Cell, ...]] = [
+        (result.design.einsum.name, *_numbers(result, clock), "" if result.valid else "NOT valid") for result in results
+    ]
+    rows.append((_name(totals), *_numbers(totals, clock), ""))
+    names = columns("*layer", "energy", "cycles", "EDP", "utilization", "<")
+    return DataTable(title="Layers", columns=names, rows=tuple(rows), note=NOTE)
 
 
-def network_table(network: NetworkResult) -> Table:
-    """One row per layer, and one for all."""
+def network_table(network: NetworkResult) -> DataTable:
+    """One row per searched layer, and one for all."""
     layers, totals = network.layers, network.totals
+    clock = _clock([layer.result for layer in layers])
     objective = next((layer.best.task.goal.objective.name for layer in layers if layer.best), "")
     extra = [objective] if objective not in ("", "energy", "cycles", "edp") else []
-    table = Table(
-        title=Text.assemble(("Layers", "bold"), ("  edp of all: energy of all times cycles of all", "dim")),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
-    for name in ("layer", "energy_pj", "cycles", "edp", "utilization", *extra, "optimal", "seconds", ""):
-        table.add_column(name, justify="left" if name in ("layer", "") else "right", overflow="fold")
-    for layer in layers:
-        table.add_row(visible(layer.name), *_numbers(layer.result), *([_values(layer)] if extra else []), *_search(layer))
+    rows: list[tuple[Cell, ...]] = [
+        (layer.name, *_numbers(layer.result, clock), *([_values(layer)] if extra else []), *_search(layer)) for layer in layers
+    ]
     spent = sum(layer.best.seconds for layer in layers if layer.best and not _known(layer))
-    table.add_section()
-    table.add_row(_name(totals), *_numbers(totals), *[""] * len(extra), "", f"{spent:.1f}", "")
-    return table
+    rows.append((_name(totals), *_numbers(totals, clock), *[""] * len(extra), "", f"{spent:.1f} s", ""))
+    names = columns("*layer", "energy", "cycles", "EDP", "utilization", *extra, "optimal", "search", "~")
+    return DataTable(title="Layers", columns=names, rows=tuple(rows), note=NOTE)
+
+
+def _clock(results: Sequence[Result | None]) -> float:
+    """The clock of the machine, which all layers share."""
+    return next((result.plan.arch.clock_hz for result in results if result is not None), 1e9)
+
+
+def _totals(results: Sequence[Result]) -> NetworkTotals:
+    cycles = sum(result.cycles for result in results)
+    return NetworkTotals(
+        layers=len(results),
+        of=len(results),
+        energy_pj=sum(result.energy_pj for result in results),
+        cycles=cycles,
+        utilization=sum(result.utilization * result.cycles for result in results) / (cycles or 1.0),
+    )
 
 
 def _name(totals: NetworkTotals) -> str:
@@ -67,10 +70,11 @@ def _name(totals: NetworkTotals) -> str:
     return f"{totals.layers} layers" if totals.layers == totals.of else f"{totals.layers} of {totals.of} layers"
 
 
-def _numbers(row: Result | NetworkTotals | None) -> list[str]:
+def _numbers(row: Result | NetworkTotals | None, clock_hz: float) -> list[Cell]:
     if row is None:
         return [""] * 4
-    return [f"{value:.6g}" for value in (row.energy_pj, row.cycles, row.edp)] + [f"{row.utilization:.4g}"]
+    energy, cycles = partial(wording.energy_text, row.energy_pj), partial(wording.count_text, row.cycles)
+    return [energy, cycles, wording.edp_text(row.edp, clock_hz), partial(wording.percent_text, row.utilization)]
 
 
 def _values(layer: LayerResult) -> str:
@@ -82,7 +86,7 @@ def _known(layer: LayerResult) -> bool:
     return bool(layer.same_as or layer.taken_from)
 
 
-def _search(layer: LayerResult) -> list[str]:
+def _search(layer: LayerResult) -> list[Cell]:
     """What is proven of the mapping, the seconds, and where it comes from."""
     best = layer.best
     if best is None:
@@ -95,4 +99,4 @@ def _search(layer: LayerResult) -> list[str]:
         f"same as {layer.same_as}" if layer.same_as else "",
         f"taken from {layer.taken_from}" if layer.taken_from and not layer.same_as else "",
     ]
-    return [certain, "" if _known(layer) else f"{best.seconds:.1f}", ", ".join(text for text in remarks if text)]
+    return [certain, "" if _known(layer) else f"{best.seconds:.1f} s", ", ".join(text for text in remarks if text)]

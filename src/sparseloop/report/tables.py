@@ -2,123 +2,135 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
-from typing import Any, Literal, TextIO
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TextIO
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.result import Result, fills_of, metadata_bits
 from sparseloop.input import terminal
 from sparseloop.input.terminal import visible
+from sparseloop.model.design.arch import Level
 from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.sparsity.events import Events
+from sparseloop.report.datatable import LIMITS, Bar, Cell, DataTable, columns, table_text
 from sparseloop.report.savings import Saving, savings
 
-BAR = 16
-"""Width of a bar in characters."""
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
+MANY = 10_000
+"""Columns of what is as wide as it needs to be."""
 
 
 def result_text(result: Result, *, mapping: Mapping | None = None, width: int = 100) -> str:
     """All tables as plain text."""
-    stream = io.StringIO()
-    terminal.console(stream, width=width).print(result_tables(result, mapping=mapping))
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+    return _plain(_everything(result, mapping, width))
 
 
-def print_result(result: Result, stream: TextIO, *, width: int) -> None:
-    """Writes all tables: in colour to a terminal, as plain text without trailing blanks elsewhere."""
+def summary_text(result: Result, *, width: int = 100) -> str:
+    """What was evaluated, whether it is valid, and the totals."""
+    return _plain(head(result, width))
+
+
+def print_result(result: Result, stream: TextIO, *, width: int, summary: bool = False) -> None:
+    """Writes all tables, or the totals alone: in colour to a terminal, as plain text elsewhere."""
+    shown = head(result, width) if summary else _everything(result, None, width)
+    print_text(shown, stream)
+
+
+def print_text(shown: Text, stream: TextIO) -> None:
+    """Writes a text: in colour to a terminal, plain elsewhere."""
     if stream.isatty():
-        terminal.console(stream).print(result_tables(result))
+        terminal.console(stream).print(shown, soft_wrap=True)
     else:
-        print(result_text(result, width=width), file=stream)
+        print(_plain(shown), file=stream)
 
 
-def result_tables(result: Result, *, mapping: Mapping | None = None) -> Group:
-    """All tables; `mapping` if it is not the design's own."""
-    parts: list[RenderableType | None] = [
-        head(result),
-        energy_table(result),
-        traffic_table(result),
-        savings_table(result, mapping or result.design.mapping),
-        speed_table(result),
-        capacity_table(result),
-    ]
-    return Group(*(part for part in parts if part is not None))
+def _plain(shown: Text) -> str:
+    return "\n".join(line.rstrip() for line in shown.plain.splitlines())
+
+
+def _everything(result: Result, mapping: Mapping | None, width: int) -> Text:
+    parts = [head(result, width), *(table_text(table, width) for table in result_tables(result, mapping=mapping))]
+    return Text("\n").join(parts)
+
+
+def result_tables(result: Result, *, mapping: Mapping | None = None) -> tuple[DataTable, ...]:
+    """All tables below the totals; `mapping` if it is not the design's own."""
+    saved = savings_table(result, mapping or result.design.mapping)
+    first = (energy_table(result), traffic_table(result))
+    return (*first, *((saved,) if saved else ()), speed_table(result), capacity_table(result))
 
 
 # --- pieces -------------------------------------------------------------------------------------------------
 
 
-def bar(part: float, *, width: int = BAR) -> Text:
-    """A horizontal bar of a fraction."""
-    eighths = round(min(max(part, 0.0), 1.0) * width * 8)
-    full, rest = divmod(eighths, 8)
-    return Text("█" * full + (_EIGHTHS[rest] if rest else ""), style="cyan")
-
-
-REMARK = "<bandwidth of one instance"
-"""The column that gives way where the terminal is narrow."""
-
-
-def _table(title: str, *columns: str, note: str = "") -> Table:
-    """A table without frame; columns named with a leading '<' are left-aligned."""
-    heading = Text.assemble((title, "bold"), (f"  {note}" if note else "", "dim"))
-    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for name in columns:
-        side: Literal["left", "right"] = "left" if name.startswith("<") else "right"
-        fold = name in ("<level", "<by")
-        wraps = fold or name == REMARK
-        table.add_column(name.removeprefix("<"), justify=side, no_wrap=not wraps, overflow="fold", header_style="dim")
-    return table
-
-
-def _count(value: Any) -> str:
+def _count(value: Any, digits: int = 3) -> str:
     plain = float(value)
-    return wording.count_text(plain) if plain > 1e-9 else ""
+    return wording.count_text(plain, digits) if plain > 1e-9 else ""
 
 
-def _part(value: Any, whole: Any) -> str:
+def _part(value: Any, whole: Any, digits: int = 3) -> str:
     """A share of a dense count; nothing where it is nothing."""
     share = float(value) / float(whole) if float(whole) else 0.0
-    return wording.percent_text(share) if share > 1e-12 else ""
+    return wording.percent_text(share, digits) if share > 1e-12 else ""
 
 
 # --- totals -------------------------------------------------------------------------------------------------
 
 
-def head(result: Result) -> Group:
+class Fact(NamedTuple):
+    """A total: its label, and its value in words."""
+
+    label: str
+    text: str
+
+
+def head(result: Result, width: int = 100) -> Text:
     """Design, validity, totals."""
-    einsum, arch = result.plan.einsum, result.plan.arch
-    sizes = " ".join(f"{rank}={size}" for rank, size in zip(einsum.ranks, einsum.shape, strict=True) if size > 1)
-    densities = "; ".join(f"{t.name} {wording.density_text(t)}" for t in einsum.tensors)
-    title = "" if einsum.name == "einsum" else f"{visible(einsum.name)}: "
-    lines: list[RenderableType] = [
-        Text(f"{title}{wording.equation_text(einsum)}", style="bold"),
-        Text(sizes),
-        Text(densities, style="dim"),
-        Text(" > ".join(_stage(level.name, level.instances) for level in arch.levels), style="dim"),
-        Text(""),
+    lines = [
+        Text(text, style="bold" if number == 0 else "dim" if number > 1 else "") for number, text in enumerate(subject(result))
     ]
+    lines.append(Text())
     if result.valid:
         lines.append(Text("the mapping is valid", style="green"))
     else:
         lines.append(Text("the mapping is NOT valid:", style="bold red"))
-        lines += [Padding(Text(visible(reason), style="red"), (0, 0, 0, 2)) for reason in result.reasons]
-    return Group(*lines, Text(""), _totals(result), Text(""))
+        lines += [Text(f"  {visible(reason)}", style="red") for reason in result.reasons]
+    lines.append(Text())
+    found = totals(result)
+    label_width = max(len(fact.label) for fact in found)
+    lines += [Text.assemble((fact.label.ljust(label_width), "bold"), "  ", fact.text) for fact in found]
+    return Text("\n").join([*(part for line in lines for part in _wrapped(line, width)), Text()])
+
+
+def _wrapped(line: Text, width: int) -> list[Text]:
+    """A long line on several, the later ones moved to the right."""
+    if line.cell_len <= width:
+        return [line]
+    first, *rest = line.wrap(terminal.console(width=width), width)
+    first.rstrip()
+    return [first, *(Text.assemble("  ", part) for part in Text(" ").join(rest).wrap(terminal.console(width=width), width - 2))]
+
+
+def subject(result: Result) -> list[str]:
+    """What was evaluated: the einsum, its shape, its densities, the levels of the machine."""
+    einsum, arch = result.plan.einsum, result.plan.arch
+    title = "" if einsum.name == "einsum" else f"{visible(einsum.name)}: "
+    return [
+        f"{title}{wording.equation_text(einsum)}",
+        " ".join(f"{rank}={size}" for rank, size in zip(einsum.ranks, einsum.shape, strict=True) if size > 1),
+        "; ".join(f"{t.name} {wording.density_text(t)}" for t in einsum.tensors),
+        " > ".join(_stage(level.name, level.instances) for level in arch.levels),
+    ]
 
 
 def _stage(name: str, instances: int) -> str:
     return visible(f"{name} x{instances}" if instances > 1 else name)
 
 
-def _totals(result: Result) -> Table:
+def totals(result: Result) -> list[Fact]:
+    """Energy, cycles, EDP, area, computes and utilization, in words with their units."""
     computes, clock = result.cost.sparse.computes, result.plan.arch.clock_hz
     total = float(computes.total)
     split = ", ".join(
@@ -126,46 +138,41 @@ def _totals(result: Result) -> Table:
         for name in ("actual", "gated", "skipped", "absent")
         if (share := float(getattr(computes, name)) / total) > 1e-12
     )
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_row("energy", f"{wording.energy_text(result.energy_pj)}   ({result.energy_pj / total:.3g} pJ per dense compute)")
-    table.add_row(
-        "cycles", f"{wording.count_text(result.cycles)}   ({wording.time_text(result.latency_s)} at {clock / 1e9:.4g} GHz)"
-    )
-    table.add_row("EDP", f"{result.edp * 1e-12 / clock:.3g} J s")
-    table.add_row("area", wording.area_text(result.area_um2))
-    table.add_row("computes", f"{wording.count_text(total)}: {split}")
-    table.add_row("utilization", wording.percent_text(result.utilization))
-    return table
+    time = f"{wording.time_text(result.latency_s)} at {clock / 1e9:.4g} GHz"
+    return [
+        Fact("energy", f"{wording.energy_text(result.energy_pj)}   ({result.energy_pj / total:.3g} pJ per dense compute)"),
+        Fact("cycles", f"{wording.count_text(result.cycles)}   ({time})"),
+        Fact("EDP", wording.edp_in_full(result.edp, clock)),
+        Fact("area", wording.area_text(result.area_um2)),
+        Fact("computes", f"{wording.count_text(total)}: {split}"),
+        Fact("utilization", wording.percent_text(result.utilization)),
+    ]
 
 
 # --- energy -------------------------------------------------------------------------------------------------
 
 
-def energy_table(result: Result) -> Table:
+def energy_table(result: Result) -> DataTable:
     """Energy by level and tensor; networks only where they cost anything."""
     tensors = [t.name for t in result.plan.einsum.tensors]
-    table = _table("Energy", "<level", "energy", "share", "<", *tensors, "other")
     total = result.energy_pj or 1.0
-    rows: list[tuple[str, float, list[float]]] = []
+    found: list[tuple[str, float, list[float]]] = []
     for level, cost in zip(result.plan.arch.levels, result.cost.levels, strict=True):
         split = [sum(float(a.energy_pj) for a in cost.actions if a.tensor == t) for t in [*tensors, None]]
-        rows.append((level.name, float(cost.energy_pj), split))
-    rows += [(n.name, float(n.energy_pj), []) for n in result.cost.networks if float(n.energy_pj)]
-    for name, energy, split in rows:
-        shown = [wording.energy_text(pj) if pj else "" for pj in split]
-        table.add_row(
-            visible(name), wording.energy_text(energy), wording.percent_text(energy / total), bar(energy / total), *shown
-        )
-    table.add_row("", "", "", "")
-    return table
+        found.append((level.name, float(cost.energy_pj), split))
+    found += [(n.name, float(n.energy_pj), [0.0] * (len(tensors) + 1)) for n in result.cost.networks if float(n.energy_pj)]
+    rows: list[tuple[Cell, ...]] = []
+    for name, energy, split in found:
+        shown: list[Cell] = [partial(wording.energy_text, pj) if pj else "" for pj in split]
+        share = energy / total
+        rows.append((name, partial(wording.energy_text, energy), partial(wording.percent_text, share), Bar(share), *shown))
+    return DataTable(title="Energy", columns=columns("*level", "energy", "share", "<", *tensors, "other"), rows=tuple(rows))
 
 
 # --- traffic ------------------------------------------------------------------------------------------------
 
 
-def traffic_table(result: Result) -> Table:
+def traffic_table(result: Result) -> DataTable:
     """Dense and actual words per level, tensor and action, and the metadata that goes with them."""
     rows: list[tuple[str, str, str, Events, Any]] = []
     for index, level in enumerate(result.plan.arch.storage):
@@ -180,72 +187,77 @@ def traffic_table(result: Result) -> Table:
     fates = [name for name in ("gated", "skipped", "absent") if any(getattr(row[3], name) > 1e-12 * row[3].total for row in rows)]
     bits = ["metadata"] if any(float(row[4]) for row in rows) else []
     note = "words" + f"; {', '.join(fates)} in % of dense" * bool(fates) + "; metadata in bits" * bool(bits)
-    table = _table("Traffic", "<level", "<tensor", "<", "dense", "actual", *fates, *bits, note=note)
+    drawn: list[tuple[Cell, ...]] = []
     for level, tensor, action, split, held in rows:
-        parts = [_part(getattr(split, name), split.total) for name in fates]
-        counts = [_count(split.total), _count(split.actual) or "0", *parts, _count(held)]
-        table.add_row(visible(level), tensor, action, *counts[: len(table.columns) - 3])
-    table.add_row("")
-    return table
+        counts: list[Cell] = [partial(_count, split.total), partial(_count, split.actual) if float(split.actual) > 1e-9 else "0"]
+        parts: list[Cell] = [partial(_part, getattr(split, name), split.total) for name in fates]
+        drawn.append((level, tensor, action, *counts, *parts, *([partial(_count, held)] if bits else [])))
+    names = columns("*level", "*tensor", "*", "dense", "actual", *fates, *bits)
+    return DataTable(title="Traffic", columns=names, rows=tuple(drawn), note=note)
 
 
 # --- savings ------------------------------------------------------------------------------------------------
 
 
-def savings_table(result: Result, mapping: Mapping | None) -> Table | None:
+def savings_table(result: Result, mapping: Mapping | None) -> DataTable | None:
     """Every sparse feature: events it removes, energy and cycles against the same mapping without it, area of its units."""
     found = savings(result, mapping) if mapping is not None else ()
     if not found:
         return None
-    note = "against the same mapping without the feature"
     units = any(saving.area_um2 for saving in found)
-    table = _table("Saved", "<by", "removed there", "energy saved", "cycles saved", *(["its units"] if units else []), note=note)
+    rows: list[tuple[Cell, ...]] = []
     for saving in found:
         area = [wording.area_text(saving.area_um2) if saving.area_um2 else "-"] if units else []
-        table.add_row(visible(saving.feature), _removed(saving), *_saved(result, saving), *area)
-    table.add_row("")
-    return table
+        rows.append((saving.feature, partial(_removed, saving), *_saved(result, saving), *area))
+    names = columns("*by", "removed there", "energy saved", "cycles saved", *(["its units"] if units else []))
+    return DataTable(title="Saved", columns=names, rows=tuple(rows), note="against the same mapping without the feature")
 
 
-def _removed(saving: Saving) -> str:
+def _removed(saving: Saving, digits: int = 3) -> str:
     if not saving.removed:
         return "nothing"
-    return f"{wording.percent_text(saving.removed / saving.dense)} of {wording.count_text(saving.dense)} {saving.what}"
+    share = wording.percent_text(saving.removed / saving.dense, digits)
+    return f"{share} of {wording.count_text(saving.dense, digits)} {saving.what}"
 
 
-def _saved(result: Result, saving: Saving) -> list[str]:
-    pairs = ((saving.energy_pj, result.energy_pj, wording.energy_text), (saving.cycles, result.cycles, wording.count_text))
-    shown: list[str] = []
-    for without, now, humane in pairs:
-        saved = without - now
-        share = saved / without if without else 0.0
-        shown.append(f"{humane(saved)} ({wording.percent_text(share)})" if abs(share) > 1e-9 else "-")
-    return shown
+def _saved(result: Result, saving: Saving) -> list[Cell]:
+    def energy(digits: int) -> str:
+        return _difference(saving.energy_pj, result.energy_pj, wording.energy_text, digits)
+
+    def cycles(digits: int) -> str:
+        return _difference(saving.cycles, result.cycles, wording.count_text, digits)
+
+    return [energy, cycles]
+
+
+def _difference(without: float, now: float, humane: Callable[[float, int], str], digits: int) -> str:
+    saved = without - now
+    share = saved / without if without else 0.0
+    return f"{humane(saved, digits)} ({wording.percent_text(share, digits)})" if abs(share) > 1e-9 else "-"
 
 
 # --- speed --------------------------------------------------------------------------------------------------
 
 
-def speed_table(result: Result) -> Table:
+def speed_table(result: Result) -> DataTable:
     """What limits the speed: cycles every level needs at least, beside the cycles of the whole."""
-    table = _table("Speed", "<level", "cycles", "busy", "<", REMARK)
     total = result.cycles or 1.0
     levels = list(zip(result.plan.arch.levels, result.cost.levels, strict=True))
     slowest = max(float(cost.cycles) for _, cost in levels)
+    rows: list[tuple[Cell, ...]] = []
     for level, cost in levels:
         cycles = float(cost.cycles)
         limit = _lanes(result) if level.kind == "compute" else wording.bandwidth_text(level)
         if not cycles and level.kind != "compute":
-            table.add_row(visible(level.name), "", "", "", limit)
+            rows.append((level.name, "", "", "", limit))
             continue
-        mark = Text.assemble(limit, ("  <- limits", "bold yellow") if cycles == slowest else "")
-        table.add_row(
-            visible(level.name), wording.count_text(cycles), wording.percent_text(cycles / total), bar(cycles / total), mark
-        )
+        share = cycles / total
+        shown = (partial(wording.count_text, cycles), partial(wording.percent_text, share), Bar(share))
+        rows.append((level.name, *shown, f"{limit}  {LIMITS}" if cycles == slowest else limit))
     if (extra := result.cycles - slowest) > 1e-9 * total:
-        table.add_row("networks", wording.count_text(extra), "", "", "fill and drain")
-    table.add_row("")
-    return table
+        rows.append(("networks", partial(wording.count_text, extra), "", "", "fill and drain"))
+    names = columns("*level", "cycles", "busy", "<", "~bandwidth of one instance")
+    return DataTable(title="Speed", columns=names, rows=tuple(rows))
 
 
 def _lanes(result: Result) -> str:
@@ -261,28 +273,30 @@ def _lanes(result: Result) -> str:
 # --- capacity -----------------------------------------------------------------------------------------------
 
 
-def capacity_table(result: Result) -> Table:
+def capacity_table(result: Result) -> DataTable:
     """Words and metadata held by one instance, expected and at worst, beside its capacity."""
-    names = ("<level", "instances", "<holds", "capacity", "expected", "worst", "used", "<")
-    table = _table("Capacity", *names, note="of one instance; metadata in bits")
+    rows: list[tuple[Cell, ...]] = []
     for index, (level, cost) in enumerate(zip(result.plan.arch.storage, result.cost.levels, strict=False)):
         held = [k.resident for k in result.cost.sparse.links_from(index)]
         words = (cost.capacity_expected, cost.capacity_worst, sum(r.counted for r in held))
-        used = f"{wording.count_text(cost.instances_used)} of {wording.count_text(level.instances)}"
-        table.add_row(visible(level.name), used, "words", *_room(level.capacity_words, words))
+        rows.append((level.name, _instances(cost.instances_used, level), "words", *_room(level.capacity_words, words)))
         if float(cost.metadata_bits_worst):
             bits = (cost.metadata_bits_expected, cost.metadata_bits_worst, sum(r.metadata_bits_counted for r in held))
-            table.add_row("", "", "metadata", *_room(level.metadata_capacity_bits, bits))
+            rows.append(("", "", "metadata", *_room(level.metadata_capacity_bits, bits)))
     compute = result.plan.arch.compute
-    used = f"{wording.count_text(result.cost.levels[-1].instances_used)} of {wording.count_text(compute.instances)}"
-    table.add_row(visible(compute.name), used)
-    return table
+    rows.append((compute.name, _instances(result.cost.levels[-1].instances_used, compute), *[""] * 6))
+    names = columns("*level", "instances", "*holds", "capacity", "expected", "worst", "used", "<")
+    return DataTable(title="Capacity", columns=names, rows=tuple(rows), note="of one instance; metadata in bits")
 
 
-def _room(capacity: float | None, held: tuple[Any, Any, Any]) -> Iterable[RenderableType]:
+def _instances(used: Any, level: Level) -> str:
+    return f"{wording.count_text(used)} of {wording.count_text(level.instances)}"
+
+
+def _room(capacity: float | None, held: tuple[Any, Any, Any]) -> list[Cell]:
     expected, worst, counted = (float(value) for value in held)
-    shown = [wording.count_text(expected), wording.count_text(worst)]
+    shown: list[Cell] = [partial(wording.count_text, expected), partial(wording.count_text, worst)]
     if capacity is None:
-        return ["-", *shown]
+        return ["-", *shown, "", ""]
     share = counted / capacity if capacity else 0.0
-    return [wording.count_text(capacity), *shown, wording.percent_text(share), bar(share, width=8)]
+    return [partial(wording.count_text, capacity), *shown, partial(wording.percent_text, share), Bar(share, 0.5)]

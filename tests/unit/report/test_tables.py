@@ -10,16 +10,25 @@ import sparseloop as sl
 from sparseloop.evaluation import humanize as wording
 from sparseloop.report.pictures import PARTS, show_parts
 from sparseloop.report.savings import savings
-from sparseloop.report.tables import bar, print_result, result_text
+from sparseloop.report.datatable import Bar, DataTable, bar_text, columns, table_html, table_text
+from sparseloop.report.network_table import results_table
+from sparseloop.report.tables import print_result, result_tables, result_text, summary_text
 from tests.helpers.samples import ALL, CONVOLUTION, DENSE, INVALID, MATMUL
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("width", [60, 70, 80, 100, 140])
 def test_tables_fit(name, width):
-    shown = result_text(sl.evaluate(sl.loads(ALL[name])), width=width)
+    """No line is too long, nothing is cut, and every row keeps its key, whatever the width."""
+    result = sl.evaluate(sl.loads(ALL[name]))
+    shown = result_text(result, width=width)
     assert all(len(line) <= width for line in shown.splitlines())
     assert "…" not in shown
+    for table in result_tables(result):
+        lines = table_text(table, width).plain.splitlines()
+        for row in table.rows:
+            keys = [str(cell) for cell, column in zip(row, table.columns, strict=True) if column.key and cell]
+            assert any(all(key in line for key in keys) for line in lines), keys
     for title in ("Energy", "Traffic", "Speed", "Capacity"):
         assert f"\n{title}" in shown
 
@@ -93,8 +102,75 @@ def test_colour_only_for_terminals():
 
 
 def test_bars():
-    assert [bar(part, width=4).plain for part in (0, 0.5, 1, 2)] == ["", "██", "████", "████"]
-    assert bar(1 / 8, width=1).plain == "▏"
+    assert [bar_text(part, 4) for part in (0, 0.5, 1, 2)] == ["", "██", "████", "████"]
+    assert bar_text(1 / 8, 1) == "▏"
+
+
+def _narrow_table() -> DataTable:
+    names = columns("*level", "energy", "<", "~remark")
+    rows = ((lambda digits: f"{1.2345:.{digits}f} uJ"),)
+    return DataTable(title="Energy", columns=names, rows=(("GLB", rows[0], Bar(0.5), "a remark of several words"),))
+
+
+@pytest.mark.parametrize(
+    ("width", "row"),
+    [
+        (52, "GLB    1.234 uJ  ████████  a remark of several words"),
+        (48, "GLB    1.234 uJ  ████  a remark of several words"),
+        (46, "GLB    1.234 uJ  ██  a remark of several words"),
+        (45, "GLB    1.23 uJ  ██  a remark of several words"),
+        (42, "GLB    1.23 uJ  a remark of several words"),
+        (38, "GLB    1.234 uJ  ██  a remark of"),
+        (31, "GLB    1.23 uJ  a remark of"),
+    ],
+)
+def test_bars_give_way_first_then_digits_then_remarks_are_broken(width, row):
+    lines = table_text(_narrow_table(), width).plain.splitlines()
+    assert row in lines
+    assert all(len(line) <= width for line in lines)
+
+
+def test_a_table_that_does_not_fit_goes_on_below_with_its_keys():
+    names = columns("*level", *"ABCDEF")
+    table = DataTable(title="Energy", columns=names, rows=(("GLB", *["1.25 uJ"] * 6), ("RF", *["2.25 uJ"] * 6)))
+    shown = table_text(table, 30).plain
+    assert shown.count("GLB") == shown.count("RF") == shown.count("level") == 3
+    assert shown.count("1.25 uJ") == 6
+    assert all(len(line) <= 30 for line in shown.splitlines())
+
+
+def test_tables_as_html():
+    names = columns("*level", "energy", "<")
+    table = DataTable(title="Energy", columns=names, rows=(("<GLB>", lambda digits: f"{digits} digits", Bar(0.5)),))
+    shown = table_html(table)
+    assert "<td>&lt;GLB&gt;</td><td class=n>3 digits</td>" in shown
+    assert "width:50.0%" in shown
+
+
+def test_one_line_a_layer():
+    results = [sl.evaluate(sl.loads(ALL[name])) for name in ("dense", "matmul")]
+    lines = table_text(results_table(results), 100).plain.splitlines()
+    assert lines[-1].startswith("2 layers")
+    assert lines[1].split() == ["layer", "energy", "cycles", "EDP", "utilization"]
+    energy = sum(result.energy_pj for result in results)
+    assert wording.energy_text(energy) in lines[-1]
+
+
+def test_the_summary_is_the_head_of_the_tables():
+    result = sl.evaluate(sl.loads(MATMUL))
+    shown = summary_text(result)
+    assert result_text(result).startswith(shown)
+    assert shown.splitlines()[-1].startswith("utilization")
+
+
+def test_units_of_the_energy_delay_product():
+    result = sl.evaluate(sl.loads(MATMUL))
+    line = next(line for line in result_text(result).splitlines() if line.startswith("EDP"))
+    _, joule_seconds, unit, picojoule_cycles, other = line.split()
+    assert (unit, other) == ("J*s", "pJ*cycles)")
+    clock = result.plan.arch.clock_hz
+    assert float(joule_seconds) == pytest.approx(result.energy_pj * 1e-12 * result.cycles / clock, rel=0.005)
+    assert float(picojoule_cycles.lstrip("(")) == pytest.approx(result.edp, rel=0.001)
 
 
 # --- pictures -----------------------------------------------------------------------------------------------

@@ -332,7 +332,8 @@ def report_command(
 ) -> None:
     """Write results or a study as one HTML page.
 
-    All tables of 'eval' with figures, the files with their hashes, the version and the command that makes it again. It needs no network.
+    All tables of 'eval' with figures, the files with their hashes, the version and the command that makes it again.
+    It needs no network.
     """
     from sparseloop.cli.plot import report_files
 

@@ -19,12 +19,11 @@ TYPE_NAMES = ("<list[str]>", "<str>")
 class HelpedCommand(TyperCommand):
     """A command whose help names arguments as the user knows them."""
 
-    def get_help(self, ctx: Any) -> str:
-        """The help text, without names of Python types."""
-        text = super().get_help(ctx)
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the arguments and options, without names of Python types."""
+        super().format_options(ctx, formatter)
         for name in TYPE_NAMES:
-            text = text.replace(f" {name}", " " * (len(name) + 1))
-        return text
+            formatter.buffer[:] = [part.replace(f" {name}", " " * (len(name) + 1)) for part in formatter.buffer]
 
 
 class _Quietable:

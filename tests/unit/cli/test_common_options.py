@@ -96,7 +96,9 @@ def test_the_shell_completes_names(words, expected):
     completed = subprocess.run(
         [sys.executable, "-c", "from sparseloop.cli import main; main([])"],
         env={
-            **{"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_SPARSELOOP_COMPLETE": "complete_bash"},
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+            "_SPARSELOOP_COMPLETE": "complete_bash",
             "PYTHONPATH": ":".join(sys.path),
         },
         capture_output=True,

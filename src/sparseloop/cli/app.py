@@ -15,7 +15,7 @@ from sparseloop.cli import completion
 from sparseloop.cli.codesign import CodesignArguments
 from sparseloop.cli.compare import CompareArguments
 from sparseloop.cli.map import MapArguments
-from sparseloop.cli.options import Command, FormOption, InputFiles, Overrides, SummaryOption
+from sparseloop.cli.options import Command, Dims, FormOption, InputFiles, Overrides, PhaseOption, SummaryOption
 from sparseloop.cli.output import be_quiet, complain, note, print_csv, print_json, print_results, terminal_width, warn
 from sparseloop.cli.plot import PlotArguments
 from sparseloop.cli.registration import add_command
@@ -218,13 +218,21 @@ def import_command(
     files: InputFiles,
     output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")] = "",
     overrides: Overrides = None,
+    dims: Dims = None,
+    phase: PhaseOption = None,
 ) -> None:
-    """Convert Timeloop's files into a native one.
+    """Convert Timeloop's files, or a network, into a native one.
 
-    The file evaluates to the same numbers; what is read differently than Timeloop does is said.
+    The file evaluates to the same numbers; what is read differently than Timeloop does is said. Of a network the layers are
+    written, and what is no layer is said.
     """
+    from sparseloop.cli.network import import_network, is_one_network, reading_options
     from sparseloop.input.write import import_files
 
+    overrides = [*(overrides or ()), *reading_options(dims, phase)]
+    if is_one_network(files):
+        import_network(files[0], output, overrides)
+        return
     text, spec = import_files(files, output, overrides or ())
     for line in spec.notes:
         note(f"warning: {line}")
@@ -382,13 +390,19 @@ def example_command(
     ] = None,
     notebook: Annotated[bool, typer.Option("--notebook", help="NAME is a notebook; without NAME: list them.")] = False,
     path: Annotated[bool, typer.Option("--path", help="Print where it is instead.")] = False,
+    workloads: Annotated[bool, typer.Option("--workloads", help="NAME is a network; without NAME: list them.")] = False,
 ) -> None:
     """List the shipped designs, or print one.
 
-    With --notebook: the shipped Jupyter notebooks instead.
+    With --notebook: the shipped Jupyter notebooks instead; with --workloads: the shipped networks.
     """
     from sparseloop import designs
 
+    if workloads:
+        from sparseloop.cli.network import print_shipped_network
+
+        print_shipped_network(name)
+        return
     if name is not None:
         file = designs.notebook_of(name) if notebook else designs.path_of(name)
         print(file if path else designs.text_of(file).rstrip("\n"))

@@ -24,6 +24,10 @@ Overrides = Annotated[
 ]
 StudyOverrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the study.")]
 Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Worker processes.")]
+Dims = Annotated[
+    list[str] | None, typer.Option("--dim", metavar="NAME=SIZE", help="Size of a free axis of a network: seq=2048, batch=8.")
+]
+PhaseOption = Annotated[Literal["prefill", "decode"] | None, typer.Option("--phase", help="What of a language model is run.")]
 
 OUTPUT = "-o/--output"
 """The option in messages, in both its forms."""

@@ -18,9 +18,10 @@ def digest(data: object) -> str:
 
 
 def evaluation_key(spec: Spec, settings: Dict[str, Any]) -> str:
-    """Equal for equal searches: the specification without the layer's name, the files it names, the settings, the version."""
+    """Equal for equal searches: the specification but for name, times and roles of the layer, its files, the settings."""
     data = spec.model_dump(mode="json", by_alias=True)
-    del data["workload"]["name"]
+    for name in ("name", "times", "roles"):
+        del data["workload"][name]
     files = {where: _file_digest(file) for where, file in _files(spec)}
     return digest({"spec": data, "files": files, "settings": dict(settings), "version": __version__})
 

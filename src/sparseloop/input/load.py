@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
 from sparseloop.input.notation_writer import in_short_notation
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml import files as yamlio
@@ -20,8 +21,19 @@ _TIMELOOP_TREE = frozenset({"subtree", "nodes", "version", "arithmetic", "storag
 
 
 def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
-    """The specification in one or several files, native or Timeloop's, in any order; `overrides` are 'path=value'."""
-    return spec_of_data(*yamlio.load_files([Path(path) for path in paths], _listed(overrides)))
+    """The specification in one or several files, native or Timeloop's, in any order; `overrides` are 'path=value'.
+
+    A network (`config.json`, or the name of a shipped one) stands for its `layers:`; overrides such as 'dim.seq=2048' and
+    'network.phase=decode' say what it leaves open.
+    """
+    reading, rest = source_overrides(_listed(overrides))
+    options = SourceOptions().with_values(reading)
+    texts = {str(path): network_text(read_network(path, options)) for path in map(Path, paths) if is_network(path)}
+    if reading and not texts:
+        hint = "they say how a network is read"
+        raise SpecError([Diagnostic(path=(reading[0],), message="there is no network among the files", hint=hint)])
+    others = [Path(path) for path in paths if str(Path(path)) not in texts]
+    return spec_of_data(*yamlio.load_files(others, rest, texts=texts))
 
 
 def loads(text: str, *, overrides: Sequence[str] = (), name: str = "<text>") -> Spec:

@@ -59,8 +59,14 @@ def _level(level: Fields) -> Fields:
 
 
 def _workload(workload: Fields) -> Fields:
-    densities = {name: _density(density) for name, density in workload.get("density", {}).items()}
-    return {**workload, "density": densities} if densities else workload
+    result = dict(workload)
+    if densities := {name: _density(density) for name, density in workload.get("density", {}).items()}:
+        result["density"] = densities
+    if "mapping" in workload:
+        result["mapping"] = [mapping_entry(entry) for entry in workload["mapping"]]
+    if "sparse" in workload:
+        result["sparse"] = {name: _features(level) for name, level in workload["sparse"].items()}
+    return result
 
 
 def _density(density: Fields) -> Plain:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field, ModelWrapValidatorHa
 from sparseloop.input import expressions as expr
 from sparseloop.input import field_types, notation
 from sparseloop.input.diagnostics import Path, SpecError
+from sparseloop.input.energy_spec import EnergySpec
 from sparseloop.input.field_types import (
     Bandwidth,
     Capacity,
@@ -28,7 +29,8 @@ from sparseloop.input.field_types import (
     Whole,
 )
 from sparseloop.input.pydantic_errors import as_written
-from sparseloop.input.records import Names, Record, flag_or_list, mapping_or_one, text_or_list
+from sparseloop.input.records import Names, Record, flag_or_list, mapping_or_one
+from sparseloop.input.roles import Role, Roles, in_tensor_names, roles_of
 from sparseloop.input.yaml.files import NOWHERE, SourceMap
 
 # --- workload -----------------------------------------------------------------------------------------------
@@ -71,6 +73,20 @@ class WorkloadSpec(Record):
     word_bits: Annotated[
         Annotated[dict[str, Count], Tag("mapping")] | Annotated[Count, Tag("one")], Discriminator(mapping_or_one)
     ] = Field(default_factory=dict[str, int], description="Bits per word, of all tensors or per tensor; missing: 16.")
+    times: Count = Field(default=1, description="How often it is run; totals of a network count it so often.")
+    roles: Roles = Field(
+        default_factory=dict[Role, str],
+        description="Tensors that are weights, inputs, outputs. Missing: the operands in this order: inputs, weights.",
+    )
+    mapping: Annotated[tuple[EntryField, ...], BeforeValidator(notation.parse_mapping)] | None = Field(
+        default=None, description="Its own mapping; None: that of the specification."
+    )
+    sparse: dict[str, LevelSparseSpec] | None = Field(
+        default=None, description="Its own sparse features of the levels named, instead of those of the specification."
+    )
+    constraints: dict[str, ConstraintSpec] | None = Field(
+        default=None, description="Its own constraints of the levels named, instead of those of the specification."
+    )
 
 
 # --- architecture -------------------------------------------------------------------------------------------
@@ -287,7 +303,7 @@ class LevelSparseSpec(Record):
     )
 
 
-# --- constraints, energy, the whole -------------------------------------------------------------------------
+# --- constraints, the whole ---------------------------------------------------------------------------------
 
 
 class ConstraintSpec(Record):
@@ -313,48 +329,6 @@ class ConstraintSpec(Record):
     min_parallelism: Fraction | None = Field(default=None, description="Share of all compute instances that is used at least.")
     max_overbooked: Fraction | None = Field(
         default=None, description="Kept from files of Timeloop, where it makes a capacity_rule; the mapper does not read it."
-    )
-
-
-class ActionPrice(Record):
-    """One entry of an energy table."""
-
-    energy: Energy = Field(description="Energy of one action.")
-    source: str | None = Field(default=None, description="Where the number is from; shown beside it.")
-    confidence: Fraction | None = Field(default=None, description="From 0 to 1; None: 0.95.")
-
-
-def _price(value: object) -> object:
-    return {"energy": value} if isinstance(value, int | float | str) else value
-
-
-class ErtTable(Record):
-    """Energy table of one component: action name to price."""
-
-    name: str = Field(description="The level or network it is for.")
-    actions: dict[str, Annotated[ActionPrice, BeforeValidator(_price)]] = Field(description="Price by action: {read: 3.1}.")
-
-
-class ArtTable(Record):
-    """Area of one instance of a component in um2."""
-
-    name: str = Field(description="The level it is for.")
-    area: Number = Field(description="Area of one instance in um2.")
-    source: str | None = Field(default=None, description="Where the number is from; shown beside it.")
-    confidence: Fraction | None = Field(default=None, description="From 0 to 1; None: 0.95.")
-
-
-class EnergySpec(Record):
-    """Where prices come from, besides the `energy` of a level: tables first, then the built-in estimator."""
-
-    ert: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ErtTable, ...], Tag("list")], Discriminator(text_or_list)] = (
-        Field((), description="Energy tables, or the file (Accelergy's ERT) that holds them.")
-    )
-    art: Annotated[Annotated[str, Tag("text")] | Annotated[tuple[ArtTable, ...], Tag("list")], Discriminator(text_or_list)] = (
-        Field((), description="Area tables, or the file (Accelergy's ART) that holds them.")
-    )
-    estimator: str | None = Field(
-        default=None, description="Estimator that all levels ask first; hwcomponents and accelergy are asked only if named."
     )
 
 
@@ -398,9 +372,12 @@ class Spec(Record):
         raw = fields.get("variables")
         with expr.variables(cast("dict[str, object]", raw) if isinstance(raw, dict) else {}):
             try:
-                return handler(fields)
+                spec = handler(fields)
             except SpecError as error:
                 raise SpecError(as_written(error.diagnostics, data)) from None
+            if not spec.layers:  # in place, because pydantic's __init__ keeps the object that it made
+                vars(spec).update(spec._of_workload(spec.workload))
+            return spec
 
     @property
     def source(self) -> SourceMap:
@@ -421,11 +398,22 @@ class Spec(Record):
     def per_layer(self) -> Iterator[Spec]:
         """One specification per layer (itself if there are no `layers`)."""
         for i, layer in enumerate(self.layers):
-            copy = self.model_copy(update={"workload": layer, "layers": ()})
+            copy = self.model_copy(update={**self._of_workload(layer), "layers": ()})
             copy._at = ("layers", i)
             yield copy
         if not self.layers:
             yield self
+
+    def _of_workload(self, workload: WorkloadSpec) -> dict[str, Any]:
+        """What one workload changes: what it says of its own, and its tensors in the place of roles."""
+        roles = roles_of(workload.einsum, workload.roles)
+        mapping = self.mapping if workload.mapping is None else workload.mapping
+        return {
+            "workload": workload.model_copy(update=dict.fromkeys(("mapping", "sparse", "constraints"))),
+            "mapping": in_tensor_names(mapping, roles),
+            "sparse": in_tensor_names({**self.sparse, **(workload.sparse or {})}, roles),
+            "constraints": in_tensor_names({**self.constraints, **(workload.constraints or {})}, roles),
+        }
 
 
 def _with_layers(fields: dict[str, Any]) -> dict[str, Any]:

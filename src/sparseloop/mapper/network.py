@@ -56,10 +56,15 @@ class LayerResult:
         """The best mapping evaluated; None if there is none."""
         return self.best.result if self.best else None
 
+    @property
+    def times(self) -> int:
+        """How often it is run."""
+        return self.spec.workload.times
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkTotals:
-    """Sums over the layers for which a mapping was found, run one after the other."""
+    """Sums over the layers for which a mapping was found, run one after the other, each as often as it says."""
 
     layers: int
     of: int
@@ -88,14 +93,14 @@ class NetworkResult:
     @cached_property
     def totals(self) -> NetworkTotals:
         """The sums over all layers that have a mapping."""
-        results = [layer.result for layer in self.layers if layer.result is not None]
-        cycles = sum(result.cycles for result in results)
+        runs = [(layer.times, layer.result) for layer in self.layers if layer.result is not None]
+        cycles = sum(times * result.cycles for times, result in runs)
         return NetworkTotals(
-            layers=len(results),
+            layers=len(runs),
             of=len(self.layers),
-            energy_pj=sum(result.energy_pj for result in results),
+            energy_pj=sum(times * result.energy_pj for times, result in runs),
             cycles=cycles,
-            utilization=sum(result.utilization * result.cycles for result in results) / (cycles or 1.0),
+            utilization=sum(result.utilization * times * result.cycles for times, result in runs) / (cycles or 1.0),
         )
 
 

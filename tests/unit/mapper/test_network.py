@@ -315,3 +315,22 @@ def test_an_interrupt_ends_the_workers_and_reports(tmp_path: Path) -> None:
     assert {line.split(",")[0] for line in out.splitlines()} >= {"a", "c"}
     assert started.returncode in (cli.OK, cli.INFEASIBLE)
     assert len(list(kept.glob("*.json"))) == 2
+
+
+def test_totals_count_a_layer_as_often_as_it_is_run(tmp_path: Path) -> None:
+    file = Path(network(tmp_path, SMALL, OTHER))
+    options = sl.SearchOptions(method="exhaustive")
+    once = sl.map_network(sl.load(file), options)
+    file.write_text(file.read_text().replace(OTHER, f"{OTHER}, times: 5"), encoding="utf-8")
+    often = sl.map_network(sl.load(file), options)
+    first, second = (layer.result for layer in once.layers)
+    assert first is not None
+    assert second is not None
+    assert often.totals.energy_pj == pytest.approx(first.energy_pj + 5 * second.energy_pj)
+    assert often.totals.cycles == pytest.approx(first.cycles + 5 * second.cycles)
+    assert [layer.result.cycles for layer in often.layers if layer.result] == [first.cycles, second.cycles]
+
+
+def test_layers_that_are_run_a_different_number_of_times_are_equal(tmp_path: Path) -> None:
+    file = network(tmp_path, SMALL, f"{SMALL}, times: 5")
+    assert [layer.same_as for layer in sl.map_network(sl.load(file), sl.SearchOptions(method="exhaustive")).layers] == ["", "a"]

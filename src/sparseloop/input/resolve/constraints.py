@@ -1,8 +1,12 @@
-"""Checks the names in the mapper's constraints; the mapper itself reads what they say."""
+"""Checks the names in the mapper's constraints; the mapper itself reads what they say.
+
+Constraints that hold for every layer name the ranks of all layers (`RANKS`); one that a layer lacks says nothing about it.
+"""
 
 from __future__ import annotations
 
 from sparseloop.input.diagnostics import Path
+from sparseloop.input.networks.layers import RANKS
 from sparseloop.input.resolve.architecture import Hierarchy
 from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.spec import ConstraintSpec
@@ -17,7 +21,7 @@ def check_constraints(hierarchy: Hierarchy, einsum: Einsum, log: ResolveLog) -> 
             log.unknown(path, "level or fanout", name, hierarchy.names, key=True)
         for key in ("factors", "max", "min"):
             for rank in getattr(spec, key):
-                if rank not in einsum.ranks:
+                if rank not in (*einsum.ranks, *RANKS):
                     log.unknown((*path, key, rank), "rank", rank, einsum.ranks, key=True)
         _check_order(spec, (*path, "order"), einsum, log)
         for tensor in sorted(set(spec.keep or ()) & set(spec.bypass or ())):
@@ -31,7 +35,7 @@ def check_constraints(hierarchy: Hierarchy, einsum: Einsum, log: ResolveLog) -> 
 def _check_order(spec: ConstraintSpec, path: Path, einsum: Einsum, log: ResolveLog) -> None:
     words = (spec.order or "").replace("...", " ... ").replace(",", " ").split()
     for word in words:
-        if word not in ("...", "*") and word not in einsum.ranks:
+        if word not in ("...", "*", *RANKS) and word not in einsum.ranks:
             log.unknown(path, "rank", word, einsum.ranks)
     if words.count("...") > 1:
         log.error(path, "'...' may stand once in an order", "e.g. 'm ... q s': m outermost, q and s innermost")

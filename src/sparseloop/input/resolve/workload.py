@@ -31,6 +31,9 @@ def resolve_workload(log: ResolveLog) -> Einsum:
         for name in spec.word_bits:
             if name not in names:
                 log.unknown((*path, "word_bits", name), "tensor", name, names, key=True)
+    for role, name in spec.roles.items():
+        if name not in names:
+            log.unknown((*path, "roles", role), "tensor", name, names)
     tensors = [_tensor(access, extents, log, output=i == 0) for i, access in enumerate(text.tensors)]
     return Einsum(
         name=spec.name,

@@ -40,16 +40,21 @@ _MAY_BE_EMPTY = ("mapping",)
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def load_files(paths: Iterable[str | FilePath], overrides: Sequence[str] = ()) -> tuple[dict[str, Plain], SourceMap]:
+def load_files(
+    paths: Iterable[str | FilePath], overrides: Sequence[str] = (), *, texts: Mapping[str, str] | None = None
+) -> tuple[dict[str, Plain], SourceMap]:
     """The data of all files (in any order) with overrides 'path=value' applied, and its source map.
 
-    Overrides 'jinja.NAME=value' are variables of templates (`*.jinja2`).
+    Overrides 'jinja.NAME=value' are variables of templates (`*.jinja2`). `texts`: YAML made from files of other formats, by name.
     """
     values = dict(_template_value(override) for override in overrides if override.startswith(_TEMPLATE))
     reader = templates.TemplateReader(values)
     files = dict.fromkeys(str(path) for path in paths)
     rest = [override for override in overrides if not override.startswith(_TEMPLATE)]
-    return _merged({path: partial(_documents, path, reader) for path in files}, rest, reader.texts)
+    made = texts or {}
+    reader.texts.update(made)
+    read = {path: partial(_documents, path, reader) for path in files} | {n: partial(documents, made[n], n) for n in made}
+    return _merged(read, rest, reader.texts)
 
 
 def load_text(text: str, overrides: Sequence[str] = (), *, name: str = "<text>") -> tuple[dict[str, Plain], SourceMap]:

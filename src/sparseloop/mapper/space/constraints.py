@@ -101,9 +101,11 @@ def _axes(rank: str, fanout: tuple[int, int], rule: ConstraintSpec, ranks: tuple
     axes = {axis: limit for axis, limit in (("y", fanout[1]), ("x", fanout[0])) if limit > 1}
     if rule.split is None:
         return axes
-    order = level_order(rule.order, ranks)
+    named = [word for word in (rule.order or "").replace("...", " ").replace(",", " ").split() if word != "*"]
+    every = (*ranks, *(word for word in named if word not in ranks))  # ranks that the einsum lacks keep their place
+    order = level_order(rule.order, every)
     inner_first = [*reversed(order.inner), *order.free, *reversed(order.outer)]
-    fixed = rank not in order.free or rule.split <= len(order.inner) or rule.split >= len(ranks) - len(order.outer)
+    fixed = rank not in order.free or rule.split <= len(order.inner) or rule.split >= len(every) - len(order.outer)
     if not fixed:
         return axes
     wanted = "x" if inner_first.index(rank) < rule.split else "y"

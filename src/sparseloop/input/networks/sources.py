@@ -1,0 +1,108 @@
+"""Recognises a network among the input files and reads it: `config.json` of Hugging Face, shipped networks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
+from sparseloop.input.networks.huggingface import ModelRun, is_config, read_config
+from sparseloop.input.networks.layers import NeuralNetwork, repeated_names
+from sparseloop.input.networks.zoo import ZOO, zoo_network
+from sparseloop.input.yaml.files import to_yaml
+
+_PHASES, _MLA = ("prefill", "decode"), ("absorbed", "expanded")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """What a network file leaves open."""
+
+    dims: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Sizes of free axes: seq, batch, and those that a model names."""
+    phase: str = "prefill"
+    mla: str = ""
+
+    def with_values(self, given: Sequence[str]) -> SourceOptions:
+        """The options with texts 'dim.NAME=SIZE', 'network.phase=decode', 'network.mla=absorbed' applied."""
+        options = self
+        for text in given:
+            name, _, value = (part.strip() for part in text.partition("="))
+            if name.startswith(_DIM):
+                options = replace(options, dims={**options.dims, name.removeprefix(_DIM): _size(text, value)})
+            else:
+                key = name.removeprefix(_NETWORK)
+                known = {"phase": _PHASES, "mla": _MLA}
+                if key not in known:
+                    raise _wrong(text, f"a network has no option '{key}'", did_you_mean(key, known))
+                if value not in known[key]:
+                    raise _wrong(text, f"{key}: expected {' or '.join(known[key])}, got '{value}'")
+                options = replace(options, phase=value) if key == "phase" else replace(options, mla=value)
+        return options
+
+    def model_run(self) -> ModelRun:
+        """As transformers understand them; other axes are mistakes."""
+        if unknown := [name for name in self.dims if name not in ("seq", "batch")]:
+            raise _wrong(f"dim {unknown[0]}", f"the network has no free axis '{unknown[0]}'", "seq and batch")
+        dims = self.dims
+        return ModelRun(
+            seq=dims.get("seq"), batch=dims.get("batch", 1), phase=cast("Any", self.phase), mla=cast("Any", self.mla or None)
+        )
+
+
+_DIM, _NETWORK = "dim.", "network."
+
+
+def source_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those of the overrides that tell how to read a network, and the rest."""
+    ours = [text for text in overrides if text.strip().startswith((_DIM, _NETWORK))]
+    return ours, [text for text in overrides if text not in ours]
+
+
+def _size(text: str, value: str) -> int:
+    if not value.isdecimal() or not 0 < int(value) < 2**31:
+        raise _wrong(text, f"expected a size above 0, got '{value}'", "e.g. --dim seq=2048")
+    return int(value)
+
+
+def _wrong(place: str, message: str, hint: str | None = None) -> SpecError:
+    return SpecError([Diagnostic(path=(place,), message=message, hint=hint)])
+
+
+def is_network(file: str | Path) -> bool:
+    """True if a file is a network, or a name of a shipped one for which there is no file."""
+    if not Path(file).exists():
+        return str(file).lower().replace("-", "_") in ZOO
+    return is_config(file)
+
+
+def read_network(file: str | Path, options: SourceOptions | None = None) -> NeuralNetwork:
+    """The network in a file, or the shipped one of that name; raises `SpecError`."""
+    options = options or SourceOptions()
+    network = read_config(file, options.model_run()) if Path(file).exists() else zoo_network(str(file), options.model_run())
+    if twice := repeated_names(network.layers):
+        raise AssertionError(f"layers have the same name: {', '.join(twice)}")
+    return network
+
+
+def network_text(network: NeuralNetwork) -> str:
+    """The layers as YAML in the native format."""
+    return to_yaml(network.to_data())
+
+
+def summary_lines(network: NeuralNetwork) -> list[str]:
+    """What was read, and what of it is no layer."""
+    runs = sum(layer.times for layer in network.layers)
+    met = sum(layer.multiplications * layer.padding_share for layer in network.layers) / (network.multiplications or 1)
+    lines = [
+        f"{network.name}: {len(network.layers)} layers ({runs} runs), {network.multiplications} multiplications, "
+        f"{network.parameters} parameters" + (f"; {100 * met:.2g} % of the multiplications meet padding" if met else "")
+    ]
+    lines += [f"source: {network.source}"] if network.source else []
+    lines += list(network.notes)
+    for other in network.others:
+        shown = ", ".join(other.names[:3]) + (f" and {len(other.names) - 3} more" if len(other.names) > 3 else "")
+        lines.append(f"{other.type}: {other.done} ({shown}; {other.words} words)")
+    return lines + [f"{layer.name}: {layer.remark}" for layer in network.layers if layer.remark]

@@ -1,0 +1,91 @@
+"""Networks on the command line: imports, shipped ones, what they leave open."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import sparseloop as sl
+from sparseloop.cli.app import main
+from tests.unit.input.networks.test_huggingface import SMALL
+
+MACHINE = "architecture: {levels: [{name: DRAM, class: dram}, {name: MAC, class: mac}]}"
+
+
+class Shown(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]):
+    def once(*arguments: object) -> Shown:
+        return Shown(main([str(a) for a in arguments]), *capsys.readouterr())
+
+    return once
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    config, machine = tmp_path / "config.json", tmp_path / "machine.yaml"
+    config.write_text(json.dumps(SMALL), encoding="utf-8")
+    machine.write_text(MACHINE, encoding="utf-8")
+    return config, machine
+
+
+def test_import_writes_layers(run, files: tuple[Path, Path]) -> None:
+    shown = run("import", files[0], "--dim", "seq=10", "--dim", "batch=5", "--phase", "decode")
+    assert shown.status == 0
+    assert "KV cache: 64 words per token and layer" in shown.err
+    layers = sl.loads(shown.out + MACHINE).layers
+    assert layers[0].name == "query"
+    assert layers[0].shape["p"] == 5
+    assert layers[0].times == 3
+
+
+def test_every_command_takes_a_network(run, files: tuple[Path, Path]) -> None:
+    assert run("check", *files, "--set", "dim.seq=10").out == "ok\n"
+    spec = sl.load(*files, overrides=["dim.seq=10", "layers.query.times=7", "network.phase=decode"])
+    assert (spec.layers[0].times, spec.layers[0].shape["p"]) == (7, 1)
+    assert "Workload conv1" in run("show", "alexnet", files[1], "workload").out
+
+
+def test_what_is_left_open_is_asked_for(run, files: tuple[Path, Path]) -> None:
+    shown = run("check", *files)
+    assert shown.status == 2
+    assert "config.json:1:" in shown.out
+    assert "--dim seq=2048" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("dim.seq=none", "expected a size above 0, got 'none'"),
+        ("dim.sequence=10", "no free axis 'sequence'"),
+        ("network.phase=both", "expected prefill or decode, got 'both'"),
+        ("network.fase=decode", "a network has no option 'fase'"),
+    ],
+)
+def test_wrong_options(run, files: tuple[Path, Path], given: str, message: str) -> None:
+    shown = run("import", *files, "--set", given)
+    assert shown.status == 2
+    assert message in shown.err
+
+
+def test_options_of_a_network_without_one(run, files: tuple[Path, Path]) -> None:
+    shown = run("check", files[1], "--set", "dim.seq=10")
+    assert "there is no network among the files" in shown.out
+
+
+def test_shipped_networks(run) -> None:
+    shown = run("example", "--workloads")
+    assert all(name in shown.out for name in ("alexnet", "mixtral_8x7b", "Krizhevsky"))
+    one = run("example", "--workloads", "mobilenet-v1")
+    assert len(sl.loads(one.out + MACHINE).layers) == 28
+    wrong = run("example", "--workloads", "mobilenet_v9")
+    assert wrong.status == 2
+    assert "no shipped network 'mobilenet_v9'" in wrong.err

@@ -16,7 +16,7 @@ from sparseloop.cli.codesign import CodesignArguments
 from sparseloop.cli.compare import CompareArguments
 from sparseloop.cli.map import MapArguments
 from sparseloop.cli.options import Command, Dims, FormOption, InputFiles, Overrides, PhaseOption, SummaryOption
-from sparseloop.cli.output import be_quiet, complain, note, print_csv, print_json, print_results, terminal_width, warn
+from sparseloop.cli.output import be_quiet, complain, note, print_results, terminal_width, warn
 from sparseloop.cli.plot import PlotArguments
 from sparseloop.cli.registration import add_command
 from sparseloop.cli.sweep import SweepArguments
@@ -159,7 +159,9 @@ def show_command(files: InputFiles, overrides: Overrides = None) -> None:
     from sparseloop.report.pictures import PARTS, show_parts
 
     parts = [word for word in files if word in PARTS and not Path(word).exists()]
-    for layer in _loaded([word for word in files if word not in parts], overrides).per_layer():
+    spec = _loaded([word for word in files if word not in parts], overrides)
+    warn(spec.notes)
+    for layer in spec.per_layer():
         print(show_parts(layer, parts))
 
 
@@ -170,10 +172,13 @@ def why_command(files: InputFiles, overrides: Overrides = None) -> None:
     After the files comes the number, e.g. GLB.A.reads.actual or totals.energy_pj: its formula with all values put in, down to the
     loops of the mapping.
     """
+    from sparseloop.evaluation.evaluate import design_of
     from sparseloop.report.why import why
 
     paths, number = _split(files, "sparseloop why FILE... PATH")
-    for layer in _loaded(paths, overrides).per_layer():
+    layers = list(_loaded(paths, overrides).per_layer())
+    warn([text for layer in layers for text in design_of(layer).warnings])
+    for layer in layers:
         print(why(layer, number, width=terminal_width()))
 
 
@@ -189,28 +194,9 @@ def energy_command(
     The energy of every action of every component, areas and leakage: from your tables, or from which estimate. --ert writes them
     for Accelergy and Timeloop.
     """
-    from sparseloop.evaluation.evaluate import design_of
-    from sparseloop.report import prices
+    from sparseloop.cli.energy import print_prices
 
-    layers = list(_loaded(files, overrides).per_layer())
-    designs = [design_of(layer) for layer in layers]
-    warn([text for design in designs for text in design.warnings])
-    if ert:
-        from sparseloop.input import accelergy
-
-        tables, *others = [accelergy.reference_tables_of_arch(design.arch) for design in designs]
-        accelergy.write_ert(tables, ert)
-        if any((other.rows, other.areas) != (tables.rows, tables.areas) for other in others):
-            note(f"warning: {ert} is of '{layers[0].workload.name}'; prices of other layers differ")
-        for text in tables.notes:
-            note(f"warning: {text}")
-    if form == "json":
-        print_json([prices.to_dict(design.arch) for design in designs])
-    elif form == "csv":
-        names = [layer.workload.name for layer in layers]
-        print_csv([list(prices.to_rows(design.arch)) for design in designs], prices.PRICE_COLUMNS, names)
-    else:
-        print("\n\n".join(dict.fromkeys(prices.price_text(design.arch, width=terminal_width()) for design in designs)))
+    print_prices(files, overrides or (), form, ert)
 
 
 @_command("import", "sparseloop import arch.yaml problem.yaml map.yaml -o native.yaml")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sparseloop.cli.options import OUTPUT, StudyOverrides, SummaryOption, Workers, output_mistakes
-from sparseloop.cli.output import note, print_tables
+from sparseloop.cli.output import note, print_tables, warn
 from sparseloop.cli.progress import codesign_progress
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -47,6 +47,7 @@ def codesign_features(arguments: CodesignArguments) -> bool:
         best = codesign(definition, options)
     note("\n".join(codesign_summary(best)))
     if (result := best.result) is not None:
+        warn(result.warnings)
         if arguments.output:
             _write(arguments.output, best)
         _print(best, result, arguments)

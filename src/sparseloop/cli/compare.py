@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from sparseloop.cli.options import FormOption, Overrides
+from sparseloop.cli.output import warn
 from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.terminal import visible
@@ -66,10 +67,11 @@ class ComparedFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """All numbers that both sides state, and what only they state."""
+    """All numbers that both sides state."""
 
     rows: tuple[ComparedFigure, ...]
     left_out: tuple[str, ...]
+    """What only one side states, and what is assumed about the design."""
 
     @property
     def different(self) -> tuple[ComparedFigure, ...]:
@@ -82,12 +84,12 @@ def print_comparison(arguments: CompareArguments) -> None:
     if len(arguments.files) < 2:
         raise SpecError([Diagnostic(message="too few arguments: sparseloop compare FILE... STATS", hint=stats.HINT)])
     compared = comparison(arguments.files[:-1], Path(arguments.files[-1]), arguments.overrides or (), native=arguments.native)
-    for text in compared.left_out:
-        print(f"warning: {text}", file=sys.stderr)
+    warn(compared.left_out)
     rows = compared.rows if arguments.everything else compared.different
     if arguments.form == "json":
         record = {"compared": len(compared.rows), "different": len(compared.different), "rows": [asdict(row) for row in rows]}
-        print(json.dumps(record | {"faults": _legend(rows)}, indent=2, ensure_ascii=False))
+        record |= {"faults": _legend(rows), "warnings": list(compared.left_out)}
+        print(json.dumps(record, indent=2, ensure_ascii=False))
     elif arguments.form == "csv":
         _csv(rows)
     else:
@@ -171,7 +173,7 @@ def _evaluated(spec: Spec, figures: stats.StatsFigures, path: Path, native: bool
     case = GoldenCase(id=path.name, features=(), inputs={}, expected=expected, given_labels={})
     mapping = own_mapping(design)
     plan, cost = cost_of_design(design)
-    return Evaluation(case=case, plan=plan, cost=cost, mapping=mapping), left_out
+    return Evaluation(case=case, plan=plan, cost=cost, mapping=mapping), [*design.warnings, *left_out]
 
 
 def _rows(evaluation: Evaluation) -> list[ComparedFigure]:

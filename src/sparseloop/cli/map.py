@@ -23,7 +23,7 @@ from sparseloop.cli.options import (
     output_mistakes,
     writable_folder,
 )
-from sparseloop.cli.output import note, print_results, print_table, print_tables
+from sparseloop.cli.output import note, print_results, print_table, print_tables, warn
 from sparseloop.cli.progress import status_line
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -86,6 +86,7 @@ class MapArguments:
 
 def map_layers(arguments: MapArguments) -> bool:
     """Searches the best mapping of every layer, prints and writes it; True if there is one of each."""
+    from sparseloop.evaluation.evaluate import design_of
     from sparseloop.input.load import load
     from sparseloop.mapper.network import map_network, unique_layer_names
 
@@ -94,9 +95,12 @@ def map_layers(arguments: MapArguments) -> bool:
     names = unique_layer_names([layer.workload.name for layer in spec.per_layer()])
     files = dict(zip(names, output_paths(arguments.output, names), strict=True)) if arguments.output else {}
     _check_places(arguments, list(files.values()))
+    warn(said := [text for layer in spec.per_layer() for text in design_of(layer).warnings])
     with status_line("searching ...") as show:
         shown = _Shown(show, arguments, files)
         network = map_network(spec, arguments.search, folder=arguments.resume or "", watch=shown.watch)
+    results = [layer.result for layer in network.layers if layer.result is not None]
+    warn([text for result in results for text in result.warnings if text not in said])
     _print_network(network, arguments)
     if shown.unwritten:
         raise SpecError(Diagnostic(path=(OUTPUT,), message=text) for text in shown.unwritten)

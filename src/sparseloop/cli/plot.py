@@ -11,6 +11,7 @@ import typer
 
 from sparseloop.cli import completion
 from sparseloop.cli.options import Overrides
+from sparseloop.cli.output import warn
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 KINDS = "breakdown, roofline, loopnest; of studies pareto, parallel, sensitivity, sweep"
@@ -52,9 +53,9 @@ def plot_files(arguments: PlotArguments) -> str:
         hint = f"endings: {', '.join(figures.FIGURE_SUFFIXES)}"
         raise SpecError([Diagnostic(message=f"-o/--output '{target}': the ending says no known format", hint=hint)])
     choices = figures.Choices(by=arguments.by, x=arguments.x, y=arguments.y, relative=arguments.relative, where=arguments.where)
-    figures.save_figure(
-        figures.draw_figure(figures.read_source(arguments.given, arguments.overrides or ()), arguments.kind, choices), target
-    )
+    source = figures.read_source(arguments.given, arguments.overrides or ())
+    warn([text for result in source.results.values() for text in result.warnings])
+    figures.save_figure(figures.draw_figure(source, arguments.kind, choices), target)
     return target
 
 
@@ -63,7 +64,9 @@ def report_files(paths: Sequence[str], output: str, overrides: Sequence[str]) ->
     from sparseloop.report import figures
     from sparseloop.report.page import page
 
-    text = page(figures.read_source(paths, overrides))
+    source = figures.read_source(paths, overrides)
+    warn([text for result in source.results.values() for text in result.warnings])
+    text = page(source)
     try:
         Path(output).write_text(text, encoding="utf-8")
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparseloop.cli.options import Form, StudyOverrides, Workers
-from sparseloop.cli.output import note, rows_text
+from sparseloop.cli.output import note, rows_text, warn
 from sparseloop.cli.progress import study_progress
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -40,11 +40,11 @@ class SweepArguments:
 
 
 def checked_study(arguments: SweepArguments) -> str:
-    """The size of the study; raises every mistake in it."""
+    """The size of the study, warnings on stderr; raises every mistake in it."""
     from sparseloop.explore.study import Study
 
     study = Study.load(arguments.file, arguments.overrides or ())
-    study.check()
+    warn(study.check())
     return study_size(study)
 
 
@@ -91,6 +91,7 @@ def study_summary(explored: Explored) -> list[str]:
         f"{tally.points} points ({tally.valid} valid{before}); {tally.evaluated} evaluations{known}; {tally.seconds:.1f} s; "
         f"results in {explored.store.path}"
     ]
+    lines += [f"warning: {text}" for text in explored.warnings]
     lines += [f"warning: some values do not go together: {text}" for text in tally.wrong]
     lines += [f"warning: not finished: {text}" for text in tally.faults[:5]]
     if len(tally.faults) > 5:

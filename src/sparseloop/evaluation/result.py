@@ -111,6 +111,7 @@ class Result:
             },
             "levels": [*(self._storage(i) for i in range(self.plan.compute)), self._compute(computes)],
             "networks": [network_record(self.plan, n) for n in self.cost.networks],
+            "warnings": list(self.warnings),
         }
 
     def to_rows(self) -> list[TidyRow]:

@@ -17,6 +17,7 @@ from sparseloop.explore import definition as studyfile
 from sparseloop.explore.conditions import Value
 from sparseloop.explore.definition import StudyDefinition, objective_columns
 from sparseloop.explore.executors import executor
+from sparseloop.explore.point import Designs
 from sparseloop.explore.reuse import EvaluationCache
 from sparseloop.explore.run import StudyTally, Sweep, Watch
 from sparseloop.explore.space import Parameter, Values
@@ -150,26 +151,23 @@ class Study:
         assert design.mapping is not None
         return evaluate_mapping(design, design.mapping)
 
-    def check(self) -> None:
-        """Raises every mistake in the values of the parameters; each is tried while the others keep their first value."""
-        mistakes: list[Diagnostic] = []
-        first: SpecError | None = None
-        works = 0
+    def check(self) -> tuple[str, ...]:
+        """Raises every mistake in the values of the parameters; the warnings about the designs that these give.
+
+        Each value is tried while the others keep their first one. Values that do not go together are no mistakes, those points
+        say so; names that exist for no workload are, and so is a workload for which nothing works.
+        """
+        found = _Found()
+        count = len(self.definition.designs.workloads)
         for values in self._tries():
-            for workload in range(len(self.definition.designs.workloads)):
-                try:
-                    spec = self.definition.designs.spec(values, workload)
-                except SpecError as error:
-                    mistakes += [mistake for mistake in error.diagnostics if mistake not in mistakes]
-                    continue
-                try:
-                    works += bool(works or design_of(spec).einsum)
-                except SpecError as error:  # values that do not go together: those points will say so
-                    first = first or error
+            unknown = [found.tried(self.definition.designs, values, workload) for workload in range(count)]
+            found.mistakes += [mistake for mistake in unknown[0] if all(mistake in others for others in unknown)]
+        mistakes = list(dict.fromkeys(found.mistakes))
+        if not mistakes:
+            mistakes = [mistake for number, error in found.first.items() if number not in found.works for mistake in error]
         if mistakes:
-            raise SpecError(mistakes)
-        if first is not None and not works:
-            raise first
+            raise SpecError(dict.fromkeys(mistakes))
+        return tuple(dict.fromkeys(found.warnings))
 
     def _tries(self) -> Iterator[dict[str, Value]]:
         space = self.definition.designs.space
@@ -186,7 +184,7 @@ class Study:
     def run(self, folder: str | Path, options: RunOptions | None = None) -> Explored:
         """Evaluates all points that the folder does not hold yet."""
         options = options or RunOptions()
-        self.check()
+        warnings = self.check()
         store, definition = Store(Path(folder)), self.definition
         if store.described() is not None and not options.resume:
             hint = "go on with --resume, or give another folder: -o DIR"
@@ -199,7 +197,7 @@ class Study:
         cache = EvaluationCache(definition.designs, store, options.reuse, repeats=not unique)
         with executor(definition.designs, options.executor, options.workers, definition.spec.cluster) as workers:
             tally = Sweep(self.definition, store, cache, workers, options.watch).run(self.id)
-        return Explored(self, store, tally)
+        return Explored(self, store, tally, warnings)
 
 
 @dataclass(frozen=True)
@@ -209,6 +207,8 @@ class Explored:
     study: Study
     store: Store
     tally: StudyTally
+    warnings: tuple[str, ...] = ()
+    """What is assumed about the designs, or read differently than written."""
 
     def best(self, count: int = 1) -> list[Row]:
         """The best valid points; of equal ones the first. For a study with `pareto` its front, by its first objective."""
@@ -224,6 +224,33 @@ class Explored:
         front = pareto(np.array([table[name].to_numpy() for name in names]))
         points = ", ".join(str(table["point"][int(i)].as_py()) for i in front)
         return self.store.query(f"select * from points where point in ({points}) order by {listed}, point").to_pylist()
+
+
+@dataclass
+class _Found:
+    """What trying the values of parameters has shown."""
+
+    mistakes: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    warnings: list[str] = field(default_factory=list[str])
+    works: set[int] = field(default_factory=set[int])
+    """Workloads for which some values make a design."""
+    first: dict[int, tuple[Diagnostic, ...]] = field(default_factory=dict[int, tuple[Diagnostic, ...]])
+    """Of workloads: why the first values that make no design do not."""
+
+    def tried(self, designs: Designs, values: Values, workload: int) -> list[Diagnostic]:
+        """Tries the values for a workload; the names among them that do not exist."""
+        try:
+            spec = designs.spec(values, workload)
+        except SpecError as error:
+            self.mistakes += error.diagnostics
+            return []
+        try:
+            self.warnings += design_of(spec).warnings
+        except SpecError as error:
+            self.first.setdefault(workload, error.diagnostics)
+            return [mistake for mistake in error.diagnostics if mistake.unknown]
+        self.works.add(workload)
+        return []
 
 
 def _first(parameter: Parameter) -> Value:

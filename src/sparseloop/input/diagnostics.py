@@ -11,6 +11,8 @@ from sparseloop.input.terminal import lines, visible
 
 MAX_SHOWN = 100
 """At most this many diagnostics are printed."""
+LONGEST_LINE = 160
+"""Characters of a source line that are shown."""
 
 Path = tuple[str | int, ...]
 """Where something stands in a specification, e.g. ("architecture", "levels", 1, "capacity")."""
@@ -45,6 +47,8 @@ class Diagnostic:
     """How many characters from `offset` on it is about."""
     key: bool = False
     """True: the message is about the key at `path`, not about its value."""
+    unknown: bool = False
+    """True: a name stands here that does not exist, which no other value can make right."""
 
     def render(self) -> str:
         """The lines a user sees: place, message, source line, caret, hint."""
@@ -54,10 +58,10 @@ class Diagnostic:
         if self.span is None or self.span.line is None or self.span.col is None or not self.span.text.strip():
             return f"{head}\n     {hint}" if hint else head
         number, margin = f"{self.span.line:4d}", " " * len(f"{self.span.line:4d}")
-        text, start = lines(self.span.text), self.span.col - 1
-        before = "".join("\t" if c == "\t" else " " for c in lines(self.span.text[:start])) + " " * (start - len(self.span.text))
-        caret = f"{margin} | {before}{'^' * max(1, self.span.length)}"
-        return f"{head}\n{number} | {text}\n{caret}{'  ' + hint if hint else ''}"
+        text, start, length = _window(self.span.text, self.span.col - 1, max(1, self.span.length))
+        before = "".join("\t" if c == "\t" else " " for c in lines(text[:start])) + " " * (start - len(text))
+        caret = f"{margin} | {before}{'^' * length}"
+        return f"{head}\n{number} | {lines(text)}\n{caret}{'  ' + hint if hint else ''}"
 
 
 class Locator(Protocol):
@@ -89,6 +93,17 @@ class SpecError(Exception):
         """The same mistakes with their places in the files, in file order."""
         placed = [d if d.span else replace(d, span=source.span(d)) for d in self.diagnostics]
         return SpecError(sorted(placed, key=_file_order))
+
+
+def _window(text: str, start: int, length: int) -> tuple[str, int, int]:
+    """The part of a source line to show around a place, and that place in it."""
+    if len(text) <= LONGEST_LINE:
+        return text, start, length
+    left = min(max(0, start - LONGEST_LINE // 2), len(text) - LONGEST_LINE)
+    shown = text[left : left + LONGEST_LINE]
+    dots = "..." if left else ""
+    more = "..." if left + LONGEST_LINE < len(text) else ""
+    return f"{dots}{shown}{more}", start - left + len(dots), min(length, LONGEST_LINE - (start - left))
 
 
 def _file_order(diagnostic: Diagnostic) -> tuple[str, int, int]:

@@ -1,9 +1,13 @@
-"""Safe arithmetic in fields: numbers, variables, units. '2 * KiB * BANKS', '25.6 GB/s', '45nm', 'ceil(log2(n))'."""
+"""Safe arithmetic in fields: numbers, variables, units. '2 * KiB * BANKS', '25.6 GB/s', '45nm', 'ceil(log2(n))'.
+
+A value may depend on a condition: '8 * (2 if SIGNED else 1)', '"SRAM" if depth > 64 else "regfile"'.
+"""
 
 from __future__ import annotations
 
 import ast
 import math
+import operator
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +15,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from numbers import Integral, Real
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 from sparseloop.input.diagnostics import did_you_mean
 
-_MAX_TEXT, _MAX_BITS = 200, 1100
+_MAX_TEXT, _MAX_BITS = 1000, 1100
 _DIMENSIONS = ("bits", "words", "cycle", "s", "m", "J")
 
 
@@ -123,7 +128,8 @@ def _variable(name: str, offset: int) -> Value:
         raise wrong(f"variable '{name}' is defined by itself", " -> ".join([*pending, name]), offset=offset)
     token = _pending.set((*pending, name))
     try:
-        value = computed[name] = written_value(known[name])
+        raw = known[name]
+        value = computed[name] = written_value(int(raw) if isinstance(raw, bool) else raw)
     except NotationError as error:
         if not error.mistakes[0].message.startswith("variable"):
             error = wrong(f"variable '{name}' is wrong: {error}", offset=offset, length=len(name))
@@ -136,8 +142,14 @@ def _variable(name: str, offset: int) -> Value:
 
 # --- the evaluator ------------------------------------------------------------------------------------------
 
+_LOOK_UP = "variables.get"
+"""Called as variables.get("NAME", default): the value of a variable that need not exist."""
 _TOKEN = re.compile(
-    r"\s*(?:(?P<num>(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[^\W\d]\w*)|(?P<op>\*\*|//|[-+*/%(),]))"
+    r"\s*(?:(?P<num>(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"|(?P<word>(?:if|else|and|or|not|in|True|False)(?!\w))"
+    r"|(?P<name>variables\.get(?=\s*\()|[^\W\d]\w*)"
+    r"""|(?P<text>"[^"\\]*"|'[^'\\]*')"""
+    r"|(?P<op>\*\*|//|[<>=!]=|[-+*/%(),<>\[\]]))"
 )
 
 
@@ -157,7 +169,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
             kind = "unit"
             yield "op", "*", start
         yield kind, word, start
-        before = word if kind == "op" else kind
+        before = kind if kind in ("num", "name", "unit") else word
         at = match.end()
 
 
@@ -169,11 +181,39 @@ def _unit_hint(word: str) -> str | None:
 
 def evaluate_expression(text: str) -> Value:
     """The value of an expression such as '2 * KiB * BANKS' or '16 words/cycle'; never runs code, never hangs."""
+    percent = text.rstrip().endswith("%")
+    reader, tree = _read(text.rstrip()[:-1] if percent else text)
+    value = _shallow(lambda: reader.value(tree))
+    return Value(value.number / 100, value.powers) if percent else value
+
+
+def evaluate_operand(text: str) -> Value | str:
+    """As `evaluate_expression`; the answer may also be a word: '"SRAM" if depth > 64 else "regfile"', '"X=" + str(N)'."""
+    reader, tree = _read(text)
+    return _shallow(lambda: reader.operand(tree))
+
+
+def evaluate_condition(text: str) -> bool:
+    """Whether 'depth > 64 and TYPE == "SRAM"' holds; a number holds unless it is 0."""
+    reader, tree = _read(text)
+    return _shallow(lambda: reader.holds(tree))
+
+
+_Answer = TypeVar("_Answer")
+
+
+def _shallow(compute: Callable[[], _Answer]) -> _Answer:
+    try:
+        return compute()
+    except RecursionError:
+        raise wrong("expression is nested too deeply, itself or through its variables") from None
+
+
+def _read(text: str) -> tuple[_Evaluator, ast.expr]:
+    """The syntax tree of an expression, and what computes it."""
     if len(text) > _MAX_TEXT:
         raise wrong(f"expression is longer than {_MAX_TEXT} characters")
     source, offsets, names = "", dict[int, int](), dict[int, tuple[str, str]]()
-    if percent := text.rstrip().endswith("%"):
-        text = text.rstrip()[:-1]
     for kind, word, start in _tokens(text):
         offsets[len(source)] = start
         if kind in ("name", "unit"):
@@ -186,17 +226,19 @@ def evaluate_expression(text: str) -> Value:
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         at = (getattr(error, "offset", None) or 1) - 1
         last = max((o for o in offsets if o <= at), default=0)
+        if re.search(r"\bif\b", text) and not re.search(r"\belse\b", text):
+            raise wrong(f"'{text.strip()}' has an if without else", offset=offsets.get(last)) from None
         raise wrong(f"cannot read '{text.strip()}' as a number or expression", offset=offsets.get(last)) from None
-    try:
-        value = _Evaluator(offsets, names).value(tree.body)
-    except RecursionError:
-        raise wrong("expression is nested too deeply, itself or through its variables") from None
-    return Value(value.number / 100, value.powers) if percent else value
+    return _Evaluator(offsets, names), tree.body
 
 
 _FUNCTIONS: dict[str, Callable[..., float]] = {
     "min": min, "max": max, "ceil": math.ceil, "floor": math.floor, "log2": math.log2, "sqrt": math.sqrt,
     "abs": math.fabs, "round": round, "int": int, "exp": math.exp, "log": math.log, "log10": math.log10, "pow": math.pow,
+}  # fmt: skip
+_COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,
+    ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
 }  # fmt: skip
 _PLAIN_NUMBERS = ("log2", "sqrt", "exp", "log", "log10", "pow")
 _ARGUMENTS = {"min": range(1, 100), "max": range(1, 100), "pow": range(2, 3)}
@@ -212,8 +254,8 @@ class _Evaluator:
     names: Mapping[int, tuple[str, str]]
 
     def value(self, node: ast.expr) -> Value:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            return Value(node.value)  # pyright: ignore[reportArgumentType]
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            return Value(int(node.value) if isinstance(node.value, bool) else node.value)
         if isinstance(node, ast.Name):
             return self.name(node)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
@@ -221,9 +263,78 @@ class _Evaluator:
             return Value(-inner.number, inner.powers) if isinstance(node.op, ast.USub) else inner
         if isinstance(node, ast.BinOp):
             return self.binary(node)
+        if isinstance(node, ast.IfExp):
+            return self.value(node.body if self.holds(node.test) else node.orelse)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
             return self.call(node, self.names[node.func.col_offset][1])
-        raise wrong("only numbers, names, + - * / // % ** and functions are allowed", offset=self.at(node))
+        raise wrong("only numbers, names, + - * / // % **, a if b else c and functions are allowed", offset=self.at(node))
+
+    # --- words and conditions -------------------------------------------------------------------------------
+
+    def operand(self, node: ast.expr) -> Value | str:
+        """A number, or a word: in quotes, of a variable, made by + and str()."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return node.value
+        if isinstance(node, ast.IfExp):
+            return self.operand(node.body if self.holds(node.test) else node.orelse)
+        if isinstance(node, ast.Name) and (known := _variables.get().get(self.names[node.col_offset][1])) is not None:
+            return self.number_or_word(node, known)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            left, right = self.operand(node.left), self.operand(node.right)
+            if isinstance(left, str) and isinstance(right, str):
+                return left + right
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and self.names[node.func.col_offset][1]
+        if isinstance(node, ast.Call) and called == "str" and len(node.args) == 1:
+            inner = self.operand(node.args[0])
+            return inner if isinstance(inner, str) else f"{inner.number:.15g}"
+        return self.value(node)
+
+    def number_or_word(self, node: ast.Name, known: object) -> Value | str:
+        """A variable's number; the text of a variable that is none."""
+        try:
+            return self.name(node)
+        except NotationError:
+            if isinstance(known, str):
+                return known.strip()
+            raise
+
+    def holds(self, node: ast.expr) -> bool:
+        """Whether a condition holds; a number does unless it is 0, a word unless it is empty."""
+        if isinstance(node, ast.BoolOp):
+            together = all if isinstance(node.op, ast.And) else any
+            return together(self.holds(part) for part in node.values)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return not self.holds(node.operand)
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            return all(self.compared(*step) for step in zip(node.ops, sides[:-1], sides[1:], strict=True))
+        found = self.operand(node)
+        return bool(found if isinstance(found, str) else found.number)
+
+    def compared(self, sign: ast.cmpop, left: ast.expr, right: ast.expr) -> bool:
+        """One comparison of two numbers of one unit, or of two words."""
+        a = self.operand(left)
+        if isinstance(sign, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple):
+            return (a in [self.operand(item) for item in right.elts]) == isinstance(sign, ast.In)
+        b, compare = self.operand(right), _COMPARISONS.get(type(sign))
+        if compare is None:
+            raise wrong("a comparison is written with == != < <= > >= or in [...]", offset=self.at(left))
+        if isinstance(a, Value) and isinstance(b, Value) and a.powers == b.powers:
+            return compare(a.number, b.number)
+        words = self.written(left, a), self.written(right, b)
+        both = isinstance(a, str) and isinstance(b, str)
+        if both or (isinstance(sign, ast.Eq | ast.NotEq) and (isinstance(a, str) or isinstance(b, str))):
+            return compare(*words)
+        raise wrong(f"cannot compare {words[0]!r} with {words[1]!r}", offset=self.at(left))
+
+    def written(self, node: ast.expr, value: Value | str) -> str:
+        """One side of a comparison as text: '45nm' of a variable is a length and a word."""
+        raw = _variables.get().get(self.names[node.col_offset][1]) if isinstance(node, ast.Name) else None
+        if isinstance(value, str) or isinstance(raw, str):
+            return str(raw if isinstance(raw, str) else value).strip()
+        return f"{value.number:.15g} {value.unit}".strip()
+
+    # --- arithmetic -----------------------------------------------------------------------------------------
 
     def at(self, node: ast.expr) -> int | None:
         """Column of a node in the text as written."""
@@ -239,6 +350,8 @@ class _Evaluator:
         raise wrong(f"unknown name '{word}'", hint, offset=self.at(node), length=len(word))
 
     def call(self, node: ast.Call, name: str) -> Value:
+        if name == _LOOK_UP:
+            return self.looked_up(node)
         if name not in _FUNCTIONS:
             raise wrong(f"unknown function '{name}'", did_you_mean(name, _FUNCTIONS), offset=self.at(node), length=len(name))
         values = [self.value(arg) for arg in node.args]
@@ -253,6 +366,17 @@ class _Evaluator:
             return Value(function(*numbers) if len(numbers) > 1 or name not in ("min", "max") else numbers[0], powers)
         except (ValueError, OverflowError) as error:
             raise wrong(f"{name}: {error}", offset=self.at(node)) from None
+
+    def looked_up(self, node: ast.Call) -> Value:
+        """variables.get("NAME", default)."""
+        name = node.args[0] if 1 <= len(node.args) <= 2 else None
+        if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+            raise wrong(f'write {_LOOK_UP}("NAME", default)', offset=self.at(node))
+        if name.value in _variables.get():
+            return _variable(name.value, self.at(node) or 0)
+        if len(node.args) == 1:
+            raise wrong(f"there is no variable '{name.value}'", offset=self.at(node))
+        return self.value(node.args[1])
 
     def binary(self, node: ast.BinOp) -> Value:
         a, b = self.value(node.left), self.value(node.right)

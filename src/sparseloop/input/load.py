@@ -36,6 +36,16 @@ def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
     return spec_of_data(*yamlio.load_files(others, rest, texts=texts))
 
 
+def load_architecture(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
+    """As `load`; a native architecture without a workload is enough, and gets one of a single multiplication."""
+    data, source = yamlio.load_files([Path(path) for path in paths], _listed(overrides))
+    architecture = data.get("architecture")
+    if isinstance(architecture, dict) and "levels" in architecture and not {"workload", "layers"} & set(data):
+        kept = {key: value for key, value in data.items() if key in ("architecture", "energy", "variables", "ERT", "ART")}
+        data = {**kept, "workload": {"einsum": "Z[i] = A[i] * B[i]", "shape": {"i": 1}}}
+    return spec_of_data(data, source)
+
+
 def loads(text: str, *, overrides: Sequence[str] = (), name: str = "<text>") -> Spec:
     """As `load`, for a text."""
     return spec_of_data(*yamlio.load_text(text, _listed(overrides), name=name))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sparseloop.evaluation import humanize as wording
 from sparseloop.input import terminal
+from sparseloop.input.accelergy import ArtRow, ErtRow, ReferenceTables
 from sparseloop.model.design.arch import Arch, Level, Network, Part
 
 PRICE_SCHEMA = "sparseloop.energy/1"
@@ -27,10 +28,11 @@ PER = {
 }
 
 
-def to_dict(arch: Arch) -> dict[str, Any]:
+def to_dict(arch: Arch, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """All prices as plain data: one instance of every level, and the networks."""
     return {
         "schema": PRICE_SCHEMA,
+        "warnings": list(warnings),
         "components": [_component(level) for level in arch.levels],
         "networks": [_network(level.network) for level in arch.storage if level.network is not None],
     }
@@ -101,6 +103,84 @@ def _network_prices(network: Network) -> Iterator[tuple[str, float, str]]:
             yield name, value, "pJ/word"
 
 
+# --- components without a loop model --------------------------------------------------------------------------
+
+
+def tables_to_dict(tables: ReferenceTables, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """Energy and area tables as plain data, in the form of `to_dict`: one record per component."""
+    return {
+        "schema": PRICE_SCHEMA,
+        "warnings": list(warnings),
+        "components": [
+            {
+                "name": name,
+                "area_um2": areas[0].area_um2 if areas else None,
+                "area_source": areas[0].source if areas else None,
+                "actions": [
+                    {
+                        "action": row.action,
+                        "arguments": dict(row.arguments),
+                        "energy_pj": row.energy_pj,
+                        "unit": unit(row.action),
+                        "source": row.source,
+                        "confidence": row.confidence,
+                    }
+                    for row in rows
+                ],
+            }
+            for name, rows, areas in _components(tables)
+        ],
+        "networks": [],
+    }
+
+
+def _components(tables: ReferenceTables) -> Iterator[tuple[str, list[ErtRow], list[ArtRow]]]:
+    """Every component with its rows of both tables."""
+    for name in dict.fromkeys([*(row.component for row in tables.rows), *(area.component for area in tables.areas)]):
+        rows = [row for row in tables.rows if row.component == name]
+        yield name, rows, [area for area in tables.areas if area.component == name]
+
+
+def _action_text(row: ErtRow) -> str:
+    """'read(data_delta=1)'."""
+    inside = ", ".join(f"{name}={value}" for name, value in row.arguments)
+    return f"{row.action}({inside})" if inside else row.action
+
+
+def tables_to_rows(tables: ReferenceTables) -> Iterator[tuple[str, str, str, float, str, str, float]]:
+    """Energy and area tables as tidy rows, by `PRICE_COLUMNS`."""
+    for name, rows, areas in _components(tables):
+        for row in rows:
+            yield name, "energy", _action_text(row), row.energy_pj, unit(row.action), row.source, row.confidence
+        for area in areas:
+            yield name, "area", "", area.area_um2, "um2", area.source, area.confidence
+
+
+def tables_text(tables: ReferenceTables, *, width: int = 0) -> str:
+    """Energy and area tables for people: a block per component, actions of one price and source on one line."""
+    width = width or shutil.get_terminal_size((100, 24)).columns
+    sources: dict[str, int] = {}
+    lines: list[str] = []
+    for name, rows, areas in _components(tables):
+        together: dict[tuple[float, str, float, str], list[str]] = {}
+        for row in rows:
+            together.setdefault((row.energy_pj, row.source, row.confidence, unit(row.action)), []).append(_action_text(row))
+        priced = [
+            (", ".join(actions), f"{wording.exact_text(pj)} {per}", _mark(source, confidence, sources))
+            for (pj, source, confidence, per), actions in together.items()
+        ]
+        priced += [("area", f"{wording.exact_text(a.area_um2)} um2", _mark(a.source, a.confidence, sources)) for a in areas]
+        lines += [name, *_lined(priced), ""]
+    return terminal.lines("\n".join([*lines, *_source_lines(sources, width)]))
+
+
+def _source_lines(sources: Mapping[str, int], width: int) -> list[str]:
+    lines = ["sources (confidence)"]
+    for source, mark in sources.items():
+        lines += textwrap.wrap(f"[{mark}] {source}", width, initial_indent="  ", subsequent_indent="      ")
+    return lines
+
+
 # --- tables ---------------------------------------------------------------------------------------------------
 
 PriceLine = tuple[str, ...]
@@ -120,10 +200,7 @@ def price_text(arch: Arch, *, width: int = 0) -> str:
             for name, v, per in _network_prices(network)
         ]
         lines += [network.name, *_lined(rows), ""]
-    lines.append("sources (confidence)")
-    for source, mark in sources.items():
-        lines += textwrap.wrap(f"[{mark}] {source}", width, initial_indent="  ", subsequent_indent="      ")
-    return terminal.lines("\n".join(lines))
+    return terminal.lines("\n".join([*lines, *_source_lines(sources, width)]))
 
 
 def _head(level: Level) -> list[str]:

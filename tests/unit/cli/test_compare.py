@@ -325,7 +325,10 @@ def test_json_csv_and_table_say_the_same(files: Files, capsys: pytest.CaptureFix
 
 WRONG = [
     ("no levels here\n", "is no stats file of Timeloop: it names no level"),
-    (DENSE_STATS.replace("Computes (total)", "Additions"), "one level must state 'Computes (total)', here: none"),
+    (
+        DENSE_STATS.replace("Computes (total)", "Additions"),
+        "one level must state 'Computes (total)' (older: 'Energy-per-op'), here: none",
+    ),
     (DENSE_STATS.replace("Cycles ", "Time ").replace("Cycles:", "Time:"), "no level states its cycles"),
     (DENSE_STATS.replace("=== Buffer", "=== GLB"), "no storage level in common: theirs GLB; ours DRAM, Buffer"),
     ('<?xml version="1.0"?>\n<a><b></a>', "is no complete XML (mismatched tag)"),
@@ -388,3 +391,21 @@ def test_spoilt_output_is_a_diagnostic_or_compared(files: Files, design: str, te
         except SpecError:
             outcomes.add(False)
     assert outcomes == {True, False}
+
+
+# --- versions up to 3.0.0 -----------------------------------------------------------------------------------
+
+OLD = (
+    DENSE_STATS.replace("    Compute energy        : 9.99 pJ\n", "    Energy-per-op         : 9.99 pJ\n")
+    .replace("    Computes (total)        : 24\n", "")
+    .replace("Computes = 24", "MACCs = 24")
+)
+"""The arithmetic level states no computes: they stand in the summary."""
+
+
+def test_older_output_is_read(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Computes" not in OLD
+    old = comparison(files(conv__yaml=CONV)[:1], Path(files(old__stats__txt=OLD)[0]))
+    new = comparison(files(conv__yaml=CONV)[:1], Path(files(new__stats__txt=DENSE_STATS)[0]))
+    assert old.rows == new.rows
+    assert next(row for row in old.rows if row.figure == "computes (total)").theirs == 24

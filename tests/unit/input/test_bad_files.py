@@ -81,9 +81,9 @@ CHANGED: list[Case] = [  # what is written, what instead, place, message
     ("m: 8", "m: 10**30", LINES["shape"], "too large (limit 2**53)"),
     ("m: 8", "m: " + "9" * 350, LINES["shape"], "too large"),
     ("m: 8, n: 8, k: 8", "m: 2**53, n: 2**53, k: 8", LINES["shape"], "Z has more than 2**62 words"),
-    ("m=4", "m=" + "9" * 5000, LINES["m=4"], "longer than 200 characters"),
-    ("{x: 2, y: 2}", "9" * 5000 + "x2", LINES["fanout"], "longer than 200 characters"),
-    ("A: 0.25", f"A: '2:{'9' * 5000} k'", LINES["density"], "longer than 200 characters"),
+    ("m=4", "m=" + "9" * 5000, LINES["m=4"], "longer than 1000 characters"),
+    ("{x: 2, y: 2}", "9" * 5000 + "x2", LINES["fanout"], "longer than 1000 characters"),
+    ("A: 0.25", f"A: '2:{'9' * 5000} k'", LINES["density"], "longer than 1000 characters"),
     ("[B <- A]", "[{options: []}]", "spec.yaml:20:", "'options' is a list of features"),
     ("A: csr}, skip", "A: 'UOP(m) CP(k,k)'}, skip", "spec.yaml:20:", "names rank 'k' twice"),
     (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparseloop.input.accelergy.ert import reference_tables, reference_tables_of, with_tables
+from sparseloop.input.accelergy.ert import reference_tables, reference_tables_of, tables_of_files, with_tables
 from sparseloop.input.accelergy.export import reference_tables_of_arch
 from sparseloop.input.accelergy.files import ert_text, read_ert, write_ert
 from sparseloop.input.accelergy.primitive_prices import Estimated, built_in
@@ -27,6 +27,7 @@ __all__ = [
     "reference_tables",
     "reference_tables_of",
     "reference_tables_of_arch",
+    "tables_of_files",
     "with_tables",
     "write_ert",
 ]

@@ -7,7 +7,7 @@ as published flattened architectures show (`ag_datawidth`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -21,14 +21,6 @@ _LONGEST_CHAIN = 50
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _SUM = re.compile(r"[*/()+<>]|(?<![\w.])if(?![\w.])")
-_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<=": lambda a, b: a <= b,
-    ">=": lambda a, b: a >= b,
-    "<": lambda a, b: a < b,
-    ">": lambda a, b: a > b,
-}
 
 
 class Reported(expr.NotationError):
@@ -125,15 +117,13 @@ class Scope(Mapping[str, object]):
     def _of_text(self, text: str) -> Scalar:
         if _WORD.fullmatch(text):
             return self.get(text, text)
-        if " if " in text:
-            return self._conditional(text)
-        return self._sum(text)
+        return self._computed(text)
 
-    def _sum(self, text: str) -> Scalar:
-        """A number; text that is no expression ('LPDDR4-3200', '45nm') stays as it is."""
+    def _computed(self, text: str) -> Scalar:
+        """A number or a word; text that is no expression ('LPDDR4-3200', '45nm') stays as it is."""
         try:
             with expr.variables(self):
-                result = expr.evaluate_expression(_bits(text) if self.bits else text)
+                result = expr.evaluate_operand(_bits(text) if self.bits else text)
         except Reported:
             raise
         except expr.NotationError:
@@ -142,42 +132,9 @@ class Scope(Mapping[str, object]):
             if _SUM.search(text) and re.search(r"\w\s*\(", text):
                 raise
             return text
+        if isinstance(result, str):
+            return result
         return text if result.unit else result.number
-
-    def _conditional(self, text: str) -> Scalar:
-        """`a if condition else b`."""
-        before, after = _split(text, " if ")
-        condition, otherwise = _split(after, " else ")
-        if not otherwise:
-            raise expr.wrong(f"'{text}' has an if without else")
-        return self._of_text(before.strip() if self._holds(condition) else otherwise.strip())
-
-    def _holds(self, text: str) -> bool:
-        for word, decide in ((" or ", any), (" and ", all)):
-            if len(parts := text.split(word)) > 1:
-                return decide([self._holds(part) for part in parts])
-        text = text.strip()
-        if text.startswith("not "):
-            return not self._holds(text[4:])
-        for sign, compare in _COMPARISONS.items():
-            left, found, right = text.partition(sign)
-            if found:
-                a, b = self._of_text(left.strip()), self._of_text(right.strip())
-                try:
-                    return compare(a, b)
-                except TypeError:
-                    raise expr.wrong(f"cannot compare {a!r} with {b!r}") from None
-        return bool(self._of_text(text))
-
-
-def _split(text: str, word: str) -> tuple[str, str]:
-    """Before and after the first occurrence outside parentheses; ('text', '') if there is none."""
-    depth = 0
-    for at, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and text.startswith(word, at):
-            return text[:at], text[at + len(word) :]
-    return text, ""
 
 
 def _bits(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from sparseloop.input.accelergy.attributes import Written
@@ -11,6 +11,7 @@ from sparseloop.input.accelergy.records import Scalar
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.timeloop.sections import ImportLog, Section, sections
 from sparseloop.input.timeloop.tables import VERSIONS
+from sparseloop.input.yaml.nodes import same_data
 
 _RANGE = re.compile(r"^(?P<name>[^\[\]]+?)\s*\[(?P<inside>[^\[\]]*)\]$")
 _SHARES = ("energy_scale", "energy_share", "action_share", "repeat")
@@ -84,20 +85,21 @@ class ComponentClass:
 def read_classes(root: Section) -> dict[str, ComponentClass]:
     """All classes of `compound_components` (or `components`) and `primitive_components`."""
     found = dict[str, ComponentClass]()
+    written = dict[str, Section]()
     for key in ("compound_components", "components", "primitive_components"):
         holder = root.section(key)
-        for component_class in _classes(holder) if holder else ():
-            if component_class.name in found:
-                root.log.error(component_class.path, f"class '{component_class.name}' is defined twice")
-            found[component_class.name] = component_class
+        version = version_of(holder, "class list") if holder else ""
+        for section in holder.sections("classes") if holder else ():
+            name = section.text("name") or "?"
+            if name in written and same_data(written[name].data, section.data):
+                continue
+            if name in written:
+                message = f"class '{name}' is defined twice, differently (first in {root.log.place(written[name].path)})"
+                root.log.error(section.path, message)
+            found[name], written[name] = _class(section, version), section
+        if holder:
+            leftover(holder, "a class list", ("version", "classes"))
     return found
-
-
-def _classes(holder: Section) -> Iterator[ComponentClass]:
-    version = version_of(holder, "class list")
-    for section in holder.sections("classes"):
-        yield _class(section, version)
-    leftover(holder, "a class list", ("version", "classes"))
 
 
 def version_of(section: Section, what: str) -> str:
@@ -154,16 +156,16 @@ def _class(section: Section, version: str) -> ComponentClass:
     if not name:
         section.log.error(section.path, "a class needs a name")
     parts = dict[str, Subcomponent]()
-    for item in section.sections("subcomponents"):
+    for item in _different(section.sections("subcomponents")):
         part = _part(item)
         if part.span.name in parts:
-            item.log.error(item.key_path("name"), f"subcomponent '{part.span.name}' is defined twice")
+            item.log.error(item.key_path("name"), f"subcomponent '{part.span.name}' is defined twice, differently")
         parts[part.span.name] = part
     actions = dict[str, Action]()
-    for item in section.sections("actions"):
+    for item in _different(section.sections("actions")):
         action = _action(item, parts, version)
         if action.name in actions:
-            item.log.error(item.key_path("name"), f"action '{action.name}' is defined twice")
+            item.log.error(item.key_path("name"), f"action '{action.name}' is defined twice, differently")
         actions[action.name] = action
     result = ComponentClass(
         name=name or "?",
@@ -176,6 +178,15 @@ def _class(section: Section, version: str) -> ComponentClass:
     )
     leftover(section, f"class {name}", ("name", "attributes", "subcomponents", "actions", "primitive_type"))
     return result
+
+
+def _different(items: Collection[Section]) -> list[Section]:
+    """The items of a list, equal ones once."""
+    found = list[Section]()
+    for item in items:
+        if not any(same_data(item.data, known.data) for known in found):
+            found.append(item)
+    return found
 
 
 def _part(section: Section) -> Subcomponent:
@@ -254,6 +265,7 @@ PRIMITIVES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "fpmultiplier": _MULTIPLY,
     "counter": {"count": {}, "idle": {}},
     "comparator": {"compare": {}, "idle": {}},
+    "bitwise": {"process": {}, "idle": {}},
     "wire": _WIRE,
 }
 """Actions with their argument ranges of primitives up to v0.3, as tables of the survey show them."""

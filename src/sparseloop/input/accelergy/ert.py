@@ -12,11 +12,13 @@ from sparseloop.energy.estimators import Estimate
 from sparseloop.input.accelergy.attributes import arguments_text
 from sparseloop.input.accelergy.classes import leftover, read_classes
 from sparseloop.input.accelergy.compound import Expanded, Expander, PrimitiveUse, SumRow, price_of_use
-from sparseloop.input.accelergy.files import tables_data
+from sparseloop.input.accelergy.files import tables_data, tables_in
 from sparseloop.input.accelergy.flatten import components_of
+from sparseloop.input.accelergy.primitive_prices import built_in
 from sparseloop.input.accelergy.records import ArtRow, ErtRow, Primitives, ReferenceTables
 from sparseloop.input.diagnostics import Diagnostic
 from sparseloop.input.timeloop.sections import ImportLog, Section
+from sparseloop.input.timeloop.tables import base_name
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.files import SourceMap
 
@@ -43,6 +45,28 @@ def reference_tables_of(data: Mapping[str, Any], source: SourceMap | None, primi
     """As `tables`, for data that has been read."""
     found, notes = expanded(data, source)
     return priced(found, primitives, notes)
+
+
+def tables_of_files(files: Sequence[str | PathLike[str]], overrides: Sequence[str] = ()) -> ReferenceTables | None:
+    """The prices of every component of an architecture in Accelergy's form, whatever else is in the files.
+
+    Needs no problem, no mapping and no compute unit; components that stand in an ERT of the files have its rows. None if the
+    files hold no such architecture.
+    """
+    data, source = yamlio.load_files([FilePath(file) for file in files], overrides)
+    architecture = data.get("architecture", data.get("arch"))
+    forms = ("subtree", "nodes", "local")
+    if not isinstance(architecture, dict) or not any(key in architecture for key in forms):
+        return None
+    made = reference_tables_of(data, source, built_in())
+    if not {"ERT", "ART"} & set(data):
+        return made
+    given = tables_in(data, source)
+    priced_there = {base_name(row.component) for row in given.rows}
+    sized_there = {base_name(row.component) for row in given.areas}
+    rows = [row for row in made.rows if base_name(row.component) not in priced_there]
+    areas = [row for row in made.areas if base_name(row.component) not in sized_there]
+    return ReferenceTables(rows=(*given.rows, *rows), areas=(*given.areas, *areas), notes=(*made.notes, *given.notes))
 
 
 def expanded(data: Mapping[str, Any], source: SourceMap | None, *, tree: bool = True) -> tuple[list[Expanded], tuple[str, ...]]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path as FilePath
-from typing import cast
+from typing import Any, cast
 
 from sparseloop.input.accelergy.records import ArtRow, ErtRow, ReferenceTables, Scalar
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.timeloop.tables import entry_source, table_components, variants
 from sparseloop.input.yaml import files as yamlio
+from sparseloop.input.yaml.files import SourceMap
 from sparseloop.input.yaml.nodes import wrong_file
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]]*")
@@ -23,7 +24,11 @@ SUMMARIES = ("ERT_summary", "ART_summary")
 
 def read_ert(files: Sequence[str | PathLike[str]]) -> ReferenceTables:
     """The ERT and ART in the files with all argument combinations; raises `SpecError` with every mistake."""
-    data, source = yamlio.load_files([FilePath(file) for file in files])
+    return tables_in(*yamlio.load_files([FilePath(file) for file in files]))
+
+
+def tables_in(data: Mapping[str, Any], source: SourceMap) -> ReferenceTables:
+    """As `read_ert`, for data that has been read."""
     log = ImportLog(source=source)
     root = Section(data, (), log)
     ert, art = root.section("ERT"), root.section("ART")

@@ -11,7 +11,7 @@ from sparseloop.input.accelergy.records import Scalar
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.timeloop.architecture import component_kind
 from sparseloop.input.timeloop.sections import ImportLog, Section
-from sparseloop.input.timeloop.v04_tree import NODE_KINDS
+from sparseloop.input.timeloop.v04_tree import CONTAINERS, NODE_KINDS
 from sparseloop.input.yaml.nodes import TAG
 
 TOP = "system_top_level"
@@ -148,7 +148,7 @@ def _walk(node: Section, place: _Place) -> Iterator[AccelergyComponent]:
         node.log.error(node.path, message, did_you_mean(kind, NODE_KINDS) or f"known: !{', !'.join(NODE_KINDS)}")
     elif node.flag("enabled") is False or kind == "Nothing":
         return
-    elif kind in ("Component", "Container"):
+    elif kind in ("Component", *CONTAINERS):
         yield from _leaf(node, kind, place)
     else:
         for child in node.sections("nodes"):
@@ -159,10 +159,10 @@ def _walk(node: Section, place: _Place) -> Iterator[AccelergyComponent]:
 
 def _leaf(node: Section, kind: str, place: _Place) -> Iterator[AccelergyComponent]:
     instances = place.instances * _mesh(node, place)
-    if kind == "Container":
+    if kind in CONTAINERS:
         place.instances = instances
         place.attributes |= attributes_of(node)
-        leftover(node, "a !Container", ("name", "attributes", "spatial", "enabled", TAG, *_MAPPING))
+        leftover(node, f"a !{kind}", ("name", "attributes", "spatial", "enabled", TAG, *_MAPPING))
         return
     found = _component(node, f"{TOP}.", place.attributes, "0.4")
     required = found.required or _REQUIRED.get(component_kind(node.text("class") or "") or "", ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from sparseloop.input.diagnostics import Diagnostic, Path, SpecError, did_you_mean
@@ -28,15 +28,20 @@ class ResolveLog:
 
     def error(self, path: Path, message: str, hint: str | None = None, *, word: str | None = None, key: bool = False) -> None:
         """A mistake at `path`; `word` is looked for inside a short notation, `key` means the key itself."""
-        offset = self.offset(path, word) if word else None
-        length = len(word) if word and offset is not None else 1
-        found = Diagnostic(path=path, message=message, hint=hint, offset=offset, length=length, key=key)
+        self._add(Diagnostic(path=path, message=message, hint=hint, key=key), word)
+
+    def _add(self, found: Diagnostic, word: str | None) -> None:
+        offset = self.offset(found.path, word) if word else None
+        found = replace(found, offset=offset, length=len(word) if word and offset is not None else 1)
         if found not in self.diagnostics:
             self.diagnostics.append(found)
 
     def unknown(self, path: Path, kind: str, name: str, known: Iterable[str], *, key: bool = False) -> None:
         """An unknown name, with the closest known one as a hint."""
-        self.error(path, f"unknown {kind} '{name}'", did_you_mean(name, known), word=None if key else name, key=key)
+        message = f"unknown {kind} '{name}'"
+        self._add(
+            Diagnostic(path=path, message=message, hint=did_you_mean(name, known), key=key, unknown=True), None if key else name
+        )
 
     def offset(self, path: Path, word: str) -> int | None:
         """Column of the last occurrence of `word` in the text that stands at `path`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 from sparseloop.input.diagnostics import Locator, SpecError, dotted
 from sparseloop.input.spec import Spec
@@ -13,7 +14,7 @@ from sparseloop.input.timeloop.features import read_features
 from sparseloop.input.timeloop.levels import Machine, read_machine
 from sparseloop.input.timeloop.mapping import read_mapping
 from sparseloop.input.timeloop.problem import Problem, read_problem
-from sparseloop.input.timeloop.sections import ImportLog, Plain, Section
+from sparseloop.input.timeloop.sections import ImportLog, Plain, Section, merged_maps
 from sparseloop.input.timeloop.tables import PriceTables, art_data, ert_data, read_tables
 from sparseloop.input.timeloop.v04_tree import as_v03
 from sparseloop.input.yaml.files import Node, SourceMap
@@ -66,6 +67,8 @@ def native_places(source: SourceMap) -> SourceMap:
 def native_data(data: Mapping[str, Plain], source: Locator | None = None) -> dict[str, Plain]:
     """The same as plain data in the native format."""
     variables = data.get("variables")
+    if isinstance(variables, list):
+        variables = merged_maps(cast("list[Plain]", variables), ("variables",))
     log = ImportLog(source=source, variables=variables if isinstance(variables, dict) else {})  # pyright: ignore[reportUnknownArgumentType]
     root = Section(data, (), log)
     _check_whole(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 from sparseloop.input.timeloop.directives import MARKS, known_tensors, one_string, parse_factors, parse_order, target_level
 from sparseloop.input.timeloop.levels import Machine, fanout_name
@@ -13,7 +14,7 @@ _ROOT_KEYS = ("arch_constraints", "architecture_constraints", "mapspace_constrai
 
 
 def read_constraints(root: Section, problem: Problem, machine: Machine) -> dict[str, dict[str, Plain]]:
-    """All constraints by level or fanout; the same thing said twice is a mistake."""
+    """All constraints by level or fanout; different values for one thing are a mistake."""
     result = dict[str, dict[str, Plain]]()
     for item in _items(root):
         level = target_level(item, machine)
@@ -48,7 +49,7 @@ def _nested(section: Section, root: Section) -> Iterator[Section]:
         yield from section.sections("constraints")
     yield from section.sections("targets")
     if section.text("template") not in (None, "uber"):
-        message = "the mapspace template is not taken over: imperfect factors are chosen by `max_remainder`"
+        message = "the mapspace template is not taken over: `map --padded` also tries imperfect factors"
         section.log.note(section.key_path("template"), message)
     section.unused({"version": "format"}, "the mapspace")
 
@@ -78,21 +79,25 @@ def _read(item: Section, level: str, result: dict[str, dict[str, Plain]], proble
 
 
 def _merge(into: dict[str, Plain], found: dict[str, Plain], item: Section) -> None:
-    """Adds to what is known of a target; factors of different dimensions add up."""
+    """Adds to what is known of a target; factors of different dimensions add up, and the same may be said again."""
     for key, value in found.items():
-        if key in ("factors", "max", "min", "keep", "bypass") and key in into:
-            twice = set(into[key]) & set(value)
-            into[key] = into[key] | value if isinstance(value, dict) else [*into[key], *value]  # pyright: ignore[reportUnknownVariableType]
+        known = into.get(key)
+        if isinstance(known, dict) and isinstance(value, dict):
+            old, new = cast("dict[str, Plain]", known), cast("dict[str, Plain]", value)
+            different = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+            into[key] = old | new
+        elif isinstance(known, list) and key in ("keep", "bypass"):
+            different, into[key] = list[str](), list(dict.fromkeys([*cast("list[str]", known), *cast("list[str]", value)]))
         else:
-            twice = {key} if key in into else set[str]()
+            different = [key] if key in into and known != value else []
             into[key] = value
-        if twice:
-            item.log.error(item.path, f"constraint given twice: {key} of {', '.join(sorted(map(str, twice)))}")
+        if different:
+            item.log.error(item.path, f"constraint given twice, differently: {key} of {', '.join(different)}")
 
 
 def _single_child(values: Section, level: str, problem: Problem) -> None:
     """A spatial constraint below a single child can only ask for factors of 1."""
-    factors = parse_factors(values.take("factors") or "", problem.loops, values.key_path("factors"), values.log)
+    factors = parse_factors(values.factors("factors") or "", problem.loops, values.key_path("factors"), values.log)
     values.used |= {"permutation", "split", *MARKS}
     for factor in factors:
         if factor.relation == "=" and factor.bound > 1:
@@ -103,7 +108,7 @@ def _loops(item: Section, values: Section, problem: Problem) -> dict[str, Plain]
     """Factors, order and marks of a temporal or spatial constraint."""
     result: dict[str, Plain] = {}
     names, path = problem.loops, values.key_path("factors")
-    for factor in parse_factors(values.take("factors") or "", names, path, values.log):
+    for factor in parse_factors(values.factors("factors") or "", names, path, values.log):
         key = {"=": "factors", "<=": "max", ">=": "min"}[factor.relation]
         if key == "factors" and factor.bound > names[factor.name]:
             message = f"factor {factor.name}={factor.bound} is larger than the dimension ({names[factor.name]}) and is ignored"

@@ -90,7 +90,7 @@ def _read_loops(section: Section, group: Group, problem: Problem) -> None:
     names = problem.loops
     for key in ("factors", "factors_only"):
         if section.has(key):
-            for factor in parse_factors(section.take(key), names, section.key_path(key), section.log):
+            for factor in parse_factors(section.factors(key), names, section.key_path(key), section.log):
                 _add(group, factor, section)
     ones = set[str]()
     if section.has("factors_only"):

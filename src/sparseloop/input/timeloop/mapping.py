@@ -132,7 +132,7 @@ def _loops(item: Section, directive: Directive, problem: Problem) -> None:
     directive.section = item
     if item.has("factors"):
         path = item.key_path("factors")
-        factors = parse_factors(item.take("factors"), names, path, item.log)
+        factors = parse_factors(item.factors("factors"), names, path, item.log)
         for f in factors:
             if f.relation != "=":
                 item.log.error(path, f"'{f.name}{f.relation}{f.bound}' is a constraint, not a factor of a mapping")

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeVar, cast
 
 from sparseloop.input import expressions as expr
 from sparseloop.input.diagnostics import Diagnostic, Locator, Path, SpecError, closest, did_you_mean, dotted
 from sparseloop.input.yaml.nodes import Plain
 
 NO_KEYS: Mapping[str, str] = {}
+_TRUTHS: Mapping[str, bool] = {
+    **dict.fromkeys(("true", "yes", "on", "y", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "n", "0"), False),
+}
+"""YAML 1.1's words for truth values, which Timeloop takes, in any case of letters."""
+_MADE_TEXT = re.compile(r"\s*\(?\s*[\"']")
+_EXPRESSION = re.compile(r"[^\w\s.-]|\b(?:if|and|or|not|in)\b")
 _LARGEST = 1e300
+_LONGEST_QUOTE = 60
+NO_ITEMS: Mapping[str, Path] = {}
 _OF_COMPONENT = re.compile(r"(?<![\w.])([^\W\d]\w*)\.(?:attributes\.)?([^\W\d]\w*)")
+
+
+_Answer = TypeVar("_Answer")
 
 
 def canonical(key: object) -> str:
@@ -57,9 +69,33 @@ class PlacedMapping(dict[str, Plain]):
     may use.
     """
 
-    def __init__(self, data: Mapping[str, Plain], path: Path, scope: Mapping[str, Plain] | None = None) -> None:
+    def __init__(
+        self,
+        data: Mapping[str, Plain],
+        path: Path,
+        scope: Mapping[str, Plain] | None = None,
+        items_at: Mapping[str, Path] = NO_ITEMS,
+    ) -> None:
         super().__init__(data)
-        self.path, self.scope = path, scope
+        self.path, self.scope, self.items_at = path, scope, items_at
+        """`items_at`: keys that come from an item of a list, and that item's position below `path`."""
+
+
+def merged_maps(items: list[Plain], path: Path) -> PlacedMapping | None:
+    """A list of mappings as one mapping, as Timeloop's front end merges them (later items win); None if it is no such list."""
+    if not items or not all(isinstance(item, dict) for item in items):
+        return None
+    found, places = dict[str, Plain](), dict[str, Path]()
+    for i, item in enumerate(cast("list[dict[str, Plain]]", items)):
+        found |= item
+        places |= dict.fromkeys(item, (i,))
+    return PlacedMapping(found, path, items_at=places)
+
+
+def quoted(value: Plain) -> str:
+    """A value of the input as a message shows it: at most a line of it."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
 
 @dataclass
@@ -92,7 +128,9 @@ class Section:
 
     def key_path(self, key: str) -> Path:
         """Path of a key as the file spells it."""
-        return (*self.path, self._keys.get(key, key))
+        spelled = self._keys.get(key, key)
+        before = self.data.items_at.get(spelled, ()) if isinstance(self.data, PlacedMapping) else ()
+        return (*self.path, *before, spelled)
 
     def take(self, *keys: str) -> Plain:
         """Value of the first present key; None if none is there or it is null. A variable's name becomes its value."""
@@ -116,7 +154,14 @@ class Section:
         return number if finite else self._wrong(keys, str(value)[:40], "a finite number")
 
     def _evaluated(self, keys: Iterable[str], text: str) -> float | None:
-        """The value of an arithmetic expression over the known names; 'buffer.width' is another component's attribute."""
+        """The value of an arithmetic expression over the known names."""
+        result = self._computed(keys, text, expr.evaluate_expression, "a number")
+        return result if result is None else result.number if not result.unit else self._wrong(keys, text, "a number")
+
+    def _computed(
+        self, keys: Iterable[str], text: str, compute: Callable[[str], _Answer], expected: str = "a value"
+    ) -> _Answer | None:
+        """The answer of an expression over the known names; 'buffer.width' is another component's attribute."""
         known = self.known
 
         def of_component(match: re.Match[str]) -> str:
@@ -125,12 +170,11 @@ class Section:
 
         try:
             with expr.variables(known):
-                result = expr.evaluate_expression(_OF_COMPONENT.sub(of_component, text))
+                return compute(_OF_COMPONENT.sub(of_component, text))
         except expr.NotationError as error:
             key = next(k for k in keys if k in self._keys)
-            self.log.error(self.key_path(key), f"expected a number, got {text!r}: {error}", error.mistakes[0].hint)
+            self.log.error(self.key_path(key), f"expected {expected}, got {quoted(text)}: {error}", error.mistakes[0].hint)
             return None
-        return result.number if not result.unit else self._wrong(keys, text, "a number")
 
     def integer(self, *keys: str) -> int | None:
         """A whole number, or None."""
@@ -149,13 +193,17 @@ class Section:
         value = self.take(*keys)
         if value is None or isinstance(value, bool):
             return value
-        words = {"true": True, "false": False, "1": True, "0": False}
-        found = words.get(str(value).lower())
+        found = _TRUTHS.get(str(value).lower())
+        if found is None and isinstance(value, str) and _EXPRESSION.search(value):
+            return self._computed(keys, value, expr.evaluate_condition)
         return self._wrong(keys, value, "true or false") if found is None else found
 
     def text(self, *keys: str) -> str | None:
-        """A string, or None."""
+        """A string, or None; 'a if b else c' is computed."""
         value = self.take(*keys)
+        if isinstance(value, str) and " if " in value and " else " in value:
+            found = self._computed(keys, value, expr.evaluate_operand)
+            return f"{found.number:.15g}" if isinstance(found, expr.Value) else found
         return None if value is None else str(value)
 
     def required(self, key: str, what: str) -> str:
@@ -168,6 +216,18 @@ class Section:
         place = self.key_path(key) if instead is None else (*self.path, instead)
         self.log.error(place, f"{what} has no '{key}'", f"did you mean '{key}' by '{instead}'?" if instead else None)
         return ""
+
+    def factors(self, key: str) -> Plain:
+        """Factors as written; those put together by an expression, '("X=" + str(N))', are computed."""
+        value = self.take(key)
+        listed = cast("list[Plain]", value) if isinstance(value, list) else [value]
+        if not any(isinstance(item, str) and _MADE_TEXT.match(item) for item in listed):
+            return cast("Plain", value)
+        return [self._made_text(key, item) for item in listed]
+
+    def _made_text(self, key: str, item: Plain) -> Plain:
+        made = isinstance(item, str) and _MADE_TEXT.match(item)
+        return (self._computed((key,), str(item), expr.evaluate_operand) or "") if made else item
 
     def names(self, *keys: str) -> tuple[str, ...] | None:
         """A list of names (a single name and a string of names count as lists), or None."""
@@ -194,6 +254,8 @@ class Section:
         if value is None:
             return None
         key = next(k for k in keys if k in self._keys)
+        if isinstance(value, list) and (merged := merged_maps(cast("list[Plain]", value), self.key_path(key))) is not None:
+            value = merged
         if isinstance(value, dict):
             return Section(cast("dict[str, Plain]", value), self.key_path(key), self.log, scope=self.scope)
         return self._wrong(keys, value, "a mapping")
@@ -208,7 +270,7 @@ class Section:
 
     def _wrong(self, keys: Iterable[str], value: Plain, expected: str) -> None:
         key = next(k for k in keys if k in self._keys)
-        self.log.error(self.key_path(key), f"expected {expected}, got {value!r}")
+        self.log.error(self.key_path(key), f"expected {expected}, got {quoted(value)}")
 
     def unused(self, ignored: Mapping[str, str] = NO_KEYS, what: str = "", likeness: float = 0.6) -> None:
         """Every key that was not read: a mistake if it is like one that was looked for and is not there, else a note.
@@ -234,14 +296,14 @@ def sections(value: Plain, path: Path, log: ImportLog) -> Iterator[Section]:
         if isinstance(item, dict):
             yield Section(cast("dict[str, Plain]", item), (*path, i), log)
         else:
-            log.error((*path, i), f"expected a mapping, got {item!r}")
+            log.error((*path, i), f"expected a mapping, got {quoted(item)}")
 
 
 def as_names(value: Plain, path: Path, log: ImportLog) -> list[str]:
     """A list of names or numbers as text; a single one counts as a list."""
     found = cast("list[Plain]", value) if isinstance(value, list) else [value]
     if any(not isinstance(word, str | int | float) or isinstance(word, bool) for word in found):
-        log.error(path, f"expected a list of names, got {value!r}")
+        log.error(path, f"expected a list of names, got {quoted(value)}")
         return []
     return [str(word) for word in found]
 

@@ -14,10 +14,12 @@ from sparseloop.input.timeloop.architecture import component_kind
 from sparseloop.input.timeloop.directives import Factor
 from sparseloop.input.timeloop.groups import CONSTRAINT_KINDS, Group, combine, maximize_factors, read_group, tensors_of
 from sparseloop.input.timeloop.problem import Problem
-from sparseloop.input.timeloop.sections import ImportLog, PlacedMapping, Plain, Section
+from sparseloop.input.timeloop.sections import NO_ITEMS, ImportLog, PlacedMapping, Plain, Section
 from sparseloop.input.yaml.nodes import TAG
 
-NODE_KINDS = ("Component", "Container", "Parallel", "Hierarchical", "Pipelined", "Nothing")
+NODE_KINDS = ("Component", "Container", "ArrayContainer", "Parallel", "Hierarchical", "Pipelined", "Nothing")
+CONTAINERS = ("Container", "ArrayContainer")
+"""CiMLoop's !ArrayContainer is a container whose copies are the rows or columns of a memory array."""
 _BRANCHES = ("Parallel", "Hierarchical", "Pipelined")
 
 
@@ -120,7 +122,7 @@ def _walk(node: Section, problem: Problem, bypassed: frozenset[str], *, parallel
             yield from _walk(child, problem, bypassed, parallel=parallel)
         node.unused({"name": "label", "enabled": "read above"}, f"a node !{kind}")
     else:
-        yield _leaf(node, kind, bypassed, parallel)
+        yield _leaf(node, "Container" if kind in CONTAINERS else kind, bypassed, parallel)
 
 
 def _leaf(node: Section, kind: str, bypassed: frozenset[str], parallel: bool) -> Leaf:
@@ -183,7 +185,7 @@ def _enter(chain: _Chain, leaf: Leaf) -> None:
         _add_dummy(chain, leaf)
         chain.mesh = (chain.mesh[0] * x, chain.mesh[1] * y)
     given = node.section("attributes")
-    own = dict(given.data) if given else {}
+    own: Mapping[str, Plain] = given.data if given else {}
     if leaf.container:
         chain.inherited |= own
     else:
@@ -221,7 +223,8 @@ def _place(chain: _Chain, leaf: Leaf, own: Mapping[str, Plain]) -> None:
     scope = {**chain.log.variables, **chain.scope, **values}
     chain.scope |= {f"{name}.{key}": value for key, value in values.items()}
     path = node.key_path("attributes")
-    attributes = PlacedMapping({**values, **_instances(chain.mesh)}, path, scope)
+    items_at = own.items_at if isinstance(own, PlacedMapping) else NO_ITEMS
+    attributes = PlacedMapping({**values, **_instances(chain.mesh)}, path, scope, items_at)
     copied = {key: node.take(key) for key in _COPIED if node.has(key)}
     chain.local.append(PlacedMapping({"name": name, "class": class_name, "attributes": attributes, **copied}, node.path))
 
@@ -267,7 +270,7 @@ def _read_lists(root: Section, chain: _Chain, keys: Collection[str]) -> None:
             items = section.sections("targets")
             template = section.take("template")
             if template not in (None, "uber"):
-                message = "the mapspace template is not taken over: imperfect factors are chosen by `max_remainder`"
+                message = "the mapspace template is not taken over: `map --padded` also tries imperfect factors"
                 section.log.note(section.key_path("template"), message)
             section.unused({"version": "format"}, key)
         else:

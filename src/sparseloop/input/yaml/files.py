@@ -16,7 +16,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from sparseloop.input.diagnostics import Diagnostic, Path, Span, SpecError, dotted
 from sparseloop.input.yaml import jinja as templates
 from sparseloop.input.yaml import map_txt as printed
-from sparseloop.input.yaml.nodes import NOWHERE, Node, Plain, SourceMap, documents, file_text, scalar, wrong_file
+from sparseloop.input.yaml.nodes import NOWHERE, Node, Plain, SourceMap, documents, file_text, same_data, scalar, wrong_file
 
 __all__ = [
     "NOWHERE",
@@ -119,7 +119,7 @@ def _with_text(span: Span, lines: Mapping[str, Sequence[str]]) -> Span:
 
 
 def _merge(source: SourceMap, document: Node, problems: list[Diagnostic]) -> None:
-    """Adds the top-level keys of one document; a key that exists already is an error naming both places."""
+    """Adds the top-level keys of one document; a key that exists already with another value is an error naming both places."""
     root, kids = source.root, cast("dict[str, tuple[Node, Node]]", source.root.kids)
     if not isinstance(document.kids, dict):
         what = "file is empty" if document.data is None else "the top level must be a mapping (key: value)"
@@ -131,6 +131,8 @@ def _merge(source: SourceMap, document: Node, problems: list[Diagnostic]) -> Non
         elif name in _MAY_BE_EMPTY and name in kids and not (kids[name][1].data and value.data):
             if not value.data:
                 continue
+        elif name in kids and same_data(kids[name][1].data, value.data):
+            continue
         elif name in kids:
             first = source.place(kids[name][0])
             message = f"'{name}' is defined twice (first in {first})"

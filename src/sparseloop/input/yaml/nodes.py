@@ -24,6 +24,8 @@ MAX_BYTES = 8 * 2**20
 MAX_NODES = 200_000
 """At most this many values, aliases expanded; a large energy table has a few thousand."""
 MAX_DEPTH = 100
+DEEP_MERGE, NO_MERGE = "<<<", "nomerge"
+"""Accelergy's key that adds the pairs of other mappings at every depth, and its tag for values that it leaves alone."""
 TAG = "!"
 """Key under which the local tag of a mapping is kept: `!Component {name: x}` is {"!": "Component", "name": "x"}."""
 
@@ -45,6 +47,8 @@ class Node:
     """1 if the text starts one column later, behind a quote; -1 if a column inside the text has no known column in the file."""
     kids: dict[str, tuple[Node, Node]] | list[Node] | None = None
     size: int = 1
+    whole: bool = False
+    """Tagged !nomerge: '<<<' adds nothing to it."""
 
     def child(self, part: str | int) -> tuple[Node | None, Node] | None:
         """(key node, value node) below a mapping key or list position; None if there is none."""
@@ -188,7 +192,7 @@ class _Builder:
         elif kind in ("MappingStartEvent", "SequenceStartEvent"):
             self.start(event, mapping=kind[0] == "M")
         elif kind in ("MappingEndEvent", "SequenceEndEvent"):
-            self.add(self.open.pop()[0])
+            self.close()
         elif kind == "AliasEvent":
             self.add(self.alias(event))
 
@@ -225,7 +229,8 @@ class _Builder:
         mark = event.start_mark
         node = Node({} if mapping else [], self.file, mark.line, mark.column, kids={} if mapping else [], size=0)
         tag = self.tag(event)
-        if mapping and tag:
+        node.whole = tag == NO_MERGE
+        if mapping and tag and not node.whole:
             node.data[TAG] = tag
             label = Node(tag, self.file, mark.line, mark.column)
             cast("dict[str, tuple[Node, Node]]", node.kids)[TAG] = (label, label)
@@ -268,12 +273,15 @@ class _Builder:
         """Adds `key: value` to a mapping; '<<' adds the pairs of other mappings whose keys it lacks."""
         kids = cast("dict[str, tuple[Node, Node]]", parent.kids)
         name = str(key.data)
-        if name == "<<" and value.kids is not None:
+        if name in ("<<", DEEP_MERGE) and value.kids is not None:
             others = value.kids if isinstance(value.kids, list) else [value]
+            if not all(isinstance(other.kids, dict) for other in others):
+                raise self.error(f"'{name}' takes a mapping or a list of mappings", _Mark(key.line or 0, key.col), len(name))
+            if name == DEEP_MERGE:  # when the mapping is complete
+                kids[name], parent.data[name] = (key, value), value.data
+                return
             for other in others:
-                if not isinstance(other.kids, dict):
-                    raise self.error("'<<' takes a mapping or a list of mappings", _Mark(key.line or 0, key.col), 2)
-                for k, pair in other.kids.items():
+                for k, pair in cast("dict[str, tuple[Node, Node]]", other.kids).items():
                     kids.setdefault(k, (replace(pair[0], end=None, quoted=-1), pair[1]))
                     parent.data.setdefault(k, pair[1].data)
             return
@@ -281,11 +289,60 @@ class _Builder:
             message = f"'{name}' has no value: write a space after the colon"
             self.problems += self.error(message, _Mark(key.line or 0, key.col), len(name)).diagnostics
         if name in kids and kids[name][0].quoted != -1:
+            if same_data(kids[name][1].data, value.data):
+                return
             first = f"{self.file}:{(kids[name][0].line or 0) + 1}"
             message = f"'{name}' is defined twice (first in {first})"
             self.problems += self.error(message, _Mark(key.line or 0, key.col), len(name)).diagnostics
         kids[name] = (key, value)
         parent.data[name] = value.data
+
+    def close(self) -> None:
+        """Completes the innermost open collection."""
+        node: Node = self.open.pop()[0]
+        complete = self.merged(node)
+        if complete is not node:
+            self.anchors |= {name: complete for name, anchored in self.anchors.items() if anchored is node}
+        self.add(complete)
+
+    def merged(self, node: Node) -> Node:
+        """The mapping with what '<<<' adds: at every depth the pairs that it lacks, and the items of lists behind its own."""
+        if not isinstance(node.kids, dict) or DEEP_MERGE not in node.kids:
+            return node
+        value = node.kids.pop(DEEP_MERGE)[1]
+        del node.data[DEEP_MERGE]
+        for other in value.kids if isinstance(value.kids, list) else [value]:
+            node = completed(node, other)
+            if node.size > MAX_NODES:
+                raise self.error(f"more than {MAX_NODES} values (aliases expanded)", _Mark(node.line or 0, node.col))
+        return node
+
+
+def completed(node: Node, other: Node) -> Node:
+    """A mapping with the pairs of another that it lacks, at every depth; of two lists all items."""
+    if node.whole:
+        return node
+    size = node.size + other.size
+    if isinstance(node.kids, list) and isinstance(other.kids, list):
+        further = [kid for kid in other.kids if not any(same_data(kid.data, own.data) for own in node.kids)]
+        return replace(node, kids=[*node.kids, *further], data=[*node.data, *(kid.data for kid in further)], size=size)
+    if not (isinstance(node.kids, dict) and isinstance(other.kids, dict)):
+        return node
+    kids = dict(node.kids)
+    for name, (key, value) in other.kids.items():
+        kids[name] = (kids[name][0], completed(kids[name][1], value)) if name in kids else (key, value)
+    return replace(node, kids=kids, data={name: value.data for name, (_, value) in kids.items()}, size=size)
+
+
+def same_data(first: Plain, second: Plain) -> bool:
+    """True if two values say the same; 1 and true do not."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        a, b = cast("dict[str, Plain]", first), cast("dict[str, Plain]", second)
+        return a.keys() == b.keys() and all(same_data(a[key], b[key]) for key in a)
+    if isinstance(first, list) and isinstance(second, list):
+        c, d = cast("list[Plain]", first), cast("list[Plain]", second)
+        return len(c) == len(d) and all(map(same_data, c, d))
+    return first == second and isinstance(first, bool) == isinstance(second, bool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from sparseloop.input.diagnostics import Diagnostic, Span, SpecError
 
 StatsFigures = dict[str, Any]
 
-HINT = "give the timeloop-model.stats.txt or timeloop-model.map+stats.xml that Timeloop wrote"
+HINT = "give the .stats.txt or .map+stats.xml that Timeloop wrote (timeloop-model.* or timeloop-mapper.*)"
 MICROJOULE = 1e6
 """pJ."""
 
@@ -28,6 +28,8 @@ _OWNER = re.compile(r" {4}(?P<name>[^\s:]+):\s*$")
 _NUMBER = re.compile(r"\s*(?P<label>[^:]*[^:\s])\s*: +(?P<value>-?\d+(\.\d*)?(e[-+]?\d+)?)(?![\w.])(?P<rest>.*)$")
 _OPEN = re.compile(r" {8}(?P<label>\S.*\(per-instance\))\s*:?\s*$")
 _RANK = re.compile(r"\s*Rank (?P<rank>\d+) \(metadata, payload\): \((?P<entries>\d+), *(?P<payloads>\d+)\)")
+_MACCS = re.compile(r"MACCs *= *(?P<value>\d+)\s*$")
+"""Up to version 3.0.0 the summary alone states the computes."""
 _SHARE = re.compile(r"\s*@multicast .*: *(?P<value>[\d.]+)\s*$")
 
 
@@ -78,13 +80,17 @@ class _Reader:
 
     def _level(self, text: str) -> None:
         if found := _LEVEL.match(text):
-            self.levels.append({"name": found["name"], "type": "storage", "stats": {}, "extra": {}, "dataspaces": {}})
+            self.levels.append(
+                {"name": found["name"], "type": "storage", "specs": {}, "stats": {}, "extra": {}, "dataspaces": {}}
+            )
             self.owner = None
-        elif text.strip() in ("SPECS", "MAPPING"):
+        elif text.strip() == "SPECS" and self.levels:
+            self.owner = self.levels[-1]["specs"]
+        elif text.strip() == "MAPPING":
             self.owner = None
         elif text.strip() == "STATS" and self.levels:
             self.owner = self.levels[-1]["stats"]
-        elif self.owner is not None and (found := _OWNER.match(text)):
+        elif self.owner is not None and self.owner is not self.levels[-1]["specs"] and (found := _OWNER.match(text)):
             self.owner = self.levels[-1]["dataspaces"].setdefault(found["name"], {})
         elif self.owner is not None:
             self._figure(text)
@@ -109,6 +115,9 @@ class _Reader:
         if (found := _SHARE.match(text)) and self.section == "Networks":
             if self.shares:
                 self.owner["ingresses"] = self.owner.get("ingresses", 0.0) + float(found["value"])
+            return
+        if self.section == "Summary Stats" and (found := _MACCS.match(text)):
+            self.owner["maccs"] = float(found["value"])
             return
         self.ranks, self.shares = None, text.strip().rstrip(": ") == "Ingresses"
         if found := _OPEN.match(text):
@@ -140,9 +149,15 @@ def _complete(figures: StatsFigures, path: Path) -> StatsFigures:
     if not levels:
         raise wrong_stats(path, "is no stats file of Timeloop: it names no level ('=== GLB ===')")
     computes = [level for level in levels if not {"computes_total", "algorithmic_computes_total"}.isdisjoint(level["stats"])]
+    if not computes and "maccs" in figures["overall"]:
+        computes = [level for level in levels if "energy_per_op" in level.get("specs", {})]
+        for level in computes:
+            level["stats"]["computes_total"] = figures["overall"]["maccs"]
     if len(computes) != 1:
         names = ", ".join(level["name"] for level in computes) or "none"
-        raise wrong_stats(path, f"is not complete: one level must state 'Computes (total)', here: {names}")
+        raise wrong_stats(
+            path, f"is not complete: one level must state 'Computes (total)' (older: 'Energy-per-op'), here: {names}"
+        )
     computes[0]["type"] = "arithmetic"
     del computes[0]["dataspaces"]
     levels.sort(key=lambda level: level["type"] != "arithmetic")

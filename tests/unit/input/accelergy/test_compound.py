@@ -207,7 +207,7 @@ def test_all_mistakes_at_once_with_their_places():
         ("log(depth)", "width + counter_width", "attribute 'counter_width' is defined by itself"),
         ("log(depth)", "log(depth - 1000)", "cannot compute 'log(depth - 1000)'"),
         ("log(depth)", "8 / (depth - 1000)", "division by zero"),
-        ("log(depth)", "1 if technology > 1 else 2", "cannot compare '45nm' with 1"),
+        ("log(depth)", "1 if technology > 1 else 2", "cannot compare '45nm' with '1'"),
         ("log(depth)", "1 if depth", "has an if without else"),
         ('"counters[0..1]", class', '"counters[3..1]", class', "the range 3..1 of 'counters' runs backwards"),
         ('"counters[0..1]", class', '"counters[0..]", class', "cannot read the range in 'counters[0..]'"),

@@ -116,7 +116,7 @@ def test_free_ranks_stand_where_the_underscore_is():
 def test_a_constraint_given_twice_is_a_mistake():
     text = "arch_constraints: [{target: RF, type: temporal, factors: M=1}]\n"
     text += "mapspace_constraints: [{target: RF, type: temporal, factors: M=2}]"
-    assert "constraint given twice: factors of M" in mistakes(PROBLEM, ARCHITECTURE, text)
+    assert "constraint given twice, differently: factors of M" in mistakes(PROBLEM, ARCHITECTURE, text)
 
 
 # --- energy tables ---------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def test_disabled_nodes_vanish():
         ("datawidth: WIDTH", "other: WIDTH", "storage 'DRAM' needs the attribute datawidth"),
         ("bypass_only: [B]", "bypass_only: [C]", "unknown data space 'C'"),
         ("constraints: {spatial:", "constraints: {temporal:", "cannot stand at a container"),
-        ("meshX: 2 * ROWS", "meshX: __import__('os')", "unexpected character"),
+        ("meshX: 2 * ROWS", "meshX: __import__('os')", "unknown function"),
     ],
 )
 def test_mistakes_in_the_tree(old: str, new: str, message: str):

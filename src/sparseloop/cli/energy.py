@@ -1,0 +1,77 @@
+"""`sparseloop energy`: the prices of a design, or of an architecture alone, which needs no workload, mapping or compute unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sparseloop.cli.output import print_csv, print_json, terminal_width, warn
+from sparseloop.input.diagnostics import SpecError
+
+if TYPE_CHECKING:
+    from sparseloop.cli.options import Form
+    from sparseloop.input.accelergy import ReferenceTables
+    from sparseloop.input.spec import Spec
+    from sparseloop.model.design.arch import Arch
+
+
+def print_prices(files: Sequence[str], overrides: Sequence[str], form: Form, ert: str = "") -> None:
+    """Prints the price of every action of every component; writes them as energy tables to the file `ert` if one is named."""
+    from sparseloop.input.accelergy import tables_of_files
+    from sparseloop.input.load import load_architecture
+
+    try:
+        spec = load_architecture(*files, overrides=overrides)
+    except SpecError as error:
+        tables = tables_of_files(files, overrides)
+        if tables is None:
+            raise
+        reason = error.diagnostics[0].message if error.diagnostics else ""
+        _print_tables(tables, form, ert, f"priced without the loop model ({reason})")
+        return
+    _print_designs(spec, form, ert)
+
+
+def _print_designs(spec: Spec, form: Form, ert: str) -> None:
+    from sparseloop.evaluation.evaluate import design_of
+    from sparseloop.report import prices
+
+    layers = list(spec.per_layer())
+    designs = [design_of(layer) for layer in layers]
+    warnings = [text for design in designs for text in design.warnings]
+    if ert:
+        warnings += _write_tables([design.arch for design in designs], ert, layers[0].workload.name)
+    warn(warnings)
+    if form == "json":
+        print_json([prices.to_dict(design.arch, design.warnings) for design in designs])
+    elif form == "csv":
+        names = [layer.workload.name for layer in layers]
+        print_csv([list(prices.to_rows(design.arch)) for design in designs], prices.PRICE_COLUMNS, names)
+    else:
+        print("\n\n".join(dict.fromkeys(prices.price_text(design.arch, width=terminal_width()) for design in designs)))
+
+
+def _write_tables(machines: Sequence[Arch], ert: str, first: str) -> list[str]:
+    """Writes the energy tables of the first design; what they cannot hold."""
+    from sparseloop.input import accelergy
+
+    tables, *others = [accelergy.reference_tables_of_arch(arch) for arch in machines]
+    accelergy.write_ert(tables, ert)
+    different = any((other.rows, other.areas) != (tables.rows, tables.areas) for other in others)
+    return [*([f"{ert} is of '{first}'; prices of other layers differ"] if different else []), *tables.notes]
+
+
+def _print_tables(tables: ReferenceTables, form: Form, ert: str, how: str) -> None:
+    from sparseloop.input import accelergy
+    from sparseloop.report import prices
+
+    warnings = [how, *tables.notes]
+    warn(warnings)
+    if ert:
+        accelergy.write_ert(tables, ert)
+    if form == "json":
+        print_json([prices.tables_to_dict(tables, warnings)])
+    elif form == "csv":
+        print_csv([list(prices.tables_to_rows(tables))], prices.PRICE_COLUMNS, [""])
+    else:
+        print(prices.tables_text(tables, width=terminal_width()))

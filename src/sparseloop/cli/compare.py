@@ -177,18 +177,23 @@ def _evaluated(spec: Spec, figures: stats.StatsFigures, path: Path, native: bool
 
 
 def _rows(evaluation: Evaluation) -> list[ComparedFigure]:
-    from sparseloop.validation.timeloop.causes import Cause, causes
+    from sparseloop.validation.timeloop.causes import Cause, causes, of_leakage
 
     rows, behind = list[ComparedFigure](), Counter[Cause]()
-    for figure in evaluation.figures:
+    for figure in (*evaluation.figures, *evaluation.network_energies):
         if figure.path.endswith(EACH) and figure.path.replace(EACH, TOTAL) in evaluation.by_path:
             continue  # the total says the same
         ours = figure.ours if figure.sound is None else figure.sound
         found = causes(evaluation, figure) if figure.differs_from(ours) else ()
+        exact = replace(figure, unit=0.0)
+        if figure.kind == "energy" and not figure.differs_from(ours) and exact.differs_from(ours):
+            found = tuple(cause for cause in causes(evaluation, exact) if cause.sure)  # a few accesses, but a rule of prices
+            figure = exact if found else figure
         if figure.kind in ("energy", "network"):
             behind.update(found)
         rows.append(_row(figure, ours, found))
     if energy := _whole(evaluation):
+        behind.update(of_leakage(evaluation, energy))
         found = tuple(cause for cause, _ in behind.most_common()) if energy.differs_from(energy.ours) else ()
         rows.insert(0, _row(energy, energy.ours, found))
     rows.sort(key=lambda row: row.level != WHOLE)

@@ -83,24 +83,32 @@ class NetworkTraffic:
     @cached_property
     def energy_pj(self) -> Pj:
         """Wires, routers, ingress and additions; a free network is not even counted."""
-        n = self.network
-        hop = n.energy_per_hop_pj
-        if hop is None:
-            hop = n.wire_pj_per_bit_mm * n.word_bits * tile_width_mm(self.plan, self.level) if n.wire_pj_per_bit_mm else 0.0
+        n, hop = self.network, self._hop_pj
         energy: Pj = self.additions * n.adder_pj if n.adder_pj else 0.0
         if not (hop or n.router_pj or n.ingress_pj):
             return energy
         for k in self.passing:
-            name = k.dense.link.name
-            bits = self.plan.einsum.tensors[k.dense.link.tensor].word_bits or n.word_bits
-            words = self.words_down[name] + self.words_up[name] + k.overflow.reads * self._spread(k)
-            words = words * (bits / n.word_bits) + self.metadata_bits[name] / n.word_bits
-            hops = self.hops[name]
             if k.dense.link.child == self.level + 1:
                 energy = energy + k.forwarded * (hop + 2.0 * n.router_pj)
-            routers = n.router_pj * (1.0 + np.floor(hops + 1e-9)) if n.router_pj else 0.0
-            energy = energy + words * (hops * hop + routers + n.ingress_pj)
+            energy = energy + self.energy_of(k, self.hops[k.dense.link.name])
         return energy
+
+    @cached_property
+    def _hop_pj(self) -> float:
+        """Energy of the wires of one hop, per word of the network."""
+        n = self.network
+        if n.energy_per_hop_pj is not None:
+            return n.energy_per_hop_pj
+        return n.wire_pj_per_bit_mm * n.word_bits * tile_width_mm(self.plan, self.level) if n.wire_pj_per_bit_mm else 0.0
+
+    def energy_of(self, k: LinkSparse, hops: Count) -> Pj:
+        """Energy of a tensor's words that enter the network, if each makes that many hops: wires, routers, ingress."""
+        n, name = self.network, k.dense.link.name
+        bits = self.plan.einsum.tensors[k.dense.link.tensor].word_bits or n.word_bits
+        words = self.words_down[name] + self.words_up[name] + k.overflow.reads * self._spread(k)
+        words = words * (bits / n.word_bits) + self.metadata_bits[name] / n.word_bits
+        routers = n.router_pj * (1.0 + np.floor(hops + 1e-9)) if n.router_pj else 0.0
+        return words * (hops * self._hop_pj + routers + n.ingress_pj)
 
 
 def network_traffic(plan: Plan, tiles: Tiles, sparse: SparseTraffic) -> tuple[NetworkTraffic, ...]:

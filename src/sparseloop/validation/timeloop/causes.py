@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from sparseloop.model.density import Banded, Uniform
 from sparseloop.model.design.einsum import Tensor
@@ -114,6 +114,14 @@ def causes(evaluation: Evaluation, figure: Figure) -> tuple[Cause, ...]:
     return sure or found
 
 
+def of_leakage(evaluation: Evaluation, energy: Figure) -> Iterator[Cause]:
+    """Leakage that is priced is in our energy of the whole design, not in theirs."""
+    actions = [action for level in evaluation.cost.levels for action in level.actions]
+    leaked = sum(float(action.energy_pj) for action in actions if action.action == "leak")
+    if leaked:
+        yield Cause(name="D26", sure=not energy.differs_from(energy.ours - leaked))
+
+
 # --- readings that can be recomputed ------------------------------------------------------------------------
 
 
@@ -129,8 +137,8 @@ def _network(place: FigureContext) -> Iterator[Cause]:
 
 
 def _priced(place: FigureContext) -> Iterator[Cause]:
-    """Skipped and gated actions at the price of real ones, updates at the price of fills."""
-    if place.link is None:
+    """Skipped and gated actions at the price of real ones, updates at that of fills, words in whole blocks of a run."""
+    if place.link is None or place.parts[0] == "networks":
         return
     level = place.link.dense.link.parent
     name = place.link.dense.link.name
@@ -138,19 +146,50 @@ def _priced(place: FigureContext) -> Iterator[Cause]:
     prices = {action: price.energy_pj for action, price in place.evaluation.plan.arch.levels[level].prices.items()}
     count = {action.action: float(action.count) for action in mine if action.action not in SEPARATE_ACTIONS}
 
-    def energy(full: bool, updates: bool) -> float:
+    def energy(rules: tuple[str, ...]) -> float:
         total = 0.0
         for action, number in count.items():
-            base = action.removeprefix("gated_").removeprefix("skipped_") if full else action
-            price = prices.get("fill", 0.0) if updates and base == "update" else prices.get(base, prices[action])
-            total += number * price
+            base = action.removeprefix("gated_").removeprefix("skipped_") if "Q7" in rules else action
+            price = prices.get("fill", 0.0) if "Q7u" in rules and base == "update" else prices.get(base, prices[action])
+            total += (_whole_blocks(place, action, number) if "D24" in rules else number) * price
         return total
 
-    used = energy(False, False) / place.figure.sound if place.figure.sound else 1.0
-    for full, updates, names in ((True, False, ("Q7",)), (False, True, ("Q7u",)), (True, True, ("Q7", "Q7u"))):
-        if used and place.gives(energy(full, updates) / used):
+    used = energy(()) / place.figure.sound if place.figure.sound else 1.0
+    for rules in (rules for many in (1, 2, 3) for rules in combinations(("Q7", "Q7u", "D24"), many)):
+        if used and place.gives(energy(rules) / used):
+            yield from (Cause(name=name, sure=True) for name in rules)
+            return
+
+
+def _whole_blocks(place: FigureContext, action: str, number: float) -> float:
+    """Accesses of an action if the words of one instance, over the whole run, fill blocks without a break."""
+    cls = next((prefix for prefix in ("gated", "skipped") if action.startswith(prefix)), "actual")
+    end = place.link if action.endswith(("read", "update")) else place.source
+    name = {"read": "reads", "update": "updates", "fill": "fills"}.get(action.removeprefix(f"{cls}_"))
+    if place.link is None or end is None or name is None:
+        return number
+    level = place.link.dense.link.parent
+    block = place.evaluation.plan.arch.levels[level].block_size
+    instances = float(place.evaluation.cost.dense.instances[level])
+    words = float(getattr(getattr(end, name), cls))
+    return math.ceil(words / instances / block - 1e-9) * instances if instances else number
+
+
+def _on_the_wires(place: FigureContext) -> Iterator[Cause]:
+    """Dense words on a network; hops that bypassed levels and partial sums on their way down do not multiply."""
+    network = next((n for n in place.evaluation.cost.networks if place.parts[:2] == ["networks", n.name]), None)
+    if network is None or place.link is None or place.figure.ours == 0:
+        return
+    words = place.evaluation.by_path.get(place.figure.path.replace("energy_total", "ingresses"))
+    dense = words.ours / words.sound if words is not None and words.sound else 1.0
+    stated = next((n for n in place.evaluation.case.expected["networks"] if n["name"] == network.name), {"dataspaces": {}})
+    hops = stated["dataspaces"].get(place.link.dense.link.name, {}).get("average_number_of_hops")
+    theirs = float(network.energy_of(place.link, float(hops))) if isinstance(hops, int | float) else place.figure.ours
+    for energy, names in ((place.figure.ours * dense, ("Q11",)), (theirs, ("D6",)), (theirs * dense, ("Q11", "D6"))):
+        if place.gives(energy):
             yield from (Cause(name=name, sure=True) for name in names)
             return
+    yield from _dense(place)
 
 
 def _cycles_of_gates(place: FigureContext) -> Iterator[Cause]:
@@ -358,6 +397,6 @@ CAUSE_RULES: dict[str, tuple[Rule, ...]] = {
     "network": (_network, _dense),
     "capacity": (_density_one, _zeros_kept, *_COMMON),
     "cycles": (_cycles_of_gates, _dense, _features, _inherited),
-    "energy": (_priced, _inherited, _per_instance),
+    "energy": (_priced, _on_the_wires, _inherited, _per_instance),
 }
 """What may stand behind each kind of figure."""

@@ -237,6 +237,20 @@ class Evaluation:
         n, theirs = mean or used, figures.get("energy_per_instance")
         yield from self._figure(at + "energy_per_instance", "energy", energy / n, theirs, Extra(unit=dearest, sound=sound / n))
 
+    @cached_property
+    def network_energies(self) -> list[Figure]:
+        """Energy of a tensor's words on each network, wires and routers; no label of the corpus speaks of it."""
+        found, networks = list[Figure](), {network.name: network for network in self.cost.networks}
+        for expected in self.case.expected["networks"]:
+            network = networks.get(expected["name"])
+            for link in network.passing if network is not None else ():
+                figures = expected["dataspaces"].get(link.dense.link.name, {})
+                path = f"networks/{expected['name']}/dataspaces/{link.dense.link.name}/energy_total"
+                assert network is not None
+                ours = network.energy_of(link, network.hops[link.dense.link.name])
+                found += self._figure(path, "energy", ours, figures.get("energy_total"))
+        return found
+
     # --- networks ---------------------------------------------------------------------------------------------
 
     def _networks(self) -> Iterator[Figure]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
+from typing import Any
 
 from sparseloop.model.density import Banded, Uniform
 from sparseloop.model.design.einsum import Tensor
@@ -182,8 +183,10 @@ def _on_the_wires(place: FigureContext) -> Iterator[Cause]:
         return
     words = place.evaluation.by_path.get(place.figure.path.replace("energy_total", "ingresses"))
     dense = words.ours / words.sound if words is not None and words.sound else 1.0
-    stated = next((n for n in place.evaluation.case.expected["networks"] if n["name"] == network.name), {"dataspaces": {}})
-    hops = stated["dataspaces"].get(place.link.dense.link.name, {}).get("average_number_of_hops")
+    stated: dict[str, Any] = next(
+        (n["dataspaces"] for n in place.evaluation.case.expected["networks"] if n["name"] == network.name), {}
+    )
+    hops: Any = stated.get(place.link.dense.link.name, {}).get("average_number_of_hops")
     theirs = float(network.energy_of(place.link, float(hops))) if isinstance(hops, int | float) else place.figure.ours
     for energy, names in ((place.figure.ours * dense, ("Q11",)), (theirs, ("D6",)), (theirs * dense, ("Q11", "D6"))):
         if place.gives(energy):

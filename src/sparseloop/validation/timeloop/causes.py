@@ -183,9 +183,8 @@ def _on_the_wires(place: FigureContext) -> Iterator[Cause]:
         return
     words = place.evaluation.by_path.get(place.figure.path.replace("energy_total", "ingresses"))
     dense = words.ours / words.sound if words is not None and words.sound else 1.0
-    stated: dict[str, Any] = next(
-        (n["dataspaces"] for n in place.evaluation.case.expected["networks"] if n["name"] == network.name), {}
-    )
+    networks: dict[str, dict[str, Any]] = {n["name"]: n["dataspaces"] for n in place.evaluation.case.expected["networks"]}
+    stated = networks.get(network.name, dict[str, Any]())
     hops: Any = stated.get(place.link.dense.link.name, {}).get("average_number_of_hops")
     theirs = float(network.energy_of(place.link, float(hops))) if isinstance(hops, int | float) else place.figure.ours
     for energy, names in ((place.figure.ours * dense, ("Q11",)), (theirs, ("D6",)), (theirs * dense, ("Q11", "D6"))):

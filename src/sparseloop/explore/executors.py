@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 
-from sparseloop._optional import import_extra
 from sparseloop.explore.point import Designs, Job, JobOutcome
 from sparseloop.explore.schema import ClusterSpec
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.extras import import_extra
 from sparseloop.mapper.workers import WorkerPool
 
 Jobs = tuple[Job, ...]

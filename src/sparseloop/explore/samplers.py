@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sparseloop._optional import import_extra
 from sparseloop.explore.conditions import Value
 from sparseloop.explore.schema import SearchSpec
 from sparseloop.explore.space import DesignSpace, Parameter
+from sparseloop.input.extras import import_extra
 
 Point = dict[str, Value]
 

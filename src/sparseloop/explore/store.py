@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sparseloop._optional import import_extra
 from sparseloop.explore.sql import identifier, literal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.extras import import_extra
 from sparseloop.input.write import write_whole
 
 SCHEMA = "sparseloop.study/1"

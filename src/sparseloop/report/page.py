@@ -6,10 +6,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sparseloop._optional import import_extra
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.result import Result
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.extras import import_extra
 from sparseloop.report.borders import html
 from sparseloop.report.figures import breakdown, loopnest, parallel, roofline, sensitivity, style
 from sparseloop.report.figures import pareto as fronts

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from sparseloop._optional import import_extra
+from sparseloop.input.extras import import_extra
 from sparseloop.report import borders
 from sparseloop.report.figures import style
 from sparseloop.validation.records import PublishedFigure

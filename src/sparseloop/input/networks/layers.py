@@ -84,6 +84,8 @@ class NetworkLayer:
     joins_groups: bool = False
     """The results of all groups are added up: O has no rank g."""
     remark: str = ""
+    weights: Any = field(default=None, compare=False, repr=False)
+    """What is stored as an array [g, m, c, r, s], zero where it counts as zero; None: not known, or computed."""
 
     @property
     def einsum(self) -> str:

@@ -1,4 +1,4 @@
-"""Recognises a network among the input files and reads it: `config.json` of Hugging Face, shipped networks by name."""
+"""Recognises a network among the input files and reads it: ONNX, `config.json` of Hugging Face, shipped networks by name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any, cast
 from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
 from sparseloop.input.networks.huggingface import ModelRun, is_config, read_config
 from sparseloop.input.networks.layers import NeuralNetwork, repeated_names
+from sparseloop.input.networks.onnx_file import is_onnx
+from sparseloop.input.networks.onnx_graph import OnnxOptions
+from sparseloop.input.networks.onnx_network import read_onnx
 from sparseloop.input.networks.zoo import ZOO, zoo_network
 from sparseloop.input.yaml.files import to_yaml
 
@@ -24,14 +27,18 @@ class SourceOptions:
     """Sizes of free axes: seq, batch, and those that a model names."""
     phase: str = "prefill"
     mla: str = ""
+    values: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Numbers of inputs that decide on branches (ONNX)."""
 
     def with_values(self, given: Sequence[str]) -> SourceOptions:
-        """The options with texts 'dim.NAME=SIZE', 'network.phase=decode', 'network.mla=absorbed' applied."""
+        """The options with 'dim.NAME=SIZE', 'input.NAME=NUMBER', 'network.phase=decode', 'network.mla=absorbed' applied."""
         options = self
         for text in given:
             name, _, value = (part.strip() for part in text.partition("="))
             if name.startswith(_DIM):
                 options = replace(options, dims={**options.dims, name.removeprefix(_DIM): _size(text, value)})
+            elif name.startswith(_INPUT):
+                options = replace(options, values={**options.values, name.removeprefix(_INPUT): _number(text, value)})
             else:
                 key = name.removeprefix(_NETWORK)
                 known = {"phase": _PHASES, "mla": _MLA}
@@ -52,12 +59,12 @@ class SourceOptions:
         )
 
 
-_DIM, _NETWORK = "dim.", "network."
+_DIM, _INPUT, _NETWORK = "dim.", "input.", "network."
 
 
 def source_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Those of the overrides that tell how to read a network, and the rest."""
-    ours = [text for text in overrides if text.strip().startswith((_DIM, _NETWORK))]
+    ours = [text for text in overrides if text.strip().startswith((_DIM, _INPUT, _NETWORK))]
     return ours, [text for text in overrides if text not in ours]
 
 
@@ -65,6 +72,13 @@ def _size(text: str, value: str) -> int:
     if not value.isdecimal() or not 0 < int(value) < 2**31:
         raise _wrong(text, f"expected a size above 0, got '{value}'", "e.g. --dim seq=2048")
     return int(value)
+
+
+def _number(text: str, value: str) -> float:
+    try:
+        return {"true": 1.0, "false": 0.0}[value] if value in ("true", "false") else float(value)
+    except ValueError:
+        raise _wrong(text, f"expected a number, got '{value}'", "e.g. --set input.sr=16000") from None
 
 
 def _wrong(place: str, message: str, hint: str | None = None) -> SpecError:
@@ -75,16 +89,25 @@ def is_network(file: str | Path) -> bool:
     """True if a file is a network, or a name of a shipped one for which there is no file."""
     if not Path(file).exists():
         return str(file).lower().replace("-", "_") in ZOO
-    return is_config(file)
+    return is_onnx(file) or is_config(file)
 
 
 def read_network(file: str | Path, options: SourceOptions | None = None) -> NeuralNetwork:
     """The network in a file, or the shipped one of that name; raises `SpecError`."""
     options = options or SourceOptions()
-    network = read_config(file, options.model_run()) if Path(file).exists() else zoo_network(str(file), options.model_run())
+    network = _read(file, options)
     if twice := repeated_names(network.layers):
         raise AssertionError(f"layers have the same name: {', '.join(twice)}")
     return network
+
+
+def _read(file: str | Path, options: SourceOptions) -> NeuralNetwork:
+    if is_onnx(file):
+        return read_onnx(file, OnnxOptions(dims=options.dims, values=options.values))
+    if options.values:
+        raise _wrong(f"input.{next(iter(options.values))}", "only models of ONNX have inputs that are set")
+    run = options.model_run()
+    return read_config(file, run) if Path(file).exists() else zoo_network(str(file), run)
 
 
 def network_text(network: NeuralNetwork) -> str:

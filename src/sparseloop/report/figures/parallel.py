@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop._optional import import_extra
+from sparseloop.input.extras import import_extra
 from sparseloop.mapper.objectives import pareto
 from sparseloop.report import borders
 from sparseloop.report.figures import style

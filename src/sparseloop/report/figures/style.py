@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sparseloop._optional import import_extra
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.extras import import_extra
 
 COLUMN, PAGE = 3.5, 7.16
 """Width in inches of one column and of a page of two columns (IEEE)."""

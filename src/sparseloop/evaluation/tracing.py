@@ -9,12 +9,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.density import DensityModel, Occupancy, Pattern, Tile
+from sparseloop.model.density.base import KnownPattern
 from sparseloop.model.design import Design
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.mapping import Mapping
@@ -246,6 +247,10 @@ class TracedDensity(DensityModel):
     def coordinates(self) -> Any:
         """As the model."""
         return self.model.coordinates()
+
+    def spaced(self, steps: tuple[int, ...]) -> DensityModel:
+        """As the model, which is a known pattern."""
+        return TracedDensity(cast("KnownPattern", self.model).spaced(steps), self.tensor)
 
     def empty(self, size: Array, extents: tuple[Array, ...]) -> Array:
         """P(tile empty)."""

@@ -131,7 +131,6 @@ def random_and(holds: Callable[[Specification], bool]) -> Callable[[Specificatio
 
 OPEN: tuple[Kind, ...] = (
     Kind("a rank that occurs twice in a tensor", any_tensor(repeats_a_rank)),
-    Kind("known patterns with imperfect factors", lambda spec: is_imperfect(spec) and any(map(is_given, spec.tensors))),
     Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA),
     Kind(
         "results with steps and imperfect factors",
@@ -141,12 +140,9 @@ OPEN: tuple[Kind, ...] = (
     Kind("random patterns with imperfect factors", lambda spec: is_imperfect(spec) and not any(map(is_given, spec.tensors))),
     Kind("densities of results", lambda spec: spec.makes_its_result),
     Kind("n:m and block densities", any_tensor(lambda t: t.density.kind in ("structured", "block"))),
-    Kind("known patterns seen through windows", lambda spec: slides_sparsely(spec) and any(map(is_given, spec.tensors))),
     Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("cycles of packed positions", packs, r"compute cycles|L\d cycles"),
     Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),
-    Kind("given data with holes", any_tensor(lambda t: steps(t) and is_given(t)), r".* held .*"),
-    Kind("known patterns seen through access blocks", lambda spec: widens(spec) and any(map(is_given, spec.tensors))),
     Kind("gates with units that jump ahead", gates_by_jumping, METADATA),
     Kind("ranks repeated at an inner level", formats_differ, METADATA),
     Kind("lists without compressed ranks over loops of two levels", merges_loops, METADATA),

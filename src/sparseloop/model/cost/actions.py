@@ -173,8 +173,7 @@ def vectors_per_word(plan: Plan, k: LinkSparse) -> Count:
     block = plan.arch.levels[link.parent].block_size / plan.width(link.tensor, link.parent)
     if block <= 1 or not link.compressed:
         return 1.0 / block
-    model = plan.einsum.tensors[link.tensor].density
-    size = k.resident.footprint
+    model, size = k.resident.model, k.resident.footprint
     return ops.ratio(model.blocks(size, k.resident.extents, block), model.mean(size))
 
 

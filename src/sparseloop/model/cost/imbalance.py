@@ -29,7 +29,8 @@ from sparseloop.model.plan import AxisLoops
 from sparseloop.model.sparsity.emptiness import Emptiness, minimal
 from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.sparsity.known_patterns import nonempty_counts
-from sparseloop.model.sparsity.large_patterns import TileInData
+from sparseloop.model.sparsity.large_patterns import TileInData, listed_work
+from sparseloop.model.sparsity.nest_points import Nest
 from sparseloop.model.traffic.tiles import Cover, Tiles
 from sparseloop.model.units import Floats
 
@@ -106,9 +107,14 @@ def known_work(cost: Cost, leaders: Sequence[Leader], apart: frozenset[int]) -> 
     plan, tiles = cost.plan, cost.dense.tiles
     if not all(plan.einsum.tensors[leader.tensor].density.deterministic for leader in leaders):
         return None
+    known = SafConditions(tiles, Emptiness(tiles), frozenset(plan.sparse.safs)).known
+    if known is not None and known.tells_computes():
+        return known.work(apart)
     bounds = tuple(int(n) for n in tiles.bounds)
     slots = range(len(bounds))
     asked = tuple(TileInData(leader.tensor, tuple(int(tiles.count(leader.cover[i], i)) for i in slots)) for leader in leaders)
+    if tiles.residuals is not None:
+        return listed_work(Nest(plan, bounds, tuple(int(n) for n in tiles.residuals)), asked, tuple(sorted(apart)))
     work = nonempty_counts(plan, bounds, asked, tuple(sorted(apart)))
     told = {i for leader in leaders for i in leader.pieces}
     return np.asarray(work * math.prod(bounds[i] for i in slots if i not in apart and i not in told))

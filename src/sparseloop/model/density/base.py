@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,14 @@ class Occupancy:
         values, inverse = np.unique(np.concatenate([self.values, other.values]), return_inverse=True)
         parts = np.concatenate([self.weights * (1.0 - weight), other.weights * weight])
         return Occupancy(values, np.bincount(inverse.reshape(-1), weights=parts).astype(np.float64))
+
+
+class KnownPattern(Protocol):
+    """What known patterns answer besides the questions of all models."""
+
+    def spaced(self, steps: tuple[int, ...]) -> DensityModel:
+        """The pattern of every so many elements along each axis."""
+        ...
 
 
 class DensityModel(ABC):

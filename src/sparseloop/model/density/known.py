@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sparseloop.model.density.base import Occupancy, Pattern, TabulatedModel, by_rows, check_shape
 from sparseloop.model.density.files import as_pattern
 from sparseloop.model.density.index import Coordinates, grid
+from sparseloop.model.memo import memo
 from sparseloop.model.units import Array, Coordinate, Integers, Share, Words
 
 TABLE_LIMIT = 2**26
@@ -48,6 +49,10 @@ class DeterministicModel(TabulatedModel):
     def density(self) -> float:
         """Non-zeros over elements."""
         return self.nonzeros / self.total
+
+    def spaced(self, steps: tuple[int, ...]) -> DeterministicModel:
+        """The pattern of every so many elements along each axis."""
+        return self if max(steps, default=1) == 1 else _spaced(self, steps)
 
     def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
         """Share of the aligned tiles without non-zeros."""
@@ -87,6 +92,16 @@ class DeterministicModel(TabulatedModel):
             return Occupancy(np.zeros(1), np.ones(1))
         values, tiles = self.histogram(extents)
         return Occupancy(values.astype(np.float64), tiles / tiles.sum())
+
+
+@memo(16)
+def _spaced(model: DeterministicModel, steps: tuple[int, ...]) -> DeterministicModel:
+    axes = model.coordinates().axes()
+    chosen = np.ones(model.nonzeros, dtype=np.bool_)
+    for index, step in zip(axes, steps, strict=True):
+        chosen &= index % step == 0
+    shape = tuple(-(-extent // step) for extent, step in zip(model.shape, steps, strict=True))
+    return Actual(Coordinates.of(shape, [index[chosen] // step for index, step in zip(axes, steps, strict=True)]))
 
 
 @final

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 from sparseloop.model import ops
 from sparseloop.model.density import DensityModel
+from sparseloop.model.density.base import KnownPattern
 from sparseloop.model.design.arch import Level
 from sparseloop.model.formats.metadata import Metadata
 from sparseloop.model.formats.ranks import RankOnLoops, entry_bits, rank_units
@@ -73,10 +75,19 @@ class ResidentTile:
         """Words of the level that one word of the tensor takes."""
         return self.safs.plan.width(self.link.tensor, self.link.parent)
 
-    @property
+    @cached_property
+    def _steps(self) -> tuple[int, ...]:
+        """Per axis of a known pattern the elements from one word that is used to the next; 1 for all others."""
+        plan, tensor = self.safs.plan, self.safs.plan.einsum.tensors[self.link.tensor]
+        if not (tensor.density.deterministic and plan.plain[self.link.tensor]):
+            return (1,) * len(tensor.axes)
+        return tuple(max((abs(term.coefficient) for term in axis.terms), default=1) for axis in tensor.axes)
+
+    @cached_property
     def model(self) -> DensityModel:
-        """Density of the tensor."""
-        return self.safs.plan.einsum.tensors[self.link.tensor].density
+        """Density of the tensor's words; given data have holes where indices leave elements out."""
+        model = self.safs.plan.einsum.tensors[self.link.tensor].density
+        return model if max(self._steps, default=1) == 1 else cast("KnownPattern", model).spaced(self._steps)
 
     @cached_property
     def words(self) -> TileWords:
@@ -85,10 +96,14 @@ class ResidentTile:
         return TileWords(
             model=self.model,
             size=tiles.size(self.link.tensor, cover),
-            extents=tiles.extents(self.link.tensor, cover),
+            extents=self._in_steps(tiles.extents(self.link.tensor, cover)),
             compressed=self.link.compressed,
             rule=self.rule,
         )
+
+    def _in_steps(self, extents: tuple[Coordinate, ...]) -> tuple[Coordinate, ...]:
+        """Bounding extents, holes left out."""
+        return tuple(e if step == 1 else (e - 1) / step + 1 for e, step in zip(extents, self._steps, strict=True))
 
     @property
     def footprint(self) -> Words:

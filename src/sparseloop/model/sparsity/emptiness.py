@@ -11,6 +11,7 @@ from __future__ import annotations
 from itertools import combinations
 
 from sparseloop.model import ops
+from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.known_patterns import mean_non_empty
 from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join, within
 from sparseloop.model.units import Share
@@ -24,6 +25,11 @@ NONE: Conditions = frozenset()
 def tile_condition(tiles: Tiles, tensor: int, cover: Cover) -> Condition:
     """The condition that a tensor is not all zero under a cover."""
     return tensor, tiles.restrict(cover, tensor)
+
+
+def random_only(plan: Plan, conditions: Conditions) -> Conditions:
+    """The conditions on tensors whose pattern is not known."""
+    return frozenset(c for c in conditions if not plan.einsum.tensors[c[0]].density.deterministic)
 
 
 def in_order(conditions: Conditions) -> list[Condition]:

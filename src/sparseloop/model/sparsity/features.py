@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sparseloop.model import ops
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Saf, Sparse
 from sparseloop.model.plan import Link, LinkEnds, Plan
-from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness, tile_condition, widen
+from sparseloop.model.sparsity.emptiness import (
+    NONE,
+    Condition,
+    Conditions,
+    Emptiness,
+    in_order,
+    random_only,
+    tile_condition,
+    widen,
+)
 from sparseloop.model.sparsity.events import EventPart, EventParts
+from sparseloop.model.sparsity.known_events import (
+    ComputeSurvival,
+    Decision,
+    Decisions,
+    KnownEvents,
+    LinkSurvival,
+    Stages,
+    Survival,
+    is_needed,
+)
 from sparseloop.model.sparsity.windows import Window, sliding_slots, windows
 from sparseloop.model.traffic.stays import child_tile, repeats, stationary
 from sparseloop.model.traffic.tiles import Cover, Tiles, join
@@ -43,6 +63,8 @@ class LinkConditions:
     """Loops that all stand at index 0 at the parent's first touch of a word."""
     repeated_fills: Cover
     """The same for a child."""
+    known: LinkSurvival | None = None
+    """What known patterns leave, event by event; None where covers say it exactly."""
 
 
 class SafConditions:
@@ -66,6 +88,8 @@ class SafConditions:
         """Per link R: what one access of the parent serves, all copies together."""
         self.skips = [self._fired(link, saves_time=True) for link in self.plan.links]
         self.gates = [self._fired(link, saves_time=False) for link in self.plan.links]
+        self.known: KnownEvents | None = tiles.once(("known events", active), self._known_events)
+        """Where known patterns decide and covers do not say exactly what checks see."""
 
     def acting(self, link: Link) -> list[Saf]:
         """The features on this link that take effect."""
@@ -84,6 +108,40 @@ class SafConditions:
             if saf.saves_time == saves_time
             for leader in saf.leaders
         )
+
+    def _known_events(self) -> KnownEvents | None:
+        decisions = self.decisions()
+        return KnownEvents(self.tiles, decisions) if is_needed(self.tiles, decisions) else None
+
+    def decisions(self) -> Decisions:
+        """What decides on every event, leader by leader: the conditions before covers are made of them."""
+        links, index = self.plan.links, self.plan.einsum.index
+
+        def of(link: Link, saves_time: bool) -> tuple[Decision, ...]:
+            block = self.plan.arch.levels[link.parent].block_size
+            return tuple(
+                Decision(index[leader], link.index, saf.packs, 1 if saf.packs else block)
+                for saf in self.acting(link)
+                if saf.saves_time == saves_time
+                for leader in saf.leaders
+            )
+
+        skips, gates = ([of(link, saves_time) for link in links] for saves_time in (True, False))
+        operands = [link.index for link in links if not link.output]
+        own = tuple(Decision(t) for t, _ in in_order(self.compute_skips()))
+
+        def stages(link: Link) -> Stages:
+            outer, inherited = self.plan.outer[link.index], tuple[Decision, ...]()
+            if link.to_compute and self.plan.sparse.implied_skips:
+                inherited = _joined(skips, operands) + (own if link.output else ())
+            above = _joined(gates, outer)
+            return Stages(
+                outer=_joined(skips, outer), local=skips[link.index], inherited=inherited, gates=gates[link.index] + above
+            )
+
+        awake = tuple(Decision(t) for t, _ in in_order(self.compute_gates()))
+        every = {link.index: stages(link) for link in links}
+        return Decisions(every, _joined(skips, operands), own, _joined(gates, operands) + awake)
 
     def granule(self, link: Link, saf: Saf) -> Cover:
         """S: the part of the nest whose leader elements decide, widened to one access of the parent's block.
@@ -133,6 +191,7 @@ class SafConditions:
             word=tile_condition(self.tiles, link.tensor, self.tiles.point),
             repeats=repeats(self.tiles, link, of_parent=True),
             repeated_fills=repeats(self.tiles, link, of_parent=False),
+            known=self.known.link(link) if self.known is not None and self.known.tells(link) else None,
         )
 
     def _inherited(self, link: Link) -> Conditions:
@@ -163,12 +222,25 @@ class SafConditions:
             tile_condition(self.tiles, k.tensor, self.tiles.point) for k in self.plan.links if k.to_compute and not k.output
         )
 
+    @cached_property
+    def left_of_computes(self) -> ComputeSurvival | None:
+        """What known patterns leave of the computes, one by one; None where covers say it."""
+        return self.known.computes() if self.known is not None and self.known.tells_computes() else None
+
     def windows(self, link: Link) -> list[Window]:
         """The groups of words by length of stay in a sliding window; empty where no leader notices the difference."""
-        leaders = {t for conditions in (self.skips[link.index], self.gates[link.index]) for t, _ in conditions}
+        conditions = self.skips[link.index] | self.gates[link.index]
+        if self.known is not None and all(map(self.known.tells, self.plan.links)):
+            conditions = random_only(self.plan, conditions)
+        leaders = {t for t, _ in conditions}
         if any(s in self.plan.relevant[t] for s in sliding_slots(self.tiles, link) for t in leaders):
             return windows(self.tiles, link)
         return []
+
+
+def _joined(decisions: Sequence[tuple[Decision, ...]], links: Iterable[int]) -> tuple[Decision, ...]:
+    """The decisions of several links, each once."""
+    return tuple(dict.fromkeys(decision for link in links for decision in decisions[link]))
 
 
 def _known_at(plan: Plan, level: int, tensor: str) -> bool:
@@ -177,10 +249,19 @@ def _known_at(plan: Plan, level: int, tensor: str) -> bool:
     return at is not None and plan.sparse.format(at, tensor) is not None
 
 
-def split_events(count: Count, emptiness: Emptiness, steps: Iterable[Conditions], repeats: Cover | None = None) -> EventParts:
-    """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G."""
-    a0, a1, a2, a3 = (emptiness.non_emptiness(s, repeats) for s in steps)
-    return EventParts((EventPart(count, a0, a1, a2, a3),))
+def split_events(
+    count: Count, emptiness: Emptiness, steps: Iterable[Conditions], repeats: Cover | None = None, known: Survival | None = None
+) -> EventParts:
+    """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G.
+
+    `known`: what known patterns leave after each of them; then covers are asked for random tensors only.
+    """
+    if known is None:
+        shares = [emptiness.non_emptiness(s, repeats) for s in steps]
+    else:
+        plan = emptiness.tiles.plan
+        shares = [emptiness.non_emptiness(random_only(plan, s)) * left for s, left in zip(steps, known, strict=True)]
+    return EventParts((EventPart(count, *shares),))
 
 
 def access_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
@@ -188,7 +269,8 @@ def access_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: b
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.stay, emptiness.tiles, but=c.word if word else None)
     k, i, g = (widen(x, c.stay, emptiness.tiles) for x in (c.local, c.inherited, c.gates))
-    return split_events(count, emptiness, (o, o | k, o | k | i, o | k | i | g), c.repeats if repeats else None)
+    known = None if c.known is None else c.known.repeated if repeats else c.known.accesses
+    return split_events(count, emptiness, (o, o | k, o | k | i, o | k | i | g), c.repeats if repeats else None, known)
 
 
 def fill_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
@@ -196,15 +278,21 @@ def fill_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: boo
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.arrival, emptiness.tiles, but=c.word if word else None)
     k, g = (widen(x, c.arrival, emptiness.tiles) for x in (c.local, c.gates))
-    return split_events(count, emptiness, (o, o | k, o | k, o | k | g), c.repeated_fills if repeats else None)
+    known = None if c.known is None else c.known.fills
+    return split_events(count, emptiness, (o, o | k, o | k, o | k | g), c.repeated_fills if repeats else None, known)
 
 
 def compute_events(safs: SafConditions, computes: Count) -> EventParts:
     """(F5) Computes: skipped if any skip of an operand's link fires, else gated if any gate fires, else actual."""
     skips = safs.operand_conditions(safs.skips) | safs.compute_skips()
     gates = safs.operand_conditions(safs.gates) | safs.compute_gates()
-    kept = safs.emptiness.non_emptiness(skips)
-    return EventParts((EventPart(computes, 1.0, kept, kept, safs.emptiness.non_emptiness(skips | gates)),))
+    left = safs.left_of_computes
+    if left is not None:
+        skips, gates = random_only(safs.plan, skips), random_only(safs.plan, gates)
+    kept, awake = safs.emptiness.non_emptiness(skips), safs.emptiness.non_emptiness(skips | gates)
+    if left is not None:
+        kept, awake = kept * left.kept, awake * left.awake
+    return EventParts((EventPart(computes, 1.0, kept, kept, awake),))
 
 
 def skipped_at_compute(safs: SafConditions, computes: Count) -> Count:
@@ -213,8 +301,13 @@ def skipped_at_compute(safs: SafConditions, computes: Count) -> Count:
     own = safs.compute_skips()
     if not own:
         return 0.0
-    emptiness = safs.emptiness
-    return computes * (emptiness.non_emptiness(outer) - emptiness.non_emptiness(outer | own))
+    left = safs.left_of_computes
+    if left is not None:
+        outer, own = random_only(safs.plan, outer), random_only(safs.plan, own)
+    reached, kept = safs.emptiness.non_emptiness(outer), safs.emptiness.non_emptiness(outer | own)
+    if left is not None:
+        reached, kept = reached * left.reached, kept * left.kept
+    return computes * (reached - kept)
 
 
 # --- bounds: what may remove an event, whatever the loops ---------------------------------------------------

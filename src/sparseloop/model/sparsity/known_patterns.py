@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from sparseloop.model.plan import Plan
-from sparseloop.model.sparsity.large_patterns import Row, TileInData, is_better_listed, listed_counts, listed_mean
+from sparseloop.model.sparsity.large_patterns import TileInData, is_better_listed, listed_counts, listed_mean
+from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, few_points
 from sparseloop.model.traffic.tiles import Cover, Tiles
 from sparseloop.model.units import Array, Share
 
@@ -27,8 +28,9 @@ def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repe
     columns: list[Array] = list(tiles.bounds)
     for _, cover in conditions:
         columns += [tiles.count(cover[i], i) for i in slots]
-    if repeats is not None:
-        columns += [tiles.count(repeats[i], i) for i in slots]
+    columns += [1 if repeats is None else tiles.count(repeats[i], i) for i in slots]
+    if tiles.residuals is not None:
+        columns += [tiles.residuals[i] for i in slots]
     tensors = tuple(t for t, _ in conditions)
     if any(hasattr(c, "call") for c in columns):
         traced = next(c for c in columns if hasattr(c, "call"))
@@ -37,14 +39,18 @@ def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repe
 
 
 def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:
-    """The mean as a function of columns of numbers: the bounds, what each condition covers, what is repeated; per slot."""
+    """The mean as a function of columns of numbers: the bounds, what each condition covers, what is repeated; per slot.
+
+    And the residuals of imperfect factors, if there are any.
+    """
     width = len(plan.loops)
 
     def one(row: tuple[int, ...]) -> float:
         bounds = row[:width]
         asked = tuple(TileInData(t, row[width * (k + 1) : width * (k + 2)]) for k, t in enumerate(tensors))
-        again = row[width * (len(tensors) + 1) :]
-        return _mean(plan, bounds, asked, tuple(i for i, n in enumerate(again) if n > 1))
+        again, last = (row[width * (len(tensors) + k) : width * (len(tensors) + k + 1)] for k in (1, 2))
+        first = tuple(i for i, n in enumerate(again) if n > 1)
+        return _mean(Nest(plan, bounds, last or bounds), asked, first)
 
     def evaluate(*columns: Array) -> Array:
         arrays = np.broadcast_arrays(*columns)
@@ -57,11 +63,37 @@ def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:
     return evaluate
 
 
-def _mean(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float:
-    if any(is_better_listed(plan, tensor) for tensor, _ in asked):
-        found = listed_mean(plan, bounds, asked, first)
+def _ranks(plan: Plan, asked: tuple[TileInData, ...]) -> frozenset[str]:
+    return frozenset(rank for one in asked for rank in plan.einsum.tensors[one.tensor].ranks)
+
+
+def _mean_of_points(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float:
+    """The mean over the points that exist."""
+    points = NestPoints(nest, _ranks(nest.plan, asked))
+    weight = points.weight(range(len(nest.bounds)))
+    if first:
+        weight = weight * (points.code(first) > 0)
+    left = weight
+    for tensor, covered in asked:
+        told = [s for s in sorted(nest.plan.relevant[tensor]) if covered[s] < nest.bounds[s]]
+        piece, nonzero = points.code(told, covered), points.nonzero(tensor)
+        some = np.zeros(int(piece.max()) + 1, dtype=np.bool_)
+        some[piece[nonzero]] = True
+        left = left * some[piece]
+    total = float(weight.sum())
+    return float(left.sum()) / total if total else 1.0
+
+
+def _mean(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float:
+    plan, bounds = nest.plan, nest.bounds
+    if not nest.perfect and few_points(plan, _ranks(plan, asked)):
+        return _mean_of_points(nest, asked, first)
+    if not nest.perfect or any(is_better_listed(plan, tensor) for tensor, _ in asked):
+        found = listed_mean(nest, asked, first)
         if found is not None:
             return found
+    if not nest.perfect:
+        return _mean_of_points(nest, asked, first)
     operands = [indicator(plan, bounds, one) for one in asked]
     everything, size = _contract(operands, bounds, set(first))
     if not first:

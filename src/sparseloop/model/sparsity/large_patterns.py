@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparseloop.model.density.index import Integers, distinct_keys, remainder, unravelled
 from sparseloop.model.plan import Plan
+from sparseloop.model.sparsity.nest_points import Nest, Row
 
-Row = tuple[int, ...]
-"""One number per slot of one mapping: its bounds, or how many values of them are covered."""
 LARGE = 2**20
 """Number of elements from which a pattern with many zeros is taken as a list."""
 KEPT = 4
@@ -62,13 +62,18 @@ class ListedIndicator:
             self.sums[kept] = ListedIndicator(kept, *_summed(_numbered(self, kept, bounds), self.weights, size))
         return self.sums[kept]
 
-    def at_start(self, first: tuple[int, ...], bounds: Row) -> ListedIndicator:
-        """Only where the slots of `first` stand at 0, without those slots."""
-        gone = tuple(s for s in self.slots if s in first)
-        chosen = np.flatnonzero(_numbered(self, gone, bounds) == 0)
-        some = ListedIndicator(self.slots, self.keys[chosen], None if self.weights is None else self.weights[chosen])
-        kept = tuple(s for s in self.slots if s not in first)
-        return ListedIndicator(kept, _numbered(some, kept, bounds), some.weights)
+    def within(self, box: Mapping[int, range], bounds: Row) -> ListedIndicator:
+        """Only where its slots stand at these index values."""
+        kept: Any = None
+        for slot in self.slots:
+            digits = box.get(slot, range(bounds[slot]))
+            if len(digits) < bounds[slot]:
+                at = _numbered(self, (slot,), bounds)
+                inside = (at >= digits.start) & (at < digits.stop)
+                kept = inside if kept is None else kept & inside
+        if kept is None:
+            return self
+        return ListedIndicator(self.slots, self.keys[kept], None if self.weights is None else self.weights[kept])
 
 
 def _summed(keys: Integers, weights: Any, size: int) -> tuple[Integers, Any]:
@@ -124,25 +129,53 @@ def is_better_listed(plan: Plan, tensor: int) -> bool:
     return model.total >= LARGE and model.density * SPARSE <= 1
 
 
-def listed_mean(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float | None:
+def listed_mean(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float | None:
     """Share of the points of the nest at which every condition's tile holds a non-zero; None if lists do not serve.
 
-    They serve for projections that are plain ranks, unless points that must be told apart have numbers above 2^63.
+    Points at which all slots of `first` stand at 0 are left out. Lists serve for projections that are plain ranks, unless points
+    that must be told apart have numbers above 2^63.
     """
+    plan, bounds = nest.plan, nest.bounds
     if not _serves(plan, asked):
         return None
     operands = [listed_indicator(plan, bounds, one) for one in asked]
-    if not (whole := _contract(operands, bounds, set(first))):
-        return None
-    everything, size = whole
-    if not first:
-        return everything / size
-    if not (part := _contract([o.at_start(first, bounds) for o in operands], bounds, set())):
-        return None
-    start, start_size = part
-    involved = {s for o in operands for s in o.slots} | set(first)
-    start_size *= math.prod(bounds[s] for s in involved - set(first) - {s for o in operands for s in o.slots})
-    return (everything - start) / (size - start_size) if size > start_size else everything / size
+    ranks = {rank for one in asked for rank in plan.einsum.tensors[one.tensor].ranks} | {plan.loops[s].rank for s in first}
+    value = size = 0.0
+    for box in boxes(nest, ranks):
+        start = {**box, **{s: range(min(1, len(box[s]) if box[s].start == 0 else 0)) for s in first}}
+        for part, sign in ((box, 1.0), *([(start, -1.0)] if first else [])):
+            points = math.prod(len(digits) for digits in part.values())
+            if not points:
+                continue
+            joint = _joined([one.within(part, bounds) for one in operands], bounds, ())
+            if joint is None:
+                return None
+            size += sign * points
+            value += sign * joint.total * math.prod(len(part[s]) for s in part if not any(s in o.slots for o in operands))
+    return value / size if size else 1.0
+
+
+def boxes(nest: Nest, ranks: Iterable[str]) -> Iterator[dict[int, range]]:
+    """The existing points, cut into boxes of index values of the slots of these ranks; one box if all factors are perfect.
+
+    The values of a rank run up to the last index of every loop; they are those where all loops outside one stand at their last
+    index and that one before it, for one after the other, and the very last value.
+    """
+    along: list[list[dict[int, range]]] = []
+    for rank in sorted(ranks):
+        slots = list(reversed(nest.plan.of_rank.get(rank, ())))
+        bounds, last = ([of[s] for s in slots] for of in (nest.bounds, nest.residuals))
+        pieces = [dict(zip(slots, map(range, bounds), strict=True))]
+        if bounds != last:
+            cuts = [
+                [*(range(n - 1, n) for n in last[:at]), range(last[at] - 1), *map(range, bounds[at + 1 :])]
+                for at in range(len(slots))
+            ]
+            cuts.append([range(n - 1, n) for n in last])
+            pieces = [dict(zip(slots, cut, strict=True)) for cut in cuts if all(map(len, cut))]
+        along.append(pieces)
+    for chosen in product(*along):
+        yield {slot: digits for piece in chosen for slot, digits in piece.items()}
 
 
 def listed_counts(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], kept: tuple[int, ...]) -> Any:
@@ -160,20 +193,32 @@ def listed_counts(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], kept: 
     return np.broadcast_to(sums.reshape(shape), tuple(bounds[s] for s in kept))
 
 
+def listed_work(nest: Nest, asked: tuple[TileInData, ...], kept: tuple[int, ...]) -> Any:
+    """Number of points of the nest at which every condition's tile holds a non-zero, per index value of `kept`; None as above."""
+    plan, bounds = nest.plan, nest.bounds
+    if not _serves(plan, asked):
+        return None
+    operands = [listed_indicator(plan, bounds, one) for one in asked]
+    work = np.zeros([bounds[s] for s in kept])
+    for box in boxes(nest, plan.einsum.ranks):
+        joint = _joined([one.within(box, bounds) for one in operands], bounds, kept)
+        if joint is None:
+            return None
+        told = tuple(s for s in kept if s in joint.slots)
+        summed = joint.onto(told, bounds)
+        sums = np.zeros(math.prod(bounds[s] for s in told))
+        sums[summed.keys] = 1.0 if summed.weights is None else summed.weights
+        place = tuple(slice(box[s].start, box[s].stop) for s in kept)
+        part = sums.reshape([bounds[s] if s in told else 1 for s in kept])
+        part = part[tuple(at if s in told else slice(None) for s, at in zip(kept, place, strict=True))]
+        work[place] += part * math.prod(len(digits) for s, digits in box.items() if s not in joint.slots and s not in kept)
+    return work
+
+
 def _serves(plan: Plan, asked: tuple[TileInData, ...]) -> bool:
     """True if all projections are plain ranks."""
     unit = all(c == 1 for tensor, _ in asked for axis in plan.axes[tensor] for _, c in axis)
     return unit and all(plan.plain[tensor] for tensor, _ in asked)
-
-
-def _contract(operands: list[ListedIndicator], bounds: Row, also: set[int]) -> tuple[float, float] | None:
-    """Sum over all index values of the product of the indicators, and the number of index values; None as above."""
-    involved = {s for o in operands for s in o.slots}
-    joint = _joined(operands, bounds, ())
-    if joint is None:
-        return None
-    value = joint.total * math.prod(bounds[s] for s in also - involved)
-    return value, float(math.prod(bounds[s] for s in involved | also))
 
 
 def _joined(operands: list[ListedIndicator], bounds: Row, kept: tuple[int, ...]) -> ListedIndicator | None:

@@ -52,7 +52,7 @@ class Traffic:
 
 def traffic(plan: Plan, bounds: LoopBounds, residuals: LoopBounds | None = None) -> Traffic:
     """Dense counts for loop bounds of shape (loops, *batch); `residuals` are last-pass bounds (None: perfect)."""
-    tiles = Tiles(plan, bounds, clipped=residuals is not None)
+    tiles = Tiles(plan, bounds, residuals)
     slots = range(len(plan.loops))
     steps = tiles.product(i for i in slots if not plan.loops[i].spatial)
     if residuals is not None:

@@ -60,9 +60,11 @@ class RankRun(NamedTuple):
 class Tiles:
     """Numbers of one batch: loop bounds, strides, covers and tile sizes, each computed once."""
 
-    def __init__(self, plan: Plan, bounds: LoopBounds, clipped: bool = False) -> None:
+    def __init__(self, plan: Plan, bounds: LoopBounds, residuals: LoopBounds | None = None) -> None:
         self.plan = plan
-        self.clipped = clipped
+        self.residuals = residuals
+        """Last-pass bounds per slot; None: all factors are perfect."""
+        self.clipped = residuals is not None
         """Imperfect factors: the bounds of a rank may multiply to more than its shape; tiles end where the rank ends."""
         self.bounds: list[Count] = [bounds[i] for i in range(len(plan.loops))]
         """Per slot."""

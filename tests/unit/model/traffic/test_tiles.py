@@ -16,7 +16,7 @@ W, I, O = range(3)  # noqa: E741
 
 def tiles_of(problem, loops: str, keep: str, bounds=None) -> Tiles:
     plan, mapping = planned(problem, loops, keep)
-    return Tiles(plan, mapping.bounds if bounds is None else bounds, clipped=mapping.residuals is not None)
+    return Tiles(plan, mapping.bounds if bounds is None else bounds, mapping.residuals)
 
 
 def strided(stride: int):

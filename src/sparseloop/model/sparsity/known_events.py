@@ -1,0 +1,288 @@
+"""What is left of the events of a link where known patterns decide and covers do not say exactly what a check sees.
+
+Covers are exact for perfect factors, tensors indexed by single ranks, and features that look at single tiles; `is_needed` says
+where they are not. There every event is looked at (`nest_points`), mapping by mapping; conditions on random tensors are left to
+covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparseloop.model.plan import Link, Plan
+from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, Truths, few_points, numbered
+from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.units import Floats, Share
+
+ROWS = 4096
+"""Mappings whose numbers are remembered."""
+
+
+class Decision(NamedTuple):
+    """One leader of one feature: an event of a link stays only where the leader is not all zero."""
+
+    leader: int
+    link: int | None = None
+    """The link on which it is decided; None: at every compute by itself."""
+    per_copy: bool = False
+    """Every child is decided upon by itself."""
+    block: int = 1
+    """Words of the parent's accesses, whose whole blocks are looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """The decisions on the events of a link, by what their failing makes of an event (F2)."""
+
+    outer: tuple[Decision, ...] = ()
+    local: tuple[Decision, ...] = ()
+    inherited: tuple[Decision, ...] = ()
+    gates: tuple[Decision, ...] = ()
+
+    @property
+    def all(self) -> tuple[Decision, ...]:
+        """All of them."""
+        return self.outer + self.local + self.inherited + self.gates
+
+
+class Survival(NamedTuple):
+    """Shares of some events that survive the growing sets of decisions O, O+K, O+K+I, O+K+I+G."""
+
+    outer: Share = 1.0
+    local: Share = 1.0
+    inherited: Share = 1.0
+    gates: Share = 1.0
+
+
+class LinkSurvival(NamedTuple):
+    """What is left of the events of a link, random tensors not asked."""
+
+    accesses: Survival
+    repeated: Survival
+    """Accesses that are not the first of their word: partial sums that are read."""
+    fills: Survival
+
+
+class ComputeSurvival(NamedTuple):
+    """What is left of the computes, random tensors not asked."""
+
+    reached: Share
+    """Left by the skips of operands' links."""
+    kept: Share
+    """And by the compute unit's own."""
+    awake: Share
+    """And by gates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """All decisions of a design under one choice of features."""
+
+    links: Mapping[int, Stages]
+    """By link."""
+    skips: tuple[Decision, ...]
+    """Of computes, at the links of operands."""
+    own: tuple[Decision, ...]
+    """The compute unit's own skips."""
+    gates: tuple[Decision, ...]
+
+    @property
+    def all(self) -> frozenset[Decision]:
+        """All of them."""
+        found = {d for stages in self.links.values() for d in stages.all}
+        return frozenset(found.union(self.skips, self.own, self.gates))
+
+
+def is_needed(tiles: Tiles, decisions: Decisions) -> bool:
+    """True if a known tensor decides and factors are imperfect, indices are sums of ranks, or checks look at blocks."""
+    plan = tiles.plan
+    einsum = plan.einsum
+    known = [t for t, tensor in enumerate(einsum.tensors) if tensor.density.deterministic]
+    stored = any(link.compressed or link.child_compressed for link in plan.links if link.tensor in known)
+    if not stored and not any(d.leader in known for d in decisions.all):
+        return False
+    blocks = any(d.block > 1 for d in decisions.all if d.leader in known)
+    return tiles.residuals is not None or blocks or not all(plan.plain)
+
+
+class KnownEvents:
+    """Exact shares for one batch under one choice of features; every mapping is looked at once."""
+
+    def __init__(self, tiles: Tiles, decisions: Decisions) -> None:
+        self.tiles, self.plan = tiles, tiles.plan
+        self.decisions = decisions
+        residuals = tiles.bounds if tiles.residuals is None else tiles.residuals
+        slots = range(len(self.plan.loops))
+        self._columns = [*tiles.bounds, *(residuals[i] for i in slots)]
+        self._rows: dict[Row, tuple[float, ...]] = {}
+
+    def tells(self, link: Link) -> bool:
+        """True if the points that tell this link's events apart are few enough to be looked at."""
+        decisions = self.decisions.links[link.index].all
+        return self._few({link.tensor}, decisions)
+
+    def tells_computes(self) -> bool:
+        """The same of the computes."""
+        return self._few(set(), (*self.decisions.skips, *self.decisions.own, *self.decisions.gates))
+
+    def _few(self, tensors: set[int], decisions: tuple[Decision, ...]) -> bool:
+        return few_points(self.plan, _ranks(self.plan, tensors, _of_known(self.plan, decisions)))
+
+    def link(self, link: Link) -> LinkSurvival:
+        """The shares of a link's events."""
+        start = 12 * link.index
+        numbers = [self._number(start + i) for i in range(12)]
+        return LinkSurvival(Survival(*numbers[:4]), Survival(*numbers[4:8]), Survival(*numbers[8:]))
+
+    def computes(self) -> ComputeSurvival:
+        """The shares of the computes."""
+        start = 12 * len(self.plan.links)
+        return ComputeSurvival(*(self._number(start + i) for i in range(3)))
+
+    def work(self, apart: frozenset[int]) -> Floats:
+        """Of a single mapping: the computes that keep their time, per instance along these spatial loops."""
+        row = tuple(int(n) for n in self._columns)
+        width = len(self.plan.loops)
+        return _Looked(Nest(self.plan, row[:width], row[width:])).work(self.decisions, apart)
+
+    def _number(self, at: int) -> Share:
+        def numbers(*columns: Any) -> Any:
+            return _by_rows(columns, lambda row: self._row(row)[at])
+
+        traced = next((c for c in self._columns if hasattr(c, "call")), None)
+        if traced is not None:
+            return traced.call("share of events that known patterns leave", numbers, self._columns)
+        return numbers(*self._columns)
+
+    def _row(self, row: Row) -> tuple[float, ...]:
+        if row not in self._rows:
+            if len(self._rows) >= ROWS:
+                self._rows.clear()
+            width = len(self.plan.loops)
+            looked = _Looked(Nest(self.plan, row[:width], row[width:]))
+            numbers = list[float]()
+            for link in self.plan.links:
+                numbers += looked.link(link, self.decisions.links[link.index]) if self.tells(link) else [1.0] * 12
+            numbers += looked.computes(self.decisions) if self.tells_computes() else [1.0] * 3
+            self._rows[row] = tuple(numbers)
+        return self._rows[row]
+
+
+def _by_rows(columns: tuple[Any, ...], function: Callable[[Row], float]) -> Any:
+    """The number of every distinct row of the columns."""
+    arrays = np.broadcast_arrays(*columns)
+    if not arrays or arrays[0].ndim == 0:
+        return function(tuple(int(a) for a in arrays))
+    rows, inverse = np.unique(np.stack([a.reshape(-1) for a in arrays]), axis=1, return_inverse=True)
+    values = np.array([function(tuple(map(int, row))) for row in rows.T])
+    return values[inverse.reshape(-1)].reshape(arrays[0].shape)
+
+
+def _of_known(plan: Plan, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+    """Those whose leader is known."""
+    return tuple(d for d in decisions if plan.einsum.tensors[d.leader].density.deterministic)
+
+
+def _ranks(plan: Plan, tensors: set[int], decisions: tuple[Decision, ...]) -> frozenset[str]:
+    """Ranks that tell apart what these tensors and decisions see."""
+    tensors = tensors | {d.leader for d in decisions}
+    tensors |= {plan.links[d.link].tensor for d in decisions if d.link is not None}
+    return frozenset(rank for t in tensors for rank in plan.einsum.tensors[t].ranks)
+
+
+class _Looked:
+    """One mapping, looked at point by point."""
+
+    def __init__(self, nest: Nest) -> None:
+        self.nest, self.plan = nest, nest.plan
+        self._points: dict[frozenset[str], NestPoints] = {}
+        self._holds: dict[tuple[frozenset[str], Decision], Truths] = {}
+
+    def _known(self, tensor: int) -> bool:
+        return self.plan.einsum.tensors[tensor].density.deterministic
+
+    def points(self, tensors: set[int], decisions: tuple[Decision, ...]) -> NestPoints:
+        """The points that tell apart what these tensors and decisions see."""
+        ranks = _ranks(self.plan, tensors, decisions)
+        if ranks not in self._points:
+            self._points[ranks] = NestPoints(self.nest, ranks)
+        return self._points[ranks]
+
+    def holds(self, points: NestPoints, decision: Decision) -> Truths:
+        """Per point: is there a non-zero in what the decision looks at?"""
+        nonzero = points.nonzero(decision.leader)
+        if decision.link is None:
+            return nonzero
+        link = self.plan.links[decision.link]
+        block = points.block(link, decision.block) if decision.block > 1 else None
+        if block is not None:
+            touched = np.zeros(int(block.max()) + 1, dtype=np.bool_)
+            touched[block[nonzero]] = True
+            nonzero = touched[block]
+        return points.deliveries(link).met(nonzero, per_copy=decision.per_copy)
+
+    def link(self, link: Link, stages: Stages) -> Iterator[float]:
+        """The twelve numbers of `LinkSurvival`."""
+        known = self._known(link.tensor)
+        steps = [_of_known(self.plan, s) for s in (stages.outer, stages.local, stages.inherited, stages.gates)]
+        if not any(steps) and not (known and (link.compressed or link.child_compressed)):
+            yield from [1.0] * 12
+            return
+        points = self.points({link.tensor}, tuple(d for step in steps for d in step))
+        found, weight = points.deliveries(link), points.weight(link.temporal)
+        holds = {d: self.holds(points, d) for step in steps for d in step}
+        word = points.nonzero(link.tensor) if known else None
+
+        def survival(point: Any, chosen: Truths | None, stored: bool, of: Callable[[Decision], Truths]) -> Iterator[float]:
+            left = weight[point] if chosen is None else weight[point] * chosen
+            total = float(left.sum())
+            if stored and word is not None:
+                left = left * word[point]
+            for step in steps:
+                for decision in step:
+                    left = left * of(decision)
+                yield float(left.sum()) / total if total else 1.0
+
+        accesses = {d: found.any_user(holds[d], of_copies=False) for d in holds}
+        yield from survival(found.access_point, None, link.compressed, accesses.__getitem__)
+        again = ~found.first_accesses
+        yield from survival(found.access_point, again, link.compressed, accesses.__getitem__) if link.output else [1.0] * 4
+        steps[2] = ()  # what skips of operands remove at the compute level does not stop a fill
+
+        def of_copy(decision: Decision) -> Truths:
+            if decision.per_copy and decision.link == link.index:
+                return found.any_user(holds[decision], of_copies=True)
+            return accesses[decision][found.access_of_copy]
+
+        refilled = ~found.first_copies if link.output else None
+        yield from survival(found.copy_point, refilled, link.child_compressed, of_copy)
+
+    def computes(self, decisions: Decisions) -> Iterator[float]:
+        """The three numbers of `ComputeSurvival`."""
+        steps = [_of_known(self.plan, s) for s in (decisions.skips, decisions.own, decisions.gates)]
+        if not any(steps):
+            yield from [1.0] * 3
+            return
+        points = self.points(set(), tuple(d for step in steps for d in step))
+        left = points.weight(self._temporal())
+        total = float(left.sum())
+        for step in steps:
+            for decision in step:
+                left = left * self.holds(points, decision)
+            yield float(left.sum()) / total
+
+    def work(self, decisions: Decisions, apart: frozenset[int]) -> Floats:
+        """Computes that keep their time, per instance along some spatial loops."""
+        asked = _of_known(self.plan, (*decisions.skips, *decisions.own))
+        points = self.points(set(), asked)
+        left = points.weight(self._temporal())
+        for decision in asked:
+            left = left * self.holds(points, decision)
+        return np.bincount(numbered(points.code(sorted(apart))), weights=left).astype(np.float64)
+
+    def _temporal(self) -> list[int]:
+        return [i for i, loop in enumerate(self.plan.loops) if not loop.spatial]

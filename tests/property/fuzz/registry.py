@@ -135,7 +135,7 @@ OPEN: tuple[Kind, ...] = (
     Kind(
         "results with steps and imperfect factors",
         imperfect_result,
-        r".* reads|.* fills|" + ACCESSES,
+        r".* reads|.* fills|L\d cycles|" + ACCESSES,
     ),
     Kind("random patterns with imperfect factors", lambda spec: is_imperfect(spec) and not any(map(is_given, spec.tensors))),
     Kind("densities of results", lambda spec: spec.makes_its_result),

@@ -10,6 +10,7 @@ import pytest
 from sparseloop.input.load import loads
 from sparseloop.mapper.objectives import Objective, objective
 from sparseloop.mapper.optimal import branch_and_bound as method
+from sparseloop.mapper.optimal.effort import unlimited
 from sparseloop.mapper.optimal.level_choices import LevelChoices
 from sparseloop.mapper.optimal.level_cost import LevelBound
 from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
@@ -74,6 +75,27 @@ def test_equals_exhaustive(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
         check(seed, monkeypatch)
 
 
+def test_with_room_for_few_chains_the_proof_goes_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for 20 transitions: most spaces are cut by their tiles, many times over, and the best mapping is the same."""
+    monkeypatch.setattr(method, "LEAST_ROOM", 20)
+    monkeypatch.setattr(method, "BYTES", 10**12)
+    parts: list[int] = []
+    cut = method.BranchAndBound._cut
+    monkeypatch.setattr(method.BranchAndBound, "_cut", lambda self, *a: (parts.append(1), cut(self, *a)))
+    for seed in range(30_000, 30_012):
+        space = random_space(seed)
+        if space is not None:
+            goal = objective(OBJECTIVES[seed % len(OBJECTIVES)])
+            listed = everything(space, goal)
+            best = search(space, minimize=goal, method="optimal")
+            assert (best.mapping is None) == (not listed)
+            if listed and best.stopped == "done":
+                assert best.top[0].values == pytest.approx(listed[0][0], rel=2e-9), seed
+            elif listed:
+                assert best.lower_bound is None or best.lower_bound <= listed[0][0][0] * (1 + 1e-9)
+    assert parts
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(40))
 def test_equals_exhaustive_on_many(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +130,7 @@ def assert_admissible(space: Mapspace, batch: MappingBatch) -> None:
     table = TileTable(space.design, [r.rank for r in space.ranks], sizes, [divisors(n) for n in sizes])
     bounds = LowerBounds(space, table, batch.nest.keep)
     choices = LevelChoices(space, table)
-    chains = ChainSearch(bounds, choices, Undecided(), lambda: False)
+    chains = ChainSearch(bounds, choices, Undecided(), unlimited())
     chains.forward()
     lowest = [float(low[0]) for low in chains.cost_to_go.floor()]
     for i in good[:20]:
@@ -153,7 +175,11 @@ def partial_bounds(chains: ChainSearch, choices: LevelChoices, batch: MappingBat
         costs = {c.signature: c for c in cost.class_costs(inner, choice, factors, loops, waiting)}
         own = costs[bounds.classes[level].signature(order[::-1])]
         energy, cycles = energy + own.energy, np.maximum(cycles, own.cycles)
-        waiting = {c: cost.past(c, carried, choice) for c, carried in waiting.items() if cost.stays_open(c, loops)}
+        waiting = {
+            c: cost.past(c, carried, choice, cost.growth(c, -1, inner, choice, factors))
+            for c, carried in waiting.items()
+            if cost.stays_open(c, loops)
+        }
         extents = extents * spatial[:, None] * factors.astype(np.int64)
         lanes *= int(spatial.prod())
         bits = sum(1 << chains.numbered.index(c) for c in waiting)

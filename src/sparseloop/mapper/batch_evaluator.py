@@ -48,6 +48,33 @@ def _pieces(parts: Sequence[MappingBatch]) -> Iterator[Sample]:
         yield Sample.listed(gathered)
 
 
+def portions(batch: Batch, count: int) -> Iterator[Batch]:
+    """The mappings of a batch in its order, at most `count` at a time."""
+    if len(batch) <= count:
+        yield batch
+    elif isinstance(batch, MappingBatch):
+        for start in range(0, len(batch), count):
+            yield batch.chosen(slice(start, start + count))
+    else:
+        for start in range(0, len(batch), count):
+            yield _chosen(batch, batch.place[start : start + count])
+
+
+def _chosen(sample: Sample, places: npt.NDArray[np.int64]) -> Sample:
+    """The mappings at these places among those of all parts, in this order."""
+    ends = np.cumsum([len(part) for part in sample.parts])
+    order = np.argsort(places, kind="stable")
+    cuts = np.searchsorted(places[order], ends)
+    parts, start = list[MappingBatch](), 0
+    for part, end, stop in zip(sample.parts, ends, cuts, strict=True):
+        if stop > start:
+            parts.append(part.chosen(places[order[start:stop]] - (end - len(part))))
+        start = stop
+    rank = np.empty(len(places), dtype=np.int64)
+    rank[order] = np.arange(len(places))
+    return Sample(tuple(parts), rank)
+
+
 @final
 class BatchEvaluator:
     """Evaluates the batches of one task: `begin` starts one, `columns` waits for it."""

@@ -33,6 +33,8 @@ class Budget:
 
     mappings: int | None = None
     seconds: float | None = None
+    memory_bytes: int = 1_000_000_000
+    """About what `optimal` may take: with more chains to look at than fit it goes through them in parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class Best:
     """How many mappings each status flag was raised for."""
     seconds: float = 0.0
     stopped: str = "budget"
-    """'budget', 'done' (the method has nothing left) or 'interrupted'."""
+    """'budget', 'memory', 'done' (the method has nothing left) or 'interrupted'."""
     lower_bound: float | None = None
     """No mapping has a lower objective (its first part); None: nothing is proven."""
     proven_optimal: bool = False

@@ -45,7 +45,12 @@ def network_progress_line(progress: NetworkProgress) -> str:
 
 def search_summary(best: Best) -> list[str]:
     """What was searched and what came of it, in two lines."""
-    end = {"done": "search complete", "budget": "the budget is spent", "interrupted": "interrupted"}[best.stopped]
+    end = {
+        "done": "search complete",
+        "budget": "the budget is spent",
+        "memory": "the memory limit is reached",
+        "interrupted": "interrupted",
+    }[best.stopped]
     searched = (
         f"mapspace {_sizes(best.task.space)}; {best.task.method}: "
         f"{best.evaluated} evaluated, {best.valid} valid, {best.seconds:.1f} s; {end}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import permutations, product
+from itertools import islice, permutations, product
 
 import numpy as np
 
@@ -25,6 +25,8 @@ LoopOrder = tuple[str, ...]
 LevelOrders = tuple[LoopOrder, ...]
 """One order per level."""
 OrdersByClass = dict[Signature, list[LoopOrder]]
+SAMPLE = 4096
+"""Chains under one order each that become mappings at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,16 +174,25 @@ class Completion:
 
     # --- mappings -----------------------------------------------------------------------------------------------
 
-    def sample(self, chains: TileChains) -> Sample | None:
-        """The mappings of the chains that their own bound admits, by template; None if there are none."""
+    def samples(self, chains: TileChains) -> Iterator[Sample]:
+        """The mappings of the chains that their own bound admits, by template, about SAMPLE chains with orders at a time."""
         by_orders: dict[LevelOrders, list[Ints]] = {}
+        count = 0
         for ordered in self._ordered(chains):
             by_orders.setdefault(ordered.orders, []).append(ordered.chains)
+            count += len(ordered.chains)
+            if count >= SAMPLE:
+                yield self._sample(chains, by_orders)
+                by_orders, count = {}, 0
+        if by_orders:
+            yield self._sample(chains, by_orders)
+
+    def _sample(self, chains: TileChains, by_orders: dict[LevelOrders, list[Ints]]) -> Sample:
         parts: list[MappingBatch] = []
         for orders, columns in self._by_hosts(by_orders).items():
             factors = self._factors(chains.rows(np.concatenate(columns)))
             parts.append(self.space.batch(Template(orders, self.bounds.keep), factors))
-        return Sample.listed(parts) if parts else None
+        return Sample.listed(parts)
 
     def _ordered(self, chains: TileChains) -> Iterator[OrderedChains]:
         """The chains under all orders that may be good; chains with the same loops are looked at together."""
@@ -206,11 +217,11 @@ class Completion:
             merged.setdefault(hosts, []).extend(columns)
         return merged
 
-    def _combined(self, chains: TileChains, at: Ints, loops: list[int]) -> list[OrderedChains]:
+    def _combined(self, chains: TileChains, at: Ints, loops: list[int]) -> Iterator[OrderedChains]:
         """Products of the orders of all levels, each with the chains (of those `at`) that may be good under it."""
         levels = self._class_bounds(chains, at, loops)
         if not all(levels):
-            return []
+            return
         tables = [CostBound(np.stack([c.energy for c in level]), np.stack([c.cycles for c in level])) for level in levels]
         floors = [table.energy.min(axis=0) for table in tables]
         base = chains.cycles[at] - self.bounds.latency
@@ -219,6 +230,7 @@ class Completion:
         """Numbers of the classes chosen so far, shape (levels, combinations)."""
         for level, table in enumerate(tables):
             rest = sum(floors[level + 1 :], np.zeros(len(at)))
+            self.search.effort.add(len(picked) * len(table.energy))
             count, chain = len(picked), np.tile(picked, len(table.energy))
             energy = (energy + table.energy[:, picked]).reshape(-1)
             cycles = np.maximum(cycles, table.cycles[:, picked]).reshape(-1)
@@ -231,12 +243,12 @@ class Completion:
             path = np.concatenate([path[:, ok % count], (ok // count)[None]]) if len(ok) else np.empty((level + 1, 0), np.int64)
             picked, energy, cycles = chain[ok], energy[ok], cycles[ok]
         combinations, member = np.unique(path, axis=1, return_inverse=True)
-        found: list[OrderedChains] = []
         for i, numbers in enumerate(combinations.T):
             orders_by_level = [level[int(n)].orders for level, n in zip(levels, numbers, strict=True)]
             columns = at[picked[member.reshape(-1) == i]]
-            found += [OrderedChains(orders, columns) for orders in product(*orders_by_level)]
-        return found
+            for orders in islice(product(*orders_by_level), self.width**2 or None):
+                self.search.effort.add(len(columns))
+                yield OrderedChains(orders, columns)
 
     def _narrowed(self, chain: Ints, score: Floats) -> Ints:
         """Places of the best `width` combinations of orders of every chain."""
@@ -255,7 +267,11 @@ class Completion:
             costs = {c.signature: c for c in cost.class_costs(inner, spatial, factors, loops[level], waiting)}
             by_class = self._orders_by_class(level, loops[level])
             levels.append([ClassBound(orders, costs[s].energy, costs[s].cycles) for s, orders in by_class.items()])
-            waiting = {c: cost.past(c, w, spatial) for c, w in waiting.items() if cost.stays_open(c, loops[level])}
+            waiting = {
+                c: cost.past(c, w, spatial, cost.growth(c, -1, inner, spatial, factors))
+                for c, w in waiting.items()
+                if cost.stays_open(c, loops[level])
+            }
         return levels[::-1]
 
     def _inner_tile(self, chains: TileChains, at: Ints, level: int) -> TileNumbers:

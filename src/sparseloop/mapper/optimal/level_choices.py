@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from sparseloop.mapper.optimal.effort import Effort, unlimited
 from sparseloop.mapper.optimal.level_cost import SpatialChoices
 from sparseloop.mapper.optimal.lower_bounds import TileTable
 from sparseloop.mapper.optimal.quantities import Floats, Ints
@@ -42,8 +43,8 @@ class _RankFactors:
 class LevelChoices:
     """The choices of every level, outermost first."""
 
-    def __init__(self, space: Mapspace, table: TileTable) -> None:
-        self.space, self.table = space, table
+    def __init__(self, space: Mapspace, table: TileTable, effort: Effort | None = None) -> None:
+        self.space, self.table, self.effort = space, table, effort or unlimited()
         self.levels = len(space.design.arch.storage)
         self.index: list[dict[int, int]] = [{int(v): i for i, v in enumerate(d)} for d in self.table.divisors]
         """Per rank: divisor to its index."""
@@ -105,6 +106,7 @@ class LevelChoices:
 
         def extended(rank: int, factors: tuple[int, ...], chosen: tuple[Split, ...], used: tuple[int, int]) -> None:
             if rank == len(choices):
+                self.effort.add(1)
                 splits_of.setdefault(factors, []).append(chosen)
                 return
             for factor, splits in choices[rank].items():

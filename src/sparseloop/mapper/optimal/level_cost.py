@@ -18,7 +18,8 @@ import numpy as np
 
 from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds, TileTable
 from sparseloop.mapper.optimal.quantities import CostBound, Cycles, Energy, Floats, Ints, Share, TileNumbers, Words
-from sparseloop.mapper.space.loop_orders import LevelOrder, Signature, order_classes
+from sparseloop.mapper.optimal.windows import Movement
+from sparseloop.mapper.space.loop_orders import LevelOrder, Signature, sliding_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class LevelBound:
     def __init__(self, bounds: LowerBounds, level: int, spatial: SpatialChoices, joined: bool = False) -> None:
         """`joined`: as if all loops outside the spatial ones were one loop per rank."""
         self.bounds, self.level, self.spatial = bounds, level, spatial
+        self.joined = joined
         self.last = joined or level == 0
         """No loop lies further out: what still waits stays for good."""
         self.table: TileTable = bounds.tiles
@@ -131,8 +133,10 @@ class LevelBound:
         crossings = {c for of_level in bounds.crossings for c in of_level if c.child > level}
         self.copies = {c: self._product(self.tensors[c.tensor].ranks, products) for c in crossings}
         """Lanes with the same words of the tensor, by choice of spatial factors."""
-        self.sharing = {c: self._product(bounds.plain_ranks[c.tensor], products) for c in crossings}
-        """Lanes that may share a word, by choice of spatial factors."""
+        self.sharing = {c: self._product(bounds.separate_ranks[c.tensor], products) for c in crossings}
+        """Lanes that may share a tile, by choice of spatial factors."""
+        self.windows = {c: window for c in crossings if (window := bounds.windows[c.tensor]) is not None}
+        """Of the crossings whose tile slides."""
         self.used = [min(lv.instances, bounds.most_lanes(range(i))) for i, lv in enumerate(bounds.design.arch.storage)]
         self.sharing_outside = {c: bounds.most_shared(self.tensors[c.tensor], range(level)) for c in crossings}
         """Most sharing at all levels further out."""
@@ -140,8 +144,8 @@ class LevelBound:
         """Most sharing at levels further out that lie inside the parent."""
         self.order = bounds.classes[level]
         if joined:
-            free, relevant = LevelOrder(outer=(), free=self.table.ranks, inner=()), self._relevant()
-            self.order = self.table.once(("classes", free, *relevant), lambda: order_classes(free, self.table.ranks, relevant))
+            free = LevelOrder(outer=(), free=self.table.ranks, inner=())
+            self.order = bounds.order_classes(free, [*self.waiting_tensors])
 
     def with_sharing(self, shares: Floats) -> LevelBound:
         """As if nothing were known of the spatial factors but how many lanes share a word: `shares` (choices, tensors)."""
@@ -169,9 +173,6 @@ class LevelBound:
             waiting = self.started(tiles[at])
             energy[at], cycles[at] = self.least(tiles[at], spatial[at], factors[:, at], int(existing), waiting)
         return CostBound(energy, cycles)
-
-    def _relevant(self) -> list[frozenset[str]]:
-        return [self.bounds.plain_ranks[t] for t in self.waiting_tensors]
 
     def _product(self, ranks: frozenset[str], products: dict[frozenset[str], Floats]) -> Floats:
         """Of the spatial factors of all other ranks, by choice."""
@@ -204,9 +205,26 @@ class LevelBound:
         """True if loops over these ranks (bits) keep the child's tile where it is."""
         return not self.last and not loops & self.order.relevant[self.waiting_tensors[c.tensor]]
 
-    def past(self, c: Crossing, waiting: WaitingCrossing, spatial: Ints) -> WaitingCrossing:
-        """What a crossing carries past this level."""
-        lanes = self.lanes[spatial]
+    def growth(self, c: Crossing, run: int, tiles: TileNumbers, spatial: Ints, factors: Floats) -> Floats | float:
+        """Words that a crossing brings at least in every pass of the loops outside a run, as a multiple of its tile.
+
+        A tile that does not slide stays in the run and is new afterwards: once. `run` as in a `Signature`.
+        """
+        window = self.windows.get(c)
+        if window is None:
+            return 1.0
+        inner = self.table.extents[:, tiles].astype(np.float64)
+        moved = Movement(inner, self.factors[spatial].T, factors, run, self.joined)
+        if c.child > self.level + 1:
+            return window.growth(moved)
+        share = window.fresh(moved) / self.tables[c].size[tiles]
+        return share if sliding_rank(run) >= 0 else np.maximum(1.0, share)
+
+    def past(
+        self, c: Crossing, waiting: WaitingCrossing, spatial: Ints, growth: Floats | float = 1.0
+    ) -> WaitingCrossing:  # fmt: skip
+        """What a crossing carries past this level; `growth`: over all loops of the level."""
+        lanes = self.lanes[spatial] * growth
         shared = self.sharing[c][spatial] if self.level >= c.parent else 1.0
         arriving, accesses = waiting.arriving * lanes, waiting.accesses * lanes / shared
         return WaitingCrossing(arriving, accesses, waiting.alive, waiting.busy, waiting.nonempty)
@@ -214,36 +232,38 @@ class LevelBound:
     # --- costs ----------------------------------------------------------------------------------------------
 
     def class_costs(
-        self, tiles: TileNumbers, spatial: Ints, factors: Floats, loops: int, waiting: Waiting
+        self, tiles: TileNumbers, spatial: Ints, factors: Floats, loops: int, waiting: Waiting, *, best: bool = False
     ) -> list[ClassCost]:  # fmt: skip
-        """Per class of orders what becomes known with this level; `factors` (ranks, columns), all with the same loops (bits)."""
+        """Per class of orders what becomes known with this level; `factors` (ranks, columns), all with the same loops (bits).
+
+        `best`: not of classes that cost no less than another one whatever the factors are.
+        """
         closing = {c: carried for c, carried in waiting.items() if not self.stays_open(c, loops)}
         fixed = self._load([self._to_compute(c, spatial) for c in self.free], len(tiles))
+        signatures = self.order.tightest(loops) if best else list(self.order.representatives.get(loops, {}))
         if not closing:
             bound = self._bound([fixed])
-            return [ClassCost(signature, *bound) for signature in self._signatures(loops)]
+            return [ClassCost(signature, *bound) for signature in signatures]
         by_runs: dict[Signature, CostBound] = {}
         """Runs of the closing crossings to their cost."""
         costs: dict[tuple[Crossing, int], CrossingCost] = {}
-        passes: dict[int, Floats] = {}
-        """Run to the passes of the loops outside it."""
+        passes: dict[tuple[Crossing | None, int], Floats] = {}
+        """Run to the passes of the loops outside it; for a sliding window to as many times its tile."""
         found: list[ClassCost] = []
         left = self.whole_shape / self.volume[tiles]
-        for signature in self._signatures(loops):
+        for signature in signatures:
             runs = tuple(signature[self.waiting_tensors[c.tensor]] for c in closing)
             if runs not in by_runs:
                 for c, run in zip(closing, runs, strict=True):
-                    if run not in passes:
-                        passes[run] = left / self._run(run, factors)
+                    key = (c if c in self.windows else None, run)
+                    if key not in passes:
+                        passes[key] = left / self._run(run, factors) * self.growth(c, run, tiles, spatial, factors)
                     if (c, run) not in costs:
-                        costs[c, run] = self._closed(c, closing[c], passes[run], spatial, run < 0)
+                        costs[c, run] = self._closed(c, closing[c], passes[key], spatial, _passed_on(run))
                 parts = [costs[pair] for pair in zip(closing, runs, strict=True)]
                 by_runs[runs] = self._bound([fixed, self._load(parts, len(tiles))])
             found.append(ClassCost(signature, *by_runs[runs]))
         return found
-
-    def _signatures(self, loops: int) -> list[Signature]:
-        return list(self.order.representatives.get(loops, {}))
 
     def _run(self, run: int, factors: Floats) -> Floats:
         """Product of the factors of the ranks in a run (bits; negative: of all)."""
@@ -253,24 +273,24 @@ class LevelBound:
     def least(self, tiles: TileNumbers, spatial: Ints, factors: Floats, loops: int, waiting: Waiting) -> CostBound:
         """The least energy and the least cycles over all orders, each on its own."""
         energy, cycles = np.full(len(tiles), np.inf), np.full(len(tiles), np.inf)
-        for cost in self.class_costs(tiles, spatial, factors, loops, waiting):
+        for cost in self.class_costs(tiles, spatial, factors, loops, waiting, best=True):
             energy, cycles = np.minimum(energy, cost.energy), np.minimum(cycles, cost.cycles)
         return CostBound(energy, cycles)
 
     def quick_energy(self, tiles: TileNumbers, spatial: Ints, factors: Floats, loops: int, waiting: Waiting) -> Energy:
         """Energy at least, every crossing in the order that is best for it: no more than `least`, in less time."""
         energy = self._load([self._to_compute(c, spatial) for c in self.free], len(tiles)).energy
-        left, signatures = self.whole_shape / self.volume[tiles], self._signatures(loops)
-        products: dict[int, Floats] = {}
+        left, signatures = self.whole_shape / self.volume[tiles], self.order.tightest(loops)
+        shares: dict[int, Floats] = {}
         for c, carried in waiting.items():
             if not self.stays_open(c, loops):
                 runs = {signature[self.waiting_tensors[c.tensor]] for signature in signatures}
-                longest = np.ones(len(tiles))
+                least = np.ones(len(tiles))
                 for run in runs:
-                    if run not in products:
-                        products[run] = self._run(run, factors)
-                    longest = np.maximum(longest, products[run])
-                energy += self._closed(c, carried, left / longest, spatial, min(runs) < 0).energy
+                    if run not in shares:
+                        shares[run] = 1 / self._run(run, factors)
+                    least = np.minimum(least, shares[run] * self.growth(c, run, tiles, spatial, factors))
+                energy += self._closed(c, carried, left * least, spatial, any(map(_passed_on, runs))).energy
         return energy
 
     def _to_compute(self, c: Crossing, spatial: Ints) -> CrossingCost:
@@ -338,3 +358,8 @@ class LevelBound:
                 if rate is not None:
                     cycles = np.maximum(cycles, words / (self.used[level] * rate))
         return CostBound(energy, cycles)
+
+
+def _passed_on(run: int) -> bool:
+    """True if neighbours may pass on every word of a sliding window: nothing but its own steps moves it."""
+    return run < 0 or sliding_rank(run) >= 0

@@ -17,7 +17,7 @@ What an event costs at least is said beside each rule of the model and only comb
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar, cast
@@ -25,8 +25,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from sparseloop.mapper.optimal.windows import Window
 from sparseloop.mapper.space.constraints import Keep
-from sparseloop.mapper.space.loop_orders import OrderClasses, order_classes
+from sparseloop.mapper.space.loop_orders import LevelOrder, OrderClasses, order_classes
 from sparseloop.mapper.space.mapspace import Mapspace
 from sparseloop.model.cost.actions import leak_per_cycle, least_compute_energy, least_energy
 from sparseloop.model.cost.requirements import Demand, data_requirements
@@ -40,6 +41,7 @@ from sparseloop.model.traffic.tiles import Tiles
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 T = TypeVar("T")
 NOTICED = 0.01
 """Leakage per compute, relative to its price, from which it is worth to bound the time for its sake."""
@@ -141,6 +143,16 @@ def _plain_ranks(tensor: Tensor) -> frozenset[str]:
     return frozenset(axis.terms[0].rank for axis in tensor.axes if len(axis.terms) == 1 and every.count(axis.terms[0].rank) == 1)
 
 
+def _separate_ranks(tensor: Tensor, size: Callable[[str], int]) -> frozenset[str]:
+    """Ranks whose loops move the tile whatever the others do: plain ones, and of every sliding window the largest.
+
+    Lanes at p and r of a window p + r share their tile only where the sums are equal: there are at least as many tiles as p.
+    """
+    every = [term.rank for axis in tensor.axes for term in axis.terms]
+    windows = [[t.rank for t in axis.terms if every.count(t.rank) == 1] for axis in tensor.axes if len(axis.terms) > 1]
+    return _plain_ranks(tensor) | {max(window, key=lambda rank: (size(rank), rank)) for window in windows if window}
+
+
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """One tensor that crosses one boundary: what a dense word costs at least, before its conditions on tiles are counted.
@@ -184,14 +196,21 @@ class Crossing:
 class LowerBounds:
     """What is known of the cost of every mapping with given bypasses before its loops are known.
 
-    `timed`: the objective looks at cycles; else those of storage levels matter only where they leak.
+    `timed`: the objective looks at cycles; else those of storage levels matter only where they leak. `only`: the tiles of a
+    level to which the bounds are confined.
     """
 
-    def __init__(self, space: Mapspace, tiles: TileTable, keep: Keep, *, timed: bool = True) -> None:
-        self.space, self.tiles, self.keep = space, tiles, keep
+    def __init__(
+        self, space: Mapspace, tiles: TileTable, keep: Keep, *, timed: bool = True, only: Mapping[int, Flags] | None = None
+    ) -> None:  # fmt: skip
+        self.space, self.tiles, self.keep, self.only = space, tiles, keep, only or {}
         self.design = space.design
         self.levels = len(self.design.arch.storage)
         self.plain_ranks = [_plain_ranks(t) for t in self.design.einsum.tensors]
+        shape = dict(zip(tiles.ranks, tiles.shape, strict=True))
+        self.separate_ranks = [_separate_ranks(t, lambda rank: shape.get(rank, 1)) for t in self.design.einsum.tensors]
+        self.windows = [self._window(t) for t in self.design.einsum.tensors]
+        """Of the tensors with halos."""
         self.classes = self._classes()
         self.spatial_most = [tiles.once(("most", i), lambda i=i: self._spatial_most(i)) for i in range(self.levels)]
         self.crossings: list[list[Crossing]] = [[] for _ in range(self.levels)]
@@ -215,16 +234,21 @@ class LowerBounds:
     def _classes(self) -> tuple[OrderClasses, ...]:
         """Per level the classes of orders that the bounds tell apart.
 
-        Orders are alike if every tensor kept further inside has the same loops inside its innermost moving one, the loop that is
-        sure to bring a whole new tile. For a tensor with halos that is a loop over a rank with an axis of its own.
+        Orders are alike if every tensor kept further inside has the same loops inside its innermost moving one: a loop over a
+        rank with an axis of its own, or over the largest rank of a sliding window (and then over the same one).
         """
         found: list[OrderClasses] = []
         for level, order in enumerate(self.space.orders):
             inner = frozenset[str]().union(*self.keep[level + 1 :])
-            waiting = [self.plain_ranks[i] for i, t in enumerate(self.design.einsum.tensors) if t.name in inner]
-            key = ("classes", order, *waiting)
-            found.append(self.tiles.once(key, lambda o=order, w=waiting: order_classes(o, self.tiles.ranks, w)))
+            found.append(self.order_classes(order, [i for i, t in enumerate(self.design.einsum.tensors) if t.name in inner]))
         return tuple(found)
+
+    def order_classes(self, order: LevelOrder, tensors: Sequence[int]) -> OrderClasses:
+        """The classes that these tensors tell apart."""
+        moving = [self.separate_ranks[t] for t in tensors]
+        sliding = [self.separate_ranks[t] - self.plain_ranks[t] for t in tensors]
+        key = ("classes", order, *moving, *sliding)
+        return self.tiles.once(key, lambda: order_classes(order, self.tiles.ranks, moving, sliding))
 
     def _spatial_most(self, level: int) -> dict[str, int]:
         """Largest spatial factor of every rank at a level."""
@@ -249,8 +273,16 @@ class LowerBounds:
         return most
 
     def _separate(self, tensor: Tensor) -> frozenset[str]:
-        """Ranks whose spatial loops never share a word: those with an axis of the tensor of their own."""
-        return self.plain_ranks[self.design.einsum.index[tensor.name]]
+        """Ranks whose spatial loops never share a tile."""
+        return self.separate_ranks[self.design.einsum.index[tensor.name]]
+
+    def _window(self, tensor: Tensor) -> Window | None:
+        if all(len(axis.terms) == 1 for axis in tensor.axes):
+            return None
+        numbers = {rank: i for i, rank in enumerate(self.tiles.ranks)}
+        axes = tuple(tuple(numbers[t.rank] for t in axis.terms if t.rank in numbers) for axis in tensor.axes)
+        exact = all(abs(term.coefficient) == 1 for axis in tensor.axes for term in axis.terms if len(axis.terms) > 1)
+        return Window(tuple(axis for axis in axes if axis), exact, self.tiles.shape)
 
     def most_lanes(self, levels: range) -> float:
         """Largest product of all spatial factors at these levels."""
@@ -324,11 +356,15 @@ class LowerBounds:
 
     # --- capacity -----------------------------------------------------------------------------------------------
 
-    def fits(self, level: int) -> npt.NDArray[np.bool_]:
+    def admitted(self, level: int) -> Flags:
+        """Tiles that fit a level, of those to which the bounds are confined."""
+        return self.fits(level) & self.only[level] if level in self.only else self.fits(level)
+
+    def fits(self, level: int) -> Flags:
         """Tiles that respect the level's capacity and the use asked of it (data alone)."""
         return self.tiles.once(("fits", level, self.keep[level]), lambda: self._fits(level))
 
-    def _fits(self, level: int) -> npt.NDArray[np.bool_]:
+    def _fits(self, level: int) -> Flags:
         spec, fitting = self.design.arch.levels[level], np.ones(self.tiles.count, dtype=bool)
         demands: list[Demand] = []
         for t, tensor in enumerate(self.design.einsum.tensors):

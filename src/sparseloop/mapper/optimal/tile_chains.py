@@ -8,13 +8,14 @@ The records are those of `states`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
 
 from sparseloop.mapper.optimal.cost_to_go import CostToGo
+from sparseloop.mapper.optimal.effort import Effort, TooManyChains
 from sparseloop.mapper.optimal.level_choices import LevelChoice, LevelChoices
 from sparseloop.mapper.optimal.level_cost import LevelBound, Waiting, WaitingCrossing
 from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds
@@ -34,6 +35,8 @@ BEAM = 64
 """Transitions of a level that a dive keeps."""
 EXPAND = 1 << 18
 """Transitions made at once."""
+KEPT = 3
+"""Transitions that need as much memory, once they are sorted, as one does before."""
 
 
 class Pruner(Protocol):
@@ -62,8 +65,8 @@ class _Alike:
 class ChainSearch:
     """All chains of tiles of one choice of bypasses that the bound admits."""
 
-    def __init__(self, bounds: LowerBounds, choices: LevelChoices, pruner: Pruner, spent: Callable[[], bool]) -> None:
-        self.bounds, self.table, self.pruner, self.spent = bounds, bounds.tiles, pruner, spent
+    def __init__(self, bounds: LowerBounds, choices: LevelChoices, pruner: Pruner, effort: Effort) -> None:
+        self.bounds, self.table, self.pruner, self.effort = bounds, bounds.tiles, pruner, effort
         self.choices = choices.by_level
         self.costs: list[LevelBound] = []
         """Per level, once `forward` has begun."""
@@ -71,45 +74,59 @@ class ChainSearch:
         """The crossings that may wait; a bit stands for each."""
         self.pruned = {"capacity": 0.0, "bound": 0.0, "chain": 0.0}
         """Chains that fell away, by reason."""
-        self.cost_to_go = CostToGo(bounds, choices)
+        self.cost_to_go = CostToGo(bounds, choices, effort)
+        self.room = effort.room
+        """Transitions that may still be kept."""
         self.frontiers: list[Frontier] = []
         """Outermost first, once `forward` is done; the last one is the point inside everything."""
 
     # --- from the inside out --------------------------------------------------------------------------------
 
-    def forward(self, beam: int = 0) -> bool:
-        """Frontiers under the bound, only the best `beam` transitions of each if given; False if the budget ended."""
+    def forward(self, beam: int = 0) -> None:
+        """Frontiers under the bound, only the best `beam` transitions of each if given.
+
+        Raises `BudgetSpent`, and `TooManyChains` where the transitions need more memory than there is room for.
+        """
         self.costs = [LevelBound(self.bounds, choice.level, choice.spatial) for choice in self.choices]
-        frontiers = [Frontier.point()]
+        frontiers, self.room = [Frontier.point()], self.effort.room
         for choice, cost in zip(reversed(self.choices), reversed(self.costs), strict=True):
-            if self.spent():
-                return False
             frontiers.append(self._next_frontier(choice, cost, frontiers[-1], beam))
+            self.room -= len(frontiers[-1].edges.tile) // KEPT
         self.frontiers = frontiers[::-1]
-        return True
 
     def _next_frontier(self, choice: LevelChoice, cost: LevelBound, inner: Frontier, beam: int) -> Frontier:
         parts: list[Edges] = []
         for transitions in batched(self._transitions(choice, cost, inner, beam), EXPAND):
+            self.effort.add(len(transitions.source))
             edges = self._charged(cost, inner, transitions)
             dead = self.pruner.beats(*self._totals(inner, edges, choice.level))
             self.pruned["bound"] += float(transitions.ways[dead].sum())
             parts.append(edges.rows(~dead))
+            if sum(len(part.tile) for part in parts) > self.room and not beam:
+                raise self._too_many(choice.level, inner, parts)
         edges = Edges.concatenated(parts)
         if beam:
             edges = edges.rows(self._best(self._totals(inner, edges, choice.level), beam))
         return self._merged(choice, cost, inner, edges)
 
+    def _too_many(self, level: int, inner: Frontier, parts: list[Edges]) -> TooManyChains:
+        """The tiles that are reached; those inside the outermost level, whose own tile is the whole shape."""
+        reached = np.zeros(self.table.count, dtype=bool)
+        for part in parts:
+            reached[part.tile if level else inner.tile[part.source]] = True
+        return TooManyChains(max(1, level), reached)
+
     def _transitions(self, choice: LevelChoice, cost: LevelBound, inner: Frontier, beam: int) -> Iterator[Transitions]:
         """Transitions that neither capacity nor quick bounds exclude."""
-        fitting = self.bounds.fits(choice.level)
+        fitting, admitted = self.bounds.fits(choice.level), self.bounds.admitted(choice.level)
         for openings in self._openings(choice, inner, beam):
             for steps in self._temporal(choice, openings.tile):
                 at = steps.opening
                 source, spatial = openings.source[at], openings.spatial[at]
                 ways = inner.ways[source] * choice.spatial.ways[spatial] * self._ways(choice.ways_outside, steps.tile)
-                fits = fitting[steps.tile]
-                self.pruned["capacity"] += float(ways[~fits].sum())
+                self.effort.add(len(at))
+                fits = admitted[steps.tile]
+                self.pruned["capacity"] += float(ways[~fitting[steps.tile]].sum())
                 lanes = inner.lanes[source] * choice.spatial.lanes[spatial]
                 reached = CostBound(openings.energy[at], openings.cycles[at])
                 totals = self._with_cost_to_go(reached, steps.tile, lanes, choice.level)
@@ -155,6 +172,7 @@ class ChainSearch:
         portion = max(1, EXPAND // 16 // max(1, count))
         for start in range(0, len(inner.tile), portion):
             states = np.arange(start, min(start + portion, len(inner.tile)))
+            self.effort.add(len(states) * count)
             source = np.repeat(states, count)
             spatial = np.tile(np.arange(count), len(states))
             tile, exists = self._enlarged(inner.tile[source], choice.spatial.factors[spatial].T)
@@ -299,7 +317,12 @@ class ChainSearch:
         source, spatial = edges.source[at], edges.spatial[at]
         begins = crossing in cost.starting
         before = cost.started(inner.tile[source])[crossing] if begins else inner.carried[number].rows(source)
-        after = cost.past(crossing, before, spatial)
+        growth: Floats | float = 1.0
+        if crossing in cost.windows:
+            tiles, extents = inner.tile[source], self.table.extents
+            factors = extents[:, edges.tile[at]] / (extents[:, tiles] * cost.spatial.factors[spatial].T)
+            growth = cost.growth(crossing, -1, tiles, spatial, factors)
+        after = cost.past(crossing, before, spatial, growth)
 
         def least(values: Floats) -> Floats:
             every = np.full(len(edges.source), np.inf)
@@ -324,6 +347,7 @@ class ChainSearch:
                 continue
             frontier = self.frontiers[partial.level]
             counts = frontier.starts[partial.state + 1] - frontier.starts[partial.state]
+            self.effort.add(min(portion, int(counts.sum())))
             take = max(1, int(np.searchsorted(np.cumsum(counts), portion, side="right")))
             if take < len(partial.state):
                 stack.append(partial.rows(np.arange(take, len(partial.state))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, permutations
 from typing import NamedTuple
 
@@ -66,7 +66,14 @@ def level_order(text: str | None, ranks: Sequence[str]) -> LevelOrder:
 # --- orders with the same traffic ---------------------------------------------------------------------------
 
 Signature = tuple[int, ...]
-"""Per tensor the set of loops (as bits) inside its innermost relevant loop; -1 if it has none at this level."""
+"""Per tensor the set of loops (as bits) inside its innermost relevant loop; -1 if it has none at this level. Where that loop
+slides a window, its rank is one more bit, SLIDING places higher."""
+SLIDING = 32
+
+
+def sliding_rank(run: int) -> int:
+    """The rank that moves the window, in an entry of a signature; -1 if none does."""
+    return -1 if run < 0 else (run >> SLIDING).bit_length() - 1
 
 
 class ClassOrder(NamedTuple):
@@ -85,7 +92,24 @@ class OrderClasses:
     ranks: tuple[str, ...]
     relevant: tuple[int, ...]
     """Per tensor that waits at a level further inside: the ranks that index it, as bits."""
+    sliding: tuple[int, ...]
+    """Per tensor those of them that slide a window."""
     representatives: dict[int, dict[Signature, tuple[int, ...]]]
+    _tightest: dict[int, list[Signature]] = field(default_factory=dict[int, "list[Signature]"], repr=False, compare=False)
+
+    def tightest(self, loops: int) -> list[Signature]:
+        """The classes of a set of loops whose runs of irrelevant loops are not all contained in those of another class.
+
+        What crosses a boundary falls with every longer run, so no other class costs less.
+        """
+        if loops not in self._tightest:
+            kept: list[Signature] = []
+            longest_first = sorted(self.representatives.get(loops, {}), key=_length, reverse=True)
+            for one in longest_first:
+                if not any(all(a & b == a for a, b in zip(one, other, strict=True)) for other in kept):
+                    kept.append(one)
+            self._tightest[loops] = kept
+        return self._tightest[loops]
 
     def count(self, loops: int) -> int:
         """Number of classes when exactly these loops have a bound above 1."""
@@ -95,9 +119,13 @@ class OrderClasses:
         """Which class an order belongs to: of every tensor the loops inside its innermost relevant one."""
         placed, signature = 0, (-1,) * len(self.relevant)
         for rank in inner_first:
-            signature = _extended_signature(signature, placed, rank, self.relevant)
+            signature = self.extended(signature, placed, rank)
             placed |= 1 << rank
         return signature
+
+    def extended(self, signature: Signature, placed: int, rank: int) -> Signature:
+        """The signature with one more loop outside those `placed` (bits)."""
+        return _extended_signature(signature, placed, 1 << rank, list(zip(self.relevant, self.sliding, strict=True)))
 
     def library(self) -> list[ClassOrder]:
         """Orders of all loops (outermost first) that represent every class, each with the sets of loops it stands for."""
@@ -128,13 +156,29 @@ class OrderClasses:
         return whole
 
 
-def _extended_signature(signature: Signature, placed: int, rank: int, relevant: Sequence[int]) -> Signature:
-    return tuple(placed if s < 0 and mask >> rank & 1 else s for s, mask in zip(signature, relevant, strict=True))
+def _length(signature: Signature) -> int:
+    """Loops in all runs; more than any where there is no relevant loop."""
+    return sum(64 if run < 0 else run.bit_count() for run in signature)
 
 
-def order_classes(order: LevelOrder, ranks: Sequence[str], relevant: Sequence[frozenset[str]]) -> OrderClasses:
+def _extended_signature(signature: Signature, placed: int, bit: int, masks: Sequence[tuple[int, int]]) -> Signature:
+    return tuple(
+        placed | ((bit & sliding) << SLIDING) if s < 0 and relevant & bit else s
+        for s, (relevant, sliding) in zip(signature, masks, strict=True)
+    )
+
+
+def _bits(ranks: Sequence[str], sets: Sequence[frozenset[str]]) -> tuple[int, ...]:
+    return tuple(sum(1 << i for i, r in enumerate(ranks) if r in names) for names in sets)
+
+
+def order_classes(
+    order: LevelOrder, ranks: Sequence[str], relevant: Sequence[frozenset[str]], sliding: Sequence[frozenset[str]] = ()
+) -> OrderClasses:  # fmt: skip
     """All classes of one level, loops put one outside the other; orders that look the same from outside are merged."""
-    masks = tuple(sum(1 << i for i, r in enumerate(ranks) if r in names) for names in relevant)
+    none = (frozenset[str](),) * len(relevant)
+    moving, windows = _bits(ranks, relevant), _bits(ranks, sliding or none)
+    masks = list(zip(moving, windows, strict=True))
     representatives: dict[int, dict[Signature, tuple[int, ...]]] = {0: {(-1,) * len(masks): ()}}
     layer = dict(representatives)
     while layer:
@@ -147,7 +191,7 @@ def order_classes(order: LevelOrder, ranks: Sequence[str], relevant: Sequence[fr
                     continue
                 states = after.setdefault(placed | 1 << i, {})
                 for signature, before in by_signature.items():
-                    states.setdefault(_extended_signature(signature, placed, i, masks), (*before, i))
+                    states.setdefault(_extended_signature(signature, placed, 1 << i, masks), (*before, i))
         representatives |= after
         layer = after
-    return OrderClasses(order=order, ranks=tuple(ranks), relevant=masks, representatives=representatives)
+    return OrderClasses(order=order, ranks=tuple(ranks), relevant=moving, sliding=windows, representatives=representatives)

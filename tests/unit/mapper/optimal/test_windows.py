@@ -1,0 +1,47 @@
+"""Words of a sliding window that are new, counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sparseloop.mapper.optimal.windows import Movement, Window
+from sparseloop.mapper.space.loop_orders import SLIDING
+
+P, R, C = 0, 1, 2
+SLID = 1 << P << SLIDING
+WINDOW = Window(axes=((C,), (P, R)), exact=True, shape=(56, 3, 8))
+
+
+def movement(inner: list[int], lanes: list[int], factors: list[int], run: int, joined: bool = False) -> Movement:
+    arrays = (np.array(values, dtype=np.float64)[:, None] for values in (inner, lanes, factors))
+    return Movement(*arrays, run=run, joined=joined)
+
+
+@pytest.mark.parametrize(
+    ("inner", "lanes", "factors", "run", "words"),
+    [
+        ([4, 3, 2], [1, 1, 1], [7, 1, 4], 0, 12),  # c moves: all 2 * (4 + 3 - 1) words
+        ([4, 3, 2], [1, 1, 1], [7, 1, 4], SLID, 8),  # p moves: 4 new columns of 2
+        ([1, 3, 2], [1, 1, 1], [7, 1, 4], SLID, 2),  # p moves by one: one new column
+        ([1, 3, 2], [2, 1, 1], [7, 1, 4], SLID, 4),  # by two, as a neighbour has the other one
+        ([1, 1, 2], [1, 1, 1], [8, 3, 4], SLID, 7 / 4),  # r outside moves, too, at one of eight steps
+        ([1, 1, 2], [1, 1, 1], [8, 3, 4], SLID | 1 << R, 4),  # r inside: 3 positions, one of them still there
+        ([1, 1, 2], [1, 1, 1], [8, 3, 4], 1 << R, 6),  # c outside r: all three
+        ([1, 3, 2], [1, 1, 1], [1, 1, 4], SLID, 6),  # a loop of bound 1 moves nothing
+    ],
+)
+def test_fresh_words(inner: list[int], lanes: list[int], factors: list[int], run: int, words: float) -> None:
+    assert WINDOW.fresh(movement(inner, lanes, factors, run))[0] == pytest.approx(words)
+
+
+def test_joined_loops_may_be_several() -> None:
+    """Half of the steps of p at least move nothing else, whatever the parts of the joined loops are."""
+    assert WINDOW.fresh(movement([1, 1, 2], [1, 1, 1], [8, 3, 4], SLID, joined=True))[0] == pytest.approx(1)
+    assert WINDOW.fresh(movement([1, 3, 2], [1, 1, 1], [8, 1, 4], SLID, joined=True))[0] == pytest.approx(2)
+
+
+def test_growth_of_a_tile_of_which_only_a_larger_one_is_known() -> None:
+    """Any tile inside (4, 3): seven p steps bring at least 1 + 6 / 3 times its words, a step alone a quarter of its 4 of 6."""
+    assert WINDOW.growth(movement([4, 3, 2], [1, 1, 1], [7, 1, 1], 1 << P))[0] == pytest.approx(3)
+    assert WINDOW.growth(movement([4, 3, 2], [1, 1, 1], [2, 1, 1], SLID))[0] == pytest.approx(0.25 * 4 / 6)

@@ -120,6 +120,29 @@ class Result:
 
         return tidy_rows(self.to_dict())
 
+    def to_pandas(self) -> Any:
+        """The rows of `to_rows` as a `pandas.DataFrame` (extra `frames`): level, tensor, quantity, class, value, unit.
+
+        >>> result.to_pandas().query("quantity == 'reads' and `class` == 'actual'")  # doctest: +SKIP
+        """
+        from sparseloop.evaluation.frames import pandas_frame
+        from sparseloop.evaluation.long_form import COLUMNS
+
+        return pandas_frame([dict(zip(COLUMNS, row, strict=True)) for row in self.to_rows()], COLUMNS)
+
+    def to_polars(self) -> Any:
+        """As `to_pandas`, as a `polars.DataFrame` (extra `frames`)."""
+        from sparseloop.evaluation.frames import polars_frame
+        from sparseloop.evaluation.long_form import COLUMNS
+
+        return polars_frame([dict(zip(COLUMNS, row, strict=True)) for row in self.to_rows()], COLUMNS)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: totals, levels, bars of the energy, the loop nest."""
+        from sparseloop.evaluation.notebook_view import result_view
+
+        return result_view(self)
+
     def _head(self, index: int) -> dict[str, Any]:
         level, cost = self.plan.arch.levels[index], self.cost.levels[index]
         return {

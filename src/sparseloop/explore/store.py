@@ -14,9 +14,12 @@ from typing import Any, Literal, NamedTuple
 from sparseloop.explore.sql import identifier, literal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.extras import import_extra
+from sparseloop.input.markup import heading, small_table
 from sparseloop.input.write import write_whole
 
 SCHEMA = "sparseloop.study/1"
+BEST_SHOWN = 10
+"""Points that a notebook shows."""
 PART = 20_000
 """Rows of a journal that become a part."""
 LARGE, SMALL_PARTS = 200_000, 16
@@ -83,11 +86,14 @@ def arrow_schema(columns: Mapping[str, str]) -> Any:
 # --- the folder ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Store:
     """A folder with the results of studies; reading concerns the study that ran into it last."""
 
     path: Path
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path))
 
     @staticmethod
     def opened(path: str | os.PathLike[str]) -> Store:
@@ -136,6 +142,28 @@ class Store:
     def _rows(self, table: Table, columns: Sequence[str] | None) -> Any:
         chosen = ", ".join(map(identifier, columns)) if columns else "*"
         return self.query(f"select {chosen} from {table} order by {'point' if table == 'points' else 'key'}")
+
+    def to_pandas(self, table: Table = "points") -> Any:
+        """One row per point (or evaluation) with named columns, as a `pandas.DataFrame` (extra `frames`)."""
+        import_extra("pandas", "frames")
+        return self._rows(table, None).to_pandas()
+
+    def to_polars(self, table: Table = "points") -> Any:
+        """As `to_pandas`, as a `polars.DataFrame` (extra `frames`)."""
+        return import_extra("polars", "frames").from_arrow(self._rows(table, None))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the best points by the first objective."""
+        study = self.study
+        goals = list(dict.fromkeys(goal["column"] for goal in study["objectives"]))
+        parameters = [parameter["name"] for parameter in study["parameters"]]
+        shown = list(dict.fromkeys(["point", *parameters, *goals, "energy_pj", "cycles", "area_um2", "proven"]))
+        listed, first = ", ".join(map(identifier, shown)), identifier(goals[0])
+        (counts,) = self.query("select count(*) as points, count(*) filter (where valid) as valid from points").to_pylist()
+        rows = self.query(f"select {listed} from points where valid order by {first}, point limit {BEST_SHOWN}").to_pylist()
+        note = f"{counts['points']} points, {counts['valid']} valid; minimized: {', '.join(goals)}"
+        cells = [[f"{value:.5g}" if isinstance(value, float) else value for value in row.values()] for row in rows]
+        return heading(study["name"], note) + small_table(shown, cells)
 
     def query(self, question: str) -> Any:
         """The answer of SQL over the tables `points`, `evaluations` and `layers` (points x workloads) as a `pyarrow.Table`."""

@@ -24,6 +24,7 @@ from sparseloop.explore.space import Parameter, Values
 from sparseloop.explore.sql import identifier, literal
 from sparseloop.explore.store import POINT_COLUMNS, SCHEMA, Row, Store
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.markup import heading, small_table
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.objectives import pareto
 from sparseloop.mapper.task import silent
@@ -43,7 +44,7 @@ class RunOptions:
     watch: Watch = field(default=silent)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Study:
     """A design space with what is minimized over it."""
 
@@ -64,6 +65,22 @@ class Study:
         """The study that a folder holds the results of."""
         record = (store if isinstance(store, Store) else Store.opened(store)).study
         return Study(studyfile.study_from_data(record["source"]["study"], record["source"]["file"]))
+
+    def __repr__(self) -> str:
+        space, spec = self.definition.designs.space, self.definition.spec
+        names = ", ".join(parameter.name for parameter in space.parameters)
+        return f"<Study {spec.name or ''}: {spec.search.points or space.size or 'any number of'} points of {names}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the parameters and what is minimized."""
+        rows = [
+            (one.name, one.kind, "any" if one.values is None else ", ".join(map(str, one.values)), one.unit or "")
+            for one in self.definition.designs.space.parameters
+        ]
+        goals = ", ".join(objective_columns(self.definition.objectives))
+        return heading(repr(self).strip("<>"), f"minimized: {goals}") + small_table(
+            ("parameter", "kind", "values", "unit"), rows, left=4
+        )
 
     # --- what it is -----------------------------------------------------------------------------------------
 
@@ -200,7 +217,7 @@ class Study:
         return Explored(self, store, tally, warnings)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explored:
     """The results of a study, and what came of this run."""
 
@@ -209,6 +226,21 @@ class Explored:
     tally: StudyTally
     warnings: tuple[str, ...] = ()
     """What is assumed about the designs, or read differently than written."""
+
+    def __repr__(self) -> str:
+        return f"<Explored {self.tally.points} points, {self.tally.valid} valid, in {self.store.path}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the best points."""
+        return self.store._repr_html_()  # pyright: ignore[reportPrivateUsage]
+
+    def to_pandas(self) -> Any:
+        """One row per point with named columns, as a `pandas.DataFrame` (extra `frames`)."""
+        return self.store.to_pandas()
+
+    def to_polars(self) -> Any:
+        """As `to_pandas`, as a `polars.DataFrame` (extra `frames`)."""
+        return self.store.to_polars()
 
     def best(self, count: int = 1) -> list[Row]:
         """The best valid points; of equal ones the first. For a study with `pareto` its front, by its first objective."""

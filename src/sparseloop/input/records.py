@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from sparseloop.input.diagnostics import SpecError
+from sparseloop.input.markup import preformatted
+from sparseloop.input.notation_writer import in_short_notation
 from sparseloop.input.pydantic_errors import diagnostics
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
@@ -17,6 +20,19 @@ class Record(BaseModel):
     """Base of everything a user writes: frozen, unknown keys are errors, an empty value means the default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Only what was given: defaults say nothing."""
+        return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the record as YAML, in short notation, without what has its default value."""
+        from sparseloop.input.yaml.files import to_yaml
+
+        data = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        if "layers" in data:  # they say all that the workload says
+            data.pop("workload", None)
+        return preformatted(to_yaml(in_short_notation(data)))
 
     @model_validator(mode="wrap")
     @classmethod

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, final
 
 from sparseloop.evaluation.cache_key import evaluation_key
+from sparseloop.evaluation.frames import pandas_frame, polars_frame
 from sparseloop.evaluation.result import Result
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.infeasibility import why_infeasible
@@ -79,7 +80,7 @@ class NetworkTotals:
         return self.energy_pj * self.cycles
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NetworkResult:
     """The layers of a network, in their order, each with its best mapping."""
 
@@ -89,6 +90,32 @@ class NetworkResult:
     def complete(self) -> bool:
         """True if every layer has a mapping."""
         return all(layer.result is not None for layer in self.layers)
+
+    def __repr__(self) -> str:
+        totals = self.totals
+        return f"<NetworkResult {totals.layers} of {totals.of} layers: {totals.energy_pj:.4g} pJ, {totals.cycles:.6g} cycles>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a line per layer, the totals, bars of the energy by layer and level."""
+        from sparseloop.mapper.notebook_view import network_view
+
+        return network_view(self)
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One row per layer: name, energy, cycles, EDP, utilization, what is proven, what the search took."""
+        from sparseloop.mapper.notebook_view import layer_rows
+
+        return layer_rows(self)
+
+    def to_pandas(self) -> Any:
+        """The rows of `to_rows` as a `pandas.DataFrame` (extra `frames`)."""
+        rows = self.to_rows()
+        return pandas_frame(rows, list(rows[0]) if rows else ["layer"])
+
+    def to_polars(self) -> Any:
+        """The rows of `to_rows` as a `polars.DataFrame` (extra `frames`)."""
+        rows = self.to_rows()
+        return polars_frame(rows, list(rows[0]) if rows else ["layer"])
 
     @cached_property
     def totals(self) -> NetworkTotals:

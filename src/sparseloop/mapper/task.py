@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
+from sparseloop.evaluation.frames import pandas_frame, polars_frame
 from sparseloop.evaluation.result import Result
 from sparseloop.mapper.objectives import Columns, Objective, pareto
 from sparseloop.mapper.space.mapspace import Mapspace
@@ -98,7 +100,7 @@ class Certificate:
     """Mappings not reached when the budget ended."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Best:
     """What a search found; `mapping` and `result` are None where no valid mapping was met."""
 
@@ -136,6 +138,33 @@ class Best:
     def result(self) -> Result | None:
         """The best mapping evaluated with its whole breakdown."""
         return self.evaluated_as(self.top[0]) if self.top else None
+
+    def __repr__(self) -> str:
+        from sparseloop.mapper.notebook_view import search_sentence
+
+        return f"<Best {search_sentence(self)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what was searched, what is proven, the best mapping evaluated."""
+        from sparseloop.mapper.notebook_view import search_view
+
+        return search_view(self)
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One row per mapping of `top` and `front`: kind, rank, the objectives by name, energy_pj, cycles, edp, mapping."""
+        from sparseloop.mapper.notebook_view import candidate_rows
+
+        return candidate_rows(self)
+
+    def to_pandas(self) -> Any:
+        """The rows of `to_rows` as a `pandas.DataFrame` (extra `frames`)."""
+        rows = self.to_rows()
+        return pandas_frame(rows, list(rows[0]) if rows else ["kind", "rank"])
+
+    def to_polars(self) -> Any:
+        """The rows of `to_rows` as a `polars.DataFrame` (extra `frames`)."""
+        rows = self.to_rows()
+        return polars_frame(rows, list(rows[0]) if rows else ["kind", "rank"])
 
     def evaluated_as(self, candidate: Candidate) -> Result:
         """The whole breakdown of one of the mappings found."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import TextIO
 
+from sparseloop.input.markup import markup as html
 from sparseloop.input.terminal import visible
 
-
-def html(text: object) -> str:
-    """Text inside an HTML page, between tags or in a quoted attribute; also in a plotly figure, which reads tags."""
-    return escape(visible(str(text)))
+__all__ = ["figure", "html", "write_csv"]
 
 
 def figure(text: object) -> str:

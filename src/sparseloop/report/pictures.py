@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
-from sparseloop.evaluation.result import Result
+from sparseloop.evaluation.facts import mapping_picture
 from sparseloop.input import load as loading
 from sparseloop.input import terminal
 from sparseloop.input.spec import Spec
@@ -93,43 +93,6 @@ def _level(level: Level) -> str:
         area,
     ]
     return " · ".join(part for part in parts if part)
-
-
-# --- mapping ------------------------------------------------------------------------------------------------
-
-
-def mapping_picture(result: Result | None) -> str:
-    """The loop nest, indented, with the tiles every level holds."""
-    if result is None:
-        return "Mapping\n  none: sparseloop map finds one"
-    plan, chosen = result.plan, result.design.mapping
-    assert chosen is not None
-    lines, depth = ["Mapping"], 0
-    residuals = chosen.residuals or chosen.bounds
-    for index, level in enumerate(plan.arch.storage):
-        lines.append(f"  {level.name}: {_tiles(result, index)}")
-        for loop, bound, last in zip(plan.loops, chosen.bounds, residuals, strict=True):
-            if loop.level == index and (bound > 1 or last != bound):
-                verb = f"parallel along {loop.axis}" if loop.axis else "for"
-                ending = f"   (last pass: {last})" if last != bound else ""
-                lines.append(f"  {'  ' * (depth + 1)}{verb} {loop.rank} in 0..{bound - 1}{ending}")
-                depth += 1
-    einsum = plan.einsum
-    outputs = [wording.access_text(t) for t in einsum.tensors if t.output]
-    inputs = [wording.access_text(t) for t in einsum.tensors if not t.output]
-    return "\n".join([*lines, f"  {plan.arch.compute.name}: {'  ' * depth}{', '.join(outputs)} += {' * '.join(inputs)}"])
-
-
-def _tiles(result: Result, level: int) -> str:
-    """'I 1x4x11x121 (5.32 k words, 60 % stored)' for every tensor the level keeps."""
-    parts: list[str] = []
-    for k in result.cost.sparse.links_from(level):
-        held, name = k.resident, k.dense.link.name
-        shape = "x".join(wording.exact_text(side) for side in held.extents)
-        stored = float(held.occupancy) / float(held.footprint)
-        share = f", {wording.count_text(held.occupancy)} stored" if stored < 1 else ""
-        parts.append(f"{name} {shape} ({wording.count_text(held.footprint)} words{share})")
-    return "holds " + ", ".join(parts) if parts else "holds nothing"
 
 
 # --- sparse features ----------------------------------------------------------------------------------------

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from rich.text import Text
 
 from sparseloop.evaluation import humanize as wording
+from sparseloop.evaluation.facts import subject, totals
 from sparseloop.evaluation.result import Result, fills_of, metadata_bits
 from sparseloop.input import terminal
 from sparseloop.input.terminal import visible
@@ -79,13 +80,6 @@ def _part(value: Any, whole: Any, digits: int = 3) -> str:
 # --- totals -------------------------------------------------------------------------------------------------
 
 
-class Fact(NamedTuple):
-    """A total: its label, and its value in words."""
-
-    label: str
-    text: str
-
-
 def head(result: Result, width: int = 100) -> Text:
     """Design, validity, totals."""
     lines = [
@@ -111,42 +105,6 @@ def _wrapped(line: Text, width: int) -> list[Text]:
     first, *rest = line.wrap(terminal.console(width=width), width)
     first.rstrip()
     return [first, *(Text.assemble("  ", part) for part in Text(" ").join(rest).wrap(terminal.console(width=width), width - 2))]
-
-
-def subject(result: Result) -> list[str]:
-    """What was evaluated: the einsum, its shape, its densities, the levels of the machine."""
-    einsum, arch = result.plan.einsum, result.plan.arch
-    title = "" if einsum.name == "einsum" else f"{visible(einsum.name)}: "
-    return [
-        f"{title}{wording.equation_text(einsum)}",
-        " ".join(f"{rank}={size}" for rank, size in zip(einsum.ranks, einsum.shape, strict=True) if size > 1),
-        "; ".join(f"{t.name} {wording.density_text(t)}" for t in einsum.tensors),
-        " > ".join(_stage(level.name, level.instances) for level in arch.levels),
-    ]
-
-
-def _stage(name: str, instances: int) -> str:
-    return visible(f"{name} x{instances}" if instances > 1 else name)
-
-
-def totals(result: Result) -> list[Fact]:
-    """Energy, cycles, EDP, area, computes and utilization, in words with their units."""
-    computes, clock = result.cost.sparse.computes, result.plan.arch.clock_hz
-    total = float(computes.total)
-    split = ", ".join(
-        f"{wording.percent_text(share)} {name}"
-        for name in ("actual", "gated", "skipped", "absent")
-        if (share := float(getattr(computes, name)) / total) > 1e-12
-    )
-    time = f"{wording.time_text(result.latency_s)} at {clock / 1e9:.4g} GHz"
-    return [
-        Fact("energy", f"{wording.energy_text(result.energy_pj)}   ({result.energy_pj / total:.3g} pJ per dense compute)"),
-        Fact("cycles", f"{wording.count_text(result.cycles)}   ({time})"),
-        Fact("EDP", wording.edp_in_full(result.edp, clock)),
-        Fact("area", wording.area_text(result.area_um2)),
-        Fact("computes", f"{wording.count_text(total)}: {split}"),
-        Fact("utilization", wording.percent_text(result.utilization)),
-    ]
 
 
 # --- energy -------------------------------------------------------------------------------------------------

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
+from sparseloop.evaluation.notebook_view import result_view
 from sparseloop.evaluation.result import Result
 from sparseloop.explore.codesign.bounding import BoundedSet, SetBounder, SetPool, bounding_pool
 from sparseloop.explore.codesign.relaxation import ABSENT, Sets
 from sparseloop.explore.conditions import Value
 from sparseloop.explore.definition import StudyDefinition, read_study
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.markup import heading, small_table
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.task import Budget, silent
 from sparseloop.model.design.mapping import Mapping
@@ -46,7 +48,7 @@ BOUNDED = ("energy", "cycles", "edp", "ed2p")
 """Objectives that the machine of a set bounds: they grow with every count and with time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class CodesignResult:
     """The best strategy and mapping that were found."""
 
@@ -74,6 +76,18 @@ class CodesignResult:
     def gap(self) -> float:
         """(value - lower bound) / value."""
         return math.inf if self.value is None else max(0.0, 1 - self.lower_bound / self.value) if self.value else 0.0
+
+    def __repr__(self) -> str:
+        if self.value is None:
+            return f"<CodesignResult: no valid mapping among {self.strategies} strategies>"
+        certain = "proven" if self.proven else f"gap {100 * self.gap:.3g} %"
+        return f"<CodesignResult {self.value:.6g} ({certain}) of {self.strategies} strategies, {self.seconds:.1f} s>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the best values of the parameters, what is proven, the best design evaluated."""
+        chosen = small_table(("parameter", "value"), [(k, v) for k, v in (self.values or {}).items() if v is not None], left=2)
+        result = self.result
+        return heading(repr(self).strip("<>")) + chosen + (result_view(result) if result is not None else "")
 
     @property
     def result(self) -> Result | None:

@@ -67,7 +67,7 @@ class TemplateNest(NamedTuple):
     """For every loop of the nest its row among the loops of the mapspace."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Mapspace:
     """All mappings of a specification that its constraints admit; factors are arrays with one row per entry of `loops`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
@@ -54,6 +55,24 @@ class Mapping:
     residuals: tuple[int, ...] | None = None
     """None when every factor is perfect; else one last-pass bound per loop (a loop runs `residual` times
     when all outer loops of its rank stand at their last index)."""
+
+    def __str__(self) -> str:
+        """The loop nest as text, outermost first; levels by number, loops of bound 1 left out."""
+        lines, depth = list[str](), 0
+        last = self.residuals or self.bounds
+        for index, kept in enumerate(self.nest.keep):
+            lines.append(f"level {index}: keeps {', '.join(sorted(kept)) or 'nothing'}")
+            for loop, bound, end in zip(self.nest.loops, self.bounds, last, strict=True):
+                if loop.level == index and bound > 1:
+                    verb = f"parallel along {loop.axis}" if loop.axis else "for"
+                    ending = f"   (last pass: {end})" if end != bound else ""
+                    lines.append(f"{'  ' * (depth + 1)}{verb} {loop.rank} in 0..{bound - 1}{ending}")
+                    depth += 1
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the loop nest."""
+        return f"<pre style='text-align:left'>{escape(str(self))}</pre>"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

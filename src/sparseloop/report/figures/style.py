@@ -11,11 +11,10 @@ from typing import Any
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.extras import import_extra
+from sparseloop.input.markup import COLOURS
 
 COLUMN, PAGE = 3.5, 7.16
 """Width in inches of one column and of a page of two columns (IEEE)."""
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
-"""Okabe and Ito, "Color universal design", 2008."""
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "oo", "++", "--")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINE_STYLES = ("-", "--", "-.", ":")

@@ -52,4 +52,5 @@ def spec() -> sl.Spec:
 
 def network() -> sl.Spec:
     """Two layers on the same machine."""
-    return sl.build([PRODUCT, replace(PRODUCT, name="second", shape={"m": 32, "n": 64, "k": 64})], MACHINE)
+    second = replace(PRODUCT, name="second", shape={"m": 32, "n": 64, "k": 64}, times=3, mapping=[sl.Loops("DRAM", {"m": 32})])
+    return sl.build([PRODUCT, second], MACHINE)

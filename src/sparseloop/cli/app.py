@@ -119,9 +119,10 @@ def evaluate_command(
     """
     from sparseloop.evaluation.evaluate import evaluate
 
-    results = [evaluate(layer) for layer in _loaded(files, overrides).per_layer()]
+    layers = list(_loaded(files, overrides).per_layer())
+    results = [evaluate(layer) for layer in layers]
     warn([text for result in results for text in result.warnings])
-    print_results(results, form, summary=summary)
+    print_results(results, form, summary=summary, times=[layer.workload.times for layer in layers])
     if not all(result.valid for result in results):
         for reason in [reason for result in results for reason in result.reasons] if form != "table" else []:
             complain(f"the mapping is not valid: {reason}")

@@ -62,10 +62,10 @@ def print_json(records: Sequence[Any]) -> None:
     print(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))
 
 
-def print_results(results: Sequence[Result], form: Form, *, summary: bool = False) -> None:
+def print_results(results: Sequence[Result], form: Form, *, summary: bool = False, times: Sequence[int] = ()) -> None:
     """Several results (layers): tables one after the other, a JSON list, CSV rows with the layer in front.
 
-    `summary`: of the tables the totals only, one line a layer.
+    `summary`: of the tables the totals only, one line a layer; `times`: how often each layer is run, if not once.
     """
     if form == "json":
         print_json([result.to_dict() for result in results])
@@ -74,10 +74,10 @@ def print_results(results: Sequence[Result], form: Form, *, summary: bool = Fals
 
         print_csv([result.to_rows() for result in results], COLUMNS, [result.design.einsum.name for result in results])
     else:
-        print_tables(results, summary=summary)
+        print_tables(results, summary=summary, times=times)
 
 
-def print_tables(results: Sequence[Result], *, summary: bool) -> None:
+def print_tables(results: Sequence[Result], *, summary: bool, times: Sequence[int] = ()) -> None:
     """The tables of every result, then one line a layer; `summary`: of several only the latter, of one the totals."""
     from sparseloop.report.network_table import results_table
     from sparseloop.report.tables import print_result
@@ -86,7 +86,7 @@ def print_tables(results: Sequence[Result], *, summary: bool) -> None:
     for result in results if not (several and summary) else ():
         print_result(result, sys.stdout, width=terminal_width(), summary=summary)
     if several:
-        print_table(results_table(results))
+        print_table(results_table(results, times))
 
 
 def print_table(table: DataTable) -> None:

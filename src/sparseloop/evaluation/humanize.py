@@ -53,6 +53,14 @@ def area_text(um2: float) -> str:
     return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
 
 
+def objective_text(name: str, value: float, clock_hz: float) -> str:
+    """What was minimized, in six digits with its unit: '3.17e-16 J*s (317344 pJ*cycles)'."""
+    if name == "edp":
+        return f"{value * 1e-12 / clock_hz:.6g} J*s ({value:.6g} pJ*cycles)"
+    unit = {"energy": " pJ", "cycles": " cycles"}.get(name, "")
+    return f"{value:.6g}{unit}"
+
+
 def percent_text(part: float, digits: int = 3) -> str:
     """A fraction: 12.5 %, 0.31 %, 100 %."""
     value = 100.0 * float(part)

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel
 
+from sparseloop.input.roles import Role
 from sparseloop.input.spec import (
     ConstraintSpec,
     DensitySpec,
@@ -49,6 +50,16 @@ class Workload:
     """Bits per word, of all tensors or per tensor; None: 16."""
     name: str | None = None
     """Name of the layer in tables and files."""
+    times: int | None = None
+    """How often a network runs it; None: once."""
+    roles: Mapping[Role, str] | None = None
+    """Which tensors are weights, inputs, outputs; None: the operands in this order: inputs, weights."""
+    mapping: Sequence[Loops] | None = None
+    """Its own mapping, instead of that of the specification."""
+    sparse: Mapping[str, Features] | None = None
+    """Its own sparse features of the levels named."""
+    constraints: Mapping[str, ConstraintSpec] | None = None
+    """Its own constraints of the levels named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

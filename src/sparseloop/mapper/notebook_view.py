@@ -27,11 +27,12 @@ def proof_text(best: Best) -> str:
 
 
 def search_sentence(best: Best) -> str:
-    """'edp 1.04e+16 (proven optimal), optimal, 1234 evaluated, 0.2 s'."""
+    """'energy 6286.92 pJ, proven optimal; optimal, 1234 evaluated, 0.2 s'."""
     name, spent = best.task.goal.objective.name, f"{best.task.method}, {best.evaluated} evaluated, {best.seconds:.1f} s"
     if best.value is None:
         return f"no valid mapping; {spent}"
-    return f"{name} {best.value:.6g} ({proof_text(best)}); {spent}"
+    value = wording.objective_text(name, best.value, best.task.space.design.arch.clock_hz)
+    return f"{name} {value}, {proof_text(best)}; {spent}"
 
 
 def search_view(best: Best) -> str:

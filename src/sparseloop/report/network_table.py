@@ -23,14 +23,17 @@ def totals_sentence(network: NetworkResult) -> str:
     )
 
 
-def results_table(results: Sequence[Result]) -> DataTable:
-    """One row per evaluated layer, and one for all."""
-    totals, clock = _totals(results), _clock(results)
+def results_table(results: Sequence[Result], times: Sequence[int] = ()) -> DataTable:
+    """One row per evaluated layer, and one for all; `times`: how often each layer is run, if not once."""
+    often = tuple(times) or (1,) * len(results)
+    totals, clock = _totals(results, often), _clock(results)
+    repeated = [f"x {count}" if count > 1 else "" for count in often] if max(often, default=1) > 1 else []
     rows: list[tuple[Cell, ...]] = [
-        (result.design.einsum.name, *_numbers(result, clock), "" if result.valid else "NOT valid") for result in results
+        (result.design.einsum.name, *repeated[i : i + 1], *_numbers(result, clock), "" if result.valid else "NOT valid")
+        for i, result in enumerate(results)
     ]
-    rows.append((_name(totals), *_numbers(totals, clock), ""))
-    names = columns("*layer", "energy", "cycles", "EDP", "utilization", "<")
+    rows.append((_name(totals), *[""] * bool(repeated), *_numbers(totals, clock), ""))
+    names = columns("*layer", *["times"] * bool(repeated), "energy", "cycles", "EDP", "utilization", "<")
     return DataTable(title="Layers", columns=names, rows=tuple(rows), note=NOTE)
 
 
@@ -40,12 +43,15 @@ def network_table(network: NetworkResult) -> DataTable:
     clock = _clock([layer.result for layer in layers])
     objective = next((layer.best.task.goal.objective.name for layer in layers if layer.best), "")
     extra = [objective] if objective not in ("", "energy", "cycles", "edp") else []
-    rows: list[tuple[Cell, ...]] = [
-        (layer.name, *_numbers(layer.result, clock), *([_values(layer)] if extra else []), *_search(layer)) for layer in layers
-    ]
+    repeated = ["times"] * any(layer.times > 1 for layer in layers)
+    rows: list[tuple[Cell, ...]] = []
+    for layer in layers:
+        often = [f"x {layer.times}" if layer.times > 1 else ""] if repeated else []
+        shown = [*_numbers(layer.result, clock), *([_values(layer)] if extra else []), *_search(layer)]
+        rows.append((layer.name, *often, *shown))
     spent = sum(layer.best.seconds for layer in layers if layer.best and not _known(layer))
-    rows.append((_name(totals), *_numbers(totals, clock), *[""] * len(extra), "", f"{spent:.1f} s", ""))
-    names = columns("*layer", "energy", "cycles", "EDP", "utilization", *extra, "optimal", "search", "~")
+    rows.append((_name(totals), *[""] * len(repeated), *_numbers(totals, clock), *[""] * len(extra), "", f"{spent:.1f} s", ""))
+    names = columns("*layer", *repeated, "energy", "cycles", "EDP", "utilization", *extra, "optimal", "search", "~")
     return DataTable(title="Layers", columns=names, rows=tuple(rows), note=NOTE)
 
 
@@ -54,14 +60,15 @@ def _clock(results: Sequence[Result | None]) -> float:
     return next((result.plan.arch.clock_hz for result in results if result is not None), 1e9)
 
 
-def _totals(results: Sequence[Result]) -> NetworkTotals:
-    cycles = sum(result.cycles for result in results)
+def _totals(results: Sequence[Result], times: Sequence[int]) -> NetworkTotals:
+    runs = list(zip(times, results, strict=True))
+    cycles = sum(count * result.cycles for count, result in runs)
     return NetworkTotals(
         layers=len(results),
         of=len(results),
-        energy_pj=sum(result.energy_pj for result in results),
+        energy_pj=sum(count * result.energy_pj for count, result in runs),
         cycles=cycles,
-        utilization=sum(result.utilization * result.cycles for result in results) / (cycles or 1.0),
+        utilization=sum(count * result.utilization * result.cycles for count, result in runs) / (cycles or 1.0),
     )
 
 

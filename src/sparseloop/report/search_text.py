@@ -62,11 +62,13 @@ def best_line(best: Best) -> list[str]:
     """The values of the best mapping, and how far from the optimum they can be; nothing if there is none."""
     if not best.top:
         return []
-    values = ", ".join(f"{value:.6g}" for value in best.top[0].values)
+    name, clock = best.task.goal.objective.name, best.task.space.design.arch.clock_hz
+    names = name.split(",") if len(best.top[0].values) > 1 else [name]
+    values = ", ".join(humanize.objective_text(one, value, clock) for one, value in zip(names, best.top[0].values, strict=True))
     bound = " (proven optimal)" if best.proven_optimal else ""
     if gap := gap_text(best):
         bound = f" (lower bound {best.lower_bound:.6g}, gap {gap})"
-    return [f"best {best.task.goal.objective.name}: {values}{bound}"]
+    return [f"best {name}: {values}{bound}"]
 
 
 def gap_text(best: Best) -> str:

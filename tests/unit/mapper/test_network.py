@@ -19,6 +19,7 @@ import pytest
 
 import sparseloop as sl
 from sparseloop.cli import app as cli
+from sparseloop.evaluation import humanize as wording
 from sparseloop.mapper import network as networks
 from sparseloop.mapper.task import Best, Task, Watch, silent
 from tests.helpers.tiny_spaces import FIXED, TINY
@@ -98,23 +99,24 @@ def test_totals_are_the_last_table(tmp_path: Path, run: Run) -> None:
     computes = sum(one["totals"]["utilization"] * one["totals"]["cycles"] for one in results)
     table = shown.out[shown.out.index("Layers") :].splitlines()
     assert [line.split()[0] for line in table if line][-4:] == ["a", "b", "c", "3"]
-    assert table[-1].split()[2:6] == [f"{energy:.6g}", f"{cycles:.6g}", f"{energy * cycles:.6g}", f"{computes / cycles:.4g}"]
-    assert "same as a" in table[-3]
+    clock = next(iter(sl.load(file).per_layer())).architecture.clock
+    expected = (wording.energy_text(energy), wording.count_text(cycles), wording.edp_text(energy * cycles, clock))
+    assert table[-1].split()[2:9] == " ".join((*expected, wording.percent_text(computes / cycles))).split()
+    assert "same as a" in table[-2]
     assert "total of 3 layers: energy" in run(file, "-f", "csv").err
 
 
 def test_the_table_says_how_good_the_mappings_are(tmp_path: Path, run: Run) -> None:
     table = run(network(tmp_path, SMALL, OTHER), "--method", "optimal", "--minimize", "ed2p").out
     head, _, first, *_ = table[table.index("layer  ") :].splitlines()
-    columns = head.split()
-    assert columns[5:7] == ["ed2p", "optimal"]
-    assert first.split()[6] == "proven"
+    assert head.split()[5:7] == ["ed2p", "optimal"]
+    assert first[: head.index("optimal") + len("optimal")].endswith("proven")
 
 
 def test_one_layer_needs_no_totals(tmp_path: Path, run: Run) -> None:
     shown = run(network(tmp_path, SMALL))
     assert "Layers" not in shown.out
-    assert shown.err.startswith("mapspace")
+    assert "\nmapspace" in shown.err
 
 
 def test_a_layer_without_mappings_does_not_stop_the_others(tmp_path: Path, run: Run) -> None:
@@ -230,7 +232,7 @@ def test_an_interrupt_ends_the_search_and_leaves_out_the_rest(
     monkeypatch.setattr(networks, "run_search", interrupted)
     shown = run(network(tmp_path, SMALL, OTHER), "--resume", tmp_path / "kept")
     assert shown.status == cli.INFEASIBLE
-    assert shown.err == "a: not searched (interrupted)\nb: not searched (interrupted)\n"
+    assert shown.err.endswith("a: not searched (interrupted)\nb: not searched (interrupted)\n")
     assert list((tmp_path / "kept").iterdir()) == []
 
 

@@ -156,6 +156,15 @@ def test_one_line_a_layer():
     assert wording.energy_text(energy) in lines[-1]
 
 
+def test_layers_that_run_several_times_count_so_often():
+    result = sl.evaluate(sl.loads(ALL["dense"]))
+    first, second, whole = table_text(results_table([result, result], [3, 1]), 100).plain.splitlines()[-3:]
+    assert "x 3" in first
+    assert "x" not in second
+    assert wording.energy_text(4 * result.energy_pj) in whole
+    assert wording.edp_text(16 * result.edp, result.plan.arch.clock_hz) in whole
+
+
 def test_the_summary_is_the_head_of_the_tables():
     result = sl.evaluate(sl.loads(MATMUL))
     shown = summary_text(result)

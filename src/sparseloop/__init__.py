@@ -8,12 +8,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from sparseloop.designs.builders import Architecture, Compute, Fanout, Features, Loops, Storage, Workload, build
     from sparseloop.evaluation.evaluate import design_of, evaluate
     from sparseloop.evaluation.result import Result
     from sparseloop.explore.codesign.search import CodesignOptions, CodesignResult, codesign
     from sparseloop.explore.store import Store
     from sparseloop.explore.study import RunOptions, Study
-    from sparseloop.input.builders import Architecture, Compute, Fanout, Features, Loops, Storage, Workload, build
     from sparseloop.input.diagnostics import Diagnostic, SpecError
     from sparseloop.input.load import dumps, load, loads, schema
     from sparseloop.input.spec import (
@@ -101,27 +101,27 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
-    "Architecture": "input.builders",
+    "Architecture": "designs.builders",
     "Best": "mapper.task",
     "Budget": "mapper.task",
     "Candidate": "mapper.task",
     "Certificate": "mapper.task",
     "CodesignOptions": "explore.codesign.search",
     "CodesignResult": "explore.codesign.search",
-    "Compute": "input.builders",
+    "Compute": "designs.builders",
     "ConstraintSpec": "input.spec",
     "DensitySpec": "input.spec",
     "Design": "model.design",
     "Diagnostic": "input.diagnostics",
     "EnergySpec": "input.spec",
-    "Fanout": "input.builders",
-    "Features": "input.builders",
+    "Fanout": "designs.builders",
+    "Features": "designs.builders",
     "FormatSpec": "input.spec",
     "Goal": "mapper.task",
     "LayerResult": "mapper.network",
     "Loop": "model.design.mapping",
     "LoopNest": "model.design.mapping",
-    "Loops": "input.builders",
+    "Loops": "designs.builders",
     "Mapping": "model.design.mapping",
     "MappingBatch": "model.design.mapping",
     "Mapspace": "mapper.space.mapspace",
@@ -138,11 +138,11 @@ _HOME = {
     "Spec": "input.spec",
     "SpecError": "input.diagnostics",
     "Status": "model.status",
-    "Storage": "input.builders",
+    "Storage": "designs.builders",
     "Store": "explore.store",
     "Study": "explore.study",
-    "Workload": "input.builders",
-    "build": "input.builders",
+    "Workload": "designs.builders",
+    "build": "designs.builders",
     "codesign": "explore.codesign.search",
     "design_of": "evaluation.evaluate",
     "dumps": "input.load",

@@ -6,7 +6,8 @@ from dataclasses import fields
 
 import pytest
 
-from sparseloop.input import builders, spec
+from sparseloop.designs import builders
+from sparseloop.input import spec
 
 LEFT_OUT = {"kind"}
 """`Storage` and `Compute` say it."""

@@ -7,7 +7,7 @@ import doctest
 import pytest
 
 import sparseloop as sl
-from sparseloop.input import builders
+from sparseloop.designs import builders
 from tests.helpers.samples import MATMUL
 from tests.typed import matrix_product
 

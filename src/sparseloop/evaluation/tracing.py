@@ -14,7 +14,7 @@ from typing import Any, cast, final
 import numpy as np
 
 from sparseloop.model.cost.cost import Cost
-from sparseloop.model.density import DensityModel, Occupancy, Pattern, Tile
+from sparseloop.model.density import DensityModel, Extents, Lattice, Occupancy, Pattern, Tile, side_numbers, sides_of
 from sparseloop.model.density.base import KnownPattern
 from sparseloop.model.design import Design
 from sparseloop.model.design.einsum import Einsum
@@ -204,13 +204,32 @@ def _chosen(condition: Any, yes: Any, no: Any) -> Any:
 @final
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A method of a density model with its arguments in one row: the size, the extents, and whatever else it takes."""
+    """A method of a density model with its arguments in one row: of every tile its size and sides, and whatever else it takes."""
 
     method: Function
-    axes: int
+    outlines: tuple[Extents, ...]
+    """Per tile: its sides without their numbers."""
+    whole: bool = False
+    """True if the method takes whole tiles, not size and sides one by one."""
 
-    def __call__(self, size: Any, *others: Any) -> Any:
-        return self.method(size, others[: self.axes], *others[self.axes :])
+    def __call__(self, *numbers: Any) -> Any:
+        found, at = list[Tile](), 0
+        for outline in self.outlines:
+            end = at + 1 + len(side_numbers(outline))
+            found.append(Tile(numbers[at], sides_of(outline, numbers[at + 1 : end])))
+            at = end
+        return self.method(*found, *numbers[at:]) if self.whole else self.method(*found[0], *numbers[at:])
+
+    def shape(self, *numbers: Any) -> tuple[Any, ...]:
+        """Bounding extents of the first tile, one per axis or group of axes, of the numbers that the method is called with."""
+        sides = sides_of(self.outlines[0], numbers[1:])
+        return tuple(side.reach if isinstance(side, Lattice) else side for side in sides)
+
+
+def _question(method: Function, *tiles: Tile, whole: bool = False) -> tuple[Question, tuple[Any, ...]]:
+    """A question about some tiles, and their numbers in one row."""
+    outlines = tuple(sides_of(tile.extents, [0] * len(side_numbers(tile.extents))) for tile in tiles)
+    return Question(method, outlines, whole), tuple(n for tile in tiles for n in (tile.size, *side_numbers(tile.extents)))
 
 
 @final
@@ -222,8 +241,9 @@ class TracedDensity(DensityModel):
         self.tensor = tensor
         self.shape = model.shape
 
-    def _ask(self, name: str, function: Function, size: Array, extents: tuple[Array, ...], *more: Any) -> Traced:
-        return applied(name, Question(function, len(extents)), (size, *extents, *more), tensor=self.tensor)
+    def _ask(self, name: str, function: Function, size: Array, extents: Extents, *more: Any) -> Traced:
+        question, numbers = _question(function, Tile(size, extents))
+        return applied(name, question, (*numbers, *more), tensor=self.tensor)
 
     @property
     def total(self) -> int:
@@ -234,6 +254,11 @@ class TracedDensity(DensityModel):
     def density(self) -> Any:
         """Traced density of the whole tensor."""
         return traced_input(self.model.density, f"density of {self.tensor}")
+
+    @property
+    def placed(self) -> tuple[int, ...]:
+        """As the model."""
+        return self.model.placed
 
     @property
     def deterministic(self) -> bool:
@@ -252,50 +277,44 @@ class TracedDensity(DensityModel):
         """As the model, which is a known pattern."""
         return TracedDensity(cast("KnownPattern", self.model).spaced(steps), self.tensor)
 
-    def empty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def empty(self, size: Array, extents: Extents) -> Array:
         """P(tile empty)."""
         return self._ask("empty", self.model.empty, size, extents)
 
     def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Array:
         """P(both tiles empty)."""
-        axes = len(first.extents)
+        question, numbers = _question(self.model.empty_union, first, second, shared, whole=True)
+        return applied("empty_union", question, numbers, tensor=self.tensor)
 
-        def ask(*flat: Any) -> Any:
-            tiles = [Tile(flat[i], flat[i + 1 : i + 1 + axes]) for i in range(0, len(flat), axes + 1)]
-            return self.model.empty_union(*tiles)
-
-        arguments = (first.size, *first.extents, second.size, *second.extents, shared.size, *shared.extents)
-        return applied("empty_union", ask, arguments, tensor=self.tensor)
-
-    def variance(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def variance(self, size: Array, extents: Extents) -> Array:
         """Variance of the occupancy."""
         return self._ask("variance", self.model.variance, size, extents)
 
-    def maximum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def maximum(self, size: Array, extents: Extents) -> Array:
         """Largest occupancy."""
         return self._ask("most", self.model.maximum, size, extents)
 
-    def minimum(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def minimum(self, size: Array, extents: Extents) -> Array:
         """Smallest occupancy."""
         return self._ask("least", self.model.minimum, size, extents)
 
-    def quantile(self, size: Array, extents: tuple[Array, ...], confidence: float) -> Array:
+    def quantile(self, size: Array, extents: Extents, confidence: float) -> Array:
         """Quantile of the occupancy."""
         return self._ask("quantile", self.model.quantile, size, extents, confidence)
 
-    def blocks(self, size: Array, extents: tuple[Array, ...], block: float) -> Array:
+    def blocks(self, size: Array, extents: Extents, block: float) -> Array:
         """Expected number of packed words."""
         return self._ask("blocks", self.model.blocks, size, extents, block)
 
-    def excess(self, size: Array, extents: tuple[Array, ...], capacity: Array) -> Array:
+    def excess(self, size: Array, extents: Extents, capacity: Array) -> Array:
         """Expected non-zeros beyond the capacity."""
         return self._ask("excess", self.model.excess, size, extents, capacity)
 
-    def parameters(self, size: Array, extents: tuple[Array, ...]) -> tuple[Array, ...]:
+    def parameters(self, size: Array, extents: Extents) -> tuple[Array, ...]:
         """Refused: only the model itself needs them."""
         raise TypeError("the parameters of a density model are its own business")
 
-    def least_nonempty(self, size: Array, extents: tuple[Array, ...]) -> Array:
+    def least_nonempty(self, size: Array, extents: Extents) -> Array:
         """Refused: bounds are not traced."""
         raise TypeError("bounds of a density model are not traced")
 

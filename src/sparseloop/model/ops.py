@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, cast
@@ -12,6 +13,8 @@ from sparseloop.model.memo import memo
 from sparseloop.model.units import Array, Flag
 
 _SCALARS = (bool, int, float)
+_LARGEST_BIT_SET = 2**24
+"""Bits from which sets of sums are listed instead."""
 
 
 def where(condition: Flag, yes: Array, no: Array) -> Array:
@@ -176,13 +179,37 @@ def bit_set(steps_and_counts: tuple[int, ...]) -> int:
 
 @memo(1 << 15)
 def distinct_sums(*steps_and_counts: int) -> int:
-    """Number of distinct values of sum(step_i * q_i), 0 <= q_i < count_i."""
+    """Number of distinct values of sum(step_i * q_i), 0 <= q_i < count_i.
+
+    Two terms a*i + b*j, i < e, j < f: e*f minus the pairs that repeat (i+b', j-a'); a' = a/gcd, b' = b/gcd.
+    """
+    terms = [(abs(s), n) for s, n in zip(steps_and_counts[::2], steps_and_counts[1::2], strict=True) if n > 1 and s]
+    if len(terms) <= 1:
+        return math.prod(n for _, n in terms)
+    if len(terms) == 2:
+        (a, e), (b, f) = terms
+        g = math.gcd(a, b)
+        return e * f - max(0, e - b // g) * max(0, f - a // g)
+    if sum(s * (n - 1) for s, n in terms) > _LARGEST_BIT_SET:
+        return len(_sums(terms))
     return bit_set(steps_and_counts).bit_count()
+
+
+def _sums(terms: Sequence[tuple[int, int]]) -> Any:
+    """The distinct values themselves, ascending."""
+    values: Any = np.zeros(1, dtype=np.int64)
+    for step, count in terms:
+        values = np.unique(values[:, None] + step * np.arange(count, dtype=np.int64))
+    return values
 
 
 @memo(1 << 15)
 def common_sums(shift: int, *steps_and_counts: int) -> int:
     """Number of values of such a set that also lie in the set displaced by `shift`."""
+    terms = [(abs(s), n) for s, n in zip(steps_and_counts[::2], steps_and_counts[1::2], strict=True) if n > 1 and s]
+    if sum(s * (n - 1) for s, n in terms) > _LARGEST_BIT_SET:
+        values = _sums(terms)
+        return len(np.intersect1d(values, values + shift, assume_unique=True))
     bits = bit_set(steps_and_counts)
     return (bits & (bits << abs(shift))).bit_count()
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from sparseloop.model.axes import AxisGroup, axis_groups
 from sparseloop.model.design.arch import Arch, Level
-from sparseloop.model.design.einsum import Einsum, Tensor
+from sparseloop.model.design.einsum import Axis, Einsum, Tensor
 from sparseloop.model.design.mapping import Loop, LoopNest
 from sparseloop.model.design.sparse import Saf, Sparse, TensorFormat
 
@@ -135,6 +136,10 @@ class Plan:
     """Link index to the indices of the same tensor's outer links, outermost first."""
     axes: tuple[tuple[AxisLoops, ...], ...]
     """Per tensor and axis: the loops that move the coordinate."""
+    groups: tuple[tuple[AxisGroup, ...], ...]
+    """Per tensor: its axes, those that share ranks together."""
+    moves: tuple[tuple[AxisLoops, ...], ...]
+    """Per tensor and group of axes: the loops that move it, as if it were one axis."""
 
     @cached_property
     def loops(self) -> tuple[Loop, ...]:
@@ -201,14 +206,23 @@ def compile_plan(einsum: Einsum, arch: Arch, nest: LoopNest, sparse: Sparse) -> 
             outer[link.index] = tuple(above)
             above.append(link.index)
             links.append(link)
-    axes = tuple(
-        tuple(
-            tuple(AxisLoop(i, term.coefficient) for term in axis.terms for i, s in enumerate(loops) if s.rank == term.rank)
-            for axis in tensor.axes
-        )
-        for tensor in einsum.tensors
+    groups = tuple(axis_groups(tensor.axes, einsum.extents) for tensor in einsum.tensors)
+    return Plan(
+        einsum=einsum,
+        arch=arch,
+        nest=nest,
+        sparse=sparse,
+        links=tuple(links),
+        starts=starts,
+        outer=outer,
+        axes=tuple(tuple(_moving(loops, axis) for axis in tensor.axes) for tensor in einsum.tensors),
+        groups=groups,
+        moves=tuple(tuple(_moving(loops, group) for group in per_tensor) for per_tensor in groups),
     )
-    return Plan(einsum=einsum, arch=arch, nest=nest, sparse=sparse, links=tuple(links), starts=starts, outer=outer, axes=axes)
+
+
+def _moving(loops: tuple[Loop, ...], axis: Axis | AxisGroup) -> AxisLoops:
+    return tuple(AxisLoop(i, term.coefficient) for term in axis.terms for i, s in enumerate(loops) if s.rank == term.rank)
 
 
 @dataclass(frozen=True, slots=True)

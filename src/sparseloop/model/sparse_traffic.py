@@ -94,7 +94,7 @@ class LinkSparse:
         if self.child is None or not self.dense.link.child_compressed or (room := self.child.room) is None:
             return Overflow(0.0, 0.0)
         tile = self.child.resident
-        excess = tile.model.excess(tile.footprint, tile.extents, room)
+        excess = tile.model.excess(tile.footprint, tile.words.sides, room)
         uses = ops.maximum(0.0, ops.ratio(self.child.reads.actual, self.fills.actual) - 1.0)
         fills = excess * uses * self.dense.fills / self.dense.tile
         return Overflow(fills / self.dense.sharing, fills)

@@ -169,8 +169,8 @@ def core(value: Any) -> Any:
 
 def tile_text(node: Traced) -> str:
     """A tile that a density model was asked about: A[2x8], or 'word of A'."""
-    axes = node.function.axes if isinstance(node.function, Question) else len(node.arguments)
-    sides = [int(value_of(a)) for a in node.arguments[1 : 1 + axes]]
+    assert isinstance(node.function, Question)
+    sides = [int(value_of(side)) for side in node.function.shape(*map(value_of, node.arguments))]
     shape = "x".join(map(str, sides)) if math.prod(sides) < 10**15 else "whole"
     return f"{node.tensor}[{shape or '1'}]"
 

@@ -19,11 +19,6 @@ def any_tensor(holds: Callable[[Operand], bool]) -> Callable[[Specification], bo
     return lambda spec: any(holds(t) for t in spec.tensors)
 
 
-def repeats_a_rank(tensor: Operand) -> bool:
-    """Does a rank occur twice among its indices?"""
-    return len(set(tensor.ranks)) < len(tensor.ranks)
-
-
 def slides(tensor: Operand) -> bool:
     """Is some index a sum of ranks?"""
     return any(len(axis.terms) > 1 for axis in tensor.axes)
@@ -130,7 +125,6 @@ def random_and(holds: Callable[[Specification], bool]) -> Callable[[Specificatio
 
 
 OPEN: tuple[Kind, ...] = (
-    Kind("a rank that occurs twice in a tensor", any_tensor(repeats_a_rank)),
     Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA),
     Kind(
         "results with steps and imperfect factors",
@@ -139,7 +133,6 @@ OPEN: tuple[Kind, ...] = (
     ),
     Kind("random patterns with imperfect factors", lambda spec: is_imperfect(spec) and not any(map(is_given, spec.tensors))),
     Kind("densities of results", lambda spec: spec.makes_its_result),
-    Kind("n:m and block densities", any_tensor(lambda t: t.density.kind in ("structured", "block"))),
     Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("cycles of packed positions", packs, r"compute cycles|L\d cycles"),
     Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),

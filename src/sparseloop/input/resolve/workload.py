@@ -9,6 +9,7 @@ from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.notation import Access, parse_einsum
 from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.spec import DensitySpec, WorkloadSpec
+from sparseloop.model.axes import axis_groups
 from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform, load_data
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
 
@@ -70,25 +71,8 @@ def _tensor(access: Access, extents: Mapping[str, int], log: ResolveLog, *, outp
 
 
 def touched_words(axes: Sequence[Axis], extents: Mapping[str, int]) -> int:
-    """Number of distinct words of a tensor that the einsum touches (strides leave holes)."""
-    return math.prod(_distinct(axis, extents) for axis in axes)
-
-
-def _distinct(axis: Axis, extents: Mapping[str, int]) -> int:
-    """Number of distinct values of sum(coefficient * rank): bits of an integer stand for the values."""
-    whole = axis.extent(dict(extents))
-    if len(axis.terms) == 1:
-        return extents[axis.terms[0].rank]
-    if whole > _LARGEST_AXIS:
-        return whole
-    values = 1
-    for term in sorted(axis.terms, key=lambda t: abs(t.coefficient)):
-        step, left, width = abs(term.coefficient), extents[term.rank] - 1, 1
-        while left > 0:
-            shift = min(width, left)
-            values |= values << (step * shift)
-            left, width = left - shift, width + shift
-    return values.bit_count()
+    """Number of distinct words of a tensor that the einsum touches (strides leave holes, diagonals most of the box)."""
+    return math.prod(group.distinct(dict(extents)) for group in axis_groups(axes, dict(extents)))
 
 
 # --- densities ----------------------------------------------------------------------------------------------

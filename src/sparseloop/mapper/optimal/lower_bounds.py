@@ -114,7 +114,7 @@ class TileTable:
             words = TileWords(
                 model=self.design.einsum.tensors[tensor].density,
                 size=self.size(tensor),
-                extents=self.tiles.extents(tensor, self.tiles.inside(0)),
+                sides=self.tiles.sides(tensor, self.tiles.inside(0)),
                 compressed=compressed,
                 rule=self.design.arch.levels[level].capacity_rule,
             )
@@ -124,8 +124,8 @@ class TileTable:
     def nonempty(self, tensor: int) -> Floats:
         """By tile, a lower bound of the share of events that survive a condition on a tile of the tensor that contains it."""
         if tensor not in self._nonempty:
-            model, extents = self.design.einsum.tensors[tensor].density, self.tiles.extents(tensor, self.tiles.inside(0))
-            self._nonempty[tensor] = self._full(model.least_nonempty(self.size(tensor), extents))
+            model, sides = self.design.einsum.tensors[tensor].density, self.tiles.sides(tensor, self.tiles.inside(0))
+            self._nonempty[tensor] = self._full(model.least_nonempty(self.size(tensor), sides))
         return self._nonempty[tensor]
 
     def nonzero(self, tensor: int) -> float:

@@ -174,7 +174,7 @@ def vectors_per_word(plan: Plan, k: LinkSparse) -> Count:
     if block <= 1 or not link.compressed:
         return 1.0 / block
     model, size = k.resident.model, k.resident.footprint
-    return ops.ratio(model.blocks(size, k.resident.extents, block), model.mean(size))
+    return ops.ratio(model.blocks(size, k.resident.words.sides, block), model.mean(size))
 
 
 # --- bounds -------------------------------------------------------------------------------------------------

@@ -212,7 +212,7 @@ class Pairs:
         told = {i for leader in plain for i in leader.pieces}
         for leader in leaders:
             if leader not in plain:
-                result *= math.prod(self._meeting(axis, leader, told) for axis in self.tiles.plan.axes[leader.tensor])
+                result *= math.prod(self._meeting(axis, leader, told) for axis in self.tiles.plan.moves[leader.tensor])
         if different:
             apart = math.prod(self.pieces(i, leaders) for i in self.apart)
             result *= (self.number / apart - 1.0) / (self.number - 1.0)
@@ -240,6 +240,8 @@ class Pairs:
         tiles, model = self.tiles, self.tiles.plan.einsum.tensors[leader.tensor].density
         tile = tiles.tile(leader.tensor, leader.cover)
         if float(tile.size) > 1:
+            if model.placed:
+                return 0.0  # two tiles are taken as independent
             both = float(model.empty_union(tile, tile, Tile(0.0, (0.0,) * len(tile.extents))))
             return both - (1.0 - leader.filled) ** 2
         met = self._met(leader, self.inside)
@@ -257,13 +259,17 @@ class Pairs:
     def _met(self, leader: Leader, slots: frozenset[int]) -> Met:
         """Elements under these loops; the sum of their covariances is Var(k) - E(k)(1 - q).
 
-        Where the place of a tile matters and the elements are several boxes, these are taken as independent.
+        Known patterns: where the elements are several boxes, these are taken as independent.
         """
         tiles, model = self.tiles, self.tiles.plan.einsum.tensors[leader.tensor].density
         cover = tiles.restrict(tiles.covering(slots), leader.tensor)
-        size, extents = float(tiles.size(leader.tensor, cover)), tiles.extents(leader.tensor, cover)
+        size, extents = float(tiles.size(leader.tensor, cover)), tiles.sides(leader.tensor, cover)
         boxes = 1.0
-        if len(model.parameters(size, extents)) > 1 and math.prod(float(e) for e in extents) > size:
+        if (
+            not model.placed
+            and len(model.parameters(size, extents)) > 1
+            and math.prod(map(float, tiles.extents(leader.tensor, cover))) > size
+        ):
             extents = tuple(self._run(axis, slots) for axis in tiles.plan.axes[leader.tensor])
             boxes = size / math.prod(extents)
         variance = boxes * float(model.variance(size / boxes, extents))

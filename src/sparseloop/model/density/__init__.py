@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from sparseloop.model.density.base import DensityModel, Occupancy, Pattern, Tile
+from sparseloop.model.density.blocks import Block
 from sparseloop.model.density.files import load_data, load_pattern
 from sparseloop.model.density.index import Coordinates
 from sparseloop.model.density.known import Actual, Banded
-from sparseloop.model.density.structured import Block, Even, Structured
+from sparseloop.model.density.lattice import Extents, Lattice, LatticeLoop, side_numbers, sides_of
+from sparseloop.model.density.structured import Even, Structured
 from sparseloop.model.density.uniform import Uniform
 
 __all__ = [
@@ -16,6 +18,9 @@ __all__ = [
     "Coordinates",
     "DensityModel",
     "Even",
+    "Extents",
+    "Lattice",
+    "LatticeLoop",
     "Occupancy",
     "Pattern",
     "Structured",
@@ -23,4 +28,6 @@ __all__ = [
     "Uniform",
     "load_data",
     "load_pattern",
+    "side_numbers",
+    "sides_of",
 ]

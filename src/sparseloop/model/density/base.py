@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Protocol, final
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.model.units import Array, Coordinate, Count, Floats, Share, Words
+from sparseloop.model.density.lattice import Extents, places_of
+from sparseloop.model.units import Array, Count, Floats, Share, Words
 
 Pattern = npt.NDArray[np.bool_]
 SNAP = 1e-9
@@ -26,8 +27,8 @@ class Tile(NamedTuple):
 
     size: Words
     """Number of distinct elements; a fraction where tiles of different sizes are averaged."""
-    extents: tuple[Coordinate, ...]
-    """Bounding extents, one per axis."""
+    extents: Extents
+    """Bounding extents, one per axis; lattices for models to whom the place of a tile matters."""
 
 
 @final
@@ -98,11 +99,11 @@ class DensityModel(ABC):
         """Expected non-zeros divided by the size of the tensor."""
 
     @abstractmethod
-    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
+    def empty(self, size: Words, extents: Extents) -> Share:
         """P(a tile of `size` distinct elements, with per-axis extents `extents`, holds no non-zero)."""
 
     @abstractmethod
-    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
+    def least_nonempty(self, size: Words, extents: Extents) -> Share:
         """A lower bound of the share of events that survive a condition on a tile that contains this one.
 
         That is at most P(a larger tile holds a non-zero), for every larger tile; where events depend on tiles of several tensors,
@@ -115,31 +116,31 @@ class DensityModel(ABC):
         return float(min(1.0, max(0.0, float(self.least_nonempty(1.0, (1.0,) * len(self.shape))))))
 
     @abstractmethod
-    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
+    def variance(self, size: Words, extents: Extents) -> Array:
         """Variance of the number of non-zeros of such a tile."""
 
     @abstractmethod
-    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
+    def maximum(self, size: Words, extents: Extents) -> Words:
         """Largest possible number of non-zeros of such a tile."""
 
     @abstractmethod
-    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
+    def minimum(self, size: Words, extents: Extents) -> Words:
         """Smallest possible number of non-zeros of such a tile."""
 
     @abstractmethod
-    def quantile(self, size: Words, extents: tuple[Coordinate, ...], confidence: float) -> Words:
+    def quantile(self, size: Words, extents: Extents, confidence: float) -> Words:
         """Smallest k with P(non-zeros of such a tile <= k) >= confidence."""
 
     @abstractmethod
-    def blocks(self, size: Words, extents: tuple[Coordinate, ...], block: float) -> Count:
+    def blocks(self, size: Words, extents: Extents, block: float) -> Count:
         """E[ceil(k / block)], k the number of non-zeros of such a tile packed into words of `block`."""
 
     @abstractmethod
-    def excess(self, size: Words, extents: tuple[Coordinate, ...], capacity: Words) -> Words:
+    def excess(self, size: Words, extents: Extents, capacity: Words) -> Words:
         """E[max(0, k - capacity)], the non-zeros of such a tile that do not fit."""
 
     @abstractmethod
-    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
+    def parameters(self, size: Words, extents: Extents) -> tuple[Array, ...]:
         """The numbers on which the distribution of such a tile depends: the arguments of `tabulate`."""
 
     @abstractmethod
@@ -153,6 +154,11 @@ class DensityModel(ABC):
     def mean(self, size: Words) -> Words:
         """Expected number of non-zeros of a tile: size * density (linearity)."""
         return size * self.density
+
+    @property
+    def placed(self) -> tuple[int, ...]:
+        """Axes along which it matters where a tile's words lie: the sides of tiles with gaps are lattices there."""
+        return ()
 
     @property
     def deterministic(self) -> bool:
@@ -180,17 +186,17 @@ class DensityModel(ABC):
 class TabulatedModel(DensityModel):
     """A model whose order statistics are sums over the distribution of each distinct tile."""
 
-    def quantile(self, size: Words, extents: tuple[Coordinate, ...], confidence: float) -> Words:
+    def quantile(self, size: Words, extents: Extents, confidence: float) -> Words:
         """Smallest k with P(non-zeros of such a tile <= k) >= confidence."""
         if confidence >= 1:
             return self.maximum(size, extents)
         return by_rows(self.parameters(size, extents), lambda *row: self.tabulate(*row).quantile(confidence))
 
-    def blocks(self, size: Words, extents: tuple[Coordinate, ...], block: float) -> Count:
+    def blocks(self, size: Words, extents: Extents, block: float) -> Count:
         """E[ceil(k / block)], summed over the distribution."""
         return by_rows(self.parameters(size, extents), lambda *row: self.tabulate(*row).blocks(block))
 
-    def excess(self, size: Words, extents: tuple[Coordinate, ...], capacity: Words) -> Words:
+    def excess(self, size: Words, extents: Extents, capacity: Words) -> Words:
         """E[max(0, k - capacity)], summed over the distribution."""
         columns = (*self.parameters(size, extents), capacity)
         return by_rows(columns, lambda *row: self.tabulate(*row[:-1]).excess(row[-1]))
@@ -200,10 +206,10 @@ class SmoothModel(DensityModel):
     """A model whose occupancy is nearly normal when its deviation is not small; sums over k otherwise."""
 
     @abstractmethod
-    def tilt(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
+    def tilt(self, size: Words, extents: Extents) -> Array:
         """Third central moment over variance of the number of non-zeros."""
 
-    def quantile(self, size: Words, extents: tuple[Coordinate, ...], confidence: float) -> Words:
+    def quantile(self, size: Words, extents: Extents, confidence: float) -> Words:
         """Smallest k with P(<= k) >= confidence: ceil(mu + sigma z + tilt (z^2 - 1)/6 - 1/2) (Cornish and Fisher 1938).
 
         Exact for sigma < 4 (a real size is a mixture of its neighbours), else off by one in about 0.3 % of cases.
@@ -218,7 +224,7 @@ class SmoothModel(DensityModel):
         columns = self.parameters(size, extents)
         return replaced(rough, sigma < NORMAL_FROM, columns, lambda *row: self.tabulate(*row).quantile(confidence))
 
-    def blocks(self, size: Words, extents: tuple[Coordinate, ...], block: float) -> Count:
+    def blocks(self, size: Words, extents: Extents, block: float) -> Count:
         """E[ceil(k/B)]: the sum over k for sigma < max(B/2, 4), else (mu + (B-1)/2 (1 - e)) / B.
 
         The short form takes the filling of the last word as evenly distributed: within 0.05 %.
@@ -231,7 +237,7 @@ class SmoothModel(DensityModel):
         columns = self.parameters(size, extents)
         return replaced(rough, narrow, columns, lambda *row: self.tabulate(*row).blocks(block))
 
-    def excess(self, size: Words, extents: tuple[Coordinate, ...], capacity: Words) -> Words:
+    def excess(self, size: Words, extents: Extents, capacity: Words) -> Words:
         """E[max(0, k - cap)] = sigma (phi(z) - z Q(z)), z = (cap - mu)/sigma.
 
         That is the normal approximation, within 0.01 sigma; for sigma < 4 the sum over k.
@@ -277,6 +283,14 @@ def replaced(rough: Array, where: Array, columns: Sequence[Array], value: Callab
     index = np.flatnonzero(chosen)
     result.reshape(-1)[index] = by_rows([c.reshape(-1)[index] for c in wide], value)
     return result[()]
+
+
+def by_place(whole: Array, numbers: Sequence[Array], placed: Sequence[Array], value: Callable[..., float]) -> Array:
+    """`whole`, but `value(*numbers, places)` where the tile is scattered (`lattice.marked`)."""
+    if not placed:
+        return whole
+    count = len(numbers)
+    return replaced(whole, placed[0] > 0, (*numbers, *placed), lambda *row: value(*row[:count], places_of(row[count:])))
 
 
 def unwrapped(array: Array) -> Array:

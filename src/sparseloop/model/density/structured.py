@@ -1,10 +1,10 @@
-"""Models with regularity: evenly spread, n:m structured, and blocks."""
+"""Models with regularity: evenly spread, and n:m structured."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -13,21 +13,29 @@ from sparseloop.model.density.base import (
     DensityModel,
     Occupancy,
     SmoothModel,
-    TabulatedModel,
     Tile,
+    by_place,
     by_rows,
     check_fraction,
     check_shape,
-    count_of,
     snapped,
     unwrapped,
 )
-from sparseloop.model.density.uniform import between, hypergeometric, probability_empty, tilt_of, variance_of
+from sparseloop.model.density.lattice import (
+    Extents,
+    Groups,
+    Lattice,
+    Place,
+    common_groups,
+    groups,
+    marked,
+    nests,
+    places_of,
+    run_of,
+)
+from sparseloop.model.density.uniform import hypergeometric, probability_empty, tilt_of, variance_of
 from sparseloop.model.memo import memo
-from sparseloop.model.units import Array, Coordinate, Count, Floats, Share, Words
-
-CONVOLUTION_LIMIT = 2**22
-"""Largest work (support * blocks) of an exact sum of block occupancies."""
+from sparseloop.model.units import Array, Count, Floats, Share, Words
 
 
 @final
@@ -47,11 +55,11 @@ class Even(DensityModel):
         """The given fraction."""
         return self.fraction
 
-    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
+    def empty(self, size: Words, extents: Extents) -> Share:
         """max(0, 1 - n d)."""
         return np.maximum(1.0 - self._product(size), 0.0)
 
-    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
+    def least_nonempty(self, size: Words, extents: Extents) -> Share:
         """1 - empty: a larger tile is empty less often."""
         return 1.0 - self.empty(size, extents)
 
@@ -59,37 +67,37 @@ class Even(DensityModel):
         """max(0, 1 - n d) with n = n1 + n2 - n12."""
         return self.empty(first[0] + second[0] - shared[0], ())
 
-    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
+    def variance(self, size: Words, extents: Extents) -> Array:
         """f (1 - f) with f the fractional part of n d."""
         part = self._product(size) % 1.0
         return part * (1.0 - part)
 
-    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
+    def maximum(self, size: Words, extents: Extents) -> Words:
         """ceil(n d)."""
         return np.ceil(self._product(size))
 
-    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
+    def minimum(self, size: Words, extents: Extents) -> Words:
         """floor(n d)."""
         return np.floor(self._product(size))
 
-    def quantile(self, size: Words, extents: tuple[Coordinate, ...], confidence: float) -> Words:
+    def quantile(self, size: Words, extents: Extents, confidence: float) -> Words:
         """floor(n d) if the confidence is at most 1 - f, else ceil(n d)."""
         product = self._product(size)
         return unwrapped(np.where(confidence <= 1.0 - product % 1.0 + 1e-12, np.floor(product), np.ceil(product)))
 
-    def blocks(self, size: Words, extents: tuple[Coordinate, ...], block: float) -> Count:
+    def blocks(self, size: Words, extents: Extents, block: float) -> Count:
         """(1 - f) ceil(floor(n d) / B) + f ceil(ceil(n d) / B)."""
         product = self._product(size)
         part = product % 1.0
         return (1.0 - part) * np.ceil(np.floor(product) / block) + part * np.ceil(np.ceil(product) / block)
 
-    def excess(self, size: Words, extents: tuple[Coordinate, ...], capacity: Words) -> Words:
+    def excess(self, size: Words, extents: Extents, capacity: Words) -> Words:
         """(1 - f) max(0, floor(n d) - cap) + f max(0, ceil(n d) - cap)."""
         product = self._product(size)
         part, low, high = product % 1.0, np.floor(product) - capacity, np.ceil(product) - capacity
         return (1.0 - part) * np.maximum(low, 0.0) + part * np.maximum(high, 0.0)
 
-    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
+    def parameters(self, size: Words, extents: Extents) -> tuple[Array, ...]:
         """The size alone."""
         return (size,)
 
@@ -110,7 +118,7 @@ class Even(DensityModel):
 class Structured(SmoothModel):
     """Every aligned group of m elements along `axis` has exactly n non-zeros, anywhere in it; groups are independent.
 
-    A tile is taken at the origin: aligned tiles are exact. `Structured((64,), 2, 4, 0)` is 2:4 sparsity.
+    The last group may be cut off by the end of the axis. `Structured((64,), 2, 4, 0)` is 2:4 sparsity.
     """
 
     shape: tuple[int, ...]
@@ -137,187 +145,174 @@ class Structured(SmoothModel):
         """n / m."""
         return self.n / self.m
 
-    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
-        """(C(m-w, n) / C(m, n))^lines for width w <= m, 0 if wider."""
-        lines, width = self.parameters(size, extents)
-        return probability_empty(self.m, self.n, np.minimum(width, self.m)) ** lines
+    @property
+    def placed(self) -> tuple[int, ...]:
+        """The axis: how many words of a tile are in one group depends on where they lie."""
+        return (self.axis,)
 
-    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
+    def empty(self, size: Words, extents: Extents) -> Share:
+        """Product over the groups of C(m-w, n) / C(m, n), w of a group's words in the tile; the mean over its places."""
+        lines, width, *placed = self.parameters(size, extents)
+        whole = probability_empty(self.m, self.n, np.minimum(width, self.m)) ** lines
+        return by_place(whole, (lines,), placed, self._scattered_empty)
+
+    def _scattered_empty(self, lines: float, places: tuple[Place, ...]) -> float:
+        result = 0.0
+        for g in self._groups(places):
+            alone: Floats = probability_empty(self.m, self.n, g.words[:, 0])
+            result += g.share * float(np.prod(alone ** (g.number * lines)))
+        return result
+
+    def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Share:
+        """Product over the groups of C(m-w, n) / C(m, n), w of a group's words in either tile; the mean over their places."""
+        tiles = (first, second, shared)
+        sides = [self._along(tile.extents) for tile in tiles]
+        if not all(isinstance(side, Lattice) for side in sides):
+            return super().empty_union(first, second, shared)
+        lines = [tile.size / side.size for tile, side in zip(tiles, sides, strict=True)]
+        columns = [*lines, *sides[0].columns, *sides[1].columns]
+        return by_rows(columns, self._empty_pair)
+
+    def _empty_pair(self, first: float, second: float, shared: float, *columns: float) -> float:
+        """The same for one mapping: lines of the tiles, then the two lattices along the axis as numbers."""
+        one, two = places_of(columns)
+        found = common_groups(self._sides(one), one.beside(two))
+        if found is None:
+            alone = [self._scattered_empty(lines, (place,)) for lines, place in ((first, one), (second, two))]
+            return alone[0] * alone[1]  # the tiles are too far apart to be told apart place by place: as if independent
+        table: Floats = probability_empty(self.m, self.n, np.arange(self.m + 1))
+        result = 0.0
+        for g in found:
+            a, b, both = g.words.T
+            apart: Floats = table[a] ** (first - shared) * table[b] ** (second - shared)
+            every: Floats = (apart * table[a + b - both] ** shared) ** g.number
+            result += g.share * float(np.prod(every))
+        return result
+
+    def least_nonempty(self, size: Words, extents: Extents) -> Share:
         """1 - empty of a single element: which larger tiles are empty less often depends on where they lie."""
         return (1.0 - self.empty(1.0, (1.0,) * len(self.shape))) * np.ones(np.shape(size))
 
-    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
-        """lines * variance of the last, partial group (hypergeometric)."""
-        lines, width = self.parameters(size, extents)
-        return lines * variance_of(self.m, self.n, width % self.m)
+    def variance(self, size: Words, extents: Extents) -> Array:
+        """lines * variance of the groups that are in the tile in part (hypergeometric); the mean over its places."""
+        lines, width, *placed = self.parameters(size, extents)
+        whole = lines * variance_of(self.m, self.n, width % self.m)
 
-    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
-        """lines * (whole groups * n + min(rest, n))."""
-        lines, width = self.parameters(size, extents)
-        return lines * (width // self.m * self.n + np.minimum(width % self.m, self.n))
+        def scattered(lines: float, places: tuple[Place, ...]) -> float:
+            return lines * math.fsum(
+                g.share * float(variance_of(self.m, self.n, g.words[:, 0]) @ g.number) for g in self._groups(places)
+            )
 
-    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
-        """lines * (whole groups * n + max(0, rest + n - m))."""
-        lines, width = self.parameters(size, extents)
-        return lines * (width // self.m * self.n + np.maximum(width % self.m + (self.n - self.m), 0.0))
+        return by_place(whole, (lines,), placed, scattered)
 
-    def tilt(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
+    def maximum(self, size: Words, extents: Extents) -> Words:
+        """lines * sum over the groups of min(w, n), at the place with most of them."""
+        lines, width, *placed = self.parameters(size, extents)
+        whole = lines * (width // self.m * self.n + np.minimum(width % self.m, self.n))
+
+        def scattered(lines: float, places: tuple[Place, ...]) -> float:
+            return lines * max(float(np.minimum(g.words[:, 0], self.n) @ g.number) for g in self._groups(places))
+
+        return by_place(whole, (lines,), placed, scattered)
+
+    def minimum(self, size: Words, extents: Extents) -> Words:
+        """lines * sum over the groups of max(0, w + n - m), at the place with least of them."""
+        lines, width, *placed = self.parameters(size, extents)
+        whole = lines * (width // self.m * self.n + np.maximum(width % self.m + (self.n - self.m), 0.0))
+
+        def scattered(lines: float, places: tuple[Place, ...]) -> float:
+            beyond = self.n - self.m
+            return lines * min(float(np.maximum(g.words[:, 0] + beyond, 0) @ g.number) for g in self._groups(places))
+
+        return by_place(whole, (lines,), placed, scattered)
+
+    def tilt(self, size: Words, extents: Extents) -> Array:
         """(1 - 2n/m) (m - 2 rest) / (m - 2): third moments and variances of lines both add."""
-        return tilt_of(self.m, self.n, self.parameters(size, extents)[1] % self.m)
+        lines, width, *placed = self.parameters(size, extents)
+        whole = tilt_of(self.m, self.n, width % self.m)
 
-    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
-        """Number of lines along the axis, and their width."""
-        width = np.maximum(extents[self.axis], 1)
-        return np.maximum(size, 0) / width, width
+        def scattered(lines: float, places: tuple[Place, ...]) -> float:
+            second = third = 0.0
+            for g in self._groups(places):
+                spread = variance_of(self.m, self.n, g.words[:, 0]) * g.number * g.share
+                second += float(spread.sum())
+                third += float(spread @ tilt_of(self.m, self.n, g.words[:, 0]))
+            return third / second if second else 0.0
+
+        return by_place(whole, (lines,), placed, scattered)
+
+    def parameters(self, size: Words, extents: Extents) -> tuple[Array, ...]:
+        """Number of lines along the axis, and their width; of scattered tiles also the lattice along the axis."""
+        side = self._along(extents)
+        width = np.maximum(side.size if isinstance(side, Lattice) else side, 1)
+        lines = np.maximum(size, 0) / width
+        fits = nests(width, self.m)
+        if isinstance(side, Lattice):
+            return lines, width, *marked(~(side.consecutive & fits), (side,))
+        if np.all(fits):
+            return lines, width
+        return lines, width, *marked(~fits, (run_of(self.axis, width, self.shape[self.axis]),))
+
+    def _along(self, extents: Extents) -> Any:
+        """The side of a tile that has the axis: a number or a lattice."""
+        return next((s for s in extents if isinstance(s, Lattice) and self.axis in s.axes), None) or extents[self.axis]
+
+    def _sides(self, place: Place) -> tuple[int, ...]:
+        return tuple(self.m if axis == self.axis else 1 for axis in place.axes)
+
+    def _groups(self, places: tuple[Place, ...]) -> tuple[Groups, ...]:
+        """Words in the groups along the axis, for every place."""
+        return groups(self._sides(places[0]), places[0])
 
     def tabulate(self, *parameters: float) -> Occupancy:
-        """Sum of independent lines; a real number of lines is a mixture of its neighbours."""
+        """Sum of independent lines, the mean over the places; a real number of lines is a mixture of its neighbours."""
         lines, width = parameters[0] * parameters[1] / round(parameters[1]), round(parameters[1])
+        if len(parameters) == 2 or parameters[2] == 0:
+            return self._of_lines(lines, ((width // self.m, self.m), (1, width % self.m)))
+        found, share = None, 0.0
+        for g in self._groups(places_of(parameters[2:])):
+            one = self._of_lines(lines, tuple(zip(g.number.tolist(), g.words[:, 0].tolist(), strict=True)))
+            share += g.share
+            found = one if found is None else found.mixed(one, g.share / share)
+        assert found is not None
+        return found
+
+    def _of_lines(self, lines: float, parts: tuple[tuple[int, int], ...]) -> Occupancy:
+        """`parts`: how many groups of a line have how many words in the tile."""
         below = math.floor(lines + SNAP)
-        whole = _lines(self.n, self.m, below, width)
+        whole = _lines(self.n, self.m, below, parts)
         if lines - below <= SNAP:
             return whole
-        return whole.mixed(_lines(self.n, self.m, below + 1, width), lines - below)
+        return whole.mixed(_lines(self.n, self.m, below + 1, parts), lines - below)
 
 
 @memo(2048)
-def _lines(n: int, m: int, lines: int, width: int) -> Occupancy:
+def _lines(n: int, m: int, lines: int, parts: tuple[tuple[int, int], ...]) -> Occupancy:
     """Occupancy of `lines` independent lines: whole groups are certain, the partial ones add (power of the transform)."""
-    one = hypergeometric(m, n, width % m)
-    if lines == 0:
-        return hypergeometric(m, n, 0)
-    start = lines * (width // m * n + one.values[0])
-    steps = lines * (len(one.values) - 1)
-    reach = 24 * math.sqrt(lines * one.variance) + 64
-    length = min(steps + 1, max(math.ceil(reach), len(one.values)))
-    power = np.fft.rfft(one.weights, length) ** lines
+    start, steps, spread, middle = 0.0, 0, 0.0, 0.0
+    ones: list[tuple[int, Occupancy]] = []
+    for number, words in parts:
+        one = hypergeometric(m, n, words)
+        count = number * lines
+        start += count * float(one.values[0])
+        steps += count * (len(one.values) - 1)
+        spread += count * one.variance
+        middle += count * (one.mean - float(one.values[0]))
+        if len(one.values) > 1 and count:
+            ones.append((count, one))
+    widest = max((len(one.values) for _, one in ones), default=1)
+    length = min(steps + 1, max(math.ceil(24 * math.sqrt(spread) + 64), widest))
+    power = np.ones(length // 2 + 1, dtype=complex)
+    for count, one in ones:
+        power = power * np.fft.rfft(one.weights, length) ** count
     wrapped = np.fft.irfft(power, length)
-    centre = round(lines * (one.mean - float(one.values[0])))
+    centre = round(middle)
     first = min(max(centre - length // 2, 0), max(steps + 1 - length, 0))
     index = np.arange(first, first + length)
-    return Occupancy(start + index.astype(np.float64), _probabilities(wrapped[index % length]))
+    return Occupancy(start + index.astype(np.float64), weights_of(wrapped[index % length]))
 
 
-def _probabilities(transformed: Floats) -> Floats:
+def weights_of(transformed: Floats) -> Floats:
     """The result of an inverse transform without its rounding noise."""
     weights = np.where(transformed < 1e-16, 0.0, transformed)
     return weights / weights.sum()
-
-
-@final
-@dataclass(frozen=True)
-class Block(TabulatedModel):
-    """r = ceil(fraction * N) of the N aligned blocks are occupied, uniformly chosen; the others are zero.
-
-    An occupied block of b elements holds ceil(inner * b) non-zeros, uniformly placed. A tile is taken at the origin
-    and its elements are spread evenly over the blocks it touches: exact for aligned tiles, and for e if inner is 1.
-    """
-
-    shape: tuple[int, ...]
-    block_shape: tuple[int, ...]
-    fraction: float
-    inner: float = field(default=1.0, kw_only=True)
-
-    def __post_init__(self) -> None:
-        check_shape(self.shape, None)
-        check_shape(self.block_shape, None)
-        check_fraction("fraction of occupied blocks", self.fraction)
-        check_fraction("density inside blocks", self.inner)
-        if len(self.block_shape) != len(self.shape):
-            raise ValueError(f"block shape {self.block_shape}: needs {len(self.shape)} numbers, one per axis of {self.shape}")
-
-    @classmethod
-    def of_density(cls, shape: tuple[int, ...], block_shape: tuple[int, ...], density: float, *, inner: float = 1.0) -> Block:
-        """The model of a tensor of this density, whose occupied blocks are filled at `inner`, rounded up to whole words."""
-        volume = math.prod(block_shape)
-        filled = count_of(inner, volume) / volume
-        return cls(shape, block_shape, min(1.0, density / filled) if filled else 0.0, inner=inner)
-
-    @property
-    def count(self) -> int:
-        """Number of blocks, clipped ones included."""
-        return math.prod(-(-s // b) for s, b in zip(self.shape, self.block_shape, strict=True))
-
-    @property
-    def occupied(self) -> int:
-        """Number of occupied blocks."""
-        return count_of(self.fraction, self.count)
-
-    @property
-    def volume(self) -> int:
-        """Elements of a block."""
-        return math.prod(self.block_shape)
-
-    @property
-    def filling(self) -> int:
-        """Non-zeros of an occupied block."""
-        return count_of(self.inner, self.volume)
-
-    @property
-    def density(self) -> float:
-        """Fraction of occupied blocks times their density."""
-        return self.occupied / self.count * (self.filling / self.volume)
-
-    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
-        """Sum over j of P(j of the touched blocks occupied) q^j, q = P(the tile's part of an occupied block is empty)."""
-        touched, part = self.parameters(size, extents)
-        if self.filling == self.volume:
-            return probability_empty(self.count, self.occupied, touched)
-        return by_rows((touched, part), lambda *row: _filled_empty(self, round(row[0]), row[1]))
-
-    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
-        """1 - empty of a single element: which larger tiles are empty less often depends on where they lie."""
-        return (1.0 - self.empty(1.0, (1.0,) * len(self.shape))) * np.ones(np.shape(size))
-
-    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
-        """E[j] var(c) + E[c]^2 var(j), j occupied blocks with c non-zeros each."""
-        touched, part = self.parameters(size, extents)
-        each = part * (self.filling / self.volume)
-        inside = touched * (self.occupied / self.count) * variance_of(self.volume, self.filling, part)
-        return inside + each * each * variance_of(self.count, self.occupied, touched)
-
-    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
-        """min(n, occupied blocks at most touched * the most non-zeros of one block's part)."""
-        touched, _ = self.parameters(size, extents)
-        sides = [np.minimum(e, b) for e, b in zip(extents, self.block_shape, strict=True)]
-        each = np.minimum(math.prod(sides), self.filling)
-        return np.minimum(np.maximum(size, 0), np.minimum(touched, self.occupied) * each)
-
-    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
-        """Occupied blocks at least touched * the fewest non-zeros of one block's part."""
-        touched, part = self.parameters(size, extents)
-        fewest = np.maximum(part + (self.filling - self.volume), 0.0)
-        return np.maximum(touched + (self.occupied - self.count), 0.0) * fewest
-
-    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
-        """Number of blocks touched, and elements of the tile per touched block."""
-        spans = [np.ceil(np.asarray(e) / b - SNAP) for e, b in zip(extents, self.block_shape, strict=True)]
-        touched = np.where(np.asarray(size) > 0, np.minimum(np.maximum(math.prod(spans), 1.0), self.count), 0.0)
-        return unwrapped(touched), np.minimum(np.maximum(size, 0) / np.maximum(touched, 1.0), self.volume)
-
-    def tabulate(self, *parameters: float) -> Occupancy:
-        """Sum over j of P(j) * (distribution of one block's part)^j; for very large tiles each part at its mean."""
-        return _filled(self, round(parameters[0]), parameters[1])
-
-
-@memo(4096)
-def _filled_empty(model: Block, touched: int, part: float) -> float:
-    """E[q^j], j of the touched blocks occupied, q = P(`part` elements of an occupied block are empty)."""
-    blocks = hypergeometric(model.count, model.occupied, touched)
-    return float(probability_empty(model.volume, model.filling, part) ** blocks.values @ blocks.weights)
-
-
-@memo(2048)
-def _filled(model: Block, touched: int, part: float) -> Occupancy:
-    """Occupancy of `touched` blocks with `part` elements in each, by the transform of the compound distribution."""
-    blocks = hypergeometric(model.count, model.occupied, touched)
-    one = between(model.volume, model.filling, part)
-    length = int(blocks.values[-1]) * int(one.values[-1]) + 1
-    if model.filling == model.volume or length * len(blocks.values) > CONVOLUTION_LIMIT:
-        return Occupancy(blocks.values * (part * model.filling / model.volume), blocks.weights)
-    transform = np.fft.rfft(np.bincount(one.values.astype(np.intp), weights=one.weights), length)
-    total = np.zeros_like(transform)
-    for weight in blocks.weights[::-1].tolist():
-        total = total * transform + weight
-    total *= transform ** int(blocks.values[0])
-    return Occupancy(np.arange(length, dtype=np.float64), _probabilities(np.fft.irfft(total, length)))

@@ -17,8 +17,9 @@ from sparseloop.model.density.base import (
     count_of,
     unwrapped,
 )
+from sparseloop.model.density.lattice import Extents
 from sparseloop.model.memo import memo
-from sparseloop.model.units import Array, Coordinate, Floats, Share, Words
+from sparseloop.model.units import Array, Floats, Share, Words
 
 TABLE_LIMIT = 65536
 """Integer tile sizes are answered from a table if it needs no more entries than this."""
@@ -191,11 +192,11 @@ class Uniform(SmoothModel):
         """r / N."""
         return self.nonzeros / self.total
 
-    def empty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
+    def empty(self, size: Words, extents: Extents) -> Share:
         """C(N-n, r) / C(N, r)."""
         return probability_empty(self.total, self.nonzeros, size)
 
-    def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
+    def least_nonempty(self, size: Words, extents: Extents) -> Share:
         """1 - empty: a larger tile is empty less often."""
         return 1.0 - self.empty(size, extents)
 
@@ -203,23 +204,23 @@ class Uniform(SmoothModel):
         """C(N-n, r) / C(N, r) with n = n1 + n2 - n12, exact."""
         return self.empty(first[0] + second[0] - shared[0], ())
 
-    def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
+    def variance(self, size: Words, extents: Extents) -> Array:
         """n (r/N) (1 - r/N) (N-n)/(N-1)."""
         return variance_of(self.total, self.nonzeros, self._inside(size))
 
-    def maximum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
+    def maximum(self, size: Words, extents: Extents) -> Words:
         """min(n, r)."""
         return np.minimum(size, self.nonzeros)
 
-    def minimum(self, size: Words, extents: tuple[Coordinate, ...]) -> Words:
+    def minimum(self, size: Words, extents: Extents) -> Words:
         """max(0, n + r - N)."""
         return np.maximum(self._inside(size) + (self.nonzeros - self.total), 0)
 
-    def tilt(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
+    def tilt(self, size: Words, extents: Extents) -> Array:
         """(1 - 2r/N) (N - 2n) / (N - 2)."""
         return tilt_of(self.total, self.nonzeros, self._inside(size))
 
-    def parameters(self, size: Words, extents: tuple[Coordinate, ...]) -> tuple[Array, ...]:
+    def parameters(self, size: Words, extents: Extents) -> tuple[Array, ...]:
         """The size alone."""
         return (self._inside(size),)
 

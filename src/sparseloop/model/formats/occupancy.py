@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import cast
 
 from sparseloop.model import ops
-from sparseloop.model.density import DensityModel
+from sparseloop.model.density import DensityModel, Extents
 from sparseloop.model.density.base import KnownPattern
 from sparseloop.model.design.arch import Level
 from sparseloop.model.formats.metadata import Metadata
@@ -24,8 +24,8 @@ class TileWords:
     model: DensityModel
     size: Words
     """Distinct words of the dense tile."""
-    extents: tuple[Coordinate, ...]
-    """Bounding extents of the tile, one per axis."""
+    sides: Extents
+    """What the density model is told of the tile besides its size."""
     compressed: bool
     rule: str | float
     """The level's fit test: worst, expected, or a quantile."""
@@ -38,7 +38,7 @@ class TileWords:
     @cached_property
     def worst(self) -> Words:
         """Largest possible number."""
-        return self.model.maximum(self.size, self.extents) if self.compressed else self.size
+        return self.model.maximum(self.size, self.sides) if self.compressed else self.size
 
     @cached_property
     def counted(self) -> Words:
@@ -49,7 +49,7 @@ class TileWords:
 
     def quantile(self, confidence: float) -> Words:
         """The number that is not exceeded in this share of the tiles."""
-        return self.model.quantile(self.size, self.extents, confidence) if self.compressed else self.size
+        return self.model.quantile(self.size, self.sides, confidence) if self.compressed else self.size
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,7 +96,7 @@ class ResidentTile:
         return TileWords(
             model=self.model,
             size=tiles.size(self.link.tensor, cover),
-            extents=self._in_steps(tiles.extents(self.link.tensor, cover)),
+            sides=tiles.sides(self.link.tensor, cover) if self.model.placed else self.extents,
             compressed=self.link.compressed,
             rule=self.rule,
         )
@@ -113,7 +113,8 @@ class ResidentTile:
     @property
     def extents(self) -> tuple[Coordinate, ...]:
         """Bounding extents of the tile, one per axis."""
-        return self.words.extents
+        tiles = self.safs.tiles
+        return self._in_steps(tiles.extents(self.link.tensor, tiles.inside(self.link.parent)))
 
     @property
     def density(self) -> Share:

@@ -86,7 +86,7 @@ class Emptiness:
         if len(covers) == 2:
             a, b = covers
             model = self.tiles.plan.einsum.tensors[tensor].density
-            both = model.empty_union(self.tiles.tile(tensor, a), self.tiles.tile(tensor, b), self.tiles.shared(tensor, a, b))
+            both = model.empty_union(*self.tiles.pair(tensor, a, b))
             return ops.maximum(0.0, 1.0 - self.empty(tensor, a) - self.empty(tensor, b) + both)
         pairs = [self._random(tensor, list(pair)) for pair in combinations(covers, 2)]
         result = pairs[0]

@@ -23,7 +23,7 @@ def packing(safs: SafConditions, level: int) -> Share:
         loops = _loops(safs, level, "xy", leader)
         tile = tiles.restrict(join(position, tiles.covering(loops)), leader)
         model = tiles.plan.einsum.tensors[leader].density
-        share = ops.minimum(1.0, model.maximum(tiles.size(leader, tile), tiles.extents(leader, tile)) / tiles.product(loops))
+        share = ops.minimum(1.0, model.maximum(tiles.size(leader, tile), tiles.sides(leader, tile)) / tiles.product(loops))
         shares[loops] = ops.minimum(shares.get(loops, 1.0), share)
     result: Share = 1.0
     for share in shares.values():
@@ -57,8 +57,8 @@ def _axis(safs: SafConditions, decider: _Decider, positions: frozenset[int], wid
     model = tiles.plan.einsum.tensors[leader].density
     one = tiles.restrict(position, leader)
     tile = tiles.restrict(join(position, tiles.covering(positions & frozenset(tiles.plan.relevant[leader]))), leader)
-    size, extents, single = tiles.size(leader, tile), tiles.extents(leader, tile), tiles.size(leader, one)
-    active = 1.0 - model.empty(single, tiles.extents(leader, one))
+    size, extents, single = tiles.size(leader, tile), tiles.sides(leader, tile), tiles.size(leader, one)
+    active = 1.0 - model.empty(single, tiles.sides(leader, one))
     rounded = ops.where(single == 1, model.blocks(size, extents, width), 1.0 - model.empty(size, extents))
     return ops.ratio(ops.maximum(rounded, active * tiles.product(positions) / width), active)
 

@@ -36,7 +36,7 @@ def sliding_slots(tiles: Tiles, link: Link) -> list[int]:
     """Temporal loops that move an axis which other loops move, too; none where nothing stays."""
     if link.to_compute or link.no_reuse or tiles.plan.plain[link.tensor]:
         return []
-    shared = [{loop.slot for loop in axis} for axis in tiles.plan.axes[link.tensor] if len(axis) > 1]
+    shared = [{loop.slot for loop in axis} for axis in tiles.plan.moves[link.tensor] if len(axis) > 1]
     return [slot for slot in link.temporal if any(slot in slots for slots in shared)]
 
 
@@ -45,7 +45,7 @@ class _Stays:
 
     def __init__(self, tiles: Tiles, link: Link) -> None:
         self.tiles, self.link = tiles, link
-        self.axes = tiles.plan.axes[link.tensor]
+        self.axes = tiles.plan.moves[link.tensor]
         self.slots = sliding_slots(tiles, link)
         self.sweeps = {slot: self._sweep(slot) for slot in self.slots}
 
@@ -102,7 +102,7 @@ class _Stays:
         """A_v of a sweep along one loop."""
         axis = self._axis(slot)
         shift = ops.absolute(self.tiles.step(self.link.tensor, axis, slot)) * (visits - 1)
-        common = self.tiles.axis_overlap(self.link.tensor, axis, child_tile(self.tiles, self.link), shift)
+        common = self.tiles.overlap(self.link.tensor, axis, child_tile(self.tiles, self.link), shift)
         return ops.maximum(0, self.sweeps[slot] - visits + 1) * common
 
     def _sweep(self, slot: int) -> Count:
@@ -128,6 +128,7 @@ class _Stays:
     def _longest(self, slot: int) -> Count:
         """Most visits of a word that enters along one loop."""
         axis = self._axis(slot)
-        extent = self.tiles.extents(self.link.tensor, child_tile(self.tiles, self.link))[axis]
+        cover, bounds = child_tile(self.tiles, self.link), self.tiles.count
+        extent = 1 + ops.total(abs(c) * self.tiles.stride[i] * (bounds(cover[i], i) - 1) for i, c in self.axes[axis] if cover[i])
         step = ops.absolute(self.tiles.step(self.link.tensor, axis, slot))
         return ops.ceil(ops.minimum(self.sweeps[slot], (extent + step - 1) // step))

@@ -120,7 +120,7 @@ class Advance:
     slot: int
     times: Count
     shift: tuple[Coordinate, ...]
-    """Displacement of the tile, per axis."""
+    """Displacement of the tile, per group of axes."""
     fresh: Words
     """Words that were not in the tile before."""
 
@@ -130,18 +130,18 @@ def advances(tiles: Tiles, link: Link) -> list[Advance]:
 
     Displacement v_j - sum_h (n_h - 1) v_h over the loops h inside j; the compute level keeps nothing between steps.
     """
-    axes = range(len(tiles.plan.axes[link.tensor]))
+    groups = range(len(tiles.plan.moves[link.tensor]))
     cover = child_tile(tiles, link)
     size = tiles.size(link.tensor, cover)
-    wrapped: list[Coordinate] = [0] * len(axes)
+    wrapped: list[Coordinate] = [0] * len(groups)
     found: list[Advance] = []
     for position, slot in enumerate(link.temporal):
-        steps = [tiles.step(link.tensor, axis, slot) for axis in axes]
+        steps = [tiles.step(link.tensor, group, slot) for group in groups]
         if slot in link.relevant or found or link.to_compute:
             shift = tuple(step - w for step, w in zip(steps, wrapped, strict=True))
             kept = 0
             if not (link.to_compute or link.no_reuse):
-                kept = ops.product(tiles.axis_overlap(link.tensor, a, cover, shift[a]) for a in axes)
+                kept = ops.product(tiles.overlap(link.tensor, g, cover, shift[g]) for g in groups)
             times = (tiles.bounds[slot] - 1) * tiles.product(link.temporal[position + 1 :])
             found.append(Advance(slot, times, shift, size - kept))
         if slot in link.relevant:
@@ -180,8 +180,8 @@ def _moves_to_neighbour(tiles: Tiles, link: Link, slot: int, shift: tuple[Coordi
     """True where the displacement is one step of the spatial loop at `slot`, in either direction."""
     ahead: Flag = True
     behind: Flag = True
-    for axis, moved in enumerate(shift):
-        offset = tiles.step(link.tensor, axis, slot)
+    for group, moved in enumerate(shift):
+        offset = tiles.step(link.tensor, group, slot)
         ahead, behind = ops.both(ahead, moved == offset), ops.both(behind, moved == -offset)
     return ops.either(ahead, behind)
 
@@ -232,8 +232,8 @@ def distinct_positions(tiles: Tiles, link: Link) -> Count:
     shared = [i for i in spread if i not in link.unshared]
     if plan.plain[link.tensor]:
         return positions * tiles.product(shared)
-    for axis in plan.axes[link.tensor]:
-        moves = [(i, c) for i, c in axis if i in shared]
+    for loops in plan.moves[link.tensor]:
+        moves = [(i, c) for i, c in loops if i in shared]
         if len(moves) == 1:
             positions = positions * tiles.bounds[moves[0][0]]
         elif moves:

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparseloop.model import ops
+from sparseloop.model.axes import AxisGroup
+from sparseloop.model.design.einsum import Term
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.traffic.tiles import Tiles
-from sparseloop.model.units import Array, Count, LoopBounds, Words
+from sparseloop.model.units import Array, Count, Integers, LoopBounds, Words
 
 Row = tuple[int, ...]
 """One number per loop of one mapping."""
@@ -306,29 +308,59 @@ class _LinkCounts:
     def _common(self, state: dict[str, _Advances]) -> float:
         """Words of the tile before the step that are in the tile after it."""
         words = 1
-        for axis in self.tensor.axes:
-            shift = sum(t.coefficient * state[t.rank].shift for t in axis.terms)
-            sets: list[int] = []
-            lows: list[int] = []
-            for when in ("before", "after"):
-                extents = [self._extent(t.rank, getattr(state[t.rank], when)) for t in axis.terms]
-                sets.append(
-                    ops.bit_set(tuple(x for t, e in zip(axis.terms, extents, strict=True) for x in (abs(t.coefficient), e)))
-                )
-                lows.append(sum(min(0, t.coefficient) * (e - 1) for t, e in zip(axis.terms, extents, strict=True)))
-            moved = shift + lows[1] - lows[0]
-            first, second = sets
-            words *= (first & (second << moved) if moved >= 0 else (first << -moved) & second).bit_count()
+        for group in self.plan.groups[self.link.tensor]:
+            words *= self._common_places(group, state)
             if not words:
                 return 0.0
         return float(words)
 
+    def _common_places(self, group: AxisGroup, state: dict[str, _Advances]) -> int:
+        """The same along one group of axes."""
+        before = [self._extent(t.rank, state[t.rank].before) for t in group.terms]
+        after = [self._extent(t.rank, state[t.rank].after) for t in group.terms]
+        if len(group.terms) == 1:
+            shift = state[group.terms[0].rank].shift
+            return max(0, min(before[0], after[0] + shift) - max(0, shift))
+        sets = [
+            ops.bit_set(tuple(x for t, e in zip(group.terms, extents, strict=True) for x in (abs(t.coefficient), e)))
+            for extents in (before, after)
+        ]
+        lows = [
+            sum(min(0, t.coefficient) * (e - 1) for t, e in zip(group.terms, extents, strict=True)) for extents in (before, after)
+        ]
+        moved = sum(t.coefficient * state[t.rank].shift for t in group.terms) + lows[1] - lows[0]
+        first, second = sets
+        return (first & (second << moved) if moved >= 0 else (first << -moved) & second).bit_count()
+
     def _first_touches(self) -> tuple[float, float]:
-        """Distinct words that instances of the parent, and of the child, ever touch (plain outputs: all of them once)."""
-        nest, link, plan = self.nest, self.link, self.plan
+        """Distinct words that instances of the parent, and of the child, ever touch."""
+        return self._touched(self.link.parent), self._touched(self.link.child)
 
-        def touched(level: int) -> float:
-            copies = [i for i in plan.spatial(level) if i not in link.relevant]
-            return math.prod(plan.einsum.tensor_shape(self.tensor)) * float(nest.instances(tuple(copies)))
+    def _touched(self, level: int) -> float:
+        """Words that each instance of a level ever touches, summed over the instances."""
+        plan, spatial = self.plan, self.plan.spatial(level)
+        copies = [i for i in spatial if i not in self.link.relevant]
+        words = self.nest.instances(tuple(copies))
+        for group in plan.groups[self.link.tensor]:
+            if len(group.terms) == 1:
+                words *= plan.einsum.extents[group.terms[0].rank]  # every value belongs to one instance
+            else:
+                words *= sum(map(_distinct_sums, product(*(self._parts(term, spatial) for term in group.terms))))
+        return float(words)
 
-        return touched(link.parent), touched(link.child)
+    def _parts(self, term: Term, spatial: tuple[int, ...]) -> list[Integers]:
+        """What the values of a rank add to a place, for every instance that has some of them."""
+        values = np.arange(self.plan.einsum.extents[term.rank])
+        owner = np.zeros_like(values)
+        for slot in self.nest.of_rank(term.rank):
+            if slot in spatial:
+                owner = owner * self.nest.bounds[slot] + values // self.nest.stride[slot] % self.nest.bounds[slot]
+        return [term.coefficient * values[owner == one] for one in np.unique(owner)]
+
+
+def _distinct_sums(parts: Sequence[Integers]) -> int:
+    """Number of different sums of one value of each part."""
+    sums = np.zeros(1, dtype=np.int64)
+    for part in parts:
+        sums = np.unique(sums[:, None] + part)
+    return len(sums)

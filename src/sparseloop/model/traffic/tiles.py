@@ -16,11 +16,12 @@ once per batch, and only their numbers are arrays.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from sparseloop.model import ops
-from sparseloop.model.density import Tile
+from sparseloop.model.axes import lowest
+from sparseloop.model.density import Extents, Lattice, LatticeLoop, Tile
 from sparseloop.model.memo import memo
 from sparseloop.model.plan import AxisLoops, Plan
 from sparseloop.model.units import Coordinate, Count, LoopBounds, Words
@@ -150,8 +151,56 @@ class Tiles:
     # --- sizes ----------------------------------------------------------------------------------------------
 
     def tile(self, tensor: int, cover: Cover) -> Tile:
-        """Size and extents of T(cover)."""
-        return Tile(self.size(tensor, cover), self.extents(tensor, cover))
+        """What the density model of the tensor is told of T(cover)."""
+        return Tile(self.size(tensor, cover), self.sides(tensor, cover))
+
+    def sides(self, tensor: int, cover: Cover) -> Extents:
+        """The sides of T(cover): its bounding extents, or where the place matters to the density model its coordinates."""
+        if not self.plan.einsum.tensors[tensor].density.placed:
+            return self.extents(tensor, cover)
+        cover = self.restrict(cover, tensor)
+        return self.once(("sides", tensor, cover), lambda: self._sides(tensor, cover))
+
+    def _sides(self, tensor: int, cover: Cover) -> Extents:
+        groups = self.plan.groups[tensor]
+        if len(groups) < len(self.plan.axes[tensor]):
+            return self._lattices(tensor, cover)
+        placed = self.plan.einsum.tensors[tensor].density.placed
+        scattered = [axis in placed and not self._is_run(tensor, axis, cover) for axis in range(len(groups))]
+        if not any(scattered):
+            return tuple(self._distinct(tensor, axis, cover) for axis in range(len(groups)))
+        lattices = self._lattices(tensor, cover)
+        return tuple(side if gaps else side.size for side, gaps in zip(lattices, scattered, strict=True))
+
+    def _is_run(self, tensor: int, axis: int, cover: Cover) -> bool:
+        """True if the coordinates have no gaps, and begin at a multiple of their number, whatever the bounds."""
+        terms = self.plan.groups[tensor][axis].terms
+        covered = tuple(term for term in self.plan.moves[tensor][axis] if cover[term.slot])
+        if len(terms) != 1 or terms[0].coefficient != 1:
+            return not terms
+        return not covered or self._run(terms[0].rank, covered, cover) is not None
+
+    def _lattices(self, tensor: int, cover: Cover) -> tuple[Lattice, ...]:
+        covered = {i: self.count(span, i) for i, span in enumerate(cover) if span}
+        groups = range(len(self.plan.groups[tensor]))
+        return tuple(self._lattice(tensor, g, self._distinct(tensor, g, cover), covered) for g in groups)
+
+    def _lattice(self, tensor: int, group: int, size: Words, covered: Mapping[int, Count]) -> Lattice:
+        """Loops of one group of axes; what the loops lack of a rank counts as a loop outside them."""
+        axes, moves, terms = self.plan.groups[tensor][group]
+        loops: list[LatticeLoop] = []
+        for move, term in zip(moves, terms, strict=True):
+            visited: Count = 1
+            for slot in self.plan.of_rank.get(term.rank, ()):
+                steps = tuple(c * self.stride[slot] for c in move)
+                loops.append(LatticeLoop(steps, self.bounds[slot], covered.get(slot, 1)))
+                visited = visited * self.bounds[slot]
+            rest = ops.maximum(self.plan.einsum.extents[term.rank] // visited, 1)
+            loops.append(LatticeLoop(tuple(c * visited for c in move), rest, 1))
+        single = len(axes) == len(terms) == 1 and terms[0].coefficient > 0
+        every = self.plan.einsum.tensors[tensor].axes
+        start = tuple(-lowest(self.plan.einsum, every[axis]) for axis in axes)
+        return Lattice(axes, size, single, start, tuple(loops))
 
     def size(self, tensor: int, cover: Cover) -> Words:
         """|T(cover)|: number of distinct elements of the tensor touched under the cover."""
@@ -165,14 +214,14 @@ class Tiles:
             return self._clipped_size(tensor, cover)
         if self.plan.plain[tensor]:
             return ops.product(self.count(s, i) for i, s in enumerate(cover) if s)
-        return ops.product(self._distinct(tensor, axis, cover) for axis in range(len(self.plan.axes[tensor])))
+        return ops.product(self._distinct(tensor, group, cover) for group in range(len(self.plan.moves[tensor])))
 
     def _clipped_size(self, tensor: int, cover: Cover) -> Words:
         size: Words = 1
         shape = self.plan.einsum.extents
-        for axis in self.plan.einsum.tensors[tensor].axes:
+        for group in self.plan.groups[tensor]:
             runs: list[RankRun] = []
-            for term in axis.terms:
+            for term in group.terms:
                 slots = [i for i, s in enumerate(self.plan.loops) if s.rank == term.rank and cover[i]]
                 length = ops.minimum(ops.product(self.count(cover[i], i) for i in slots), shape[term.rank])
                 runs.append(RankRun(abs(term.coefficient), length))
@@ -180,18 +229,27 @@ class Tiles:
                 size = size * (runs[0].length if len(runs) == 1 else ops.lattice("distinct", [x for run in runs for x in run]))
         return size
 
-    def shared(self, tensor: int, a: Cover, b: Cover) -> Tile:
-        """T(a)'s and T(b)'s common part, for covers with a common point: the elementwise smaller."""
+    def pair(self, tensor: int, a: Cover, b: Cover) -> tuple[Tile, Tile, Tile]:
+        """T(a), T(b), and their common part (the elementwise smaller) for covers with a common point."""
         relevant = self.plan.relevant[tensor]
         counts = {i: ops.minimum(self.count(a[i], i), self.count(b[i], i)) for i in relevant if a[i] and b[i]}
-        size: Words = ops.product(counts.values()) if self.plan.plain[tensor] else 1
-        extents: list[Coordinate] = []
-        for axis in self.plan.axes[tensor]:
-            terms = [(abs(c) * self.stride[i], counts[i]) for i, c in axis if i in counts]
-            extents.append(1 + ops.total(step * (count - 1) for step, count in terms))
-            if terms and not self.plan.plain[tensor]:
-                size = size * ops.lattice("distinct", [x for term in terms for x in term])
-        return Tile(size, tuple(extents))
+        sizes: list[Words] = []
+        for loops in self.plan.moves[tensor]:
+            terms = [(abs(c) * self.stride[i], counts[i]) for i, c in loops if i in counts]
+            if self.plan.plain[tensor]:
+                sizes.append(ops.product(count for _, count in terms))
+            else:
+                sizes.append(ops.lattice("distinct", [x for term in terms for x in term]) if terms else 1)
+        whole = ops.product(sizes)
+        if self.plan.einsum.tensors[tensor].density.placed:
+            common = tuple(self._lattice(tensor, g, size, counts) for g, size in enumerate(sizes))
+            one, two = (Tile(self.size(tensor, cover), self._lattices(tensor, cover)) for cover in (a, b))
+            return one, two, Tile(whole, common)
+        extents = tuple(
+            1 + ops.total(abs(c) * self.stride[i] * (counts[i] - 1) for i, c in axis if i in counts)
+            for axis in self.plan.axes[tensor]
+        )
+        return self.tile(tensor, a), self.tile(tensor, b), Tile(whole, extents)
 
     def extents(self, tensor: int, cover: Cover) -> tuple[Coordinate, ...]:
         """Bounding extents of T(cover), one per axis."""
@@ -210,9 +268,9 @@ class Tiles:
     def _extent(self, axis: AxisLoops, cover: Cover) -> Coordinate:
         return 1 + ops.total(abs(c) * self.stride[i] * (self.count(cover[i], i) - 1) for i, c in axis if cover[i])
 
-    def _distinct(self, tensor: int, axis: int, cover: Cover) -> Words:
-        """Distinct coordinates of one axis under a cover."""
-        terms = tuple(term for term in self.plan.axes[tensor][axis] if cover[term.slot])
+    def _distinct(self, tensor: int, group: int, cover: Cover) -> Words:
+        """Distinct places along one group of axes under a cover."""
+        terms = tuple(term for term in self.plan.moves[tensor][group] if cover[term.slot])
         if not terms:
             return 1
         ranks = {self.plan.loops[i].rank for i, _ in terms}
@@ -237,21 +295,21 @@ class Tiles:
             partial = cover[i] != FULL
         return RankRun(abs(mine[0][1]), ops.product(self.count(cover[i], i) for i, _ in mine))
 
-    def step(self, tensor: int, axis: int, slot: int) -> Coordinate:
-        """Displacement of the coordinate of `axis` by one step of the loop at `slot`."""
-        key = (tensor, axis, slot)
+    def step(self, tensor: int, group: int, slot: int) -> Coordinate:
+        """Displacement along a group of axes by one step of the loop at `slot`."""
+        key = (tensor, group, slot)
         if key not in self._steps:
-            self._steps[key] = ops.total(c * self.stride[i] for i, c in self.plan.axes[tensor][axis] if i == slot)
+            self._steps[key] = ops.total(c * self.stride[i] for i, c in self.plan.moves[tensor][group] if i == slot)
         return self._steps[key]
 
-    def axis_overlap(self, tensor: int, axis: int, cover: Cover, shift: Coordinate) -> Words:
-        """Distinct coordinates of one axis under `cover` that remain when it is displaced by `shift`."""
-        terms = tuple(term for term in self.plan.axes[tensor][axis] if cover[term.slot])
+    def overlap(self, tensor: int, group: int, cover: Cover, shift: Coordinate) -> Words:
+        """Distinct places along one group of axes under `cover` that remain when it is displaced by `shift`."""
+        terms = tuple(term for term in self.plan.moves[tensor][group] if cover[term.slot])
         runs = [self._run(rank, terms, cover) for rank in sorted({self.plan.loops[i].rank for i, _ in terms})]
         shift = ops.absolute(shift)
         if not runs:
             return ops.zero_unless(shift == 0, 1)
-        if len(runs) == 1 and runs[0] is not None and len(self.plan.einsum.tensors[tensor].axes[axis].terms) == 1:
+        if len(runs) == 1 and runs[0] is not None and len(self.plan.groups[tensor][group].terms) == 1:
             return ops.zero_unless(shift == 0, runs[0].length)  # one rank: a tile moves by at least its own length
         if len(runs) == 1 and runs[0] is not None:
             step, length = runs[0]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Occupancy, Structured, Uniform
+from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Occupancy, Structured, Tile, Uniform
 from sparseloop.model.density.uniform import _continued, probability_empty
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -181,7 +181,7 @@ def test_array_equals_numbers(model: DensityModel) -> None:
         "quantile": lambda n, e: model.quantile(n, e, 0.8),
         "blocks": lambda n, e: model.blocks(n, e, 4),
         "excess": lambda n, e: model.excess(n, e, 3.0),
-        "union": lambda n, e: model.empty_union((n, e), (n / 2, e), (n / 2, e)),
+        "union": lambda n, e: model.empty_union(Tile(n, e), Tile(n / 2, e), Tile(n / 2, e)),
     }
     for name, call in calls.items():
         whole = call(size, extents)
@@ -204,7 +204,7 @@ def test_laws(model: DensityModel) -> None:
     assert model.occupancy(1, one).mean == pytest.approx(model.density)
     assert hash(model) == hash(pickle.loads(pickle.dumps(model)))
     assert model == pickle.loads(pickle.dumps(model))
-    nested = model.empty_union((model.total, whole), (1, one), (1, one))
+    nested = model.empty_union(Tile(model.total, whole), Tile(1, one), Tile(1, one))
     assert nested == 0
     assert model.deterministic == (model.mask() is not None)
 
@@ -239,8 +239,8 @@ def test_capacity_may_be_an_array() -> None:
 
 def test_union_of_overlapping_tiles_is_exact_for_uniform() -> None:
     model = Uniform((20,), 0.25)
-    assert model.empty_union((6, ()), (5, ()), (2, ())) == pytest.approx(float(exact_empty(20, 5, 9)))
-    assert Even((20,), 0.1).empty_union((6, ()), (5, ()), (2, ())) == pytest.approx(0.1)
+    assert model.empty_union(Tile(6, ()), Tile(5, ()), Tile(2, ())) == pytest.approx(float(exact_empty(20, 5, 9)))
+    assert Even((20,), 0.1).empty_union(Tile(6, ()), Tile(5, ()), Tile(2, ())) == pytest.approx(0.1)
 
 
 # --- even, structured, block
@@ -259,10 +259,10 @@ def test_structured_equals_all_placements(n: int, m: int) -> None:
     model = Structured((2, 2 * m), n, m, 1)
     groups = list(itertools.combinations(range(m), n))
     for lines, width in itertools.product((1, 2), range(1, 2 * m + 1)):
-        per_group = [min(max(width - m * g, 0), m) for g in (0, 1)] * lines
         counts = [
-            sum(sum(i < w for i in chosen) for chosen, w in zip(choice, per_group, strict=True))
+            sum(first <= m * (g % 2) + i < first + width for g, chosen in enumerate(choice) for i in chosen)
             for choice in itertools.product(groups, repeat=2 * lines)
+            for first in range(0, 2 * m - width + 1, width)
         ]
         check_against(model, lines * width, (lines, width), distribution(counts))
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sparseloop.model.memo import forget
+from sparseloop.model.traffic.dense import traffic
 from sparseloop.model.traffic.tiles import FIXED, FULL, Tiles, join, within
 from tests.helpers.plans import planned
 from tests.helpers.walks import conv1d, einsum, matmul, tensor
@@ -68,7 +69,7 @@ def test_a_stride_leaves_holes(stride: int) -> None:
 def test_overlap_of_a_window_with_itself(stride: int, shift: int) -> None:
     tiles = tiles_of(strided(stride), "p2 r2", "WIO")
     here = coordinates(stride, 2, 2)
-    assert tiles.axis_overlap(I, 0, tiles.inside(0), shift) == len(here & {x + shift for x in here})
+    assert tiles.overlap(I, 0, tiles.inside(0), shift) == len(here & {x + shift for x in here})
 
 
 def test_one_step_of_a_loop() -> None:
@@ -89,7 +90,7 @@ def test_the_common_part_of_two_tiles() -> None:
     """Rows 0..3 of columns 0..1, and row 0 of all 8 columns, share 1 x 2 words."""
     tiles = tiles_of(matmul(m=4, n=1, k=8), "k4 m4 k2", "ABZ")
     tall, wide = tiles.covering([1, 2]), tiles.covering([0, 2])
-    assert tiles.shared(A, tall, wide) == (2, (1, 2))
+    assert tiles.pair(A, tall, wide) == ((8, (4, 2)), (8, (1, 8)), (2, (1, 2)))
     assert tiles.tile(A, tall) == (8, (4, 2))
 
 
@@ -130,3 +131,29 @@ def test_what_is_made_once_is_kept_by_its_key() -> None:
     made = [tiles.once(("some place", i), lambda: object()) for i in (1, 2, 1)]
     assert made[0] is made[2]
     assert made[0] is not made[1]
+
+
+def test_diagonals_are_counted_once() -> None:
+    """A[i,i] of i = 6 has 6 words, 3 of them in a tile of 3; A[i+j,j] has a word per pair, also where sums are equal."""
+    diagonal = einsum([tensor("A", "i", "i"), tensor("Z", output=True)], i=6)
+    tiles = tiles_of(diagonal, "i2 i3", "AZ")
+    inner, whole = tiles.covering([1]), tiles.covering([0, 1])
+    assert (tiles.size(A, inner), tiles.size(A, whole)) == (3, 6)
+    assert tiles.extents(A, inner) == (3, 3)
+    assert tiles.overlap(A, 0, inner, tiles.step(A, 0, 0)) == 0  # the next tile has other words
+    slanted = tiles_of(einsum([tensor("A", "i+j", "j"), tensor("Z", output=True)], i=3, j=2), "i3 j2", "AZ")
+    assert slanted.size(A, slanted.covering([0, 1])) == 6
+
+
+def test_reads_and_updates_of_diagonals() -> None:
+    """Four words of Z are written once, none is read; four lanes read the four words of A."""
+    result = einsum([tensor("A", "i"), tensor("Z", "i", "i", output=True)], i=4)
+    made = traffic(*compiled(result, "i4", "AZ")).links[1]
+    assert (made.reads, made.updates) == (0, 4)
+    trace = einsum([tensor("A", "i", "i"), tensor("Z", output=True)], i=4)
+    assert traffic(*compiled(trace, "i4x", "AZ")).links[0].reads == 4
+
+
+def compiled(problem, loops: str, keep: str):
+    plan, mapping = planned(problem, loops, keep)
+    return plan, mapping.bounds

@@ -28,6 +28,8 @@ class Coordinates:
     _grids: dict[tuple[int, ...], Blocks] = field(default_factory=dict[tuple[int, ...], Blocks], repr=False)
     answers: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
     """Answers to earlier questions about the pattern, by the question."""
+    shares: dict[Any, float] = field(default_factory=dict[Any, float], repr=False)
+    """Shares of tiles found earlier, by the question; it does not say which mapping asked."""
 
     @classmethod
     def of(cls, shape: tuple[int, ...], axes: list[npt.NDArray[Any]]) -> Coordinates:

@@ -8,6 +8,7 @@ does the same with lists.
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -17,6 +18,9 @@ from sparseloop.model.sparsity.large_patterns import TileInData, is_better_liste
 from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, few_points
 from sparseloop.model.traffic.tiles import Cover, Tiles
 from sparseloop.model.units import Array, Share
+
+SHARES = 2**16
+"""Shares remembered per pattern."""
 
 
 def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repeats: Cover | None) -> Share:
@@ -85,6 +89,90 @@ def _mean_of_points(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int,
 
 
 def _mean(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float:
+    """The mean of one mapping; mappings that cut the data into the same tiles ask the same question, once."""
+    plan, asked = nest.plan, _smallest(nest, asked)
+    question = _question(nest, asked, first)
+    if question is None:
+        return _found_mean(nest, asked, first)
+    shares = plan.einsum.tensors[asked[0].tensor].density.coordinates().shares
+    if question not in shares:
+        if len(shares) >= SHARES:
+            shares.clear()
+        extents = _block(nest, asked, first)
+        model = plan.einsum.tensors[asked[0].tensor].density
+        shares[question] = _found_mean(nest, asked, first) if extents is None else 1.0 - model.tabulate(*extents).empty
+    return shares[question]
+
+
+def _smallest(nest: Nest, asked: tuple[TileInData, ...]) -> tuple[TileInData, ...]:
+    """Without the tiles that contain another one that is asked for: those are non-empty if it is."""
+
+    def contains(large: TileInData, small: TileInData) -> bool:
+        return large.tensor == small.tensor and all(
+            large.covered[s] in (small.covered[s], nest.bounds[s]) or small.covered[s] == 1
+            for s in nest.plan.relevant[large.tensor]
+        )
+
+    kept: list[TileInData] = []
+    for at, one in enumerate(asked):
+        if not any(
+            contains(one, other) and not (contains(other, one) and after > at) for after, other in enumerate(asked) if after != at
+        ):
+            kept.append(one)
+    return tuple(kept)
+
+
+def _question(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> Hashable | None:
+    """The question without its mapping: per rank the runs of index values that every tile covers, or does not, alike.
+
+    None where passes are shorter than others, or loops are covered in part.
+    """
+    plan, bounds = nest.plan, nest.bounds
+    if not nest.perfect:
+        return None
+    along: list[Hashable] = []
+    for rank, slots in plan.of_rank.items():
+        runs: list[tuple[tuple[bool | None, ...], int]] = []
+        for slot in slots:
+            if bounds[slot] == 1:
+                continue
+            if any(1 < one.covered[slot] < bounds[slot] for one in asked if slot in plan.relevant[one.tensor]):
+                return None
+            alike = (
+                *(one.covered[slot] > 1 if slot in plan.relevant[one.tensor] else None for one in asked),
+                True if slot in first else None,
+            )
+            if runs and runs[-1][0] == alike:
+                runs[-1] = alike, runs[-1][1] * bounds[slot]
+            else:
+                runs.append((alike, bounds[slot]))
+        if any(sign is not None for alike, _ in runs for sign in alike):
+            along.append((rank, tuple(runs)))
+    tensors = plan.einsum.tensors
+    return tuple((tensors[one.tensor].axes, tensors[one.tensor].density.coordinates()) for one in asked), tuple(
+        sorted(along, key=str)
+    )
+
+
+def _block(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The extents of the only tile that is asked for, if it is one of the aligned blocks of its tensor's pattern."""
+    plan, bounds = nest.plan, nest.bounds
+    tensor, covered = asked[0]
+    if len(asked) > 1 or first or not plan.plain[tensor]:
+        return None
+    extents: list[int] = []
+    for terms in plan.axes[tensor]:
+        extent, closed = 1, False
+        for slot, coefficient in reversed(terms):
+            if coefficient != 1 or (closed and covered[slot] > 1):
+                return None
+            closed = closed or covered[slot] < bounds[slot]
+            extent *= covered[slot]
+        extents.append(extent)
+    return tuple(extents)
+
+
+def _found_mean(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float:
     plan, bounds = nest.plan, nest.bounds
     if not nest.perfect and few_points(plan, _ranks(plan, asked)):
         return _mean_of_points(nest, asked, first)

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 import sparseloop as sl
 from sparseloop.cli.app import app
 from sparseloop.model.plan import compile_plan
-from sparseloop.model.sparsity.large_patterns import boxes
+from sparseloop.model.sparsity import known_patterns
+from sparseloop.model.sparsity.large_patterns import TileInData, boxes
 from sparseloop.model.sparsity.nest_points import Nest, copies, numbered
 
 PRODUCT = """
@@ -231,3 +232,42 @@ def test_stays_break_where_a_key_is_not_used() -> None:
 
 def test_equal_rows_have_one_number() -> None:
     assert numbered(np.array([3, 1, 3, 1]), np.array([0, 2, 0, 1])).tolist() == [2, 1, 2, 0]
+
+
+def test_mappings_that_cut_alike_ask_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three hundred mappings of an 8x8 matrix have few different tiles."""
+    counted: list[object] = []
+    found = known_patterns._found_mean  # pyright: ignore[reportPrivateUsage]
+
+    def counting(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float:
+        counted.append(asked)
+        return found(nest, asked, first)
+
+    monkeypatch.setattr(known_patterns, "_found_mean", counting)
+    text = """
+workload:
+  einsum: Z[m,n] = A[m,k] * B[k,n]
+  shape: {m: 8, n: 4, k: 8}
+  density: {A: a.npy}
+architecture:
+  levels:
+    - {name: L1, class: buffer}
+    - {name: L0, class: buffer}
+    - {name: MAC, class: mac}
+mapping:
+  - L1: for m=4 k=4
+  - L0: for n=4 m=2 k=2
+sparse:
+  L1: {formats: {A: CP(*)}, skip: [B <- A]}
+  L0: {formats: {A: CP(*)}, skip: [B <- A]}
+"""
+    a = np.random.default_rng(5).random((8, 8)) < 0.3
+    first = evaluated(tmp_path, text, a=a)
+    blocks = a.reshape(4, 2, 4, 2).any(axis=(1, 3)).sum()
+    assert events(first, "L1", "B", "reads") == pytest.approx(blocks * 8)
+    assert first["totals"]["computes"]["actual"] == pytest.approx(a.sum() * 4)
+    counted.clear()
+    start, end = text.index("mapping:"), text.index("sparse:")
+    free = sl.loads((text[:start] + text[end:]).replace("a.npy", str(tmp_path / "a.npy")))
+    sl.search(free, method="random", budget=300, seed=1)
+    assert len(counted) <= 10  # of more than a thousand questions

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ import typer
 from sparseloop.cli import completion
 from sparseloop.cli.codesign import CodesignArguments
 from sparseloop.cli.compare import CompareArguments
+from sparseloop.cli.failures import ClosedOutput, Interrupted, drop_output, plain_warnings, refusal
 from sparseloop.cli.map import MapArguments
 from sparseloop.cli.options import Command, Dims, FormOption, InputFiles, Overrides, PhaseOption, SummaryOption
 from sparseloop.cli.output import be_quiet, complain, note, print_results, terminal_width, warn
@@ -22,12 +24,13 @@ from sparseloop.cli.registration import add_command
 from sparseloop.cli.sweep import SweepArguments
 from sparseloop.cli.validate import ValidateArguments
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.terminal import lines
 
 if TYPE_CHECKING:
     from sparseloop.input.spec import Spec
 
-OK, INFEASIBLE, WRONG_INPUT, BUG = 0, 1, 2, 3
-"""Exit statuses."""
+OK, INFEASIBLE, WRONG_INPUT, BUG, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit statuses; WRONG_INPUT also where the system refuses (disk, memory, permission)."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,14 +58,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        return _run([argument for argument in given if argument != "--debug"])
+        with plain_warnings():
+            return _run([argument for argument in given if argument != "--debug"])
     except SpecError as error:
         complain(error.render())
+        return WRONG_INPUT
+    except (Interrupted, KeyboardInterrupt) as error:
+        complain(f"interrupted{f': {error}' if str(error) else ''}")
+        return INTERRUPTED
+    except ClosedOutput:
+        drop_output()
+        return WRONG_INPUT
+    except (OSError, MemoryError, BrokenExecutor) as error:
+        if "--debug" in given:
+            raise
+        drop_output()
+        complain(f"sparseloop: the system refused: {refusal(error)}")
         return WRONG_INPUT
     except Exception as error:
         if "--debug" in given:
             raise
-        complain(f"sparseloop: internal error: {type(error).__name__}: {error}")
+        complain(lines(f"sparseloop: internal error: {type(error).__name__}: {error}"))
         complain("This is a bug of ours: please report it, with the output of the same command and --debug.")
         return BUG
 
@@ -252,18 +268,17 @@ def sweep_command(arguments: SweepArguments) -> None:
     'report'. --resume goes on after an interrupt.
     """
     from sparseloop.cli.sweep import best_points_text, checked_study, run_study, study_summary
+    from sparseloop.explore.executors import is_system_failure
 
     if arguments.check:
         print(checked_study(arguments))
         return
     explored = run_study(arguments)
-    if explored is None:
-        raise typer.Exit(INFEASIBLE)
     note("\n".join(study_summary(explored)))
     if text := best_points_text(explored, arguments.form):
         print(text)
     if explored.tally.faults:
-        raise typer.Exit(BUG)
+        raise typer.Exit(WRONG_INPUT if all(map(is_system_failure, explored.tally.faults)) else BUG)
     if not explored.tally.valid:
         raise typer.Exit(INFEASIBLE)
 

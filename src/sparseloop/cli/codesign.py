@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sparseloop.cli.failures import Interrupted
 from sparseloop.cli.options import OUTPUT, StudyOverrides, SummaryOption, Workers, output_mistakes
 from sparseloop.cli.output import note, print_tables, warn
 from sparseloop.cli.progress import codesign_progress
@@ -51,6 +52,8 @@ def codesign_features(arguments: CodesignArguments) -> bool:
         if arguments.output:
             _write(arguments.output, best)
         _print(best, result, arguments)
+    if best.stopped == "interrupted":
+        raise Interrupted
     return best.value is not None
 
 
@@ -88,12 +91,13 @@ def _seconds(arguments: CodesignArguments) -> float | None:
 
 
 def _write(file: str, best: CodesignResult) -> None:
+    from sparseloop.input.whole_files import write_text_whole
     from sparseloop.input.write import text_with_mapping
 
     assert best.spec is not None
     assert best.mapping is not None
     try:
-        Path(file).write_text(text_with_mapping(best.spec, best.mapping), encoding="utf-8")
+        write_text_whole(Path(file), text_with_mapping(best.spec, best.mapping))
     except OSError as error:
         raise SpecError([Diagnostic(message=f"{OUTPUT}: cannot write {file} ({error.strerror})")]) from None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparseloop.cli import completion
+from sparseloop.cli.failures import Interrupted
 from sparseloop.cli.options import (
     OUTPUT,
     FormOption,
@@ -104,6 +105,8 @@ def map_layers(arguments: MapArguments) -> bool:
     _print_network(network, arguments)
     if shown.unwritten:
         raise SpecError(Diagnostic(path=(OUTPUT,), message=text) for text in shown.unwritten)
+    if any(layer.best is not None and layer.best.stopped == "interrupted" for layer in network.layers):
+        raise Interrupted
     return network.complete
 
 
@@ -125,13 +128,14 @@ class _Shown:
         self._write(progress.finished)
 
     def _write(self, layer: LayerResult) -> None:
+        from sparseloop.input.whole_files import write_text_whole
         from sparseloop.input.write import text_with_mapping
 
         if layer.name not in self.files or layer.best is None or layer.best.mapping is None:
             return
         file = self.files[layer.name]
         try:
-            file.write_text(text_with_mapping(layer.spec, layer.best.mapping, self.arguments.files), encoding="utf-8")
+            write_text_whole(file, text_with_mapping(layer.spec, layer.best.mapping, self.arguments.files))
         except OSError as error:  # e.g. a full disk
             self.unwritten.append(f"cannot write {file} ({error.strerror})")
 

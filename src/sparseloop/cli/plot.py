@@ -13,6 +13,7 @@ from sparseloop.cli import completion
 from sparseloop.cli.options import Overrides
 from sparseloop.cli.output import warn
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.whole_files import write_text_whole
 
 KINDS = "breakdown, roofline, loopnest; of studies pareto, parallel, sensitivity, sweep"
 
@@ -68,7 +69,7 @@ def report_files(paths: Sequence[str], output: str, overrides: Sequence[str]) ->
     warn([text for result in source.results.values() for text in result.warnings])
     text = page(source)
     try:
-        Path(output).write_text(text, encoding="utf-8")
+        write_text_whole(Path(output), text)
     except OSError as error:
         raise SpecError([Diagnostic(message=f"-o/--output: cannot write {output}: {error.strerror or error}")]) from None
     return output

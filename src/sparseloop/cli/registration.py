@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from sparseloop.cli import output
+from sparseloop.cli.failures import told_apart
 
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No warnings, notes and progress on stderr.")]
 TYPE_NAMES = ("<list[str]>", "<str>")
@@ -45,7 +46,8 @@ class _Quietable:
 
     def __call__(self, *, quiet: bool, **values: Any) -> None:
         output.be_quiet(quiet)
-        self.function(**values)
+        with told_apart():
+            self.function(**values)
 
 
 def add_command(app: typer.Typer, name: str, function: Callable[..., None], example: str) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparseloop.cli.failures import Interrupted
 from sparseloop.cli.options import Form, StudyOverrides, Workers
-from sparseloop.cli.output import note, rows_text, warn
+from sparseloop.cli.output import rows_text, warn
 from sparseloop.cli.progress import study_progress
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -48,8 +49,8 @@ def checked_study(arguments: SweepArguments) -> str:
     return study_size(study)
 
 
-def run_study(arguments: SweepArguments) -> Explored | None:
-    """Runs the study; None if it was interrupted."""
+def run_study(arguments: SweepArguments) -> Explored:
+    """Runs the study; raises `Interrupted`."""
     from sparseloop.explore.study import RunOptions, Study
 
     study = Study.load(arguments.file, arguments.overrides or ())
@@ -65,10 +66,9 @@ def run_study(arguments: SweepArguments) -> Explored | None:
         try:
             return study.run(folder, options)
         except KeyboardInterrupt:
-            note(f"interrupted: what is finished stands in {folder}; go on with --resume")
+            raise Interrupted(f"what is finished stands in {folder}; go on with --resume") from None
         except OSError as error:
             raise SpecError([Diagnostic(message=f"cannot write into '{folder}' ({error.strerror or error})")]) from None
-    return None
 
 
 def study_size(study: Study) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 
-from sparseloop.explore.point import Designs, Job, JobOutcome
+from sparseloop.explore.point import SYSTEM, Designs, Job, JobOutcome
 from sparseloop.explore.schema import ClusterSpec
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.extras import import_extra
@@ -22,6 +22,11 @@ Outcomes = list[JobOutcome]
 ATTEMPTS = 3
 """How often jobs are begun whose worker process ends unexpectedly."""
 LOST = "the worker process ended unexpectedly (out of memory?)"
+
+
+def is_system_failure(fault: str) -> bool:
+    """True if a fault is the system's (memory, disk), not one of the program."""
+    return LOST in fault or SYSTEM in fault
 
 
 class Executor(Protocol):

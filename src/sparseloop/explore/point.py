@@ -24,6 +24,8 @@ from sparseloop.mapper.objectives import Objective, objective
 from sparseloop.mapper.options import SearchOptions
 from sparseloop.mapper.search import run_search
 
+SYSTEM = "the system refused"
+"""How faults begin that are not of the program."""
 FIXED = "fixed"
 """The method that evaluates the mapping in the files."""
 
@@ -113,6 +115,8 @@ class Designs:
             row = self._row(spec, job)
         except SpecError as error:
             return JobOutcome(answered, wrong=first_message(error))
+        except (OSError, MemoryError) as error:
+            return JobOutcome(answered, fault=f"{SYSTEM}: {type(error).__name__} {error}")
         except Exception as error:
             return JobOutcome(answered, fault=f"{type(error).__name__}: {error}")
         return JobOutcome(answered, row)

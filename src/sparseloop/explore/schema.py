@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from sparseloop import __version__
 from sparseloop.input import expressions as expr
+from sparseloop.input.diagnostics import Diagnostic, Span, SpecError, dotted
 from sparseloop.input.field_types import Count, Number, Whole
 from sparseloop.input.records import Names, Record
 
@@ -139,3 +144,96 @@ class StudySpec(Record):
     mapping: Annotated[MapperSpec, BeforeValidator(_by_method)] = MapperSpec()
     search: Annotated[SearchSpec, BeforeValidator(_by_method)] = SearchSpec()
     cluster: ClusterSpec = ClusterSpec()
+
+
+# --- what a folder of results says of itself ----------------------------------------------------------------
+
+SCHEMA = "sparseloop.study/1"
+"""Of study.json; every change of its fields is another number."""
+StudyId = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,64}$")]
+"""Names a folder: no dots and no slashes."""
+ColumnType = Literal["int64", "double", "string", "bool", "levels", "keys"]
+
+
+class _Stored(Record):
+    """Base of what the program wrote itself and reads again: types are not converted."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class StoredParameter(_Stored):
+    """A parameter of a study that ran."""
+
+    name: str
+    kind: str
+    values: list[Any] | None = None
+    unit: str | None = None
+    numeric: bool
+    log: bool
+
+
+class StoredWorkload(_Stored):
+    """A workload of a study that ran."""
+
+    name: str
+    weight: float
+
+
+class StoredObjective(_Stored):
+    """An objective, and the column that holds it."""
+
+    name: str
+    column: str
+
+
+class StoredStudy(_Stored):
+    """The file study.json of a folder of results."""
+
+    schema_: str = Field(alias="schema")
+    id: StudyId
+    name: str
+    version: str
+    parameters: list[StoredParameter]
+    workloads: list[StoredWorkload]
+    combine: Literal["sum", "geomean", "worst"]
+    objectives: list[StoredObjective]
+    goal: Literal["pareto", "minimize"]
+    constraints: list[str]
+    mapping: dict[str, Any]
+    search: dict[str, Any]
+    columns: dict[str, ColumnType]
+    source: dict[str, Any]
+
+    def contradictions(self) -> list[str]:
+        """What does not fit together: parameters and objectives without a column, names given twice."""
+        named = [("parameter", one.name) for one in self.parameters] + [("objective", one.column) for one in self.objectives]
+        found = [f"{kind} '{name}' has no column" for kind, name in named if name not in self.columns]
+        workloads = [one.name for one in self.workloads]
+        return found + [f"workload '{name}' is there twice" for name in sorted(set(workloads)) if workloads.count(name) > 1]
+
+
+def stored_study(record: Any, file: FilePath) -> dict[str, Any]:
+    """The content of study.json if it is one of this version; `SpecError` says what is not."""
+    schema = record.get("schema") if isinstance(record, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if schema != SCHEMA:
+        newer = isinstance(schema, str) and re.fullmatch(r"sparseloop\.study/\d+", schema)
+        hint = "it was written by another version of sparseloop" if newer else None
+        raise SpecError([Diagnostic(message=f"{file} is not a study of this version ({SCHEMA})", hint=hint)])
+    place = Span(str(file), None, None)
+    try:
+        study = StoredStudy.model_validate(record)
+    except SpecError as error:
+        raise SpecError(
+            replace(one, span=place, message=f"{dotted(one.path)}: {one.message}" if one.path else one.message)
+            for one in error.diagnostics
+        ) from None
+    wrong = study.contradictions()
+    if _release(study.version) > _release(__version__):
+        wrong.append(f"it was written by sparseloop {study.version}, this is {__version__}")
+    if wrong:
+        raise SpecError(Diagnostic(span=place, message=text) for text in wrong)
+    return cast("dict[str, Any]", record)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

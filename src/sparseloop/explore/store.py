@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast, get_args
 
-from sparseloop.explore.sql import identifier, literal
+from sparseloop.explore.schema import ColumnType, stored_study
+from sparseloop.explore.sql import answer, database, identifier, literal, lock
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.extras import import_extra
 from sparseloop.input.markup import heading, small_table
-from sparseloop.input.write import write_whole
+from sparseloop.input.whole_files import write_whole
 
-SCHEMA = "sparseloop.study/1"
 BEST_SHOWN = 10
 """Points that a notebook shows."""
 PART = 20_000
@@ -118,11 +121,9 @@ class Store:
             record = json.loads(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SpecError([Diagnostic(message=f"cannot read {file} ({error})")]) from None
-        if not isinstance(record, dict) or record.get("schema") != SCHEMA:  # pyright: ignore[reportUnknownMemberType]
-            raise SpecError([Diagnostic(message=f"{file} is not a study of this version ({SCHEMA})")])
-        return record  # pyright: ignore[reportUnknownVariableType]
+        return stored_study(record, file)
 
     def describe(self, study: Mapping[str, Any]) -> None:
         """Makes a study the one that the folder holds."""
@@ -171,10 +172,7 @@ class Store:
         for attempt in range(3):
             try:
                 with contextlib.closing(self.connected()) as connection:
-                    answer = connection.sql(question)
-                    if answer is None:
-                        raise duckdb.Error("only questions (select ...) have an answer")
-                    return answer.to_arrow_table()
+                    return answer(connection, question)
             except duckdb.IOException:  # a part was put into a larger one meanwhile
                 if attempt == 2:
                     raise
@@ -185,16 +183,17 @@ class Store:
         raise AssertionError
 
     def connected(self) -> Any:
-        """A DuckDB connection that knows the tables `points`, `evaluations` and `layers`."""
+        """A DuckDB connection that knows the tables `points`, `evaluations` and `layers`, and reads no other file."""
         study = self.study
-        connection = import_extra("duckdb").connect()
+        self.quarantine(study["id"])
+        connection, files = database(), list[str]()
         for table in TABLES:
             columns = study["columns"] if table == "points" else EVALUATION_COLUMNS
             late = [row for file in self._journals() for row in _journal_rows(file, table, study["id"])]
-            pa = import_extra("pyarrow")
-            connection.register(f"late_{table}", pa.Table.from_pylist(late, schema=arrow_schema(columns)))
+            connection.register(f"late_{table}", rows_table(late, columns))
             sources = [f"select * from late_{table}"]
-            if parts := [str(part) for part in self.parts(table, study["id"])]:
+            if parts := [str(part.resolve()) for part in self.parts(table, study["id"])]:
+                files += parts
                 sources.append(f"select * from read_parquet([{', '.join(map(literal, parts))}])")
             unique = "point" if table == "points" else "key"
             both = " union all by name ".join(sources)
@@ -209,6 +208,7 @@ class Store:
             f"create view layers as select p.point, w.workload, {parameters}e.key, {left} "
             "from points p cross join workload_names w join evaluations e on e.key = p.keys[w.at]"
         )
+        lock(connection, files)
         return connection
 
     def parts(self, table: Table, study: str) -> list[Path]:
@@ -220,6 +220,20 @@ class Store:
 
     def _journals(self) -> list[Path]:
         return sorted((self.path / "journals").glob("*.jsonl"))
+
+    # --- damage ---------------------------------------------------------------------------------------------
+
+    def quarantine(self, study: str) -> None:
+        """Puts parts that are cut or changed aside, with a warning: what they held is evaluated again with --resume."""
+        for table in TABLES:
+            for part in self.parts(table, study):
+                if not _intact(part):
+                    aside = self.path / "quarantine" / part.name
+                    aside.parent.mkdir(exist_ok=True)
+                    with contextlib.suppress(FileNotFoundError):  # somebody else did it
+                        os.replace(part, aside)
+                        again = "--resume evaluates what it held again" if table == "points" else "what it held is unknown now"
+                        warnings.warn(f"{part} is damaged and was put into {aside.parent}: {again}", stacklevel=2)
 
     # --- order in the house ---------------------------------------------------------------------------------
 
@@ -245,16 +259,30 @@ class Store:
 
     def write_part(self, table: Table, study: str, name: str, rows: Sequence[Row]) -> None:
         """One Parquet file, there as a whole or not at all."""
-        pa, parquet = import_extra("pyarrow"), import_extra("pyarrow.parquet")
         columns = EVALUATION_COLUMNS if table == "evaluations" else self._columns(study)
-        sink = pa.BufferOutputStream()
-        parquet.write_table(pa.Table.from_pylist(list(rows), schema=arrow_schema(columns)), sink, compression="zstd")
+        self._write(rows_table(rows, columns), table, study, name)
+
+    def _write(self, content: Any, table: Table, study: str, name: str) -> Path:
+        """One Parquet file; its name ends with the hash of what is in it."""
+        sink = import_extra("pyarrow").BufferOutputStream()
+        import_extra("pyarrow.parquet").write_table(content, sink, compression="zstd")
+        held: bytes = sink.getvalue().to_pybytes()
         folder = self._folder(table, study)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / f"{name}.parquet", sink.getvalue())
+        file = folder / f"{name}.{_hash(held)}.parquet"
+        write_whole(file, held)
+        return file
 
     def _columns(self, study: str) -> Mapping[str, str]:
-        return json.loads((self.path / "points" / study / "columns.json").read_text(encoding="utf-8"))
+        file = self.path / "points" / study / "columns.json"
+        try:
+            columns = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise SpecError([Diagnostic(message=f"cannot read {file} ({error})")]) from None
+        known = get_args(ColumnType)
+        if not isinstance(columns, dict) or any(kind not in known for kind in columns.values()):  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            raise SpecError([Diagnostic(message=f"{file} does not list columns with their types")])
+        return columns  # pyright: ignore[reportUnknownVariableType]
 
     def begin(self, study: Mapping[str, Any]) -> None:
         """Prepares the folder for the points of a study."""
@@ -273,15 +301,67 @@ class Store:
 
     def _compacted(self, table: Table, study: str) -> None:
         pa, parquet = import_extra("pyarrow"), import_extra("pyarrow.parquet")
+        self.quarantine(study)
         small = [part for part in self.parts(table, study) if parquet.read_metadata(part).num_rows < LARGE]
         if len(small) <= SMALL_PARTS:
             return
-        tables = [parquet.read_table(part) for part in small]
-        sink = pa.BufferOutputStream()
-        parquet.write_table(pa.concat_tables(tables), sink, compression="zstd")
-        write_whole(self._folder(table, study) / f"{uuid.uuid4().hex}.parquet", sink.getvalue())
+        together = self._write(pa.concat_tables([parquet.read_table(part) for part in small]), table, study, uuid.uuid4().hex)
         for part in small:
-            part.unlink(missing_ok=True)
+            if part != together:
+                part.unlink(missing_ok=True)
+
+
+# --- what is trusted ----------------------------------------------------------------------------------------
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _intact(part: Path) -> bool:
+    """True if a part is as it was written; parts without a hash in their name must have a readable end."""
+    try:
+        state = part.stat()
+    except FileNotFoundError:  # it was put into a larger one
+        return True
+    return _verified(part, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _verified(part: Path, size: int, written_ns: int) -> bool:
+    """As `_intact`, remembered as long as the file has this size and time."""
+    name = part.name.split(".")
+    if len(name) == 3:
+        try:
+            return _hash(part.read_bytes()) == name[1]
+        except FileNotFoundError:
+            return True
+    try:
+        import_extra("pyarrow.parquet").read_metadata(part)
+    except (OSError, ValueError):  # pyarrow's errors are of these kinds
+        return False
+    return True
+
+
+def rows_table(rows: Sequence[Row], columns: Mapping[str, str]) -> Any:
+    """Rows as a `pyarrow.Table` of the given columns; rows that do not fit are left out, with a warning."""
+    pa = import_extra("pyarrow")
+    schema = arrow_schema(columns)
+    try:
+        return pa.Table.from_pylist(list(rows), schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError):
+        kept = [row for row in rows if _fits(row, schema)]
+        warnings.warn(f"{len(rows) - len(kept)} rows of a journal are damaged and left out", stacklevel=2)
+        return pa.Table.from_pylist(kept, schema=schema)
+
+
+def _fits(row: Row, schema: Any) -> bool:
+    pa = import_extra("pyarrow")
+    try:
+        pa.Table.from_pylist([row], schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 # --- journals -----------------------------------------------------------------------------------------------
@@ -310,8 +390,18 @@ def _entries(journal: Path) -> Iterator[JournalEntry]:
         return
     for line in text.splitlines(keepends=True):
         if line.endswith(b"\n"):
-            with contextlib.suppress(ValueError):  # torn in the middle by a kill: its row was not finished
-                yield JournalEntry(*json.loads(line))
+            with contextlib.suppress(ValueError, RecursionError):  # torn in the middle by a kill: its row was not finished
+                if (entry := _entry(json.loads(line))) is not None:
+                    yield entry
+
+
+def _entry(read: Any) -> JournalEntry | None:
+    """A line of a journal; None if it is something else."""
+    if not isinstance(read, list) or len(cast("list[Any]", read)) != 3:
+        return None
+    table, study, row = cast("list[Any]", read)
+    named = isinstance(study, str) and study.isalnum() and study.isascii()
+    return JournalEntry(table, study, row) if table in TABLES and named and isinstance(row, dict) else None
 
 
 def _journal_rows(journal: Path, table: Table, study: str) -> list[Row]:

@@ -20,9 +20,10 @@ from sparseloop.explore.executors import executor
 from sparseloop.explore.point import Designs
 from sparseloop.explore.reuse import EvaluationCache
 from sparseloop.explore.run import StudyTally, Sweep, Watch
+from sparseloop.explore.schema import SCHEMA
 from sparseloop.explore.space import Parameter, Values
 from sparseloop.explore.sql import identifier, literal
-from sparseloop.explore.store import POINT_COLUMNS, SCHEMA, Row, Store
+from sparseloop.explore.store import POINT_COLUMNS, Row, Store
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.markup import heading, small_table
 from sparseloop.input.spec import Spec

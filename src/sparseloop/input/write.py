@@ -1,9 +1,8 @@
-"""Files written: any input as one native YAML file, an input with another mapping, and whole files or none."""
+"""Files written: any input as one native YAML file, and an input with another mapping."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path as FilePath
@@ -13,6 +12,7 @@ from sparseloop.input.diagnostics import Path
 from sparseloop.input.load import dumps, load, loads, to_data
 from sparseloop.input.resolve import mapping_lines
 from sparseloop.input.spec import Spec
+from sparseloop.input.whole_files import write_text_whole
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.nodes import Plain, wrong_file
 from sparseloop.model.design.mapping import Mapping
@@ -24,7 +24,7 @@ def import_files(files: Sequence[str | PathLike[str]], output: str = "", overrid
     text = native_text(spec, FilePath(output).parent)
     if output:
         try:
-            FilePath(output).write_text(text, encoding="utf-8")
+            write_text_whole(FilePath(output), text)
         except OSError as error:
             raise wrong_file(output, f"cannot write the file: {error.strerror}") from None
     return text, spec
@@ -47,24 +47,6 @@ def text_with_mapping(spec: Spec, mapping: Mapping, files: Sequence[str] = ()) -
         if loads(text) == Spec.model_validate({**to_data(spec), "mapping": lines}):
             return text
     return dumps(Spec.model_validate({**to_data(spec), "mapping": lines}))
-
-
-def write_whole(file: FilePath, content: bytes) -> None:
-    """Writes a file that is there as a whole or not at all, whatever ends the program; raises OSError.
-
-    The bytes go into a new file beside it, which takes its name once they are on the disk. Here, in the lowest room that writes
-    files, because saved searches and the results of studies both need it.
-    """
-    with tempfile.NamedTemporaryFile("wb", dir=file.parent, prefix=".", suffix=".tmp", delete=False) as new:
-        try:
-            new.write(content)
-            new.flush()
-            os.fsync(new.fileno())
-        except OSError:
-            os.unlink(new.name)
-            raise
-    os.chmod(new.name, 0o644)
-    os.replace(new.name, file)
 
 
 def _named_files(data: dict[str, Plain]) -> Iterator[tuple[dict[str, Plain], str, Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +14,24 @@ import pytest
 
 import sparseloop as sl
 from sparseloop.explore import store as stores
-from sparseloop.explore.store import POINT_COLUMNS, SCHEMA, Row, Store, TableRow, Writer
+from sparseloop.explore.schema import SCHEMA
+from sparseloop.explore.store import POINT_COLUMNS, Row, Store, TableRow, Writer
 
 STUDY: dict[str, Any] = {
     "schema": SCHEMA,
     "id": "s1",
-    "parameters": [{"name": "glb"}],
-    "workloads": [{"name": "conv1"}, {"name": "conv2"}],
+    "name": "study",
+    "version": sl.__version__,
+    "parameters": [{"name": "glb", "kind": "values", "values": [1, 2], "unit": None, "numeric": True, "log": False}],
+    "workloads": [{"name": "conv1", "weight": 1.0}, {"name": "conv2", "weight": 2}],
+    "combine": "sum",
+    "objectives": [{"name": "edp", "column": "edp"}],
+    "goal": "minimize",
+    "constraints": [],
+    "mapping": {"method": "optimal"},
+    "search": {"method": "grid"},
     "columns": {"point": "int64", "glb": "double", **{k: v for k, v in POINT_COLUMNS.items() if k != "point"}},
+    "source": {"study": {}, "file": "study.yaml"},
 }
 
 
@@ -135,7 +146,7 @@ def test_folders_and_parameters_may_have_any_name(tmp_path: Path) -> None:
     columns = {name if key == "glb" else key: kind for key, kind in STUDY["columns"].items()}
     store = Store(folder)
     folder.mkdir()
-    store.begin({**STUDY, "parameters": [{"name": name}], "columns": columns})
+    store.begin({**STUDY, "parameters": [{**STUDY["parameters"][0], "name": name}], "columns": columns})
     with Writer(store, "s1") as writer:
         writer.add(
             [
@@ -145,3 +156,100 @@ def test_folders_and_parameters_may_have_any_name(tmp_path: Path) -> None:
         )
     assert store.points([name]).to_pylist() == [{name: 0.5}]
     assert [row[name] for row in store.query("select * from layers").to_pylist()] == [0.5, 0.5]
+
+
+# --- strangers' folders -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "select * from read_csv('{outside}')",
+        "select * from read_text('{outside}')",
+        "select * from '{outside}'",
+        "select * from glob('{outside}*')",
+        "copy (select 1) to '{outside}.new'",
+        "copy points to '{folder}/new.parquet'",
+        "attach '{outside}.db'",
+        "install httpfs",
+        "load httpfs",
+        "set enable_external_access = true",
+        "pragma version",
+        "create table mine (a int)",
+        "drop view points",
+        "select 1; select 2",
+        "select * from STUDY",
+    ],
+)
+def test_questions_only_ask(store: Store, tmp_path_factory: pytest.TempPathFactory, question: str) -> None:
+    with Writer(store, "s1") as writer:
+        writer.add([TableRow("points", point(0))])
+    outside = tmp_path_factory.mktemp("outside") / "secret.csv"
+    outside.write_text("word\nsecret\n")
+    before = sorted(path.name for path in (*outside.parent.iterdir(), *store.path.iterdir()))
+    with pytest.raises(sl.SpecError, match="SQL") as caught:
+        store.query(question.format(outside=outside, folder=store.path))
+    assert "secret\n" not in str(caught.value)
+    assert sorted(path.name for path in (*outside.parent.iterdir(), *store.path.iterdir())) == before
+    assert store.query("explain select * from points").num_rows
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("id", "../../..", "id"),
+    ("id", 7, "id"),
+    ("schema", "sparseloop.study/99", "not a study of this version"),
+    ("schema", None, "not a study of this version"),
+    ("version", "99.0.0", "written by sparseloop 99.0.0"),
+    ("version", 1, "version"),
+    ("parameters", [{"name": "glb"}], "lacks 'kind'"),
+    ("parameters", [{**STUDY["parameters"][0], "name": "else"}], "parameter 'else' has no column"),
+    ("parameters", "glb", "parameters"),
+    ("workloads", [{"name": ["conv1"], "weight": 1}], "workloads[0].name"),
+    ("workloads", [{"name": "a", "weight": 1}] * 2, "workload 'a' is there twice"),
+    ("columns", {**STUDY["columns"], "edp": "struct<a int>"}, "columns.edp"),
+    ("columns", ["point"], "columns"),
+    ("objectives", [{"name": "edp", "column": 'edp" from points; --'}], "has no column"),
+    ("search", 3, "search"),
+    ("source", None, "source"),
+    ("extra", 1, "unknown field 'extra'"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "message"), WRONG, ids=[f"{field}-{i}" for i, (field, _, _) in enumerate(WRONG)])
+def test_a_changed_study_is_a_diagnostic(store: Store, field: str, value: Any, message: str) -> None:
+    (store.path / "study.json").write_text(json.dumps({**STUDY, field: value}))
+    with pytest.raises(sl.SpecError) as caught:
+        Store.opened(store.path)
+    assert message in str(caught.value)
+    assert "study.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("field", [name for name in STUDY if name != "schema"])
+def test_a_study_without_a_field_is_a_diagnostic(store: Store, field: str) -> None:
+    (store.path / "study.json").write_text(json.dumps({name: value for name, value in STUDY.items() if name != field}))
+    with pytest.raises(sl.SpecError, match=f"lacks '{field}'"):
+        Store.opened(store.path)
+
+
+def test_lines_of_journals_that_are_no_rows_are_left_out(store: Store) -> None:
+    lines = ["null", "7", "[]", '["points", "s1", null]', '["points", "../s1", {}]', '["other", "s1", {}]', "{", "[" * 5000]
+    good = json.dumps(["points", "s1", point(1)])
+    (store.path / "journals" / "w-0.jsonl").write_text("\n".join([*lines, good, '["points", "s1", {"point": "x"}]\n']))
+    with pytest.warns(UserWarning, match="1 rows of a journal are damaged"):
+        assert store.points()["point"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
+def test_a_damaged_part_is_put_aside_and_the_others_are_read(store: Store, damage: str) -> None:
+    for number in range(2):
+        with Writer(store, "s1") as writer:
+            writer.add([TableRow("points", point(number))])
+    part, _ = store.parts("points", "s1")
+    held = part.read_bytes()
+    middle = len(held) // 2
+    changed = {"cut": held[:middle], "empty": b"", "flipped": held[:middle] + bytes([held[middle] ^ 1]) + held[middle + 1 :]}
+    part.write_bytes(changed[damage])
+    with pytest.warns(UserWarning, match="is damaged and was put into .*quarantine: --resume evaluates"):
+        assert len(store.points()) == 1
+    assert (store.path / "quarantine" / part.name).read_bytes() == changed[damage]
+    assert len(store.points()) == 1

@@ -12,6 +12,7 @@ from sparseloop.input.accelergy.records import ArtRow, ErtRow, ReferenceTables, 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.timeloop.tables import entry_source, table_components, variants
+from sparseloop.input.whole_files import write_text_whole
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.files import SourceMap
 from sparseloop.input.yaml.nodes import wrong_file
@@ -138,7 +139,7 @@ def write_ert(tables: ReferenceTables, path: str | PathLike[str], version: str =
     """Writes ERT and ART into one file that Accelergy and Timeloop read; version '0.4' or '0.3'."""
     text = ert_text(tables, version)
     try:
-        FilePath(path).write_text(text, encoding="utf-8")
+        write_text_whole(FilePath(path), text)
     except OSError as error:
         raise wrong_file(str(path), f"cannot write the file: {error.strerror}") from None
     except ValueError as error:

@@ -14,6 +14,7 @@ from pathlib import Path as FilePath
 from typing import Any, cast
 
 from sparseloop.input.diagnostics import Diagnostic, Span, SpecError
+from sparseloop.input.yaml import template_limits as limits
 from sparseloop.input.yaml.nodes import MAX_BYTES, Node, Plain, documents, file_text, wrong_file
 
 TEMPLATE_SUFFIXES = (".jinja2", ".j2", ".jinja")
@@ -43,7 +44,8 @@ class TemplateReader:
         text = page.rendered(source, path)
         name = path if text == source else f"{path} (rendered)"
         self.texts[name] = text
-        return [_spliced(node, page.included) for node in documents(text, name)]
+        with limits.unwatched():
+            return [_spliced(node, page.included) for node in documents(text, name)]
 
 
 @dataclass
@@ -58,17 +60,17 @@ class _Page:
     def rendered(self, source: str, name: str) -> str:
         """The text of the template; a mistake in it is a diagnostic with the template's own line."""
         try:
-            from jinja2 import FileSystemLoader, StrictUndefined
-            from jinja2.sandbox import SandboxedEnvironment
+            environment = limits.environment([str(FilePath(self.path).parent), *self.folders])
         except ImportError:
             raise wrong_file(name, "templates need Jinja2", "pip install 'sparseloop[jinja]'") from None
-        places = [str(FilePath(self.path).parent), *self.folders]
-        environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, loader=FileSystemLoader(places))
         environment.globals |= {function: getattr(self, function) for function in _FUNCTIONS.split()}
         try:
-            return _limited(environment.from_string(source).generate(dict(self.reader.values)), name)
+            with limits.bounded():
+                return _limited(environment.from_string(source).generate(dict(self.reader.values)), name)
         except SpecError:
             raise
+        except (limits.TooLong, MemoryError) as error:
+            raise wrong_file(name, f"template: {str(error) or 'it needs too much memory'}") from None
         except Exception as error:
             raise _mistake(error, source, name) from None
 

@@ -6,7 +6,9 @@ Events of ruamel's YAML 1.2 parser become nodes; scalars follow the YAML 1.2 cor
 from __future__ import annotations
 
 import io
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
@@ -113,9 +115,13 @@ def wrong_file(file: str, message: str, hint: str | None = None) -> SpecError:
 def file_text(path: str) -> str:
     """The text of a file (UTF-8 or UTF-16); `SpecError` if there is none."""
     try:
-        with FilePath(path).open("rb") as file:  # never more than that: /dev/zero has no size
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe that nobody writes to is waited for without end
+            raise wrong_file(path, "is a folder" if os.path.isdir(path) else "is no regular file (a pipe or a device)")
+        with FilePath(path).open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError):  # a name with a zero byte
+            raise wrong_file(path, f"cannot read the file: {error}") from None
         raise wrong_file(path, f"cannot read the file: {error.strerror}") from None
     if len(raw) > MAX_BYTES:
         raise wrong_file(path, f"file is larger than {MAX_BYTES // 2**20} MiB")

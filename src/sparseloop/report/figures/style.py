@@ -4,6 +4,7 @@ in grey.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.extras import import_extra
 from sparseloop.input.markup import COLOURS
+from sparseloop.input.whole_files import write_whole
 
 COLUMN, PAGE = 3.5, 7.16
 """Width in inches of one column and of a page of two columns (IEEE)."""
@@ -74,8 +76,10 @@ def save_figure(figure: Any, path: str | Path) -> None:
         hint = f"endings: {', '.join(FIGURE_SUFFIXES)}"
         raise SpecError([Diagnostic(message=f"cannot draw into '{path}': the ending says no known format", hint=hint)])
     undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}[file.suffix.lower()]
+    drawn = io.BytesIO()
+    with styled():
+        figure.savefig(drawn, format=file.suffix.lower()[1:], metadata=undated)
     try:
-        with styled():
-            figure.savefig(file, metadata=undated)
+        write_whole(file, drawn.getvalue())
     except OSError as error:
         raise SpecError([Diagnostic(message=f"cannot write {path}: {error.strerror or error}")]) from None

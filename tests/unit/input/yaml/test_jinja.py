@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
 
+import sparseloop as sl
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.yaml import files as yamlio
+from sparseloop.input.yaml import template_limits
 
 pytest.importorskip("jinja2")
 
@@ -78,7 +82,7 @@ def test_merge_keys_of_included_files(tmp_path: Path):
         ("a: {{ cwd.__globals__ }}", "template: access to attribute '__globals__'"),
         ("a: {{ include.__self__.reader }}", "template: access to attribute '__self__'"),
         ("a: {{ setenv('A', 1) }}", "template: 'setenv' is undefined"),
-        ("a: {{ 'x' * 100000000 }}", "the rendered text is larger than 8 MiB"),
+        ("a: {{ 'x' * 8000000 }}{{ 'x' * 8000000 }}", "the rendered text is larger than 8 MiB"),
         ("{% include 'top.yaml.jinja2' %}", "templates include each other"),
         ("{% include 'no.yaml' %}", "template: 'no.yaml' not found"),
     ],
@@ -93,3 +97,34 @@ def test_without_jinja2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert "pip install 'sparseloop[jinja]'" in mistake(files(tmp_path, top_dot_yaml_dot_jinja2="a: 1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: {{ 9 ** (9 ** 9) }}", "the result of '**' is too large"),
+        ("a: {{ 'x' * 10 ** 9 }}", "the result of '*' is too large"),
+        ("a: {{ '%999999999d' % 1 }}", "the result of '%' is too large"),
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "it takes longer than"),
+    ],
+)
+def test_templates_are_bounded(tmp_path, monkeypatch, text, message):
+    monkeypatch.setattr(template_limits, "SECONDS", 0.2)
+    (tmp_path / "t.yaml.jinja2").write_text(text)
+    with pytest.raises(sl.SpecError, match=re.escape(message)):
+        sl.load(tmp_path / "t.yaml.jinja2")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is bounded on Linux")
+def test_the_memory_of_templates_is_bounded(tmp_path):
+    (tmp_path / "t.yaml.jinja2").write_text("a: {{ 'x' | center(3 * 1000 ** 3) }}")
+    with pytest.raises(sl.SpecError, match="it needs too much memory"):
+        sl.load(tmp_path / "t.yaml.jinja2")
+    assert len(bytearray(2**28)) == 2**28  # the limit is gone
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_is_no_specification(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(sl.SpecError, match="is no regular file"):
+        sl.load(tmp_path / "pipe.yaml")

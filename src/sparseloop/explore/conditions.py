@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -78,6 +79,19 @@ class Condition:
                 raise wrong(f"unknown name '{text}'", did_you_mean(text, values), offset=self.offset, length=len(self.text))
             elif not quoted and text not in labels:
                 operand(text, {name: 1 if isinstance(value, str) or value is None else value for name, value in values.items()})
+        if self.operands:
+            self._check_types(values, labels)
+
+    def _check_types(self, values: Values, labels: Mapping[str, Iterable[str]]) -> None:
+        """Raises `NotationError` where a number stands beside a label, or labels are ordered."""
+        kinds = {name: "label" if name in labels or isinstance(value, str) else 1.0 for name, value in values.items()}
+        found = ["label" if isinstance(operand(text, kinds), str) else "number" for text in self.operands]
+        different = next((text for text, kind in zip(self.operands, found, strict=True) if kind != found[0]), None)
+        if different is not None:
+            message = f"'{self.operands[0]}' is a {found[0]}, '{different.strip(chr(34) + chr(39))}' is none"
+            raise wrong(message, offset=self.offset, length=len(self.text))
+        if found[0] == "label" and self.sign in ("<", "<=", ">", ">="):
+            raise wrong("labels have no order", "compare them with == or !=", offset=self.offset, length=len(self.text))
 
 
 def _compared(sign: str, left: Value, right: Value) -> bool:
@@ -113,12 +127,19 @@ def arithmetic(text: str, values: Values) -> float | int | None:
         if isinstance(values[word], str):
             raise wrong(f"'{word}' is a label, not a number: it cannot be computed with")
     with expr.variables({word: values[word] for word in used}):
-        return expr.evaluate_expression(text).number
+        return _finite(text)
 
 
 @lru_cache(maxsize=1024)
 def _constant(text: str) -> float | int:
-    return expr.evaluate_expression(text).number
+    return _finite(text)
+
+
+def _finite(text: str) -> float | int:
+    number = expr.evaluate_expression(text).number
+    if not isinstance(number, int) and not math.isfinite(number):
+        raise wrong(f"'{text}' is no finite number")
+    return number
 
 
 # --- parsing ------------------------------------------------------------------------------------------------

@@ -233,10 +233,19 @@ class DaskExecutor:
             cluster.close()
 
 
+NO_DASHBOARD = "127.0.0.1:0"
+"""Dask serves its state over HTTP even without a dashboard: to this machine only, at a free port instead of 8787."""
+
+
 def local_cluster(workers: int) -> Any:
     """A Dask cluster of processes on this machine."""
     return import_extra("distributed", "dask").LocalCluster(
-        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": NO_DASHBOARD},
     )
 
 
@@ -257,7 +266,8 @@ def batch_cluster(kind: str, wanted: ClusterSpec, workers: int) -> Any:
         job_script_prologue=list(wanted.prologue),
         job_extra_directives=list(wanted.directives),
         python=wanted.python,
-        scheduler_options={"dashboard_address": None},
+        scheduler_options={"dashboard": False, "dashboard_address": NO_DASHBOARD},
+        security=wanted.tls or None,
     )
     if workers:
         cluster.scale(jobs=-(-workers // wanted.cores))

@@ -119,6 +119,7 @@ class ClusterSpec(Record):
     interface: str | None = Field(default=None, description="Network interface of the workers: ib0.")
     prologue: Texts = Field(default=(), description="Lines of the job script before the worker starts: module load python.")
     directives: Texts = Field(default=(), description="Further directives: --exclusive.")
+    tls: bool = Field(default=False, description="Connections with keys made for this run: nobody else can send jobs.")
     python: str | None = Field(default=None, description="Interpreter on the nodes; None: the one that runs the study.")
 
 

@@ -177,7 +177,7 @@ class Store:
                 if attempt == 2:
                     raise
             except duckdb.Error as error:
-                said = "\n".join(line for line in str(error).splitlines() if line.strip())
+                said = " | ".join(line.strip() for line in str(error).splitlines() if line.strip(" ^"))
                 hint = "tables: points, layers, evaluations; columns: select * from points limit 1"
                 raise SpecError([Diagnostic(message=f"SQL: {said}", hint=hint)]) from None
         raise AssertionError

@@ -53,7 +53,7 @@ class Diagnostic:
     def render(self) -> str:
         """The lines a user sees: place, message, source line, caret, hint."""
         place = visible(str(self.span) if self.span else dotted(self.path))
-        message, hint = lines(self.message), lines(self.hint or "")
+        message, hint = visible(self.message), visible(self.hint or "")
         head = f"{place}: {self.severity}: {message}" if place else f"{self.severity}: {message}"
         if self.span is None or self.span.line is None or self.span.col is None or not self.span.text.strip():
             return f"{head}\n     {hint}" if hint else head

@@ -11,6 +11,8 @@ from sparseloop.input.terminal import visible
 
 __all__ = ["figure", "html", "write_csv"]
 
+_FORMULAS = frozenset("=+-@\t\r")
+
 
 def figure(text: object) -> str:
     """Text inside a matplotlib figure: `$` stays a dollar sign, and no name is left out of a legend.
@@ -22,7 +24,14 @@ def figure(text: object) -> str:
 
 
 def write_csv(stream: TextIO, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns and rows as CSV; cells with a comma, a quote or a newline are quoted."""
+    """Columns and rows as CSV; cells with a comma, a quote or a newline are quoted, and no text is a formula.
+
+    Spreadsheets compute a text that begins with one of `=+-@`: such a text gets a `'` in front.
+    """
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerow(map(_cell, columns))
+    writer.writerows(map(_cell, row) for row in rows)
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULAS else value

@@ -23,6 +23,8 @@ def resolve_workload(log: ResolveLog) -> Einsum:
     """The einsum with all tensors, the result last; mistakes are logged, and a harmless value stands in for what is wrong."""
     spec, path = log.spec.workload, log.spec.workload_path
     text = parse_einsum(spec.einsum)
+    if not spec.name.strip() or not spec.name.isprintable():
+        log.error((*path, "name"), f"{spec.name!r} is no name: it is empty or cannot be printed")
     extents = _extents(spec, text.ranks, log)
     names = [access.name for access in text.tensors]
     for name in spec.density:

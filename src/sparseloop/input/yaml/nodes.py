@@ -171,8 +171,15 @@ def documents(text: str, file: str) -> Iterator[Node]:
         place = Span(file, mark.line + 1, mark.column + 1) if mark else Span(file, None, None)
         context = f"{error.context}, " if error.context and error.context_mark is None else ""
         raise SpecError([Diagnostic(message=f"YAML: {context}{error.problem}", span=place)]) from None
-    except YAMLError as error:
-        raise wrong_file(file, f"YAML: {' '.join(str(error).split())}") from None
+    except YAMLError as unmarked:
+        error = cast("Any", unmarked)
+        position = getattr(error, "position", None)
+        if position is None:
+            raise wrong_file(file, f"YAML: {' '.join(str(error).split())}") from None
+        before = text[:position]
+        place = Span(file, before.count("\n") + 1, position - before.rfind("\n"))
+        message = f"YAML: the character {chr(error.character)!r} is not allowed"
+        raise SpecError([Diagnostic(message=message, span=place)]) from None
     if builder.problems:
         raise SpecError(builder.problems)
     if not builder.roots:

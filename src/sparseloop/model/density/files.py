@@ -75,8 +75,9 @@ def _read_npz(file: Path) -> Pattern | Coordinates:
         raise ValueError(f"{file}: is a single array, not an archive; name it .npy")
     try:
         with archive:
+            _check_headers(file)
             arrays: dict[str, npt.NDArray[Any]] = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{file}: an array in it is damaged or not numeric ({_first_line(error)})") from error
     if "format" in arrays and "shape" in arrays:
         return _sparse_pattern(file, arrays)
@@ -88,9 +89,36 @@ def _read_npz(file: Path) -> Pattern | Coordinates:
 def _load(file: Path) -> Any:
     """np.load without pickle, failures as a one-line ValueError."""
     try:
-        return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with warnings.catch_warnings(action="ignore"), file.open("rb") as stream:
+            if stream.read(len(_NPY)) == _NPY:
+                stream.seek(0)
+                _check_header(file, stream)
+        with warnings.catch_warnings(action="ignore"):
+            return np.load(file, allow_pickle=False)
+    except _DAMAGED as error:
         raise ValueError(f"{file}: is not a complete NumPy file of numbers ({_first_line(error)})") from error
+
+
+_NPY = b"\x93NUMPY"
+_DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, KeyError, OverflowError)
+"""What NumPy and zipfile raise for archives that are cut, encrypted or packed in ways they do not know."""
+
+
+def _check_headers(file: Path) -> None:
+    """Raises ValueError if an array of an archive is too large, before any memory is taken for it."""
+    with zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as stream:
+                _check_header(file, stream)
+
+
+def _check_header(file: Path, stream: Any) -> None:
+    """The same for one array, by what its beginning says of its shape."""
+    version = np.lib.format.read_magic(stream)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    shape = read(stream)[0] if read else ()
+    if math.prod(shape) > DENSE_LIMIT:
+        raise ValueError(f"{file}: has {math.prod(shape)} elements, more than {DENSE_LIMIT}")
 
 
 def _first_line(error: Exception) -> str:
@@ -109,6 +137,8 @@ def _sparse_pattern(file: Path, arrays: dict[str, npt.NDArray[Any]]) -> Pattern 
     if missing:
         raise ValueError(f"{file}: {kind} layout without {missing[0]!r}; it needs data, {', '.join(wanted)} and shape")
     shape = tuple(int(s) for s in arrays["shape"].reshape(-1))
+    if len(shape) != 2 and wanted != ("coords",):
+        raise ValueError(f"{file}: the shape of a {kind} matrix has two sizes, here {len(shape)}")
     nonzero = as_pattern(f"{file}: data", arrays["data"]).reshape(-1)
     if wanted == ("coords",):
         coordinates = list(arrays["coords"])

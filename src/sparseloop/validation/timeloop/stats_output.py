@@ -184,6 +184,8 @@ _ARITHMETIC = {
 
 def of_xml(text: str, path: Path, tensors: Sequence[str]) -> StatsFigures:
     """The figures of a `.map+stats.xml`; it states no words of networks."""
+    if "<!ENTITY" in text:
+        raise wrong_stats(path, "defines entities, which the output of Timeloop does not")
     try:
         root = ElementTree.fromstring(text)
         boxes = root.findall("./engine/topology_/levels_/item/px")

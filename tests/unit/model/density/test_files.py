@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +155,50 @@ def test_malformed_numpy(tmp_path: Path) -> None:
         load_pattern(tmp_path / "a.npy", shape=(4, 3))
     with pytest.raises(ValueError, match="needs the shape"):
         load_pattern(tmp_path / "a.bits")
+
+
+# --- strangers' archives ------------------------------------------------------------------------------------
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    """The beginning of an array of that shape, without its elements."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "|b1", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def changed(file: Path, local: int, central: int, value: int) -> None:
+    """Writes a field of both headers of a zip file."""
+    raw = bytearray(file.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
+        at = raw.find(mark) + offset
+        raw[at : at + 2] = struct.pack("<H", value)
+    file.write_bytes(raw)
+
+
+def test_archives_that_zip_cannot_open_are_one_line(tmp_path: Path) -> None:
+    for name, local, central, value in (("encrypted", 6, 8, 1), ("packed", 8, 10, 99)):
+        file = tmp_path / f"{name}.npz"
+        np.savez(file, a=PATTERN)
+        changed(file, local, central, value)
+        with pytest.raises(ValueError, match=rf"{name}\.npz: an array in it is damaged or not numeric \(.*\)$"):
+            load_pattern(file)
+
+
+def test_a_matrix_without_a_shape(tmp_path: Path) -> None:
+    file = tmp_path / "csr.npz"
+    np.savez(
+        file, format=np.array("csr"), shape=np.array([], int), data=np.ones(1), indices=np.zeros(1, int), indptr=np.arange(2)
+    )
+    with pytest.raises(ValueError, match="the shape of a csr matrix has two sizes, here 0"):
+        load_pattern(file)
+
+
+def test_large_arrays_are_refused_by_their_shape(tmp_path: Path) -> None:
+    large = header((2**20, 2**15))
+    (tmp_path / "large.npy").write_bytes(large)
+    with zipfile.ZipFile(tmp_path / "large.npz", "w") as archive:
+        archive.writestr("a.npy", large)
+    for name in ("large.npy", "large.npz"):
+        with pytest.raises(ValueError, match=f"has {2**35} elements, more than {2**32}"):
+            load_pattern(tmp_path / name)

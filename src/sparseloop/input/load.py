@@ -7,6 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from sparseloop.input.accelforge import is_accelforge, refuse_looptree
+from sparseloop.input.accelforge import native_data as accelforge_data
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
 from sparseloop.input.notation_writer import in_short_notation
@@ -40,6 +42,8 @@ def load_architecture(*paths: str | PathLike[str], overrides: Sequence[str] = ()
     """As `load`; a native architecture without a workload is enough, and gets one of a single multiplication."""
     data, source = yamlio.load_files([Path(path) for path in paths], _listed(overrides))
     architecture = data.get("architecture")
+    if is_accelforge(data) and "workload" not in data:
+        data = {**data, "workload": {"rank_sizes": {"I": 1}, "einsums": ["Z[i] = A[i] * B[i]"]}}
     if isinstance(architecture, dict) and "levels" in architecture and not {"workload", "layers"} & set(data):
         kept = {key: value for key, value in data.items() if key in ("architecture", "energy", "variables", "ERT", "ART")}
         data = {**kept, "workload": {"einsum": "Z[i] = A[i] * B[i]", "shape": {"i": 1}}}
@@ -59,6 +63,9 @@ def _listed(overrides: Sequence[str]) -> Sequence[str]:
 def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
     """The specification that data read from files says, in the native form or in Timeloop's."""
     try:
+        refuse_looptree(data)
+        if is_accelforge(data):
+            return Spec.model_validate(accelforge_data(data, source)).with_source(source)
         data = _with_named_tables(data, source)
         if is_timeloop(data):
             from sparseloop.input import (

@@ -86,7 +86,14 @@ def _documents(path: str, reader: templates.TemplateReader) -> Iterable[Node]:
     if path.endswith(templates.TEMPLATE_SUFFIXES):
         return reader.read(path)
     text = reader.texts[path] = file_text(path)
-    return [printed.read_nest(text, path)] if path.endswith(printed.MAP_SUFFIX) else documents(text, path)
+    if path.endswith(printed.MAP_SUFFIX):
+        return [printed.read_nest(text, path)]
+    try:
+        return list(documents(text, path))
+    except SpecError:
+        if templates.looks_like_template(text):  # AccelForge's plain .yaml
+            return reader.read(path)
+        raise
 
 
 def _merged(

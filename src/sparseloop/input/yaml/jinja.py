@@ -22,6 +22,11 @@ _MARK = "included-file-{}"
 _FUNCTIONS = "include include_all include_text find_path find_paths path_exists add_to_path cwd"
 
 
+def looks_like_template(text: str) -> bool:
+    """True if a text has marks of Jinja2, whatever its file is called."""
+    return any(mark in text for mark in ("{%", "{{", "{#"))
+
+
 @dataclass
 class TemplateReader:
     """Renders templates. `values` are the variables of templates; the text of every file read is added to `texts`."""

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sparseloop.input import extras
 from sparseloop.cli import app as cli
+from sparseloop.input import extras
 from sparseloop.input.diagnostics import SpecError
 from tests.helpers.tiny_spaces import TINY
 

@@ -91,8 +91,8 @@ def _seconds(arguments: CodesignArguments) -> float | None:
 
 
 def _write(file: str, best: CodesignResult) -> None:
-    from sparseloop.input.whole_files import write_text_whole
     from sparseloop.input.write import text_with_mapping
+    from sparseloop.input.yaml.whole_files import write_text_whole
 
     assert best.spec is not None
     assert best.mapping is not None

@@ -180,7 +180,7 @@ def _rows(evaluation: Evaluation) -> list[ComparedFigure]:
     from sparseloop.validation.timeloop.causes import Cause, causes, of_leakage
 
     rows, behind = list[ComparedFigure](), Counter[Cause]()
-    for figure in (*evaluation.figures, *evaluation.network_energies):
+    for figure in (*evaluation.figures, *evaluation.network_energies, *evaluation.conventions):
         if figure.path.endswith(EACH) and figure.path.replace(EACH, TOTAL) in evaluation.by_path:
             continue  # the total says the same
         ours = figure.ours if figure.sound is None else figure.sound
@@ -189,7 +189,7 @@ def _rows(evaluation: Evaluation) -> list[ComparedFigure]:
         if figure.kind == "energy" and not figure.differs_from(ours) and exact.differs_from(ours):
             found = tuple(cause for cause in causes(evaluation, exact) if cause.sure)  # a few accesses, but a rule of prices
             figure = exact if found else figure
-        if figure.kind in ("energy", "network"):
+        if figure.kind in ("energy", "network", "hops", "leakage"):
             behind.update(found)
         rows.append(_row(figure, ours, found))
     if energy := _whole(evaluation):

@@ -128,8 +128,8 @@ class _Shown:
         self._write(progress.finished)
 
     def _write(self, layer: LayerResult) -> None:
-        from sparseloop.input.whole_files import write_text_whole
         from sparseloop.input.write import text_with_mapping
+        from sparseloop.input.yaml.whole_files import write_text_whole
 
         if layer.name not in self.files or layer.best is None or layer.best.mapping is None:
             return

@@ -13,7 +13,7 @@ from sparseloop.cli import completion
 from sparseloop.cli.options import Overrides
 from sparseloop.cli.output import warn
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.input.whole_files import write_text_whole
+from sparseloop.input.yaml.whole_files import write_text_whole
 
 KINDS = "breakdown, roofline, loopnest; of studies pareto, parallel, sensitivity, sweep"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, cast
@@ -13,6 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from sparseloop import __version__
 from sparseloop.input import expressions as expr
 from sparseloop.input.diagnostics import Diagnostic, Span, SpecError, dotted
+from sparseloop.input.extras import import_extra
 from sparseloop.input.field_types import Count, Number, Whole
 from sparseloop.input.records import Names, Record
 
@@ -238,3 +240,41 @@ def stored_study(record: Any, file: FilePath) -> dict[str, Any]:
 
 def _release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+# --- rows as Arrow tables -----------------------------------------------------------------------------------
+
+
+def arrow_schema(columns: Mapping[str, str]) -> Any:
+    """The Arrow schema of a table."""
+    pa = import_extra("pyarrow")
+    level = {
+        "name": pa.string(),
+        "kind": pa.string(),
+        "energy_pj": pa.float64(),
+        "cycles": pa.float64(),
+        "area_um2": pa.float64(),
+    }
+    special = {"levels": pa.list_(pa.struct(list(level.items()))), "keys": pa.list_(pa.string())}
+    return pa.schema([(name, special.get(kind) or pa.type_for_alias(kind)) for name, kind in columns.items()])
+
+
+def rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Any:
+    """Rows as a `pyarrow.Table` of the given columns; rows that do not fit are left out, with a warning."""
+    pa = import_extra("pyarrow")
+    schema = arrow_schema(columns)
+    try:
+        return pa.Table.from_pylist(list(rows), schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError):
+        kept = [row for row in rows if _fits(row, schema)]
+        warnings.warn(f"{len(rows) - len(kept)} rows of a journal are damaged and left out", stacklevel=2)
+        return pa.Table.from_pylist(kept, schema=schema)
+
+
+def _fits(row: Mapping[str, Any], schema: Any) -> bool:
+    pa = import_extra("pyarrow")
+    try:
+        pa.Table.from_pylist([row], schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError):
+        return False
+    return True

@@ -14,12 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast, get_args
 
-from sparseloop.explore.schema import ColumnType, stored_study
+from sparseloop.explore.schema import ColumnType, rows_table, stored_study
 from sparseloop.explore.sql import answer, database, identifier, literal, lock
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.extras import import_extra
 from sparseloop.input.markup import heading, small_table
-from sparseloop.input.whole_files import write_whole
+from sparseloop.input.yaml.whole_files import write_whole
 
 BEST_SHOWN = 10
 """Points that a notebook shows."""
@@ -70,20 +70,6 @@ POINT_COLUMNS: Mapping[str, str] = {
     "keys": "keys",
 }
 """Of `points`, beside the study's parameters and objectives: one row per point of the study."""
-
-
-def arrow_schema(columns: Mapping[str, str]) -> Any:
-    """The Arrow schema of a table."""
-    pa = import_extra("pyarrow")
-    level = {
-        "name": pa.string(),
-        "kind": pa.string(),
-        "energy_pj": pa.float64(),
-        "cycles": pa.float64(),
-        "area_um2": pa.float64(),
-    }
-    special = {"levels": pa.list_(pa.struct(list(level.items()))), "keys": pa.list_(pa.string())}
-    return pa.schema([(name, special.get(kind) or pa.type_for_alias(kind)) for name, kind in columns.items()])
 
 
 # --- the folder ---------------------------------------------------------------------------------------------
@@ -339,27 +325,6 @@ def _verified(part: Path, size: int, written_ns: int) -> bool:
     try:
         import_extra("pyarrow.parquet").read_metadata(part)
     except (OSError, ValueError):  # pyarrow's errors are of these kinds
-        return False
-    return True
-
-
-def rows_table(rows: Sequence[Row], columns: Mapping[str, str]) -> Any:
-    """Rows as a `pyarrow.Table` of the given columns; rows that do not fit are left out, with a warning."""
-    pa = import_extra("pyarrow")
-    schema = arrow_schema(columns)
-    try:
-        return pa.Table.from_pylist(list(rows), schema=schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError):
-        kept = [row for row in rows if _fits(row, schema)]
-        warnings.warn(f"{len(rows) - len(kept)} rows of a journal are damaged and left out", stacklevel=2)
-        return pa.Table.from_pylist(kept, schema=schema)
-
-
-def _fits(row: Row, schema: Any) -> bool:
-    pa = import_extra("pyarrow")
-    try:
-        pa.Table.from_pylist([row], schema=schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError):
         return False
     return True
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sparseloop.input.accelforge import is_accelforge, refuse_looptree
-from sparseloop.input.accelforge import native_data as accelforge_data
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
 from sparseloop.input.notation_writer import in_short_notation
@@ -65,7 +64,9 @@ def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
     try:
         refuse_looptree(data)
         if is_accelforge(data):
-            return Spec.model_validate(accelforge_data(data, source)).with_source(source)
+            from sparseloop.input.accelforge import importer  # only where it is needed
+
+            return Spec.model_validate(importer.native_data(data, source)).with_source(source)
         data = _with_named_tables(data, source)
         if is_timeloop(data):
             from sparseloop.input import (

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Annotated, Any, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.markup import preformatted

@@ -12,9 +12,9 @@ from sparseloop.input.diagnostics import Path
 from sparseloop.input.load import dumps, load, loads, to_data
 from sparseloop.input.resolve import mapping_lines
 from sparseloop.input.spec import Spec
-from sparseloop.input.whole_files import write_text_whole
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.nodes import Plain, wrong_file
+from sparseloop.input.yaml.whole_files import write_text_whole
 from sparseloop.model.design.mapping import Mapping
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sparseloop.evaluation.cache_key import digest
-from sparseloop.input.whole_files import write_whole
+from sparseloop.input.yaml.whole_files import write_whole
 from sparseloop.mapper.task import Best, Candidate, Certificate, Task
 from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
 from sparseloop.model.status import Status

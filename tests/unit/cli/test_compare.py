@@ -409,3 +409,40 @@ def test_older_output_is_read(files: Files, capsys: pytest.CaptureFixture[str]) 
     new = comparison(files(conv__yaml=CONV)[:1], Path(files(new__stats__txt=DENSE_STATS)[0]))
     assert old.rows == new.rows
     assert next(row for row in old.rows if row.figure == "computes (total)").theirs == 24
+
+
+# --- conventions --------------------------------------------------------------------------------------------
+
+CONVENTIONS = """
+Networks
+--------
+Network 0
+---------
+DRAM <==> Buffer
+
+    SPECS
+    -----
+        Type            : Legacy
+
+    STATS
+    -----
+    Weights:
+        Fanout                                  : 1
+        Ingresses                               : 6.00
+        Average number of hops                  : 0.50
+"""
+
+
+def test_hops_and_leakage_stand_beside_ours(files: Files) -> None:
+    leak = "  - {name: DRAM, actions: [{name: leak, energy: 2}]}\n  - {name: MAC, actions: [{name: leak, energy: 3}]}\n"
+    text = CONV + f"ERT:\n  version: 0.4\n  tables:\n{leak}"
+    assert "\nSummary Stats" in DENSE_STATS
+    theirs = DENSE_STATS.replace(
+        "    Cycles                  : 24\n", "    Cycles : 24\n    Leakage energy (total) : 0.00 pJ\n", 1
+    )
+    theirs = theirs.replace("\nSummary Stats", f"{CONVENTIONS}\nSummary Stats", 1)
+    compared = comparison(files(conv__yaml=text)[:1], Path(files(x__stats__txt=theirs)[0]))
+    hops = next(row for row in compared.rows if row.figure == "average number of hops")
+    assert (hops.tensor, hops.theirs, hops.ours, hops.faults) == ("Weights", 0.5, 0.0, ("D30",))
+    leaked = next(row for row in compared.rows if row.figure == "leakage energy (total)")
+    assert (leaked.level, leaked.theirs, leaked.ours, leaked.faults) == ("MAC", 0.0, 3 * 24.0, ("D31",))

@@ -12,10 +12,10 @@ from sparseloop.input.accelergy.records import ArtRow, ErtRow, ReferenceTables, 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.timeloop.sections import ImportLog, Section
 from sparseloop.input.timeloop.tables import entry_source, table_components, variants
-from sparseloop.input.whole_files import write_text_whole
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.input.yaml.files import SourceMap
 from sparseloop.input.yaml.nodes import wrong_file
+from sparseloop.input.yaml.whole_files import write_text_whole
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]]*")
 _DOUBTFUL = ("null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf")

@@ -13,7 +13,7 @@ from typing import Any
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.extras import import_extra
 from sparseloop.input.markup import COLOURS
-from sparseloop.input.whole_files import write_whole
+from sparseloop.input.yaml.whole_files import write_whole
 
 COLUMN, PAGE = 3.5, 7.16
 """Width in inches of one column and of a page of two columns (IEEE)."""

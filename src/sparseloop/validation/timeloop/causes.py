@@ -18,7 +18,7 @@ from sparseloop.model.design.sparse import Saf
 from sparseloop.model.plan import Link
 from sparseloop.model.sparse_traffic import LinkSparse
 from sparseloop.model.traffic.stays import visits
-from sparseloop.validation.timeloop.compare import COUNT_CLASSES, SEPARATE_ACTIONS, Evaluation, Figure
+from sparseloop.validation.timeloop.compare import COUNT_CLASSES, HOPS, SEPARATE_ACTIONS, Evaluation, Figure
 
 WRAPPED = 2.0**62
 """Counts from here on are negative numbers printed as positive ones."""
@@ -132,9 +132,35 @@ def _wrapped(place: FigureContext) -> Iterator[Cause]:
 
 
 def _network(place: FigureContext) -> Iterator[Cause]:
-    """Their rule on our dense counts."""
+    """Their rule on our dense counts; where nothing is compressed or skipped, it differs in what travels down with results."""
+    sparse = bool(place.safs) or any(link.dense.link.compressed for link in place.evaluation.cost.sparse.links)
     if place.gives(place.figure.ours):
-        yield Cause(name="Q11", sure=True)
+        yield Cause(name="Q11" if sparse else "D14", sure=True)
+
+
+def _hops(place: FigureContext) -> Iterator[Cause]:
+    """Half a tile to a single child is their number; other distances follow from where the parent stands."""
+    yield Cause(name="D30", sure=place.figure.ours == 0 and place.gives(0.5))
+
+
+def _hops_behind(place: FigureContext) -> Iterator[Cause]:
+    """The energy of a network at their own mean hops."""
+    if place.parts[0] != "networks" or place.link is None:
+        return
+    beside = place.figure.path.rpartition("/")[0]
+    theirs = next((one for one in place.evaluation.conventions if one.path == f"{beside}/{HOPS}" and not one.agrees), None)
+    network = next((one for one in place.evaluation.cost.networks if one.name == place.parts[1]), None)
+    if theirs is not None and network is not None:
+        yield Cause(name="D30", sure=place.gives(float(network.energy_of(place.link, theirs.theirs))))
+
+
+def _leakage(place: FigureContext) -> Iterator[Cause]:
+    """Only instances that work leak, and no compute unit."""
+    levels = [level.name for level in place.evaluation.plan.arch.levels]
+    index = levels.index(place.parts[1])
+    every = float(place.evaluation.plan.arch.levels[index].instances)
+    used = 0.0 if index == len(levels) - 1 else float(place.evaluation.cost.dense.instances[index])
+    yield Cause(name="D31", sure=place.gives(place.figure.ours * used / every))
 
 
 def _priced(place: FigureContext) -> Iterator[Cause]:
@@ -399,6 +425,8 @@ CAUSE_RULES: dict[str, tuple[Rule, ...]] = {
     "network": (_network, _dense),
     "capacity": (_density_one, _zeros_kept, *_COMMON),
     "cycles": (_cycles_of_gates, _dense, _features, _inherited),
-    "energy": (_priced, _on_the_wires, _inherited, _per_instance),
+    "hops": (_hops,),
+    "leakage": (_leakage,),
+    "energy": (_hops_behind, _priced, _on_the_wires, _inherited, _per_instance),
 }
 """What may stand behind each kind of figure."""

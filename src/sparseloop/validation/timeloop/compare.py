@@ -27,7 +27,16 @@ from sparseloop.validation.timeloop.corpus import GoldenCase
 
 RELATIVE = 0.005
 """The labels' own threshold: a difference of up to 0.5 % carries no label."""
-ROUNDING_SLACK = {"count": 3.0, "metadata": 3.0, "network": 3.0, "capacity": 3.0, "cycles": 2.0, "energy": 2.0}
+ROUNDING_SLACK = {
+    "count": 3.0,
+    "metadata": 3.0,
+    "network": 3.0,
+    "capacity": 3.0,
+    "cycles": 2.0,
+    "energy": 2.0,
+    "hops": 0.01,
+    "leakage": 0.0,
+}
 """Units by which the reference's roundings may move a figure: it floors or ceils a count per instance at several
 places (counts), the computes behind a cycle count, and the accesses behind an energy (unit: the dearest action)."""
 CLOSE = 1e-3
@@ -54,6 +63,10 @@ REFERENCE_ACTION = {
 """Our actions under the reference's names (gated and skipped ones have equal names)."""
 SEPARATE_ACTIONS = frozenset({"address_generation", "reduction", "intersect", "leak"})
 """Not part of the reference's energy of a tensor at a level: it lists the first two apart and has not the others."""
+
+
+HOPS, LEAKAGE = "average_number_of_hops", "leakage_energy_total"
+"""Figures that Timeloop states of a tensor on a network, and of a level."""
 
 
 class Extra(TypedDict, total=False):
@@ -249,6 +262,22 @@ class Evaluation:
                 assert network is not None
                 ours = network.energy_of(link, network.hops[link.dense.link.name])
                 found += self._figure(path, "energy", ours, figures.get("energy_total"))
+        return found
+
+    @cached_property
+    def conventions(self) -> list[Figure]:
+        """What other conventions than ours decide: mean hops on each network, leakage of each level; no label speaks of them."""
+        found, networks = list[Figure](), {network.name: network for network in self.cost.networks}
+        for expected in self.case.expected["networks"]:
+            network = networks.get(expected["name"])
+            for name, hops in network.hops.items() if network is not None else ():
+                path = f"networks/{expected['name']}/dataspaces/{name}/{HOPS}"
+                found += self._figure(path, "hops", hops, expected["dataspaces"].get(name, {}).get(HOPS))
+        names = {spec.name: i for i, spec in enumerate(self.plan.arch.levels)}
+        for level in self.case.expected["levels"]:
+            if (i := names.get(level["name"])) is not None:
+                leaked = sum(float(one.energy_pj) for one in self.cost.levels[i].actions if one.action == "leak")
+                found += self._figure(f"levels/{level['name']}/stats/{LEAKAGE}", "leakage", leaked, level["stats"].get(LEAKAGE))
         return found
 
     # --- networks ---------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sparseloop.input import whole_files
-from sparseloop.input.whole_files import write_text_whole, write_whole
+from sparseloop.input.yaml import whole_files
+from sparseloop.input.yaml.whole_files import write_text_whole, write_whole
 
 
 def test_a_new_file_and_a_changed_one(tmp_path: Path):

@@ -124,11 +124,11 @@ def test_fronts_stay_out_of_results_for_programs(tmp_path: Path, capsys: pytest.
 def test_an_output_that_fails_late_costs_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
-    def full(path: Path, text: str, encoding: str) -> None:
+    def full(path: Path, text: str) -> None:
         raise OSError(28, "No space left on device")
 
     given = ["map", file(tmp_path), "--budget", "300", "-f", "json", "-o", str(tmp_path / "best.yaml")]
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("sparseloop.input.yaml.whole_files.write_text_whole", full)
     assert cli.main(given) == cli.WRONG_INPUT
     shown = capsys.readouterr()
     assert json.loads(shown.out)["status"]["valid"]

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sparseloop.evaluation import humanize as wording
+from sparseloop.evaluation.approximations import notices
 from sparseloop.evaluation.violations import lost_metadata, reasons
 from sparseloop.model.cost.actions import ActionCost
 from sparseloop.model.cost.cost import Cost
@@ -91,8 +92,8 @@ class Result:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was understood differently than written, or assumed."""
-        return (*self.design.warnings, *lost_metadata(self.plan, self.cost))
+        """What was understood differently than written, or assumed; approximations with a large worst case."""
+        return (*self.design.warnings, *lost_metadata(self.plan, self.cost), *notices(self.plan, self.cost))
 
     def to_dict(self) -> dict[str, Any]:
         """The result file, schema sparseloop.result/1: plain data ready for JSON."""

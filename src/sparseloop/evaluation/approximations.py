@@ -1,0 +1,154 @@
+"""The approximations of the model that were measured against the walker, and which of them a result rests on.
+
+A row here is all there is to add: `docs/accuracy.md` and the warning of `eval` follow (`python -m tests.property.accuracy_page`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sparseloop.model.cost.cost import Cost
+from sparseloop.model.plan import Link, Plan
+from sparseloop.model.traffic.stays import child_tile
+
+NOTICED_ABOVE = 0.05
+"""A result that rests on an approximation with a larger worst case says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approximation:
+    """One approximation: the error is |model - walker| over the counts it concerns, divided by the walker's sum of all counts."""
+
+    name: str
+    """As the random comparison with the walker names it."""
+    what: str
+    """What is taken instead of the exact number."""
+    mean: float
+    worst: float
+    specifications: int
+    command: str
+    applies: Callable[[Plan, Cost], bool]
+    """True if the numbers of a single mapping rest on it."""
+
+
+def rests_on(plan: Plan, cost: Cost) -> tuple[Approximation, ...]:
+    """The approximations behind the cost of a single mapping."""
+    return tuple(one for one in APPROXIMATIONS if one.applies(plan, cost))
+
+
+def notices(plan: Plan, cost: Cost) -> Iterator[str]:
+    """One line if a cost rests on approximations whose worst case is large."""
+    large = [one for one in rests_on(plan, cost) if one.worst > NOTICED_ABOVE]
+    if large:
+        told = "; ".join(f"{one.name} (mean {one.mean:.1%}, worst {one.worst:.0%})" for one in large)
+        yield f"counts rest on an approximation: {told}: docs/accuracy.md"
+
+
+# --- what a design has --------------------------------------------------------------------------------------
+
+
+def _draws(plan: Plan) -> bool:
+    """True if something depends on where the non-zeros of random tensors lie."""
+    sparse = plan.sparse
+    used = sparse.safs or sparse.compute_skip or sparse.compute_gate or any(form.compressed for form in sparse.formats.values())
+    models = [tensor.density for tensor in plan.einsum.tensors if not tensor.output]
+    return bool(used) and any(not model.deterministic and 0 < float(model.density) < 1 for model in models)
+
+
+def _imperfect(plan: Plan, cost: Cost) -> bool:
+    return _draws(plan) and not cost.dense.perfect
+
+
+def _jumping(plan: Plan, cost: Cost) -> bool:
+    return _draws(plan) and any(saf.intersection == "skip_ahead" for saf in plan.sparse.safs)
+
+
+def _ending_early(plan: Plan, cost: Cost) -> bool:
+    return _draws(plan) and any(_ends_early(plan, cost, link.dense.link) for link in cost.sparse.links)
+
+
+def _ends_early(plan: Plan, cost: Cost, link: Link) -> bool:
+    """True if a feature looks at blocks that do not divide the loops whose words they hold."""
+    tiles, block = cost.dense.tiles, plan.arch.levels[link.parent].block_size
+    if not link.safs or block <= 1:
+        return False
+    left = block / float(tiles.size(link.tensor, child_tile(tiles, link)))
+    for slot in sorted(link.relevant & {*link.temporal, *link.between}, reverse=True):
+        bound = float(tiles.bounds[slot])
+        if left <= 1:
+            return False
+        if bound > left:
+            return bound % left > 0
+        left /= bound
+    return False
+
+
+def _on_a_diagonal(plan: Plan, cost: Cost) -> bool:
+    bounds = cost.dense.tiles.bounds
+    spread = {slot for slot, loop in enumerate(plan.loops) if loop.spatial and float(bounds[slot]) > 1}
+    axes = [axis for of_tensor in plan.axes for axis in of_tensor]
+    return _draws(plan) and any(len({plan.loops[s].rank for s, _ in axis if s in spread}) > 1 for axis in axes)
+
+
+def _moved_by_two(plan: Plan, cost: Cost) -> bool:
+    return _draws(plan) and any(_turns_back(plan, cost, link.dense.link) for link in cost.sparse.links)
+
+
+def _turns_back(plan: Plan, cost: Cost, link: Link) -> bool:
+    """True if two temporal loops outside a level move one window into it."""
+    bounds = cost.dense.tiles.bounds
+    moving = {slot for slot in link.temporal if float(bounds[slot]) > 1}
+    windows = [axis for axis in plan.axes[link.tensor] if len({plan.loops[s].rank for s, _ in axis if float(bounds[s]) > 1}) > 1]
+    return not link.to_compute and any(len(moving & {s for s, _ in axis}) > 1 for axis in windows)
+
+
+FUZZ = "make fuzz MINUTES=10"
+
+APPROXIMATIONS: tuple[Approximation, ...] = (
+    Approximation(
+        name="random patterns with imperfect factors",
+        what="emptiness of whole and last tiles, weighted by how often they occur; dense counts stay exact",
+        mean=0.003,
+        worst=0.16,
+        specifications=60,
+        command="pytest -s tests/property/test_approximations.py",
+        applies=_imperfect,
+    ),
+    Approximation(
+        name="access blocks that end early",
+        what="features look at whole blocks, also where the loops whose words they hold end inside one",
+        mean=0.005,
+        worst=0.094,
+        specifications=60,
+        command="pytest -s tests/property/test_approximations.py",
+        applies=_ending_early,
+    ),
+    Approximation(
+        name="windows shared along a diagonal",
+        what="windows of two spatial loops on one axis overlap as boxes do",
+        mean=0.001,
+        worst=0.094,
+        specifications=400,
+        command="pytest -s tests/property/test_approximations.py",
+        applies=_on_a_diagonal,
+    ),
+    Approximation(
+        name="windows moved by two loops",
+        what="a word that stays over the step of an outer loop counts as fetched for the inner visits alone",
+        mean=0.0,
+        worst=0.0,
+        specifications=0,
+        command=FUZZ,
+        applies=_moved_by_two,
+    ),
+    Approximation(
+        name="intersection units that jump ahead",
+        what="lookups of two random fibers from their densities alone",
+        mean=0.0,
+        worst=0.04,
+        specifications=1,
+        command="pytest tests/unit/model/formats/test_metadata.py",
+        applies=_jumping,
+    ),
+)

@@ -17,7 +17,9 @@ def table() -> str:
     """A row for each approximation."""
     rows = ["| approximation | what is taken | mean | worst | specifications | command |", "|---|---|---|---|---|---|"]
     rows += [
-        f"| {one.name} | {one.what} | {one.mean:.2%} | {one.worst:.1%} | {one.specifications:,} | `{one.command}` |".replace("%", " %")
+        f"| {one.name} | {one.what} | {one.mean:.2%} | {one.worst:.1%} | {one.specifications:,} | `{one.command}` |".replace(
+            "%", " %"
+        )
         for one in APPROXIMATIONS
     ]
     return "\n".join(rows)

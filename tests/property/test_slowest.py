@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from sparseloop.model.cost.imbalance import slowest
+from sparseloop.model.cost.imbalance import CONFIDENCES, slowest
 from sparseloop.model.density import Uniform
 from sparseloop.model.pipeline import evaluate_plan
 from sparseloop.model.plan import compile_plan
@@ -17,6 +17,12 @@ from tests.property.specs import PLAIN, Case, cases
 from tests.property.test_walker import placed
 
 DRAWS = 40
+
+
+def holds(seen: np.ndarray, value: float, confidence: float, draws: int) -> bool:
+    """Is it this quantile of what the walker saw, in whole steps, within 4.5 standard errors of both samples?"""
+    error = 4.5 * math.sqrt(confidence * (1 - confidence) * (1 / draws + 1 / len(seen)))
+    return np.mean(seen < value - 1) <= confidence + error and np.mean(seen <= value + 1) >= confidence - error
 
 
 @settings(
@@ -40,4 +46,6 @@ def test_the_median_lies_between_p10_and_p90(case: Case, seed: int, fraction: fl
     assert 0 <= lag.compute[0] <= lag.compute[1] <= lag.compute[2] <= math.prod(n for loop, n in loops if not loop.spatial) + 1e-9
     walk = walker(case).walk
     seen = [max(walk({n: placed(m.shape, m.nonzeros, dice) for n, m in models.items()}).lane_work) for _ in range(DRAWS)]
+    if lag.draws:
+        assert all(holds(np.array(seen), value, c, lag.draws) for value, c in zip(lag.compute, CONFIDENCES, strict=True))
     assert lag.compute[0] - 0.75 <= np.median(seen) <= lag.compute[2] + 0.75  # in whole steps; the median of 40 draws

@@ -144,11 +144,11 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
     ),
     Approximation(
         name="intersection units that jump ahead",
-        what="lookups of two random fibers from their densities alone",
-        mean=0.0,
-        worst=0.04,
-        specifications=1,
-        command="pytest tests/unit/model/formats/test_metadata.py",
+        what="lookups of two random fibers from their densities alone: a few entries are far off, fibers of 128 at most 4 %",
+        mean=0.0044,
+        worst=0.8,
+        specifications=182,
+        command=FUZZ,
         applies=_jumping,
     ),
 )

@@ -208,7 +208,7 @@ def slowest_record(found: Slowest | None) -> dict[str, Any] | None:
     if found is None:
         return None
     quantiles = {name: dict(zip(QUANTILES, getattr(found, name), strict=True)) for name in ("compute", "cycles")}
-    return {"instances": found.instances, **quantiles}
+    return {"instances": found.instances, "draws": found.draws, **quantiles}
 
 
 def fills_of(cost: Cost, level: int, tensor: str) -> Events:

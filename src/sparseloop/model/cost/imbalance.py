@@ -9,6 +9,7 @@ Its work, in steps, has mean mu and, over pairs of steps, variance V; two instan
 
 q_u = P(tile of u non-empty), delta_u the covariance of two different tiles of u; C the same for steps of different instances.
 The largest of n is taken of n exchangeable, nearly normal numbers: deviations sqrt(V - C) from their common part.
+Where an instance has few steps it is not nearly normal: there `drawn_work` draws the tensors and counts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparseloop.model.cost.cost import Cost
+from sparseloop.model.cost.drawn_work import DRAWS, drawn_largest
 from sparseloop.model.density import Tile
 from sparseloop.model.density.base import upper_tail
 from sparseloop.model.plan import AxisLoops
@@ -52,6 +54,8 @@ class Slowest:
     compute: tuple[float, float, float]
     cycles: tuple[float, float, float]
     """Not below the storage levels' cycles, which stay means."""
+    draws: int = 0
+    """Patterns that were drawn and counted exactly; 0: known patterns, or a nearly normal distribution of many steps."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,21 +89,25 @@ def slowest(cost: Cost) -> Slowest | None:
     if mean <= 0:
         return None
     known = known_work(cost, leaders, apart)
-    if known is None:
-        work = pairs.work(mean, steps)
-        few = work.mean < work.quantum
-        return None if few else _reported(cost, pairs, [value / mean for value in largest(work, round(pairs.number))])
-    return _reported(cost, pairs, [float(known.max() / known.mean())] * len(CONFIDENCES)) if known.any() else None
+    if known is not None:
+        return _reported(cost, pairs, [float(known.max() / known.mean())] * len(CONFIDENCES)) if known.any() else None
+    drawn = drawn_largest(plan, _bounds(cost), _asked(cost, leaders), tuple(sorted(apart))) if cost.dense.perfect else None
+    if drawn is not None:
+        lags = drawn * _steps_alike(cost, leaders, apart) / mean
+        return _reported(cost, pairs, [float(lag) for lag in np.quantile(lags, CONFIDENCES)], DRAWS)
+    work = pairs.work(mean, steps)
+    few = work.mean < work.quantum
+    return None if few else _reported(cost, pairs, [value / mean for value in largest(work, round(pairs.number))])
 
 
-def _reported(cost: Cost, pairs: Pairs, lags: list[float]) -> Slowest:
+def _reported(cost: Cost, pairs: Pairs, lags: list[float], draws: int = 0) -> Slowest:
     """Cycles of the slowest from its work over the mean work."""
     balanced = float(cost.levels[-1].cycles)
     reached = [lag * balanced for lag in lags]
     floor = max(float(level.cycles) for level in cost.levels[:-1])
     latency = float(cost.cycles) - max(floor, balanced)
     whole = [max(value, floor) + latency for value in reached]
-    return Slowest(instances=round(pairs.number), balanced=balanced, compute=_three(reached), cycles=_three(whole))
+    return Slowest(instances=round(pairs.number), balanced=balanced, compute=_three(reached), cycles=_three(whole), draws=draws)
 
 
 def known_work(cost: Cost, leaders: Sequence[Leader], apart: frozenset[int]) -> Floats | None:
@@ -110,14 +118,27 @@ def known_work(cost: Cost, leaders: Sequence[Leader], apart: frozenset[int]) -> 
     known = SafConditions(tiles, Emptiness(tiles), frozenset(plan.sparse.safs)).known
     if known is not None and known.tells_computes():
         return known.work(apart)
-    bounds = tuple(int(n) for n in tiles.bounds)
-    slots = range(len(bounds))
-    asked = tuple(TileInData(leader.tensor, tuple(int(tiles.count(leader.cover[i], i)) for i in slots)) for leader in leaders)
+    bounds, asked = _bounds(cost), _asked(cost, leaders)
     if tiles.residuals is not None:
         return listed_work(Nest(plan, bounds, tuple(int(n) for n in tiles.residuals)), asked, tuple(sorted(apart)))
     work = nonempty_counts(plan, bounds, asked, tuple(sorted(apart)))
+    return np.asarray(work * _steps_alike(cost, leaders, apart))
+
+
+def _bounds(cost: Cost) -> tuple[int, ...]:
+    return tuple(int(n) for n in cost.dense.tiles.bounds)
+
+
+def _asked(cost: Cost, leaders: Sequence[Leader]) -> tuple[TileInData, ...]:
+    """The leaders' tiles, as patterns are asked for them."""
+    tiles, slots = cost.dense.tiles, range(len(cost.dense.tiles.bounds))
+    return tuple(TileInData(leader.tensor, tuple(int(tiles.count(leader.cover[i], i)) for i in slots)) for leader in leaders)
+
+
+def _steps_alike(cost: Cost, leaders: Sequence[Leader], apart: frozenset[int]) -> int:
+    """Steps of an instance that no leader tells apart: one point of the pattern stands for so many."""
     told = {i for leader in leaders for i in leader.pieces}
-    return np.asarray(work * math.prod(bounds[i] for i in slots if i not in apart and i not in told))
+    return math.prod(n for i, n in enumerate(_bounds(cost)) if i not in apart and i not in told)
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

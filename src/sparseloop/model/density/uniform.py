@@ -10,6 +10,7 @@ import numpy as np
 
 from sparseloop.model.density.base import (
     Occupancy,
+    Pattern,
     SmoothModel,
     Tile,
     check_fraction,
@@ -227,6 +228,14 @@ class Uniform(SmoothModel):
     def tabulate(self, *parameters: float) -> Occupancy:
         """P(k) = C(r,k) C(N-r,n-k) / C(N,n)."""
         return between(self.total, self.nonzeros, parameters[0])
+
+    def drawn(self, dice: np.random.Generator) -> Pattern | None:
+        """r non-zeros, every placement equally likely."""
+        if self.total != math.prod(self.shape):
+            return None
+        flat = np.zeros(self.total, dtype=np.bool_)
+        flat[dice.permutation(self.total)[: self.nonzeros]] = True
+        return flat.reshape(self.shape)
 
     def _inside(self, size: Array) -> Array:
         return np.minimum(np.maximum(size, 0), self.total)

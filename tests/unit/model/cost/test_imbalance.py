@@ -112,6 +112,25 @@ def test_whole_groups_of_two_in_four_leave_nobody_behind() -> None:
     assert result.slowest.compute == pytest.approx((result.cycles,) * 3, rel=1e-9)
 
 
+def test_few_steps_are_drawn() -> None:
+    """Two PEs of two words each, two of the four words non-zero: the slower has 1 step in 4 of 6 placements, else 2."""
+    spec = sl.loads(f"""
+workload: {{einsum: "Z[m] = A[m,k] * B[k]", shape: {{m: 2, k: 2}}, density: {{A: 0.5, B: 1}}}}
+{MACHINE}
+mapping:
+  - DRAM:
+  - PEs: x m=2
+  - RF: for k=2
+sparse: {{DRAM: {{formats: {{A: CP CP}}}}, RF: {{formats: {{A: CP CP}}, skip: [B <- A]}}}}
+""")
+    result = sl.evaluate(spec)
+    assert result.slowest is not None
+    assert result.slowest.draws > 100
+    assert result.slowest.compute == (1, 1, 2)
+    assert result.to_dict()["totals"]["slowest"]["draws"] == result.slowest.draws
+    assert sl.evaluate(spec).slowest == result.slowest
+
+
 def test_less_than_one_expected_product_is_not_told() -> None:
     assert sl.evaluate(product("0.005", "0.2", BOTH)).slowest is None
 

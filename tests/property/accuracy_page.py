@@ -17,9 +17,7 @@ def table() -> str:
     """A row for each approximation."""
     rows = ["| approximation | what is taken | mean | worst | specifications | command |", "|---|---|---|---|---|---|"]
     rows += [
-        f"| {one.name} | {one.what} | {one.mean:.2%} | {one.worst:.1%} | {one.specifications:,} | `{one.command}` |".replace(
-            "%", " %"
-        )
+        f"| {one.name} | {one.what} | {100 * one.mean:.2f} % | {100 * one.worst:.1f} % | {one.specifications} | `{one.command}` |"
         for one in APPROXIMATIONS
     ]
     return "\n".join(rows)

@@ -114,7 +114,7 @@ WINDOWS = (
 
 
 def window_error(q: int, s: int, r: int, density: float) -> float:
-    """W decides about a window that two loops move: a word that (s, r) and (s + 1, r - 2) meet is needed if either is non-zero."""
+    """W decides about a window that two loops move: a word of (s, r) and (s + 1, r - 2) is needed if either is non-zero."""
     result = sl.evaluate(
         sl.loads(f"""
 workload: {{einsum: "Z[q] = W[s,r] * I[q+2*s+r]", shape: {{q: {q}, s: {s}, r: {r}}}, density: {{W: {density}}}}}

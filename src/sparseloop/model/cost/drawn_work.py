@@ -9,8 +9,9 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
-from sparseloop.model.density import Actual
+from sparseloop.model.density import Actual, DensityModel, Uniform
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.known_patterns import nonempty_counts
 from sparseloop.model.sparsity.large_patterns import TileInData
@@ -36,7 +37,7 @@ def drawn_largest(plan: Plan, bounds: tuple[int, ...], asked: tuple[TileInData, 
         return None
     dice, found = np.random.default_rng(SEED), np.empty(DRAWS)
     for number in range(DRAWS):
-        patterns = {at: tensor.density.drawn(dice) for at, tensor in tensors.items()}
+        patterns = {at: _pattern(tensor.density, dice) for at, tensor in tensors.items()}
         models = {at: Actual(pattern) for at, pattern in patterns.items() if pattern is not None}
         if len(models) < len(tensors):
             return None
@@ -44,3 +45,8 @@ def drawn_largest(plan: Plan, bounds: tuple[int, ...], asked: tuple[TileInData, 
         known = replace(plan, einsum=replace(plan.einsum, tensors=drawn))
         found[number] = np.max(nonempty_counts(known, bounds, asked, apart))
     return found
+
+
+def _pattern(model: DensityModel, dice: np.random.Generator) -> npt.NDArray[np.bool_] | None:
+    """A pattern as likely as the model says: a known one, or one of a uniform tensor."""
+    return model.drawn(dice) if isinstance(model, Uniform) else model.mask()

@@ -169,10 +169,6 @@ class DensityModel(ABC):
         """The non-zero pattern if it is deterministic (banded, given data), else None."""
         return None
 
-    def drawn(self, dice: np.random.Generator) -> Pattern | None:
-        """A pattern of the whole tensor as likely as the model says; None if that is not known, e.g. of a touched part only."""
-        return self.mask()
-
     def coordinates(self) -> Any:
         """The places of the non-zeros if they are deterministic (`index.Coordinates`), else None."""
         return None

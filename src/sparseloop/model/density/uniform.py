@@ -230,7 +230,7 @@ class Uniform(SmoothModel):
         return between(self.total, self.nonzeros, parameters[0])
 
     def drawn(self, dice: np.random.Generator) -> Pattern | None:
-        """r non-zeros, every placement equally likely."""
+        """A pattern of r non-zeros, every placement equally likely; None if part of the shape is never touched."""
         if self.total != math.prod(self.shape):
             return None
         flat = np.zeros(self.total, dtype=np.bool_)

@@ -18,6 +18,8 @@ from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, Truths,
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Floats, Share
 
+MOST_WORDS = 2**24
+"""Words of a tensor whose pattern is spread out, so that means of it can be taken."""
 ROWS = 4096
 """Mappings whose numbers are remembered."""
 
@@ -122,7 +124,9 @@ class KnownEvents:
 
     def tells(self, link: Link) -> bool:
         """True if the points that tell this link's events apart are few enough to be looked at."""
-        decisions = self.decisions.links[link.index].all
+        decisions = _of_known(self.plan, self.decisions.links[link.index].all)
+        if not decisions:
+            return few_points(self.plan, _word_ranks(self.plan, link.tensor, perfect=self.tiles.residuals is None))
         return self._few({link.tensor}, decisions)
 
     def tells_computes(self) -> bool:
@@ -194,6 +198,19 @@ def _ranks(plan: Plan, tensors: set[int], decisions: tuple[Decision, ...]) -> fr
     return frozenset(rank for t in tensors for rank in plan.einsum.tensors[t].ranks)
 
 
+def _word_ranks(plan: Plan, tensor: int, *, perfect: bool) -> frozenset[str]:
+    """Ranks whose every value must be told apart to follow the words of a tensor that nothing decides upon.
+
+    Words along an axis of a single rank come and go alike, but in its first and last passes.
+    """
+    operand = plan.einsum.tensors[tensor]
+    if not perfect or operand.density.total > MOST_WORDS:
+        return operand.ranks
+    every = [term.rank for axis in operand.axes for term in axis.terms]
+    shared = {term.rank for axis in operand.axes for term in axis.terms if len(axis.terms) > 1}
+    return frozenset(rank for rank in every if rank in shared or every.count(rank) > 1)
+
+
 class _Looked:
     """One mapping, looked at point by point."""
 
@@ -207,7 +224,9 @@ class _Looked:
 
     def points(self, tensors: set[int], decisions: tuple[Decision, ...]) -> NestPoints:
         """The points that tell apart what these tensors and decisions see."""
-        ranks = _ranks(self.plan, tensors, decisions)
+        return self._of_ranks(_ranks(self.plan, tensors, decisions))
+
+    def _of_ranks(self, ranks: frozenset[str]) -> NestPoints:
         if ranks not in self._points:
             self._points[ranks] = NestPoints(self.nest, ranks)
         return self._points[ranks]
@@ -232,10 +251,16 @@ class _Looked:
         if not any(steps) and not (known and (link.compressed or link.child_compressed)):
             yield from [1.0] * 12
             return
-        points = self.points({link.tensor}, tuple(d for step in steps for d in step))
-        found, weight = points.deliveries(link), points.weight(link.temporal)
+        if any(steps):
+            points = self.points({link.tensor}, tuple(d for step in steps for d in step))
+        else:
+            points = self._of_ranks(_word_ranks(self.plan, link.tensor, perfect=self.nest.perfect))
+        cut = [s for s in link.relevant if points.passes[s] < self.nest.bounds[s]]
+        found, weight = points.deliveries(link), points.weight({*link.temporal, *cut})
         holds = {d: self.holds(points, d) for step in steps for d in step}
-        word = points.nonzero(link.tensor) if known else None
+        word: Any = None
+        if known:
+            word = points.share_nonzero(link.tensor) if cut else points.nonzero(link.tensor)
 
         def survival(point: Any, chosen: Truths | None, stored: bool, of: Callable[[Decision], Truths]) -> Iterator[float]:
             left = weight[point] if chosen is None else weight[point] * chosen

@@ -170,6 +170,25 @@ class NestPoints:
             return np.zeros(len(word), dtype=np.bool_)
         return places[np.minimum(np.searchsorted(places, word), len(places) - 1)] == word
 
+    def share_nonzero(self, tensor: int) -> Floats:
+        """Share of non-zeros among the words of a known tensor that the point stands for, if loops of its ranks are cut short."""
+        einsum, parts = self.plan.einsum, list[Any]()
+        shares: Any = einsum.tensors[tensor].density.coordinates().pattern().astype(np.float64)
+        for axis, moves in zip(einsum.tensors[tensor].axes, self.plan.axes[tensor], strict=True):
+            at = len(parts)
+            lowest = sum(min(0, t.coefficient) * (einsum.extents[t.rank] - 1) for t in axis.terms)
+            if all(self.passes[slot] == self.nest.bounds[slot] for slot, _ in moves):
+                parts.append(sum((c * self.stride(slot) * self.digit(slot) for slot, c in moves), np.int64(-lowest)))
+                continue
+            ((slots, coefficient),) = {(tuple(s for s, _ in moves), c) for _, c in moves}
+            values = coefficient * np.arange(einsum.extents[axis.terms[0].rank]) - lowest
+            shares = shares.take(values, axis=at)
+            shares = shares.reshape(*shares.shape[:at], *(self.nest.bounds[s] for s in slots), *shares.shape[at + 1 :])
+            for slot in slots:
+                shares = _cut_short(shares, len(parts), self.passes[slot])
+                parts.append(self.digit(slot))
+        return np.broadcast_to(shares[tuple(parts)], (len(self),))
+
     def weight(self, slots: Iterable[int]) -> Floats:
         """How many points of the whole nest a point stands for, as far as these loops go."""
         weight = np.ones(len(self))
@@ -304,3 +323,14 @@ def _first(owner: Integers, key: Integers, time: Integers, instance: Integers) -
     mine = owner[order], key[order]
     first[order] = np.concatenate([[True], (mine[0][1:] != mine[0][:-1]) | (mine[1][1:] != mine[1][:-1])])
     return first
+
+
+def _cut_short(shares: Any, axis: int, passes: int) -> Any:
+    """Of all passes of a loop the mean; or the first one, the mean of the middle ones, and the last one."""
+    bound = shares.shape[axis]
+    if passes == bound:
+        return shares
+    if passes == 1:
+        return shares.mean(axis=axis, keepdims=True)
+    first, middle, last = np.split(shares, [1, bound - 1], axis=axis)
+    return np.concatenate([first, middle.mean(axis=axis, keepdims=True), last], axis=axis)

@@ -142,6 +142,36 @@ sparse:
     assert events(evaluated(tmp_path, text, i=image), "DRAM", "I", "reads") == size**2
 
 
+def test_channels_of_a_window_are_not_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words along c come and go alike: the same count as with every value of c, whose non-zeros are not spread evenly."""
+    text = """
+workload:
+  einsum: "O[p] = W[c,r] * I[c,p+r]"
+  shape: {c: 30, p: 6, r: 3}
+  density: {I: i.npy}
+architecture:
+  levels:
+    - {name: DRAM, class: buffer}
+    - {name: GLB, class: buffer}
+    - {name: L0, class: buffer}
+    - {name: MAC, class: mac}
+mapping:
+  - DRAM: for p=2 c=5
+  - GLB: for r=3 c=6
+  - L0: for p=3
+sparse:
+  DRAM: {formats: {I: CP(*)}}
+  GLB: {formats: {I: CP(*)}}
+"""
+    image = np.random.default_rng(4).random((30, 8)) < np.linspace(0, 1, 30)[:, None]
+    short = evaluated(tmp_path, text, i=image)
+    monkeypatch.setattr("sparseloop.model.sparsity.known_events.MOST_WORDS", 0)
+    whole = evaluated(tmp_path, text, i=image)
+    for level in ("DRAM", "GLB"):
+        assert events(short, level, "I", "reads") == pytest.approx(events(whole, level, "I", "reads"), rel=1e-12)
+    assert events(short, "DRAM", "I", "reads") == image[:, :5].sum() + image[:, 3:].sum()
+
+
 def test_what_a_tile_with_holes_holds(tmp_path: Path) -> None:
     """I[2*p] uses words 0, 2, 4 and 6; those between are no part of its tiles."""
     text = """

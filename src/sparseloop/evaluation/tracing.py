@@ -261,6 +261,11 @@ class TracedDensity(DensityModel):
         return self.model.placed
 
     @property
+    def answering(self) -> DensityModel:
+        """The model itself."""
+        return self.model
+
+    @property
     def deterministic(self) -> bool:
         """As the model."""
         return self.model.deterministic

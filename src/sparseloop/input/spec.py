@@ -196,9 +196,9 @@ class FanoutSpec(Record):
         description="Children along each axis; 14x12 is short for {x: 14, y: 12}."
     )
     name: str = Field(default="par", description="Name by which the mapping speaks of it.")
-    packing: Literal["balanced", "waves"] = Field(
-        default="balanced",
-        description="How positions left by a spatial skip fill the instances: evenly over time, or step by step in whole waves.",
+    packing: Literal["balanced", "waves"] | None = Field(
+        default=None,
+        description="Positions left by a spatial skip take turns in whole waves (default), or even out over time.",
     )
 
 

@@ -25,7 +25,7 @@ from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.emptiness import Emptiness
 from sparseloop.model.sparsity.events import Events, mixed_events
 from sparseloop.model.sparsity.features import SafConditions, access_events, compute_events, fill_events, skipped_at_compute
-from sparseloop.model.sparsity.packing import packing, waves
+from sparseloop.model.sparsity.packing import packed_time
 from sparseloop.model.traffic.dense import LinkTraffic, Traffic
 from sparseloop.model.units import Array, Count, Flag, Pj, Share, Words
 
@@ -108,10 +108,8 @@ class SparseTraffic:
     computes: Events
     skipped_at_compute: Count
     """Computes that reach the compute level and are skipped there; the others never come up."""
-    packing: tuple[Share, ...]
-    """Per storage level: share of its spatial positions that are ever active at once (1 without spatial skips)."""
-    waves: tuple[Count, ...]
-    """Per storage level whose positions are packed in waves: time of a step over the share of active positions; else 1."""
+    time: Share
+    """Time of the computes that take some, over the steps of the nest; packed positions take turns."""
 
     def links_from(self, level: int) -> list[LinkSparse]:
         """The links whose parent is this level: what it keeps, tensor by tensor."""
@@ -186,8 +184,7 @@ def _selected(index: Count, alternatives: Sequence[SparseTraffic]) -> SparseTraf
         links=_chained([_mixed_link(mix, column) for column in zip(*(a.links for a in alternatives), strict=True)]),
         computes=mixed_events(mix, [a.computes for a in alternatives]),
         skipped_at_compute=mix([a.skipped_at_compute for a in alternatives]),
-        packing=tuple(mix(column) for column in zip(*(a.packing for a in alternatives), strict=True)),
-        waves=tuple(mix(column) for column in zip(*(a.waves for a in alternatives), strict=True)),
+        time=mix([a.time for a in alternatives]),
     )
 
 
@@ -245,6 +242,7 @@ def _for_choice(mapped: _Mapped, active: frozenset[Saf]) -> SparseTraffic:
         links=_chained(links),
         computes=mixed_events(mix, [part.computes for part in parts]),
         skipped_at_compute=mix([part.skipped_at_compute for part in parts]),
+        time=mix([part.time for part in parts]),
     )
 
 
@@ -256,14 +254,14 @@ def _weighted(weights: Sequence[Share]) -> Mix:
 
 
 def _under(mapped: _Mapped, safs: SafConditions) -> SparseTraffic:
-    plan, dense = mapped.plan, mapped.dense
+    dense = mapped.dense
     metadata = Metadata(safs, dense.links)
+    computes = compute_events(safs, dense.computes)
     return SparseTraffic(
         links=_chained([_link(safs, metadata, counts) for counts in dense.links]),
-        computes=compute_events(safs, dense.computes),
+        computes=computes,
         skipped_at_compute=skipped_at_compute(safs, dense.computes),
-        packing=tuple(packing(safs, level) for level in range(plan.compute)),
-        waves=tuple(waves(safs, level) if plan.arch.levels[level].waves else 1.0 for level in range(plan.compute)),
+        time=packed_time(safs, computes.busy / dense.computes),
     )
 
 

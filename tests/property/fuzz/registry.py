@@ -53,9 +53,28 @@ def slides_sparsely(spec: Specification) -> bool:
     return has_features(spec) and any(slides(t) for t in spec.tensors)
 
 
-def packs(spec: Specification) -> bool:
-    """Does a spatial skip pack positions?"""
-    return any(saf.kind == "spatial_skip" for saf in spec.sparse.safs)
+def takes_turns_roughly(spec: Specification) -> bool:
+    """Do positions take turns of which not all is decided by whole tiles that are apart?"""
+    packing = {saf.level for saf in spec.sparse.safs if saf.kind == "spatial_skip"}
+    if not any(spec.places[level].waves for level in packing):
+        return False
+    if len(packing) > 1:
+        return True
+    inner = any(slot.bound > 1 and slot.level > min(packing) for slot in spec.slots)
+    deeper = any(saf.kind != "gate" and saf.level > min(packing) for saf in spec.sparse.safs)
+    results = {saf.follower for saf in spec.sparse.safs if saf.kind != "gate"} & {spec.output.name}
+    windows = any(slides(t) for t in spec.tensors)
+    return not spec.fixed and bool(inner or deeper or results or windows or spec.sparse.compute_skip or three_lead(spec))
+
+
+def three_lead(spec: Specification) -> bool:
+    """Do more than two tensors lead, or two of which each moves along a spatial loop of its own?"""
+    leaders = {name for saf in spec.sparse.safs if saf.kind != "gate" for name in saf.leaders}
+    spread = {slot.rank for slot in spec.slots if slot.axis is not None and slot.bound > 1}
+    moved = [set(t.ranks) & spread for t in spec.tensors if t.name in leaders]
+    return len(moved) > 2 or (
+        len(moved) == 2 and not moved[0] <= moved[1] and not moved[1] <= moved[0] and bool(moved[0] & moved[1])
+    )
 
 
 def overbooked(spec: Specification) -> bool:
@@ -134,7 +153,6 @@ OPEN: tuple[Kind, ...] = (
     Kind("random patterns with imperfect factors", lambda spec: is_imperfect(spec) and not any(map(is_given, spec.tensors))),
     Kind("densities of results", lambda spec: spec.makes_its_result),
     Kind("metadata of windows", slides_sparsely, METADATA),
-    Kind("cycles of packed positions", packs, r"compute cycles|L\d cycles"),
     Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),
     Kind("gates with units that jump ahead", gates_by_jumping, METADATA),
     Kind("ranks repeated at an inner level", formats_differ, METADATA),
@@ -146,6 +164,7 @@ OPEN: tuple[Kind, ...] = (
 APPROXIMATIONS: tuple[Kind, ...] = (
     Kind("intersection units that jump ahead", jumps, r".* metadata .*", error=1.0),
     Kind("access blocks that end early", random_and(widens), error=1.0),
+    Kind("turns of positions that are left in part", takes_turns_roughly, r"compute cycles", error=1.0),
     Kind("windows shared along a diagonal", random_and(lambda s: slides_sparsely(s) and shares_diagonally(s)), error=1.0),
     Kind("windows moved by two loops", random_and(lambda s: slides_sparsely(s) and turns_back(s)), error=1.0),
 )

@@ -79,7 +79,7 @@ def resolve_hierarchy(log: ResolveLog) -> Hierarchy:
     """The levels with their numbers of instances. Mistakes: missing levels, equal names, levels of the wrong kind."""
     x, y = 1, 1
     stages, axes = list[Stage](), dict[str, tuple[str, ...]]()
-    owners, waves = dict[str, tuple[int, ...]](), set[int]()
+    owners, packing = dict[str, tuple[int, ...]](), dict[int, str]()
     entries = log.spec.architecture.levels
     path: Path = ("architecture", "levels")
     last = max((i for i, entry in enumerate(entries) if isinstance(entry, LevelSpec)), default=-1)
@@ -94,7 +94,7 @@ def resolve_hierarchy(log: ResolveLog) -> Hierarchy:
             if i > last:
                 log.error((*path, i), "a fanout must be followed by the level it multiplies")
             owners[entry.name] = (*owners.get(entry.name, ()), len(stages) - 1)
-            waves |= {len(stages) - 1} if entry.packing == "waves" else set[int]()
+            packing[len(stages) - 1] = entry.packing or packing.get(len(stages) - 1) or ("waves" if log.native else "balanced")
             axes[entry.name] = tuple(a for a in ("x", "y") if entry.fanout.get(a, 1) > 1)  # pyright: ignore
             continue
         kind = _kind(entry, (*path, i), log, innermost=i == last)
@@ -105,7 +105,8 @@ def resolve_hierarchy(log: ResolveLog) -> Hierarchy:
         log.error(path, f"'{name}' is the name of a level and of a fanout", "names must differ", key=True)
     if len(stages) < 2:
         log.error(path, "an architecture needs a storage level and, last, a compute level", "{name: MAC, class: mac}", key=True)
-    return Hierarchy(stages=tuple(stages), fanouts=owners, axes=axes, waves=frozenset(waves))
+    waves = frozenset(level for level, kind in packing.items() if kind == "waves")
+    return Hierarchy(stages=tuple(stages), fanouts=owners, axes=axes, waves=waves)
 
 
 def _kind(spec: LevelSpec, path: Path, log: ResolveLog, *, innermost: bool) -> Literal["storage", "compute"]:

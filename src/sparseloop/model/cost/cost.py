@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -85,8 +86,8 @@ class Cost:
 def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
     """Energy = sum of action counts times prices; cycles = the slowest level; area = sum over all instances."""
     arch = plan.arch
-    used = _instances_used(plan, dense, sparse)
-    compute_cycles = _compute_cycles(plan, dense, sparse, used)
+    used = _instances_used(plan, dense)
+    compute_cycles = dense.steps * sparse.time
     level_cycles = [_storage_cycles(plan, sparse, level, used[level]) for level in range(plan.compute)]
     cycles = compute_cycles
     for value in level_cycles:
@@ -120,39 +121,17 @@ def _level_cost(used: Count, cycles: Cycles, actions: tuple[ActionCost, ...], sp
     )
 
 
-def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[Count]:
-    """Instances that ever work; positions dropped by a spatial skip are packed onto the children of the same parent."""
+def _instances_used(plan: Plan, dense: Traffic) -> list[Count]:
+    """Instances that ever work; positions that a spatial skip packs take turns on the children of the same parent."""
     if not any(plan.sparse.packs(level) for level in range(plan.compute)):
         return list(dense.instances)
     used: list[Count] = [1]
     for level in range(plan.compute):
         children = dense.instances[level + 1] / dense.instances[level]
         if plan.sparse.packs(level):
-            x, y = plan.arch.fanout(level)
-            children = ops.minimum(children * sparse.packing[level], x * y)
+            children = ops.minimum(children, math.prod(plan.arch.fanout(level)))
         used.append(used[-1] * children)
     return used
-
-
-def _compute_cycles(plan: Plan, dense: Traffic, sparse: SparseTraffic, used: list[Count]) -> Cycles:
-    """Temporal steps times the share of computes that are not skipped, spread over the used lanes, or longer in waves."""
-    busy = sparse.computes.busy / dense.computes
-    cycles = dense.steps * busy * ops.ratio(dense.instances[-1], used[-1])
-    for level in range(plan.compute):
-        if plan.arch.levels[level].waves and plan.sparse.packs(level):
-            children = dense.instances[level + 1] / dense.instances[level]
-            cycles = cycles * ops.maximum(1.0, sparse.waves[level] * used[level + 1] / (used[level] * children))
-    return ops.minimum(cycles, _most_steps(plan, dense)) if any(map(plan.sparse.packs, range(plan.compute))) else cycles
-
-
-def _most_steps(plan: Plan, dense: Traffic) -> Count:
-    """Steps if no position is dropped: more than there are instances of a packed axis take their turns."""
-    steps = dense.steps
-    for level in range(plan.compute):
-        for axis, width in zip("xy", plan.arch.fanout(level), strict=True):
-            if plan.sparse.packs(level):
-                steps = steps * ops.maximum(1.0, ops.ceil(dense.tiles.product(plan.along(level, axis)) / width))
-    return steps
 
 
 def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Count) -> Cycles:

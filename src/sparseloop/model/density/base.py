@@ -161,6 +161,11 @@ class DensityModel(ABC):
         return ()
 
     @property
+    def answering(self) -> DensityModel:
+        """The model itself, behind whatever records the questions that it is asked."""
+        return self
+
+    @property
     def deterministic(self) -> bool:
         """True if the pattern is known: `mask` is not None (without building it)."""
         return False

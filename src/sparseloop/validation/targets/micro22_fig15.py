@@ -70,8 +70,8 @@ def _mapping(row: dict[str, str]) -> list[dict[str, str]]:
     if dstc and _packed(row):  # the tile of a core in one step: lanes go to whatever is not zero in it
         at = {rank: int(count) for rank, count in (loop.split("=") for loop in row["lrf"].split())}
         m, other, inner = f"m={16 * at['m']}", f"n={16 * at['n']}", {"LRF": "| keep A B"}
-    cores = {"cores": f"y {m}, x {other}"}
-    ends = [inner, cores] if dstc else [cores, inner]
+    cores = [{"rows": f"y {m}"}, {"row": "| bypass A B Z"}, {"cores": f"x {other}"}] if dstc else [{"cores": f"y {m}, x {other}"}]
+    ends = [inner, *cores] if dstc else [*cores, inner]
     lanes = {"subpartitions": "m=2 n=2" if dstc else "m=4"}
     return [loops("DRAM", "A B Z"), loops("SMEM", "A B"), lanes, loops("RF", "Z"), *ends]
 
@@ -113,7 +113,8 @@ def _dual_side(tensors: list[str]) -> dict[str, Any]:
     formats = {t: {"ranks": [outer, {"kind": "B", "ranks": [ranks[t]], "metadata_bits": 1}], "automatic": True} for t in tensors}
     inner = {t: {"ranks": [{"kind": "B", "ranks": [ranks[t][:1]], "metadata_bits": 1}]} for t in tensors}
     levels: dict[str, Any] = {level: {"formats": formats} for level in ("DRAM", "SMEM")}
-    levels["LRF"] = {"formats": inner, "spatial_skip": [f"{t} <- {t}" for t in tensors]}
+    levels["LRF"] = {"formats": inner, "spatial_skip": [f"{t} <- {t}" for t in tensors if t == "A"]}
+    levels["row"] = {"spatial_skip": [f"{t} <- {t}" for t in tensors if t == "B"]}
     levels["RF"] = {"skip": [f"Z <- {' & '.join(tensors)}"]} if tensors else {}
     return levels
 

@@ -1,0 +1,204 @@
+"""How many of several equal slices of a tile hold a non-zero: what decides how many positions of a fanout are active.
+
+Each model has its own answer; where a model has none, slices are taken as independent. With a slice of one word it is the
+distribution of the tile's non-zeros. Uniform placement makes slices exchangeable: which of them are filled says nothing of where.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparseloop.model.density.base import SNAP, DensityModel, Occupancy
+from sparseloop.model.density.blocks import Block
+from sparseloop.model.density.structured import Even, Structured
+from sparseloop.model.density.uniform import Uniform, hypergeometric
+from sparseloop.model.memo import memo
+from sparseloop.model.units import Floats
+
+REACH = 9.5
+"""Standard deviations of a normal number beyond which its transform is nothing."""
+MOST_TERMS = 2**22
+"""Terms of one transform; slices of larger tensors are taken as independent, which they nearly are."""
+LARGE = 40.0
+"""e^z - 1 is e^z beyond it."""
+NEGLIGIBLE = 1e-15
+"""Probabilities that are left out."""
+
+
+class Slices(NamedTuple):
+    """Disjoint slices of one tile, equal in shape: whole numbers, `sides` and `whole` with one per axis of the tensor."""
+
+    count: int
+    size: float
+    """Elements of one slice."""
+    sides: tuple[int, ...]
+    """Bounding extents of one slice."""
+    whole: tuple[int, ...]
+    """Bounding extents of all of them together."""
+
+    @property
+    def boxes(self) -> bool:
+        """True if the slices tile their bounding box without holes, all of them and each by itself."""
+        volume, box = math.prod(self.sides), math.prod(self.whole)
+        return abs(self.size - volume) < SNAP * volume and box == self.count * volume
+
+
+@memo(4096)
+def nonempty_slices(model: DensityModel, slices: Slices, filled: float) -> Occupancy:
+    """Distribution of the number of slices that hold a non-zero; `filled`: the probability that one does."""
+    found: Occupancy | None = None
+    if slices.count > 1 and 0 < filled < 1:
+        match model:
+            case Uniform():
+                found = _of_uniform(model.total, model.nonzeros, slices.count, slices.size)
+            case Even():
+                found = _of_even(model, slices)
+            case Structured():
+                found = _of_structured(model, slices)
+            case Block():
+                found = _of_blocks(model, slices)
+            case _:
+                pass
+    return found or binomial(slices.count, filled)
+
+
+def binomial(count: int, chance: float) -> Occupancy:
+    """The number of successes among `count` independent trials."""
+    chance = min(max(chance, 0.0), 1.0)
+    if chance in (0.0, 1.0):
+        return Occupancy(np.array([count * chance]), np.ones(1))
+    k = np.arange(count + 1.0)
+    logs = log_choices(count, k) + k * math.log(chance) + (count - k) * math.log1p(-chance)
+    return _likely(k, np.exp(logs))
+
+
+def log_choices(n: float | Floats, k: Floats) -> Floats:
+    """ln C(n, k), elementwise."""
+    return _log_factorials(n) - _log_factorials(k) - _log_factorials(n - k)
+
+
+def _log_factorials(n: float | Floats) -> Floats:
+    numbers = np.asarray(n, dtype=np.float64)
+    table = _factorials(1 << max(6, int(numbers.max(initial=0.0)).bit_length()))
+    return table[numbers.astype(np.int64)]
+
+
+@memo(32)
+def _factorials(size: int) -> Floats:
+    """ln n! for n = 0 ... size."""
+    return np.concatenate([np.zeros(1), np.cumsum(np.log(np.arange(1.0, size + 1.0)))])
+
+
+def _likely(values: Floats, weights: Floats) -> Occupancy:
+    """The distribution without values that are next to impossible."""
+    kept = weights > NEGLIGIBLE
+    return Occupancy(values[kept], weights[kept] / weights[kept].sum())
+
+
+def _of_uniform(total: int, full: int, count: int, size: float) -> Occupancy | None:
+    """r of N elements are non-zero, anywhere.
+
+    Elements that are non-zero independently of each other, with probability p = r/N, are so placed once their number is known to
+    be r. Then P(j slices filled) = C(b, j) e^(b-j) [x^r] (G(x) - e)^j O(x) / [x^r] (1-p + p x)^N with G = (1-p + p x)^a of a
+    slice, e = (1-p)^a, O = (1-p + p x)^(N - b a) of what lies outside; the coefficients by a transform around the circle.
+    """
+    if size == 1 and total < 2**31:
+        return hypergeometric(total, full, count)
+    outside = total - count * size
+    if outside < -SNAP * total:
+        return None
+    p = full / total
+    spread = math.sqrt(total * p * (1 - p))
+    points = min(total + 1, math.ceil(24 * spread) + 64)
+    beyond = math.sqrt(max(outside, 0.0) * p * (1 - p))
+    width = math.pi if beyond * math.pi <= REACH else REACH / beyond
+    half = min(points // 2, math.ceil(width / (2 * math.pi) * points))
+    steps = np.arange(points) if 2 * half + 1 >= points else np.arange(-half, half + 1)
+    if len(steps) * count > MOST_TERMS:
+        return None
+    angle = 2 * np.pi / points * steps
+    turn = np.exp(1j * angle)
+    odds = p / (1 - p) * turn
+    inside = _log_expm1(size * np.log1p(odds))  # of G - e over e
+    rest = max(outside, 0.0) * np.log1p(odds) + total * math.log1p(-p) - 1j * full * angle
+    j = np.arange(count + 1.0)[:, None]
+    logs = j * inside[None, :] + rest[None, :] + log_choices(count, j)
+    weights = np.maximum(np.exp(logs).sum(axis=1).real, 0.0)
+    return _likely(j[:, 0], weights / weights.sum())
+
+
+def _log_expm1(z: Any) -> Any:
+    """ln(e^z - 1) of complex numbers; where it is minus infinity a number whose exponential is 0."""
+    small = np.where(z.real > LARGE, 0.0, z)
+    with np.errstate(divide="ignore"):
+        found = np.log(np.expm1(small))
+    return np.where(z.real > LARGE, z, np.where(np.isfinite(found), found, -1e6))
+
+
+def _of_even(model: Even, slices: Slices) -> Occupancy | None:
+    """A slice that expects less than one non-zero holds at most one, so as many are filled as the tile has non-zeros."""
+    if model.fraction * slices.size >= 1:
+        return Occupancy(np.array([float(slices.count)]), np.ones(1))
+    return model.tabulate(slices.count * slices.size)
+
+
+def _of_structured(model: Structured, slices: Slices) -> Occupancy | None:
+    """Of w slices in a group of m: C(w, j) sum_s (-1)^s C(j, s) [C(m - (w-j+s) a, n) / C(m, n)]^lines are filled; groups add."""
+    width, along = slices.sides[model.axis], slices.whole[model.axis] // slices.sides[model.axis]
+    if model.n == 0 or not slices.boxes or model.m % width or slices.count % along:
+        return None
+    each = min(along, model.m // width)
+    if along % each:
+        return None
+    lines = slices.size / width
+    j = range(each + 1)
+    base = math.comb(model.m, model.n)
+    empty = [(math.comb(model.m - i * width, model.n) / base) ** lines for i in j]
+    weights = [math.comb(each, k) * math.fsum((-1) ** s * math.comb(k, s) * empty[each - k + s] for s in range(k + 1)) for k in j]
+    one = Occupancy(np.arange(each + 1.0), np.maximum(np.array(weights), 0.0))
+    return added(one, slices.count // each)
+
+
+def added(one: Occupancy, times: int) -> Occupancy:
+    """The sum of so many independent numbers from 0 upwards."""
+    length = int(one.values[-1]) * times + 1
+    single = np.zeros(length)
+    single[one.values.astype(np.int64)] = one.weights
+    weights = np.fft.irfft(np.fft.rfft(single, 2 * length) ** times, 2 * length)[:length]
+    return _likely(np.arange(float(length)), np.maximum(weights, 0.0))
+
+
+def _of_blocks(model: Block, slices: Slices) -> Occupancy | None:
+    """Slices of whole blocks are filled as blocks are; those that share a block are filled together, as far as it is full."""
+    if not slices.boxes or model.filling == 0:
+        return None
+    shared, whole = 1, 1
+    for side, all_of_it, block in zip(slices.sides, slices.whole, model.block_shape, strict=True):
+        inner = min(block, all_of_it)
+        if side % inner and inner % side:
+            return None
+        shared, whole = shared * max(1, inner // side), whole * max(1, side // inner)
+    groups = slices.count // shared
+    filled = hypergeometric(model.count, model.occupied, groups) if whole == 1 else None
+    filled = filled or _of_uniform(model.count, model.occupied, groups, whole)
+    if filled is None or shared == 1:
+        return filled
+    if model.filling == model.volume:
+        return Occupancy(filled.values * shared, filled.weights)
+    if whole > 1:
+        return None
+    parts = _of_uniform(model.volume, model.filling, shared, slices.size)
+    return None if parts is None else _compound(filled, parts)
+
+
+def _compound(times: Occupancy, one: Occupancy) -> Occupancy:
+    """The sum of a random number of independent numbers."""
+    length = int(times.values[-1]) * int(one.values[-1]) + 1
+    weights = np.zeros(length)
+    for number, weight in zip(times.values.astype(int).tolist(), times.weights.tolist(), strict=True):
+        found = added(one, number) if number else Occupancy(np.zeros(1), np.ones(1))
+        weights[found.values.astype(np.int64)] += weight * found.weights
+    return _likely(np.arange(float(length)), weights)

@@ -31,7 +31,7 @@ NEGLIGIBLE = 1e-15
 class Slices(NamedTuple):
     """Disjoint slices of one tile, equal in shape: whole numbers, `sides` and `whole` with one per axis of the tensor."""
 
-    count: int
+    number: int
     size: float
     """Elements of one slice."""
     sides: tuple[int, ...]
@@ -43,17 +43,17 @@ class Slices(NamedTuple):
     def boxes(self) -> bool:
         """True if the slices tile their bounding box without holes, all of them and each by itself."""
         volume, box = math.prod(self.sides), math.prod(self.whole)
-        return abs(self.size - volume) < SNAP * volume and box == self.count * volume
+        return abs(self.size - volume) < SNAP * volume and box == self.number * volume
 
 
 @memo(4096)
 def nonempty_slices(model: DensityModel, slices: Slices, filled: float) -> Occupancy:
     """Distribution of the number of slices that hold a non-zero; `filled`: the probability that one does."""
     found: Occupancy | None = None
-    if slices.count > 1 and 0 < filled < 1:
+    if slices.number > 1 and 0 < filled < 1:
         match model:
             case Uniform():
-                found = _of_uniform(model.total, model.nonzeros, slices.count, slices.size)
+                found = _of_uniform(model.total, model.nonzeros, slices.number, slices.size)
             case Even():
                 found = _of_even(model, slices)
             case Structured():
@@ -62,7 +62,7 @@ def nonempty_slices(model: DensityModel, slices: Slices, filled: float) -> Occup
                 found = _of_blocks(model, slices)
             case _:
                 pass
-    return found or binomial(slices.count, filled)
+    return found or binomial(slices.number, filled)
 
 
 def binomial(count: int, chance: float) -> Occupancy:
@@ -141,14 +141,14 @@ def _log_expm1(z: Any) -> Any:
 def _of_even(model: Even, slices: Slices) -> Occupancy | None:
     """A slice that expects less than one non-zero holds at most one, so as many are filled as the tile has non-zeros."""
     if model.fraction * slices.size >= 1:
-        return Occupancy(np.array([float(slices.count)]), np.ones(1))
-    return model.tabulate(slices.count * slices.size)
+        return Occupancy(np.array([float(slices.number)]), np.ones(1))
+    return model.tabulate(slices.number * slices.size)
 
 
 def _of_structured(model: Structured, slices: Slices) -> Occupancy | None:
     """Of w slices in a group of m: C(w, j) sum_s (-1)^s C(j, s) [C(m - (w-j+s) a, n) / C(m, n)]^lines are filled; groups add."""
     width, along = slices.sides[model.axis], slices.whole[model.axis] // slices.sides[model.axis]
-    if model.n == 0 or not slices.boxes or model.m % width or slices.count % along:
+    if model.n == 0 or not slices.boxes or model.m % width or slices.number % along:
         return None
     each = min(along, model.m // width)
     if along % each:
@@ -159,7 +159,7 @@ def _of_structured(model: Structured, slices: Slices) -> Occupancy | None:
     empty = [(math.comb(model.m - i * width, model.n) / base) ** lines for i in j]
     weights = [math.comb(each, k) * math.fsum((-1) ** s * math.comb(k, s) * empty[each - k + s] for s in range(k + 1)) for k in j]
     one = Occupancy(np.arange(each + 1.0), np.maximum(np.array(weights), 0.0))
-    return added(one, slices.count // each)
+    return added(one, slices.number // each)
 
 
 def added(one: Occupancy, times: int) -> Occupancy:
@@ -181,7 +181,7 @@ def _of_blocks(model: Block, slices: Slices) -> Occupancy | None:
         if side % inner and inner % side:
             return None
         shared, whole = shared * max(1, inner // side), whole * max(1, side // inner)
-    groups = slices.count // shared
+    groups = slices.number // shared
     filled = hypergeometric(model.count, model.occupied, groups) if whole == 1 else None
     filled = filled or _of_uniform(model.count, model.occupied, groups, whole)
     if filled is None or shared == 1:

@@ -52,7 +52,7 @@ def longest(share: float, of_active: float, together: Together, sure: bool) -> O
 def both_active(one: Active, two: Active, bounds: dict[int, int]) -> Active:
     """Positions that two independent tensors leave, `bounds` those of the loops.
 
-    Without a loop in common their numbers multiply. If one tells no positions apart that the other does not, it drops whole groups
+    Without a loop in common their numbers multiply. If one tells no positions apart that the other does not, it drops groups
     of the other's, whose active ones are taken as spread at random: exact where one of them is uniform. Else all positions are
     taken as independent.
     """

@@ -58,7 +58,7 @@ def takes_turns_roughly(spec: Specification) -> bool:
     packing = {saf.level for saf in spec.sparse.safs if saf.kind == "spatial_skip"}
     if not any(spec.places[level].waves for level in packing):
         return False
-    if len(packing) > 1:
+    if len(packing) > 1 or spec.imperfect:
         return True
     inner = any(slot.bound > 1 and slot.level > min(packing) for slot in spec.slots)
     deeper = any(saf.kind != "gate" and saf.level > min(packing) for saf in spec.sparse.safs)

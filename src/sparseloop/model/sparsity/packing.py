@@ -233,9 +233,9 @@ class Fanout:
 
     @property
     def is_known(self) -> bool:
-        """True if all tensors that decide on time are known patterns."""
+        """True if all tensors that decide on time are known patterns, met in tiles that are all alike."""
         tensors = self.safs.plan.einsum.tensors
-        return bool(self.timed) and all(tensors[t].density.deterministic for t, _ in self.timed)
+        return bool(self.timed) and not self.tiles.clipped and all(tensors[t].density.deterministic for t, _ in self.timed)
 
     def _sometimes(self, conditions: Conditions) -> Conditions:
         """Without conditions that always hold."""
@@ -248,8 +248,13 @@ class Fanout:
         return [*tiles.bounds, *(tiles.count(cover[i], i) for _, cover in conditions for i in slots)]
 
     def _counts(self, bounds: tuple[int, ...], asked: tuple[TileInData, ...]) -> Counts | None:
-        """Points of every position and step that pass, and the loops that tell them apart; None if there are too many."""
+        """Points of every position and step that pass, and the loops that tell them apart.
+
+        None if there are too many, or if imperfect factors cut tiles short.
+        """
         plan = self.safs.plan
+        if self.tiles.clipped:
+            return None
         told = {i for t, covered in asked for i in plan.relevant[t] if covered[i] < bounds[i]}
         kept = tuple(i for i in sorted(told) if plan.loops[i].level <= self.level)
         if math.prod(bounds[i] for i in kept) > DENSE_LIMIT:

@@ -103,6 +103,21 @@ def _turns_back(plan: Plan, cost: Cost, link: Link) -> bool:
     return not link.to_compute and any(len(moving & {s for s, _ in axis}) > 1 for axis in windows)
 
 
+def _taking_turns(plan: Plan, cost: Cost) -> bool:
+    """True if positions take turns of which not all is decided by whole tiles that are apart."""
+    packing = [level for level in range(plan.compute) if plan.sparse.packs(level)]
+    bounds = cost.dense.tiles.bounds
+    busy = {loop.level for slot, loop in enumerate(plan.loops) if loop.spatial and float(bounds[slot]) > 1}
+    if not any(plan.arch.levels[level].waves and level in busy for level in packing):
+        return False
+    first, time_saving = min(packing), [saf for saf in plan.sparse.safs if saf.saves_time]
+    inside = any(loop.level > first and float(bounds[slot]) > 1 for slot, loop in enumerate(plan.loops))
+    further = any(saf.level > first or plan.einsum.tensor(saf.follower).output for saf in time_saving)
+    windows = not all(plan.plain)
+    left = inside or further or windows or plan.sparse.compute_skip or len({u for saf in time_saving for u in saf.leaders}) > 2
+    return len(packing) > 1 or not cost.dense.perfect or (_draws(plan) and left)
+
+
 FUZZ = "make fuzz MINUTES=10"
 MEASURED = "pytest -s tests/property/test_approximations.py"
 
@@ -124,6 +139,15 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
         specifications=60,
         command=MEASURED,
         applies=_ending_early,
+    ),
+    Approximation(
+        name="turns of positions that are left in part",
+        what="positions packed in waves: parts of them are skipped independently of each other; cycles of the compute level",
+        mean=0.001,
+        worst=0.25,
+        specifications=690,
+        command=FUZZ,
+        applies=_taking_turns,
     ),
     Approximation(
         name="windows shared along a diagonal",

@@ -16,7 +16,7 @@ from sparseloop import Result
 from sparseloop import designs as examples
 
 DESIGNS = examples.FOLDER
-FOLDERS = sorted(folder.name for folder in DESIGNS.iterdir() if folder.is_dir())
+FOLDERS = sorted(folder.name for folder in DESIGNS.iterdir() if (folder / "README.md").is_file())
 Command = tuple[tuple[str, ...], tuple[str, ...]]
 
 

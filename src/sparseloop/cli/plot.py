@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -63,11 +64,14 @@ def plot_files(arguments: PlotArguments) -> str:
 def report_files(paths: Sequence[str], output: str, overrides: Sequence[str]) -> str:
     """Writes the page of files or of a study's folder; where it is."""
     from sparseloop.report import figures
-    from sparseloop.report.page import page
+    from sparseloop.report.page import Provenance, page
 
     source = figures.read_source(paths, overrides)
     warn([text for result in source.results.values() for text in result.warnings])
-    text = page(source)
+    command = ("sparseloop", "report", *paths, *(word for change in overrides for word in ("--set", change)), "-o", output)
+    text = page(
+        source, Provenance(files=tuple(paths), command=command, date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"))
+    )
     try:
         write_text_whole(Path(output), text)
     except OSError as error:

@@ -100,6 +100,7 @@ class Result:
         computes = classes_record(self.cost.sparse.computes)
         return {
             "schema": SCHEMA,
+            "workload": {"name": self.design.einsum.name, "einsum": wording.equation_text(self.design.einsum)},
             "status": {"valid": self.valid, "reasons": list(self.reasons)},
             "totals": {
                 "energy_pj": self.energy_pj,

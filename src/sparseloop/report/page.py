@@ -2,225 +2,91 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from sparseloop import __version__
 from sparseloop.evaluation import humanize as wording
-from sparseloop.evaluation.result import Result
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.input.extras import import_extra
+from sparseloop.report import page_parts as parts
 from sparseloop.report.borders import html
-from sparseloop.report.figures import breakdown, loopnest, parallel, roofline, sensitivity, style
+from sparseloop.report.figures import parallel, sensitivity, style
 from sparseloop.report.figures import pareto as fronts
 from sparseloop.report.figures.source import FigureSource
-from sparseloop.report.figures.tables import StudyPoints, label_of
+from sparseloop.report.figures.tables import StudyPoints
+from sparseloop.report.result_page import result_sections
 
-PIXELS = 150
-"""Per inch of a drawing."""
 BEST_ROWS = 30
 """Rows in the table of a study's best points."""
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1100px; margin: 2em auto; padding: 0 1em }
-h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin: 2em 0 .4em; border-bottom: 1px solid #ccc }
-table { border-collapse: collapse; font-size: .85em; width: 100% }
-th, td { padding: .2em .6em; text-align: left; border-bottom: 1px solid #e5e5e5; vertical-align: top }
-th { cursor: pointer; position: sticky; top: 0; background: #fff; white-space: nowrap }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-.scroll { max-height: 32em; overflow: auto; border: 1px solid #e5e5e5 }
-.bad { color: #b00; font-weight: 600 } .good { color: #060; font-weight: 600 } .note { color: #666; font-size: .85em }
-div.drawing svg { max-width: 100%; height: auto } input { margin: .4em 0; padding: .3em; width: 20em; max-width: 100% }
-"""
-SCRIPT = """
-document.querySelectorAll('th').forEach(th => th.addEventListener('click', () => {
-  const body = th.closest('table').tBodies[0], i = th.cellIndex, up = th.dataset.up = th.dataset.up == '1' ? '0' : '1';
-  const key = row => { const c = row.cells[i]; return c.dataset.v === undefined ? c.textContent : Number(c.dataset.v); };
-  [...body.rows].sort((a, b) => { const x = key(a), y = key(b);
-    return (typeof x == 'number' && typeof y == 'number' ? x - y : String(x).localeCompare(String(y))) * (up == '1' ? 1 : -1);
-  }).forEach(row => body.append(row));
-}));
-document.querySelectorAll('input[data-table]').forEach(box => box.addEventListener('input', () => {
-  const wanted = box.value.toLowerCase();
-  document.getElementById(box.dataset.table).querySelectorAll('tbody tr').forEach(row =>
-    row.hidden = !row.textContent.toLowerCase().includes(wanted));
-}));
-"""
-LAYOUT: Mapping[str, Any] = {
-    "template": "plotly_white",
-    "font": {"size": 13},
-    "margin": {"l": 70, "r": 20, "t": 30, "b": 60},
-    "colorway": list(style.COLOURS),
-}
+WIDTH_OF_AXIS = 130
+"""Pixels of an axis of parallel coordinates at least: titles must not overlap."""
 
 
-def page(drawn: FigureSource) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a page comes from: the files, the command that makes it again, the day."""
+
+    files: tuple[str, ...] = ()
+    """As given; their contents are named by hash."""
+    command: tuple[str, ...] = ()
+    date: str = ""
+    """As it is to be shown; empty: not shown."""
+
+
+def page(drawn: FigureSource, provenance: Provenance | None = None) -> str:
     """The page of results, or of a study."""
+    made = _provenance(drawn, provenance or Provenance())
     if drawn.store is not None:
         table = StudyPoints(drawn.store)
-        return _whole(str(table.study.get("name") or "Study"), _study(table))
+        return parts.whole(f"Study: {table.study.get('name') or drawn.store.path.name}", [*_study(table), made])
     if not drawn.records:
         raise SpecError([Diagnostic(message="there is nothing to report")])
-    title = next(iter(drawn.records)) if len(drawn.records) == 1 else f"{len(drawn.records)} results"
-    return _whole(title, _results(drawn))
+    return parts.whole(_title(drawn), [*result_sections(drawn), made])
 
 
-def _whole(title: str, sections: Iterable[str]) -> str:
-    library = import_extra("plotly.offline", "plot").get_plotlyjs()
-    head = f"<meta charset='utf-8'><title>{html(title)}</title><style>{STYLE}</style><script>{library}</script>"
-    body = "\n".join((f"<h1>{html(title)}</h1>", *sections))
-    return f"<!doctype html><html lang='en'><head>{head}</head><body>{body}<script>{SCRIPT}</script></body></html>\n"
+def _title(drawn: FigureSource) -> str:
+    """The workload and the machine of one result, the number of several."""
+    if len(drawn.records) > 1:
+        return f"{len(drawn.records)} results"
+    name = next(iter(drawn.records))
+    result = drawn.results.get(name)
+    if result is None:
+        return name
+    title = wording.equation_text(result.design.einsum) if name == "result" else name
+    levels = " > ".join(level.name for level in result.plan.arch.levels)
+    return f"{title} on {levels}"
 
 
-def _section(title: str, *parts: str, note: str = "") -> str:
-    told = f"<p class='note'>{html(note)}</p>" if note else ""
-    return f"<section><h2>{html(title)}</h2>{told}{''.join(parts)}</section>"
+def _provenance(drawn: FigureSource, given: Provenance) -> str:
+    """The last section: how this page came about."""
+    found = [("sparseloop", __version__), *([("date", given.date)] if given.date else [])]
+    if given.command:
+        found.append(("command", shlex.join(given.command)))
+    rows = [(file, _hash(Path(file))) for file in given.files if Path(file).is_file()]
+    if drawn.store is not None:
+        study = drawn.store.study
+        settings = ", ".join(f"{name} {value}" for name, value in (study["mapping"] or {}).items() if value not in (None, False))
+        found += [("study", f"{study['id']}, written by version {study['version']}"), ("mapping", settings)]
+    warnings = dict.fromkeys(text for result in drawn.results.values() for text in result.warnings)
+    told = [parts.facts(found)]
+    if rows:
+        listed = "".join(f"<tr><td>{html(file)}</td><td><code>{digest}</code></td></tr>" for file, digest in rows)
+        head = "<thead><tr><th>file</th><th>SHA-256</th></tr></thead>"
+        told.append(f"<div class='scroll'><table>{head}<tbody>{listed}</tbody></table></div>")
+    if warnings:
+        told.append(f"<h3>Warnings</h3><ul>{''.join(f'<li>{html(text)}</li>' for text in warnings)}</ul>")
+    return parts.section("Provenance", *told)
 
 
-def _plotly() -> Any:
-    return import_extra("plotly.graph_objects", "plot")
-
-
-def _chart(traces: Sequence[Any], layout: Mapping[str, Any]) -> str:
-    figure = _plotly().Figure(data=list(traces), layout={**LAYOUT, **layout})
-    return figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})
-
-
-def _drawing(figure: Any) -> str:
-    """A figure as SVG inside the page."""
-    text = io.StringIO()
-    with style.styled():
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    width = round(figure.get_figwidth() * PIXELS)
-    drawing = text.getvalue()[text.getvalue().index("<svg") :]
-    return f"<div class='drawing' style='max-width:{width}px'>{drawing.replace('<svg', '<svg style=width:100%', 1)}</div>"
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], name: str = "") -> str:
-    """Numbers to the right, with their full value for sorting; a box filters tables that have a name."""
-    body: list[list[Any]] = [list(row) for row in rows]
-    numeric = [bool(body) and all(isinstance(row[i], int | float | None) for row in body) for i in range(len(columns))]
-    head = "".join(f"<th{' class=n' * n}>{html(c)}</th>" for c, n in zip(columns, numeric, strict=True))
-    lines = "".join(f"<tr>{''.join(_cell(v, n) for v, n in zip(row, numeric, strict=True))}</tr>" for row in body)
-    box = f"<input data-table='{html(name)}' placeholder='filter'>" if name else ""
-    return f"{box}<div class='scroll'><table id='{html(name)}'><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
-
-
-def _cell(value: Any, numeric: bool) -> str:
-    if value is None:
-        return "<td></td>"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"<td>{html(value)}</td>"
-    return f"<td{' class=n' * numeric} data-v='{value!r}'>{value:.6g}</td>"
-
-
-# --- results ----------------------------------------------------------------------------------------------------
-
-
-def _results(drawn: FigureSource) -> Iterable[str]:
-    yield _section("Totals", *_totals(drawn.records))
-    yield _section(
-        "Energy", _energy(drawn.records), note="Choose the split above the figure; click a part in the legend to hide it."
-    )
-    yield _section("Cycles", _cycles(drawn.records), note="What every level needs at least; the longest bar is the run.")
-    if drawn.results and any(_has_roof(result) for result in drawn.results.values()):
-        roofs = {name: result for name, result in drawn.results.items() if _has_roof(result)}
-        with style.styled():
-            figure = roofline.draw(roofs)
-        yield _section("Roofline", _drawing(figure), note="Per level; a point on its roof is limited by that level.")
-    for name, result in drawn.results.items():
-        with style.styled():
-            figure = loopnest.draw(result)
-        yield _section("Loop nest" + f": {name}" * (len(drawn.results) > 1), _drawing(figure))
-    yield _section("Actions", _actions(drawn.records), note="Everything that was priced; click a column to sort.")
-
-
-def _has_roof(result: Result) -> bool:
-    return bool(roofline.roofline("", result).roofs)
-
-
-def _totals(records: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
-    columns = (
-        "result",
-        "energy (pJ)",
-        "cycles",
-        "EDP (pJ cycles)",
-        "area (um2)",
-        "utilization",
-        "dense computes",
-        "actual",
-        "skipped",
-    )
-    rows: list[list[Any]] = []
-    for name, record in records.items():
-        totals, computes = record["totals"], record["totals"]["computes"]
-        values = [totals[key] for key in ("energy_pj", "cycles", "edp_pj_cycles", "area_um2", "utilization")]
-        rows.append([name, *values, computes["total"], computes["actual"], computes["skipped"] + computes["absent"]])
-    yield _table(columns, rows)
-    for name, record in records.items():
-        if record["status"]["valid"]:
-            yield f"<p>{html(name)}: <span class='good'>valid</span></p>"
-        else:
-            reasons = "".join(f"<li>{html(reason)}</li>" for reason in record["status"]["reasons"])
-            yield f"<p>{html(name)}: <span class='bad'>not valid</span></p><ul>{reasons}</ul>"
-
-
-def _energy(records: Mapping[str, Mapping[str, Any]]) -> str:
-    """Stacked bars with buttons for the three ways to split them."""
-    traces: list[Any] = []
-    groups: list[int] = []
-    ways = ("level", "tensor", "action")
-    scale, unit = breakdown.unit_of(max(breakdown.bars(records).totals, default=0.0))
-    for number, way in enumerate(ways):
-        data = breakdown.bars(records, way)
-        for i, part in enumerate(data.parts):
-            heights = [row[i] / scale for row in data.values]
-            shade = "#bbbbbb" if part == breakdown.REST else style.colour(i)
-            names = [html(name) for name in data.names]
-            traces.append(_plotly().Bar(x=names, y=heights, name=html(part), marker_color=shade, visible=number == 0))
-            groups.append(number)
-    buttons = [
-        {"label": f"by {way}", "method": "update", "args": [{"visible": [group == number for group in groups]}]}
-        for number, way in enumerate(ways)
-    ]
-    menu = {"type": "buttons", "direction": "right", "x": 0, "y": 1.15, "xanchor": "left", "buttons": buttons}
-    title = f"energy ({breakdown.SYMBOLS.get(unit, unit)})"
-    return _chart(
-        traces,
-        {
-            "barmode": "stack",
-            "bargap": 0.75 if len(records) == 1 else 0.3,
-            "updatemenus": [menu],
-            "yaxis": {"title": {"text": title}},
-            "margin": {"t": 70},
-        },
-    )
-
-
-def _cycles(records: Mapping[str, Mapping[str, Any]]) -> str:
-    traces = [
-        _plotly().Bar(
-            y=[html(level["name"]) for level in record["levels"]],
-            x=[level["cycles"] for level in record["levels"]],
-            name=html(name),
-            orientation="h",
-        )
-        for name, record in records.items()
-    ]
-    axis = {"autorange": "reversed"}
-    layout = {"barmode": "group", "yaxis": axis, "xaxis": {"title": {"text": "cycles"}}, "showlegend": len(records) > 1}
-    return _chart(traces, {**layout, "height": 160 + 26 * len(traces) * len(traces[0].y)})
-
-
-def _actions(records: Mapping[str, Mapping[str, Any]]) -> str:
-    columns = ("result", "level", "tensor", "action", "count", "pJ each", "energy (pJ)", "source", "confidence")
-    keys = ("count", "energy_pj_each", "energy_pj", "source", "confidence")
-    rows = [
-        [name, level["name"], action["tensor"] or "", action["action"], *(action[key] for key in keys)]
-        for name, record in records.items()
-        for level in record["levels"]
-        for action in level["actions"]
-    ]
-    return _table(columns, rows, "actions")
+def _hash(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return "cannot be read"
 
 
 # --- studies ----------------------------------------------------------------------------------------------------
@@ -232,16 +98,20 @@ def _study(table: StudyPoints) -> Iterable[str]:
     counts = f"{wording.count_text(len(table.rows))} points, {wording.count_text(valid)} valid; minimized: {goals}"
     yield f"<p>{html(counts)}</p>"
     if not valid:
-        yield _section("Why", _table(("point", "why"), ((row["point"], row["why"]) for row in table.rows[:BEST_ROWS])))
+        yield parts.section(
+            "Why", parts.sorted_table(("point", "why"), ((row["point"], row["why"]) for row in table.rows[:BEST_ROWS]))
+        )
         return
-    yield _section(
+    yield parts.section(
         "Best points", _best(table), note=f"At most {BEST_ROWS}, by the first objective; of several objectives the front."
     )
-    yield _section("Front", _front(table), note="Point at a dot for its parameters.")
-    yield _section("Parallel coordinates", _parallel(table), note="Drag along an axis to choose a range; drag names to reorder.")
+    yield parts.section("Front", _front(table), note="Point at a dot for its parameters.")
+    yield parts.section(
+        "Parallel coordinates", _parallel(table), note="Drag along an axis to choose a range; drag names to reorder."
+    )
     with style.styled():
-        drawings = [_drawing(sensitivity.draw(table, name)) for name in table.objectives]
-    yield _section(
+        drawings = [parts.drawing(sensitivity.draw(table, name)) for name in table.objectives]
+    yield parts.section(
         "What matters",
         *drawings,
         note="Share of the variance that a parameter explains alone; factor between its best and worst value.",
@@ -257,7 +127,17 @@ def _best(table: StudyPoints) -> str:
         ranked = [row for row in ranked if id(row) in chosen]
     shown = [name for name in ("energy_pj", "cycles", "edp", "area_um2", "power_w") if name not in goals]
     columns = ["point", *table.parameters, *goals, *shown, "proven"]
-    return _table([label_of(c) for c in columns], ([row[c] for c in columns] for row in ranked[:BEST_ROWS]), "best")
+    rows = ([_number(table, row, name) for name in columns] for row in ranked[:BEST_ROWS])
+    return parts.sorted_table([table.scale(name).label for name in columns], rows, "best")
+
+
+def _number(table: StudyPoints, row: Mapping[str, Any], name: str) -> Any:
+    """What a point has in a column, metrics in the unit of the column."""
+    value = row[name]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    metric = isinstance(value, float) and name not in table.parameters
+    return table.shown(dict(row), name) if metric else value
 
 
 def _front_of(table: StudyPoints, goals: Sequence[str]) -> list[int]:
@@ -281,25 +161,27 @@ def _front(table: StudyPoints) -> str:
         outline = {"width": [1.5 if i in on else 0 for i in mine], "color": "black"}
         look = {"color": style.colour(number), "size": [9 if i in on else 6 for i in mine], "line": outline}
         points = {"x": data.values[0, mine].tolist(), "y": data.values[1, mine].tolist(), "text": [texts[i] for i in mine]}
-        traces.append(_plotly().Scattergl(**points, mode="markers", name=html(kind), hoverinfo="text", marker=look))
+        traces.append(parts.plotly().Scattergl(**points, mode="markers", name=html(kind), hoverinfo="text", marker=look))
     line = {"mode": "lines", "line": {"shape": "hv", "color": "black", "width": 1}, "hoverinfo": "skip", "name": "front"}
     traces.append(
-        _plotly().Scatter(x=data.values[0, list(data.front)].tolist(), y=data.values[1, list(data.front)].tolist(), **line)
+        parts.plotly().Scatter(x=data.values[0, list(data.front)].tolist(), y=data.values[1, list(data.front)].tolist(), **line)
     )
-    axes = {f"{axis}axis": _axis(values, name) for axis, values, name in zip("xy", data.values, data.columns, strict=True)}
-    return _chart(traces, {**axes, "height": 520, "hovermode": "closest"})
+    axes = {f"{axis}axis": _axis(table, values, name) for axis, values, name in zip("xy", data.values, data.columns, strict=True)}
+    return parts.chart(traces, {**axes, "height": 520, "hovermode": "closest"})
 
 
-def _axis(values: Any, name: str) -> dict[str, Any]:
+def _axis(table: StudyPoints, values: Any, name: str) -> dict[str, Any]:
     return {
-        "title": {"text": html(label_of(name))},
+        "title": {"text": html(table.scale(name).label)},
         "exponentformat": "power",
         "type": "log" if values.max() > 20 * values.min() > 0 else "linear",
     }
 
 
 def _hover(table: StudyPoints, row: Mapping[str, Any]) -> str:
-    goals = [f"{label_of(name)}: {row[name]:.5g}" for name in table.objectives if row[name] is not None]
+    goals = [
+        f"{table.scale(name).label}: {table.shown(dict(row), name):.5g}" for name in table.objectives if row[name] is not None
+    ]
     parameters = [f"{name}: {row[name]}" for name in table.parameters if row[name] is not None]
     return "<br>".join(html(line) for line in (f"point {row['point']}", *parameters, *goals))
 
@@ -318,5 +200,6 @@ def _parallel(table: StudyPoints) -> str:
     ]
     last = data.axes[-len(table.objectives)]
     line = {"color": last.places.tolist(), "colorscale": "Cividis", "showscale": False}
-    trace = _plotly().Parcoords(dimensions=dimensions, line=line, unselected={"line": {"opacity": 0.05}})
-    return _chart([trace], {"height": 460, "margin": {"l": 80, "r": 80, "t": 60, "b": 30}})
+    trace = parts.plotly().Parcoords(dimensions=dimensions, line=line, unselected={"line": {"opacity": 0.05}})
+    chart = parts.chart([trace], {"height": 460, "margin": {"l": 80, "r": 80, "t": 60, "b": 30}})
+    return f"<div class='scroll'><div style='min-width:{WIDTH_OF_AXIS * len(dimensions)}px'>{chart}</div></div>"

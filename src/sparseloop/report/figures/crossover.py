@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.report import borders
 from sparseloop.report.figures import style
-from sparseloop.report.figures.tables import StudyPoints, label_of
+from sparseloop.report.figures.tables import StudyPoints
 
 Floats = npt.NDArray[np.float64]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -56,7 +56,7 @@ def lines(table: StudyPoints, metric: str, x: str, by: str | None) -> Lines:
     for row in table.valid:
         if row[x] is not None and row[column] is not None and (by is None or row[by] is not None):
             at = (kinds.index(str(row[by])) if by else 0, places.index(float(row[x])))
-            values[at] = min(values[at], row[column])
+            values[at] = min(values[at], table.shown(row, column))
     values[np.isinf(values)] = np.nan
     kept = [i for i in range(len(kinds)) if not np.isnan(values[i]).all()]
     log = table.logarithmic(x)
@@ -119,7 +119,7 @@ def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by
     if data.crossovers:
         told = ", ".join(f"{letter} {crossing.x:.3g}" for letter, crossing in zip(LETTERS, data.crossovers, strict=False))
         axes.set_title(borders.figure(f"best changes at {x} {told}"), fontsize=7, loc="right")
-    axes.set(xlabel=borders.figure(x), ylabel=borders.figure(label_of(table.column(metric))))
+    axes.set(xlabel=borders.figure(table.scale(x).label), ylabel=borders.figure(table.scale(table.column(metric)).label))
     axes.grid(which="major")
     if by:
         axes.legend(

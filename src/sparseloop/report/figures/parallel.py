@@ -12,7 +12,7 @@ from sparseloop.input.extras import import_extra
 from sparseloop.mapper.objectives import pareto
 from sparseloop.report import borders
 from sparseloop.report.figures import style
-from sparseloop.report.figures.tables import StudyPoints, label_of
+from sparseloop.report.figures.tables import StudyPoints
 
 MAX_LINES = 2000
 """Lines drawn behind the best ones."""
@@ -44,7 +44,7 @@ def parallel(table: StudyPoints) -> Parallel:
     names = [name for name in table.parameters if len(table.values(name)) > 1]
     axes = [_category(table, name) if not table.numeric(name) else _number(table, name) for name in names]
     goals = list(dict.fromkeys(table.objectives))
-    axes += [_scaled(label_of(name), [row[name] for row in rows], log=True) for name in goals]
+    axes += [_scaled(table.scale(name).label, [table.shown(row, name) for row in rows], log=True) for name in goals]
     values = np.array([[row[name] for row in rows] for name in goals], dtype=np.float64)
     order = np.argsort(values[0], kind="stable")
     front = set(pareto(values).tolist()) if len(goals) > 1 else set(order[:HIGHLIGHTED].tolist())
@@ -52,7 +52,7 @@ def parallel(table: StudyPoints) -> Parallel:
 
 
 def _number(table: StudyPoints, name: str) -> ParallelAxis:
-    return _scaled(name, [row[name] for row in table.valid], log=table.logarithmic(name))
+    return _scaled(table.scale(name).label, [row[name] for row in table.valid], log=table.logarithmic(name))
 
 
 def _category(table: StudyPoints, name: str) -> ParallelAxis:

@@ -11,7 +11,7 @@ import numpy as np
 from sparseloop.mapper.objectives import pareto
 from sparseloop.report import borders
 from sparseloop.report.figures import style
-from sparseloop.report.figures.tables import StudyPoints, label_of
+from sparseloop.report.figures.tables import StudyPoints
 
 MOST_KINDS = len(style.COLOURS)
 
@@ -34,7 +34,7 @@ def front(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None
     if x == y:
         y = next(name for name in ("cycles", "energy_pj", "area_um2") if name != x)
     rows = [row for row in table.valid if row[x] is not None and row[y] is not None]
-    values = np.array([[row[x] for row in rows], [row[y] for row in rows]], dtype=np.float64).reshape(2, -1)
+    values = np.array([[table.shown(row, name) for row in rows] for name in (x, y)], dtype=np.float64).reshape(2, -1)
     best = sorted((int(i) for i in pareto(values)), key=lambda i: values[0, i]) if len(rows) else []
     by = by or next((p for p in table.parameters if 1 < len(table.values(p)) <= MOST_KINDS and not table.numeric(p)), None)
     kinds = tuple(str(row[by]) for row in rows) if by else ()
@@ -55,7 +55,7 @@ def draw(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None)
         axes.scatter(*data.values[:, mine], label=borders.figure(kind), zorder=1, **look)
     axes.scatter(*chosen, s=14, facecolor="none", edgecolor="black", linewidth=0.8, zorder=3, label="front")
     for axis, values, name in zip("xy", data.values, data.columns, strict=True):
-        getattr(axes, f"set_{axis}label")(borders.figure(label_of(name)))
+        getattr(axes, f"set_{axis}label")(borders.figure(table.scale(name).label))
         if values.max() > 20 * values.min() > 0:
             getattr(axes, f"set_{axis}scale")("log")
     axes.grid(which="major")

@@ -16,7 +16,7 @@ import numpy as np
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.report import borders
 from sparseloop.report.figures import style
-from sparseloop.report.figures.tables import StudyPoints, label_of
+from sparseloop.report.figures.tables import StudyPoints, name_of
 
 BINS = 8
 JOINT = "jointly"
@@ -78,8 +78,11 @@ def draw(table: StudyPoints, metric: str | None = None) -> Any:
         axes.annotate(text, (share, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=6.5)
     axes.set_yticks(range(len(bars)), [borders.figure(name) for name, _, _ in bars])
     axes.invert_yaxis()
-    axes.set_xlim(0, max(share for _, share, _ in bars) * 1.45 or 1)
-    label = label_of(table.column(metric)).split(" (")[0]
+    longest = max(share for _, share, _ in bars) or 1.0
+    axes.set_xlim(0, longest * 1.45)
+    axes.set_xticks([tick for tick in axes.get_xticks() if tick <= min(1.0, longest * 1.05)])  # room for texts is no share
+    axes.spines["bottom"].set_bounds(0, min(1.0, longest * 1.05))
+    label = name_of(table.column(metric))
     axes.set_xlabel(borders.figure(f"share of the variance of log {label}"))
     axes.grid(axis="x")
     return fig

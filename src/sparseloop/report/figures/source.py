@@ -70,6 +70,12 @@ def _name(result: Result) -> str:
     return "result" if name == "einsum" else name
 
 
+def _layer_name(record: Mapping[str, Any]) -> str:
+    """The name of the workload in a result file; nothing if it has none."""
+    name = record.get("workload", {}).get("name", "")
+    return "" if name == "einsum" else str(name)
+
+
 def _is_record(one: object) -> bool:
     return isinstance(one, Mapping) and bool(one.get("schema") == SCHEMA)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
@@ -105,7 +111,8 @@ def read_source(paths: Sequence[str], overrides: Sequence[str] = ()) -> FigureSo
         except SpecError as error:
             mistakes += error.diagnostics
             continue
-        names = [Path(path).stem if len(found) == 1 else f"{Path(path).stem} {i}" for i in range(1, len(found) + 1)]
+        stem = Path(path).stem
+        names = [stem if len(found) == 1 else _layer_name(record) or f"{stem} {i}" for i, record in enumerate(found, 1)]
         records.update(zip(_unique([*records, *names])[len(records) :], found, strict=True))
     if mistakes:
         raise SpecError(mistakes)
@@ -130,10 +137,24 @@ def _records(path: str) -> list[Mapping[str, Any]]:
 
 
 def _evaluated(paths: Sequence[str], overrides: Sequence[str]) -> dict[str, Result]:
-    """A specification with its mapping; every layer of it."""
+    """Every layer of the specification in the files; files that are each a whole specification are evaluated one by one."""
     from sparseloop.evaluation.evaluate import evaluate
     from sparseloop.input.load import load
 
-    spec = load(*paths, overrides=overrides)
-    results = [evaluate(layer) for layer in spec.per_layer()]
-    return dict(zip(_unique([_name(result) for result in results]), results, strict=True))
+    alone = [[path] for path in paths] if len(paths) > 1 and all(map(_is_whole, paths)) else [list(paths)]
+    found: list[tuple[str, Result]] = []
+    for files in alone:
+        results = [evaluate(layer) for layer in load(*files, overrides=overrides).per_layer()]
+        stem = Path(files[0]).stem
+        found += [(stem if len(alone) > 1 and len(results) == 1 else _name(result), result) for result in results]
+    return dict(zip(_unique([name for name, _ in found]), [result for _, result in found], strict=True))
+
+
+def _is_whole(path: str) -> bool:
+    """True if a file says both what is computed and on which machine."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    keys = {line.partition(":")[0] for line in text.splitlines() if line[:1].isalpha()}
+    return "architecture" in keys and bool(keys & {"workload", "layers", "problem"})

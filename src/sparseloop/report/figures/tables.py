@@ -6,23 +6,39 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sparseloop.explore.store import Store
+from sparseloop.explore.store import Row, Store
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
-AXIS_LABELS = {
-    "energy_pj": "energy (pJ)",
-    "cycles": "cycles",
-    "edp": "energy-delay product (pJ cycles)",
+MICRO, SQUARED, TIMES = "\N{GREEK SMALL LETTER MU}", "\N{SUPERSCRIPT TWO}", "\N{DOT OPERATOR}"
+ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, f"{MICRO}J"), (1e3, "nJ"), (1.0, "pJ"))
+"""pJ in a unit."""
+ENERGY_DELAYS = tuple(
+    (10.0**-power, f"{prefix}J{TIMES}s")
+    for power, prefix in zip(range(0, 22, 3), ("", "m", MICRO, "n", "p", "f", "a", "z"), strict=True)
+)
+"""J*s in a unit."""
+AREAS = ((1e4, f"mm{SQUARED}"), (0.0, f"{MICRO}m{SQUARED}"))
+COUNTS = ((1e9, "10\N{SUPERSCRIPT NINE}"), (1e6, "10\N{SUPERSCRIPT SIX}"), (1e4, "10\N{SUPERSCRIPT THREE}"), (0.0, ""))
+NAMES = {
+    "energy_pj": "energy",
+    "edp": "energy-delay product",
     "latency_s": "latency (s)",
     "power_w": "power (W)",
-    "area_um2": "area (\N{GREEK SMALL LETTER MU}m\N{SUPERSCRIPT TWO})",
-    "utilization": "utilization",
+    "area_um2": "area",
 }
 
 
-def label_of(column: str) -> str:
-    """A column's name with its unit, for an axis."""
-    return AXIS_LABELS.get(column, column)
+def name_of(column: str) -> str:
+    """A column in words, without its unit."""
+    return NAMES.get(column, column).partition(" (")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How a column is shown: its name with the unit, and what its numbers are divided by."""
+
+    label: str
+    divisor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +95,46 @@ class StudyPoints:
 
     def _parameter(self, name: str) -> dict[str, Any]:
         return next(parameter for parameter in self.study["parameters"] if parameter["name"] == name)
+
+    def scale(self, name: str) -> Scale:
+        """As a column is shown; looked up once."""
+        if name not in self._scales:
+            self._scales[name] = self._scale(name)
+        return self._scales[name]
+
+    @cached_property
+    def _scales(self) -> dict[str, Scale]:
+        return {}
+
+    def _scale(self, name: str) -> Scale:
+        """The unit in which a metric or a parameter is shown: energies in J, energy-delay products in J*s, areas in mm2."""
+        if name in self.parameters:
+            unit = self._parameter(name).get("unit")
+            return Scale(f"{name} ({unit})" if unit else name)
+        largest = max((abs(self._plain(row, name)) for row in self.valid if row.get(name) is not None), default=0.0)
+        if name == "energy_pj":
+            divisor, unit = next((s for s in ENERGIES if largest >= s[0]), ENERGIES[-1])
+            return Scale(f"energy ({unit})", divisor)
+        if name == "edp":
+            divisor, unit = next((s for s in ENERGY_DELAYS if largest >= s[0]), ENERGY_DELAYS[-1])
+            return Scale(f"{NAMES[name]} ({unit})", divisor)
+        if name == "area_um2":
+            least, unit = next(s for s in AREAS if largest >= s[0])
+            return Scale(f"area ({unit})", 1e6 if least else 1.0)
+        if name == "cycles":
+            least, power = next(s for s in COUNTS if largest >= s[0])
+            return Scale(f"cycles ({power})" if power else "cycles", {1e4: 1e3, 0.0: 1.0}.get(least, least))
+        return Scale(NAMES.get(name, name))
+
+    def shown(self, row: Row, name: str) -> float:
+        """A number of a point in the unit of its column."""
+        return self._plain(row, name) / self.scale(name).divisor
+
+    def _plain(self, row: Row, name: str) -> float:
+        """The number in its own unit; of an energy-delay product in J*s: a point has its own clock."""
+        if name == "edp" and row.get("latency_s"):
+            return row[name] * 1e-12 * row["latency_s"] / row["cycles"]
+        return float(row[name])
 
     def column(self, name: str) -> str:
         """A column by its name, or by that of an objective; `SpecError` if there is none."""

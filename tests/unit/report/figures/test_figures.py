@@ -188,7 +188,7 @@ def test_shares_of_an_additive_metric_add_up():
 
 def test_parallel_coordinates_have_every_point(table):
     data = parallel.parallel(table)
-    assert [axis.name for axis in data.axes] == ["A", "bw", "store", "energy (pJ)", "cycles"]
+    assert [axis.name for axis in data.axes] == ["A", "bw", "store", "energy (nJ)", "cycles"]
     for axis in data.axes:
         assert axis.places.shape == (len(table.valid),)
         assert axis.places.min() == 0
@@ -215,7 +215,7 @@ def test_the_points_and_their_front_are_drawn(table):
     chosen = data.values[:, list(data.front)]
     assert axes.collections[-1].get_offsets().T.tolist() == chosen.tolist()
     assert [list(values) for values in axes.lines[0].get_data()] == chosen.tolist()
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("energy (pJ)", "cycles")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("energy (nJ)", "cycles")
 
 
 def test_a_line_for_every_point_is_drawn(table):
@@ -226,7 +226,7 @@ def test_a_line_for_every_point_is_drawn(table):
     assert np.array([line.get_ydata() for line in lines]).T.tolist() == places.tolist()
     best = axes.lines[places.shape[1] :][: len(data.best)]
     assert [list(line.get_ydata()) for line in reversed(best)] == places[:, list(data.best)].T.tolist()
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["A", "bw", "store", "energy\n(pJ)", "cycles"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["A", "bw", "store", "energy\n(nJ)", "cycles"]
 
 
 def test_the_shares_are_drawn_with_their_names(table):

@@ -69,7 +69,8 @@ def _provenance(drawn: FigureSource, given: Provenance) -> str:
     rows = [(file, _hash(Path(file))) for file in given.files if Path(file).is_file()]
     if drawn.store is not None:
         study = drawn.store.study
-        settings = ", ".join(f"{name} {value}" for name, value in (study["mapping"] or {}).items() if value not in (None, False))
+        chosen: dict[str, Any] = study["mapping"] or {}
+        settings = ", ".join(f"{name} {value}" for name, value in chosen.items() if value not in (None, False))
         found += [("study", f"{study['id']}, written by version {study['version']}"), ("mapping", settings)]
     warnings = dict.fromkeys(text for result in drawn.results.values() for text in result.warnings)
     told = [parts.facts(found)]

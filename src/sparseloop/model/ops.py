@@ -214,7 +214,30 @@ def common_sums(shift: int, *steps_and_counts: int) -> int:
     return (bits & (bits << abs(shift))).bit_count()
 
 
-LATTICE: dict[str, Callable[..., float]] = {"distinct": distinct_sums, "overlap": common_sums}
+@memo(1 << 15)
+def existing_tuples(*loops: int) -> int:
+    """Number of different index tuples that some loops of one rank have, of those index tuples of all its loops that exist.
+
+    Per loop, outermost first: its bound, its last-pass bound, and 1 if it is none of those asked for, else more.
+    """
+    bounds, last, chosen = loops[::3], loops[1::3], loops[2::3]
+    size = 0
+    for bound, end in zip(bounds, last, strict=True):
+        size = size * bound + end - 1
+    left: Any = np.arange(size + 1)
+    tuples: Any = np.zeros_like(left)
+    for bound, asked in zip(reversed(bounds), reversed(chosen), strict=True):
+        if asked > 1:
+            tuples = tuples * bound + left % bound
+        left = left // bound
+    return len(np.unique(tuples))
+
+
+LATTICE: dict[str, Callable[..., float]] = {
+    "distinct": distinct_sums,
+    "overlap": common_sums,
+    "existing": existing_tuples,
+}
 
 
 def peak(a: Array) -> int:

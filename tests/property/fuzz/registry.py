@@ -103,11 +103,6 @@ def formats_differ(spec: Specification) -> bool:
     return len(lengths) > len({name for name, _ in lengths})
 
 
-def imperfect_result(spec: Specification) -> bool:
-    """Are factors imperfect, and has an index of the result a step?"""
-    return spec.imperfect and any(abs(term.coefficient) > 1 for axis in spec.output.axes for term in axis.terms)
-
-
 def merges_loops(spec: Specification) -> bool:
     """Has an uncompressed list a flattened rank, or is a feature at its level?"""
     plain = [key for key, form in spec.sparse.formats.items() if form.has_metadata and not form.compressed]
@@ -144,13 +139,6 @@ def random_and(holds: Callable[[Specification], bool]) -> Callable[[Specificatio
 
 
 OPEN: tuple[Kind, ...] = (
-    Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA),
-    Kind(
-        "results with steps and imperfect factors",
-        imperfect_result,
-        r".* reads|.* fills|L\d cycles|" + ACCESSES,
-    ),
-    Kind("random patterns with imperfect factors", lambda spec: is_imperfect(spec) and not any(map(is_given, spec.tensors))),
     Kind("densities of results", lambda spec: spec.makes_its_result),
     Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),
@@ -162,6 +150,9 @@ OPEN: tuple[Kind, ...] = (
 """Faults that are known and not yet mended; whoever mends one takes it out."""
 
 APPROXIMATIONS: tuple[Kind, ...] = (
+    Kind("random patterns with imperfect factors", random_and(is_imperfect), error=1.0),
+    Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA, error=1.0),
+    Kind("metadata of windows", slides_sparsely, METADATA, error=1.0),
     Kind("intersection units that jump ahead", jumps, r".* metadata .*", error=1.0),
     Kind("access blocks that end early", random_and(widens), error=1.0),
     Kind("turns of positions that are left in part", takes_turns_roughly, r"compute cycles", error=1.0),

@@ -21,6 +21,7 @@ from sparseloop.model.sparsity.emptiness import Condition, Conditions, Emptiness
 from sparseloop.model.sparsity.events import NO_EVENTS, EventParts, Events
 from sparseloop.model.sparsity.features import LinkConditions, SafConditions, access_events, fill_events, split_events
 from sparseloop.model.traffic.dense import LinkTraffic
+from sparseloop.model.traffic.imperfect import existing, mean_size
 from sparseloop.model.traffic.stays import child_tile
 from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join
 from sparseloop.model.units import Bits, Count, Flag, Share
@@ -66,6 +67,8 @@ class Lookups:
     """How often the entries of an own rank are looked up."""
 
     count: Count
+    first: Count
+    """Those of them that are the first of an entry."""
     stay: Cover
     """What one lookup serves."""
     repeats: Cover
@@ -97,7 +100,7 @@ class Metadata:
         seen: Flag = rank.innermost if link.to_compute else False
         stepping = list[int]()
         passed = list[int]()
-        count: Count = 1.0
+        told: dict[int, Count] = {}
         stay, again = dict[int, Count](), dict[int, Count]()
         for slot in link.temporal:
             if slot in link.relevant:
@@ -110,7 +113,7 @@ class Metadata:
             elif seen is False:
                 passed.append(slot)
             else:
-                count = count * ops.one_unless(seen, tiles.bounds[slot])
+                told[slot] = ops.one_unless(seen, tiles.bounds[slot])
                 stay[slot] = ops.one_unless(ops.negate(seen), tiles.bounds[slot])
         for slot in self.safs.plan.spatial(link.child):
             apart: Flag = reached[slot] if slot in link.between else True
@@ -120,10 +123,16 @@ class Metadata:
             elif apart is True:
                 stepping.append(slot)
                 continue
-            count = count * ops.one_unless(apart, tiles.bounds[slot])
+            told[slot] = ops.one_unless(apart, tiles.bounds[slot])
             stay[slot] = ops.one_unless(ops.negate(apart), tiles.bounds[slot])
         cover = join(join(child_tile(tiles, link), tiles.covering(passed)), tiles.partial_cover(f"walk{rank.name}", stay))
-        return Lookups(count=count * tiles.product(stepping), stay=cover, repeats=tiles.partial_cover(f"again{rank.name}", again))
+        repeats = tiles.partial_cover(f"again{rank.name}", again)
+        if tiles.residuals is None:
+            count = ops.product(told.values()) * tiles.product(stepping)
+            return Lookups(count=count, first=count / tiles.passes(repeats), stay=cover, repeats=repeats)
+        told |= {slot: tiles.bounds[slot] for slot in stepping}
+        new = {slot: ops.where(again[slot] > 1, 1, count) if slot in again else count for slot, count in told.items()}
+        return Lookups(count=existing(tiles, told), first=existing(tiles, new), stay=cover, repeats=repeats)
 
     def known_before(self, masks: Masks, leader: Condition) -> Flag:
         """True where the leader is known before the fiber is entered.
@@ -150,7 +159,7 @@ class Metadata:
         lookups = self.lookups(c.link, rank)
         count = lookups.count * units.per_position
         if again:
-            count = count * (1.0 - 1.0 / self.tiles.passes(lookups.repeats))
+            count = count - lookups.first * units.per_position
         o = widen(c.outer, lookups.stay, self.tiles) | units.exist
         sure_skips, skips = self._local(c, rank.masks, c.local, gates=False)
         sure_gates, gates = self._local(c, rank.masks, c.local_gates, gates=True)
@@ -272,7 +281,7 @@ class Metadata:
         """Entries of an inner rank: they travel with every delivery of the child's tile."""
         dense = self.dense[c.link.index]
         accesses = dense.updates if c.link.output and not again else dense.reads
-        positions = dense.tile / self.tiles.size(*rank.position)
+        positions = dense.tile / mean_size(self.tiles, *rank.position)
         o, k, g = (widen(x, c.stay, self.tiles) for x in (c.outer, c.local, c.gates))
         o = o | units.exist
         count = accesses / dense.tile * positions * units.per_position
@@ -284,7 +293,7 @@ class Metadata:
         if source is None or all(one is None for one in units):
             return NOTHING
         c = self.safs.conditions(source)
-        positions = self.dense[source.index].fills / self.tiles.size(*rank.position)
+        positions = self.dense[source.index].fills / mean_size(self.tiles, *rank.position)
         o, k, g = (widen(x, c.arrival, self.tiles) for x in (c.outer, c.local, c.gates))
         repeats = c.repeated_fills if link.output else None
 

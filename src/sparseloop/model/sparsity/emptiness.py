@@ -13,6 +13,7 @@ from itertools import combinations
 from sparseloop.model import ops
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.known_patterns import mean_non_empty
+from sparseloop.model.traffic.imperfect import mean_size
 from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join, within
 from sparseloop.model.units import Share
 
@@ -99,7 +100,7 @@ class Emptiness:
         key = tile_condition(self.tiles, tensor, cover)
         if key not in self._empty:
             model = self.tiles.plan.einsum.tensors[tensor].density
-            self._empty[key] = model.empty(*self.tiles.tile(*key))
+            self._empty[key] = model.empty(mean_size(self.tiles, *key), self.tiles.sides(*key))
         return self._empty[key]
 
 

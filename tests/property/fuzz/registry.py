@@ -139,6 +139,8 @@ def random_and(holds: Callable[[Specification], bool]) -> Callable[[Specificatio
 
 
 OPEN: tuple[Kind, ...] = (
+    Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA),
+    Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("densities of results", lambda spec: spec.makes_its_result),
     Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),
@@ -151,8 +153,6 @@ OPEN: tuple[Kind, ...] = (
 
 APPROXIMATIONS: tuple[Kind, ...] = (
     Kind("random patterns with imperfect factors", random_and(is_imperfect), error=1.0),
-    Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA, error=1.0),
-    Kind("metadata of windows", slides_sparsely, METADATA, error=1.0),
     Kind("intersection units that jump ahead", jumps, r".* metadata .*", error=1.0),
     Kind("access blocks that end early", random_and(widens), error=1.0),
     Kind("turns of positions that are left in part", takes_turns_roughly, r"compute cycles", error=1.0),

@@ -63,6 +63,12 @@ def _tensor(access: Access, extents: Mapping[str, int], log: ResolveLog, *, outp
     axes = tuple(
         Axis(terms=tuple(Term(rank=rank, coefficient=c) for rank, c in form.terms), offset=form.offset) for form in access.axes
     )
+    if any(axis.offset for axis in axes):
+        box = "x".join(str(axis.extent(dict(extents))) for axis in axes)
+        log.warn(
+            f"{access.name}: the constant of its index changes no number: all {box} coordinates that are met count as data, "
+            "padding included"
+        )
     words = math.prod(axis.extent(dict(extents)) for axis in axes)
     if words > _LARGEST_TENSOR:
         log.error((*log.spec.workload_path, "shape"), f"{access.name} has more than 2**62 words", key=True)

@@ -328,3 +328,12 @@ def test_blocks_hold_whole_words_and_the_tensor_keeps_its_density(inner: float, 
     assert isinstance(block, Block)
     assert (block.filling, block.density) == (filled, 0.375)
     assert any("holds 6 non-zeros, 0.75 of it, not 0.7" in w for w in found.warnings) == (inner == 0.7)
+
+
+def test_a_constant_in_an_index_is_announced() -> None:
+    """Padding is not modelled; without the constant there is nothing to say."""
+    window = BASE[BASE.index("architecture:") :]
+    for index, told in (("p+r-1", True), ("p+r", False)):
+        text = f"workload: {{einsum: 'Z[p] = I[{index}] * W[r]', shape: {{p: 4, r: 3}}}}\n" + window
+        warnings = resolve(loading.loads(text)).warnings
+        assert any("all 6 coordinates that are met count as data" in warning for warning in warnings) == told

@@ -7,8 +7,10 @@ import pytest
 
 from sparseloop.evaluation.tracing import traced_input, value_of
 from sparseloop.model.traffic.dense import traffic
+from sparseloop.model.traffic.imperfect import existing, mean_size
+from sparseloop.model.traffic.tiles import Tiles
 from tests.helpers.plans import link, planned
-from tests.helpers.walks import conv1d, matmul
+from tests.helpers.walks import conv1d, einsum, matmul, tensor
 
 
 def counts(problem, loops: str, level: int, tensor: str):
@@ -71,3 +73,25 @@ def test_batches_and_traced_values_count_alike() -> None:
     assert batch.fills.tolist() == [5, 5]
     named = [traced_input(n, f"loop {i}") for i, n in enumerate((2, 2, 3))]
     assert value_of(traffic(plan, named, (2, 2, 2)).links[0].fills) == 5
+
+
+def test_index_tuples_that_exist_and_the_mean_tile() -> None:
+    """m = 5 as 2 x 3: indices 00 01 02 10 11; k = 4 as 2 x 2. Tiles of A[m,k] have 3 x 2 or 2 x 2 words, 20 in 4 tiles."""
+    plan, mapping = planned(matmul(m=5, n=1, k=4), "m2 k2|m3,2 k2", "ABZ|ABZ")
+    tiles = Tiles(plan, mapping.bounds, mapping.residuals)
+    slot = {(loop.rank, loop.level): i for i, loop in enumerate(plan.loops)}
+    outer, inner = slot["m", 0], slot["m", 1]
+    assert existing(tiles, {outer: 2}) == 2
+    assert existing(tiles, {inner: 3}) == 3
+    assert existing(tiles, {outer: 2, inner: 3}) == 5
+    assert existing(tiles, {outer: 1, inner: 3, slot["k", 0]: 2}) == 3 * 2
+    assert mean_size(tiles, 0, tiles.inside(1)) == 20 / 4
+    assert mean_size(tiles, 0, tiles.covering([outer])) == 20 / (3 * 4)  # rows 0 and 3, 1 and 4, 2
+
+
+def test_results_with_steps_touch_the_words_they_have() -> None:
+    """Z[2p] of p = 5 has 5 words in 9 places: all of them are written, none is read."""
+    problem = einsum([tensor("A", "p"), tensor("Z", "2p", output=True)], p=5)
+    plan, mapping = planned(problem, "p2|p3,2", "AZ|AZ")
+    z = traffic(plan, mapping.bounds, mapping.residuals).links[link(plan, 0, "Z").index]
+    assert (z.updates, z.reads, z.fills) == (5, 0, 0)

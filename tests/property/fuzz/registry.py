@@ -142,7 +142,6 @@ OPEN: tuple[Kind, ...] = (
     Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA),
     Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("densities of results", lambda spec: spec.makes_its_result),
-    Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),
     Kind("gates with units that jump ahead", gates_by_jumping, METADATA),
     Kind("ranks repeated at an inner level", formats_differ, METADATA),

@@ -24,7 +24,7 @@ from sparseloop.cli.options import (
     output_mistakes,
     writable_folder,
 )
-from sparseloop.cli.output import note, print_results, print_table, print_tables, warn
+from sparseloop.cli.output import note, print_json, print_results, print_table, print_tables, warn
 from sparseloop.cli.progress import status_line
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -51,10 +51,13 @@ class MapArguments:
     method: Annotated[
         str,
         typer.Option(
-            metavar="METHOD", autocompletion=completion.method_names, help="random, annealing, genetic, exhaustive or optimal."
+            metavar="METHOD",
+            autocompletion=completion.method_names,
+            help="auto, optimal, genetic, annealing, random or exhaustive.",
         ),
-    ] = "genetic"
+    ] = "auto"
     budget: Annotated[str | None, typer.Option(metavar="N|TIME", help="Mappings (100k) or time (10s, 2min).")] = None
+    memory: Annotated[float, typer.Option(metavar="GB", min=0.1, help="About what a proof may take.")] = 1.0
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same answer (unless the budget is a time).")] = 0
     workers: Annotated[
         int, typer.Option(metavar="N", min=1, help="Worker processes; several layers are searched side by side.")
@@ -79,6 +82,7 @@ class MapArguments:
             top=self.top,
             method=self.method,
             budget=self.budget,
+            memory_gb=self.memory,
             seed=self.seed,
             padded=self.padded,
             workers=self.workers,
@@ -200,7 +204,7 @@ def _print_network(network: NetworkResult, arguments: MapArguments) -> None:
     """Fronts, loop nests and tables, or the result files; the totals of several layers."""
     from sparseloop.report.network_table import network_table, totals_sentence
     from sparseloop.report.pictures import mapping_picture
-    from sparseloop.report.search_text import front_texts
+    from sparseloop.report.search_text import front_texts, search_figures
 
     several, tables = len(network.layers) > 1, arguments.form == "table"
     for layer in network.layers:
@@ -208,7 +212,15 @@ def _print_network(network: NetworkResult, arguments: MapArguments) -> None:
         for text in [f"{layer.name}:", *texts] if texts and several else texts:
             print(text, file=sys.stdout if tables else sys.stderr)
     results = [layer.result for layer in network.layers if layer.result is not None]
-    if not tables and results:
+    if arguments.form == "json" and results:
+        print_json(
+            [
+                layer.result.to_dict() | {"search": search_figures(layer.best)}
+                for layer in network.layers
+                if layer.best and layer.result
+            ]
+        )
+    elif not tables and results:
         print_results(results, arguments.form)
     if tables and not (several and arguments.summary):
         for result in results:

@@ -90,7 +90,7 @@ def _by_method(value: object) -> object:
 class MapperSpec(Record):
     """How every design is mapped. A name alone is the method."""
 
-    method: str = Field(default="optimal", description="optimal, genetic, random ...; fixed: the mapping in the files.")
+    method: str = Field(default="auto", description="auto, optimal, genetic ...; fixed: the mapping in the files.")
     budget: str | float | None = Field(default=None, description="Per design and workload: mappings (100k) or time (10s).")
     minimize: str | None = Field(
         default=None, description="None: the objective of the study if one of them depends on mappings, else edp."

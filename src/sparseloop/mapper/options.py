@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
@@ -14,6 +14,8 @@ from sparseloop.mapper.task import Budget, Goal, Task
 
 DEFAULT_MAPPINGS = 200_000
 """Budget of the methods that would never end by themselves."""
+AUTO = Budget(seconds=20.0)
+"""Budget of `auto`, unless another one is given."""
 ENDING = ("exhaustive", "optimal")
 """Methods that end by themselves: without a budget they run until they are done."""
 
@@ -31,10 +33,13 @@ class SearchOptions:
     """Objectives whose front is kept as well: 'energy,cycles'."""
     top: int = 1
     """How many of the best mappings are kept."""
-    method: str = "random"
+    method: str = "auto"
     """One of `sparseloop.mapper.search.METHODS`."""
     budget: int | float | str | Budget | None = None
-    """Mappings (100_000, '100k') or time ('10s', '2min'); None: until the method is done, or 200 000 mappings."""
+    """Mappings (100_000, '100k') or time ('10s', '2min'); None: 20 s with `auto`, else until the method is done, or 200 000
+    mappings."""
+    memory_gb: float = 1.0
+    """About what a proof may take."""
     seed: int = 0
     padded: bool = False
     """Also sizes that fill the fanouts better (imperfect factors)."""
@@ -44,7 +49,9 @@ class SearchOptions:
     @property
     def limits(self) -> Budget:
         """The budget understood; raises `SpecError`."""
-        return parse_budget(self.budget, self.method)
+        if not self.memory_gb > 0:
+            raise SpecError([Diagnostic(message=f"a search needs memory, not {self.memory_gb} GB", hint="1.0")])
+        return replace(parse_budget(self.budget, self.method), memory_bytes=int(self.memory_gb * 1e9))
 
     @property
     def goal(self) -> Goal:
@@ -77,13 +84,18 @@ class SearchOptions:
         }
         if self.pareto:
             common["pareto"] = "".join(self.pareto.split())
+        if self.memory_gb != 1.0:
+            common["memory_gb"] = self.memory_gb
         return common | ({"top": self.top} if self.top > 1 else {})
 
 
 def parse_budget(given: int | float | str | Budget | None, method: str) -> Budget:
-    """'100k', 100_000: mappings; '10s', '2min': seconds; None: unlimited for methods that end, else 200 000 mappings."""
+    """'100k', 100_000: mappings; '10s', '2min': seconds; None: 20 s for `auto`, unlimited for methods that end, else 200 000
+    mappings."""
     if isinstance(given, Budget):
         return given
+    if given is None and method == "auto":
+        return AUTO
     if given is None:
         return Budget() if method in ENDING else Budget(mappings=DEFAULT_MAPPINGS)
     text = str(given).strip().lower().replace("_", "").replace(" ", "")

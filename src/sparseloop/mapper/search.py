@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,11 +13,14 @@ from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.batch_evaluator import BatchEvaluator, Pending, batch_evaluator
 from sparseloop.mapper.objectives import Objective, objective
-from sparseloop.mapper.optimal.branch_and_bound import optimal
-from sparseloop.mapper.options import parse_budget
-from sparseloop.mapper.searchers import SEARCHERS, Searcher
+from sparseloop.mapper.optimal.branch_and_bound import optimal, provable
+from sparseloop.mapper.options import AUTO, DEFAULT_MAPPINGS, parse_budget
+from sparseloop.mapper.searchers import SEARCHERS, Genetic, Searcher
 from sparseloop.mapper.space.mapspace import Mapspace, mapspace
 from sparseloop.mapper.task import CHUNK, Batch, Best, Budget, Goal, SearchTally, Task, Watch, silent
+
+GLANCE, FIRST_BATCH, LEAST_BATCH = 0.2, 256, 8
+"""Seconds that a batch may take under a budget of time, and mappings of the first one and of the smallest."""
 
 Method = Callable[[Task, Watch], Best]
 
@@ -39,12 +43,16 @@ def _loop(searcher: Searcher, tally: SearchTally, evaluator: BatchEvaluator, wat
     """Keeps as many batches under way as the searcher allows; why it ended."""
     task = evaluator.task
     ahead = 1 if searcher.learns else max(1, task.workers)
+    pace = 0.0
+    """Seconds per mapping: with a budget of time no batch may take long."""
     waiting: deque[tuple[Batch, Pending]] = deque()
     asked_for, limit, stopped = 0, task.budget.mappings, "budget"
     open_ended = True
     while open_ended or waiting:
         while open_ended and len(waiting) < ahead:
             count = CHUNK if limit is None else min(CHUNK, limit - asked_for)
+            if task.budget.seconds is not None:
+                count = min(count, max(LEAST_BATCH, int(GLANCE / pace)) if pace else FIRST_BATCH)
             batch = searcher.ask(count) if count > 0 else None
             if batch is None:
                 open_ended, stopped = False, "budget" if count <= 0 else "done"
@@ -53,7 +61,9 @@ def _loop(searcher: Searcher, tally: SearchTally, evaluator: BatchEvaluator, wat
             waiting.append((batch, evaluator.begin(batch)))
         if waiting:
             batch, pending = waiting.popleft()
+            begun = tally.seconds
             columns = evaluator.columns(batch, pending)
+            pace = max(tally.seconds - begun, 1e-9) / max(1, len(batch))
             tally.add(batch, columns)
             cost = np.where(columns["status"] == 0, task.goal.objective.scalars(columns), np.inf)
             searcher.tell(batch, cost)
@@ -63,7 +73,23 @@ def _loop(searcher: Searcher, tally: SearchTally, evaluator: BatchEvaluator, wat
     return stopped
 
 
-METHODS: Mapping[str, Method] = {**{name: partial(ask_and_tell, make) for name, make in SEARCHERS.items()}, "optimal": optimal}
+def auto(task: Task, watch: Watch = silent) -> Best:
+    """`optimal` where bounds can tell anything or everything can be evaluated, else the genetic search."""
+    if provable(task):
+        return optimal(task, watch)
+    limits = (
+        replace(task.budget, seconds=None, mappings=DEFAULT_MAPPINGS)
+        if replace(task.budget, memory_bytes=AUTO.memory_bytes) == AUTO
+        else task.budget
+    )
+    return ask_and_tell(Genetic, replace(task, budget=limits), watch)
+
+
+METHODS: Mapping[str, Method] = {
+    "auto": auto,
+    **{name: partial(ask_and_tell, make) for name, make in SEARCHERS.items()},
+    "optimal": optimal,
+}
 """Ways to search, by name."""
 
 
@@ -83,12 +109,15 @@ def search(
     spec: Spec | Mapspace,
     *,
     minimize: str | Objective | Goal = "edp",
-    method: str = "random",
+    method: str = "auto",
     budget: int | float | str | Budget | None = None,
     seed: int = 0,
     workers: int = 1,
 ) -> Best:
     """The best mapping of a specification or mapspace; `budget` in mappings (100_000), in seconds ('10s'), or a `Budget`.
+
+    `best.proven_optimal` and `best.gap` say how good it is. The method `auto` proves it within a budget of 20 s, and gives the
+    best known mapping with its gap where that does not suffice.
 
     With `workers` above 1 a script needs `if __name__ == "__main__":`, for worker processes import it.
     """

@@ -60,7 +60,7 @@ class Task:
 
     space: Mapspace
     goal: Goal
-    method: str = "random"
+    method: str = "auto"
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
     workers: int = 1
@@ -133,6 +133,15 @@ class Best:
     def value(self) -> float | None:
         """The objective of the best mapping."""
         return self.top[0].values[0] if self.top else None
+
+    @property
+    def gap(self) -> float | None:
+        """By how much the best value may exceed the optimum, as a share of the lower bound; 0: proven, None: not bounded."""
+        if self.proven_optimal:
+            return 0.0
+        if self.value is None or self.lower_bound is None:
+            return None
+        return self.value / self.lower_bound - 1 if self.lower_bound > 0 else math.inf
 
     @cached_property
     def result(self) -> Result | None:

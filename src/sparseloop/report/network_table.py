@@ -99,7 +99,7 @@ def _search(layer: LayerResult) -> list[Cell]:
     if best is None:
         return ["", "", "not searched"]
     gap = gap_text(best)
-    certain = "proven" if best.proven_optimal else f"gap {gap}" if gap else ""
+    certain = "proven" if best.proven_optimal else f"gap {gap}" if gap else "not bounded" if best.top else ""
     remarks = [
         "no valid mapping" if not best.top else "",
         "interrupted" if best.stopped == "interrupted" else "",

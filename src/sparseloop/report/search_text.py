@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from sparseloop.evaluation import humanize
 from sparseloop.input.resolve import mapping_lines
@@ -65,7 +66,7 @@ def best_line(best: Best) -> list[str]:
     name, clock = best.task.goal.objective.name, best.task.space.design.arch.clock_hz
     names = name.split(",") if len(best.top[0].values) > 1 else [name]
     values = ", ".join(humanize.objective_text(one, value, clock) for one, value in zip(names, best.top[0].values, strict=True))
-    bound = " (proven optimal)" if best.proven_optimal else ""
+    bound = " (proven optimal)" if best.proven_optimal else " (not bounded)"
     if gap := gap_text(best):
         bound = f" (lower bound {best.lower_bound:.6g}, gap {gap})"
     return [f"best {name}: {values}{bound}"]
@@ -73,9 +74,21 @@ def best_line(best: Best) -> list[str]:
 
 def gap_text(best: Best) -> str:
     """By how much the best known may exceed the optimum, in percent of the lower bound; nothing if that is not known."""
-    if best.lower_bound is None or best.proven_optimal or not best.top:
-        return ""
-    return humanize.percent_text(best.top[0].values[0] / best.lower_bound - 1 if best.lower_bound else math.inf)
+    return "" if best.gap is None or best.proven_optimal else humanize.percent_text(best.gap)
+
+
+def search_figures(best: Best) -> dict[str, Any]:
+    """How good the mapping is and what was done to find it, for JSON; null: no bound is known."""
+    return {
+        "minimize": best.task.goal.objective.name,
+        "method": best.task.method,
+        "value": best.value,
+        "proven": best.proven_optimal,
+        "lower_bound": best.lower_bound,
+        "gap": best.gap,
+        "evaluated": best.evaluated,
+        "stopped": best.stopped,
+    }
 
 
 def layer_lines(layer: LayerResult, *, several: bool) -> list[str]:

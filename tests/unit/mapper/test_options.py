@@ -60,7 +60,7 @@ def test_settings_differ_where_outcomes_may(change: dict[str, object]) -> None:
 
 
 def test_settings_are_equal_where_outcomes_are() -> None:
-    options = sl.SearchOptions(minimize="0.5*energy + cycles", budget=DEFAULT_MAPPINGS)
+    options = sl.SearchOptions(minimize="0.5*energy + cycles", method="random", budget=DEFAULT_MAPPINGS)
     assert replace(options, workers=4).settings == options.settings
     assert replace(options, minimize="0.5*energy+cycles", budget=None).settings == options.settings
 

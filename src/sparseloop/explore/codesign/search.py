@@ -344,7 +344,7 @@ def _mistakes(definition: StudyDefinition) -> Iterator[Diagnostic]:
     goal = spec.mapping.minimize or ",".join(one.name for one in definition.objectives)
     if not {name.strip() for name in goal.split(",")} <= set(BOUNDED):
         yield Diagnostic(message=f"strategies are not searched for {goal}", hint=f"minimize one of: {', '.join(BOUNDED)}")
-    if definition.designs.mapper.method != "optimal":
+    if definition.designs.mapper.method not in ("auto", "optimal"):
         yield Diagnostic(message="the mapping is searched together with the strategy, with a proof", hint="mapping: optimal")
     for name in ("search", "combine", "cluster"):
         if name in spec.model_fields_set:

@@ -337,6 +337,12 @@ class BranchAndBound:
         return replace(best, certificate=proof)
 
 
+def provable(task: Task) -> bool:
+    """True if a proof can come about: bounds exclude something, or the space is small enough to be evaluated."""
+    bounded = incumbent_of(task, SearchTally(task)).deciding and not task.space.padded
+    return bounded or task.space.size <= SMALL
+
+
 def optimal(task: Task, watch: Watch = silent) -> Best:
     """The provably best mapping; when budget or memory end first, the best one known and a lower bound."""
     with batch_evaluator(task) as evaluator:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -92,6 +93,11 @@ def study_summary(explored: Explored) -> list[str]:
         f"results in {explored.store.path}"
     ]
     lines += [f"warning: {text}" for text in explored.warnings]
+    question = "select count(*) as points from points where valid and proven = false"
+    if unproven := explored.store.query(question).to_pylist()[0]["points"]:
+        lines.append(
+            f"warning: {unproven} of {tally.valid} valid points are not converged: no proof that their mapping is optimal"
+        )
     lines += [f"warning: some values do not go together: {text}" for text in tally.wrong]
     lines += [f"warning: not finished: {text}" for text in tally.faults[:5]]
     if len(tally.faults) > 5:
@@ -113,13 +119,26 @@ def best_points_text(explored: Explored, form: Form) -> str:
     names = [one.name for one in study.designs.space.parameters]
     goals = list(objective_columns(study.objectives).values())
     columns = ["point", *names, *dict.fromkeys([*goals, "energy_pj", "cycles", "area_um2"])]
-    rows = [{name: row[name] for name in columns} for row in explored.best(SHOWN)]
+    best = explored.best(SHOWN)
+    rows = [{name: row[name] for name in columns} for row in best]
+    if any(row["proven"] is not None for row in best):
+        rows = [shown | {"mapping": _certainty(row, goals[0])} for shown, row in zip(rows, best, strict=True)]
     if not rows:
         return ""
     if form != "table":
         return rows_text(rows, form)
     title = f"front of {len(rows)} points" if study.spec.pareto else f"best of {explored.tally.valid} points by {goals[0]}"
     return f"{title}\n{rows_text(rows, form)}"
+
+
+def _certainty(row: Mapping[str, Any], goal: str) -> str:
+    """'proven', 'gap 5 %' or 'not bounded'."""
+    from sparseloop.evaluation.humanize import percent_text
+
+    if row["proven"]:
+        return "proven"
+    bound, value = row["lower_bound"], row[goal]
+    return f"gap {percent_text(value / bound - 1)}" if bound and value is not None else "not bounded"
 
 
 def query_text(folder: str, question: str, form: Form) -> str:

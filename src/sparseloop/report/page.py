@@ -98,6 +98,8 @@ def _study(table: StudyPoints) -> Iterable[str]:
     goals = ", ".join(table.objectives)
     counts = f"{wording.count_text(len(table.rows))} points, {wording.count_text(valid)} valid; minimized: {goals}"
     yield f"<p>{html(counts)}</p>"
+    if table.unproven:
+        yield f"<p class='bad'>{html(table.unproven)}: a longer budget may find better ones</p>"
     if not valid:
         yield parts.section(
             "Why", parts.sorted_table(("point", "why"), ((row["point"], row["why"]) for row in table.rows[:BEST_ROWS]))
@@ -184,7 +186,8 @@ def _hover(table: StudyPoints, row: Mapping[str, Any]) -> str:
         f"{table.scale(name).label}: {table.shown(dict(row), name):.5g}" for name in table.objectives if row[name] is not None
     ]
     parameters = [f"{name}: {row[name]}" for name in table.parameters if row[name] is not None]
-    return "<br>".join(html(line) for line in (f"point {row['point']}", *parameters, *goals))
+    marks = ["mapping not proven optimal"] if row["proven"] is False else []
+    return "<br>".join(html(line) for line in (f"point {row['point']}", *parameters, *goals, *marks))
 
 
 def _parallel(table: StudyPoints) -> str:

@@ -68,7 +68,7 @@ def best_line(best: Best) -> list[str]:
     values = ", ".join(humanize.objective_text(one, value, clock) for one, value in zip(names, best.top[0].values, strict=True))
     bound = " (proven optimal)" if best.proven_optimal else " (not bounded)"
     if gap := gap_text(best):
-        bound = f" (lower bound {best.lower_bound:.6g}, gap {gap})"
+        bound = f" (lower bound {humanize.objective_text(names[0], best.lower_bound or 0.0, clock)}, gap {gap})"
     return [f"best {name}: {values}{bound}"]
 
 

@@ -86,6 +86,14 @@ def _results(what: FigureSource, kind: str, choices: Choices) -> Any:
 
 
 def _study(table: StudyPoints, kind: str, choices: Choices) -> Any:
+    """A figure of a study, marked where its points are not converged."""
+    figure = _study_figure(table, kind, choices)
+    if table.unproven:
+        figure.text(0.99, 0.01, table.unproven, ha="right", va="bottom", fontsize=5, color="#b00000")
+    return figure
+
+
+def _study_figure(table: StudyPoints, kind: str, choices: Choices) -> Any:
     if kind == "pareto":
         if (choices.x is None) != (choices.y is None):
             raise SpecError([Diagnostic(message="a front needs both metrics, or none: --x and --y")])

@@ -67,6 +67,12 @@ class StudyPoints:
         return [row for row in self.rows if row["valid"]]
 
     @property
+    def unproven(self) -> str:
+        """A sentence on the valid points whose mapping is not proven optimal; nothing if there are none."""
+        count = sum(row["proven"] is False for row in self.valid)
+        return f"{count} of {len(self.valid)} points: mapping not proven optimal" if count else ""
+
+    @property
     def parameters(self) -> list[str]:
         """Names of what varies."""
         return [parameter["name"] for parameter in self.study["parameters"]]

@@ -48,7 +48,7 @@ def test_study(run: Run) -> None:
     Path("buffers.yaml").write_text(blocks("yaml")[1], encoding="utf-8")
     front = run("sweep", "buffers.yaml", "-o", "out", "--set", "mapping.budget=500")  # fewer mappings: it is to be quick
     assert front[0].startswith("front of")
-    assert front[1].split() == ["point", "glb", "bw", "B", "edp", "area_um2", "energy_pj", "cycles"]
+    assert front[1].split() == ["point", "glb", "bw", "B", "edp", "area_um2", "energy_pj", "cycles", "mapping"]
     (question,) = re.findall(r'sparseloop query out "(.*)"', README)
     assert {line.split()[0] for line in run("query", "out", question)} == {"B", "uncompressed", "csr"}
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sparseloop.model.cost.cost import Cost
+from sparseloop.model.density import Uniform
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.traffic.stays import child_tile
 
@@ -118,10 +119,87 @@ def _taking_turns(plan: Plan, cost: Cost) -> bool:
     return len(packing) > 1 or not cost.dense.perfect or (_draws(plan) and left)
 
 
+def _makes_its_result(plan: Plan) -> bool:
+    """True if words of a result are stored, or looked at, as its operands make them."""
+    made = {tensor.name for tensor in plan.einsum.tensors if tensor.density.produced}
+    stored = any(name in made and form.has_metadata for (_, name), form in plan.sparse.formats.items())
+    return stored or any(made & set(saf.leaders) for saf in plan.sparse.safs)
+
+
+def _made_of_other_data(plan: Plan, cost: Cost) -> bool:
+    random = [t.density for t in plan.einsum.tensors if not t.output and float(t.density.density) < 1]
+    return _makes_its_result(plan) and not all(isinstance(model, Uniform) for model in random)
+
+
+def _made_in_windows(plan: Plan, cost: Cost) -> bool:
+    return _makes_its_result(plan) and any(len(axis.terms) > 1 for t in plan.einsum.tensors for axis in t.axes)
+
+
+def _made_of_parts(plan: Plan, cost: Cost) -> bool:
+    operands = [t.ranks for t in plan.einsum.tensors if not t.output]
+    contraction = frozenset[str]().union(*operands) - next(t.ranks for t in plan.einsum.tensors if t.output)
+    return _makes_its_result(plan) and any(0 < len(contraction & ranks) < len(contraction) for ranks in operands)
+
+
+def _made_imperfectly(plan: Plan, cost: Cost) -> bool:
+    return _makes_its_result(plan) and not cost.dense.perfect
+
+
+def _made_in_fibers(plan: Plan, cost: Cost) -> bool:
+    made = {tensor.name for tensor in plan.einsum.tensors if tensor.density.produced}
+    forms = [form for (_, name), form in plan.sparse.formats.items() if name in made]
+    return any(rank.kind in ("B", "UOP") for form in forms for rank in form.ranks)
+
+
 FUZZ = "make fuzz MINUTES=10"
 MEASURED = "pytest -s tests/property/test_approximations.py"
 
 APPROXIMATIONS: tuple[Approximation, ...] = (
+    Approximation(
+        name="results of other than uniform data",
+        what="positions of n:m, block, even and given operands are taken as independent of each other",
+        mean=0.013,
+        worst=0.55,
+        specifications=51,
+        command=FUZZ,
+        applies=_made_of_other_data,
+    ),
+    Approximation(
+        name="results and windows",
+        what="slices of a window overlap and are taken as independent",
+        mean=0.0,
+        worst=0.0,
+        specifications=23,
+        command=FUZZ,
+        applies=_made_in_windows,
+    ),
+    Approximation(
+        name="results whose operands share the contraction",
+        what="positions that share a word of an operand are taken as independent",
+        mean=0.0,
+        worst=0.0,
+        specifications=9,
+        command=FUZZ,
+        applies=_made_of_parts,
+    ),
+    Approximation(
+        name="results and imperfect factors",
+        what="visits cut short count as whole ones",
+        mean=0.0,
+        worst=0.0,
+        specifications=10,
+        command=FUZZ,
+        applies=_made_imperfectly,
+    ),
+    Approximation(
+        name="fibers of results in the making",
+        what="bits and offsets of a fiber are there when a visit begins that adds its first word",
+        mean=0.008,
+        worst=0.32,
+        specifications=39,
+        command=FUZZ,
+        applies=_made_in_fibers,
+    ),
     Approximation(
         name="random patterns with imperfect factors",
         what="all tiles of a kind have the mean size of the whole and the shorter last ones; dense counts stay exact",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured
+from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Produced, Structured
 from sparseloop.model.design.arch import Level
 from sparseloop.model.design.einsum import Einsum, Tensor
 from sparseloop.model.design.sparse import Saf, TensorFormat
@@ -128,6 +128,8 @@ def density_text(tensor: Tensor) -> str:
             return f"banded, density {share}"
         case Actual():
             return f"given data, density {share}"
+        case Produced():
+            return f"as its operands make it, density {share}"
         case Even():
             return "dense" if model.density >= 1 else f"even, density {share}"
         case _:

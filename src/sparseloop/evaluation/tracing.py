@@ -14,10 +14,10 @@ from typing import Any, cast, final
 import numpy as np
 
 from sparseloop.model.cost.cost import Cost
-from sparseloop.model.density import DensityModel, Extents, Lattice, Occupancy, Pattern, Tile, side_numbers, sides_of
-from sparseloop.model.density.base import KnownPattern
+from sparseloop.model.density import DensityModel, Extents, Lattice, Occupancy, Passes, Pattern, Tile, side_numbers, sides_of
+from sparseloop.model.density.base import KnownPattern, ProducedResult
 from sparseloop.model.design import Design
-from sparseloop.model.design.einsum import Einsum
+from sparseloop.model.design.einsum import Einsum, Tensor
 from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.pipeline import evaluate_plan, plan_of
 from sparseloop.model.plan import Plan
@@ -233,6 +233,29 @@ def _question(method: Function, *tiles: Tile, whole: bool = False) -> tuple[Ques
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class PassesQuestion:
+    """How much of a tile of a result is still empty, with everything it depends on in one row."""
+
+    model: ProducedResult
+    axes: int
+    loops: int
+    again: bool
+
+    def __call__(self, *row: Any) -> Any:
+        return self.model.mean_empty(row[: self.axes], self.passes(row), row[self.axes + 3 * self.loops + 1 :])
+
+    def shape(self, *row: Any) -> tuple[Any, ...]:
+        """Sides of the tile."""
+        return row[: self.axes]
+
+    def passes(self, row: Sequence[Any]) -> Passes:
+        """The visits in the row."""
+        rest = row[self.axes :]
+        counts, positions, outside = (tuple(rest[i * self.loops : (i + 1) * self.loops]) for i in range(3))
+        return Passes(counts, positions, outside, rest[3 * self.loops], self.again)
+
+
 class TracedDensity(DensityModel):
     """A density model whose answers are opaque traced values."""
 
@@ -328,12 +351,41 @@ class TracedDensity(DensityModel):
         return self.model.tabulate(*parameters)
 
 
+@final
+class TracedResult(TracedDensity):
+    """The same of a result whose density follows from its operands."""
+
+    @property
+    def produced(self) -> bool:
+        """As the model."""
+        return self.model.produced
+
+    @property
+    def contraction(self) -> int:
+        """As the model."""
+        return cast("ProducedResult", self.model).contraction
+
+    def mean_empty(self, extents: tuple[Array, ...], passes: Passes, taken: tuple[Array, ...]) -> Array:
+        """Mean over passes of P(tile empty so far)."""
+        question = PassesQuestion(cast("ProducedResult", self.model), len(extents), len(passes.counts), passes.again)
+        row = (*extents, *passes.counts, *passes.positions, *passes.outside, passes.more, *taken)
+        return applied("mean empty", question, row, tensor=self.tensor)
+
+    def mean(self, size: Array, extents: tuple[Array, ...] = ()) -> Array:
+        """Expected occupancy."""
+        return self._ask("mean", self.model.mean, size, extents) if extents else size * self.density
+
+
 # --- the model on traced values -----------------------------------------------------------------------------
+
+
+def _traced(tensor: Tensor) -> DensityModel:
+    return (TracedResult if tensor.density.produced else TracedDensity)(tensor.density, tensor.name)
 
 
 def with_traced_densities(einsum: Einsum) -> Einsum:
     """The einsum whose density models give traced answers to questions about traced tiles."""
-    return replace(einsum, tensors=tuple(replace(t, density=TracedDensity(t.density, t.name)) for t in einsum.tensors))
+    return replace(einsum, tensors=tuple(replace(t, density=_traced(t)) for t in einsum.tensors))
 
 
 def traced_cost(design: Design, mapping: Mapping) -> Cost:

@@ -39,9 +39,11 @@ _DATA_FILE = re.compile(r".*\.(npy|npz|mtx|txt|csv|tsv)$")
 
 
 def parse_density(value: Plain) -> Plain:
-    """0.6, '60%', '2:4 c' (structured along rank c) or 'weights.npz' (given data)."""
+    """0.6, '60%', 'dense', 'produced', '2:4 c' (structured along rank c) or 'weights.npz' (given data)."""
     if not isinstance(value, str):
         return {"density": value} if isinstance(value, int | float) else value
+    if value.strip() in ("dense", "produced"):
+        return {"density": 1.0} if value.strip() == "dense" else {"model": "produced"}
     if match := _STRUCTURED.match(value):
         n, m, rank = match.groups()
         return {"model": "structured", "n": _whole(n), "m": _whole(m), "rank": rank}

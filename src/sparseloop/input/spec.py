@@ -40,8 +40,8 @@ from sparseloop.input.yaml.files import NOWHERE, SourceMap
 class DensitySpec(Record):
     """Distribution of a tensor's non-zeros. 0.6 is short for {density: 0.6}, '2:4 c' for {model: structured, n: 2, ...}."""
 
-    model: Literal["uniform", "even", "structured", "block", "banded", "actual"] | None = Field(
-        default=None, description="None: uniform (in Timeloop's files: even)."
+    model: Literal["uniform", "even", "structured", "block", "banded", "actual", "produced"] | None = Field(
+        default=None, description="None: uniform (in Timeloop's files: even). produced: of a result, as its operands make it."
     )
     density: Fraction | None = Field(default=None, description="Fraction of non-zeros (uniform, even, block).")
     n: Count | None = Field(default=None, description="structured: non-zeros per group.")
@@ -70,7 +70,9 @@ class WorkloadSpec(Record):
         description="e.g. Z[m,n] = A[m,k] * B[k,n]; affine indices such as 2*p+r are allowed."
     )
     shape: dict[str, Count] = Field(description="Size of every rank variable.")
-    density: dict[str, DensityField] = Field(default_factory=dict, description="Per tensor; missing: dense.")
+    density: dict[str, DensityField] = Field(
+        default_factory=dict, description="Per tensor; missing: operands dense, a result produced."
+    )
     word_bits: Annotated[
         Annotated[dict[str, Count], Tag("mapping")] | Annotated[Count, Tag("one")], Discriminator(mapping_or_one)
     ] = Field(default_factory=dict[str, int], description="Bits per word, of all tensors or per tensor; missing: 16.")

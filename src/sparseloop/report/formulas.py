@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from sparseloop.evaluation.tracing import Question, Traced, value_of
+from sparseloop.evaluation.tracing import PassesQuestion, Question, Traced, value_of
 from sparseloop.report.terms import FormulaTerm, call_term, number_term, power_term, product_term, sum_term, symbol_term
 
 LARGEST = 10
@@ -24,6 +24,8 @@ _ASKED = {
     "blocks": "packed accesses of {tile}",
     "excess": "expected overflow of {tile}",
     "variance": "variance of {tile}",
+    "mean": "non-zeros of {tile}",
+    "mean empty": "P({tile} so far empty)",
 }
 
 
@@ -113,8 +115,16 @@ class FormulaReader:
         label = _ASKED[node.operation].format(tile=tile_text(node), tensor=node.tensor)
         if node.operation == "empty" and value_of(node.arguments[0]) == 1:
             label = f"P({node.tensor} zero)"
+        if node.operation == "mean empty":
+            label = self._apart(label, node)
         self.definitions.setdefault(label, SymbolDefinition("density", node=node))
         return symbol_term(label, node.value)
+
+    def _apart(self, label: str, node: Traced) -> str:
+        """A label of its own for every moment that the same tile is asked about."""
+        start = label.removesuffix(" empty)")
+        known = {d.node: text for text, d in self.definitions.items() if text.startswith(start) and text.endswith(" empty)")}
+        return known.get(node) or (f"{start} {len(known) + 1} empty)" if known else label)
 
     def _complement(self, symbol: FormulaTerm) -> FormulaTerm | None:
         """P(tile non-empty) for 1 - P(tile empty), and the reverse."""
@@ -169,7 +179,7 @@ def core(value: Any) -> Any:
 
 def tile_text(node: Traced) -> str:
     """A tile that a density model was asked about: A[2x8], or 'word of A'."""
-    assert isinstance(node.function, Question)
+    assert isinstance(node.function, Question | PassesQuestion)
     sides = [int(value_of(side)) for side in node.function.shape(*map(value_of, node.arguments))]
     shape = "x".join(map(str, sides)) if math.prod(sides) < 10**15 else "whole"
     return f"{node.tensor}[{shape or '1'}]"

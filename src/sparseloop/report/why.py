@@ -9,7 +9,7 @@ from typing import final
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.evaluate import design_of, own_mapping
 from sparseloop.evaluation.result import CLASSES
-from sparseloop.evaluation.tracing import Traced, traced_cost, value_of
+from sparseloop.evaluation.tracing import PassesQuestion, Traced, traced_cost, value_of
 from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
 from sparseloop.input.spec import Spec
@@ -255,6 +255,8 @@ class _Formulas:
     def _density(self, symbol: FormulaTerm, node: Traced) -> tuple[list[str], list[FormulaTerm]]:
         """The question to a density model, the size of the tile, and the model's formula."""
         tensor = self.design.einsum.tensor(node.tensor)
+        if isinstance(node.function, PassesQuestion):
+            return self._so_far(symbol, node, node.function), []
         size = self.reader.shown(self.reader.term(node.arguments[0]))
         number = wording.exact_text(size.value)
         words = f" = {formula_text(size)}" if size.kind != "number" else ""
@@ -271,6 +273,23 @@ class _Formulas:
             f"{symbol.name} = {wording.exact_text(symbol.value)}: {about}; {tensor.name} is {wording.density_text(tensor)}{how}"
         )
         return textwrap.wrap(line, self.width, initial_indent="  ", subsequent_indent="      "), symbols(size)
+
+    def _so_far(self, symbol: FormulaTerm, node: Traced, question: PassesQuestion) -> list[str]:
+        """How far a result has come at the visits that are averaged."""
+        text = wording.exact_text
+        row = [float(value_of(a)) for a in node.arguments]
+        passes = question.passes(row)
+        loops = [f"{text(n)} passes of {text(k)}" for n, k in zip(passes.counts, passes.positions, strict=True) if n > 1]
+        when = f"the mean over {' and '.join(loops)} contraction positions" if loops else ""
+        when += ", without the first" if question.again and loops else ""
+        if passes.more:
+            when += f"{', each ' if loops else ''}after {text(passes.more)} {'more' if loops else 'contraction positions'}"
+        taken = [text(words) for words in row[question.axes + 3 * question.loops + 1 :] if words]
+        known = f"; given that {' and '.join(taken)} words of operands are zero" if taken else ""
+        tensor = self.design.einsum.tensor(node.tensor)
+        how = f"{tensor.name} is {wording.density_text(tensor)}: at each position some operand's slice is zero"
+        line = f"{symbol.name} = {text(symbol.value)}: {when or 'nothing is added yet'}{known}; {how}"
+        return textwrap.wrap(line, self.width, initial_indent="  ", subsequent_indent="      ")
 
     def _equation(self, name: str, term: FormulaTerm) -> list[str]:
         """name = formula = numbers = value, on one line if it fits."""

@@ -79,6 +79,8 @@ def _index(axis: Axis) -> str:
 
 def _workload(spec: Specification) -> str:
     density = {t.name: text for t in spec.tensors if (text := _density(t, spec.data_shape(t)))}
+    if spec.output.density.dense:
+        density[spec.output.name] = "dense"
     lines = ["workload:", f'  einsum: "{einsum(spec)}"', f"  shape: {_flow(spec.shape)}"]
     return "\n".join(lines + ([f"  density: {_flow(density)}"] if density else []))
 
@@ -90,7 +92,7 @@ def _density(tensor: Operand, shape: tuple[int, ...]) -> str:
         case "uniform":
             return "" if density.dense else f"{{model: uniform, density: {density.fraction}}}"
         case "produced":
-            return ""  # what a file that says nothing means
+            return "produced"
         case "even":
             return f"{{model: even, density: {density.fraction}}}"
         case "structured":

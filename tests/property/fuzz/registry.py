@@ -37,6 +37,31 @@ def is_given(tensor: Operand) -> bool:
 # --- specifications -----------------------------------------------------------------------------------------
 
 
+def only_uniform(spec: Specification) -> bool:
+    """Are all operands uniform or dense?"""
+    return all(t.density.kind == "uniform" for t in spec.tensors[:-1])
+
+
+def shares_contraction(spec: Specification) -> bool:
+    """Has some operand only some of the ranks of the contraction?"""
+    contraction = {rank for t in spec.tensors[:-1] for rank in t.ranks} - set(spec.output.ranks)
+    partly = any(0 < len(contraction & set(t.ranks)) < len(contraction) for t in spec.tensors[:-1])
+    return spec.makes_its_result and partly
+
+
+def makes_an_odd_result(spec: Specification) -> bool:
+    """Is some axis of the result no rank of its own? Then it is dense, as docs/concepts/density.md says."""
+    return spec.makes_its_result and (slides(spec.output) or len(set(spec.output.ranks)) < len(spec.output.ranks))
+
+
+def stores_fibers_of_its_result(spec: Specification) -> bool:
+    """Has the result a bitmap or offsets, there as soon as the fiber has a word, or lanes that are served one by one?"""
+    if spec.makes_its_result and any(name == spec.output.name for _, name in spec.no_multicast):
+        return True
+    forms = [form for (_, name), form in spec.sparse.formats.items() if name == spec.output.name]
+    return spec.makes_its_result and any(rank.kind in ("B", "UOP") for form in forms for rank in form.ranks)
+
+
 def has_features(spec: Specification) -> bool:
     """Is anything sparse about it: formats, features, compute skips or gates?"""
     sparse = spec.sparse
@@ -140,8 +165,9 @@ def random_and(holds: Callable[[Specification], bool]) -> Callable[[Specificatio
 
 OPEN: tuple[Kind, ...] = (
     Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA),
+    Kind("results with other axes than ranks", makes_an_odd_result),
+    Kind("results of given data", lambda spec: spec.makes_its_result and any(map(is_given, spec.tensors))),
     Kind("metadata of windows", slides_sparsely, METADATA),
-    Kind("densities of results", lambda spec: spec.makes_its_result),
     Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),
     Kind("gates with units that jump ahead", gates_by_jumping, METADATA),
     Kind("ranks repeated at an inner level", formats_differ, METADATA),
@@ -152,6 +178,15 @@ OPEN: tuple[Kind, ...] = (
 
 APPROXIMATIONS: tuple[Kind, ...] = (
     Kind("random patterns with imperfect factors", random_and(is_imperfect), error=1.0),
+    Kind("results of other than uniform data", random_and(lambda s: s.makes_its_result and not only_uniform(s)), error=1.0),
+    Kind("results and windows", random_and(lambda s: s.makes_its_result and any(map(slides, s.tensors))), error=1.0),
+    Kind("results and imperfect factors", random_and(lambda s: s.makes_its_result and s.imperfect), error=1.0),
+    Kind(
+        "results whose operands share the contraction",
+        random_and(lambda s: s.makes_its_result and shares_contraction(s)),
+        error=1.0,
+    ),
+    Kind("fibers of results in the making", random_and(stores_fibers_of_its_result), METADATA, error=1.0),
     Kind("intersection units that jump ahead", jumps, r".* metadata .*", error=1.0),
     Kind("access blocks that end early", random_and(widens), error=1.0),
     Kind("turns of positions that are left in part", takes_turns_roughly, r"compute cycles", error=1.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import inf, prod
 from typing import Literal
@@ -15,6 +15,7 @@ from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Arch, Level, Network, Price
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor
 from sparseloop.model.design.mapping import Loop, LoopNest, Mapping
+from sparseloop.model.design.result_density import produced_density
 from sparseloop.model.design.sparse import Sparse
 from sparseloop.validation.walker import Machine
 from tests.property.fuzz.densities import Density
@@ -164,6 +165,9 @@ class Specification:
             )
             for t in self.tensors
         ]
+        if self.output.density.produced:
+            made = produced_density(tensors[-1], tensors[:-1], shape)
+            tensors[-1] = replace(tensors[-1], density=made or tensors[-1].density)
         return Einsum(ranks=tuple(shape), shape=tuple(shape.values()), tensors=tuple(tensors))
 
     def mapping(self) -> Mapping:

@@ -17,7 +17,18 @@ import sparseloop as sl
 from sparseloop.energy.pricing import ACTIONS
 from sparseloop.evaluation.evaluate import evaluate_mapping
 from sparseloop.model.cost.actions import ACTION_RULES, Least, LeastEvent, least_prices
-from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform
+from sparseloop.model.density import (
+    Actual,
+    Banded,
+    Block,
+    DensityModel,
+    Even,
+    OwnAxis,
+    Produced,
+    ProducingOperand,
+    Structured,
+    Uniform,
+)
 from sparseloop.model.design.arch import Price
 from sparseloop.model.design.sparse import INTERSECTION_RULES, SAF_RULES, FormatKind, Intersection, SafKind
 from sparseloop.model.formats.ranks import least_bits, least_units
@@ -36,6 +47,16 @@ MODELS: tuple[DensityModel, ...] = (
     Block((8, 12), (2, 3), 0.3, inner=0.5),
     Banded((8, 12), 2),
     Actual(np.arange(96).reshape(8, 12) % 7 == 1),
+    Produced(
+        (8, 12),
+        (
+            ProducingOperand(Uniform((8, 16), 0.2), (OwnAxis(0, 0),), True),
+            ProducingOperand(Uniform((16, 12), 0.2), (OwnAxis(1, 1),), True),
+        ),
+        (),
+        16,
+        (1, 1),
+    ),
 )
 
 

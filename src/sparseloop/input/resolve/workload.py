@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.notation import Access, parse_einsum
@@ -12,6 +13,7 @@ from sparseloop.input.spec import DensitySpec, WorkloadSpec
 from sparseloop.model.axes import axis_groups
 from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform, load_data
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
+from sparseloop.model.design.result_density import produced_density
 
 _LARGEST_AXIS = 2**24
 """Largest extent of an affine axis whose holes are counted, and of an axis of a band."""
@@ -38,12 +40,22 @@ def resolve_workload(log: ResolveLog) -> Einsum:
         if name not in names:
             log.unknown((*path, "roles", role), "tensor", name, names)
     tensors = [_tensor(access, extents, log, output=i == 0) for i, access in enumerate(text.tensors)]
+    result = replace(tensors[0], density=_of_result(tensors[0], tensors[1:], extents, log))
     return Einsum(
         name=spec.name,
         ranks=tuple(extents),
         shape=tuple(extents.values()),
-        tensors=(*tensors[1:], tensors[0]),
+        tensors=(*tensors[1:], result),
     )
+
+
+def _of_result(result: Tensor, operands: Sequence[Tensor], extents: Mapping[str, int], log: ResolveLog) -> DensityModel:
+    """The density that is given; else, in a native specification, what the operands make of it."""
+    spec = log.spec.workload.density.get(result.name)
+    asked = spec is not None and spec.model == "produced"
+    if not asked and (spec is not None or not log.native):
+        return result.density
+    return produced_density(result, operands, extents) or result.density
 
 
 def _extents(spec: WorkloadSpec, ranks: Sequence[str], log: ResolveLog) -> dict[str, int]:
@@ -137,6 +149,7 @@ _NEEDED = {
     "block": ("density", "block"),
     "banded": ("half_width",),
     "actual": ("file",),
+    "produced": (),
 }
 
 
@@ -152,6 +165,8 @@ def _model(
 ) -> DensityModel | None:  # fmt: skip
     """The model of a tensor; None if its data is in a file."""
     density, n, m = spec.density or 0.0, spec.n or 1, spec.m or 1
+    if model == "produced":
+        return Uniform(shape, 1.0, size=size)
     if model == "even":
         return Even(shape, density)
     if model == "structured":

@@ -111,15 +111,25 @@ class TileTable:
         """Words of the level that the fit test counts for a tile."""
         key = (tensor, level, compressed)
         if key not in self._counted:
+            model, rule = self.design.einsum.tensors[tensor].density, self.design.arch.levels[level].capacity_rule
+            made = compressed and model.produced
             words = TileWords(
-                model=self.design.einsum.tensors[tensor].density,
+                model=model,
                 size=self.size(tensor),
-                sides=self.tiles.sides(tensor, self.tiles.inside(0)),
+                sides=(*self.tiles.sides(tensor, self.tiles.inside(0)), *([self._added(tensor)] if made else [])),
                 compressed=compressed,
-                rule=self.design.arch.levels[level].capacity_rule,
+                rule="expected" if made and isinstance(rule, float) else rule,
             )
-            self._counted[key] = self._full(words.counted) * self.plan.width(tensor, level)
+            counted = self._full(words.counted)
+            if made and isinstance(rule, float):  # a quantile of a partial sum may fall while it grows; it stays above its mean
+                counted = np.maximum(counted - 0.5, 0.0) if rule >= 0.5 else 0.0 * counted
+            self._counted[key] = counted * self.plan.width(tensor, level)
         return self._counted[key]
+
+    def _added(self, tensor: int) -> Floats:
+        """Points that a tile adds into one word of the result: at least so many are added to what an instance holds."""
+        ranks = self.design.einsum.tensors[tensor].ranks
+        return self.extents[[i for i, rank in enumerate(self.ranks) if rank not in ranks]].astype(np.float64).prod(axis=0)
 
     def nonempty(self, tensor: int) -> Floats:
         """By tile, a lower bound of the share of events that survive a condition on a tile of the tensor that contains it."""

@@ -173,8 +173,8 @@ def vectors_per_word(plan: Plan, k: LinkSparse) -> Count:
     block = plan.arch.levels[link.parent].block_size / plan.width(link.tensor, link.parent)
     if block <= 1 or not link.compressed:
         return 1.0 / block
-    model, size = k.resident.model, k.resident.footprint
-    return ops.ratio(model.blocks(size, k.resident.words.sides, block), model.mean(size))
+    model, size, sides = k.resident.model, k.resident.footprint, k.resident.words.sides
+    return ops.ratio(model.blocks(size, sides, block), model.mean(size, sides))
 
 
 # --- bounds -------------------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sparseloop.model.density.base import DensityModel, Occupancy, Pattern, Tile
+from sparseloop.model.density.base import DensityModel, Occupancy, Passes, Pattern, Tile
 from sparseloop.model.density.blocks import Block
 from sparseloop.model.density.files import load_data, load_pattern
 from sparseloop.model.density.index import Coordinates
 from sparseloop.model.density.known import Actual, Banded
 from sparseloop.model.density.lattice import Extents, Lattice, LatticeLoop, side_numbers, sides_of
+from sparseloop.model.density.produced import OwnAxis, Produced, ProducingOperand
 from sparseloop.model.density.structured import Even, Structured
 from sparseloop.model.density.uniform import Uniform
 
@@ -22,7 +23,11 @@ __all__ = [
     "Lattice",
     "LatticeLoop",
     "Occupancy",
+    "OwnAxis",
+    "Passes",
     "Pattern",
+    "Produced",
+    "ProducingOperand",
     "Structured",
     "Tile",
     "Uniform",

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseloop.model.density.lattice import Extents, places_of
-from sparseloop.model.units import Array, Count, Floats, Share, Words
+from sparseloop.model.units import Array, Coordinate, Count, Flag, Floats, Share, Words
 
 Pattern = npt.NDArray[np.bool_]
 SNAP = 1e-9
@@ -29,6 +29,21 @@ class Tile(NamedTuple):
     """Number of distinct elements; a fraction where tiles of different sizes are averaged."""
     extents: Extents
     """Bounding extents, one per axis; lattices for models to whom the place of a tile matters."""
+
+
+class Passes(NamedTuple):
+    """The visits of a copy of the result over which something is averaged, as loops outside one another, outermost first."""
+
+    counts: tuple[Count, ...]
+    """Iterations of each."""
+    positions: tuple[Count, ...]
+    """Contraction positions that one iteration of each adds."""
+    outside: tuple[Flag, ...]
+    """False: these positions lie inside the tiles that are known to be zero."""
+    more: Count
+    """Positions that are added in every pass."""
+    again: bool
+    """Without the very first pass."""
 
 
 @final
@@ -79,6 +94,19 @@ class KnownPattern(Protocol):
 
     def spaced(self, steps: tuple[int, ...]) -> DensityModel:
         """The pattern of every so many elements along each axis."""
+        ...
+
+
+class ProducedResult(Protocol):
+    """What densities of results answer besides the questions of all models."""
+
+    @property
+    def contraction(self) -> int:
+        """Points that are added up into one word."""
+        ...
+
+    def mean_empty(self, extents: tuple[Coordinate, ...], passes: Passes, taken: tuple[Words, ...]) -> Share:
+        """The mean over passes of P(no word of the tile has a contribution yet | `taken` words of each operand are zero)."""
         ...
 
 
@@ -151,7 +179,7 @@ class DensityModel(ABC):
         """The distribution of the number of non-zeros of one tile (plain numbers only)."""
         return self.tabulate(*(float(p) for p in self.parameters(size, extents)))
 
-    def mean(self, size: Words) -> Words:
+    def mean(self, size: Words, extents: tuple[Coordinate, ...] = ()) -> Words:
         """Expected number of non-zeros of a tile: size * density (linearity)."""
         return size * self.density
 
@@ -164,6 +192,11 @@ class DensityModel(ABC):
     def answering(self) -> DensityModel:
         """The model itself, behind whatever records the questions that it is asked."""
         return self
+
+    @property
+    def produced(self) -> bool:
+        """True if the non-zeros follow from those of the operands (`produced.Produced`)."""
+        return False
 
     @property
     def deterministic(self) -> bool:

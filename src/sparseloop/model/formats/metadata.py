@@ -164,6 +164,8 @@ class Metadata:
         sure_skips, skips = self._local(c, rank.masks, c.local, gates=False)
         sure_gates, gates = self._local(c, rank.masks, c.local_gates, gates=True)
         optional = [*skips, *gates]
+        made = self.safs.progress(c.link, lookups.stay)
+        visits = c.visits(lookups.repeats if again else None, bool(units.exist), made)
         jumping = self._jumping(c)
         result = NO_EVENTS
         for applies in product((False, True), repeat=len(optional)):
@@ -179,7 +181,7 @@ class Metadata:
                 if not on and one.condition in jumping:
                     met = met * self._met(widen(frozenset({one.condition}), lookups.stay, self.tiles), units.exist)
             if here is not False:
-                part = split_events(count, self.emptiness, (o, k, k, g), lookups.repeats if again else None)
+                part = split_events(count, self.emptiness, (o, k, k, g), visits)
                 part = part.thinned(met) if jumping else part
                 result = EventParts(result.parts + (part if here is True else part * ops.zero_unless(here, 1.0)).parts)
         return result
@@ -285,7 +287,9 @@ class Metadata:
         o, k, g = (widen(x, c.stay, self.tiles) for x in (c.outer, c.local, c.gates))
         o = o | units.exist
         count = accesses / dense.tile * positions * units.per_position
-        return split_events(count, self.emptiness, (o, o | k, o | k, o | k | g), c.repeats if again else None)
+        return split_events(
+            count, self.emptiness, (o, o | k, o | k, o | k | g), c.visits(c.repeats if again else None, bool(units.exist))
+        )
 
     def _fills(self, link: Link, rank: RankOnLoops) -> RankEvents:
         """Entries and payloads written into the link's parent from the next outer level that keeps the tensor."""
@@ -295,11 +299,11 @@ class Metadata:
         c = self.safs.conditions(source)
         positions = self.dense[source.index].fills / mean_size(self.tiles, *rank.position)
         o, k, g = (widen(x, c.arrival, self.tiles) for x in (c.outer, c.local, c.gates))
-        repeats = c.repeated_fills if link.output else None
+        again = c.repeated_fills if link.output else None
 
         def arriving(one: Units) -> EventParts:
             sets = (o | one.exist, o | one.exist | k, o | one.exist | k, o | one.exist | k | g)
-            return split_events(positions * one.per_position, self.emptiness, sets, repeats)
+            return split_events(positions * one.per_position, self.emptiness, sets, c.visits(again, bool(one.exist)))
 
         return _of_each(units, arriving)
 

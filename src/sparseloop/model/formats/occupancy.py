@@ -25,7 +25,7 @@ class TileWords:
     size: Words
     """Distinct words of the dense tile."""
     sides: Extents
-    """What the density model is told of the tile besides its size."""
+    """What the density model is told of the tile besides its size; of a produced result also the positions added up."""
     compressed: bool
     rule: str | float
     """The level's fit test: worst, expected, or a quantile."""
@@ -33,7 +33,7 @@ class TileWords:
     @cached_property
     def expected(self) -> Words:
         """Expected number."""
-        return self.model.mean(self.size) if self.compressed else self.size
+        return self.model.mean(self.size, self.sides) if self.compressed else self.size
 
     @cached_property
     def worst(self) -> Words:
@@ -96,7 +96,7 @@ class ResidentTile:
         return TileWords(
             model=self.model,
             size=tiles.size(self.link.tensor, cover),
-            sides=tiles.sides(self.link.tensor, cover) if self.model.placed else self.extents,
+            sides=(*(tiles.sides(self.link.tensor, cover) if self.model.placed else self.extents), *self._positions),
             compressed=self.link.compressed,
             rule=self.rule,
         )
@@ -104,6 +104,11 @@ class ResidentTile:
     def _in_steps(self, extents: tuple[Coordinate, ...]) -> tuple[Coordinate, ...]:
         """Bounding extents, holes left out."""
         return tuple(e if step == 1 else (e - 1) / step + 1 for e, step in zip(extents, self._steps, strict=True))
+
+    @property
+    def _positions(self) -> tuple[Count, ...]:
+        held = self.safs.held(self.link)
+        return () if held is None else (held.run,)
 
     @property
     def footprint(self) -> Words:
@@ -119,7 +124,7 @@ class ResidentTile:
     @property
     def density(self) -> Share:
         """Stored words divided by footprint."""
-        return self.model.density if self.link.compressed else 1.0
+        return self.occupancy / self.footprint if self.link.compressed else 1.0
 
     @property
     def occupancy(self) -> Words:
@@ -167,6 +172,7 @@ def _bits_of(tile: ResidentTile, nonzeros: Words | None) -> Bits:
     if metadata.ranks.layouts[link.index] is None:
         return 0.0
     tiles, width = tile.safs.tiles, tile.safs.plan.arch.levels[link.parent].metadata_word_bits
+    held = tile.safs.held(link)
     bits: Bits = 0.0
     for rank in metadata.ranks.at(link):
         if rank.has_loops is False:
@@ -180,7 +186,8 @@ def _bits_of(tile: ResidentTile, nonzeros: Words | None) -> Bits:
             continue
         for units, size in zip(rank_units(rank), (entry, payload), strict=True):
             if units is not None and size:
-                bits = bits + positions * units.per_position * metadata.emptiness.non_emptiness(units.exist) * size
+                share = metadata.emptiness.non_emptiness(units.exist, progress=held)
+                bits = bits + positions * units.per_position * share * size
     return bits
 
 

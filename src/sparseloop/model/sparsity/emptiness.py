@@ -8,14 +8,19 @@ Conditions are static and hashable like covers; equal ones are the same question
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from itertools import combinations
+from typing import cast
 
 from sparseloop.model import ops
+from sparseloop.model.density import Passes
+from sparseloop.model.density.base import ProducedResult
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.known_patterns import mean_non_empty
 from sparseloop.model.traffic.imperfect import mean_size
+from sparseloop.model.sparsity.partial_sums import Progress, Subset, passes_outside, positions_inside
 from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join, within
-from sparseloop.model.units import Share
+from sparseloop.model.units import Coordinate, Share, Words
 
 Condition = tuple[int, Cover]
 Conditions = frozenset[Condition]
@@ -47,19 +52,97 @@ class Emptiness:
 
     def __init__(self, tiles: Tiles) -> None:
         self.tiles = tiles
-        self._nonempty: dict[tuple[Conditions, Cover | None], Share] = {}
+        self._nonempty: dict[tuple[Conditions, Cover | None, Hashable], Share] = {}
         self._empty: dict[Condition, Share] = {}
 
-    def non_emptiness(self, conditions: Conditions, repeats: Cover | None = None) -> Share:
+    def non_emptiness(self, conditions: Conditions, repeats: Cover | None = None, progress: Progress | None = None) -> Share:
         """(F1) NE(C) = prod_u sum over subsets A of C_u of (-1)^|A| e_u(|union of the tiles in A|).
 
         `repeats`: average only over visits at which not all of these loops stand at index 0 (not the first touch of
-        a word); matters for deterministic patterns alone, random ones are alike at every visit.
+        a word); matters for deterministic patterns alone, random ones are alike at every visit. `progress`: how far a produced
+        result has come at these visits; None: it is complete.
         """
-        key = (conditions, repeats)
+        made = frozenset(c for c in conditions if self._is_produced(c[0]))
+        key = (conditions, repeats, progress.key if progress is not None and made else None)
         if key not in self._nonempty:
-            self._nonempty[key] = self._evaluate(conditions, repeats)
+            if made:
+                self._nonempty[key] = self._of_result(made, conditions - made, repeats, progress)
+            else:
+                self._nonempty[key] = self._evaluate(conditions, repeats)
         return self._nonempty[key]
+
+    def survival(self, steps: Iterable[Conditions], repeats: Cover | None, progress: Progress | None) -> list[Share]:
+        """The shares that survive growing sets of conditions; what is approximate about a result must not make one grow."""
+        shares: list[Share] = []
+        for conditions in steps:
+            share = self.non_emptiness(conditions, repeats, progress)
+            if shares and share is not shares[-1] and any(self._is_produced(t) for t, _ in conditions):
+                share = ops.minimum(share, shares[-1])
+            shares.append(share)
+        return shares
+
+    def _is_produced(self, tensor: int) -> bool:
+        return self.tiles.plan.einsum.tensors[tensor].density.produced
+
+    def _of_result(self, made: Conditions, others: Conditions, repeats: Cover | None, progress: Progress | None) -> Share:
+        """Jointly with conditions on random operands; of several tiles of the result, no more often than any of them."""
+        random = frozenset(c for c in others if not self.tiles.plan.einsum.tensors[c[0]].density.deterministic)
+        subsets = self._subsets(random)
+        tensor = min(t for t, _ in made)
+        covers = minimal([cover for t, cover in made if t == tensor])
+        found = [self._of_tile(tensor, cover, subsets, progress) for cover in covers]
+        result = found[0]
+        for value in found[1:]:
+            result = ops.minimum(result, value)
+        known = others - random
+        return result * self._evaluate(known, repeats) if known else result
+
+    def _of_tile(self, tensor: int, cover: Cover, subsets: list[Subset], progress: Progress | None) -> Share:
+        tiles, model = self.tiles, self._result(tensor)
+        extents = tiles.extents(tensor, cover)
+        if progress is None:
+            zero = [self._zero_of_complete((tensor, cover), extents, subset) for subset in subsets]
+            return ops.maximum(0.0, ops.total(s.sign * s.empty * (1.0 - z) for s, z in zip(subsets, zero, strict=True)))
+        before = [model.mean_empty(extents, passes_outside(tiles, progress, s, 0.0), s.taken) for s in subsets]
+        there = ops.total(s.sign * s.empty * (1.0 - z) for s, z in zip(subsets, before, strict=True))
+        if not progress.again:
+            after = model.mean_empty(extents, passes_outside(tiles, progress, subsets[0], progress.run), subsets[0].taken)
+            there = there + (before[0] - after)
+        return ops.minimum(1.0, ops.maximum(0.0, there))
+
+    def _result(self, tensor: int) -> ProducedResult:
+        return cast("ProducedResult", self.tiles.plan.einsum.tensors[tensor].density)
+
+    def _zero_of_complete(self, result: Condition, extents: tuple[Coordinate, ...], subset: Subset) -> Share:
+        model = self._result(result[0])
+        left = ops.maximum(0.0, model.contraction - positions_inside(self.tiles, result, subset))
+        return model.mean_empty(extents, Passes((), (), (), left, again=False), subset.taken)
+
+    def _subsets(self, conditions: Conditions) -> list[Subset]:
+        """All sets of tiles of operands that may be zero together; the empty one first."""
+        by_tensor: dict[int, list[Cover]] = {}
+        for tensor, cover in conditions:
+            by_tensor.setdefault(tensor, []).append(cover)
+        choices = [(t, cover) for t in sorted(by_tensor) for cover in minimal(by_tensor[t])[:2]]
+        tensors = self.tiles.plan.einsum.tensors
+        found: list[Subset] = []
+        for size in range(len(choices) + 1):
+            for group in combinations(choices, size):
+                taken: list[Words] = [0.0] * (len(tensors) - 1)
+                empty: Share = 1.0
+                for t in sorted({t for t, _ in group}):
+                    taken[t], share = self._together(t, [cover for u, cover in group if u == t])
+                    empty = empty * share
+                found.append(Subset((-1.0) ** size, empty, tuple(taken), group))
+        return found
+
+    def _together(self, tensor: int, covers: list[Cover]) -> tuple[Words, Share]:
+        """Words of one or two tiles of a tensor, and P(all of them are zero)."""
+        if len(covers) == 1:
+            return self.tiles.size(tensor, covers[0]), self.empty(tensor, covers[0])
+        one, two, shared = self.tiles.pair(tensor, *covers)
+        model = self.tiles.plan.einsum.tensors[tensor].density
+        return one.size + two.size - shared.size, model.empty_union(one, two, shared)
 
     def _evaluate(self, conditions: Conditions, repeats: Cover | None) -> Share:
         by_tensor: dict[int, list[Cover]] = {}

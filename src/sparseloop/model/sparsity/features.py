@@ -31,6 +31,7 @@ from sparseloop.model.sparsity.known_events import (
     Survival,
     is_needed,
 )
+from sparseloop.model.sparsity.partial_sums import Progress, Stays, progress_held, progress_of
 from sparseloop.model.sparsity.windows import Window, sliding_slots, windows
 from sparseloop.model.traffic.stays import child_tile, repeats, stationary
 from sparseloop.model.traffic.tiles import Cover, Tiles, join
@@ -63,8 +64,22 @@ class LinkConditions:
     """Loops that all stand at index 0 at the parent's first touch of a word."""
     repeated_fills: Cover
     """The same for a child."""
+    progress: Progress | None = None
+    """Of a result: how far it has come."""
+
     known: LinkSurvival | None = None
     """What known patterns leave, event by event; None where covers say it exactly."""
+
+    def visits(
+        self, repeats: Cover | None, stored: bool, progress: Progress | None = None, known: Survival | None = None
+    ) -> Visits:
+        """All visits, or those that are not first touches.
+
+        `stored`: the event is of something that exists only where the result has come that far; what leads is the finished
+        result. `progress`: another one than the link's words have.
+        """
+        made = (progress or self.progress) if stored else None
+        return Visits(repeats, made if made is None or repeats is not None else made.at_updates(), known)
 
 
 class SafConditions:
@@ -192,7 +207,20 @@ class SafConditions:
             repeats=repeats(self.tiles, link, of_parent=True),
             repeated_fills=repeats(self.tiles, link, of_parent=False),
             known=self.known.link(link) if self.known is not None and self.known.tells(link) else None,
+            progress=self.progress(link, self.stay[at]),
         )
+
+    def progress(self, link: Link, stay: Cover) -> Progress | None:
+        """How far a result has come at events of a link with this stay; None where its density is given."""
+        made = self.plan.einsum.tensors[link.tensor].density.produced
+        return progress_of(self.tiles, link, Stays(self.stay, self.copy_stay), stay) if made else None
+
+    def held(self, link: Link) -> Progress | None:
+        """What an instance of the link's parent holds of a result at the end of the last visit of its own parent."""
+        if not self.plan.einsum.tensors[link.tensor].density.produced:
+            return None
+        stays = Stays(self.stay, self.copy_stay)
+        return self.tiles.once(("held", link.index, self.copy_stay[link.index]), lambda: progress_held(self.tiles, link, stays))
 
     def _inherited(self, link: Link) -> Conditions:
         if not link.to_compute or not self.plan.sparse.implied_skips:
@@ -249,19 +277,28 @@ def _known_at(plan: Plan, level: int, tensor: str) -> bool:
     return at is not None and plan.sparse.format(at, tensor) is not None
 
 
-def split_events(
-    count: Count, emptiness: Emptiness, steps: Iterable[Conditions], repeats: Cover | None = None, known: Survival | None = None
-) -> EventParts:
-    """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G.
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """Which visits events are averaged over."""
 
-    `known`: what known patterns leave after each of them; then covers are asked for random tensors only.
-    """
-    if known is None:
-        shares = [emptiness.non_emptiness(s, repeats) for s in steps]
-    else:
-        plan = emptiness.tiles.plan
-        shares = [emptiness.non_emptiness(random_only(plan, s)) * left for s, left in zip(steps, known, strict=True)]
-    return EventParts((EventPart(count, *shares),))
+    repeats: Cover | None = None
+    """Not those at which all of these loops stand at index 0."""
+    progress: Progress | None = None
+    """How far a result has come at them."""
+    known: Survival | None = None
+    """What known patterns leave after each step; then covers are asked for random tensors only."""
+
+
+EVERY_VISIT = Visits()
+
+
+def split_events(count: Count, emptiness: Emptiness, steps: Sequence[Conditions], visits: Visits = EVERY_VISIT) -> EventParts:
+    """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G."""
+    if visits.known is None:
+        return EventParts((EventPart(count, *emptiness.survival(steps, visits.repeats, visits.progress)),))
+    random = [random_only(emptiness.tiles.plan, step) for step in steps]
+    shares = emptiness.survival(random, None, visits.progress)
+    return EventParts((EventPart(count, *(share * left for share, left in zip(shares, visits.known, strict=True))),))
 
 
 def access_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
@@ -270,7 +307,8 @@ def access_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: b
     o = widen(c.outer | own, c.stay, emptiness.tiles, but=c.word if word else None)
     k, i, g = (widen(x, c.stay, emptiness.tiles) for x in (c.local, c.inherited, c.gates))
     known = None if c.known is None else c.known.repeated if repeats else c.known.accesses
-    return split_events(count, emptiness, (o, o | k, o | k | i, o | k | i | g), c.repeats if repeats else None, known)
+    visits = c.visits(c.repeats if repeats else None, word, known=known)
+    return split_events(count, emptiness, (o, o | k, o | k | i, o | k | i | g), visits)
 
 
 def fill_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
@@ -278,8 +316,8 @@ def fill_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: boo
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.arrival, emptiness.tiles, but=c.word if word else None)
     k, g = (widen(x, c.arrival, emptiness.tiles) for x in (c.local, c.gates))
-    known = None if c.known is None else c.known.fills
-    return split_events(count, emptiness, (o, o | k, o | k, o | k | g), c.repeated_fills if repeats else None, known)
+    visits = c.visits(c.repeated_fills if repeats else None, word, known=None if c.known is None else c.known.fills)
+    return split_events(count, emptiness, (o, o | k, o | k, o | k | g), visits)
 
 
 def compute_events(safs: SafConditions, computes: Count) -> EventParts:

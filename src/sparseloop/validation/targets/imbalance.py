@@ -38,7 +38,7 @@ def drawn(result: Result, draws: int = DRAWS) -> dict[str, list[float]]:
     """Walked on so many draws of uniform tensors: steps of the slowest PE, words of the first tile of each operand."""
     dice = np.random.default_rng(SEED)
     walk = walker(result.design).walk
-    models = {t.name: t.density for t in result.design.einsum.tensors}
+    models = {t.name: t.density for t in result.design.einsum.tensors if not t.density.produced}  # the walker makes the result
     boxes = {name: tuple(slice(0, int(e)) for e in tile.extents) for name, tile in tiles_of(result).items()}
     found: dict[str, list[float]] = {"slowest PE": [], **{name: [] for name in boxes}}
     for _ in range(draws):

@@ -1,0 +1,56 @@
+"""The density of a result that is not given: the geometry by which its operands make it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from sparseloop.model.density import DensityModel, OwnAxis, Produced, ProducingOperand, Structured
+from sparseloop.model.design.einsum import Axis, Tensor
+
+
+def produced_density(result: Tensor, operands: Sequence[Tensor], extents: Mapping[str, int]) -> DensityModel | None:
+    """The model of a result made of its operands; None if it is dense, or has an axis of several ranks."""
+    ranks = [axis.terms[0].rank if len(axis.terms) == 1 else None for axis in result.axes]
+    sparse = [t for t in operands if t.density.density < 1 or t.density.deterministic]
+    if not sparse or None in ranks or len(set(ranks)) < len(ranks):
+        return None
+    named = [rank for rank in ranks if rank is not None]
+    owners = {rank: [t.name for t in operands if rank in t.ranks] for rank in named}
+    contraction = {rank: size for rank, size in extents.items() if rank not in named and any(rank in t.ranks for t in operands)}
+    return Produced(
+        shape=tuple(axis.extent(dict(extents)) for axis in result.axes),
+        operands=tuple(_operand(t, named, owners, set(contraction)) for t in operands),
+        shared=tuple(at for at, rank in enumerate(named) if len(owners[rank]) > 1),
+        positions=math.prod(contraction.values()),
+        steps=tuple(abs(axis.terms[0].coefficient) for axis in result.axes),
+    )
+
+
+def _operand(
+    tensor: Tensor, named: Sequence[str], owners: Mapping[str, Sequence[str]], contraction: set[str]
+) -> ProducingOperand:
+    common = {rank for rank in named if len(owners[rank]) > 1}
+    ranks = [_rank(axis) for axis in tensor.axes]
+    single = {rank for rank in ranks if rank is not None}
+    own = tuple(
+        OwnAxis(named.index(rank), at)
+        for at, rank in enumerate(ranks)
+        if rank is not None and rank in named and owners[rank] == [tensor.name] and rank not in ranks[:at]
+    )
+    model = tensor.density
+    return ProducingOperand(
+        model=model,
+        own=own,
+        complete=None not in ranks and common <= single and (contraction <= single or not contraction & single),
+        groups_along_positions=isinstance(model, Structured) and ranks[model.axis] in contraction,
+        contracted=bool(contraction & tensor.ranks),
+        shared=tuple(named.index(rank) for rank in named if rank in common and rank in tensor.ranks),
+    )
+
+
+def _rank(axis: Axis) -> str | None:
+    """The rank of an axis that is one; None of a sum or a constant."""
+    if len(axis.terms) == 1:
+        return axis.terms[0].rank
+    return None

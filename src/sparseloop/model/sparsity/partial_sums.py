@@ -1,0 +1,172 @@
+"""What copies of a result hold while it is made, jointly with conditions on the operands.
+
+    progress   how many contraction positions have been added to a copy when a visit begins, visit by visit
+
+A copy of link i holds what its parent's copy held when it was filled, and what was added since: over all links from the outermost
+to this one, sum_i q_i positions_i, q_i the passes made before in the present stay of link i's parent copy. Passes are the
+iterations of temporal loops that do not index the result; they are averaged.
+
+Conditions hold at whatever contributes. So a word that is there, and tiles of operands that are not zero, are
+
+    P(so far and C) = sum over subsets S of C of (-1)^|S| [prod_u e_u(t_u) - e_Z(positions outside the tiles of S; t)]
+
+with t_u the words of operand u in the tiles of S, and e_Z(.; t) the probability that they and the result are zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import NamedTuple
+
+from sparseloop.model import ops
+from sparseloop.model.density.produced import Passes
+from sparseloop.model.plan import Link
+from sparseloop.model.traffic.tiles import Cover, Tiles
+from sparseloop.model.units import Count, Share, Words
+
+
+class PassLoop(NamedTuple):
+    """A loop whose iterations add to the same words of the result."""
+
+    slot: int
+    count: Count
+    positions: Count
+    """Contraction positions that one iteration adds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """How far a copy has come at the events of a link."""
+
+    key: Hashable
+    loops: tuple[PassLoop, ...]
+    """Outermost first."""
+    run: Count
+    """Positions that one visit adds, of all lanes that add into the same word."""
+    again: bool
+    """At reads and fills, which the very first touch does not need; else at updates, which also hold what the visit added."""
+
+    def at_updates(self) -> Progress:
+        """The same visits when they return."""
+        return replace(self, key=(self.key, "updates"), again=False)
+
+
+class Stays(NamedTuple):
+    """How long words stay, link by link."""
+
+    shared: Sequence[Cover]
+    """R: what one access of the parent serves, all copies together."""
+    own: Sequence[Cover]
+    """What one copy serves."""
+
+
+def progress_of(tiles: Tiles, link: Link, stays: Stays, stay: Cover) -> Progress:
+    """How far the result has come at the visits of a link; `stay`: what one of the events in question serves."""
+    chain = [*tiles.plan.outer[link.index], link.index]
+    loops: list[PassLoop] = []
+    run: Count = 1
+    for at, parent in zip(chain, [None, *chain], strict=False):
+        one, serves = tiles.plan.links[at], stay if at == link.index else stays.shared[at]
+        run = contraction_positions(tiles, one, serves)
+        step = run
+        here: list[PassLoop] = []
+        lanes = [slot for slot in reversed(one.unshared) if slot not in one.relevant]
+        for slot in [*lanes, *(slot for slot in one.temporal if slot not in one.relevant)]:
+            # the parent's copy of the outermost link stays for good
+            whole = tiles.bounds[slot] if parent is None or slot in lanes else tiles.count(stays.own[parent][slot], slot)
+            count = whole / tiles.count(serves[slot], slot) if serves[slot] else whole
+            # lanes that are served one by one read at the same time: none finds what another adds
+            here.insert(0, PassLoop(slot, count, 0 * step if slot in lanes else step))
+            step = step * count
+        loops += here
+    return Progress(key=("progress", link.index, stay), loops=tuple(loops), run=run, again=True)
+
+
+def progress_held(tiles: Tiles, link: Link, stays: Stays) -> Progress:
+    """What an instance of the link's parent holds at the end: all that its own parent's last visit found and added."""
+    outer = tiles.plan.outer[link.index]
+    if not outer:
+        there = tiles.covering(set(range(len(tiles.bounds))) - set(tiles.plan.spatial(link.parent)))
+        return Progress(("held", link.index), (), contraction_positions(tiles, link, there), again=False)
+    source = tiles.plan.links[outer[-1]]
+    before = progress_of(tiles, source, stays, stays.shared[source.index])
+    run = contraction_positions(tiles, source, stays.own[source.index])
+    done = ops.total((loop.count - 1) * loop.positions for loop in before.loops)
+    return Progress(("held", link.index, before.key), (), done + run, again=False)
+
+
+def contraction_positions(tiles: Tiles, link: Link, cover: Cover) -> Count:
+    """Points of the contraction of the link's tensor under a cover; a rank that ends early limits them."""
+    extents, loops = tiles.plan.einsum.extents, tiles.plan.loops
+    by_rank: dict[str, Count] = {}
+    for slot, span in enumerate(cover):
+        if span and slot not in link.relevant:
+            by_rank[loops[slot].rank] = by_rank.get(loops[slot].rank, 1) * tiles.count(span, slot)
+    if tiles.clipped:
+        return ops.product(ops.minimum(count, extents[rank]) for rank, count in by_rank.items())
+    return ops.product(by_rank.values())
+
+
+# --- conditions ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Tiles of operands that are taken to be zero."""
+
+    sign: float
+    empty: Share
+    """P(all of them are zero)."""
+    taken: tuple[Words, ...]
+    """Their words, per operand."""
+    covers: tuple[tuple[int, Cover], ...]
+    """The tiles: tensors and covers."""
+
+
+def passes_outside(tiles: Tiles, progress: Progress, subset: Subset, more: Count) -> Passes:
+    """The visits, with the passes whose positions lie inside the subset's tiles marked."""
+    return Passes(
+        counts=tuple(loop.count for loop in progress.loops),
+        positions=tuple(loop.positions for loop in progress.loops),
+        outside=tuple(_outside(tiles, loop.slot, subset) for loop in progress.loops),
+        more=more,
+        again=progress.again,
+    )
+
+
+def _outside(tiles: Tiles, slot: int, subset: Subset) -> Count:
+    """1 where no tile of the subset is the same at all iterations of the loop, else 0."""
+    outside: Count = 1.0
+    for tensor, cover in subset.covers:
+        if slot not in tiles.plan.relevant[tensor]:
+            return 0.0
+        if cover[slot]:
+            covered = tiles.count(cover[slot], slot) == tiles.bounds[slot]
+            outside = outside * ops.zero_unless(ops.either(ops.negate(covered), tiles.bounds[slot] == 1), 1.0)
+    return outside
+
+
+def positions_inside(tiles: Tiles, result: tuple[int, Cover], subset: Subset) -> Count:
+    """Contraction positions of a tile of the result at which some tile of the subset decides.
+
+    Inclusion and exclusion over the subset's common parts. A tile with a part of a slice counts as that part of a position.
+    """
+    tensor, cover = result
+    relevant = tiles.plan.relevant[tensor]
+    inside: Count = 0.0
+    for size in range(1, len(subset.covers) + 1):
+        for group in combinations(subset.covers, size):
+            common: Count = 1.0
+            for slot in range(len(tiles.bounds)):
+                if slot in relevant and not cover[slot]:
+                    continue
+                whole = tiles.count(cover[slot], slot) if slot in relevant else tiles.bounds[slot]
+                least = whole
+                for u, other in group:
+                    if slot in tiles.plan.relevant[u]:
+                        least = ops.minimum(least, tiles.count(other[slot], slot))
+                common = common * (least / whole if slot in relevant else least)
+            inside = inside + (common if size % 2 else -common)
+    return inside

@@ -17,8 +17,8 @@ from sparseloop.model.density import Passes
 from sparseloop.model.density.base import ProducedResult
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.known_patterns import mean_non_empty
-from sparseloop.model.traffic.imperfect import mean_size
 from sparseloop.model.sparsity.partial_sums import Progress, Subset, passes_outside, positions_inside
+from sparseloop.model.traffic.imperfect import mean_size
 from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join, within
 from sparseloop.model.units import Coordinate, Share, Words
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sparseloop.designs.builders import Architecture, Compute, Fanout, Features, Loops, Storage, Workload, build
+    from sparseloop.designs.on_machine import network_on
     from sparseloop.evaluation.evaluate import design_of, evaluate
     from sparseloop.evaluation.result import Result
     from sparseloop.explore.codesign.search import CodesignOptions, CodesignResult, codesign
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from sparseloop.explore.study import RunOptions, Study
     from sparseloop.input.diagnostics import Diagnostic, SpecError
     from sparseloop.input.load import dumps, load, loads, schema
+    from sparseloop.input.networks.layers import NetworkLayer, NeuralNetwork
+    from sparseloop.input.networks.sources import SourceOptions, read_network
     from sparseloop.input.spec import (
         ConstraintSpec,
         DensitySpec,
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
         SafSpec,
         Spec,
     )
-    from sparseloop.mapper.network import LayerResult, NetworkResult, map_network
+    from sparseloop.mapper.network import LayerResult, NetworkResult, map_machines, map_network
     from sparseloop.mapper.objectives import Objective
     from sparseloop.mapper.options import SearchOptions
     from sparseloop.mapper.search import search
@@ -65,8 +68,10 @@ __all__ = [
     "MappingBatch",
     "Mapspace",
     "MetadataSpec",
+    "NetworkLayer",
     "NetworkResult",
     "NetworkSpec",
+    "NeuralNetwork",
     "Objective",
     "RankFormatSpec",
     "Result",
@@ -74,6 +79,7 @@ __all__ = [
     "SafSpec",
     "Sample",
     "SearchOptions",
+    "SourceOptions",
     "Spec",
     "SpecError",
     "Status",
@@ -89,9 +95,12 @@ __all__ = [
     "evaluate",
     "load",
     "loads",
+    "map_machines",
     "map_network",
     "mapspace",
+    "network_on",
     "plot",
+    "read_network",
     "save_figure",
     "schema",
     "search",
@@ -126,7 +135,9 @@ _HOME = {
     "MappingBatch": "model.design.mapping",
     "Mapspace": "mapper.space.mapspace",
     "MetadataSpec": "input.spec",
+    "NetworkLayer": "input.networks.layers",
     "NetworkResult": "mapper.network",
+    "NeuralNetwork": "input.networks.layers",
     "NetworkSpec": "input.spec",
     "Objective": "mapper.objectives",
     "RankFormatSpec": "input.spec",
@@ -135,6 +146,7 @@ _HOME = {
     "SafSpec": "input.spec",
     "Sample": "model.design.mapping",
     "SearchOptions": "mapper.options",
+    "SourceOptions": "input.networks.sources",
     "Spec": "input.spec",
     "SpecError": "input.diagnostics",
     "Status": "model.status",
@@ -149,9 +161,12 @@ _HOME = {
     "evaluate": "evaluation.evaluate",
     "load": "input.load",
     "loads": "input.load",
+    "map_machines": "mapper.network",
     "map_network": "mapper.network",
     "mapspace": "mapper.space.mapspace",
+    "network_on": "designs.on_machine",
     "plot": "report.figures",
+    "read_network": "input.networks.sources",
     "save_figure": "report.figures",
     "schema": "input.load",
     "search": "mapper.search",

@@ -89,7 +89,7 @@ def test_page(design: str) -> None:
 @pytest.mark.parametrize("design", [name for name in FOLDERS if name != "eyeriss_v1"])
 def test_every_file_is_used(design: str) -> None:
     used = {name for files, _ in commands(design) for name in files}
-    assert used == {file.name for file in (DESIGNS / design).glob("*.yaml")}
+    assert used | {"dataflow.yaml"} >= {file.name for file in (DESIGNS / design).glob("*.yaml")} >= used  # it is for networks
 
 
 @pytest.mark.parametrize("design", FOLDERS)

@@ -17,6 +17,7 @@ from sparseloop.cli.codesign import CodesignArguments
 from sparseloop.cli.compare import CompareArguments
 from sparseloop.cli.failures import ClosedOutput, Interrupted, drop_output, plain_warnings, refusal
 from sparseloop.cli.map import MapArguments
+from sparseloop.cli.network import NetworkArguments
 from sparseloop.cli.options import Command, Dims, FormOption, InputFiles, Overrides, PhaseOption, SummaryOption
 from sparseloop.cli.output import be_quiet, complain, note, print_results, terminal_width, warn
 from sparseloop.cli.plot import PlotArguments
@@ -259,6 +260,23 @@ def map_command(arguments: MapArguments) -> None:
 
 
 _command("map", "sparseloop map matmul.yaml --minimize edp --budget 10s -o best.yaml")(Command(map_command, MapArguments))
+
+
+def network_command(arguments: NetworkArguments) -> None:
+    """Compare machines on a network.
+
+    Maps every layer of a network on every machine; prints the layers with the machine that wins and why, and the totals. A
+    shipped design brings the constraints of its dataflow. --resume goes on after an interrupt.
+    """
+    from sparseloop.cli.network import compare_machines
+
+    if not compare_machines(arguments):
+        raise typer.Exit(INFEASIBLE)
+
+
+_command("network", "sparseloop network resnet50 --on eyeriss_v1 --on nvdla -o page.html")(
+    Command(network_command, NetworkArguments)
+)
 
 
 def sweep_command(arguments: SweepArguments) -> None:

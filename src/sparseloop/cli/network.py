@@ -1,11 +1,151 @@
-"""Networks on the command line: what a file leaves open, imports, and the shipped ones."""
+"""`sparseloop network`: a network on several machines; imports of networks, and the shipped ones."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from sparseloop.cli.output import note
+import typer
+
+from sparseloop.cli.options import (
+    OUTPUT,
+    Dims,
+    FormOption,
+    Overrides,
+    PhaseOption,
+    Workers,
+    no_folder,
+    option_mistakes,
+    output_mistakes,
+    writable_folder,
+)
+from sparseloop.cli.output import note, print_table, warn
+from sparseloop.cli.progress import status_line
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+
+if TYPE_CHECKING:
+    from sparseloop.input.spec import Spec
+    from sparseloop.mapper.network import NetworkProgress, NetworkResult
+    from sparseloop.mapper.options import SearchOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkArguments:
+    """The arguments of `sparseloop network`."""
+
+    network: Annotated[str, typer.Argument(metavar="NET", help="ONNX, config.json, YAML with layers, or a shipped network.")]
+    machines: Annotated[
+        list[str], typer.Option("--on", metavar="DESIGN", help="A shipped design, a folder, a file, or files: a.yaml+b.yaml.")
+    ]
+    overrides: Overrides = None
+    dims: Dims = None
+    phase: PhaseOption = None
+    minimize: Annotated[str, typer.Option(metavar="WHAT", help="energy, cycles, edp, ed2p ...")] = "edp"
+    method: Annotated[str, typer.Option(metavar="METHOD", help="As for map.")] = "auto"
+    budget: Annotated[str, typer.Option(metavar="N|TIME", help="Of one layer on one machine.")] = "20s"
+    workers: Workers = 1
+    resume: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Keep every finished layer there, and do not search it again.")
+    ] = None
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Also write an HTML page.")] = None
+    form: FormOption = "table"
+
+    @property
+    def search(self) -> SearchOptions:
+        """The options of the searches."""
+        from sparseloop.mapper.options import SearchOptions
+
+        return SearchOptions(minimize=self.minimize, method=self.method, budget=self.budget, workers=self.workers)
+
+
+def compare_machines(arguments: NetworkArguments) -> bool:
+    """Maps a network on every machine and prints the comparison; True if every layer has a mapping on each."""
+    from sparseloop.mapper.network import map_machines
+
+    _check(arguments)
+    specs = _specifications(arguments)
+    with status_line("searching ...") as show:
+        machines = map_machines(
+            specs, arguments.search, folder=arguments.resume or "", watch=partial(_watch, show, several=len(specs) > 1)
+        )
+    warn([text for one in machines.values() for layer in one.layers if layer.result for text in layer.result.warnings])
+    _print(machines, arguments)
+    return all(network.complete for network in machines.values())
+
+
+def _specifications(arguments: NetworkArguments) -> dict[str, Spec]:
+    """By machine, the network on it; all that is wrong is found before anything is searched."""
+    from sparseloop.designs import machine_files
+    from sparseloop.designs.on_machine import network_on
+    from sparseloop.evaluation.evaluate import design_of
+
+    overrides = [*(arguments.overrides or ()), *reading_options(arguments.dims, arguments.phase)]
+    specs: dict[str, Spec] = {}
+    for name in dict.fromkeys(arguments.machines):
+        spec = network_on(arguments.network, machine_files(name), overrides)
+        for layer in spec.per_layer():
+            design_of(layer)
+        specs[Path(name).stem if Path(name).exists() and "+" not in name else name] = spec
+    return specs
+
+
+def _check(arguments: NetworkArguments) -> None:
+    from sparseloop.mapper.objectives import objective
+    from sparseloop.mapper.options import parse_budget
+    from sparseloop.mapper.search import known_method
+
+    mistakes = [
+        *option_mistakes("--minimize", lambda: objective(arguments.minimize)),
+        *option_mistakes("--method", lambda: known_method(arguments.method)),
+        *option_mistakes("--budget", lambda: parse_budget(arguments.budget, arguments.method)),
+        *option_mistakes(OUTPUT, lambda: arguments.output is None or no_folder(arguments.output)),
+    ]
+    if not mistakes and arguments.output is not None:
+        mistakes += output_mistakes([Path(arguments.output)])
+    if arguments.resume is not None:
+        mistakes += option_mistakes("--resume", partial(writable_folder, Path(arguments.resume), make=True))
+    if mistakes:
+        raise SpecError(mistakes)
+
+
+def _watch(show: object, progress: NetworkProgress, *, several: bool) -> None:
+    from sparseloop.report.search_text import layer_lines, network_progress_line
+
+    if progress.finished is None:
+        if callable(show):
+            show(network_progress_line(progress))
+        return
+    note("\n".join(layer_lines(progress.finished, several=several or progress.total > 1)))
+
+
+def _print(machines: dict[str, NetworkResult], arguments: NetworkArguments) -> None:
+    """Tables, JSON or CSV, and the page."""
+    from sparseloop.report.borders import write_csv
+    from sparseloop.report.networks import machines as tables
+
+    if arguments.form == "json":
+        print(json.dumps(tables.machines_data(machines), indent=2))
+    elif arguments.form == "csv":
+        rows = [["" if value is None else value for value in row.values()] for row in tables.machine_rows(machines)]
+        write_csv(sys.stdout, tables.MACHINE_COLUMNS, rows)
+    else:
+        print_table(tables.layers_table(machines))
+        print_table(tables.totals_table(machines))
+    if arguments.output is None:
+        return
+    command = f"sparseloop network {arguments.network} {' '.join(f'--on {name}' for name in arguments.machines)}"
+    try:
+        Path(arguments.output).write_text(
+            tables.machines_page(Path(arguments.network).stem, machines, [command]), encoding="utf-8"
+        )
+    except OSError as error:
+        raise SpecError([Diagnostic(path=(OUTPUT,), message=f"cannot write {arguments.output} ({error.strerror})")]) from None
+    note(f"written to {arguments.output}")
 
 
 def reading_options(dims: Sequence[str] | None, phase: str | None) -> list[str]:

@@ -67,3 +67,13 @@ def text_of(path: Path) -> str:
     if readme.is_file():
         return readme.read_text(encoding="utf-8")
     return "\n".join(f"--- # {file.name}\n{file.read_text(encoding='utf-8')}" for file in files)
+
+
+def machine_files(name: str) -> tuple[Path, ...]:
+    """The files of a machine for networks: of a shipped design its architecture and its dataflow, else the files named (a+b)."""
+    path = FOLDER / name
+    if not Path(name).exists() and path.is_dir() and (path / "dataflow.yaml").is_file():
+        return path / "architecture.yaml", path / "dataflow.yaml"
+    if Path(name).is_dir():
+        return tuple(sorted(Path(name).glob("*.yaml")))
+    return tuple(Path(part) if Path(part).exists() else path_of(part) for part in name.split("+"))

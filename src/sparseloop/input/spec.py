@@ -426,11 +426,11 @@ def _with_layers(fields: dict[str, Any]) -> dict[str, Any]:
     shared: Any = fields.get("workload") or {}
     if not isinstance(layers, list | tuple) or not layers or not isinstance(shared, dict):
         return fields
-    filled = [_filled(layer, cast("dict[str, Any]", shared)) for layer in cast("list[Any]", layers)]
+    filled = [with_shared(layer, cast("dict[str, Any]", shared)) for layer in cast("list[Any]", layers)]
     return {**fields, "workload": filled[0], "layers": filled}
 
 
-def _filled(layer: Any, shared: dict[str, Any]) -> Any:
+def with_shared(layer: Any, shared: dict[str, Any]) -> Any:
     """A layer with the fields that it lacks taken from `shared`; of shape, density and word_bits the entries that it lacks."""
     if not isinstance(layer, dict):
         return layer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
@@ -159,6 +159,28 @@ def map_network(
     `if __name__ == "__main__":`). An interrupt ends the searches under way with what they have.
     """
     return _NetworkRun(list(spec.per_layer()), options or SearchOptions(), str(folder), watch).run()
+
+
+def map_machines(
+    machines: Mapping[str, Spec], options: SearchOptions | None = None, *, folder: str | Path = "", watch: NetworkWatch = silent
+) -> dict[str, NetworkResult]:  # fmt: skip
+    """The best mapping of every layer on each of several machines, given by name; as `map_network`, all in one run.
+
+    The layers of all machines share the workers and the folder.
+    """
+    parts = {machine: list(spec.per_layer()) for machine, spec in machines.items()}
+    run = _NetworkRun([layer for layers in parts.values() for layer in layers], options or SearchOptions(), str(folder), watch)
+    names = {machine: unique_layer_names([layer.workload.name for layer in layers]) for machine, layers in parts.items()}
+    run.names = [f"{machine}: {name}" for machine in parts for name in names[machine]]
+    found, results, at = run.run().layers, dict[str, NetworkResult](), 0
+    for machine in parts:
+        own = found[at : at + len(names[machine])]
+        plain = {f"{machine}: {name}": name for name in names[machine]}
+        results[machine] = NetworkResult(
+            tuple(replace(one, name=plain[one.name], same_as=plain.get(one.same_as, one.same_as)) for one in own)
+        )
+        at += len(own)
+    return results
 
 
 def unique_layer_names(names: Sequence[str]) -> list[str]:

@@ -89,3 +89,46 @@ def test_shipped_networks(run) -> None:
     wrong = run("example", "--workloads", "mobilenet_v9")
     assert wrong.status == 2
     assert "no shipped network 'mobilenet_v9'" in wrong.err
+
+
+NET = """
+layers:
+  - {name: first, einsum: "O[n,g,m,p,q] = I[n,g,c,p+r,q+s] * W[g,m,c,r,s]",
+     shape: {n: 1, g: 1, m: 4, c: 4, p: 2, q: 2, r: 1, s: 1}}
+  - {name: second, times: 5, einsum: "O[n,g,m,p,q] = I[n,g,c,p+r,q+s] * W[g,m,c,r,s]",
+     shape: {n: 1, g: 1, m: 4, c: 2, p: 2, q: 1, r: 1, s: 1}}
+"""
+
+
+def test_a_network_on_two_machines(run, tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(NET, encoding="utf-8")
+    page, keep = tmp_path / "page.html", tmp_path / "keep"
+    options = ("--on", "nvdla", "--on", "fig1_formats", "--method", "genetic", "--budget", "500", "--resume", keep)
+    shown = run("network", tmp_path / "net.yaml", *options, "-o", page)
+    assert shown.status == 0, shown.err
+    assert all(word in shown.out for word in ("first", "second", "nvdla", "fig1_formats", "5 x", "wins"))
+    assert "sparseloop network" in page.read_text(encoding="utf-8")
+    assert len(list(keep.glob("*.json"))) == 4
+    again = run("network", tmp_path / "net.yaml", *options, "-f", "json", "--quiet")
+    data = json.loads(again.out)
+    assert [(row["machine"], row["layer"], row["times"]) for row in data["layers"]] == [
+        ("nvdla", "first", 1), ("nvdla", "second", 5), ("fig1_formats", "first", 1), ("fig1_formats", "second", 5),
+    ]  # fmt: skip
+    table = run("network", tmp_path / "net.yaml", *options, "-f", "csv", "-q")
+    assert table.out.splitlines()[0].startswith("machine,layer,times,energy_pj")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--on", "nvdle"), "there is no shipped design 'nvdle'"),
+        (("--on", "nvdla", "--budget", "never"), "cannot read the budget 'never'"),
+        (("--on", "nvdla", "-o", "/nowhere/page.html"), "/nowhere"),
+        (("--on", "nvdla", "--dim", "seq=4"), "there is no network among the files"),
+    ],
+)
+def test_mistakes_before_a_search(run, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    (tmp_path / "net.yaml").write_text(NET, encoding="utf-8")
+    shown = run("network", tmp_path / "net.yaml", *options)
+    assert shown.status == 2
+    assert message in shown.err

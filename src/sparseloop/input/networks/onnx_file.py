@@ -25,18 +25,6 @@ def onnx_package(module: str = "onnx") -> Any:
     return import_extra(module, _EXTRA)
 
 
-def is_onnx(file: str | Path) -> bool:
-    """True for an ONNX file: its name ends so, or it begins as one (the version of the format, then its producer or graph)."""
-    path = Path(file)
-    if not path.is_file():
-        return False
-    if path.suffix == ".onnx":
-        return True
-    with path.open("rb") as stream:
-        head = stream.read(3)
-    return len(head) == 3 and head[0] == 0x08 and head[1] < 0x40 and head[2] in (0x12, 0x3A)
-
-
 @dataclass(frozen=True, slots=True)
 class OnnxModel:
     """A model and the folder that files beside it lie in."""

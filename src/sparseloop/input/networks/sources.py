@@ -10,9 +10,6 @@ from typing import Any, cast
 from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
 from sparseloop.input.networks.huggingface import ModelRun, is_config, read_config
 from sparseloop.input.networks.layers import NeuralNetwork, repeated_names
-from sparseloop.input.networks.onnx_file import is_onnx
-from sparseloop.input.networks.onnx_graph import OnnxOptions
-from sparseloop.input.networks.onnx_network import read_onnx
 from sparseloop.input.networks.zoo import ZOO, zoo_network
 from sparseloop.input.yaml.files import to_yaml
 
@@ -85,6 +82,18 @@ def _wrong(place: str, message: str, hint: str | None = None) -> SpecError:
     return SpecError([Diagnostic(path=(place,), message=message, hint=hint)])
 
 
+def is_onnx(file: str | Path) -> bool:
+    """True for an ONNX file: its name ends so, or it begins as one (the version of the format, then its producer or graph)."""
+    path = Path(file)
+    if not path.is_file():
+        return False
+    if path.suffix == ".onnx":
+        return True
+    with path.open("rb") as stream:
+        head = stream.read(3)
+    return len(head) == 3 and head[0] == 0x08 and head[1] < 0x40 and head[2] in (0x12, 0x3A)
+
+
 def is_network(file: str | Path) -> bool:
     """True if a file is a network, or a name of a shipped one for which there is no file."""
     if not Path(file).exists():
@@ -103,6 +112,9 @@ def read_network(file: str | Path, options: SourceOptions | None = None) -> Neur
 
 def _read(file: str | Path, options: SourceOptions) -> NeuralNetwork:
     if is_onnx(file):
+        from sparseloop.input.networks.onnx_graph import OnnxOptions  # with NumPy, which light commands do without
+        from sparseloop.input.networks.onnx_network import read_onnx
+
         return read_onnx(file, OnnxOptions(dims=options.dims, values=options.values))
     if options.values:
         raise _wrong(f"input.{next(iter(options.values))}", "only models of ONNX have inputs that are set")

@@ -1,0 +1,111 @@
+"""A network on a machine: its layers, and what the machine's files say in roles, become one specification.
+
+What depends on a layer is settled here: formats of a tensor that is dense are left out (they would only add metadata), the
+variable `BITS` is the width of a position in n:m weights, and a layer of experts gets the feature that leaves out those without a
+token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.load import spec_of_data
+from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
+from sparseloop.input.roles import roles_of
+from sparseloop.input.spec import Spec, with_shared
+from sparseloop.input.yaml.files import load_files
+
+BITS = "BITS"
+"""The variable of a design's files that stands for the bits of a position in n:m weights; such a design needs n:m weights."""
+Fields = dict[str, Any]
+
+
+def network_on(network: str | Path, design: Sequence[str | Path], overrides: Sequence[str] = ()) -> Spec:
+    """A network (a file or a shipped one, or YAML with `layers:`) on a machine, given by its files; raises `SpecError`."""
+    reading, rest = source_overrides(overrides)
+    if is_network(network):
+        texts = {str(network): network_text(read_network(network, SourceOptions().with_values(reading)))}
+        files = [*design]
+    else:
+        if reading:
+            hint = "they say how a network is read"
+            raise SpecError([Diagnostic(path=(reading[0],), message="there is no network among the files", hint=hint)])
+        texts, files = {}, [network, *design]
+    data, source = load_files(files, rest, texts=texts)
+    spec = spec_of_data(data, source)
+    if not spec.layers:
+        message = "the network has no layers"
+        raise SpecError([Diagnostic(path=("layers",), message=message, hint="a network file, or YAML with layers:")]).located(
+            source
+        )
+    if spec.reading != "native":
+        raise SpecError([Diagnostic(message="a network needs a machine in the native format", hint="sparseloop import")])
+    features = cast("Fields", data.get("sparse") or {})
+    shared = cast("Fields", data.get("workload") or {})
+    whole = [with_shared(layer, shared) for layer in cast("list[Fields]", data["layers"])]
+    layers = [_on_layer(layer, features, spec) for layer in whole]
+    return Spec.model_validate({**data, "workload": {}, "layers": layers}).with_source(source)
+
+
+def _on_layer(layer: Fields, features: Fields, spec: Spec) -> Fields:
+    """The layer with the sparse features that the machine has for it, where these are not those of all."""
+    if layer.get("sparse") is not None:
+        return layer
+    einsum = str(layer["einsum"])
+    roles = roles_of(einsum, layer.get("roles") or {})
+    density: Fields = layer.get("density") or {}
+    own = features
+    if BITS in spec.variables:
+        bits = position_bits(density.get(roles.get("weights", "")))
+        own = Fields() if bits is None else _with_bits(own, bits)
+    own = {name: _without_dense(level or {}, density, roles) for name, level in own.items()}
+    if "* R[" in einsum:
+        own = _with_routes(own, spec.architecture.levels[0].name)
+    if own == features:
+        return layer
+    return {**layer, "sparse": {**{name: Fields() for name in features}, **own}}
+
+
+def position_bits(density: Any) -> int | None:
+    """Bits that name one of m positions, of n:m weights; None of others."""
+    if isinstance(density, str) and (match := re.match(r"\s*\d+\s*:\s*(\d+)", density)):
+        return max(1, (int(match[1]) - 1).bit_length())
+    if isinstance(density, Mapping) and cast("Fields", density).get("model") == "structured":
+        return max(1, (int(cast("Fields", density)["m"]) - 1).bit_length())
+    return None
+
+
+def _with_bits(value: Any, bits: int) -> Any:
+    """The data with the number of bits in the place of the variable."""
+    if isinstance(value, dict):
+        return {key: _with_bits(entry, bits) for key, entry in cast("Fields", value).items()}
+    if isinstance(value, list):
+        return [_with_bits(entry, bits) for entry in cast("list[Any]", value)]
+    return re.sub(rf"\b{BITS}\b", str(bits), value) if isinstance(value, str) else value
+
+
+def _without_dense(level: Fields, density: Fields, roles: Mapping[str, str]) -> Fields:
+    """A level without the formats of tensors that are dense."""
+    formats: Fields = level.get("formats") or {}
+    kept = {name: form for name, form in formats.items() if not _dense(density.get(roles.get(name, name)))}
+    if kept == formats:
+        return level
+    rest = {key: value for key, value in level.items() if key != "formats"}
+    return {**rest, "formats": kept} if kept else rest
+
+
+def _dense(density: Any) -> bool:
+    fields = cast("Fields", density) if isinstance(density, Mapping) else {"density": density}
+    return density is None or (set(fields) == {"density"} and fields["density"] in (1, 1.0, "1", "100%"))
+
+
+def _with_routes(features: Fields, outermost: str) -> Fields:
+    """Weights of experts without a token are not fetched, products of others not made."""
+    level: Fields = features.get(outermost) or {}
+    skip: list[Any] = level.get("skip") or []
+    formats: Fields = level.get("formats") or {}
+    return {**features, outermost: {**level, "formats": {**formats, "R": "B(*)"}, "skip": [*skip, "W <- R", "I <- R", "O <- R"]}}

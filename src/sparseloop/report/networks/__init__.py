@@ -1,0 +1,1 @@
+"""A network on several machines, as tables and a page."""

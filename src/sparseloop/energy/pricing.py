@@ -361,7 +361,8 @@ def _guessed(price: Estimate) -> bool:
 def _free(component: Component, action: str) -> bool:
     """True if the action costs nothing by its meaning, whoever says so: tables that we wrote do."""
     of_no_bits = component.metadata_access_bits == 0 and "metadata_" in action
-    return action.startswith("skipped_") or of_no_bits or (action == "address_generation" and component.family == "dram")
+    off_chip = action in ("address_generation", "leak") and component.family == "dram"
+    return action.startswith("skipped_") or of_no_bits or off_chip
 
 
 def _given_area(request: PriceRequest) -> Estimate | None:

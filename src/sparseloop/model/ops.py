@@ -145,6 +145,8 @@ def _lattice_of(operation: str) -> Callable[..., Array]:
 def distinct_rows(columns: Sequence[Any]) -> tuple[Any, Any]:
     """Positions of one of each distinct row of some integer columns, and for every row which of them it equals."""
     code = np.zeros(columns[0].shape, dtype=np.int64)
+    if not code.size:  # an empty batch
+        return code, code
     span = 1
     for column in columns:
         low, high = int(column.min()), int(column.max())

@@ -116,7 +116,7 @@ def test_the_table_says_how_good_the_mappings_are(tmp_path: Path, run: Run) -> N
 def test_one_layer_needs_no_totals(tmp_path: Path, run: Run) -> None:
     shown = run(network(tmp_path, SMALL))
     assert "Layers" not in shown.out
-    assert "\nmapspace" in shown.err
+    assert shown.err.startswith("mapspace")
 
 
 def test_a_layer_without_mappings_does_not_stop_the_others(tmp_path: Path, run: Run) -> None:
@@ -314,7 +314,7 @@ def test_an_interrupt_ends_the_workers_and_reports(tmp_path: Path) -> None:
     assert "Traceback" not in err
     assert err.count("; search complete") == 2
     assert "b: mapspace" in err or "b: not searched" in err
-    assert err.count("interrupted") == 1
+    assert err.count("interrupted") == 2  # of the layer, and of the command
     assert {line.split(",")[0] for line in out.splitlines()} >= {"a", "c"}
     assert started.returncode in (cli.OK, cli.INFEASIBLE)
     assert len(list(kept.glob("*.json"))) == 2

@@ -149,7 +149,7 @@ def resolve_arch(hierarchy: Hierarchy, einsum: Einsum, sparse: Sparse, log: Reso
         component = _component(stage, places[i], needed, log)
         priced = _priced(stage.spec, component, actions_at(i, sparse, einsum, stage.kind), tables, log)
         child = hierarchy.stages[i + 1].name if i + 1 < len(hierarchy.stages) else None
-        level = _level(stage, places[i].word_bits, child, priced, log)
+        level = _level(stage, places[i].word_bits, child, priced, _wire(stage, tables, log), log)
         levels.append(replace(level, waves=True) if i in hierarchy.waves else level)
     _warn_of_free_networks(levels, log)
     if log.native:
@@ -190,7 +190,7 @@ def _word_bits(stage: Stage, einsum: Einsum) -> float:
     return max((t.word_bits or DEFAULT_WORD_BITS for t in tensors), default=DEFAULT_WORD_BITS)
 
 
-def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, log: ResolveLog) -> Level:
+def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, wire: Estimate, log: ResolveLog) -> Level:
     spec, clock = stage.spec, log.spec.architecture.clock
     capacity = sizes.size_in_words(spec.capacity, word_bits)
     bits = sizes.size_in_bits(spec.metadata.capacity, word_bits)
@@ -221,7 +221,7 @@ def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, lo
         area_source=priced.area.source,
         parts=priced.parts,
         prices=priced.prices,
-        network=None if child is None else _network(spec, child, word_bits, _wire(stage, log), log.native),
+        network=None if child is None else _network(spec, child, word_bits, wire, log.native),
     )
 
 
@@ -298,23 +298,28 @@ def _priced(spec: LevelSpec, component: Component, occurring: frozenset[str], ta
     return result
 
 
-def _wire(stage: Stage, log: ResolveLog) -> Estimate:
-    """pJ per bit and mm: as written, else the answer of the estimator that the network names.
+def _wire(stage: Stage, tables: PriceTables, log: ResolveLog) -> Estimate:
+    """pJ per bit and mm: as written, else the answer of the estimator that the network names, else what the energy table says of
+    the component `wire`, else the default.
 
-    Without a name none is asked: only the user knows whether the wires form a mesh.
+    Whether the wires form a mesh only the user knows: the default is less sure than what is asked for. Timeloop's files have the
+    prices that they state.
     """
     spec = stage.spec
     network, wanted = spec.network, spec.network.estimator
     written = (network.energy_per_hop, network.wire_pj_per_bit_mm, network.router or None, network.ingress or None)
     given = any(price is not None for price in written)
     whom = wanted_estimator((*stage.path, "network", "estimator"), wanted, log) if wanted else WantedEstimator()
-    if network.wire_pj_per_bit_mm is not None or network.energy_per_hop is not None or not wanted:
+    if network.wire_pj_per_bit_mm is not None or network.energy_per_hop is not None or (given and not wanted) or not log.native:
         source, confidence = ("given", 1.0) if given else ("default", 0.0)
         return Estimate(value=network.wire_pj_per_bit_mm or 0.0, source=source, confidence=confidence)
+    if not wanted and tables.wire_pj_per_bit_mm is not None:
+        return Estimate(value=tables.wire_pj_per_bit_mm, source="energy table: wire")
     node, vdd = _place_in_technology(spec, log)
     query = Query(class_name="wire", kind="network", attributes={"bits": 1.0, "length_mm": 1.0}, node_nm=node, vdd=vdd)
     best = offer(query, wanted=whom.name, backend=whom.backend)
     unanswered = [f"estimator '{whom.name}' has no answer for wires"] if whom.name and whom.name not in best.asked else []
     for note in (*best.notes, *unanswered):
         log.warn(f"network of {spec.name}: {note}")
-    return best.answer.energy_pj.get("transfer", Estimate(value=0.0, source="no estimate", confidence=0.0))
+    found = best.answer.energy_pj.get("transfer", Estimate(value=0.0, source="no estimate", confidence=0.0))
+    return found if wanted else replace(found, source=f"default, a mesh: {found.source}", confidence=found.confidence / 2)

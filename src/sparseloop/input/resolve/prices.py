@@ -68,8 +68,8 @@ def _not_empty(tables: PriceTables, data: Mapping[str, object], at: tuple[Path, 
 
 
 def warn_of_strangers(tables: PriceTables, levels: Collection[str], log: ResolveLog) -> None:
-    """Warns of table entries for components that are no level."""
-    if log.native and (names := sorted({*tables.energy, *tables.area} - set(levels))):
+    """Warns of table entries for components that are no level; `wire` prices the networks."""
+    if log.native and (names := sorted({*tables.energy, *tables.area} - {*levels, "wire", "Wire"})):
         hint = f"; {close}" if (close := did_you_mean(names[0], levels)) and close.startswith("did") else ""
         log.warn(f"components of the energy tables that are no level: {', '.join(names)}{hint}")
 

@@ -252,7 +252,8 @@ def test_published_numbers(
 def test_dram(kind: str, per_bit: float) -> None:
     answer = offer(Query(class_name="dram", kind="storage", attributes={"type": kind, "width_bits": 64})).answer
     assert answer.energy_pj["read"].value == pytest.approx(64 * per_bit)
-    assert answer.leak_mw is None
+    assert answer.leak_mw is not None
+    assert (answer.leak_mw.value, answer.leak_mw.confidence) == (0.0, 0.1)
 
 
 # --- scaling --------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class Diagnostic:
     def render(self) -> str:
         """The lines a user sees: place, message, source line, caret, hint."""
         place = visible(str(self.span) if self.span else dotted(self.path))
-        message, hint = visible(self.message), visible(self.hint or "")
+        message, hint = visible(self.message), lines(self.hint or "")
         head = f"{place}: {self.severity}: {message}" if place else f"{self.severity}: {message}"
         if self.span is None or self.span.line is None or self.span.col is None or not self.span.text.strip():
             return f"{head}\n     {hint}" if hint else head
@@ -128,7 +128,7 @@ def closest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | Non
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint with the known word closest to this one, else all known words if they are few; None if there are none."""
-    names = sorted({str(name) for name in known})
+    names = sorted({visible(str(name)) for name in known})
     if found := closest(word, names):
         alike = [name for name in names if name.lower() == found.lower()]  # KiB and Kib: which one only the user knows
         return f"did you mean {' or '.join(map(repr, alike))}?"

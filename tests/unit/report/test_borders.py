@@ -117,11 +117,11 @@ def test_figures_show_the_name(named: tuple[str, sl.Spec]) -> None:
         assert any(borders.figure(name).strip() in text for text in texts), kind
 
 
-def test_a_name_that_steers_the_terminal_is_written_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_steers_the_terminal_is_refused_and_written_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = MATMUL.replace("workload:\n", f"workload:\n  name: {json.dumps(HOSTILE['escape'] + HOSTILE['bidi'])}\n", 1)
     (tmp_path / "spec.yaml").write_text(text, encoding="utf-8")
     for command in ("eval", "show", "energy", "check"):
-        assert cli.main([command, str(tmp_path / "spec.yaml")]) == cli.OK
+        assert cli.main([command, str(tmp_path / "spec.yaml")]) == cli.WRONG_INPUT
     printed = "".join(capsys.readouterr())
     assert "\x1b" not in printed
     assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in printed

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import select
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,8 @@ MAX_BYTES = 8 * 2**20
 MAX_NODES = 200_000
 """At most this many values, aliases expanded; a large energy table has a few thousand."""
 MAX_DEPTH = 100
+PIPE_SECONDS = 10.0
+"""How long a pipe is waited for."""
 DEEP_MERGE, NO_MERGE = "<<<", "nomerge"
 """Accelergy's key that adds the pairs of other mappings at every depth, and its tag for values that it leaves alone."""
 TAG = "!"
@@ -115,10 +118,12 @@ def wrong_file(file: str, message: str, hint: str | None = None) -> SpecError:
 def file_text(path: str) -> str:
     """The text of a file (UTF-8 or UTF-16); `SpecError` if there is none."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe that nobody writes to is waited for without end
-            raise wrong_file(path, "is a folder" if os.path.isdir(path) else "is no regular file (a pipe or a device)")
-        with FilePath(path).open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        mode = os.stat(path).st_mode
+        if stat.S_ISFIFO(mode):
+            raw = _from_pipe(path)
+        else:
+            with FilePath(path).open("rb") as file:  # never more than that: /dev/zero has no size
+                raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         if isinstance(error, ValueError):  # a name with a zero byte
             raise wrong_file(path, f"cannot read the file: {error}") from None
@@ -132,6 +137,21 @@ def file_text(path: str) -> str:
     if "\0" in text:
         raise wrong_file(path, "not a text file (it contains zero bytes)")
     return text
+
+
+def _from_pipe(path: str) -> bytes:
+    """What is written to a pipe; `SpecError` if nobody writes for some seconds."""
+    pipe, parts = os.open(path, os.O_RDONLY | os.O_NONBLOCK), list[bytes]()
+    try:
+        while sum(map(len, parts)) <= MAX_BYTES:
+            if not select.select([pipe], [], [], PIPE_SECONDS)[0]:
+                raise wrong_file(path, f"is a pipe to which nothing is written for {PIPE_SECONDS:g} s")
+            parts.append(os.read(pipe, 1 << 20))
+            if not parts[-1]:
+                break
+    finally:
+        os.close(pipe)
+    return b"".join(parts)
 
 
 # --- events to nodes ----------------------------------------------------------------------------------------

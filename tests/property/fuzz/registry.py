@@ -117,11 +117,6 @@ def jumps(spec: Specification) -> bool:
     return any(saf.intersection == "skip_ahead" for saf in spec.sparse.safs)
 
 
-def gates_by_jumping(spec: Specification) -> bool:
-    """Does a gate have an intersection unit that jumps ahead?"""
-    return any(saf.intersection == "skip_ahead" and saf.kind == "gate" for saf in spec.sparse.safs)
-
-
 def formats_differ(spec: Specification) -> bool:
     """Is a tensor stored with different numbers of ranks at two levels?"""
     lengths = {(name, len(form.ranks)) for (_, name), form in spec.sparse.formats.items()}
@@ -132,12 +127,6 @@ def merges_loops(spec: Specification) -> bool:
     """Has an uncompressed list a flattened rank, or is a feature at its level?"""
     plain = [key for key, form in spec.sparse.formats.items() if form.has_metadata and not form.compressed]
     return bool(plain) and len(spec.places) > 1 and bool(spec.sparse.safs)
-
-
-def half_known(spec: Specification) -> bool:
-    """In Timeloop's reading, has a spatial skip more than one leader?"""
-    safs = [saf for saf in spec.sparse.safs if saf.kind == "spatial_skip" and len(saf.leaders) > 1]
-    return spec.sparse.timeloop_reading and bool(safs)
 
 
 def shares_diagonally(spec: Specification) -> bool:
@@ -169,10 +158,8 @@ OPEN: tuple[Kind, ...] = (
     Kind("results of given data", lambda spec: spec.makes_its_result and any(map(is_given, spec.tensors))),
     Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),
-    Kind("gates with units that jump ahead", gates_by_jumping, METADATA),
     Kind("ranks repeated at an inner level", formats_differ, METADATA),
     Kind("lists without compressed ranks over loops of two levels", merges_loops, METADATA),
-    Kind("spatial skips of Timeloop's reading with two leaders", half_known),
 )
 """Faults that are known and not yet mended; whoever mends one takes it out."""
 

@@ -175,14 +175,14 @@ class Metadata:
             k = o | widen(skipped, lookups.stay, self.tiles)
             g = k | widen(gated, lookups.stay, self.tiles)
             here: Flag = True
-            met: Share = 1.0
+            left: list[Share] = [1.0, 1.0]  # by skips, by gates
             for one, on in zip(optional, applies, strict=True):
                 here = ops.both(here, one.known if on else ops.negate(one.known))
                 if not on and one.condition in jumping:
-                    met = met * self._met(widen(frozenset({one.condition}), lookups.stay, self.tiles), units.exist)
+                    left[one.gates] *= self._met(widen(frozenset({one.condition}), lookups.stay, self.tiles), units.exist)
             if here is not False:
                 part = split_events(count, self.emptiness, (o, k, k, g), visits)
-                part = part.thinned(met) if jumping else part
+                part = part.thinned(*left) if jumping else part
                 result = EventParts(result.parts + (part if here is True else part * ops.zero_unless(here, 1.0)).parts)
         return result
 

@@ -81,10 +81,12 @@ class EventParts:
         """Events that take time: actual and gated."""
         return ops.total(p.count * p.inherited for p in self.parts)
 
-    def thinned(self, share: Share) -> EventParts:
-        """Only a share of what is left after outer conditions comes up; the rest is skipped."""
+    def thinned(self, kept: Share, awake: Share) -> EventParts:
+        """Of what outer conditions leave a share comes up, the rest is skipped; of that a share is not gated."""
         return EventParts(
-            tuple(p._replace(local=p.local * share, inherited=p.inherited * share, gates=p.gates * share) for p in self.parts)
+            tuple(
+                p._replace(local=p.local * kept, inherited=p.inherited * kept, gates=p.gates * kept * awake) for p in self.parts
+            )
         )
 
     def counts(self) -> EventCounts:

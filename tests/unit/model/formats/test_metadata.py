@@ -18,7 +18,7 @@ from sparseloop.validation.walker import Walker
 SIZE = 128
 
 
-def plan_of(kind: str, a: float, b: float) -> Plan:
+def plan_of(kind: str, a: float, b: float, feature: str = "skip") -> Plan:
     axis = (Axis(terms=(Term(rank="k"),)),)
     tensors = (
         Tensor(name="A", axes=axis, density=Uniform((SIZE,), a)),
@@ -33,7 +33,7 @@ def plan_of(kind: str, a: float, b: float) -> Plan:
     nest = LoopNest(loops=(Loop(rank="k", level=0),), keep=(frozenset("ABZ"),))
     lists = TensorFormat(ranks=(RankFormat(kind="CP"),))
     safs = tuple(
-        Saf(kind="skip", level=0, follower=f, leaders=(u,), intersection=kind)  # type: ignore[arg-type]
+        Saf(kind=feature, level=0, follower=f, leaders=(u,), intersection=kind)  # type: ignore[arg-type]
         for f, u in (("A", "B"), ("B", "A"))
     )
     return compile_plan(einsum, arch, nest, Sparse(formats={(0, "A"): lists, (0, "B"): lists}, safs=safs))
@@ -68,3 +68,13 @@ def test_coordinates_looked_at(kind: str, tolerance: float, a: float, b: float) 
         "skip_ahead": (a * b / (a + b - a * b), b * a / (a + b - a * b)),
     }[kind]
     assert ours == pytest.approx([SIZE * x for x in expected])
+
+
+@pytest.mark.parametrize(("feature", "passed"), [("skip", "skipped"), ("gate", "gated")])
+def test_coordinates_jumped_over_are_skipped_or_keep_their_time(feature: str, passed: str) -> None:
+    """A has 64 coordinates and B 64: 64 * 0.5 / 0.75 are looked at, the rest are passed over as the feature says."""
+    plan = plan_of("skip_ahead", 0.5, 0.5, feature)
+    entries = evaluate_plan(plan, (SIZE,)).sparse.links[0].ranks[0].entries["reads"]
+    assert float(entries.actual) == pytest.approx(128 / 3)
+    assert float(getattr(entries, passed)) == pytest.approx(64 / 3)
+    assert float(entries.absent) == pytest.approx(64)

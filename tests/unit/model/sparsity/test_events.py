@@ -30,8 +30,14 @@ def test_equal_conditions_remove_exactly_nothing() -> None:
 
 
 def test_thinned_skips_the_rest() -> None:
-    split = EventParts((PART,)).thinned(0.5)
+    split = EventParts((PART,)).thinned(0.5, 1.0)
     assert numbers(split) == pytest.approx({"total": 100, "actual": 12.5, "gated": 7.5, "skipped": 55, "absent": 25})
+
+
+def test_thinned_gates_what_keeps_its_time() -> None:
+    """Of the 25 that happened half are gated too: nothing is skipped or lost for it."""
+    split = EventParts((PART,)).thinned(1.0, 0.5)
+    assert numbers(split) == pytest.approx(SPLIT | {"actual": 12.5, "gated": SPLIT["gated"] + 12.5})
 
 
 def test_both_forms_add_and_scale_alike() -> None:

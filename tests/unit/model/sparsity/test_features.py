@@ -80,6 +80,14 @@ def test_a_shared_access_looks_at_all_lanes_a_spatial_skip_at_one() -> None:
         assert safs.tiles.size(B, cover) == size
 
 
+def test_a_spatial_skip_in_timeloops_reading_needs_a_format_of_every_leader() -> None:
+    """Timeloop's own output: where one of two leaders has no format, nothing is skipped by the other either."""
+    skip = saf("spatial_skip", 0, "Z", "A", "B")
+    for formats, leaders in (({}, []), ({(0, "A"): fmt("UB")}, []), ({(0, "A"): fmt("UB"), (0, "B"): fmt("UB")}, [A, B])):
+        safs = conditions("m2 n2x|k4", "ABZ|ABZ", skip, formats=formats, timeloop_reading=True)
+        assert sorted(t for t, _ in safs.conditions(link(safs.plan, 0, "Z")).local) == leaders
+
+
 def test_a_block_is_read_if_any_of_its_words_is_needed() -> None:
     """Blocks of 2 words of A along k: a read is needed if one of 2 words of B is."""
     safs = conditions("m2 n2 k4", "ABZ", saf("skip", 0, "A", "B"), levels=({"block_size": 2},))

@@ -41,6 +41,10 @@ class PlotArguments:
     ] = None
     x: Annotated[str | None, typer.Option("--x", metavar="NAME", help="pareto: a metric; sweep: a parameter.")] = None
     y: Annotated[str | None, typer.Option("--y", metavar="NAME", help="The metric: energy_pj, cycles, edp ...")] = None
+    width: Annotated[
+        float | None,
+        typer.Option("--width", metavar="INCHES", min=2.0, max=20.0, help="3.5 for a column of a paper, 7.16 for its page."),
+    ] = None
     relative: Annotated[bool, typer.Option("--relative", help="breakdown: the first result is 1.")] = False
     where: Annotated[str, typer.Option("--where", metavar="SQL", help="Of a study only these points: 'n = 64'.")] = ""
     overrides: Overrides = None
@@ -54,7 +58,9 @@ def plot_files(arguments: PlotArguments) -> str:
     if not target.lower().endswith(figures.FIGURE_SUFFIXES):
         hint = f"endings: {', '.join(figures.FIGURE_SUFFIXES)}"
         raise SpecError([Diagnostic(message=f"-o/--output '{target}': the ending says no known format", hint=hint)])
-    choices = figures.Choices(by=arguments.by, x=arguments.x, y=arguments.y, relative=arguments.relative, where=arguments.where)
+    choices = figures.Choices(
+        by=arguments.by, x=arguments.x, y=arguments.y, relative=arguments.relative, where=arguments.where, width=arguments.width
+    )
     source = figures.read_source(arguments.given, arguments.overrides or ())
     warn([text for result in source.results.values() for text in result.warnings])
     figures.save_figure(figures.draw_figure(source, arguments.kind, choices), target)

@@ -7,7 +7,7 @@ from html import escape
 
 from sparseloop.input.terminal import lines, visible
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 """Okabe and Ito, "Color universal design", 2008: the colour-blind can distinguish them."""
 LABEL_WIDTH, BAR_WIDTH, BAR_HEIGHT = 90, 330, 16
 """Of the bars, in pixels."""

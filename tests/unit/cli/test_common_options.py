@@ -82,6 +82,14 @@ def test_summary_of_several_layers_is_a_line_a_layer(run):
     assert [line.split()[0] for line in lines[3:]] == ["first", "second", "2"]
 
 
+def test_a_figure_has_the_width_that_is_asked_for(run, tmp_path):
+    from PIL import Image
+
+    assert run("plot", "spec.yaml", "-o", "narrow.png", "--width", "3.5", "-q")[0] == 0
+    assert run("plot", "spec.yaml", "-o", "wide.png", "--width", "7", "-q")[0] == 0
+    assert [Image.open(tmp_path / f"{name}.png").width for name in ("narrow", "wide")] == [1050, 2100]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

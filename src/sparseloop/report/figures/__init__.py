@@ -39,6 +39,8 @@ class Choices:
     """The metric; of pareto that of the y axis."""
     relative: bool = False
     """breakdown: the first result is 1."""
+    width: float | None = None
+    """Inches, where the figure's own width does not suit: 3.5 for a column, 7.16 for a page."""
     where: str = ""
     """Studies: SQL about their points, for example 'n = 64'; only these are drawn."""
 
@@ -65,7 +67,10 @@ def draw_figure(what: FigureSource, kind: str, choices: Choices) -> Any:
         of = "the folder of a study" if what.store else "results"
         raise SpecError([Diagnostic(message=f"{kind} cannot be drawn of {of}", hint=f"kinds: {', '.join(kinds)}")])
     with style.styled():
-        return _study(StudyPoints(what.store, choices.where), kind, choices) if what.store else _results(what, kind, choices)
+        figure = _study(StudyPoints(what.store, choices.where), kind, choices) if what.store else _results(what, kind, choices)
+        if choices.width is not None:
+            figure.set_figwidth(choices.width)
+        return figure
 
 
 def _results(what: FigureSource, kind: str, choices: Choices) -> Any:

@@ -17,6 +17,8 @@ from sparseloop.report.figures.tables import StudyPoints
 
 Floats = npt.NDArray[np.float64]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+MOST_TICKS = 8
+"""So many values of the parameter are all marked on its axis."""
 TIE = 0.002
 """Lines that stay closer than this do not cross: they are the same but for rounding."""
 
@@ -93,6 +95,17 @@ def crossovers(x: Sequence[float], kinds: Sequence[str], values: Floats, *, log:
     return tuple(found)
 
 
+def _left_out(table: StudyPoints, x: str, by: str | None) -> str:
+    """What a line does not show: other parameters, of which it takes the best values, and points that are not valid."""
+    others = [name for name in table.parameters if name not in (x, by) and len(table.values(name)) > 1]
+    invalid = len(table.rows) - len(table.valid)
+    notes = [
+        *([f"best over {', '.join(others)}"] if others else []),
+        *([f"{invalid} invalid points left out"] if invalid else []),
+    ]
+    return f"\n({'; '.join(notes)})" if notes else ""
+
+
 def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by: str | None = None) -> Any:
     """Lines with markers, crossovers as labelled dots."""
     table.some(len(table.valid))
@@ -119,13 +132,19 @@ def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by
     if data.crossovers:
         told = ", ".join(f"{letter} {crossing.x:.3g}" for letter, crossing in zip(LETTERS, data.crossovers, strict=False))
         axes.set_title(borders.figure(f"best changes at {x} {told}"), fontsize=7, loc="right")
-    axes.set(xlabel=borders.figure(table.scale(x).label), ylabel=borders.figure(table.scale(table.column(metric)).label))
+    if len(data.x) <= MOST_TICKS:
+        axes.set_xticks(data.x, [f"{value:g}" for value in data.x])
+        axes.set_xticks([], minor=True)
+    axes.set(
+        xlabel=borders.figure(f"{table.scale(x).label}{_left_out(table, x, by)}"),
+        ylabel=borders.figure(table.scale(table.column(metric)).label),
+    )
     axes.grid(which="major")
     if by:
         axes.legend(
             title=borders.figure(by),
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.2),
+            bbox_to_anchor=(0.5, -0.27),
             ncols=2 + (len(data.kinds) > 4),
             handlelength=2.2,
         )

@@ -167,6 +167,25 @@ def test_lines_take_the_best_of_all_other_parameters(table):
     )
 
 
+def test_a_sweep_marks_its_values_and_says_what_it_leaves_out(table):
+    axes = crossings.draw(table, "cycles", "A", "store").axes[0]
+    assert [float(tick.get_text()) for tick in axes.get_xticklabels()] == [0.05, 0.2, 0.5, 0.8, 1.0]
+    first, *notes = axes.get_xlabel().splitlines()
+    assert first == "A"
+    assert "best over bw" in notes[0]
+    assert f"{len(table.rows) - len(table.valid)} invalid points left out" in notes[0] or len(table.rows) == len(table.valid)
+
+
+def test_units_of_studies(table):
+    row = table.valid[0]
+    scale = table.scale("edp")
+    joule_seconds = row["edp"] * 1e-12 * row["latency_s"] / row["cycles"]
+    assert table.shown(row, "edp") * scale.divisor == pytest.approx(joule_seconds)
+    assert scale.label.startswith("energy-delay product (")
+    assert scale.label.endswith("J\N{DOT OPERATOR}s)")
+    assert table.shown(row, "energy_pj") * table.scale("energy_pj").divisor == pytest.approx(row["energy_pj"])
+
+
 def test_shares_of_an_additive_metric_add_up():
     class Fixed:
         parameters = ("a", "b", "idle")

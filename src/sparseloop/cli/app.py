@@ -18,7 +18,7 @@ from sparseloop.cli.compare import CompareArguments
 from sparseloop.cli.failures import ClosedOutput, Interrupted, drop_output, plain_warnings, refusal
 from sparseloop.cli.map import MapArguments
 from sparseloop.cli.network import NetworkArguments
-from sparseloop.cli.options import Command, Dims, FormOption, InputFiles, Overrides, PhaseOption, SummaryOption
+from sparseloop.cli.options import Command, Dims, FormOption, InputFiles, Overrides, PhaseOption, PruneOption, SummaryOption
 from sparseloop.cli.output import be_quiet, complain, note, print_results, terminal_width, warn
 from sparseloop.cli.plot import PlotArguments
 from sparseloop.cli.registration import add_command
@@ -224,6 +224,7 @@ def import_command(
     overrides: Overrides = None,
     dims: Dims = None,
     phase: PhaseOption = None,
+    prune: PruneOption = None,
 ) -> None:
     """Convert Timeloop's files, or a network, into a native one.
 
@@ -233,7 +234,7 @@ def import_command(
     from sparseloop.cli.network import import_network, is_one_network, reading_options
     from sparseloop.input.write import import_files
 
-    overrides = [*(overrides or ()), *reading_options(dims, phase)]
+    overrides = [*(overrides or ()), *reading_options(dims, phase, prune)]
     if is_one_network(files):
         import_network(files[0], output, overrides)
         return

@@ -18,6 +18,7 @@ from sparseloop.cli.options import (
     FormOption,
     Overrides,
     PhaseOption,
+    PruneOption,
     Workers,
     no_folder,
     option_mistakes,
@@ -45,6 +46,7 @@ class NetworkArguments:
     overrides: Overrides = None
     dims: Dims = None
     phase: PhaseOption = None
+    prune: PruneOption = None
     minimize: Annotated[str, typer.Option(metavar="WHAT", help="energy, cycles, edp, ed2p ...")] = "edp"
     method: Annotated[str, typer.Option(metavar="METHOD", help="As for map.")] = "auto"
     budget: Annotated[str, typer.Option(metavar="N|TIME", help="Of one layer on one machine.")] = "20s"
@@ -84,7 +86,7 @@ def _specifications(arguments: NetworkArguments) -> dict[str, Spec]:
     from sparseloop.designs.on_machine import network_on
     from sparseloop.evaluation.evaluate import design_of
 
-    overrides = [*(arguments.overrides or ()), *reading_options(arguments.dims, arguments.phase)]
+    overrides = [*(arguments.overrides or ()), *reading_options(arguments.dims, arguments.phase, arguments.prune)]
     specs: dict[str, Spec] = {}
     for name in dict.fromkeys(arguments.machines):
         spec = network_on(arguments.network, machine_files(name), overrides)
@@ -148,9 +150,10 @@ def _print(machines: dict[str, NetworkResult], arguments: NetworkArguments) -> N
     note(f"written to {arguments.output}")
 
 
-def reading_options(dims: Sequence[str] | None, phase: str | None) -> list[str]:
-    """The options --dim and --phase as overrides."""
-    return [*(f"dim.{dim}" for dim in dims or ()), *([f"network.phase={phase}"] if phase else [])]
+def reading_options(dims: Sequence[str] | None, phase: str | None, prune: str | None) -> list[str]:
+    """The options --dim, --phase and --prune as overrides."""
+    named = {"phase": phase, "prune": prune}
+    return [*(f"dim.{dim}" for dim in dims or ()), *(f"network.{name}={value}" for name, value in named.items() if value)]
 
 
 def is_one_network(files: Sequence[str]) -> bool:

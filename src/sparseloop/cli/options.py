@@ -27,6 +27,9 @@ Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Worker processes
 Dims = Annotated[
     list[str] | None, typer.Option("--dim", metavar="NAME=SIZE", help="Size of a free axis of a network: seq=2048, batch=8.")
 ]
+PruneOption = Annotated[
+    str | None, typer.Option("--prune", metavar="HOW", help="Prune the weights of a model: 2:4, 4x4:0.25, 0.3 (what stays).")
+]
 PhaseOption = Annotated[Literal["prefill", "decode"] | None, typer.Option("--phase", help="What of a language model is run.")]
 
 OUTPUT = "-o/--output"

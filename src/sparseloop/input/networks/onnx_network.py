@@ -6,16 +6,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from sparseloop.input.networks.densities import Pruning, density_note, fitted_density, pruned
 from sparseloop.input.networks.layers import NetworkLayer, NeuralNetwork
-from sparseloop.input.networks.onnx_file import load_onnx
+from sparseloop.input.networks.onnx_file import OnnxModel, load_onnx
 from sparseloop.input.networks.onnx_graph import GraphReader, LoweredNode, OnnxOptions
 
 
-def read_onnx(file: str | Path, options: OnnxOptions | None = None) -> NeuralNetwork:
-    """The products of a model as layers, in its order, and all that is no product; raises `SpecError`."""
+def read_onnx(file: str | Path, options: OnnxOptions | None = None, prune: Pruning | None = None) -> NeuralNetwork:
+    """The products of a model as layers, in its order, and all that is no product; raises `SpecError`.
+
+    The zeros of stored weights are measured, after they are pruned if that is asked for.
+    """
     reader = GraphReader(load_onnx(file), options or OnnxOptions())
     reader.read()
-    layers = distinct_names([layer for lowered in reader.lowered for layer in lowered.layers])
+    named = distinct_names([layer for lowered in reader.lowered for layer in lowered.layers])
+    notes = list[str]()
+    layers = tuple(_with_density(layer, reader.model, prune, notes) for layer in named)
     if not layers:
         raise reader.model.mistake("the model has no product whose shapes are known")
     return NeuralNetwork(
@@ -24,7 +32,27 @@ def read_onnx(file: str | Path, options: OnnxOptions | None = None) -> NeuralNet
         others=tuple(reader.others.values()),
         other_parameters=reader.other_parameters,
         source=str(file),
+        notes=tuple(notes),
     )
+
+
+def _with_density(layer: NetworkLayer, model: OnnxModel, prune: Pruning | None, notes: list[str]) -> NetworkLayer:
+    """The layer with the density of its weights, if they are stored; what is to be said about them is noted."""
+    weights = layer.weights
+    if weights is None:
+        return layer
+    if weights.dtype.kind == "f" and not np.isfinite(weights).all():
+        raise model.mistake(f"node '{layer.name}' ({layer.type}): its weights are not all finite numbers")
+    if prune is not None:
+        less = pruned(weights, prune)
+        if less is None:
+            notes.append(f"{layer.name}: not pruned, its {layer.shape['c']} input channels do not divide evenly")
+        weights = weights if less is None else less
+    density = fitted_density(weights)
+    if density is None:
+        return replace(layer, weights=weights)
+    notes.append(density_note(layer.name, weights, density))
+    return replace(layer, weights=weights, density={**layer.density, "W": density})
 
 
 def lowered_nodes(file: str | Path, options: OnnxOptions | None = None) -> list[LoweredNode]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
 from sparseloop.input.networks.huggingface import ModelRun, is_config, read_config
 from sparseloop.input.networks.layers import NeuralNetwork, repeated_names
 from sparseloop.input.networks.zoo import ZOO, zoo_network
 from sparseloop.input.yaml.files import to_yaml
+
+if TYPE_CHECKING:
+    from sparseloop.input.networks.densities import Pruning
 
 _PHASES, _MLA = ("prefill", "decode"), ("absorbed", "expanded")
 
@@ -24,6 +27,8 @@ class SourceOptions:
     """Sizes of free axes: seq, batch, and those that a model names."""
     phase: str = "prefill"
     mla: str = ""
+    prune: str = ""
+    """'2:4', '4x4:0.25' or '0.3': which weights of an ONNX model become zero, by magnitude."""
     values: Mapping[str, float] = field(default_factory=dict[str, float])
     """Numbers of inputs that decide on branches (ONNX)."""
 
@@ -38,6 +43,9 @@ class SourceOptions:
                 options = replace(options, values={**options.values, name.removeprefix(_INPUT): _number(text, value)})
             else:
                 key = name.removeprefix(_NETWORK)
+                if key == "prune":
+                    options = replace(options, prune=value)
+                    continue
                 known = {"phase": _PHASES, "mla": _MLA}
                 if key not in known:
                     raise _wrong(text, f"a network has no option '{key}'", did_you_mean(key, known))
@@ -115,11 +123,23 @@ def _read(file: str | Path, options: SourceOptions) -> NeuralNetwork:
         from sparseloop.input.networks.onnx_graph import OnnxOptions  # with NumPy, which light commands do without
         from sparseloop.input.networks.onnx_network import read_onnx
 
-        return read_onnx(file, OnnxOptions(dims=options.dims, values=options.values))
+        return read_onnx(file, OnnxOptions(dims=options.dims, values=options.values), _pruning(options.prune))
+    if options.prune:
+        raise _wrong("--prune", "only models of ONNX have weights that can be pruned")
     if options.values:
         raise _wrong(f"input.{next(iter(options.values))}", "only models of ONNX have inputs that are set")
     run = options.model_run()
     return read_config(file, run) if Path(file).exists() else zoo_network(str(file), run)
+
+
+def _pruning(text: str) -> Pruning | None:
+    from sparseloop.input.networks.densities import parse_pruning  # with NumPy
+
+    try:
+        return parse_pruning(text) if text else None
+    except ValueError:
+        hint = "2:4, 4x4:0.25 (a quarter of the blocks stays) or 0.3 (of the weights stays)"
+        raise _wrong("--prune", f"cannot read '{text}'", hint) from None
 
 
 def network_text(network: NeuralNetwork) -> str:

@@ -13,6 +13,7 @@ onnx = pytest.importorskip("onnx", reason="the extra 'networks' is not installed
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from sparseloop.input.diagnostics import SpecError  # noqa: E402
+from sparseloop.input.networks.densities import parse_pruning  # noqa: E402
 from sparseloop.input.networks.layers import NeuralNetwork  # noqa: E402
 from sparseloop.input.networks.onnx_graph import OnnxOptions  # noqa: E402
 from sparseloop.input.networks.onnx_network import read_onnx  # noqa: E402
@@ -273,3 +274,23 @@ def test_attributes_that_do_not_fit(saved: Saved) -> None:
 def test_layers_of_one_name_are_told_apart(saved: Saved) -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["a"], name="n"), helper.make_node("MatMul", ["a", "w"], ["y"], name="n")]
     assert [layer.name for layer in saved.read(nodes, [value("x", [2, 4])], [weights("w", 4, 4)]).layers] == ["n", "n-2"]
+
+
+def test_zeros_of_weights_are_measured_and_pruned(saved: Saved) -> None:
+    array = np.random.default_rng(3).standard_normal((8, 6)).astype(np.float32)
+    array[::2] = 0
+    file = saved.save([node("MatMul", "x w", "y")], [value("x", [2, 8])], [stored("w", array)])
+    half = read_onnx(file)
+    assert half.layers[0].density == {"W": {"model": "structured", "n": 1, "m": 2, "rank": "c"}}
+    assert "weights 0.5 non-zero" in half.notes[0]
+    quarter = read_onnx(file, prune=parse_pruning("1:4"))
+    assert quarter.layers[0].density == {"W": {"model": "structured", "n": 1, "m": 4, "rank": "c"}}
+    kept = read_onnx(file, prune=parse_pruning("1:3"))
+    assert "not pruned" in kept.notes[0]
+
+
+def test_weights_that_are_no_numbers(saved: Saved) -> None:
+    array = np.full((4, 7), np.nan, np.float32)
+    file = saved.save([node("MatMul", "x w", "y")], [value("x", [2, 4])], [stored("w", array)])
+    with pytest.raises(SpecError, match=r"node 'y' \(MatMul\): its weights are not all finite"):
+        read_onnx(file)

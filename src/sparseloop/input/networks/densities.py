@@ -1,0 +1,152 @@
+"""Zeros of stored weights: measured, described by the simplest density model that is exact, pruned by magnitude.
+
+n:m and blocks are recognised where every group and every block is as the model says; what is neither is `uniform`, with the share
+of empty tiles along each rank beside that of the model. A density per channel, and one that varies in space, have their place in
+`fitted_density` once there are models for them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+_AXES = {"m": 1, "c": 2}
+"""Axis of a rank in weights [g, m, c, r, s]."""
+_GROUPS = ((1, 2), (1, 4), (2, 4), (3, 4), (1, 8), (2, 8), (4, 8), (2, 6))
+_BLOCKS = (16, 8, 4, 2)
+TILE = 8
+"""Words of the tiles along a rank by which a density is judged."""
+
+
+def fitted_density(weights: Array) -> Any:
+    """The density of weights [g, m, c, r, s] as the native format writes it; None if there are no zeros."""
+    full = weights != 0
+    density = float(full.mean()) if full.size else 1.0
+    if density == 1.0:
+        return None
+    for n, m in _GROUPS:
+        for rank in ("c", "m"):
+            counts = _group_counts(full, _AXES[rank], m)
+            if counts is not None and bool((counts == n).all()):
+                return {"model": "structured", "n": n, "m": m, "rank": rank}
+    for size in _BLOCKS:
+        blocks = _blocks(full, size, size)
+        if blocks is not None and bool(np.isin(blocks.sum(axis=(2, 4)), (0, size * size)).all()):
+            return {"model": "block", "density": density, "block": {"m": size, "c": size}}
+    return {"density": density}
+
+
+def _group_counts(full: Array, axis: int, m: int) -> Array | None:
+    """Non-zeros of every group of m along an axis; None if its size is no multiple."""
+    size = full.shape[axis]
+    if size % m:
+        return None
+    return np.moveaxis(full, axis, -1).reshape(-1, m).sum(axis=-1)
+
+
+def _blocks(values: Array, rows: int, columns: int) -> Array | None:
+    """[others, m, rows, c, columns]; None if m or c is no multiple."""
+    m, c = values.shape[1:3]
+    if m % rows or c % columns:
+        return None
+    plane = np.moveaxis(values, (1, 2), (-2, -1)).reshape(-1, m, c)
+    return plane.reshape(len(plane), m // rows, rows, c // columns, columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmptyTiles:
+    """Share of the tiles of some words along a rank that hold no non-zero."""
+
+    rank: str
+    words: int
+    measured: float
+    uniform: float
+    """What zeros that lie anywhere would give."""
+
+
+def empty_tiles(weights: Array) -> tuple[EmptyTiles, ...]:
+    """Along output and input channels, if there are that many."""
+    full: Array = weights != 0
+    found = list[EmptyTiles]()
+    for rank, axis in _AXES.items():
+        size = full.shape[axis] // TILE * TILE
+        if size == 0:
+            continue
+        whole: Array = full[(slice(None),) * axis + (slice(size),)]
+        counts = _group_counts(whole, axis, TILE)
+        assert counts is not None
+        uniform = _none_of(full.size, int(full.sum()), TILE)
+        found.append(EmptyTiles(rank=rank, words=TILE, measured=float((counts == 0).mean()), uniform=uniform))
+    return tuple(found)
+
+
+def _none_of(words: int, nonzeros: int, tile: int) -> float:
+    """Probability that none of `nonzeros` among `words` lies in a tile: C(words - tile, nonzeros) / C(words, nonzeros)."""
+    return math.prod(max(0, words - nonzeros - i) / (words - i) for i in range(tile))
+
+
+# --- pruning ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """Which weights become zero, by magnitude: n of m along c, or a share of blocks or of single weights that stays."""
+
+    n: int = 0
+    m: int = 0
+    block: tuple[int, int] = (1, 1)
+    """Rows (m) and columns (c)."""
+    keep: float = 1.0
+
+
+def parse_pruning(text: str) -> Pruning:
+    """'2:4', '4x4:0.25' (a quarter of the blocks stays) or '0.3' (of the weights stays); raises ValueError."""
+    if match := re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text):
+        n, m = int(match[1]), int(match[2])
+        if not 0 < n < m:
+            raise ValueError
+        return Pruning(n=n, m=m)
+    match = re.fullmatch(r"\s*(?:(\d+)x(\d+):)?\s*(0?\.\d+|1|1\.0)\s*", text)
+    if match is None or (match[1] and 0 in (int(match[1]), int(match[2]))):
+        raise ValueError
+    block = (int(match[1]), int(match[2])) if match[1] else (1, 1)
+    return Pruning(block=block, keep=float(match[3]))
+
+
+def pruned(weights: Array, how: Pruning) -> Array | None:
+    """The weights with the smallest ones zero; None if channels are no multiple of the groups or blocks."""
+    size: Array = np.abs(weights.astype(np.float64))
+    if how.n:
+        c = weights.shape[2]
+        if c % how.m:
+            return None
+        groups: Array = np.moveaxis(size, 2, -1).reshape(-1, how.m)
+        order = np.argsort(-groups, axis=1, kind="stable")
+        stays: Array = np.zeros(groups.shape, bool)
+        np.put_along_axis(stays, order[:, : how.n], True, axis=1)
+        shape = np.moveaxis(size, 2, -1).shape
+        return np.where(np.moveaxis(stays.reshape(shape), -1, 2), weights, 0)
+    blocks = _blocks(size, *how.block)
+    if blocks is None:
+        return None
+    sums: Array = blocks.sum(axis=(2, 4))
+    count = round(how.keep * sums.size)
+    stays: Array = np.zeros(sums.size, bool)
+    stays[np.argsort(-sums.ravel(), kind="stable")[:count]] = True
+    spread: Array = np.repeat(np.repeat(stays.reshape(sums.shape), how.block[0], axis=1), how.block[1], axis=2)
+    g, m, c, *kernel = weights.shape
+    return np.where(np.moveaxis(spread.reshape(g, *kernel, m, c), (-2, -1), (1, 2)), weights, 0)
+
+
+def density_note(name: str, weights: Array, density: Mapping[str, Any]) -> str:
+    """'conv1: weights 0.3 non-zero; 1x8 along c empty 0.128 (uniform 0.058), along m 0.105 (0.058)'."""
+    share = float((weights != 0).mean())
+    model = density.get("model", "uniform")
+    tiles = ", ".join(f"along {one.rank} {one.measured:.3g} (uniform {one.uniform:.3g})" for one in empty_tiles(weights))
+    return f"{name}: weights {share:.3g} non-zero, {model}" + (f"; empty tiles of {TILE} {tiles}" if tiles else "")

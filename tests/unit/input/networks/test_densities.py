@@ -1,0 +1,62 @@
+"""Densities of weights: exact models recognised, empty tiles, pruning by magnitude; by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sparseloop.input.networks.densities import Pruning, empty_tiles, fitted_density, parse_pruning, pruned
+
+
+def weights(*shape: int) -> Any:
+    return np.random.default_rng(7).standard_normal(shape)
+
+
+def test_dense_weights_have_no_density() -> None:
+    assert fitted_density(weights(1, 8, 8, 3, 3)) is None
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 4), (2, 8)])
+def test_n_of_m_along_input_channels(n: int, m: int) -> None:
+    less = pruned(weights(1, 6, 16, 3, 3), Pruning(n=n, m=m))
+    assert less is not None
+    assert fitted_density(less) == {"model": "structured", "n": n, "m": m, "rank": "c"}
+
+
+def test_the_largest_of_each_group_stay() -> None:
+    given = np.array([0.1, -3.0, 2.0, 0.5, 4.0, 0.0, 0.0, -1.0]).reshape(1, 1, 8, 1, 1)
+    less = pruned(given, Pruning(n=2, m=4))
+    assert less is not None
+    assert less.ravel().tolist() == [0, -3, 2, 0, 4, 0, 0, -1]
+    assert pruned(given[:, :, :6], Pruning(n=2, m=4)) is None
+
+
+def test_blocks() -> None:
+    less = pruned(weights(1, 16, 16, 1, 1), parse_pruning("4x4:0.25"))
+    assert less is not None
+    assert fitted_density(less) == {"model": "block", "density": 0.25, "block": {"m": 4, "c": 4}}
+    assert pruned(weights(1, 6, 16, 1, 1), parse_pruning("4x4:0.25")) is None
+
+
+def test_a_share_of_the_weights() -> None:
+    less = pruned(weights(2, 10, 10, 3, 3), parse_pruning("0.3"))
+    assert less is not None
+    assert fitted_density(less) == {"density": pytest.approx(0.3)}
+    assert np.abs(less[less != 0]).min() >= np.abs(weights(2, 10, 10, 3, 3)[less == 0]).max()
+
+
+def test_empty_tiles_along_each_rank() -> None:
+    full = np.zeros((1, 8, 16, 1, 1))
+    full[:, 0] = 1  # one output channel of eight: no tile along m is empty, seven of eight along c are
+    along = {one.rank: one for one in empty_tiles(full)}
+    assert (along["m"].measured, along["c"].measured) == (0.0, 7 / 8)
+    # 112 zeros of 128 words: 112/128 * 111/127 * ... * 105/121
+    assert along["c"].uniform == pytest.approx(np.prod([(112 - i) / (128 - i) for i in range(8)]))
+
+
+@pytest.mark.parametrize("text", ["4:2", "0:4", "often", "0x4:0.5", "1.5", "4x4"])
+def test_what_cannot_be_read(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        parse_pruning(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -30,7 +31,7 @@ FAR, WARM_UP = 2.0, 8
 """If the best dive costs more than FAR times the lower bound, the heuristics get WARM_UP turns before the proof begins."""
 DIVES, DIVERS, WIDTH = 8, 8, 2
 """Choices of bypasses to dive into, chains of each, and orders of a chain that a dive looks at."""
-WIDER = (8, 64)
+WIDER = (8, 32)
 """Further dives into the best choice of bypasses keep so many times as many transitions."""
 ORDERING = 0.25
 """Share of a budget of time after which choices of bypasses are no longer bounded before the search begins."""
@@ -71,6 +72,14 @@ class Part:
     """Tiles of a level that belong to the part; other levels: all."""
 
 
+@dataclass(frozen=True, slots=True)
+class KnownCosts:
+    """What lies outside of every tile, for one part."""
+
+    part: Part
+    costs: CostToGo
+
+
 @final
 class BranchAndBound:
     """One proof."""
@@ -88,6 +97,8 @@ class BranchAndBound:
         """Parts about which nothing is proven yet under the present limit."""
         self.every: list[Part] = []
         """All parts."""
+        self.known: deque[KnownCosts] = deque(maxlen=DIVES)
+        """Of the last parts."""
         self.finished = self.short_of_memory = False
         self.pace = 0.0
         """Seconds that the evaluation of a mapping takes."""
@@ -247,7 +258,12 @@ class BranchAndBound:
         yield self.task.below
 
     def _chain_search(self, choices: LevelChoices, part: Part) -> ChainSearch:
-        return ChainSearch(self._bounds(part.keep, part.only), choices, self.incumbent, self.effort)
+        known = next((one.costs for one in self.known if one.part is part), None)
+        bounds = known.bounds if known else self._bounds(part.keep, part.only)
+        search = ChainSearch(bounds, choices, self.incumbent, self.effort, known)
+        if known is None:
+            self.known.append(KnownCosts(part, search.cost_to_go))
+        return search
 
     def _bypass_choices(self, choices: LevelChoices, computes: CostBound) -> list[Part]:
         """All choices of bypasses, the most promising first; last those for whose bounds a budget of time leaves no room."""

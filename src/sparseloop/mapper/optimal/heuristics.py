@@ -40,7 +40,7 @@ class Heuristics:
     @property
     def stalled(self) -> bool:
         """True if nothing better was found for long."""
-        return self.evaluated > PATIENCE * self.found_at + 8 * ROUND
+        return self.evaluated > PATIENCE * self.found_at + 4 * ROUND
 
     def keep_up(self, columns: int) -> None:
         """Takes turns until as much was done here as in the proof."""

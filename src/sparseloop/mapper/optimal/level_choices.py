@@ -106,7 +106,8 @@ class LevelChoices:
 
         def extended(rank: int, factors: tuple[int, ...], chosen: tuple[Split, ...], used: tuple[int, int]) -> None:
             if rank == len(choices):
-                self.effort.add(1)
+                if len(splits_of) % 256 == 0:
+                    self.effort.add(256)
                 splits_of.setdefault(factors, []).append(chosen)
                 return
             for factor, splits in choices[rank].items():

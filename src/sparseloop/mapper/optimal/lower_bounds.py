@@ -104,6 +104,10 @@ class TileTable:
         terms = [located(d, row) * r for d, row, r in zip(self.divisors, extents, self.radix, strict=True)]
         return cast("Any", sum)(terms, np.zeros(extents.shape[1], dtype=np.int64))
 
+    def digit(self, rank: int, tiles: Ints) -> Ints:
+        """Number of the tiles' extent among the divisors of a rank."""
+        return tiles // self.radix[rank] % len(self.divisors[rank])
+
     def _full(self, value: object) -> Floats:
         return np.broadcast_to(np.asarray(value, dtype=np.float64), (self.count,))
 

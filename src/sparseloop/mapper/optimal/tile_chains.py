@@ -19,6 +19,7 @@ from sparseloop.mapper.optimal.effort import Effort, TooManyChains
 from sparseloop.mapper.optimal.level_choices import LevelChoice, LevelChoices
 from sparseloop.mapper.optimal.level_cost import LevelBound, Waiting, WaitingCrossing
 from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds
+from sparseloop.mapper.optimal.partial_steps import PartialSteps, factor_targets
 from sparseloop.mapper.optimal.quantities import CostBound, Energy, Factors, Flags, Floats, Ints, Lanes, TileNumbers
 from sparseloop.mapper.optimal.states import (
     Edges,
@@ -65,7 +66,9 @@ class _Alike:
 class ChainSearch:
     """All chains of tiles of one choice of bypasses that the bound admits."""
 
-    def __init__(self, bounds: LowerBounds, choices: LevelChoices, pruner: Pruner, effort: Effort) -> None:
+    def __init__(
+        self, bounds: LowerBounds, choices: LevelChoices, pruner: Pruner, effort: Effort, cost_to_go: CostToGo | None = None
+    ) -> None:  # fmt: skip
         self.bounds, self.table, self.pruner, self.effort = bounds, bounds.tiles, pruner, effort
         self.choices = choices.by_level
         self.costs: list[LevelBound] = []
@@ -74,7 +77,7 @@ class ChainSearch:
         """The crossings that may wait; a bit stands for each."""
         self.pruned = {"capacity": 0.0, "bound": 0.0, "chain": 0.0}
         """Chains that fell away, by reason."""
-        self.cost_to_go = CostToGo(bounds, choices, effort)
+        self.cost_to_go = cost_to_go or CostToGo(bounds, choices, effort)
         self.room = effort.room
         """Transitions that may still be kept."""
         self.frontiers: list[Frontier] = []
@@ -120,11 +123,10 @@ class ChainSearch:
         """Transitions that neither capacity nor quick bounds exclude."""
         fitting, admitted = self.bounds.fits(choice.level), self.bounds.admitted(choice.level)
         for openings in self._openings(choice, inner, beam):
-            for steps in self._temporal(choice, openings.tile):
+            for steps in self._temporal(choice, inner, openings, beam):
                 at = steps.opening
                 source, spatial = openings.source[at], openings.spatial[at]
                 ways = inner.ways[source] * choice.spatial.ways[spatial] * self._ways(choice.ways_outside, steps.tile)
-                self.effort.add(len(at))
                 fits = admitted[steps.tile]
                 self.pruned["capacity"] += float(ways[~fitting[steps.tile]].sum())
                 lanes = inner.lanes[source] * choice.spatial.lanes[spatial]
@@ -181,31 +183,53 @@ class ChainSearch:
             energy, cycles = inner.energy[source] + own.energy, np.maximum(inner.cycles[source], own.cycles)
             yield Openings(source, spatial, tile, energy, cycles)
 
-    def _temporal(self, choice: LevelChoice, tile: TileNumbers) -> Iterator[TemporalSteps]:
-        """Every opening with all its temporal factors, in portions; `tile` is that of the openings."""
-        counts = np.ones(len(tile), dtype=np.int64)
-        digits = [tile // r % len(d) for r, d in zip(self.table.radix, self.table.divisors, strict=True)]
-        sizes = [np.array([len(o) for o in options], dtype=np.int64) for options in choice.temporal]
-        flat: list[Ints] = [np.concatenate([np.empty(0, dtype=np.int64), *options]) for options in choice.temporal]
-        begins = [np.concatenate([[0], np.cumsum(s)]) for s in sizes]
-        for digit, size in zip(digits, sizes, strict=True):
-            counts *= size[digit]
-        ends = np.cumsum(counts)
-        start = 0
-        while start < len(tile):
-            done = int(ends[start - 1]) if start else 0
-            stop = max(start + 1, int(np.searchsorted(ends, done + EXPAND, side="right")))
-            opening = np.repeat(np.arange(start, stop), counts[start:stop])
-            local = np.arange(len(opening)) - (ends[opening] - counts[opening] - done)
-            factors = np.empty((len(digits), len(opening)), dtype=np.int64)
-            for rank, digit in enumerate(digits):
-                own = digit[opening]
-                factors[rank] = flat[rank][begins[rank][own] + local % sizes[rank][own]] if len(opening) else 0
-                local //= np.maximum(sizes[rank][own], 1)
-            larger, _ = self._enlarged(tile[opening], factors)
-            if len(opening):
-                yield TemporalSteps(opening, larger, factors)
-            start = stop
+    def _temporal(self, choice: LevelChoice, inner: Frontier, openings: Openings, beam: int) -> Iterator[TemporalSteps]:
+        """Openings with temporal factors, rank by rank: what no tile around it makes good enough is left at once."""
+        options = [factor_targets(self.table, choice, rank) for rank in range(len(self.table.divisors))]
+        order = sorted(range(len(options)), key=lambda rank: len(options[rank].digits))
+        lanes = inner.lanes[openings.source] * choice.spatial.lanes[openings.spatial]
+        start = PartialSteps(0, np.arange(len(openings.tile)), openings.tile)
+        stack = [start.rows(slice(i, i + EXPAND)) for i in reversed(range(0, len(openings.tile), EXPAND))]
+        while stack:
+            steps = stack.pop()
+            if steps.passed == len(order):
+                extents = self.table.extents
+                yield TemporalSteps(steps.opening, steps.tile, extents[:, steps.tile] // extents[:, openings.tile[steps.opening]])
+                continue
+            rank = order[steps.passed]
+            count = int(options[rank].counts(self.table.digit(rank, steps.tile)).sum())
+            if count > EXPAND and len(steps.tile) > 1:
+                middle = len(steps.tile) // 2
+                stack += [steps.rows(slice(middle, None)), steps.rows(slice(0, middle))]
+                continue
+            self.effort.add(count)
+            grown = steps.with_rank(self.table, rank, options[rank])
+            totals, exists = self._with_around(openings, grown, lanes, choice.level)
+            good = exists & ~self.pruner.beats(*totals)
+            if not beam:
+                self._count_left(choice, inner, openings, (order[: steps.passed + 1], grown.rows(~good)), exists[~good])
+            stack.append(grown.rows(good))
+
+    def _with_around(self, openings: Openings, steps: PartialSteps, lanes: Lanes, level: int) -> tuple[CostBound, Flags]:
+        """Totals at least of mappings with any tile of the level around these, and where there is one that fits."""
+        around, at = self.cost_to_go.around[level], steps.opening
+        energy = openings.energy[at] + around.energy[steps.tile]
+        cycles = np.maximum(openings.cycles[at], around.cycles[steps.tile])
+        return self._with_overheads(CostBound(energy, cycles), lanes[at], level), np.isfinite(around.energy[steps.tile])
+
+    def _count_left(
+        self, choice: LevelChoice, inner: Frontier, openings: Openings, left: tuple[list[int], PartialSteps], fitting: Flags
+    ) -> None:  # fmt: skip
+        """Counts the chains that go through steps that are left, whose ranks in the list have their factors."""
+        done, steps = left
+        source, spatial = openings.source[steps.opening], openings.spatial[steps.opening]
+        ways = inner.ways[source] * choice.spatial.ways[spatial]
+        for rank in range(len(self.table.divisors)):
+            table = choice.ways_outside if rank in done else choice.ways_from_here
+            ways = ways * table[rank][self.table.digit(rank, steps.tile)]
+        self.pruned["bound"] += float(ways[fitting].sum())
+        if choice.level not in self.bounds.only:
+            self.pruned["capacity"] += float(ways[~fitting].sum())
 
     def _enlarged(self, tile: TileNumbers, factors: Factors) -> tuple[TileNumbers, Flags]:
         """Numbers of the tiles enlarged by factors, and which of these exist."""

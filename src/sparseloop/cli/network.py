@@ -47,6 +47,9 @@ class NetworkArguments:
     dims: Dims = None
     phase: PhaseOption = None
     prune: PruneOption = None
+    inputs: Annotated[
+        str | None, typer.Option(metavar="FILE", help="An .npz of samples: runs the model once for the zeros of its activations.")
+    ] = None
     minimize: Annotated[str, typer.Option(metavar="WHAT", help="energy, cycles, edp, ed2p ...")] = "edp"
     method: Annotated[str, typer.Option(metavar="METHOD", help="As for map.")] = "auto"
     budget: Annotated[str, typer.Option(metavar="N|TIME", help="Of one layer on one machine.")] = "20s"
@@ -86,7 +89,10 @@ def _specifications(arguments: NetworkArguments) -> dict[str, Spec]:
     from sparseloop.designs.on_machine import network_on
     from sparseloop.evaluation.evaluate import design_of
 
-    overrides = [*(arguments.overrides or ()), *reading_options(arguments.dims, arguments.phase, arguments.prune)]
+    overrides = [
+        *(arguments.overrides or ()),
+        *reading_options(arguments.dims, arguments.phase, arguments.prune, arguments.inputs),
+    ]
     specs: dict[str, Spec] = {}
     for name in dict.fromkeys(arguments.machines):
         spec = network_on(arguments.network, machine_files(name), overrides)
@@ -150,9 +156,11 @@ def _print(machines: dict[str, NetworkResult], arguments: NetworkArguments) -> N
     note(f"written to {arguments.output}")
 
 
-def reading_options(dims: Sequence[str] | None, phase: str | None, prune: str | None) -> list[str]:
-    """The options --dim, --phase and --prune as overrides."""
-    named = {"phase": phase, "prune": prune}
+def reading_options(
+    dims: Sequence[str] | None, phase: str | None, prune: str | None, inputs: str | None = None
+) -> list[str]:  # fmt: skip
+    """The options --dim, --phase, --prune and --inputs as overrides."""
+    named = {"phase": phase, "prune": prune, "inputs": inputs}
     return [*(f"dim.{dim}" for dim in dims or ()), *(f"network.{name}={value}" for name, value in named.items() if value)]
 
 

@@ -14,16 +14,21 @@ from sparseloop.input.networks.onnx_file import OnnxModel, load_onnx
 from sparseloop.input.networks.onnx_graph import GraphReader, LoweredNode, OnnxOptions
 
 
-def read_onnx(file: str | Path, options: OnnxOptions | None = None, prune: Pruning | None = None) -> NeuralNetwork:
+def read_onnx(
+    file: str | Path, options: OnnxOptions | None = None, *, prune: Pruning | None = None, inputs: str = ""
+) -> NeuralNetwork:  # fmt: skip
     """The products of a model as layers, in its order, and all that is no product; raises `SpecError`.
 
-    The zeros of stored weights are measured, after they are pruned if that is asked for.
+    The zeros of stored weights are measured, after they are pruned if that is asked for; those of activations only with `inputs`
+    (an .npz file), on which the model, as it is stored, is run once per sample.
     """
     reader = GraphReader(load_onnx(file), options or OnnxOptions())
     reader.read()
     named = distinct_names([layer for lowered in reader.lowered for layer in lowered.layers])
     notes = list[str]()
     layers = tuple(_with_density(layer, reader.model, prune, notes) for layer in named)
+    if inputs:
+        layers = _with_activations(layers, reader, inputs, notes)
     if not layers:
         raise reader.model.mistake("the model has no product whose shapes are known")
     return NeuralNetwork(
@@ -34,6 +39,25 @@ def read_onnx(file: str | Path, options: OnnxOptions | None = None, prune: Pruni
         source=str(file),
         notes=tuple(notes),
     )
+
+
+def _with_activations(
+    layers: Sequence[NetworkLayer], reader: GraphReader, inputs: str, notes: list[str]
+) -> tuple[NetworkLayer, ...]:  # fmt: skip
+    """The layers with the measured density of what goes into them."""
+    from sparseloop.input.networks.onnx_run import activation_densities, densities_of_layers  # nothing is run without inputs
+
+    found = activation_densities(reader.model, reader.lowered, inputs, reader.options)
+    changed = list[NetworkLayer]()
+    for layer, one in zip(layers, densities_of_layers(reader.lowered, found), strict=True):
+        if one is None or one.mean == 1.0:
+            changed.append(layer)
+            continue
+        notes.append(
+            f"{layer.name}: inputs {one.mean:.3g} non-zero (P10 {one.low:.3g}, P90 {one.high:.3g}, {one.samples} samples)"
+        )
+        changed.append(replace(layer, density={**layer.density, "I": {"density": round(one.mean, 6)}}))
+    return tuple(changed)
 
 
 def _with_density(layer: NetworkLayer, model: OnnxModel, prune: Pruning | None, notes: list[str]) -> NetworkLayer:

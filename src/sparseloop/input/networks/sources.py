@@ -29,6 +29,8 @@ class SourceOptions:
     mla: str = ""
     prune: str = ""
     """'2:4', '4x4:0.25' or '0.3': which weights of an ONNX model become zero, by magnitude."""
+    inputs: str = ""
+    """An .npz file of samples on which an ONNX model is run, for the zeros of its activations."""
     values: Mapping[str, float] = field(default_factory=dict[str, float])
     """Numbers of inputs that decide on branches (ONNX)."""
 
@@ -43,8 +45,8 @@ class SourceOptions:
                 options = replace(options, values={**options.values, name.removeprefix(_INPUT): _number(text, value)})
             else:
                 key = name.removeprefix(_NETWORK)
-                if key == "prune":
-                    options = replace(options, prune=value)
+                if key in ("prune", "inputs"):
+                    options = replace(options, prune=value) if key == "prune" else replace(options, inputs=value)
                     continue
                 known = {"phase": _PHASES, "mla": _MLA}
                 if key not in known:
@@ -123,9 +125,10 @@ def _read(file: str | Path, options: SourceOptions) -> NeuralNetwork:
         from sparseloop.input.networks.onnx_graph import OnnxOptions  # with NumPy, which light commands do without
         from sparseloop.input.networks.onnx_network import read_onnx
 
-        return read_onnx(file, OnnxOptions(dims=options.dims, values=options.values), _pruning(options.prune))
-    if options.prune:
-        raise _wrong("--prune", "only models of ONNX have weights that can be pruned")
+        left_open = OnnxOptions(dims=options.dims, values=options.values)
+        return read_onnx(file, left_open, prune=_pruning(options.prune), inputs=options.inputs)
+    if options.prune or options.inputs:
+        raise _wrong("--prune" if options.prune else "--inputs", "only models of ONNX have weights and can be run")
     if options.values:
         raise _wrong(f"input.{next(iter(options.values))}", "only models of ONNX have inputs that are set")
     run = options.model_run()

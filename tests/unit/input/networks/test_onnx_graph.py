@@ -294,3 +294,23 @@ def test_weights_that_are_no_numbers(saved: Saved) -> None:
     file = saved.save([node("MatMul", "x w", "y")], [value("x", [2, 4])], [stored("w", array)])
     with pytest.raises(SpecError, match=r"node 'y' \(MatMul\): its weights are not all finite"):
         read_onnx(file)
+
+
+def test_zeros_of_activations_from_a_run(saved: Saved) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra 'networks' is not installed")
+    nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "r"), node("MatMul", "r w", "y")]
+    file = saved.save(nodes, [value("x", [1, 4])], [stored("w", np.eye(4, dtype=np.float32))])
+    samples = np.array([[[1, -1, -1, -1]], [[1, 1, 1, -1]], [[2, 0, 3, 0]]], np.float32)
+    np.savez(saved.folder / "batch.npz", x=samples)
+    first, second = read_onnx(file, inputs=str(saved.folder / "batch.npz")).layers
+    assert first.density["I"] == {"density": pytest.approx((1 + 1 + 0.5) / 3, abs=1e-6)}
+    assert second.density["I"] == {"density": pytest.approx((0.25 + 0.75 + 0.5) / 3)}
+    assert "I" not in read_onnx(file).layers[1].density
+    np.savez(saved.folder / "other.npz", z=samples)
+    with pytest.raises(SpecError, match="lacks the input 'x'"):
+        read_onnx(file, inputs=str(saved.folder / "other.npz"))
+    with pytest.raises(SpecError, match="cannot read the inputs"):
+        read_onnx(file, inputs=str(saved.folder / "nothing.npz"))
+    np.savez(saved.folder / "wide.npz", x=np.zeros((2, 1, 9), np.float32))
+    with pytest.raises(SpecError, match="the model cannot be run on"):
+        read_onnx(file, inputs=str(saved.folder / "wide.npz"))

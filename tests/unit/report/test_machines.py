@@ -45,7 +45,7 @@ def test_every_machine_has_all_layers_under_their_names() -> None:
 def test_where_each_wins_and_why() -> None:
     wide, narrow = tables.verdicts(compared())
     assert (wide.best, wide.times, wide.computes) == ("many", 3, 512)
-    assert wide.why.startswith("8 x fewer cycles than frugal (utilization 100 %")
+    assert wide.why.startswith("8 x faster than frugal (8 x fewer cycles, utilization 100 %")
     assert narrow.best == "frugal"
     assert "less energy than many" in narrow.why
 
@@ -88,3 +88,11 @@ def test_the_page_has_everything_and_needs_nothing() -> None:
     assert re.findall(r"(?:src|href)=", text) == []
     assert "<script" not in text
     assert text.count("fill-opacity") == 4
+
+
+def test_a_faster_clock_counts() -> None:
+    slow, quick = (
+        machine(1, 50.0).replace("architecture:", f"architecture:\n  clock: {clock}") for clock in ("100 MHz", "1 GHz")
+    )
+    found = map_machines({"slow": sl.loads(NET + slow), "quick": sl.loads(NET + quick)}, sl.SearchOptions(method="exhaustive"))
+    assert [(one.best, one.why[:21]) for one in tables.verdicts(found)] == [("quick", "10 x faster than slow")] * 2

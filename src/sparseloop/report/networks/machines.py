@@ -32,12 +32,12 @@ class LayerVerdict:
 
 
 def verdicts(machines: Machines) -> tuple[LayerVerdict, ...]:
-    """Layer by layer: the machine with the least EDP, and by what it beats the next."""
+    """Layer by layer: the machine with the least EDP in J*s (clocks differ), and by what it beats the next."""
     first = next(iter(machines.values()))
     found = list[LayerVerdict]()
     for i, layer in enumerate(first.layers):
         results = {name: network.layers[i] for name, network in machines.items()}
-        ranked = sorted((one.result.edp, name) for name, one in results.items() if one.result is not None)
+        ranked = sorted((_joule_seconds(one.result), name) for name, one in results.items() if one.result is not None)
         names = [name for _, name in ranked]
         why = ""
         if len(names) > 1:
@@ -52,15 +52,20 @@ def verdicts(machines: Machines) -> tuple[LayerVerdict, ...]:
     return tuple(found)
 
 
+def _joule_seconds(result: Result) -> float:
+    """Energy times time, up to a factor that all machines share."""
+    return result.energy_pj * result.latency_s
+
+
 def _why(winner: Result, other: Result, name: str) -> str:
-    """'3.2 x fewer cycles than tpu (utilization 96 % against 30 %, limited by DRAM)': the larger of the two factors."""
-    faster = other.cycles / winner.cycles if winner.cycles else 1.0
+    """'3.2 x faster than tpu (6.4 x fewer cycles, utilization 96 % against 30 %; there DRAM limits)': the larger factor."""
+    fewer = other.cycles / winner.cycles if winner.cycles else 1.0
     cheaper = other.energy_pj / winner.energy_pj if winner.energy_pj else 1.0
-    seconds = other.latency_s / winner.latency_s if winner.latency_s else faster
+    faster = other.latency_s / winner.latency_s if winner.latency_s else fewer
     if faster >= cheaper:
         shares = f"utilization {wording.percent_text(winner.utilization)} against {wording.percent_text(other.utilization)}"
-        return f"{faster:.2g} x fewer cycles than {name} ({shares}; there {_limiting(other)} limits; {seconds:.2g} x in time)"
-    return f"{cheaper:.2g} x less energy than {name} ({_spent(other)} there, {_spent(winner)} here)"
+        return f"{faster:.3g} x faster than {name} ({fewer:.3g} x fewer cycles, {shares}; there {_limiting(other)} limits)"
+    return f"{cheaper:.3g} x less energy than {name} ({_spent(other)} there, {_spent(winner)} here)"
 
 
 def _limiting(result: Result) -> str:
@@ -185,7 +190,7 @@ body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1200px; ma
 h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin: 2em 0 .4em; border-bottom: 1px solid #ccc }
 .scroll { overflow-x: auto; border: 1px solid #e5e5e5 } table { border-collapse: collapse; font-size: .85em; min-width: 100% }
 th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #eee; vertical-align: top }
-th.n, td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
+td:last-child { min-width: 15em } th.n, td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 td.bar { min-width: 8em } td.bar span { display: block; height: .9em; background: #4878a8 }
 .note { color: #666; font-size: .85em } .roof { width: 100%; height: auto; max-width: 900px }
 .roof text { font: 11px system-ui, sans-serif; fill: #444 }

@@ -1,7 +1,8 @@
 """`python bench/mapper.py FOLDER [OBJECTIVE...]`: `optimal` on every case of a folder, as one line of JSON each.
 
 A case is a folder of YAML files. A `best.json` beside them lists mappings that another mapper found: entries with `case`,
-`minimize` and `mapping` (Timeloop's form); they are evaluated by this model. `matmul` instead of a folder: dense matrix products.
+`minimize` and `mapping` (Timeloop's form); they are evaluated by this model. `matmul` instead of a folder: dense matrix products;
+`conv`: a convolution with sliding windows, and products of sizes with many divisors.
 """
 
 from __future__ import annotations
@@ -83,6 +84,19 @@ def cases(folder: Path, objectives: list[str]) -> Iterator[dict[str, Any]]:
             yield figures
 
 
+CONV = 'workload: {einsum: "O[m,p,q] = W[m,c,r,s] * I[c,p+r,q+s]", shape: {m: 256, c: 128, p: 56, q: 56, r: 3, s: 3}}\n'
+KEEP_CONV = "constraints: {GLB: {keep: [O, W, I]}, RF: {keep: [O, W, I]}}\n"
+
+
+def convolutions(objectives: list[str]) -> Iterator[dict[str, Any]]:
+    """256 x 128 channels of 56 x 56 on three levels that keep everything; products of 2520 and 5040 there."""
+    machine = MATMUL.format(n=1, middle="").partition("\n")[2]
+    for objective in objectives:
+        yield proven("conv 256x128x56x56x3x3", sl.loads(CONV + machine + KEEP_CONV), objective)
+        for size in (2520, 5040):
+            yield proven(f"matmul {size} 3 levels", matmul(size, 3, False), objective)
+
+
 def products(objectives: list[str]) -> Iterator[dict[str, Any]]:
     """Dense matrix products by size, levels and freedom to bypass."""
     for size in (256, 1024, 4096):
@@ -94,5 +108,6 @@ def products(objectives: list[str]) -> Iterator[dict[str, Any]]:
 
 if __name__ == "__main__":
     wanted = sys.argv[2:] or ["energy", "cycles", "edp"]
-    for line in products(wanted) if sys.argv[1] == "matmul" else cases(Path(sys.argv[1]), wanted):
+    made = {"matmul": products, "conv": convolutions}.get(sys.argv[1])
+    for line in made(wanted) if made else cases(Path(sys.argv[1]), wanted):
         print(json.dumps(line), flush=True)

@@ -30,6 +30,7 @@ from sparseloop.cli.progress import status_line
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
+    from sparseloop.input.networks.layers import NeuralNetwork
     from sparseloop.input.spec import Spec
     from sparseloop.mapper.network import NetworkProgress, NetworkResult
     from sparseloop.mapper.options import SearchOptions
@@ -88,14 +89,20 @@ def _specifications(arguments: NetworkArguments) -> dict[str, Spec]:
     from sparseloop.designs import machine_files
     from sparseloop.designs.on_machine import network_on
     from sparseloop.evaluation.evaluate import design_of
+    from sparseloop.input.networks.sources import SourceOptions, is_network, read_network, source_overrides, summary_lines
 
     overrides = [
         *(arguments.overrides or ()),
         *reading_options(arguments.dims, arguments.phase, arguments.prune, arguments.inputs),
     ]
     specs: dict[str, Spec] = {}
+    network: str | NeuralNetwork = arguments.network
+    if is_network(network):  # read once for all machines; a file with its layers is read with each
+        reading, overrides = source_overrides(overrides)
+        network = read_network(network, SourceOptions().with_values(reading))
+        note("\n".join(summary_lines(network)))
     for name in dict.fromkeys(arguments.machines):
-        spec = network_on(arguments.network, machine_files(name), overrides)
+        spec = network_on(network, machine_files(name), overrides)
         for layer in spec.per_layer():
             design_of(layer)
         specs[Path(name).stem if Path(name).exists() and "+" not in name else name] = spec

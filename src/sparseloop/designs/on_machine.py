@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.load import spec_of_data
+from sparseloop.input.networks.layers import NeuralNetwork
 from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
 from sparseloop.input.roles import roles_of
 from sparseloop.input.spec import Spec, with_shared
@@ -24,17 +25,19 @@ BITS = "BITS"
 Fields = dict[str, Any]
 
 
-def network_on(network: str | Path, design: Sequence[str | Path], overrides: Sequence[str] = ()) -> Spec:
-    """A network (a file or a shipped one, or YAML with `layers:`) on a machine, given by its files; raises `SpecError`."""
+def network_on(network: str | Path | NeuralNetwork, design: Sequence[str | Path], overrides: Sequence[str] = ()) -> Spec:
+    """A network (read, a file, a shipped one, or YAML with `layers:`) on a machine, given by its files; raises `SpecError`."""
     reading, rest = source_overrides(overrides)
-    if is_network(network):
-        texts = {str(network): network_text(read_network(network, SourceOptions().with_values(reading)))}
-        files = [*design]
+    files, texts = list(design), dict[str, str]()
+    if isinstance(network, NeuralNetwork):
+        texts[network.name] = network_text(network)
+    elif is_network(network):
+        texts[str(network)] = network_text(read_network(network, SourceOptions().with_values(reading)))
     else:
         if reading:
             hint = "they say how a network is read"
             raise SpecError([Diagnostic(path=(reading[0],), message="there is no network among the files", hint=hint)])
-        texts, files = {}, [network, *design]
+        files = [Path(network), *files]
     data, source = load_files(files, rest, texts=texts)
     spec = spec_of_data(data, source)
     if not spec.layers:

@@ -118,6 +118,13 @@ def test_a_network_on_two_machines(run, tmp_path: Path) -> None:
     assert table.out.splitlines()[0].startswith("machine,layer,times,energy_pj")
 
 
+def test_what_is_read_is_said_once(run, files: tuple[Path, Path]) -> None:
+    options = ("--dim", "seq=2", "--on", "nvdla", "--on", files[1], "--method", "random", "--budget", "50")
+    shown = run("network", files[0], *options)
+    assert shown.err.count("KV cache: 64 words per token and layer") == 1
+    assert all(word in shown.out for word in ("query", "3 x", "lm_head", "machine"))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

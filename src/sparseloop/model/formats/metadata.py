@@ -193,7 +193,7 @@ class Metadata:
             tile_condition(self.tiles, index[leader], self.safs.granule(c.link, saf))
             for saf in self.safs.acting(c.link)
             if saf.jumps
-            for leader in saf.leaders
+            for leader in self.safs.leaders(saf)
         )
 
     def _met(self, leader: Conditions, own: Conditions) -> Share:
@@ -214,7 +214,7 @@ class Metadata:
         for saf in self.safs.acting(c.link):
             if saf.saves_time != gates and saf.looks_up:
                 granule = self.safs.granule(c.link, saf)
-                followed |= {tile_condition(self.tiles, plan.einsum.index[u], granule) for u in saf.leaders}
+                followed |= {tile_condition(self.tiles, plan.einsum.index[u], granule) for u in self.safs.leaders(saf)}
         sure = frozenset(k for k in conditions if k in followed)
         return sure, [_LocalCondition(k, self.known_before(masks, k), gates) for k in in_order(conditions - sure)]
 

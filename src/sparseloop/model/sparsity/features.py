@@ -108,20 +108,23 @@ class SafConditions:
 
     def acting(self, link: Link) -> list[Saf]:
         """The features on this link that take effect."""
-        return [s for s in link.safs if s in self.active and not self._ineffective(s)]
+        return [s for s in link.safs if s in self.active and self.leaders(s)]
 
-    def _ineffective(self, saf: Saf) -> bool:
-        """Timeloop's files: a spatial skip whose leader has no format where it is looked up does nothing."""
+    def leaders(self, saf: Saf) -> tuple[str, ...]:
+        """The leaders that are looked at.
+
+        Timeloop's files: a spatial skip knows nothing of a leader that has no format where it is looked up.
+        """
         if not saf.packs or not self.plan.sparse.timeloop_reading:
-            return False
-        return not all(_known_at(self.plan, saf.level, leader) for leader in saf.leaders)
+            return saf.leaders
+        return tuple(leader for leader in saf.leaders if _known_at(self.plan, saf.level, leader))
 
     def _fired(self, link: Link, *, saves_time: bool) -> Conditions:
         return frozenset(
             tile_condition(self.tiles, self.plan.einsum.index[leader], self.granule(link, saf))
             for saf in self.acting(link)
             if saf.saves_time == saves_time
-            for leader in saf.leaders
+            for leader in self.leaders(saf)
         )
 
     def _known_events(self) -> KnownEvents | None:
@@ -138,7 +141,7 @@ class SafConditions:
                 Decision(index[leader], link.index, saf.packs, 1 if saf.packs else block)
                 for saf in self.acting(link)
                 if saf.saves_time == saves_time
-                for leader in saf.leaders
+                for leader in self.leaders(saf)
             )
 
         skips, gates = ([of(link, saves_time) for link in links] for saves_time in (True, False))

@@ -66,13 +66,13 @@ def saf_conditions(sparse: Sparse, paths: Mapping[str, TensorPath], blocks: Sequ
     for saf in sparse.safs:
         if saf.choice is not None:
             raise ValueError("alternatives (`choice`) are not walked: choose one")
-        if _ineffective(sparse, paths, saf):
-            continue
         path = paths[saf.follower]
         level = path.source(saf.level)
         events, regions = _decided(path.links[level], saf)
         block = None if saf.kind == "spatial_skip" else path.access_block(level, blocks[level])
         for leader in saf.leaders:
+            if _ineffective(sparse, paths[leader], saf):
+                continue
             conditions.append(
                 LeaderCondition(
                     leader=leader,
@@ -95,11 +95,11 @@ def _decided(link: Deliveries, saf: Saf) -> tuple[EventSet, Regions]:
     return link.accesses, link.access_regions()
 
 
-def _ineffective(sparse: Sparse, paths: Mapping[str, TensorPath], saf: Saf) -> bool:
-    """Timeloop's reading: a spatial skip does nothing if one of its leaders has no format where it looks."""
+def _ineffective(sparse: Sparse, leader: TensorPath, saf: Saf) -> bool:
+    """Timeloop's reading: a spatial skip knows nothing of a leader without a format where it looks."""
     if not sparse.timeloop_reading or saf.kind != "spatial_skip":
         return False
-    return any(sparse.format(paths[leader].source(saf.level), leader) is None for leader in saf.leaders)
+    return sparse.format(leader.source(saf.level), leader.tensor.name) is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from sparseloop.model.sparsity.emptiness import Emptiness
 from sparseloop.model.sparsity.events import Events, mixed_events
 from sparseloop.model.sparsity.features import SafConditions, access_events, compute_events, fill_events, skipped_at_compute
 from sparseloop.model.sparsity.packing import packed_time
+from sparseloop.model.sparsity.timeloop_packing import positions_taken, time_on_instances_taken
 from sparseloop.model.traffic.dense import LinkTraffic, Traffic
 from sparseloop.model.units import Array, Count, Flag, Pj, Share, Words
 
@@ -110,6 +111,8 @@ class SparseTraffic:
     """Computes that reach the compute level and are skipped there; the others never come up."""
     time: Share
     """Time of the computes that take some, over the steps of the nest; packed positions take turns."""
+    taken: tuple[Share, ...]
+    """Per storage level: share of its positions that need an instance; below 1 only in Timeloop's reading of spatial skips."""
 
     def links_from(self, level: int) -> list[LinkSparse]:
         """The links whose parent is this level: what it keeps, tensor by tensor."""
@@ -185,6 +188,7 @@ def _selected(index: Count, alternatives: Sequence[SparseTraffic]) -> SparseTraf
         computes=mixed_events(mix, [a.computes for a in alternatives]),
         skipped_at_compute=mix([a.skipped_at_compute for a in alternatives]),
         time=mix([a.time for a in alternatives]),
+        taken=tuple(mix(column) for column in zip(*(a.taken for a in alternatives), strict=True)),
     )
 
 
@@ -257,11 +261,15 @@ def _under(mapped: _Mapped, safs: SafConditions) -> SparseTraffic:
     dense = mapped.dense
     metadata = Metadata(safs, dense.links)
     computes = compute_events(safs, dense.computes)
+    sparse, levels = mapped.plan.sparse, range(mapped.plan.compute)
+    timeloop, busy = sparse.timeloop_reading, computes.busy / dense.computes
+    taken = tuple(positions_taken(safs, level) if timeloop and sparse.packs(level) else 1.0 for level in levels)
     return SparseTraffic(
         links=_chained([_link(safs, metadata, counts) for counts in dense.links]),
         computes=computes,
         skipped_at_compute=skipped_at_compute(safs, dense.computes),
-        time=packed_time(safs, computes.busy / dense.computes),
+        time=time_on_instances_taken(dense.tiles, taken, busy) if timeloop else packed_time(safs, busy),
+        taken=taken,
     )
 
 

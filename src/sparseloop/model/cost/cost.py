@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +12,7 @@ from sparseloop.model.cost.requirements import Requirement, requirements, status
 from sparseloop.model.formats.occupancy import ResidentTile
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import SparseTraffic
+from sparseloop.model.sparsity.timeloop_packing import instances_taken
 from sparseloop.model.traffic.dense import Traffic
 from sparseloop.model.units import Array, Bits, Count, Cycles, Pj, Share, Words
 
@@ -86,7 +86,7 @@ class Cost:
 def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
     """Energy = sum of action counts times prices; cycles = the slowest level; area = sum over all instances."""
     arch = plan.arch
-    used = _instances_used(plan, dense)
+    used = _instances_used(plan, dense, sparse)
     compute_cycles = dense.steps * sparse.time
     level_cycles = [_storage_cycles(plan, sparse, level, used[level]) for level in range(plan.compute)]
     cycles = compute_cycles
@@ -121,7 +121,7 @@ def _level_cost(used: Count, cycles: Cycles, actions: tuple[ActionCost, ...], sp
     )
 
 
-def _instances_used(plan: Plan, dense: Traffic) -> list[Count]:
+def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[Count]:
     """Instances that ever work; positions that a spatial skip packs take turns on the children of the same parent."""
     if not any(plan.sparse.packs(level) for level in range(plan.compute)):
         return list(dense.instances)
@@ -129,7 +129,7 @@ def _instances_used(plan: Plan, dense: Traffic) -> list[Count]:
     for level in range(plan.compute):
         children = dense.instances[level + 1] / dense.instances[level]
         if plan.sparse.packs(level):
-            children = ops.minimum(children, math.prod(plan.arch.fanout(level)))
+            children = instances_taken(plan, level, children, sparse.taken[level])
         used.append(used[-1] * children)
     return used
 

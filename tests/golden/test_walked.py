@@ -13,9 +13,7 @@ DRAWS = 20
 LIMIT = 6.0
 """Standard errors: 15 000 counts, the seed is fixed."""
 
-KNOWN = {
-    "fuzz-00047": "imperfect factors: sparse figures are approximated (docs/accuracy.md)",
-}
+KNOWN: dict[str, str] = {}
 """Cases on which the model is known to differ, and why."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -50,9 +51,10 @@ def refresh(page: Path) -> None:
     for what, shown, printed in steps:
         if not shown or agrees(shown, printed):
             continue
-        old, new = "\n".join(shown).rstrip("\n"), "\n".join(refreshed(shown, printed)).strip("\n")
-        if text.count(old) == 1 and agrees(new.splitlines(), printed):
-            text = text.replace(old, new)
+        old = r"[ \t]*\n".join(re.escape(line.rstrip()) for line in "\n".join(shown).rstrip("\n").splitlines())
+        new = "\n".join(refreshed(shown, printed)).strip("\n")
+        if len(re.findall(old, text)) == 1 and agrees(new.splitlines(), printed):
+            text = re.sub(old, lambda _, new=new: new, text)
             print(f"{what}: rewritten")
         else:
             print(f"{what}: NOT rewritten")

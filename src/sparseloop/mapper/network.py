@@ -54,8 +54,12 @@ class LayerResult:
 
     @property
     def result(self) -> Result | None:
-        """The best mapping evaluated; None if there is none."""
-        return self.best.result if self.best else None
+        """The best mapping evaluated, under the layer's own name; None if there is none."""
+        found = self.best.result if self.best else None
+        if found is None:
+            return None
+        named = replace(found.design.einsum, name=self.spec.workload.name)  # equal layers share their design
+        return replace(found, design=replace(found.design, einsum=named))
 
     @property
     def times(self) -> int:

@@ -261,9 +261,10 @@ def _under(mapped: _Mapped, safs: SafConditions) -> SparseTraffic:
     dense = mapped.dense
     metadata = Metadata(safs, dense.links)
     computes = compute_events(safs, dense.computes)
-    sparse, levels = mapped.plan.sparse, range(mapped.plan.compute)
-    timeloop, busy = sparse.timeloop_reading, computes.busy / dense.computes
-    taken = tuple(positions_taken(safs, level) if timeloop and sparse.packs(level) else 1.0 for level in levels)
+    plan, busy = mapped.plan, computes.busy / dense.computes
+    packing = [level for level in range(plan.compute) if plan.sparse.packs(level)]
+    timeloop = plan.sparse.timeloop_reading and not any(plan.arch.levels[level].waves for level in packing)
+    taken = tuple(positions_taken(safs, level) if timeloop and level in packing else 1.0 for level in range(plan.compute))
     return SparseTraffic(
         links=_chained([_link(safs, metadata, counts) for counts in dense.links]),
         computes=computes,

@@ -49,7 +49,7 @@ def test_a_neighbour_that_makes_no_design_is_not_waited_for(tmp_path: Path) -> N
     text = STUDY.replace("values: [1, 8, 64, 512]", "values: [1, 8]") + "constraints: [bw < 8]\n"
     rows = studies.run(studies.written(tmp_path, text), tmp_path / "refused")
     assert [row["valid"] for row in rows] == [True, False]
-    other = "  x: {choices: {a: {}, b: {sparse.GLB.skip: [Q <- A]}}}\nmapping:"
+    other = "  x: {choices: {a: {}, b: {workload.density.A: missing.npz}}}\nmapping:"
     text = STUDY.replace("values: [1, 8, 64, 512]", "values: [1, 8]").replace("mapping:", other)
     rows = studies.run(studies.written(tmp_path, text), tmp_path / "wrong")
     assert [row["valid"] for row in rows] == [True, False] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,14 +85,16 @@ def test_equal_layers_are_searched_once(tmp_path: Path, run: Run, searched: list
     assert searched == ["a", "b"]
     assert "c: same as a" in shown.err
     first, second, third = json.loads(shown.out)
-    assert first == third != second
+    assert [one["workload"]["name"] for one in (first, second, third)] == ["a", "b", "c"]
+    assert first | {"workload": third["workload"]} == third != second
     for name, result in zip("abc", (first, second, third), strict=True):
         best = sl.load(tmp_path / f"best-{name}.yaml")
         assert best.workload.name == name
         assert sl.evaluate(best).to_dict() == {key: value for key, value in result.items() if key != "search"}
 
 
-def test_totals_are_the_last_table(tmp_path: Path, run: Run) -> None:
+def test_totals_are_the_last_table(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")  # all digits of all columns
     file = network(tmp_path, SMALL, OTHER, SMALL)
     shown = run(file)
     results = json.loads(run(file, "-f", "json").out)
@@ -101,8 +104,9 @@ def test_totals_are_the_last_table(tmp_path: Path, run: Run) -> None:
     assert [line.split()[0] for line in table if line][-4:] == ["a", "b", "c", "3"]
     clock = next(iter(sl.load(file).per_layer())).architecture.clock
     expected = (wording.energy_text(energy), wording.count_text(cycles), wording.edp_text(energy * cycles, clock))
-    assert table[-1].split()[2:9] == " ".join((*expected, wording.percent_text(computes / cycles))).split()
-    assert "same as a" in table[-2]
+    total = [word for line in table if line.startswith("3 layers") for word in line.split()[2:]]  # a wide table goes on below
+    assert total[:7] == " ".join((*expected, wording.percent_text(computes / cycles))).split()
+    assert any("same as a" in line for line in table)
     assert "total of 3 layers: energy" in run(file, "-f", "csv").err
 
 
@@ -123,7 +127,7 @@ def test_a_layer_without_mappings_does_not_stop_the_others(tmp_path: Path, run: 
     shown = run(network(tmp_path, IMPOSSIBLE, SMALL, extra=HALVES), "--resume", tmp_path / "kept")
     assert shown.status == cli.INFEASIBLE
     assert "a: the constraints admit no mapping" in shown.err
-    assert "no valid mapping\nb " in shown.out
+    assert re.search(r"^a .*no valid mapping$", shown.out, re.MULTILINE)
     assert "1 of 2 layers" in shown.out
 
 

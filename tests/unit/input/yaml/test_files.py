@@ -62,7 +62,7 @@ def test_merge_keys_and_local_tags():
         ("a: [1, 2\nb: 3", "YAML", 2, 2),
         ("a: 'x", "YAML", 1, 6),
         ("\ta: 1", "YAML", 1, 1),
-        ("a: \x07", "YAML", None, None),
+        ("a: \x07", "YAML", 1, 4),
         ("", "file is empty", None, None),
         ("# nothing\n", "file is empty", None, None),
         ("- a\n", "top level must be a mapping", None, None),

@@ -42,7 +42,8 @@ def test_drawn_tensors_lie_within_the_error_bars(case: str) -> None:
         assert median.low is not None
         assert median.high is not None
         assert median.low <= median.published <= median.high
-        assert abs(median.ours - median.published) <= 0.05 * median.published + 0.5
+        # both are whole numbers of few words: the median of the draws may fall on the next one
+        assert abs(median.ours - median.published) <= max(1.0, 0.05 * median.published + 0.5)
         assert held.ours >= 0.8 - 3 * error
 
 

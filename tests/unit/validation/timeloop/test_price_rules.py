@@ -59,7 +59,7 @@ def test_hops_do_not_multiply(name: str):
     expected["dataspaces"][tensor] |= stated
     figure = next(f for f in evaluation.network_energies if f.path == f"networks/{network}/dataspaces/{tensor}/energy_total")
     assert figure.theirs < 0.7 * figure.ours
-    assert sure(evaluation, figure) == {"D6"}
+    assert sure(evaluation, figure) - {"D30"} == {"D6"}  # D30: ours has wires by default
 
 
 def test_leakage_is_named():

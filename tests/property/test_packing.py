@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from math import ceil, comb
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -212,3 +213,22 @@ def test_no_slower_than_without_the_feature(packing: str, skips: str) -> None:
 
 def cycles_of(spec: str, *overrides: str) -> float:
     return sl.evaluate(sl.loads(spec, overrides=list(overrides))).to_dict()["levels"][-1]["cycles"]
+
+
+def test_a_known_leader_without_any_loop(tmp_path: Path) -> None:
+    """One position, one word, which is zero: nothing is left, and nothing takes time."""
+    (tmp_path / "B.txt").write_text("0\n")
+    text = """
+workload: {einsum: "Z = B[i]", shape: {i: 1}, density: {B: B.txt}}
+architecture:
+  levels:
+    - {name: L0, class: buffer}
+    - {name: F0, fanout: {x: 1, y: 1}, packing: waves}
+    - {name: MAC, class: mac}
+mapping: [{target: L0, loops: []}]
+sparse: {L0: {formats: {B: B(*)}, spatial_skip: [B <- B]}}
+"""
+    (tmp_path / "spec.yaml").write_text(text)
+    result = sl.evaluate(sl.load(tmp_path / "spec.yaml"))
+    assert result.cost.sparse.computes.actual == 0
+    assert result.cost.sparse.time == 0

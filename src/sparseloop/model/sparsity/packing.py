@@ -287,8 +287,9 @@ class Fanout:
 
         def waves(*row: float) -> float:
             numbers = tuple(round(x) for x in row[1:])
-            bounds, covers = numbers[:width], [numbers[i : i + width] for i in range(width, len(numbers), width)]
-            asked = [TileInData(t, covered) for (t, _), covered in zip(decisive + timed, covers, strict=True)]
+            bounds, conditions = numbers[:width], decisive + timed
+            covers = [numbers[width * at : width * (at + 1)] for at in range(1, len(conditions) + 1)]
+            asked = [TileInData(t, covered) for (t, _), covered in zip(conditions, covers, strict=True)]
             first, second = tuple(asked[: len(decisive)]), tuple(asked)
             return self._counted(bounds, (first, second), row[0])
 

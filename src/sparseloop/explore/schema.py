@@ -261,20 +261,19 @@ def arrow_schema(columns: Mapping[str, str]) -> Any:
 
 def rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Any:
     """Rows as a `pyarrow.Table` of the given columns; rows that do not fit are left out, with a warning."""
-    pa = import_extra("pyarrow")
     schema = arrow_schema(columns)
+    table = _table(rows, schema)
+    if table is None:
+        kept = [row for row in rows if _table([row], schema) is not None]
+        warnings.warn(f"{len(rows) - len(kept)} rows of a journal are damaged and left out", stacklevel=2)
+        table = _table(kept, schema)
+    return table
+
+
+def _table(rows: Sequence[Mapping[str, Any]], schema: Any) -> Any:
+    """The rows as a table; None if some value does not fit its column."""
+    pa = import_extra("pyarrow")
     try:
         return pa.Table.from_pylist(list(rows), schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError):
-        kept = [row for row in rows if _fits(row, schema)]
-        warnings.warn(f"{len(rows) - len(kept)} rows of a journal are damaged and left out", stacklevel=2)
-        return pa.Table.from_pylist(kept, schema=schema)
-
-
-def _fits(row: Mapping[str, Any], schema: Any) -> bool:
-    pa = import_extra("pyarrow")
-    try:
-        pa.Table.from_pylist([row], schema=schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError):
-        return False
-    return True
+        return None

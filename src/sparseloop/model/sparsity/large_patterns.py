@@ -62,6 +62,14 @@ class ListedIndicator:
             self.sums[kept] = ListedIndicator(kept, *_summed(_numbered(self, kept, bounds), self.weights, size))
         return self.sums[kept]
 
+    def spread(self, kept: tuple[int, ...], bounds: Row) -> Any:
+        """Sums per index value of `kept`, one axis each; an axis of length 1 where the slot decides nothing."""
+        told = tuple(s for s in kept if s in self.slots)
+        summed = self.onto(told, bounds)
+        sums = np.zeros(math.prod(bounds[s] for s in told))
+        sums[summed.keys] = 1.0 if summed.weights is None else summed.weights
+        return sums.reshape([bounds[s] if s in told else 1 for s in kept])
+
     def within(self, box: Mapping[int, range], bounds: Row) -> ListedIndicator:
         """Only where its slots stand at these index values."""
         kept: Any = None
@@ -185,12 +193,7 @@ def listed_counts(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], kept: 
     joint = _joined([listed_indicator(plan, bounds, one) for one in asked], bounds, kept)
     if joint is None:
         return None
-    told = tuple(s for s in kept if s in joint.slots)
-    summed = joint.onto(told, bounds)
-    sums = np.zeros(math.prod(bounds[s] for s in told))
-    sums[summed.keys] = 1.0 if summed.weights is None else summed.weights
-    shape = tuple(bounds[s] if s in told else 1 for s in kept)
-    return np.broadcast_to(sums.reshape(shape), tuple(bounds[s] for s in kept))
+    return np.broadcast_to(joint.spread(kept, bounds), tuple(bounds[s] for s in kept))
 
 
 def listed_work(nest: Nest, asked: tuple[TileInData, ...], kept: tuple[int, ...]) -> Any:
@@ -204,13 +207,9 @@ def listed_work(nest: Nest, asked: tuple[TileInData, ...], kept: tuple[int, ...]
         joint = _joined([one.within(box, bounds) for one in operands], bounds, kept)
         if joint is None:
             return None
-        told = tuple(s for s in kept if s in joint.slots)
-        summed = joint.onto(told, bounds)
-        sums = np.zeros(math.prod(bounds[s] for s in told))
-        sums[summed.keys] = 1.0 if summed.weights is None else summed.weights
         place = tuple(slice(box[s].start, box[s].stop) for s in kept)
-        part = sums.reshape([bounds[s] if s in told else 1 for s in kept])
-        part = part[tuple(at if s in told else slice(None) for s, at in zip(kept, place, strict=True))]
+        part = joint.spread(kept, bounds)
+        part = part[tuple(at if s in joint.slots else slice(None) for s, at in zip(kept, place, strict=True))]
         work[place] += part * math.prod(len(digits) for s, digits in box.items() if s not in joint.slots and s not in kept)
     return work
 

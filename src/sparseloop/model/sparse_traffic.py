@@ -92,10 +92,9 @@ class LinkSparse:
         A child that is checked by a quantile may hold tiles that are larger than its room; the excess x = E[max(0, k - room)]
         per tile is fetched anew at each of the rho = reads / fills uses: x (rho - 1) per delivered tile.
         """
-        if self.child is None or not self.dense.link.child_compressed or (room := self.child.room) is None:
+        if self.child is None or (room := self.child.room) is None:
             return Overflow(0.0, 0.0)
-        tile = self.child.resident
-        excess = tile.model.excess(tile.footprint, tile.words.sides, room)
+        excess = self.child.resident.words.excess(room)
         uses = ops.maximum(0.0, ops.ratio(self.child.reads.actual, self.fills.actual) - 1.0)
         fills = excess * uses * self.dense.fills / self.dense.tile
         return Overflow(fills / self.dense.sharing, fills)

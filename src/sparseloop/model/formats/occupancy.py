@@ -47,6 +47,10 @@ class TileWords:
             return self.worst
         return self.expected if self.rule == "expected" else self.quantile(float(self.rule))
 
+    def excess(self, room: Words) -> Words:
+        """Expected number of those that do not fit into the room."""
+        return self.model.excess(self.size, self.sides, room) if self.compressed else ops.maximum(0.0, self.size - room)
+
     def quantile(self, confidence: float) -> Words:
         """The number that is not exceeded in this share of the tiles."""
         return self.model.quantile(self.size, self.sides, confidence) if self.compressed else self.size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import sparseloop as sl
 from sparseloop.energy.pricing import ACTIONS
 from sparseloop.model.density import Uniform
 from sparseloop.model.design.arch import Arch, Level, Network, Price
@@ -78,3 +79,23 @@ def test_coordinates_jumped_over_are_skipped_or_keep_their_time(feature: str, pa
     assert float(entries.actual) == pytest.approx(128 / 3)
     assert float(getattr(entries, passed)) == pytest.approx(64 / 3)
     assert float(entries.absent) == pytest.approx(64)
+
+
+@pytest.mark.parametrize(("capacity", "streamed"), [(4, 0), (3, 1), (1, 3)])
+def test_a_dense_tile_larger_than_its_room_is_streamed_at_each_use(capacity: int, streamed: int) -> None:
+    """Four words used twice: what does not fit is fetched again at the second use."""
+    result = sl.evaluate(
+        sl.loads(f"""
+workload: {{einsum: "Z[i] = A[j]", shape: {{i: 2, j: 4}}}}
+architecture:
+  levels:
+    - {{name: L1, class: buffer}}
+    - {{name: L0, class: buffer, capacity: {capacity} words, capacity_rule: 0.5}}
+    - {{name: MAC, class: mac}}
+mapping:
+  - {{target: L1, loops: []}}
+  - {{target: L0, loops: [{{rank: i, bound: 2}}, {{rank: j, bound: 4}}], keep: [A]}}
+""")
+    )
+    (link,) = (k for k in result.cost.sparse.links if k.dense.link.name == "A" and k.child is not None)
+    assert (link.overflow.reads, link.overflow.fills) == (streamed, streamed)

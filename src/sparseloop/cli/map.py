@@ -109,7 +109,7 @@ def map_layers(arguments: MapArguments) -> bool:
     _print_network(network, arguments)
     if shown.unwritten:
         raise SpecError(Diagnostic(path=(OUTPUT,), message=text) for text in shown.unwritten)
-    if any(layer.best is not None and layer.best.stopped == "interrupted" for layer in network.layers):
+    if any(layer.interrupted for layer in network.layers):
         raise Interrupted
     return network.complete
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparseloop.cli.failures import Interrupted
 from sparseloop.cli.options import (
     OUTPUT,
     Dims,
@@ -81,6 +82,8 @@ def compare_machines(arguments: NetworkArguments) -> bool:
         )
     warn([text for one in machines.values() for layer in one.layers if layer.result for text in layer.result.warnings])
     _print(machines, arguments)
+    if any(layer.interrupted for network in machines.values() for layer in network.layers):
+        raise Interrupted
     return all(network.complete for network in machines.values())
 
 

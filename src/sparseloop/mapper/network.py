@@ -62,6 +62,11 @@ class LayerResult:
         return replace(found, design=replace(found.design, einsum=named))
 
     @property
+    def interrupted(self) -> bool:
+        """True if an interrupt ended its search, or came before it."""
+        return self.missing == INTERRUPTED or (self.best is not None and self.best.stopped == "interrupted")
+
+    @property
     def times(self) -> int:
         """How often it is run."""
         return self.spec.workload.times

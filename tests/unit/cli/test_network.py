@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pytest
 
 import sparseloop as sl
-from sparseloop.cli.app import main
+from sparseloop.cli.app import INTERRUPTED, main
+from sparseloop.mapper import network as networks
 from tests.unit.input.networks.test_huggingface import SMALL
 
 MACHINE = "architecture: {levels: [{name: DRAM, class: dram}, {name: MAC, class: mac}]}"
@@ -116,6 +117,17 @@ def test_a_network_on_two_machines(run, tmp_path: Path) -> None:
     ]  # fmt: skip
     table = run("network", tmp_path / "net.yaml", *options, "-f", "csv", "-q")
     assert table.out.splitlines()[0].startswith("machine,layer,times,energy_pj")
+
+
+def test_an_interrupt_has_its_own_exit_status(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(networks, "run_search", interrupted)
+    (tmp_path / "net.yaml").write_text(NET, encoding="utf-8")
+    shown = run("network", tmp_path / "net.yaml", "--on", "nvdla")
+    assert shown.status == INTERRUPTED
+    assert shown.err.endswith("interrupted\n")
 
 
 def test_what_is_read_is_said_once(run, files: tuple[Path, Path]) -> None:

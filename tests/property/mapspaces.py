@@ -17,6 +17,7 @@ EINSUMS: dict[str, tuple[str, ...]] = {
     "O[m,p] = I[c,p+r] * W[m,c,r]": ("I", "W", "O"),
     "O[m,p] = I[2*p+r] * W[m,r]": ("I", "W", "O"),
     "O[p,q] = I[p+r,q+s] * W[r,s]": ("I", "W", "O"),
+    "O[m,p] = I[p+r+s] * W[m,r,s]": ("I", "W", "O"),
 }
 SIZES = (1, 2, 2, 3, 4, 4, 6, 8)
 LARGEST = 12_000
@@ -73,6 +74,7 @@ def _levels(dice: random.Random, levels: int) -> list[dict[str, Any]]:
                 "energy_per_hop": dice.choice((0, 0.5)),
                 "router": dice.choice((0, 0.2)),
                 "adder": dice.choice((0, 0.3)),
+                "ingress": dice.choice((0, 0.1)),
                 "fill_latency": dice.choice((0, 3)),
                 "forwarding": dice.random() < 0.5,
             }

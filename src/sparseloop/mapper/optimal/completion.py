@@ -6,15 +6,18 @@ Every chain has one column in the arrays here. A level's loops that exist (bound
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice, permutations, product
 
 import numpy as np
 
-from sparseloop.mapper.optimal.level_cost import Waiting
+from sparseloop.mapper.optimal.crossings import SpatialChoices, Waiting
+from sparseloop.mapper.optimal.level_cost import LevelBound
 from sparseloop.mapper.optimal.quantities import CostBound, Cycles, Energy, Factors, Floats, Ints, TileNumbers
 from sparseloop.mapper.optimal.states import TileChains
 from sparseloop.mapper.optimal.tile_chains import ChainSearch
+from sparseloop.mapper.optimal.wires import hops_of_ways
 from sparseloop.mapper.space.loop_orders import Signature
 from sparseloop.mapper.space.mapspace import Template, forwards, laid_on_loops
 from sparseloop.mapper.space.members import completed
@@ -48,6 +51,8 @@ class SplitTable:
     """Ways starts[i] to starts[i + 1] - 1 belong to choice i of spatial factors."""
     factors: Ints
     """Shape (ways, loops)."""
+    laid: SpatialChoices
+    """The ways as choices of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,50 +79,46 @@ class Completion:
         """By level and existing loops."""
         self._hosts: dict[tuple[int, LoopOrder], LoopOrder] = {}
         """By level and order of the existing loops: an order of all loops."""
-        self._splits = [self._split_table(level) for level in range(self.bounds.levels)]
+        once = search.table.once
+        self._splits = [once(("splits", i), lambda i=i: self._split_table(i)) for i in range(self.bounds.levels)]
+
+    @cached_property
+    def costs(self) -> list[LevelBound]:
+        """Per level, by ways to lay the spatial factors on the axes."""
+        return [LevelBound(self.bounds, level, table.laid) for level, table in enumerate(self._splits)]
 
     # --- mesh axes ----------------------------------------------------------------------------------------------
 
-    def _axes_matter(self, level: int) -> bool:
-        """Ranks of formats, hops, or words passed to neighbours depend on the axes of spatial loops."""
-        if self.laid:
-            return True
-        n = self.bounds.design.arch.levels[level].network
-        if n is None:
-            return False
-        priced = n.energy_per_hop_pj or n.wire_pj_per_bit_mm or n.router_pj or n.ingress_pj or n.adder_pj
-        return n.forwarding or bool(priced)
-
     def _split_table(self, level: int) -> SplitTable:
         rows = [i for i, loop in enumerate(self.space.loops) if loop.level == level and loop.spatial]
-        splits = self.search.choices[level].spatial.splits
-        if not self._axes_matter(level):
-            splits = tuple(ways[:1] for ways in splits)
-        flat = [[n for rank in way for n in rank] for ways in splits for way in ways]
-        starts = np.concatenate([[0], np.cumsum([len(ways) for ways in splits])])
+        spatial = self.search.choices[level].spatial
+        flat = [[n for rank in way for n in rank] for ways in spatial.splits for way in ways]
+        counts = np.array([len(ways) for ways in spatial.splits])
         table = np.array(flat, dtype=np.int64).reshape(len(flat), -1)
-        return SplitTable(np.array(rows, dtype=np.int64), starts.astype(np.int64), table)
+        laid = replace(spatial.rows(np.repeat(np.arange(len(counts)), counts)), hops=hops_of_ways(self.space, level, table))
+        return SplitTable(np.array(rows, dtype=np.int64), np.cumsum([0, *counts]), table, laid)
+
+    def _laid(self, chains: TileChains) -> TileChains:
+        """Every chain with all ways to lay its spatial factors on the axes: `spatial` numbers the ways."""
+        for level, table in enumerate(self._splits):
+            choice = chains.spatial[level]
+            counts = table.starts[choice + 1] - table.starts[choice]
+            at = np.repeat(np.arange(len(chains)), counts)
+            ways = table.starts[choice[at]] + np.arange(len(at)) - (np.cumsum(counts) - counts)[at]
+            chains = chains.rows(at)
+            chains = replace(chains, spatial=(*chains.spatial[:level], ways, *chains.spatial[level + 1 :]))
+        return chains
 
     def _factors(self, chains: TileChains) -> Factors:
-        """Factors of all loops, shape (loops, mappings): every chain with all splits of its spatial factors."""
-        origin = np.arange(len(chains))
-        ways = [np.zeros(0, np.int64)] * self.bounds.levels
-        for level, table in enumerate(self._splits):
-            choice = chains.spatial[level][origin]
-            counts = table.starts[choice + 1] - table.starts[choice]
-            at = np.repeat(np.arange(len(origin)), counts)
-            local = np.arange(len(at)) - (np.cumsum(counts) - counts)[at]
-            ways = [w[at] if len(w) else w for w in ways]
-            ways[level] = table.starts[choice[at]] + local
-            origin = origin[at]
-        factors = np.ones((len(self.space.loops), len(origin)), dtype=np.int64)
+        """Factors of all loops, shape (loops, chains), of chains laid on the axes."""
+        factors = np.ones((len(self.space.loops), len(chains)), dtype=np.int64)
         for level, table in enumerate(self._splits):
             if len(table.rows):
-                factors[table.rows] = table.factors[ways[level]].T
+                factors[table.rows] = table.factors[chains.spatial[level]].T
         names = list(self.search.table.ranks)
         for i, loop in enumerate(self.space.loops):
             if not loop.spatial:
-                factors[i] = chains.factors[loop.level][names.index(loop.rank), origin]
+                factors[i] = chains.factors[loop.level][names.index(loop.rank)]
         return factors
 
     # --- orders -------------------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ class Completion:
     def samples(self, chains: TileChains) -> Iterator[Sample]:
         """The mappings of the chains that their own bound admits, by template, about SAMPLE chains with orders at a time."""
         by_orders: dict[LevelOrders, list[Ints]] = {}
-        count = 0
+        count, chains = 0, self._laid(chains)
         for ordered in self._ordered(chains):
             by_orders.setdefault(ordered.orders, []).append(ordered.chains)
             count += len(ordered.chains)
@@ -261,7 +262,7 @@ class Completion:
         levels: list[list[ClassBound]] = []
         waiting: Waiting = {}
         for level in reversed(range(self.bounds.levels)):
-            cost, inner, spatial = self.search.costs[level], self._inner_tile(chains, at, level), chains.spatial[level][at]
+            cost, inner, spatial = self.costs[level], self._inner_tile(chains, at, level), chains.spatial[level][at]
             waiting = waiting | cost.started(inner)
             factors = chains.factors[level][:, at].astype(np.float64)
             costs = {c.signature: c for c in cost.class_costs(inner, spatial, factors, loops[level], waiting)}
@@ -279,6 +280,6 @@ class Completion:
         table = self.search.table
         extents = np.ones((len(table.ranks), len(at)), dtype=np.int64)
         for inner in range(level + 1, self.bounds.levels):
-            spatial = self.search.choices[inner].spatial.factors[chains.spatial[inner][at]].T
+            spatial = self._splits[inner].laid.factors[chains.spatial[inner][at]].T
             extents *= chains.factors[inner][:, at] * spatial
         return table.code(extents)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparseloop.mapper.optimal.crossings import Crossing, Sharing, SpatialChoices
 from sparseloop.mapper.optimal.effort import Effort, unlimited
 from sparseloop.mapper.optimal.level_choices import LevelChoices
-from sparseloop.mapper.optimal.level_cost import LevelBound, SpatialChoices
+from sparseloop.mapper.optimal.level_cost import LevelBound
 from sparseloop.mapper.optimal.lower_bounds import LowerBounds
-from sparseloop.mapper.optimal.quantities import CostBound, Floats
+from sparseloop.mapper.optimal.quantities import CostBound
 
 REMEMBERED = 1 << 14
 """Tables of at most that many tiles keep what one level costs for other choices of bypasses."""
@@ -53,14 +54,16 @@ class CostToGo:
         if self.table.count > REMEMBERED or level + 1 in self.bounds.only:
             return self._computed_level_cost(level)
         inner = frozenset[str]().union(*self.bounds.keep[level + 1 :])
-        key = ("cost to go", level, tuple(self.bounds.crossings[level]), inner, self.bounds.keep[level + 1 : level + 2])
+        crossings = (*self.bounds.crossings[level], *self.bounds.returning[level])
+        key = ("cost to go", level, crossings, inner, self.bounds.keep[level + 1 : level + 2])
         return self.table.once(key, lambda: self._computed_level_cost(level))
 
     def _computed_level_cost(self, level: int) -> CostBound:
-        shares = self.table.once(("shares", level), lambda: self._shares(level))
-        count, ones = len(shares), np.ones((len(shares), len(self.table.ranks)), dtype=np.int64)
-        unit = SpatialChoices(ones, ones[:, 0], np.ones(count), ())
-        cost = LevelBound(self.bounds, level, unit, joined=True).with_sharing(shares)
+        sharing = self._sharing(level)
+        count, tensors = len(sharing.shares), len(self.bounds.design.einsum.tensors)
+        ones = np.ones((count, len(self.table.ranks)), dtype=np.int64)
+        unit = SpatialChoices(ones, ones[:, 0], np.ones(count), (), np.zeros((tensors, count)))
+        cost = LevelBound(self.bounds, level, unit, joined=True).with_sharing(sharing)
         last = level + 1 == self.bounds.levels
         every = np.zeros(1, dtype=np.int64) if last else np.flatnonzero(self.bounds.admitted(level + 1))
         energy, cycles = np.full(self.table.count, np.inf), np.zeros(self.table.count)
@@ -72,11 +75,25 @@ class CostToGo:
             energy[tiles], cycles[tiles] = (part.reshape(-1, count).min(axis=1) for part in pairs)
         return CostBound(energy, cycles)
 
-    def _shares(self, level: int) -> Floats:
-        """How many lanes of a level may share a word of each tensor, (choices, tensors): only choices that no other one beats."""
-        tensors, factors = self.bounds.separate_ranks, self.choices.by_level[level].spatial.factors
-        columns = [[i for i, r in enumerate(self.table.ranks) if r not in separate] for separate in tensors]
-        shares = np.unique(np.stack([factors[:, free].prod(axis=1) for free in columns], axis=1), axis=0).astype(np.float64)
-        beaten = [bool(((shares >= row).all(axis=1) & (shares > row).any(axis=1)).any()) for row in shares]
-        shares = shares[~np.array(beaten)]
-        return shares if len(shares) * self.table.count <= MOST else shares.max(axis=0, keepdims=True)
+    def _sharing(self, level: int) -> Sharing:
+        """What the spatial factors of a level may do for the crossings charged to it: only what nothing else beats."""
+        own, returning = self.bounds.crossings[level], self.bounds.returning[level]
+        key = ("sharing", level, tuple(own), tuple(returning))
+        return self.table.once(key, lambda: self._computed_sharing(level, own, returning))
+
+    def _computed_sharing(self, level: int, own: list[Crossing], returning: list[Crossing]) -> Sharing:
+        spatial = self.choices.by_level[level].spatial
+        every = np.ones((len(spatial.factors), len(self.bounds.separate_ranks)))
+        for c in (*own, *returning):
+            every[:, c.tensor] = self.bounds.shared(c, level, spatial.factors.astype(np.float64))
+        every, group = np.unique(every, axis=0, return_inverse=True)
+        exact = LevelBound(self.bounds, level, spatial).wires if any(c.wired for c in own) else {}
+        wires = {c: np.full(len(every), np.inf) for c in own if c in exact}
+        for c, least in wires.items():
+            np.minimum.at(least, group.reshape(-1), exact[c])
+        costs = np.concatenate([1.0 / every, *(least[:, None] for least in wires.values())], axis=1)
+        good = ~np.array([bool(((costs <= row).all(axis=1) & (costs < row).any(axis=1)).any()) for row in costs])
+        shares, wires = every[good], {c: least[good] for c, least in wires.items()}
+        if len(shares) * self.table.count <= MOST:
+            return Sharing(shares, wires)
+        return Sharing(shares.max(axis=0, keepdims=True), {c: least.min(keepdims=True) for c, least in wires.items()})

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
+from sparseloop.mapper.optimal.crossings import AxisSplits, SpatialChoices
 from sparseloop.mapper.optimal.effort import Effort, unlimited
-from sparseloop.mapper.optimal.level_cost import SpatialChoices
 from sparseloop.mapper.optimal.lower_bounds import TileTable
 from sparseloop.mapper.optimal.quantities import Floats, Ints
+from sparseloop.mapper.optimal.wires import axes_matter, best_ways, hops_of_ways
 from sparseloop.mapper.space.mapspace import Mapspace
 
 Split = tuple[int, ...]
@@ -120,12 +121,19 @@ class LevelChoices:
 
         extended(0, (), (), (1, 1))
         factors = np.array(list(splits_of), dtype=np.int64).reshape(len(splits_of), len(choices))
-        return SpatialChoices(
-            factors=factors,
-            lanes=factors.prod(axis=1),
-            ways=np.array([len(splits) for splits in splits_of.values()], dtype=np.float64),
-            splits=tuple(tuple(splits) for splits in splits_of.values()),
-        )
+        ways = np.array([len(splits) for splits in splits_of.values()], dtype=np.float64)
+        splits, hops = self._good_splits(level, list(splits_of.values()))
+        return SpatialChoices(factors, factors.prod(axis=1), ways, splits, hops)
+
+    def _good_splits(self, level: int, splits: list[list[tuple[Split, ...]]]) -> tuple[tuple[AxisSplits, ...], Floats]:
+        """Of every choice of factors the splits that may be best, and the least hops of every tensor (tensors, choices)."""
+        flat = np.array([[n for rank in way for n in rank] for ways in splits for way in ways], dtype=np.int64)
+        hops = hops_of_ways(self.space, level, flat.reshape(sum(map(len, splits)), -1))
+        starts = np.cumsum([0, *map(len, splits)])
+        if not axes_matter(self.space, level):
+            of_choice = [best_ways(hops[:, a:b]) if b > a + 1 else [0] for a, b in pairwise(starts)]
+            splits = [[ways[i] for i in kept] for ways, kept in zip(splits, of_choice, strict=True)]
+        return tuple(tuple(ways) for ways in splits), np.minimum.reduceat(hops, starts[:-1], axis=1)
 
     def _axes(self, rank: int, level: int) -> list[str]:
         return [str(loop.axis) for loop in self.space.ranks[rank].loops if loop.level == level and loop.spatial]

@@ -11,98 +11,29 @@ factors of the level. Orders of the temporal loops come in classes (`OrderClasse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
-from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds, TileTable
-from sparseloop.mapper.optimal.quantities import CostBound, Cycles, Energy, Floats, Ints, Share, TileNumbers, Words
+from sparseloop.mapper.optimal.crossings import (
+    ClassCost,
+    Columns,
+    Crossing,
+    CrossingCost,
+    CrossingTables,
+    Load,
+    Runs,
+    Sharing,
+    SpatialChoices,
+    Waiting,
+    WaitingCrossing,
+)
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
+from sparseloop.mapper.optimal.quantities import CostBound, Energy, Floats, Ints, TileNumbers, Words
 from sparseloop.mapper.optimal.windows import Movement
 from sparseloop.mapper.space.loop_orders import LevelOrder, Signature, sliding_rank
-
-
-@dataclass(frozen=True, slots=True)
-class SpatialChoices:
-    """The spatial factors of one level; arrays of shape (choices, ...)."""
-
-    factors: Ints
-    """Shape (choices, ranks)."""
-    lanes: Ints
-    """Product of the factors."""
-    ways: Floats
-    """In how many ways the axes give the factors."""
-    splits: tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
-    """Per choice these ways: per rank its factors along the axes."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingCrossing:
-    """What a crossing carries while it waits."""
-
-    arriving: Words
-    """Words that arrive at the children in every pass of the loops outside."""
-    accesses: Words
-    """Accesses of the parent in every such pass, where lanes share words."""
-    alive: Share
-    """Share of the accesses that happen."""
-    busy: Share
-    """Share of the accesses that take bandwidth: gated ones do, too."""
-    nonempty: Share
-    """Share of the tiles that are not empty and survive: only they have bits of a mask."""
-
-    def rows(self, at: Ints) -> WaitingCrossing:
-        """The entries `at` of every array."""
-        return WaitingCrossing(self.arriving[at], self.accesses[at], self.alive[at], self.busy[at], self.nonempty[at])
-
-
-Waiting = dict[Crossing, WaitingCrossing]
-
-
-@dataclass(frozen=True, slots=True)
-class CrossingCost:
-    """What a crossing costs."""
-
-    crossing: Crossing
-    energy: Energy
-    busy: Share | float
-    """Share of the words that takes bandwidth."""
-    read: Words | float = 0.0
-    """From the parent."""
-    updated: Words | float = 0.0
-    """At the parent."""
-    filled: Words | float = 0.0
-    """Into the child."""
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """The sum of some crossings."""
-
-    energy: Energy
-    reads: dict[int, Words | float]
-    """Bandwidth words read, by level."""
-    writes: dict[int, Words | float]
-    """Bandwidth words written, by level."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClassCost:
-    """What a level costs at least under the orders of one class."""
-
-    signature: Signature
-    energy: Energy
-    cycles: Cycles
-
-
-@dataclass(frozen=True, slots=True)
-class _Tables:
-    """Of a crossing, by tile of the child."""
-
-    size: Words
-    alive: Share
-    busy: Share
-    nonempty: Share
 
 
 class LevelBound:
@@ -127,14 +58,20 @@ class LevelBound:
         inner = frozenset[str]().union(*bounds.keep[level + 1 :])
         self.waiting_tensors = {t: i for i, t in enumerate(t for t, x in enumerate(self.tensors) if x.name in inner)}
         """Tensor to its place in a signature."""
+        windows = [t for t in self.waiting_tensors if bounds.windows[t] is not None]
+        self.window_tensors = {t: len(self.waiting_tensors) + i for i, t in enumerate(windows)}
+        """Tensor with halos to its second place in a signature."""
         self.factors = spatial.factors.astype(np.float64)
         self.lanes = spatial.lanes
         products: dict[frozenset[str], Floats] = {}
         crossings = {c for of_level in bounds.crossings for c in of_level if c.child > level}
         self.copies = {c: self._product(self.tensors[c.tensor].ranks, products) for c in crossings}
         """Lanes with the same words of the tensor, by choice of spatial factors."""
-        self.sharing = {c: self._product(bounds.separate_ranks[c.tensor], products) for c in crossings}
+        self.sharing = {c: self.copies[c] if c.plain else bounds.shared(c, level, self.factors) for c in crossings}
         """Lanes that may share a tile, by choice of spatial factors."""
+        self.returned = self._returned(
+            {c: self._product(self.tensors[c.tensor].ranks, products) for c in bounds.returning[level]}
+        )
         self.windows = {c: window for c in crossings if (window := bounds.windows[c.tensor]) is not None}
         """Of the crossings whose tile slides."""
         self.used = [min(lv.instances, bounds.most_lanes(range(i))) for i, lv in enumerate(bounds.design.arch.storage)]
@@ -142,18 +79,36 @@ class LevelBound:
         """Most sharing at all levels further out."""
         self.sharing_in_parent = {c: bounds.most_shared(self.tensors[c.tensor], range(c.parent, level)) for c in crossings}
         """Most sharing at levels further out that lie inside the parent."""
+        self.wires = {c: self._wires(c) for c in crossings if c.wired and level >= c.parent}
+        """Energy on the level's network of every word from further inside, by choice of spatial factors."""
+        self.wires_outside = {c: bounds.wires(c, range(c.parent, level)) for c in self.wires}
+        """Of every word that leaves the level's network, on those further out."""
         self.order = bounds.classes[level]
         if joined:
             free = LevelOrder(outer=(), free=self.table.ranks, inner=())
             self.order = bounds.order_classes(free, [*self.waiting_tensors])
 
-    def with_sharing(self, shares: Floats) -> LevelBound:
-        """As if nothing were known of the spatial factors but how many lanes share a word: `shares` (choices, tensors)."""
+    def with_sharing(self, known: Sharing) -> LevelBound:
+        """As if nothing else were known of the spatial factors."""
         for c in self.sharing:
-            most = shares[:, c.tensor]
+            most = known.shares[:, c.tensor]
             self.sharing[c] = most if self.level >= c.parent else np.ones(len(most))
             self.sharing_outside[c] *= float(most.max())
+        self.wires |= known.wires
+        self.returned = self._returned({c: known.shares[:, c.tensor] for c in self.bounds.returning[self.level]})
         return self
+
+    def _returned(self, copies: dict[Crossing, Floats]) -> Floats | None:
+        """Energy of partial sums read again further inside since lanes hold so many copies, by choice of spatial factors."""
+        parts = [c.reads * self._alive_at_compute(c) * self.bounds.returned(c, self.level, mine) for c, mine in copies.items()]
+        return cast("Any", sum)(parts) if parts else None
+
+    def _alive_at_compute(self, c: Crossing) -> float:
+        return math.prod(self.table.nonzero(u) for u in c.leaders)
+
+    def _wires(self, c: Crossing) -> Floats:
+        word, shared = self.bounds.word_pj(c, self.level, self.spatial.hops[c.tensor]), self.sharing[c]
+        return (word + self.bounds.sum_pj(c, self.level) * (self.copies[c] - 1)) / shared
 
     def with_loops_joined(self, tiles: TileNumbers, spatial: Ints) -> CostBound:
         """Energy and cycles at least, all loops outside the spatial ones joined rank by rank, in the best order.
@@ -180,7 +135,7 @@ class LevelBound:
             products[ranks] = self.factors[:, [i for i, r in enumerate(self.table.ranks) if r not in ranks]].prod(axis=1)
         return products[ranks]
 
-    def _tables(self, c: Crossing) -> _Tables:
+    def _tables(self, c: Crossing) -> CrossingTables:
         alive, busy = np.ones(self.table.count), np.ones(self.table.count)
         to_compute = c.child == self.bounds.levels
         for u in c.leaders:
@@ -188,7 +143,7 @@ class LevelBound:
             alive = alive * share
             busy = busy * share if u in c.timed_leaders else busy
         own = 1.0 if to_compute else self.table.nonempty(c.tensor)
-        return _Tables(self.table.size(c.tensor), alive, busy, alive * own if c.entries else alive)
+        return CrossingTables(self.table.size(c.tensor), alive, busy, alive * own if c.entries else alive)
 
     # --- crossings that wait --------------------------------------------------------------------------------
 
@@ -198,7 +153,7 @@ class LevelBound:
         for c in self.starting:
             of = self.tables[c]
             size = of.size[tiles]
-            waiting[c] = WaitingCrossing(size, size, of.alive[tiles], of.busy[tiles], of.nonempty[tiles])
+            waiting[c] = WaitingCrossing(size, size, of.alive[tiles], of.busy[tiles], of.nonempty[tiles], np.zeros(len(tiles)))
         return waiting
 
     def stays_open(self, c: Crossing, loops: int) -> bool:
@@ -220,14 +175,36 @@ class LevelBound:
         share = window.fresh(moved) / self.tables[c].size[tiles]
         return share if sliding_rank(run) >= 0 else np.maximum(1.0, share)
 
+    def _steps(self, c: Crossing, run: int, columns: Columns) -> Floats:
+        """New words while a window slides through the loops of the level, as a multiple of its tile."""
+        inner = self.table.extents[:, columns.tiles].astype(np.float64)
+        moved = Movement(inner, self.factors[columns.spatial].T, columns.factors, run, self.joined)
+        return self.windows[c].slid(moved) / self.tables[c].size[columns.tiles]
+
     def past(
         self, c: Crossing, waiting: WaitingCrossing, spatial: Ints, growth: Floats | float = 1.0
     ) -> WaitingCrossing:  # fmt: skip
         """What a crossing carries past this level; `growth`: over all loops of the level."""
         lanes = self.lanes[spatial] * growth
         shared = self.sharing[c][spatial] if self.level >= c.parent else 1.0
-        arriving, accesses = waiting.arriving * lanes, waiting.accesses * lanes / shared
-        return WaitingCrossing(arriving, accesses, waiting.alive, waiting.busy, waiting.nonempty)
+        arriving, accesses, wires = waiting.arriving * lanes, waiting.accesses * lanes / shared, waiting.wires * lanes
+        if c in self.wires:
+            wires = wires / self._merged_halos(c, spatial) + waiting.accesses * lanes * self.wires[c][spatial]
+        return WaitingCrossing(arriving, accesses, waiting.alive, waiting.busy, waiting.nonempty, wires)
+
+    def _merged_halos(self, c: Crossing, spatial: Ints) -> Floats | float:
+        """Most lanes that have words of a sliding window in common without having the same tile: such words are no copies."""
+        return self.sharing[c][spatial] / self.copies[c][spatial] if c in self.windows else 1.0
+
+    def _on_networks(self, c: Crossing, carried: WaitingCrossing, passes: Floats, spatial: Ints) -> Energy | float:
+        """Energy on all networks of a crossing that closes here."""
+        if not c.wired:
+            return 0.0
+        energy: Energy = carried.wires * passes
+        if c in self.wires:
+            here = self.wires[c][spatial] + self.wires_outside[c] / self.sharing[c][spatial]
+            energy = energy / self._merged_halos(c, spatial) + carried.accesses * passes * here
+        return energy / self.sharing_in_parent[c] if c in self.windows else energy
 
     # --- costs ----------------------------------------------------------------------------------------------
 
@@ -239,31 +216,74 @@ class LevelBound:
         `best`: not of classes that cost no less than another one whatever the factors are.
         """
         closing = {c: carried for c, carried in waiting.items() if not self.stays_open(c, loops)}
-        fixed = self._load([self._to_compute(c, spatial) for c in self.free], len(tiles))
+        moving = [c for c in waiting if c not in closing and self._moves_inside(c)]
+        fixed = self._fixed(spatial)
         signatures = self.order.tightest(loops) if best else list(self.order.representatives.get(loops, {}))
-        if not closing:
+        if not closing and not moving:
             bound = self._bound([fixed])
             return [ClassCost(signature, *bound) for signature in signatures]
-        by_runs: dict[Signature, CostBound] = {}
-        """Runs of the closing crossings to their cost."""
-        costs: dict[tuple[Crossing, int], CrossingCost] = {}
+        columns = Columns(tiles, spatial, factors, self.whole_shape / self.volume[tiles])
+        by_runs: dict[tuple[Runs, ...], CostBound] = {}
+        """Runs of the crossings to their cost."""
+        costs: dict[tuple[Crossing, Runs], CrossingCost] = {}
         passes: dict[tuple[Crossing | None, int], Floats] = {}
         """Run to the passes of the loops outside it; for a sliding window to as many times its tile."""
         found: list[ClassCost] = []
-        left = self.whole_shape / self.volume[tiles]
         for signature in signatures:
-            runs = tuple(signature[self.waiting_tensors[c.tensor]] for c in closing)
-            if runs not in by_runs:
-                for c, run in zip(closing, runs, strict=True):
-                    key = (c if c in self.windows else None, run)
-                    if key not in passes:
-                        passes[key] = left / self._run(run, factors) * self.growth(c, run, tiles, spatial, factors)
-                    if (c, run) not in costs:
-                        costs[c, run] = self._closed(c, closing[c], passes[key], spatial, _passed_on(run))
-                parts = [costs[pair] for pair in zip(closing, runs, strict=True)]
-                by_runs[runs] = self._bound([fixed, self._load(parts, len(tiles))])
-            found.append(ClassCost(signature, *by_runs[runs]))
+            runs = {c: self._runs(c, signature) for c in (*closing, *moving)}
+            key = tuple(runs.values())
+            if key not in by_runs:
+                for c, mine in runs.items():
+                    if (c, mine) in costs:
+                        continue
+                    if c in closing:
+                        words = self._passes(c, mine, columns, passes)
+                        costs[c, mine] = self._closed(c, closing[c], words, spatial, _passed_on(mine.settled))
+                    else:
+                        costs[c, mine] = self._moved_inside(c, waiting[c], mine.moved, columns)
+                by_runs[key] = self._bound([fixed, self._load([costs[pair] for pair in runs.items()], len(tiles))])
+            found.append(ClassCost(signature, *by_runs[key]))
         return found
+
+    def _runs(self, c: Crossing, signature: Signature) -> Runs:
+        settled = signature[self.waiting_tensors[c.tensor]]
+        return Runs(settled, signature[self.window_tensors[c.tensor]] if c in self.windows else settled)
+
+    def _passes(
+        self, c: Crossing, runs: Runs, columns: Columns, known: dict[tuple[Crossing | None, int], Floats]
+    ) -> Floats:  # fmt: skip
+        """How often a crossing that closes brings its tile at least."""
+        most: Floats | None = None
+        for run in {runs.settled, runs.moved}:
+            key = (c if c in self.windows else None, run)
+            if key not in known:
+                words = self.growth(c, run, columns.tiles, columns.spatial, columns.factors)
+                known[key] = columns.left / self._run(run, columns.factors) * words
+            most = known[key] if most is None else np.maximum(most, known[key])
+        assert most is not None
+        return most
+
+    def _moves_inside(self, c: Crossing) -> bool:
+        """True if the loops of the level may slide the window of a crossing back and forth while it waits."""
+        return c in self.windows and c.child == self.level + 1 and not (c.output or c.forwarded)
+
+    def _moved_inside(self, c: Crossing, carried: WaitingCrossing, run: int, columns: Columns) -> CrossingCost:
+        """What a crossing that waits brings beyond what it carries on, at least.
+
+        Its window slides in every pass of the level's loops outside the run, forwards or back; what it carries on counts the
+        words of all positions once.
+        """
+        every, none = self._run(-1, columns.factors), np.zeros(len(columns.tiles))
+        if sliding_rank(run) < 0:
+            return CrossingCost(c, none, carried.busy)
+        at = (columns.tiles, columns.spatial, columns.factors)
+        passes = columns.left / every * np.maximum(0.0, self._steps(c, run, columns) - self.growth(c, -1, *at))
+        arriving, shared = carried.arriving * passes, self.sharing[c][columns.spatial] if self.level >= c.parent else 1.0
+        accesses = carried.accesses * passes / (self.sharing_in_parent[c] * shared)
+        alive, checks = carried.alive if c.leaders else 1.0, c.comparisons + c.entries * carried.nonempty
+        wires = self._on_networks(c, carried, passes, columns.spatial)
+        energy = (c.reads * accesses + c.fills * arriving + wires) * alive + checks * accesses
+        return CrossingCost(c, energy, carried.busy, accesses, 0.0, arriving)
 
     def _run(self, run: int, factors: Floats) -> Floats:
         """Product of the factors of the ranks in a run (bits; negative: of all)."""
@@ -279,7 +299,7 @@ class LevelBound:
 
     def quick_energy(self, tiles: TileNumbers, spatial: Ints, factors: Floats, loops: int, waiting: Waiting) -> Energy:
         """Energy at least, every crossing in the order that is best for it: no more than `least`, in less time."""
-        energy = self._load([self._to_compute(c, spatial) for c in self.free], len(tiles)).energy
+        energy = self._fixed(spatial).energy
         left, signatures = self.whole_shape / self.volume[tiles], self.order.tightest(loops)
         shares: dict[int, Floats] = {}
         for c, carried in waiting.items():
@@ -293,6 +313,11 @@ class LevelBound:
                 energy += self._closed(c, carried, left * least, spatial, any(map(_passed_on, runs))).energy
         return energy
 
+    def _fixed(self, spatial: Ints) -> Load:
+        """What no loop changes."""
+        load = self._load([self._to_compute(c, spatial) for c in self.free], len(spatial))
+        return load if self.returned is None else Load(load.energy + self.returned[spatial], load.reads, load.writes)
+
     def _to_compute(self, c: Crossing, spatial: Ints) -> CrossingCost:
         """Accesses of the parent by the compute level."""
         computes = float(self.bounds.design.einsum.computes)
@@ -301,10 +326,20 @@ class LevelBound:
         of = self.tables[c]
         alive, busy, nonempty = float(of.alive[0]), float(of.busy[0]), float(of.nonempty[0])
         again = np.maximum(0.0, accesses - c.whole * c.spread) if c.output and c.plain else 0.0
+        checks, wires = c.entries * nonempty + c.comparisons, self._to_compute_on_networks(c, spatial)
         if not c.output:
-            return CrossingCost(c, (c.reads * alive + c.entries * nonempty + c.comparisons) * accesses, busy, accesses)
-        energy = (c.updates * alive + c.entries * nonempty + c.comparisons) * accesses + c.reads * alive * again
+            return CrossingCost(c, (c.reads * alive + checks) * accesses + wires * alive, busy, accesses)
+        energy = (c.updates * accesses + c.reads * again + wires) * alive + checks * accesses
         return CrossingCost(c, energy, busy, again, accesses)
+
+    def _to_compute_on_networks(self, c: Crossing, spatial: Ints) -> Energy | float:
+        """Energy of the accesses by the compute level on all networks."""
+        if c not in self.wires:
+            return 0.0
+        inner = range(self.level + 1, self.bounds.levels)
+        words = self.bounds.design.einsum.computes / self.bounds.most_shared(self.tensors[c.tensor], inner)
+        here = words * (self.wires[c][spatial] + self.wires_outside[c] / self.sharing[c][spatial])
+        return here / self.sharing_in_parent[c] if c in self.windows else here
 
     def _closed(self, c: Crossing, carried: WaitingCrossing, passes: Floats, spatial: Ints, lone: bool) -> CrossingCost:
         """The words of a crossing that closes here, or never; `passes`: tiles outside, those of the run not counted."""
@@ -316,17 +351,19 @@ class LevelBound:
             carried.alive if c.leaders else 1.0,
             c.comparisons + c.entries * carried.nonempty if c.entries else c.comparisons,
         )
+        wires = self._on_networks(c, carried, passes, spatial)
         if not c.output:
-            energy = (c.reads * accesses + c.fills * arriving) * alive + checks * accesses
+            energy = (c.reads * accesses + c.fills * arriving + wires) * alive + checks * accesses
             return CrossingCost(c, energy, carried.busy, accesses, 0.0, arriving)
         if not c.plain:
-            return CrossingCost(c, (c.updates * alive + checks) * accesses, carried.busy, 0.0, accesses)
+            return CrossingCost(c, (c.updates * accesses + wires) * alive + checks * accesses, carried.busy, 0.0, accesses)
         copies: Floats | float = self.bounds.most_shared(self.tensors[c.tensor], range(c.child))
         if self.level == c.child - 1:
             copies = self.copies[c][spatial] * self.sharing_outside[c]
         again = np.maximum(0.0, accesses - c.whole * c.spread)
         refills = np.maximum(0.0, arriving - c.whole * copies)
-        energy = (c.updates * accesses + c.reads * again + c.fills * refills) * alive + checks * accesses
+        wires = wires * (1.0 + again / accesses) if c.both_ways else wires
+        energy = (c.updates * accesses + c.reads * again + c.fills * refills + wires) * alive + checks * accesses
         return CrossingCost(c, energy, carried.busy, again, accesses, refills)
 
     def _load(self, costs: Sequence[CrossingCost], columns: int) -> Load:

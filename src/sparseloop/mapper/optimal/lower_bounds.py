@@ -11,25 +11,27 @@ all the way) and sharing further out (taken at its largest). An access survives 
 condition's tile contains the child's tile, so NE >= prod of (1 - e(tile of the child)).
 
 What an event costs at least is said beside each rule of the model and only combined here: `least_energy` of actions,
-`least_survival` of features, `least_nonempty` of density models. Networks, gated and skipped actions cost at least nothing.
+`least_survival` of features, `least_nonempty` of density models, `least_word_pj` of networks. Gated and skipped actions cost at
+least nothing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from sparseloop.mapper.optimal.crossings import Crossing
 from sparseloop.mapper.optimal.windows import Window
-from sparseloop.mapper.space.constraints import Keep
+from sparseloop.mapper.space.constraints import Keep, switches
 from sparseloop.mapper.space.loop_orders import LevelOrder, OrderClasses, order_classes
 from sparseloop.mapper.space.mapspace import Mapspace
 from sparseloop.model.cost.actions import leak_per_cycle, least_compute_energy, least_energy
+from sparseloop.model.cost.networks import hop_pj, least_sum_pj, least_word_pj, sees_partial_sums
 from sparseloop.model.cost.requirements import Demand, data_requirements
 from sparseloop.model.design import Design
 from sparseloop.model.design.einsum import Tensor
@@ -167,46 +169,6 @@ def _separate_ranks(tensor: Tensor, size: Callable[[str], int]) -> frozenset[str
     return _plain_ranks(tensor) | {max(window, key=lambda rank: (size(rank), rank)) for window in windows if window}
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """One tensor that crosses one boundary: what a dense word costs at least, before its conditions on tiles are counted.
-
-    Energies are in pJ per dense word of the event (`LeastEvent`), with the share of words that are stored.
-    """
-
-    tensor: int
-    parent: int
-    child: int
-    charged: int
-    """The level with whose factors its cost is known."""
-    output: bool
-    plain: bool
-    """The tensor has no halos: every axis is one rank."""
-    reads: float
-    updates: float
-    fills: float
-    entries: float
-    """Of metadata that zeros have, too (bits of a mask)."""
-    leaders: tuple[int, ...]
-    """Tensors whose tile must not be empty: conditions of the features on this and the outer links."""
-    timed_leaders: tuple[int, ...]
-    """Those of skipping features: an access that is only gated still takes time."""
-    read_words: float
-    """Words of the parent's bandwidth per dense access."""
-    fill_words: float
-    """Words of the child's bandwidth per dense fill."""
-    sharing: float
-    """Most children that share a word of the parent, along spatial loops of bypassed levels in between."""
-    spread: float
-    """Most copies of the tensor at instances of the parent."""
-    whole: float
-    """|T|: words of the whole tensor."""
-    comparisons: float
-    """Of an intersection unit per dense access: it also looks at what its own leaders remove."""
-    forwarded: bool
-    """A mesh neighbour may pass on words of a sliding window, so the parent may be spared any number of reads."""
-
-
 class LowerBounds:
     """What is known of the cost of every mapping with given bypasses before its loops are known.
 
@@ -225,6 +187,8 @@ class LowerBounds:
         self.separate_ranks = [_separate_ranks(t, lambda rank: shape.get(rank, 1)) for t in self.design.einsum.tensors]
         self.windows = [self._window(t) for t in self.design.einsum.tensors]
         """Of the tensors with halos."""
+        self.unshared = switches(space.rules)["no_multicast"]
+        """Levels and tensors without multicast."""
         self.classes = self._classes()
         self.spatial_most = [tiles.once(("most", i), lambda i=i: self._spatial_most(i)) for i in range(self.levels)]
         self.crossings: list[list[Crossing]] = [[] for _ in range(self.levels)]
@@ -232,6 +196,16 @@ class LowerBounds:
         for child in range(1, self.levels + 1):
             for crossing in self._crossings(child):
                 self.crossings[crossing.charged].append(crossing)
+        to_compute = [c for of_level in self.crossings for c in of_level if c.child == self.levels and c.output and c.plain]
+        self.returning = [
+            [
+                c
+                for c in to_compute
+                if c.parent > i and self.most_shared(self.design.einsum.tensors[c.tensor], range(i, i + 1)) > 1
+            ]
+            for i in range(self.levels)
+        ]
+        """Per level the crossings to the compute level whose partial sums the level's lanes hold copies of."""
         self.latency = sum(n.fill_latency + n.drain_latency for lv in self.design.arch.storage if (n := lv.network) is not None)
         einsum, arch, sparse = self.design.einsum, self.design.arch, self.design.sparse
         self.compute_energy = least_compute_energy(einsum, arch, sparse)
@@ -246,11 +220,7 @@ class LowerBounds:
     # --- static -------------------------------------------------------------------------------------------------
 
     def _classes(self) -> tuple[OrderClasses, ...]:
-        """Per level the classes of orders that the bounds tell apart.
-
-        Orders are alike if every tensor kept further inside has the same loops inside its innermost moving one: a loop over a
-        rank with an axis of its own, or over the largest rank of a sliding window (and then over the same one).
-        """
+        """Per level the classes of orders that the bounds tell apart."""
         found: list[OrderClasses] = []
         for level, order in enumerate(self.space.orders):
             inner = frozenset[str]().union(*self.keep[level + 1 :])
@@ -258,9 +228,15 @@ class LowerBounds:
         return tuple(found)
 
     def order_classes(self, order: LevelOrder, tensors: Sequence[int]) -> OrderClasses:
-        """The classes that these tensors tell apart."""
-        moving = [self.separate_ranks[t] for t in tensors]
-        sliding = [self.separate_ranks[t] - self.plain_ranks[t] for t in tensors]
+        """The classes that these tensors tell apart.
+
+        Orders are alike if every tensor has the same loops inside its innermost moving one: a loop over a rank with an axis of
+        its own, or over the largest rank of a sliding window (and then over the same one). Tensors with windows come once more
+        after all tensors: the loops inside the innermost one over any of their ranks.
+        """
+        windows = [t for t in tensors if self.windows[t] is not None]
+        moving = [*(self.separate_ranks[t] for t in tensors), *(self.design.einsum.tensors[t].ranks for t in windows)]
+        sliding = [mine - self.plain_ranks[t] for t, mine in zip((*tensors, *windows), moving, strict=True)]
         key = ("classes", order, *moving, *sliding)
         return self.tiles.once(key, lambda: order_classes(order, self.tiles.ranks, moving, sliding))
 
@@ -289,6 +265,39 @@ class LowerBounds:
     def _separate(self, tensor: Tensor) -> frozenset[str]:
         """Ranks whose spatial loops never share a tile."""
         return self.separate_ranks[self.design.einsum.index[tensor.name]]
+
+    def shared(self, c: Crossing, level: int, factors: Floats) -> Floats:
+        """Lanes at most that share a word, by choice of spatial factors of a level, (choices, ranks); the result: (choices,).
+
+        Lanes at p and r of a window p + r have as many tiles as there are sums, at least n_p + n_r - 1 of n_p n_r, if lanes of
+        other levels do not add to them.
+        """
+        tensor, ranks = self.design.einsum.tensors[c.tensor], self.tiles.ranks
+        terms = [term.rank for axis in tensor.axes for term in axis.terms]
+        sliding = tensor.ranks - self.plain_ranks[c.tensor]
+        others = [i for i in range(c.parent, c.child) if i != level]
+        if len(set(terms)) < len(terms) or any(self.spatial_most[i].get(rank, 1) > 1 for i in others for rank in sliding):
+            return factors[:, [i for i, r in enumerate(ranks) if r not in self.separate_ranks[c.tensor]]].prod(axis=1)
+        result = factors[:, [i for i, r in enumerate(ranks) if r not in tensor.ranks]].prod(axis=1)
+        for axis in tensor.axes:
+            lanes = factors[:, [ranks.index(t.rank) for t in axis.terms if t.rank in ranks]]
+            if lanes.shape[1] > 1:
+                result = result * lanes.prod(axis=1) / (lanes.sum(axis=1) - (lanes.shape[1] - 1))
+        return result
+
+    def returned(self, c: Crossing, level: int, copies: Floats) -> Floats:
+        """Partial sums read at least beyond those charged with a crossing to the compute level, if lanes hold so many copies.
+
+        What is charged there takes the copies outside the parent at their most: first touches need no read.
+        """
+        tensor = self.design.einsum.tensors[c.tensor]
+        most, outside = self.most_shared(tensor, range(level, level + 1)), self.most_shared(tensor, range(level))
+        surely = self.design.einsum.computes / (c.sharing * self.most_shared(tensor, range(c.charged, c.charged + 1)))
+        if surely >= c.whole * c.spread:
+            return c.whole * outside * (most - copies)
+        if c.spread > most:
+            return 0.0 * copies
+        return np.clip(np.minimum(c.whole * (most - copies), surely - c.whole * copies), 0.0, None)
 
     def _window(self, tensor: Tensor) -> Window | None:
         if all(len(axis.terms) == 1 for axis in tensor.axes):
@@ -349,8 +358,39 @@ class LowerBounds:
             spread=self.most_shared(tensor, range(parent)),
             whole=float(self.tiles.size(t)[-1]),
             comparisons=energy["comparisons"] * seen * left.stored,
-            forwarded=not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child)),
+            forwarded=(forwarded := not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child))),
+            stored=left.stored,
+            wired=not forwarded and any(self._priced(i) for i in range(parent, child)),
+            both_ways=sees_partial_sums(link) and not any(least_sum_pj(link, i) for i in range(parent, child)),
         )
+
+    def _priced(self, level: int) -> bool:
+        """True if words or sums cost something on the network of a level."""
+        n = self.design.arch.levels[level].network
+        return n is not None and bool(hop_pj(self.design.arch, level) or n.router_pj or n.ingress_pj or n.adder_pj)
+
+    def _ends(self, c: Crossing) -> LinkEnds:
+        design = self.design
+        return LinkEnds(
+            einsum=design.einsum, arch=design.arch, sparse=design.sparse, tensor=c.tensor, parent=c.parent, child=c.child
+        )
+
+    def word_pj(self, c: Crossing, level: int, hops: Floats) -> Floats:
+        """Energy at least of a dense word that makes so many hops on the network of a level."""
+        return np.asarray(least_word_pj(self._ends(c), level, hops)) * c.stored
+
+    def sum_pj(self, c: Crossing, level: int) -> float:
+        """Energy at least of adding two partial sums there."""
+        alone = (level, self.design.einsum.tensors[c.tensor].name) in self.unshared
+        return 0.0 if alone else least_sum_pj(self._ends(c), level) * c.stored
+
+    def wires(self, c: Crossing, levels: range) -> float:
+        """Energy at least of a word that passes the networks of these levels on its way out, whatever their spatial factors."""
+        energy, outermost, tensor = 0.0, levels.stop, self.design.einsum.tensors[c.tensor]
+        for level in levels:
+            shared = self.most_shared(tensor, range(level, outermost))
+            energy += float(self.word_pj(c, level, np.zeros(1))[0]) / shared
+        return energy
 
     def _forwards(self, level: int, tensor: Tensor) -> bool:
         """True if children of a level may pass words of the tensor on to a neighbour."""

@@ -15,21 +15,23 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from sparseloop.mapper.optimal.cost_to_go import CostToGo
+from sparseloop.mapper.optimal.crossings import Crossing, Waiting, WaitingCrossing
 from sparseloop.mapper.optimal.effort import Effort, TooManyChains
 from sparseloop.mapper.optimal.level_choices import LevelChoice, LevelChoices
-from sparseloop.mapper.optimal.level_cost import LevelBound, Waiting, WaitingCrossing
-from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds
-from sparseloop.mapper.optimal.partial_steps import PartialSteps, factor_targets
+from sparseloop.mapper.optimal.level_cost import LevelBound
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds
 from sparseloop.mapper.optimal.quantities import CostBound, Energy, Factors, Flags, Floats, Ints, Lanes, TileNumbers
 from sparseloop.mapper.optimal.states import (
     Edges,
     Frontier,
     Openings,
     PartialChains,
+    PartialSteps,
     TemporalSteps,
     TileChains,
     Transitions,
     batched,
+    factor_targets,
 )
 
 BEAM = 64
@@ -354,7 +356,7 @@ class ChainSearch:
             return _least(every, starts)
 
         shares = (least(after.alive), least(after.busy), least(after.nonempty))
-        return WaitingCrossing(least(after.arriving), least(after.accesses), *shares)
+        return WaitingCrossing(least(after.arriving), least(after.accesses), *shares, least(after.wires))
 
     # --- from the outside in --------------------------------------------------------------------------------
 

@@ -62,6 +62,24 @@ class Window:
             result = result * (self._fresh_along(moved, axis, moving, words) if moving in axis else words)
         return result
 
+    def slid(self, moved: Movement) -> Floats:
+        """Words that are new while the loops of a level slide a tile of extents `moved.inner`, those it begins with not counted.
+
+        Every pass of the loops outside the run moves the innermost rank, forwards or back; where another rank of its axis has a
+        loop, too, only steps of the innermost rank alone are counted.
+        """
+        moving = sliding_rank(moved.run)
+        passes, result = moved.factors.prod(axis=0) / moved.passed.prod(axis=0), np.ones(moved.inner.shape[1])
+        for axis in self.axes:
+            words, extent = _words(moved.inner, axis), moved.inner[moving]
+            if moving in axis:
+                alone: Floats = moved.factors[[r for r in axis if r != moving]].prod(axis=0)
+                step = np.minimum(extent * moved.lanes[moving], words) if self.exact else extent
+                result = result * step * np.where(alone == 1, passes - 1, passes * (1 - 1 / moved.factors[moving]))
+            else:
+                result = result * words
+        return result
+
     def _fresh_along(self, moved: Movement, axis: tuple[int, ...], moving: int, words: Floats) -> Floats:
         """The same along the axis on which the window moves; `words`: in the whole run."""
         whole, extent, factor = _words(moved.inner, axis), moved.inner[moving], moved.factors[moving]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from sparseloop.model import ops
-from sparseloop.model.design.arch import Network
+from sparseloop.model.design.arch import Arch, Network
 from sparseloop.model.memo import memo
-from sparseloop.model.plan import Link, Plan
+from sparseloop.model.plan import Link, LinkEnds, Plan
 from sparseloop.model.sparse_traffic import LinkSparse, SparseTraffic
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Bits, Count, Pj, Words
@@ -95,11 +96,7 @@ class NetworkTraffic:
 
     @cached_property
     def _hop_pj(self) -> float:
-        """Energy of the wires of one hop, per word of the network."""
-        n = self.network
-        if n.energy_per_hop_pj is not None:
-            return n.energy_per_hop_pj
-        return n.wire_pj_per_bit_mm * n.word_bits * tile_width_mm(self.plan, self.level) if n.wire_pj_per_bit_mm else 0.0
+        return hop_pj(self.plan.arch, self.level)
 
     def energy_of(self, k: LinkSparse, hops: Count) -> Pj:
         """Energy of a tensor's words that enter the network, if each makes that many hops: wires, routers, ingress."""
@@ -107,8 +104,7 @@ class NetworkTraffic:
         bits = self.plan.einsum.tensors[k.dense.link.tensor].word_bits or n.word_bits
         words = self.words_down[name] + self.words_up[name] + k.overflow.reads * self._spread(k)
         words = words * (bits / n.word_bits) + self.metadata_bits[name] / n.word_bits
-        routers = n.router_pj * (1.0 + np.floor(hops + 1e-9)) if n.router_pj else 0.0
-        return words * (hops * self._hop_pj + routers + n.ingress_pj)
+        return words * word_pj(n, self._hop_pj, hops)
 
 
 def network_traffic(plan: Plan, tiles: Tiles, sparse: SparseTraffic) -> tuple[NetworkTraffic, ...]:
@@ -134,50 +130,84 @@ def _metadata_bits(k: LinkSparse, partial: bool) -> Bits:
     return total
 
 
-def tile_width_mm(plan: Plan, level: int) -> float:
+def hop_pj(arch: Arch, level: int) -> Pj:
+    """Energy of the wires of one hop on the network below a level, per word of the network."""
+    n = arch.levels[level].network
+    assert n is not None
+    if n.energy_per_hop_pj is not None:
+        return n.energy_per_hop_pj
+    return n.wire_pj_per_bit_mm * n.word_bits * tile_width_mm(arch, level) if n.wire_pj_per_bit_mm else 0.0
+
+
+def word_pj(n: Network, hop: Pj, hops: Count) -> Pj:
+    """Energy of a word of the network that makes so many hops at `hop` pJ each: wires, routers, ingress."""
+    routers = n.router_pj * (1.0 + np.floor(hops + 1e-9)) if n.router_pj else 0.0
+    return hops * hop + routers + n.ingress_pj
+
+
+def tile_width_mm(arch: Arch, level: int) -> float:
     """Edge of one child of `level`: given, else the root of the area of everything inside the child."""
-    network = plan.arch.levels[level].network
+    network = arch.levels[level].network
     assert network is not None
     if network.tile_width_mm is not None:
         return network.tile_width_mm
-    area = 0.0
-    for inner in range(plan.compute, level, -1):
-        x, y = plan.arch.fanout(inner) if inner < plan.compute else (1, 1)
-        area = plan.arch.levels[inner].area_um2 + x * y * area
+    area, compute = 0.0, len(arch.levels) - 1
+    for inner in range(compute, level, -1):
+        x, y = arch.fanout(inner) if inner < compute else (1, 1)
+        area = arch.levels[inner].area_um2 + x * y * area
     return math.sqrt(area) / 1000.0
 
 
 def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Count:
-    """Mean hops of a word from the parent, at the middle of the left edge, to all children that share it.
+    """Mean hops of a word from the parent to all children that share it, below one level; see `hops_across`."""
+    slots = [i for i in link.between if plan.loops[i].level == level]
+    spread = [SpreadLoop(plan.loops[i].axis == "y", tiles.bounds[i], i in link.multicast) for i in slots]
+    return hops_across(spread, plan.arch.fanout(level), packed=plan.sparse.packs(level))
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadLoop:
+    """A spatial loop as the words of one tensor see it."""
+
+    vertical: bool
+    """It lies along y."""
+    bound: Count
+    shared: bool
+    """All its children take the same words."""
+
+
+def hops_across(loops: Sequence[SpreadLoop], fanout: tuple[int, int], *, packed: bool) -> Count:
+    """Mean hops of a word from the middle of the left edge of a mesh to all children that share it; loops outermost first.
 
     Along x to the farthest column, then in every used column to the rows above and below. Positions that a spatial skip packs
     onto fewer lanes lie as densely as the lanes allow.
     """
-    slots = [i for i in link.between if plan.loops[i].level == level]
-    if not slots:
+    if not loops:
         return 0.0
     farthest: Count = 0.0
     columns: Count = 1
     stride: Count = 1
-    rows: list[Count] = [plan.arch.fanout(level)[1]]
-    for i in reversed(slots):
-        shared, n = i in link.multicast, tiles.bounds[i]
-        if plan.loops[i].axis == "x":
-            farthest = farthest + stride * (n - 1) * (1.0 if shared else 0.5)
-            columns = columns * n if shared else columns
-            stride = stride * n
+    rows: list[Count] = [fanout[1]]
+    for loop in reversed(loops):
+        n = loop.bound
+        if loop.vertical:
+            rows += [n, 1 if loop.shared else 0]
         else:
-            rows += [n, 1 if shared else 0]
+            farthest = farthest + stride * (n - 1) * (1.0 if loop.shared else 0.5)
+            columns = columns * n if loop.shared else columns
+            stride = stride * n
     vertical = ops.lattice("rows", rows)
-    if plan.sparse.packs(level):
-        wide, high = (_folding(plan, tiles, level, axis) for axis in ("x", "y"))
+    if packed:
+        wide, high = (
+            _folding([lp.bound for lp in loops if lp.vertical == along_y], fanout[along_y]) for along_y in (False, True)
+        )
         farthest, columns, vertical = farthest / wide, columns / wide, vertical / high
     return farthest + columns * vertical
 
 
-def _folding(plan: Plan, tiles: Tiles, level: int, axis: str) -> Count:
+def _folding(bounds: Sequence[Count], lanes: int) -> Count:
     """Positions per lane along an axis, at least 1."""
-    return ops.maximum(tiles.product(plan.along(level, axis)) / plan.arch.fanout(level)[axis == "y"], 1.0)
+    return ops.maximum(ops.product(bounds) / lanes, 1.0)
 
 
 @memo(1 << 12)
@@ -195,3 +225,29 @@ def _row_hops(height: int, *loops: int) -> float:
 
 
 ops.LATTICE["rows"] = _row_hops
+
+
+# --- bounds -------------------------------------------------------------------------------------------------
+
+
+def least_word_pj(ends: LinkEnds, level: int, hops: Count) -> Pj:
+    """Beside `NetworkTraffic.energy_of`: energy at least of one word of a link that makes that many hops below a level.
+
+    Metadata and words of overbooked tiles come on top.
+    """
+    n = ends.arch.levels[level].network
+    if n is None:
+        return 0.0 * hops
+    bits = ends.einsum.tensors[ends.tensor].word_bits or n.word_bits
+    return word_pj(n, hop_pj(ends.arch, level), hops) * (bits / n.word_bits)
+
+
+def least_sum_pj(ends: LinkEnds, level: int) -> Pj:
+    """Beside `NetworkTraffic.additions`: energy of adding one partial sum on the way up through the network below a level."""
+    n = ends.arch.levels[level].network
+    return n.adder_pj if n is not None and ends.output else 0.0
+
+
+def sees_partial_sums(ends: LinkEnds) -> bool:
+    """True if partial sums also travel down."""
+    return ends.output and not ends.arch.levels[ends.parent].reduction

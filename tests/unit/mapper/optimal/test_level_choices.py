@@ -8,6 +8,7 @@ import pytest
 import sparseloop as sl
 from sparseloop.mapper.optimal.level_choices import LevelChoices
 from sparseloop.mapper.optimal.lower_bounds import TileTable
+from sparseloop.mapper.optimal.wires import best_ways
 from sparseloop.mapper.space.factorizations import divisors
 from tests.helpers.tiny_spaces import CONSTRAINED, spec_of
 
@@ -52,3 +53,23 @@ def test_ways_from_the_point_count_all_factorizations(extra: str) -> None:
             outside = choices.by_level[level].ways_outside[rank]
             assert float(after @ outside) == factors.factors.count, (factors.rank, level)
             ways = after
+
+
+def test_of_the_ways_on_a_priced_mesh_only_those_are_kept_that_nothing_beats() -> None:
+    """2 by 2 lanes, words enter half a hop from either row.
+
+    m = 2: along y, A[m,k] makes 1/2 hop, B[k,n] 1, Z[m,n] 1/2; along x 1, 2 and 1. m, n = 2, 2: with m along x A makes 1.5 and
+    B 2, with n there the other way round; Z 1 in both.
+    """
+    space, choices = choices_of()
+    spatial = choices.by_level[GLB].spatial
+    kept = {tuple(f): len(ways) for f, ways in zip(spatial.factors.tolist(), spatial.splits, strict=True)}
+    assert kept == {(1, 1, 1): 1, (2, 1, 1): 1, (1, 2, 1): 1, (4, 1, 1): 1, (2, 2, 1): 2}
+    hops = dict(zip(kept, spatial.hops.T.tolist(), strict=True))
+    order = [[tensor.name for tensor in space.design.einsum.tensors].index(name) for name in "ABZ"]
+    assert [hops[2, 1, 1][t] for t in order] == [0.5, 1, 0.5]
+    assert [hops[2, 2, 1][t] for t in order] == [1.5, 1.5, 1]
+
+
+def test_a_way_that_is_longer_for_one_tensor_only_is_kept_where_another_tensor_gains() -> None:
+    assert best_ways(np.array([[3.0, 1.0, 2.0, 1.0], [1.0, 3.0, 3.0, 3.0]])) == [0, 1]

@@ -45,3 +45,16 @@ def test_growth_of_a_tile_of_which_only_a_larger_one_is_known() -> None:
     """Any tile inside (4, 3): seven p steps bring at least 1 + 6 / 3 times its words, a step alone a quarter of its 4 of 6."""
     assert WINDOW.growth(movement([4, 3, 2], [1, 1, 1], [7, 1, 1], 1 << P))[0] == pytest.approx(3)
     assert WINDOW.growth(movement([4, 3, 2], [1, 1, 1], [2, 1, 1], SLID))[0] == pytest.approx(0.25 * 4 / 6)
+
+
+@pytest.mark.parametrize(
+    ("inner", "lanes", "factors", "words"),
+    [
+        ([4, 1, 2], [1, 1, 1], [1, 3, 1], 2 * 2),  # r to 1 and 2: a column of 2 each
+        ([4, 1, 2], [1, 1, 1], [1, 3, 5], 14 * 2),  # and back to 0, forwards and back, five times over
+        ([4, 1, 2], [1, 3, 1], [1, 3, 5], 14 * 6),  # steps of 3, as neighbours have the others
+        ([4, 1, 2], [1, 1, 1], [2, 3, 5], 20 * 2),  # p may move back what r moves forwards: two of three steps of r
+    ],
+)
+def test_words_of_a_window_that_slides_to_and_fro(inner: list[int], lanes: list[int], factors: list[int], words: float) -> None:
+    assert WINDOW.slid(movement(inner, lanes, factors, 1 << R << SLIDING))[0] == pytest.approx(words)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sparseloop.model.cost.networks import mean_hops, tile_width_mm
+from sparseloop.model.cost.networks import least_word_pj, mean_hops, sees_partial_sums, tile_width_mm
 from sparseloop.model.design.arch import Network
 from sparseloop.model.pipeline import evaluate_plan
+from sparseloop.model.plan import LinkEnds
 from sparseloop.model.traffic.tiles import Tiles
 from tests.helpers.plans import PRICES, link, planned
 from tests.helpers.walks import matmul
@@ -83,15 +84,18 @@ def test_energy_of_wires_routers_and_entry() -> None:
     (outer, _) = evaluate_plan(plan, mapping.bounds).networks
     routed = [(16, 1.5, 2), (16, 3.0, 4), (16, 1.5, 2)]
     assert float(outer.energy_pj) == sum(words * (h * 10.0 + routers * 1.0 + 0.5) for words, h, routers in routed)
+    ends = [LinkEnds(einsum=plan.einsum, arch=plan.arch, sparse=plan.sparse, tensor=t, parent=0, child=1) for t in range(3)]
+    assert [least_word_pj(end, 0, h) for end, (_, h, _) in zip(ends, routed, strict=True)] == [17.5, 34.5, 17.5]
+    assert not any(map(sees_partial_sums, ends)), "the outer level adds in place"
 
 
 def test_a_hop_is_as_long_as_a_child_is_wide() -> None:
     """4 lanes of 100 um2 registers and 300 um2 compute each: a child has 400 um2, so 20 um."""
     levels = ({}, {"area_um2": 100.0}, {"area_um2": 300.0})
     plan, _ = planned(PROBLEM, "m4x|n4 k4", "ABZ|ABZ", levels=levels)
-    assert tile_width_mm(plan, 0) == pytest.approx(0.020)
-    assert tile_width_mm(plan, 1) == pytest.approx(np.sqrt(300) / 1000)
+    assert tile_width_mm(plan.arch, 0) == pytest.approx(0.020)
+    assert tile_width_mm(plan.arch, 1) == pytest.approx(np.sqrt(300) / 1000)
     given = Network(name="net", word_bits=16, tile_width_mm=0.5)
     plan, _ = planned(PROBLEM, "m4x|n4 k4", "ABZ|ABZ", levels=({"network": given},))
-    assert tile_width_mm(plan, 0) == 0.5
+    assert tile_width_mm(plan.arch, 0) == 0.5
     assert PRICES["read"].energy_pj == 1

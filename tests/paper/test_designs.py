@@ -254,11 +254,13 @@ def test_eie_uneven_rows() -> None:
 def test_sigma_uses_its_multipliers() -> None:
     rigid, dense = run("sigma", "systolic dense gemm_systolic"), run("sigma", "architecture dense gemm_flexible_dense")
     sparse = run("sigma", "architecture sparse gemm")
-    assert rigid.cycles == pytest.approx(68096, rel=0.04)  # published; the rest is filling and draining
-    assert rigid.cycles == 4 * dense.cycles == 16 * sparse.cycles
-    assert sparse.cycles == pytest.approx(4213, rel=0.03)  # published
-    assert (rigid.utilization, dense.utilization) == (0.25, 1)
-    assert sparse.utilization == pytest.approx(0.8, rel=1e-4)
+    assert rigid.cycles == 65536 + 16 * (127 + 31)
+    assert dense.cycles == 16384 + 65536 / 128 + 4 * 14
+    assert sparse.cycles == pytest.approx(4096 + 13107 / 128 + 14, rel=1e-4)
+    assert rigid.cycles == pytest.approx(68096, rel=0.001)  # published
+    assert sparse.cycles == pytest.approx(4213, rel=0.001)  # published
+    assert (rigid.utilization, dense.utilization) == pytest.approx((0.25 * 65536 / 68064, 16384 / 16952))
+    assert sparse.utilization == pytest.approx(0.8 * 4096 / sparse.cycles, rel=1e-4)
     half = computes(sparse)
     assert half["gated"] == pytest.approx(half["actual"], rel=1e-4)
     assert half["actual"] == pytest.approx(0.2 * 0.5 * half["total"], rel=1e-4)

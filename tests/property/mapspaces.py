@@ -63,6 +63,8 @@ def _levels(dice: random.Random, levels: int) -> list[dict[str, Any]]:
             level["capacity"] = f"{dice.choice((1, 2, 6, 12, 40, 1000))} words"
             level["capacity_rule"] = dice.choice(("worst", "worst", "expected", 0.9))
             level["min_utilization"] = dice.choice((0, 0, 0, 0.3))
+        if i and dice.random() < 0.3:
+            level["overlap"] = {role: dice.choice(("none", "double")) for role in ("inputs", "weights", "outputs")}
         level["block_size"] = dice.choice((1, 1, 2, 4))
         if dice.random() < 0.4:
             level["bandwidth"] = dice.choice((1, 4, {"read": 2}, {"read": 1, "write": 0.5}))
@@ -77,6 +79,7 @@ def _levels(dice: random.Random, levels: int) -> list[dict[str, Any]]:
                 "ingress": dice.choice((0, 0.1)),
                 "fill_latency": dice.choice((0, 3)),
                 "forwarding": dice.random() < 0.5,
+                "fill": dice.choice((None, "systolic")),
             }
         found.append(level)
         if dice.random() < 0.4:

@@ -120,6 +120,8 @@ class Storage(_Component):
     """Can compress results that leave; None: yes."""
     reduction: bool | None = None
     """Adds partial sums in place; None: yes, except DRAM."""
+    overlap: Mapping[str, Literal["double", "none"]] | None = None
+    """Per tensor; 'none': its tile is loaded before work on it starts."""
     network: NetworkSpec | None = None
     """The network to its children."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from sparseloop.model.cost.waiting import Wait
 from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Produced, Structured
-from sparseloop.model.design.arch import Level
+from sparseloop.model.design.arch import Arch, Level
 from sparseloop.model.design.einsum import Einsum, Tensor
 from sparseloop.model.design.sparse import Saf, TensorFormat
 
@@ -194,3 +195,15 @@ def bandwidth_text(level: Level) -> str:
     rates = (("", level.shared_bandwidth), ("read ", level.read_bandwidth), ("write ", level.write_bandwidth))
     given = [f"{name}{rate:.4g}" for name, rate in rates if rate is not None]
     return f"{', '.join(given)} words/cycle" if given else "unlimited bandwidth"
+
+
+def wait_text(arch: Arch, wait: Wait) -> str:
+    """What is waited for, in words."""
+    names, child = ", ".join(wait.tensors), arch.levels[wait.child].name
+    match wait.kind:
+        case "load":
+            return f"load {names} into {child}"
+        case "drain":
+            return f"drain {names} from {child}"
+        case "skew":
+            return f"fill array of {child}"

@@ -13,6 +13,7 @@ from sparseloop.model.cost.actions import ActionCost
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.cost.imbalance import Slowest, slowest
 from sparseloop.model.cost.networks import NetworkTraffic
+from sparseloop.model.cost.waiting import Wait
 from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Part
 from sparseloop.model.plan import Plan
@@ -112,6 +113,7 @@ class Result:
                 "computes": computes,
             },
             "levels": [*(self._storage(i) for i in range(self.plan.compute)), self._compute(computes)],
+            "waits": [wait_record(self.plan, wait) for wait in self.cost.waits],
             "networks": [network_record(self.plan, n) for n in self.cost.networks],
             "warnings": list(self.warnings),
         }
@@ -264,6 +266,12 @@ def part_record(part: Part) -> dict[str, Any]:
         "source": part.area_source,
         "confidence": float(part.area_confidence),
     }
+
+
+def wait_record(plan: Plan, wait: Wait) -> dict[str, Any]:
+    """Time that nothing overlaps with as plain data: what is waited for, and from which level."""
+    names = {"parent": plan.arch.levels[wait.parent].name, "child": plan.arch.levels[wait.child].name}
+    return {"kind": wait.kind, **names, "tensors": list(wait.tensors), "cycles": float(wait.cycles)}
 
 
 def network_record(plan: Plan, network: NetworkTraffic) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from sparseloop.input.expressions import Quantity, Value, written_value, wrong
+from sparseloop.input.expressions import NotationError, Quantity, Value, written_value, wrong
 
 LARGEST_COUNT = 2**53
 LARGEST, SMALLEST = 1e30, 1e-30
@@ -42,6 +42,16 @@ def _refused(value: object, expected: str) -> NoReturn:
 def parse_number(value: object) -> float:
     """A finite number >= 0 without unit."""
     return _in_units(value, {"": 1}, "a plain number")
+
+
+def parse_fill(value: object) -> str | float:
+    """'systolic', or a number of cycles."""
+    if value == "systolic":
+        return "systolic"
+    try:
+        return parse_number(value)
+    except NotationError:
+        raise wrong(f"expected 'systolic' or a number of cycles, got {value!r}") from None
 
 
 def parse_positive(value: object) -> float:
@@ -128,6 +138,9 @@ def _schema(kind: str, description: str) -> Any:
 
 
 Number = Annotated[float, BeforeValidator(parse_number), _schema("number", "number >= 0 or expression")]
+Fill = Annotated[
+    Literal["systolic"] | float, BeforeValidator(parse_fill, json_schema_input_type=Literal["systolic"] | float | str)
+]
 Positive = Annotated[float, BeforeValidator(parse_positive), _schema("number", "number > 0 or expression")]
 Variable = Annotated[float | str, BeforeValidator(parse_variable), _schema("number", "number, quantity or expression")]
 Fraction = Annotated[float, BeforeValidator(parse_fraction), _schema("number", "0..1, '60%' or expression")]

@@ -10,7 +10,7 @@ from sparseloop.input.records import Record
 
 Role = Literal["weights", "inputs", "outputs"]
 Roles = dict[Role, str]
-_ALL = ("weights", "inputs", "outputs")
+ROLES = ("weights", "inputs", "outputs")
 
 
 def roles_of(einsum: str, named: Mapping[Role, str]) -> dict[str, str]:
@@ -22,7 +22,7 @@ def roles_of(einsum: str, named: Mapping[Role, str]) -> dict[str, str]:
     left = [name for name in tensors[1:] if name not in named.values()]
     free = [role for role in ("inputs", "weights") if role not in named]
     roles = {"outputs": tensors[0], **dict(zip(free, left, strict=False)), **named}
-    return {role: role if role in tensors else name for role, name in roles.items()} | {t: t for t in tensors if t in _ALL}
+    return {role: role if role in tensors else name for role, name in roles.items()} | {t: t for t in tensors if t in ROLES}
 
 
 def in_tensor_names(value: Any, roles: Mapping[str, str]) -> Any:
@@ -41,9 +41,9 @@ _FEATURES = ("skip", "gate", "spatial_skip")
 
 
 def _field(name: str, value: Any, roles: Mapping[str, str]) -> Any:
-    if name in _LISTS and value and any(word in _ALL for word in value):
+    if name in _LISTS and value and any(word in ROLES for word in value):
         return _names(value, roles)
-    if name == "formats" and any(word in _ALL for word in value):
+    if name == "formats" and any(word in ROLES for word in value):
         return {roles.get(tensor, tensor): form for tensor, form in value.items() if _known(tensor, roles)}
     if name in _FEATURES and isinstance(value, tuple):
         return tuple(_feature(saf, roles) for saf in cast("tuple[Any, ...]", value) if _applies(saf, roles))
@@ -52,7 +52,7 @@ def _field(name: str, value: Any, roles: Mapping[str, str]) -> Any:
 
 def _known(word: str, roles: Mapping[str, str]) -> bool:
     """False for a role that no tensor has."""
-    return word in roles or word not in _ALL
+    return word in roles or word not in ROLES
 
 
 def _names(words: tuple[str, ...], roles: Mapping[str, str]) -> tuple[str, ...]:

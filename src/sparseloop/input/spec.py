@@ -20,6 +20,7 @@ from sparseloop.input.field_types import (
     Capacity,
     Count,
     Energy,
+    Fill,
     Fraction,
     Frequency,
     Length,
@@ -128,6 +129,7 @@ class NetworkSpec(Record):
     fill_latency: Number = Field(default=0.0, description="Cycles until the first word arrives; added to the run.")
     drain_latency: Number = Field(default=0.0, description="Cycles until the last result has left; added to the run.")
     forwarding: bool | None = Field(default=None, description="Children pass words to neighbours (systolic); None: no.")
+    fill: Fill = Field(default=0.0, description="Cycles whenever the array is filled again; systolic: (x - 1) + (y - 1).")
 
 
 def _supply(value: object) -> float:
@@ -182,6 +184,10 @@ class LevelSpec(Record):
         default=True, description="Can compress results that leave for a level that stores them compressed."
     )
     reduction: bool | None = Field(default=None, description="Adds partial sums in place; None: yes, except DRAM.")
+    overlap: dict[str, Literal["double", "none"]] = Field(
+        default_factory=dict[str, Literal["double", "none"]],
+        description="Per tensor. none: its tile is loaded before work on it starts; double (default): while others are in use.",
+    )
     energy: dict[str, Energy] | None = Field(default=None, description="Price per action in pJ; wins over tables.")
     area: Number | None = Field(default=None, description="um2 of one instance, with all that belongs to it.")
     estimator: str | None = Field(default=None, description="Estimator to be asked first, by name; None: the surest.")

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from sparseloop.evaluation.humanize import wait_text
 from sparseloop.evaluation.result import CLASSES, fills_of
 from sparseloop.evaluation.tracing import Traced
 from sparseloop.model.cost.actions import ActionCost
 from sparseloop.model.cost.cost import Cost
+from sparseloop.model.cost.waiting import Wait
 from sparseloop.model.design.arch import Level, Network
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import LinkSparse
@@ -40,6 +42,8 @@ def quantities(plan: Plan, cost: Cost) -> dict[str, ResultQuantity]:
     found: dict[str, ResultQuantity] = dict(_totals(plan, cost))
     for level in range(plan.compute + 1):
         found |= dict(_level(plan, cost, level))
+    for wait in cost.waits:
+        found[_wait_path(plan, wait)] = ResultQuantity(value=wait.cycles, unit="cycles", meaning=wait_text(plan.arch, wait))
     for network in cost.networks:
         found[f"{network.name}.energy"] = ResultQuantity(
             value=network.energy_pj, unit="pJ", meaning="energy of the network", source=_priced_by(network.network)
@@ -60,6 +64,12 @@ def _priced_by(network: Network) -> str:
         else (f"{network.wire_pj_per_bit_mm:g} pJ per bit and mm")
     )
     return f"{price}: {network.source} (confidence {network.confidence:.2g})"
+
+
+def _wait_path(plan: Plan, wait: Wait) -> str:
+    if wait.kind == "skew":
+        return f"{plan.arch.levels[wait.child].name}.waits.skew"
+    return f"{plan.arch.levels[wait.child].name}.waits.{wait.kind}.{'+'.join(wait.tensors)}"
 
 
 def _totals(plan: Plan, cost: Cost) -> Iterator[tuple[str, ResultQuantity]]:

@@ -212,6 +212,12 @@ def speed_table(result: Result) -> DataTable:
         share = cycles / total
         shown = (partial(wording.count_text, cycles), partial(wording.percent_text, share), Bar(share))
         rows.append((level.name, *shown, f"{limit}  {LIMITS}" if cycles == slowest else limit))
+    for wait in result.cost.waits:
+        cycles = float(wait.cycles)
+        shown = (partial(wording.count_text, cycles), partial(wording.percent_text, cycles / total), "")
+        rows.append(
+            (wording.wait_text(result.plan.arch, wait), *shown, f"all inside {result.plan.arch.levels[wait.parent].name} waits")
+        )
     if (extra := result.cycles - slowest) > 1e-9 * total:
         rows.append(("networks", partial(wording.count_text, extra), "", "", "fill and drain"))
     names = columns("*level", "cycles", "busy", "<", "~bandwidth of one instance")

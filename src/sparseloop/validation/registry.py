@@ -12,6 +12,7 @@ from sparseloop.validation.targets import (
     micro22_fig1,
     micro22_fig15,
     scnn,
+    sigma,
     spmspm,
 )
 from sparseloop.validation.timeloop import target as timeloop
@@ -21,6 +22,7 @@ TARGETS: dict[str, Target] = {
     "eyeriss_v1": eyeriss_v1.TARGET,
     "eie": eie.TARGET,
     "scnn": scnn.TARGET,
+    "sigma": sigma.TARGET,
     "dstc": dstc.TARGET,
     "fig1": micro22_fig1.TARGET,
     "fig15": micro22_fig15.TARGET,

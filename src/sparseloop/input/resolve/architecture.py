@@ -18,6 +18,7 @@ from sparseloop.input.resolve.estimator import WantedEstimator, check_attributes
 from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.resolve.prices import actions_at, priced_tables, warn_of_extrapolation, warn_of_strangers
 from sparseloop.input.resolve.units import DEFAULT_METADATA_BITS, UnitSite, units
+from sparseloop.input.roles import ROLES, roles_of
 from sparseloop.input.spec import FanoutSpec, LevelSpec
 from sparseloop.input.timeloop.tables import PriceTables
 from sparseloop.model.design.arch import Arch, Level, Network
@@ -150,7 +151,7 @@ def resolve_arch(hierarchy: Hierarchy, einsum: Einsum, sparse: Sparse, log: Reso
         priced = _priced(stage.spec, component, actions_at(i, sparse, einsum, stage.kind), tables, log)
         child = hierarchy.stages[i + 1].name if i + 1 < len(hierarchy.stages) else None
         level = _level(stage, places[i].word_bits, child, priced, _wire(stage, tables, log), log)
-        levels.append(replace(level, waves=True) if i in hierarchy.waves else level)
+        levels.append(replace(level, waves=i in hierarchy.waves, serial=_serial(stage, einsum, log, outermost=i == 0)))
     _warn_of_free_networks(levels, log)
     if log.native:
         warn_of_extrapolation([(stage.name, *_place_in_technology(stage.spec, log)) for stage in hierarchy.stages], levels, log)
@@ -225,6 +226,20 @@ def _level(stage: Stage, word_bits: float, child: str | None, priced: Priced, wi
     )
 
 
+def _serial(stage: Stage, einsum: Einsum, log: ResolveLog, *, outermost: bool) -> frozenset[str]:
+    """The tensors whose tile is loaded before work on it. Mistakes: unknown tensors, levels into which nothing is loaded."""
+    path: Path = (*stage.path, "overlap")
+    written = stage.spec.overlap
+    if written and (outermost or stage.kind == "compute"):
+        message = "nothing is loaded into the outermost level" if outermost else "the compute level holds no tiles"
+        log.error(path, f"{message}: there is nothing to overlap", "write it at the level that is loaded", key=True)
+    roles = roles_of(log.spec.workload.einsum, log.spec.workload.roles)
+    for name in written:
+        if name not in einsum.index and name not in ROLES:
+            log.unknown((*path, name), "tensor", name, [*einsum.index, *ROLES], key=True)
+    return frozenset(roles.get(name, name) for name, how in written.items() if how == "none") & einsum.index.keys()
+
+
 def _access_bits(spec: LevelSpec, word_bits: float) -> float:
     return word_bits if spec.metadata.access_bits is None else spec.metadata.access_bits
 
@@ -243,6 +258,8 @@ def _network(level: LevelSpec, child: str, word_bits: float, wire: Estimate, nat
         fill_latency=spec.fill_latency,
         drain_latency=spec.drain_latency,
         forwarding=not native if spec.forwarding is None else spec.forwarding,
+        systolic=spec.fill == "systolic",
+        pass_latency=0.0 if spec.fill == "systolic" else spec.fill,
         source=wire.source,
         confidence=wire.confidence,
     )

@@ -9,6 +9,7 @@ from sparseloop.model import ops
 from sparseloop.model.cost.actions import ActionCost, actions_of_compute, actions_of_level
 from sparseloop.model.cost.networks import NetworkTraffic, network_traffic
 from sparseloop.model.cost.requirements import Requirement, requirements, status_of
+from sparseloop.model.cost.waiting import Wait, overlapped, waiting, waits
 from sparseloop.model.formats.occupancy import ResidentTile
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import SparseTraffic
@@ -23,6 +24,7 @@ class LevelCost:
 
     instances_used: Count
     cycles: Cycles
+    """What it needs at least, with the time for which it waits."""
     energy_pj: Pj
     actions: tuple[ActionCost, ...]
     tiles: tuple[ResidentTile, ...]
@@ -61,6 +63,8 @@ class Cost:
     energy_pj: Pj
     cycles: Cycles
     area_um2: float
+    waits: tuple[Wait, ...] = ()
+    """Time that nothing overlaps with; part of the cycles of the levels that wait."""
 
     @property
     def edp(self) -> Array:
@@ -84,13 +88,14 @@ class Cost:
 
 
 def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
-    """Energy = sum of action counts times prices; cycles = the slowest level; area = sum over all instances."""
+    """Energy = sum of action counts times prices; cycles = the slowest level, waits included; area = sum over all instances."""
     arch = plan.arch
     used = _instances_used(plan, dense, sparse)
-    compute_cycles = dense.steps * sparse.time
-    level_cycles = [_storage_cycles(plan, sparse, level, used[level]) for level in range(plan.compute)]
-    cycles = compute_cycles
-    for value in level_cycles:
+    waited = waits(plan, dense, sparse, used)
+    working = [*(overlapped(plan, sparse, level, used[level]) for level in range(plan.compute)), dense.steps * sparse.time]
+    level_cycles = [own + waiting(waited, level) for level, own in enumerate(working)] if waited else working
+    cycles = level_cycles[-1]
+    for value in level_cycles[:-1]:
         cycles = ops.maximum(cycles, value)
     cycles = cycles + sum(n.fill_latency + n.drain_latency for lv in arch.storage if (n := lv.network) is not None)
     networks = network_traffic(plan, dense.tiles, sparse)
@@ -98,7 +103,7 @@ def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
         _level_cost(used[level], level_cycles[level], actions_of_level(plan, sparse, level, used[level], cycles), sparse, level)
         for level in range(plan.compute)
     ]
-    levels.append(_level_cost(used[-1], compute_cycles, actions_of_compute(plan, sparse, cycles), sparse, plan.compute))
+    levels.append(_level_cost(used[-1], level_cycles[-1], actions_of_compute(plan, sparse, cycles), sparse, plan.compute))
     return Cost(
         plan=plan,
         dense=dense,
@@ -108,6 +113,7 @@ def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
         energy_pj=ops.total(level.energy_pj for level in levels) + ops.total(n.energy_pj for n in networks),
         cycles=cycles,
         area_um2=sum(level.area_um2 * level.instances for level in arch.levels),
+        waits=waited,
     )
 
 
@@ -132,32 +138,3 @@ def _instances_used(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> list[C
             children = instances_taken(plan, level, children, sparse.taken[level])
         used.append(used[-1] * children)
     return used
-
-
-def _storage_cycles(plan: Plan, sparse: SparseTraffic, level: int, used: Count) -> Cycles:
-    """Words that keep their slot (actual and gated, metadata by bits) over the bandwidth of one instance."""
-    spec = plan.arch.levels[level]
-    if spec.read_bandwidth is None and spec.write_bandwidth is None and spec.shared_bandwidth is None:
-        return 0.0
-    reads: Words = 0.0
-    writes: Words = 0.0
-    for k in sparse.links_from(level):
-        width = plan.width(k.dense.link.tensor, level)
-        reads = reads + (k.reads.busy + k.overflow.reads) * width
-        writes = writes + k.updates.busy * width
-        for rank in k.ranks:
-            reads = reads + rank.bits("reads").busy / spec.word_bits
-            writes = writes + (rank.bits("fills").busy + rank.bits("updates").busy) / spec.word_bits
-    for k in sparse.links_into(level):
-        width = plan.width(k.dense.link.tensor, level)
-        writes = writes + (k.fills.busy + k.overflow.fills) * width
-        reads = reads + k.forwarded * width
-    cycles: Cycles = 0.0 * reads
-    for words, bandwidth in (
-        (reads, spec.read_bandwidth),
-        (writes, spec.write_bandwidth),
-        (reads + writes, spec.shared_bandwidth),
-    ):
-        if bandwidth is not None:
-            cycles = ops.maximum(cycles, words / used / bandwidth)
-    return cycles

@@ -25,6 +25,7 @@ import numpy as np
 
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.cost.drawn_work import DRAWS, drawn_largest
+from sparseloop.model.cost.waiting import waiting
 from sparseloop.model.density import Tile
 from sparseloop.model.density.base import upper_tail
 from sparseloop.model.plan import AxisLoops
@@ -102,8 +103,8 @@ def slowest(cost: Cost) -> Slowest | None:
 
 def _reported(cost: Cost, pairs: Pairs, lags: list[float], draws: int = 0) -> Slowest:
     """Cycles of the slowest from its work over the mean work."""
-    balanced = float(cost.levels[-1].cycles)
-    reached = [lag * balanced for lag in lags]
+    balanced, waits = float(cost.levels[-1].cycles), float(waiting(cost.waits, cost.plan.compute))
+    reached = [lag * (balanced - waits) + waits for lag in lags]
     floor = max(float(level.cycles) for level in cost.levels[:-1])
     latency = float(cost.cycles) - max(floor, balanced)
     whole = [max(value, floor) + latency for value in reached]

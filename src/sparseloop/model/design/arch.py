@@ -35,6 +35,10 @@ class Network:
     drain_latency: float = 0.0
     forwarding: bool = False
     """True: a child may receive a word from a mesh neighbour that held it one step ago (systolic)."""
+    systolic: bool = False
+    """True: words pass from child to child, so that whenever the array is filled again the farthest child starts last."""
+    pass_latency: float = 0.0
+    """Cycles until words have passed trees or stages, whenever the array is filled again."""
     source: str = "default"
     """Who says what it costs."""
     confidence: float = 0.0
@@ -104,6 +108,8 @@ class Level:
     """Action name to price; see energy.ACTIONS for the names."""
     network: Network | None = None
     """Connection to the next level; None for the compute level."""
+    serial: frozenset[str] = frozenset()
+    """Tensors whose tile is loaded before work on it starts, and drained before the next one is loaded."""
     waves: bool = False
     """Positions that a spatial skip leaves below this level are packed anew in every step, in whole waves."""
 

@@ -16,11 +16,11 @@ PRICE_ONLY: Mapping[type, frozenset[str]] = {
     Arch: frozenset({"clock_hz"}),
     Level: frozenset({
         *("capacity_words", "metadata_capacity_bits", "min_utilization", "read_bandwidth", "write_bandwidth", "shared_bandwidth"),
-        *("prices", "parts", "area_um2", "area_source"),
+        *("prices", "parts", "area_um2", "area_source", "serial"),
     }),
     Network: frozenset({
         *("name", "word_bits", "energy_per_hop_pj", "wire_pj_per_bit_mm", "tile_width_mm", "router_pj", "ingress_pj", "adder_pj"),
-        *("fill_latency", "drain_latency", "source", "confidence"),
+        *("fill_latency", "drain_latency", "systolic", "pass_latency", "source", "confidence"),
     }),
 }  # fmt: skip
 """Fields that no count depends on; all others belong to the key, those of tomorrow too. The mapping is a key of its own."""

@@ -35,6 +35,12 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
   positions of one parent / instances) times its longest position, at least 1, and nothing without active ones; parents
   are averaged. A position is active where all skips of operands decided at its level or further out leave some of it;
   followers that are results drop nothing.
+* Waiting for tiles (`serial`): what arrives at the instances below one instance of the outermost parent in one step is one load,
+  which takes as long as the fullest port of a parent or a child; loads follow one another. Words and entries count with those
+  that are gated; entries when the first point that uses them comes. Results are drained, as long as their parents take to write
+  them, before anything is loaded. Metadata of results that wait is not walked.
+* A systolic network is filled again in every step in which something kept below it gets a new tile, however empty; positions
+  packed in waves fill it again in every wave, at least once.
 * A result without a given pattern is made: a word counts as stored from its first contribution on that reached the
   copy. A copy is filled with what is there and returns all of it (`whole`), or what it added to (`changed`), or starts
   empty and its parent adds (`add`; a read is then a word that arrives where there is one). Leaders and what levels hold
@@ -42,6 +48,6 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
 """
 
 from sparseloop.validation.walker.count import Walker
-from sparseloop.validation.walker.records import Accesses, Machine, RankUnits, Walk, WalkedCounts, WalkedTensor
+from sparseloop.validation.walker.records import Accesses, Machine, Ports, RankUnits, Waits, Walk, WalkedCounts, WalkedTensor
 
-__all__ = ["Accesses", "Machine", "RankUnits", "Walk", "WalkedCounts", "WalkedTensor", "Walker"]
+__all__ = ["Accesses", "Machine", "Ports", "RankUnits", "Waits", "Walk", "WalkedCounts", "WalkedTensor", "Walker"]

@@ -12,11 +12,12 @@ from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.design.sparse import Sparse
 from sparseloop.validation.walker.checks import judge
 from sparseloop.validation.walker.draw import Draw
+from sparseloop.validation.walker.loads import LoadClock, passes_below
 from sparseloop.validation.walker.packing import Clock
 from sparseloop.validation.walker.partials import PartialSums
 from sparseloop.validation.walker.plan import EventPlan, Extents
 from sparseloop.validation.walker.points import BoolArray, IntArray
-from sparseloop.validation.walker.records import Machine, Walk
+from sparseloop.validation.walker.records import Machine, Waits, Walk
 from sparseloop.validation.walker.tensor_path import any_alike
 
 
@@ -55,13 +56,16 @@ class Walker:
         lane = np.unique(lane, return_inverse=True)[1]
         stages = plan.compute_stages()
         verdict = judge(stages, draw.holds.__getitem__, np.ones(len(lane), dtype=np.bool_))
+        clock = Clock(plan, self.machine, draw.holds, verdict.wanted)
         return Walk(
             tensors={(level, name): draw.tensor(level, name) for level, name in plan.stages},
             computes=verdict.classes(),
             cycles=float(np.bincount(lane).max()),
-            compute_cycles=Clock(plan, self.machine, draw.holds, verdict.wanted).cycles(),
+            compute_cycles=clock.cycles(),
             instances=tuple(len(np.unique(plan.points.instance(level))) for level in range(plan.compute)),
             lane_work=tuple(np.bincount(lane, weights=verdict.wanted).tolist()),
+            waits={level: _waits(draw, level) for level in self.machine.serial},
+            skews={at: _skew(draw, at, clock.turns(at)) for at in {*self.machine.systolic, *self.machine.latency}},
             lockstep_cycles=_steps_where_all([draw.holds[n] for n in stages.local], step),
         )
 
@@ -90,6 +94,23 @@ class Walker:
             return pattern.ravel()[self.plan.paths[name].word]
         at = (np.clip(points.coordinate(axis), 0, size - 1) for axis, size in zip(tensor.axes, shape, strict=True))
         return pattern[tuple(at)]
+
+
+def _waits(draw: Draw, level: int) -> Waits:
+    clock = LoadClock(draw, level, draw.machine.serial[level])
+    return Waits(loads=clock.loads(), drains=clock.drains())
+
+
+def _skew(draw: Draw, level: int, turns: float) -> float:
+    """Cycles after which the farthest child starts, for every pass that refills the array, and every turn of its positions."""
+    points, extents, machine = draw.plan.points, {"x": 1, "y": 1}, draw.machine
+    for loop, bound in zip(points.nest.loops, points.bounds, strict=True):
+        if loop.level == level and loop.axis is not None:
+            extents[loop.axis] *= bound
+    each = machine.latency.get(level, 0.0)
+    if level in machine.systolic:
+        each += extents["x"] - 1 + extents["y"] - 1
+    return each * passes_below(draw, level) * turns
 
 
 def _steps_where_all(conditions: list[BoolArray], step: IntArray) -> float:

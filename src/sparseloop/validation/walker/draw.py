@@ -11,7 +11,7 @@ from sparseloop.validation.walker.checks import HoldsForSome, Verdict, judge
 from sparseloop.validation.walker.entries import Looks, Rank
 from sparseloop.validation.walker.partials import PartialSums
 from sparseloop.validation.walker.plan import EventPlan
-from sparseloop.validation.walker.points import BoolArray, IntArray
+from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
 from sparseloop.validation.walker.records import Accesses, Machine, RankUnits, WalkedCounts, WalkedTensor
 from sparseloop.validation.walker.residency import Deliveries, EventSet
 from sparseloop.validation.walker.tensor_path import any_alike
@@ -24,6 +24,8 @@ class Filled:
 
     classes: WalkedCounts
     happens: BoolArray
+    slots: BoolArray
+    """Those that take time: gated ones do, too."""
     arrival: IntArray
     excess: tuple[float, float]
 
@@ -57,11 +59,11 @@ class Draw:
         """Counts one tensor at one storage level."""
         plan, path = self.plan, self.plan.paths[name]
         child, parent = path.child(level), path.parent(level)
-        access = self._accessed(level, name)
+        access = self.accessed(level, name)
         ones = np.ones(len(access.real))
         updates = access.written.classes(ones, access.real) if path.tensor.output else WalkedCounts()
         reads = access.read.classes(ones, access.real & access.again)
-        filled = None if parent is None else self._fills(path.links[parent], level, name)
+        filled = None if parent is None else self.filled(path.links[parent], level, name)
         fills = filled.classes if filled else WalkedCounts()
         looked = [self._looked(level, name, rank) for rank in plan.ranks[level, name]]
         unpacks = parent is not None and plan.compressed(parent, name) and not plan.compressed(level, name)
@@ -80,7 +82,7 @@ class Draw:
             held=plan.tiles[level, name].held(self._stored(level, name)),
         )
 
-    def _accessed(self, level: int, name: str) -> Accessed:
+    def accessed(self, level: int, name: str) -> Accessed:
         """What becomes of the accesses of a tensor's words at a level."""
         plan, path = self.plan, self.plan.paths[name]
         events = path.links[level].accesses
@@ -133,7 +135,7 @@ class Draw:
 
         return judge(self.plan.stages[parent, name], holds, present)
 
-    def _fills(self, link: Deliveries, level: int, name: str) -> Filled:
+    def filled(self, link: Deliveries, level: int, name: str) -> Filled:
         """Words written into `level` from its parent."""
         path = self.plan.paths[name]
         parent = path.parent(level)
@@ -151,6 +153,7 @@ class Draw:
         return Filled(
             classes=verdict.classes(1.0, chosen),
             happens=happens,
+            slots=verdict.wanted & chosen,
             arrival=link.arrival,
             excess=(excess(link.delivery, delivered, room), excess(link.arrival, happens, room)),
         )
@@ -179,6 +182,20 @@ class Draw:
             verdict = self._judge_fills(link, level, name, exists[point])
             counted.append(verdict.classes(units[point], chosen))
         return RankUnits(metadata=counted[0], payload=counted[1])
+
+    def entry_slots(self, rank: Rank, at: tuple[int, str], filled: bool) -> FloatArray:
+        """Entries and payloads of an operand's rank that take time, per event that fills them or else looks at them."""
+        level, name = at
+        under, columns = self._stored_under(rank, name), list[FloatArray]()
+        for units, exists in rank.units(*under):
+            if filled and rank.fills is not None:
+                point = rank.fills.copies.point
+                wanted = self._judge_fills(rank.fills, level, name, exists[point]).wanted
+            else:
+                point = rank.looks.events.point
+                wanted = judge(rank.looks.stages, self._looking(rank.looks, under[0]), exists[point]).wanted
+            columns.append((units * rank.real)[point] * wanted)
+        return np.stack(columns, axis=1)
 
     def _stored_under(self, rank: Rank, name: str) -> tuple[BoolArray, BoolArray]:
         """Per point: is there a non-zero under its entry, and in its fiber?"""

@@ -37,6 +37,18 @@ class Clock:
             evened *= positions / min(positions, self.machine.lanes.get(level, positions))
         return evened
 
+    def turns(self, level: int) -> float:
+        """Mean over steps outside a fanout of the waves that its active positions take, at least 1; 1 where nothing packs."""
+        if level not in self.machine.waves or level not in self.packing:
+            return 1.0
+        points, alive = self.plan.points, self._alive(level)
+        place = np.stack([points.step(level + 1), points.instance(level), points.code(self.spatial[level])])
+        positions, of_point = np.unique(place, axis=1, return_inverse=True)
+        active = np.bincount(of_point.reshape(-1), weights=alive) > 0
+        group = np.unique(positions[:2], axis=1, return_inverse=True)[1].reshape(-1)
+        lanes = self.machine.lanes.get(level, positions.shape[1])
+        return float(np.maximum(1.0, np.ceil(np.bincount(group, weights=active) / lanes)).mean())
+
     def _evened(self, points: IntArray) -> float:
         return len(np.unique(self.step[points])) * float(self.wanted[points].mean())
 

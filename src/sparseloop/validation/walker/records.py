@@ -24,6 +24,20 @@ or it starts empty and its parent adds what returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Words per cycle of one instance; None: unlimited."""
+
+    read: float | None = None
+    write: float | None = None
+    shared: float | None = None
+
+    def cycles(self, reads: float, writes: float) -> float:
+        """Time that so many words take."""
+        rates = ((reads, self.read), (writes, self.write), (reads + writes, self.shared))
+        return max((words / rate for words, rate in rates if rate is not None), default=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """What limits a machine besides its mapping; what is not named has room for everything."""
 
@@ -34,6 +48,25 @@ class Machine:
     rooms: Mapping[tuple[int, str], float] = field(default_factory=dict[tuple[int, str], float])
     """(level, tensor) to the words of it that the level can hold; more than that is streamed at each use."""
     partials: Partials = "whole"
+    serial: Mapping[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
+    """Level to the tensors whose tile is there before work on it starts."""
+    systolic: frozenset[int] = frozenset()
+    """Levels whose network passes words on from neighbour to neighbour, so that the farthest child starts last."""
+    latency: Mapping[int, float] = field(default_factory=dict[int, float])
+    """Level to the cycles that words take to its children whenever these are filled again."""
+    ports: Mapping[int, Ports] = field(default_factory=dict[int, Ports])
+    entries: Mapping[tuple[int, str], tuple[tuple[float, float], ...]] = field(
+        default_factory=dict[tuple[int, str], tuple[tuple[float, float], ...]]
+    )
+    """(level, tensor) to the words that an entry and a payload of each rank take, outermost first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """Cycles for which the instances of a level wait: while tiles are loaded, and while results are drained."""
+
+    loads: float
+    drains: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,5 +127,9 @@ class Walk:
     """Instances of every storage level that ever work, all checks ignored."""
     lane_work: tuple[float, ...]
     """Actual and gated computes of every lane (compute instance that ever works)."""
+    waits: Mapping[int, Waits]
+    """Of the levels with tensors that are loaded before work on them starts."""
+    skews: Mapping[int, float]
+    """Systolic levels to the cycles for which their children wait until the array is full again."""
     lockstep_cycles: float
     """Temporal steps in which every skip condition holds in some lane."""

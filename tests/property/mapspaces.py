@@ -79,7 +79,7 @@ def _levels(dice: random.Random, levels: int) -> list[dict[str, Any]]:
                 "ingress": dice.choice((0, 0.1)),
                 "fill_latency": dice.choice((0, 3)),
                 "forwarding": dice.random() < 0.5,
-                "fill": dice.choice((None, "systolic")),
+                "fill": dice.choice((0, "systolic")),
             }
         found.append(level)
         if dice.random() < 0.4:

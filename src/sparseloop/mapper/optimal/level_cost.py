@@ -33,7 +33,7 @@ from sparseloop.mapper.optimal.crossings import (
 from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
 from sparseloop.mapper.optimal.quantities import CostBound, Energy, Floats, Ints, TileNumbers, Words
 from sparseloop.mapper.optimal.windows import Movement
-from sparseloop.mapper.space.loop_orders import LevelOrder, Signature, sliding_rank
+from sparseloop.mapper.space.loop_orders import LevelOrder, OrderClasses, Signature, sliding_rank
 
 
 class LevelBound:
@@ -83,10 +83,14 @@ class LevelBound:
         """Energy on the level's network of every word from further inside, by choice of spatial factors."""
         self.wires_outside = {c: bounds.wires(c, range(c.parent, level)) for c in self.wires}
         """Of every word that leaves the level's network, on those further out."""
-        self.order = bounds.classes[level]
-        if joined:
-            free = LevelOrder(outer=(), free=self.table.ranks, inner=())
-            self.order = bounds.order_classes(free, [*self.waiting_tensors])
+        self.order = self._orders()
+
+    def _orders(self) -> OrderClasses:
+        """Classes of orders of the temporal loops; any order if all loops outside are joined."""
+        if not self.joined:
+            return self.bounds.classes[self.level]
+        free = LevelOrder(outer=(), free=self.table.ranks, inner=())
+        return self.bounds.order_classes(free, [*self.waiting_tensors])
 
     def with_sharing(self, known: Sharing) -> LevelBound:
         """As if nothing else were known of the spatial factors."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -142,6 +142,31 @@ class Prefix:
         """Number of existing tuples."""
         return _position(self.last, self.bounds) + 1
 
+    def before(self) -> Prefix | None:
+        """Without the last one; None if there is no other."""
+        place, last = self.count - 2, list[int]()
+        for bound in reversed(self.bounds):
+            place, index = divmod(place, bound)
+            last.insert(0, index)
+        return Prefix(self.slots, tuple(last), False, self.bounds) if self.count > 1 else None
+
+
+_Prefixes = tuple[Prefix, ...]
+"""Those of one child, one per rank."""
+
+
+def _common_steps(one: _Prefixes, other: _Prefixes) -> _Prefixes | None:
+    """The steps at which two children both work, with tiles of the same size; None if there are none."""
+    found: list[Prefix] = []
+    for a, b in zip(one, other, strict=True):
+        least = min(a, b, key=lambda prefix: prefix.count)
+        ends_earlier = least.partial if a.count != b.count else a.partial != b.partial
+        common = least.before() if ends_earlier else least  # in the last step one of them has a smaller tile
+        if common is None:
+            return None
+        found.append(common)
+    return tuple(found)
+
 
 def _position(index: tuple[int, ...], bounds: tuple[int, ...]) -> int:
     """Number of an index tuple in lexicographic order, from 0."""
@@ -235,6 +260,10 @@ class _LinkCounts:
         self.tensor = self.plan.einsum.tensors[link.tensor]
         self.temporal = list(reversed(link.temporal))
         self.shared = link.multicast
+        shared = [i for i in link.between if i not in link.unshared]
+        moves = [[(i, c) for i, c in loops if i in shared] for loops in self.plan.moves[link.tensor]]
+        self.diagonals = moves if any(len({nest.plan.loops[i].rank for i, _ in loops}) > 1 for loops in moves) else []
+        """Per group of axes the spatial loops that move it, if several ranks do: children along a diagonal hold the same."""
 
     def counts(self) -> tuple[float, float, float, float]:
         """Delivered words, accesses, first accesses, first fills; summed over instances."""
@@ -243,6 +272,8 @@ class _LinkCounts:
             words = self._delivered(alike.prefixes)
             delivered += alike.count * words
             accesses += alike.leaders * words
+        if self.diagonals:
+            accesses = sum(self._accessed(prefixes) for prefixes in self._sharing())
         if not self.link.output:
             return delivered, accesses, 0.0, 0.0
         return delivered, accesses, *self._first_touches()
@@ -270,6 +301,36 @@ class _LinkCounts:
                 counts[prefix] += 1
                 leaders[prefix] += all(position.get(i, 0) == 0 for i in self.shared)
         return [_Alike(count, leaders[prefix], {rank: prefix}) for prefix, count in counts.items()]
+
+    def _sharing(self) -> Iterable[list[_Prefixes]]:
+        """The steps of the children that hold the same tiles, group by group; each multicast group by its first child."""
+        slots, ranks = self.plan.spatial(self.link.child), self.plan.einsum.ranks
+        every = [self.nest.positions(rank, [i for i in slots if self.plan.loops[i].rank == rank]) for rank in ranks]
+        first = [[p for p in positions if all(p.get(i, 0) == 0 for i in self.shared)] for positions in every]
+        moved, limit = {i for loops in self.diagonals for i, _ in loops}, self.plan.starts[self.link.child]
+        groups: dict[Row, dict[_Prefixes, None]] = {}
+        for child in product(*first):
+            position = {i: x for one in child for i, x in one.items()}
+            tile = (sum(c * self.nest.stride[i] * position[i] for i, c in loops) for loops in self.diagonals)
+            prefixes = [self.nest.prefix(rank, limit, one) for rank, one in zip(ranks, child, strict=True)]
+            place = (*tile, *(x for i, x in position.items() if i not in moved))
+            steps = tuple(self._as_seen(p, rank) for p, rank in zip(prefixes, ranks, strict=True) if p)
+            groups.setdefault(place, {})[steps] = None
+        return map(list, groups.values())
+
+    def _as_seen(self, prefix: Prefix, rank: str) -> Prefix:
+        """A last tile that is as large as the others is none that ends early."""
+        return replace(prefix, partial=prefix.partial and self._extent(rank, True) < self._extent(rank, False))
+
+    def _accessed(self, children: list[_Prefixes]) -> float:
+        """Words read for children with the same tiles, at the steps at which any of them works: inclusion and exclusion."""
+        children = [a for a in children if not any(a != b and _common_steps(a, b) == a for b in children)]
+        if not children:
+            return 0.0
+        first, others = children[0], children[1:]
+        common = [steps for other in others if (steps := _common_steps(first, other)) is not None]
+        shared = self._accessed(list(dict.fromkeys(common)))
+        return self._delivered(dict(zip(self.plan.einsum.ranks, first, strict=True))) + self._accessed(others) - shared
 
     def _delivered(self, prefixes: dict[str, Prefix]) -> float:
         """Words delivered to one child: over all steps the words that were not there one step before."""

@@ -95,3 +95,16 @@ def test_results_with_steps_touch_the_words_they_have() -> None:
     plan, mapping = planned(problem, "p2|p3,2", "AZ|AZ")
     z = traffic(plan, mapping.bounds, mapping.residuals).links[link(plan, 0, "Z").index]
     assert (z.updates, z.reads, z.fills) == (5, 0, 0)
+
+
+def test_children_along_a_diagonal_hold_the_same_word() -> None:
+    """I[p + r], p over 3 and r over 2 lanes, p = 5: words 0 to 3 for six lanes, then 3 to 5 for the four of p = 3, 4."""
+    _, i = counts(conv1d(r=2, p=5), "p2|p3,2x r2x|", 1, "I")
+    assert (i.reads, i.sharing) == (4 + 3, 10 / 7)
+
+
+def test_children_along_a_diagonal_with_tiles_of_two_sizes() -> None:
+    """Tiles of p in lanes of 2 and, at the end, 1: the lanes (0, r = 2) and (1, r = 0) hold words 2 and 3, and word 2 alone."""
+    _, i = counts(conv1d(r=3, p=3), "p2x r3x|p2,1", 0, "I")
+    assert i.fills == 3 * 2 + 3 * 1
+    assert i.reads == 3 * 2 + 3 * 1

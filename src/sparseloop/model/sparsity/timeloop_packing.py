@@ -29,8 +29,9 @@ class _Decider(NamedTuple):
 def positions_taken(safs: SafConditions, level: int) -> Share:
     """Share of the spatial positions of a level that are ever active at once, after its spatial skips.
 
-    At most max(k) of the b positions of a leader's loops survive, k the non-zeros of the leader's tile over them. Shares of two
-    leaders multiply where they have no loop in common (of more than one position), else the smaller one holds.
+    At most max(k) of the b positions of a leader's loops survive, k the non-zeros of the leader's tile over them, and one is
+    always taken. Shares of two leaders multiply where they have no loop in common (of more than one position), else the smaller
+    one holds.
     """
     tiles, shares = safs.tiles, dict[frozenset[int], Share]()
     for leader, position in _deciders(safs, level):
@@ -39,7 +40,8 @@ def positions_taken(safs: SafConditions, level: int) -> Share:
         )
         tile = tiles.restrict(join(position, tiles.covering(loops)), leader)
         model = tiles.plan.einsum.tensors[leader].density
-        share = ops.minimum(1.0, model.maximum(tiles.size(leader, tile), tiles.sides(leader, tile)) / tiles.product(loops))
+        most = ops.maximum(1.0, model.maximum(tiles.size(leader, tile), tiles.sides(leader, tile)))
+        share = ops.minimum(1.0, most / tiles.product(loops))
         shares[loops] = ops.minimum(shares.get(loops, 1.0), share)
     result: Share = 1.0
     for share in shares.values():

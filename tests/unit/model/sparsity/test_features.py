@@ -21,6 +21,7 @@ from sparseloop.model.sparsity.features import (
     link_leaders,
     skipped_at_compute,
 )
+from sparseloop.model.sparsity.timeloop_packing import positions_taken
 from sparseloop.model.traffic.tiles import Tiles
 from tests.helpers.plans import link, planned
 from tests.helpers.walks import conv1d, fmt, matmul, saf
@@ -86,6 +87,14 @@ def test_a_spatial_skip_in_timeloops_reading_looks_at_the_leaders_with_a_format(
     for formats, leaders in (({}, []), ({(0, "A"): fmt("UB")}, [A]), ({(0, "A"): fmt("UB"), (0, "B"): fmt("UB")}, [A, B])):
         safs = conditions("m2 n2x|k4", "ABZ|ABZ", skip, formats=formats, timeloop_reading=True)
         assert sorted(t for t, _ in safs.conditions(link(safs.plan, 0, "Z")).local) == leaders
+
+
+def test_one_instance_is_taken_even_where_a_leader_is_empty() -> None:
+    """Timeloop's reading: of 4 positions at most max(k) are active; without a non-zero there is one all the same."""
+    skip, sparse = saf("spatial_skip", 0, "B", "A"), {"formats": {(0, "A"): fmt("UB")}, "timeloop_reading": True}
+    for density, taken in ((0.0, 1 / 4), (0.5, 2 / 4)):
+        safs = conditions("m4x|", "ABZ|ABZ", skip, problem=matmul(m=4, n=1, k=1), densities={"A": density}, **sparse)
+        assert positions_taken(safs, 0) == taken
 
 
 def test_a_block_is_read_if_any_of_its_words_is_needed() -> None:

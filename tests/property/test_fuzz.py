@@ -7,9 +7,11 @@ from typing import get_args
 
 import pytest
 
+from tests.property.fuzz.counting import model_counts
 from tests.property.fuzz.densities import DensityKind
 from tests.property.fuzz.drawing import Limits, draw, small
-from tests.property.fuzz.judging import from_records, judge, seed_of
+from tests.property.fuzz.files import from_files, through_files
+from tests.property.fuzz.judging import Refused, from_records, judge, seed_of
 from tests.property.fuzz.kinds import Kind
 from tests.property.fuzz.registry import APPROXIMATIONS, OPEN
 from tests.property.fuzz.run import Options, Tally, outcome_of, report
@@ -49,6 +51,23 @@ def test_the_draws_have_everything() -> None:
     assert any(isinstance(p.rule, float) and p.capacity for s in drawn for p in s.places)
     assert any({slot.axis for slot in s.slots if slot.level == at} >= {"x", "y"} for s in drawn for at in range(len(s.places)))
     assert all(any(k.applies(s) for s in drawn) for k in (*OPEN, *APPROXIMATIONS))
+
+
+def test_a_file_says_what_the_records_say() -> None:
+    """Blocks of which a share is occupied and filled, rounded up: the written density is that of the record."""
+    compared = 0
+    for spec in (draw(f"files:{i}") for i in range(400)):
+        blocks = any(t.density.kind == "block" and t.density.inner < 1 for t in spec.tensors)
+        if not (blocks and small(spec) and through_files(spec)):
+            continue
+        try:
+            written = model_counts(from_files(spec))
+        except Refused:
+            continue
+        recorded = model_counts(from_records(spec))
+        assert written == pytest.approx({name: recorded[name] for name in written}, rel=1e-9)
+        compared += 1
+    assert compared >= 3
 
 
 def test_a_wrong_model_is_found() -> None:

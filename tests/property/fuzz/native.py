@@ -10,7 +10,7 @@ import numpy as np
 
 from sparseloop.model.design.einsum import Axis
 from sparseloop.model.design.sparse import RankFormat, TensorFormat
-from tests.property.fuzz.densities import Density
+from tests.property.fuzz.densities import Density, share
 from tests.property.fuzz.specification import METADATA_BITS, WORD_BITS, Operand, Specification
 
 FILE = "{}.txt"
@@ -99,8 +99,9 @@ def _density(tensor: Operand, shape: tuple[int, ...]) -> str:
             rank = tensor.axes[density.axis].terms[0].rank
             return f"{{model: structured, n: {density.n}, m: {density.m}, rank: {rank}}}"
         case "block":
-            share = density.fraction * density.inner
-            return f"{{model: block, block: {list(density.block)}, density: {share!r}, inner: {density.inner}}}"
+            volume = prod(density.block)
+            filled = density.fraction * share(density.inner, volume) / volume
+            return f"{{model: block, block: {list(density.block)}, density: {filled!r}, inner: {density.inner}}}"
         case "banded":
             return f"{{model: banded, half_width: {density.half_width}}}"
         case "given":

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from sparseloop.model.cost.actions import vectors_per_word
+from sparseloop.model.cost.blocks import of_accesses
 from sparseloop.validation.timeloop.compare import Evaluation, Figure, evaluate_case
 from sparseloop.validation.timeloop.corpus import COMMITTED, EVERY_PATH, GoldenCase, read_cases
 from tests.golden.walked import walk_case
@@ -161,7 +161,7 @@ def test_n1_a_word_costs_between_one_block_and_its_share_of_one() -> None:
     model, words = link.resident.model, float(link.resident.footprint)
     assert plan.arch.levels[level].block_size == words == 2
     expected = (1.0 - float(model.empty(words, link.resident.extents))) / float(model.mean(words))
-    assert float(vectors_per_word(plan, link)) == pytest.approx(expected)
+    assert float(of_accesses(link, "read").all_or_nothing(1.0)) == pytest.approx(expected)
     assert 0.5 < expected < 1.0
 
 

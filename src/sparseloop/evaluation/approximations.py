@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.density import Uniform
 from sparseloop.model.plan import Link, Plan
+from sparseloop.model.sparse_traffic import LinkSparse
+from sparseloop.model.traffic.deliveries import sent
 from sparseloop.model.traffic.stays import child_tile
 
 NOTICED_ABOVE = 0.05
 """A result that rests on an approximation with a larger worst case says so."""
+MANY = 20
+"""Blocks of an instance, of which the last one no longer matters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,25 @@ def _jumping(plan: Plan, cost: Cost) -> bool:
 
 def _ending_early(plan: Plan, cost: Cost) -> bool:
     return _draws(plan) and any(_ends_early(plan, cost, link.dense.link) for link in cost.sparse.links)
+
+
+def _sharing_blocks(plan: Plan, cost: Cost) -> bool:
+    """True if words share blocks that are not equally full."""
+    return not plan.sparse.timeloop_reading and any(_shares_blocks(plan, cost, k) for k in cost.sparse.links)
+
+
+def _shares_blocks(plan: Plan, cost: Cost, k: LinkSparse) -> bool:
+    link, imperfect = k.dense.link, not cost.dense.perfect
+    here, inside = (plan.arch.levels[at].block_size / plan.width(link.tensor, at) for at in (link.parent, link.child))
+    if link.to_compute:  # the totals of instances are rounded up from their mean
+        events = k.updates if link.output else k.reads
+        thinned = imperfect or float(events.actual) < float(events.total)
+        return here > 1 and thinned and float(events.actual) < MANY * here * float(cost.dense.instances[link.parent])
+    uneven = imperfect or (link.compressed and not plan.plain[link.tensor])
+    featured = bool(link.safs) or any(plan.links[at].safs for at in plan.outer[link.index])
+    words, tile = float(sent(cost.dense.tiles, k.dense).words), float(k.dense.tile)
+    parts = featured and words > here
+    return (here > 1 and words < MANY * here and (uneven or parts)) or (inside > 1 and tile < MANY * inside and uneven)
 
 
 def _ends_early(plan: Plan, cost: Cost, link: Link) -> bool:
@@ -217,6 +240,16 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
         specifications=60,
         command=MEASURED,
         applies=_ending_early,
+    ),
+    Approximation(
+        name="accesses of blocks",
+        what="how full blocks are, where features leave parts of a delivery, or deliveries or words of instances are not equally "
+        "many; measured in accesses alone",
+        mean=0.0082,
+        worst=1.139,
+        specifications=201,
+        command=FUZZ,
+        applies=_sharing_blocks,
     ),
     Approximation(
         name="turns of positions that are left in part",

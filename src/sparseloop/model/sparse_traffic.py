@@ -22,12 +22,14 @@ from sparseloop.model.design.sparse import Saf
 from sparseloop.model.formats.metadata import Metadata, RankTraffic
 from sparseloop.model.formats.occupancy import ResidentTile
 from sparseloop.model.plan import Link, Plan
-from sparseloop.model.sparsity.emptiness import Emptiness
+from sparseloop.model.sparsity.emptiness import Emptiness, tile_condition
 from sparseloop.model.sparsity.events import Events, mixed_events
 from sparseloop.model.sparsity.features import SafConditions, access_events, compute_events, fill_events, skipped_at_compute
 from sparseloop.model.sparsity.packing import packed_time
 from sparseloop.model.sparsity.timeloop_packing import positions_taken, time_on_instances_taken
 from sparseloop.model.traffic.dense import LinkTraffic, Traffic
+from sparseloop.model.traffic.stays import child_tile
+from sparseloop.model.traffic.tiles import join
 from sparseloop.model.units import Array, Count, Flag, Pj, Share, Words
 
 Mix = Callable[[Sequence[Array]], Array]
@@ -43,6 +45,17 @@ class Overflow(NamedTuple):
     """Into the child."""
 
 
+class DeliveriesLeft(NamedTuple):
+    """Shares of the deliveries of a link of which features leave something."""
+
+    reads: Share
+    fills: Share
+    updates: Share
+
+
+WHOLE = DeliveriesLeft(1.0, 1.0, 1.0)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinkSparse:
     """Sparse traffic of one link: accesses of the parent and fills of the child, in words over all instances."""
@@ -54,6 +67,8 @@ class LinkSparse:
     updates: Events
     ranks: tuple[RankTraffic, ...]
     """Metadata of the tensor at the parent: its reads and updates, and the fills from the next outer level."""
+    left: DeliveriesLeft
+    """All where no level is accessed by blocks."""
     resident: ResidentTile
     """The tile held by one instance of the parent."""
     decompress: Words
@@ -199,6 +214,7 @@ def _mixed_link(mix: Mix, links: Sequence[LinkSparse]) -> LinkSparse:
         fills=mixed_events(mix, [k.fills for k in links]),
         updates=mixed_events(mix, [k.updates for k in links]),
         ranks=tuple(_mixed_rank(mix, ranks) for ranks in zip(*(k.ranks for k in links), strict=True)),
+        left=DeliveriesLeft(*(mix(shares) for shares in zip(*(k.left for k in links), strict=True))),
         decompress=mix([k.decompress for k in links]),
         compress=mix([k.compress for k in links]),
     )
@@ -301,8 +317,29 @@ def _link(safs: SafConditions, metadata: Metadata, dense: LinkTraffic) -> LinkSp
         fills=fills,
         updates=updates,
         ranks=tuple(metadata.at(link)),
+        left=_left(safs, dense),
         resident=ResidentTile(safs=safs, metadata=metadata, link=link),
         decompress=fills.actual if changes else 0.0,
         compress=updates.actual if changes and link.output else 0.0,
         misfit=False if layout is None else ops.either(layout.leftover, layout.mismatch),
+    )
+
+
+def _left(safs: SafConditions, dense: LinkTraffic) -> DeliveriesLeft:
+    """Left is a delivery of which a child is left, and of stored words one of them; parts of windows are judged without words."""
+    link, tiles, plan = dense.link, safs.tiles, safs.plan
+    blocks = [plan.arch.levels[at].block_size > plan.width(link.tensor, at) for at in (link.parent, link.child)]
+    if link.to_compute or plan.sparse.timeloop_reading or not any(blocks):
+        return WHOLE
+    c, one, all_children = safs.conditions(link), child_tile(tiles, link), tiles.covering(link.between)
+    sent = replace(
+        c, stay=join(c.stay, all_children), word=tile_condition(tiles, link.tensor, join(one, all_children)), known=None
+    )
+    received = replace(c, word=tile_condition(tiles, link.tensor, one), known=None)
+    by_word, output = plan.plain[link.tensor], link.output
+    stored, arriving = by_word and link.compressed, by_word and link.child_compressed
+    return DeliveriesLeft(
+        reads=access_events(1.0, safs.emptiness, sent, stored, output).actual if blocks[0] else 1.0,
+        fills=fill_events(1.0, safs.emptiness, received, arriving, output).actual if blocks[1] else 1.0,
+        updates=access_events(1.0, safs.emptiness, sent, stored, False).actual if blocks[0] and output else 1.0,
     )

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.design.sparse import TensorFormat
 from sparseloop.validation.walker import RankUnits, Walk
@@ -65,23 +67,34 @@ def laid_out(cost: Cost) -> bool:
 
 # --- the walker ---------------------------------------------------------------------------------------------
 
-Streams = Mapping[tuple[int, str], float]
-"""(level, tensor) to how often a word that does not fit is streamed again after its delivery."""
+Streams = Mapping[tuple[int, str], tuple[float, float]]
+"""(level, tensor) to words that do not fit and are streamed again after their delivery: reads of the parent, fills here."""
+NOTHING = (0.0, 0.0)
 
 
 def walked_counts(spec: Specification, walks: Sequence[Walk]) -> list[Counts]:
     """The same of every walk."""
-    streams = _streams(spec, walks)
-    return [_counts(spec, walk, streams) for walk in walks]
+    return [_counts(spec, walk, streams) for walk, streams in zip(walks, _streams(spec, walks), strict=True)]
 
 
-def _streams(spec: Specification, walks: Sequence[Walk]) -> Streams:
-    """Mean uses of a delivered word, less the first: reads over fills of all walks together (sound.md, section 6)."""
-    streams = dict[tuple[int, str], float]()
+def _streams(spec: Specification, walks: Sequence[Walk]) -> list[Streams]:
+    """Words beyond the room times the uses of a delivered word less the first, of every walk.
+
+    Uses are reads over fills of all walks together. What a walk adds to that ratio is added to its number, so
+    that the numbers spread as their mean does (the delta method).
+    """
+    streams: list[dict[tuple[int, str], tuple[float, float]]] = [{} for _ in walks]
     for at in spec.machine().rooms:
-        uses = sum(walk.tensors[at].reads.actual for walk in walks)
-        words = sum(walk.tensors[at].fills.actual for walk in walks)
-        streams[at] = max(0.0, uses / words - 1.0) if words else 0.0
+        reads = np.array([walk.tensors[at].reads.actual for walk in walks])
+        fills = np.array([walk.tensors[at].fills.actual for walk in walks])
+        excess = np.array([walk.tensors[at].excess for walk in walks])
+        if not fills.sum() or reads.sum() <= fills.sum():
+            continue
+        uses = reads.sum() / fills.sum()
+        parts = (reads - uses * fills) / fills.mean()
+        for found, own, part in zip(streams, excess, parts, strict=True):
+            words = own * (uses - 1.0) + excess.mean(axis=0) * part
+            found[at] = float(words[0]), float(words[1])
     return streams
 
 
@@ -107,13 +120,6 @@ def _counts(spec: Specification, walk: Walk, streams: Streams) -> Counts:
     return counts
 
 
-def _streamed(walk: Walk, at: tuple[int, str], streams: Streams) -> tuple[float, float]:
-    """(reads of the parent, fills here) of words that do not fit."""
-    reads, fills = walk.tensors[at].excess
-    again = streams.get(at, 0.0)
-    return (reads * again, fills * again) if again else (0.0, 0.0)
-
-
 def _of_tiles(spec: Specification, walk: Walk, at: tuple[int, str], streams: Streams) -> Counts:
     """What depends on tiles: words held, words streamed, accesses of blocks; nothing where the semantics do not say it."""
     (level, tensor), found = at, walk.tensors[at]
@@ -128,10 +134,11 @@ def _of_tiles(spec: Specification, walk: Walk, at: tuple[int, str], streams: Str
     inner = next((at for at in kept if at[0] > level), None)
     if any(spec.shares_its_room(other) for other, _ in kept):
         return counts
-    down, here = _streamed(walk, inner, streams) if inner else (0.0, 0.0), _streamed(walk, at, streams)
+    down, here = streams.get(inner, NOTHING) if inner else NOTHING, streams.get(at, NOTHING)
     if (level, tensor) != kept[0]:
         counts[f"{name} streamed reads"], counts[f"{name} streamed fills"] = here
-    if spec.places[level].block == 1 or not (down[0] or here[1]):
+    blocks = spec.places[level].block > 1  # Timeloop's files are counted in its own way
+    if not blocks or not (down[0] or here[1] or spec.sparse.timeloop_reading):
         counts[f"{name} read accesses"] = found.accesses.reads + down[0]
         counts[f"{name} fill accesses"] = found.accesses.fills + here[1]
         counts[f"{name} update accesses"] = found.accesses.updates
@@ -152,9 +159,9 @@ def _cycles(spec: Specification, walk: Walk, level: int, streams: Streams) -> fl
     for (at, tensor), found in walk.tensors.items():
         if at == level:
             reads += _slots(found.reads)
-            writes += _slots(found.fills) + _slots(found.updates) + _streamed(walk, (at, tensor), streams)[1]
+            writes += _slots(found.fills) + _slots(found.updates) + streams.get((at, tensor), NOTHING)[1]
             inner = next((key for key in walk.tensors if key[1] == tensor and key[0] > level), None)
-            reads += _streamed(walk, inner, streams)[0] if inner else 0.0
+            reads += streams.get(inner, NOTHING)[0] if inner else 0.0
             form = spec.sparse.format(level, tensor)
             if form is not None:
                 reads += _metadata_words(form, found.metadata_reads)

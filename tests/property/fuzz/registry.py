@@ -112,6 +112,12 @@ def widens(spec: Specification) -> bool:
     return bool(spec.sparse.safs) and any(place.block > 1 for place in spec.places)
 
 
+def shares_blocks(spec: Specification) -> bool:
+    """Do blocks hold words of tiles, or of instances, that are not all equally large?"""
+    uneven = spec.imperfect or has_features(spec) or any(slides(t) or not t.plain for t in spec.tensors)
+    return uneven and any(place.block > 1 for place in spec.places)
+
+
 def jumps(spec: Specification) -> bool:
     """Is there an intersection unit that jumps ahead?"""
     return any(saf.intersection == "skip_ahead" for saf in spec.sparse.safs)
@@ -157,13 +163,13 @@ OPEN: tuple[Kind, ...] = (
     Kind("results with other axes than ranks", makes_an_odd_result),
     Kind("results of given data", lambda spec: spec.makes_its_result and any(map(is_given, spec.tensors))),
     Kind("metadata of windows", slides_sparsely, METADATA),
-    Kind("accesses of blocks", lambda spec: any(p.block > 1 for p in spec.places), ACCESSES),
     Kind("ranks repeated at an inner level", formats_differ, METADATA),
     Kind("lists without compressed ranks over loops of two levels", merges_loops, METADATA),
 )
 """Faults that are known and not yet mended; whoever mends one takes it out."""
 
 APPROXIMATIONS: tuple[Kind, ...] = (
+    Kind("accesses of blocks", shares_blocks, ACCESSES, error=1.0),
     Kind("random patterns with imperfect factors", random_and(is_imperfect), error=1.0),
     Kind("results of other than uniform data", random_and(lambda s: s.makes_its_result and not only_uniform(s)), error=1.0),
     Kind("results and windows", random_and(lambda s: s.makes_its_result and any(map(slides, s.tensors))), error=1.0),

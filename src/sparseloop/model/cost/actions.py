@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Literal, get_args
 
 from sparseloop.model import ops
+from sparseloop.model.cost.blocks import Blocks, of_accesses, of_fills
 from sparseloop.model.design.arch import Arch, Price
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Sparse
@@ -102,14 +103,13 @@ def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> dic
     data = [("read", k.reads), ("update", k.updates)]
     if source is not None:
         data.insert(1, ("fill", source.fills))
-    vectors: Counter = cache(lambda: vectors_per_word(plan, k))
     counts: dict[str, Counter] = {}
     for action, events in data:
-        for name, prefix in CLASS_PREFIX:
-            counts[prefix + action] = partial(_vectors, events, name, vectors)
-    counts["read"] = partial(_with_extra, counts["read"], lambda: _extra_reads(k, source), vectors)
-    if source is not None:
-        counts["fill"] = partial(_with_extra, counts["fill"], lambda: source.overflow.fills, vectors)
+        blocks = of_fills(k, source) if action == "fill" and source is not None else of_accesses(k, action)
+        for name, prefix in CLASS_PREFIX[1:]:
+            counts[prefix + action] = partial(_not_happening, events, name, blocks)
+        extra = {"read": partial(_extra_reads, k, source), "fill": partial(_extra_fills, source)}.get(action, _no_extra)
+        counts[action] = partial(_accesses, events, blocks, extra)
     if spec.metadata_access_bits and k.ranks:
         for action in ("read", "fill", "update"):
             for name, prefix in CLASS_PREFIX:
@@ -126,15 +126,23 @@ def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> dic
     return counts
 
 
-def _vectors(events: Events, name: str, vectors: Counter) -> Count:
-    """Physical accesses for the words of one class."""
-    return getattr(events, name) * vectors()
+def _accesses(events: Events, blocks: Blocks, extra: Counter) -> Count:
+    """Physical accesses for the words that are moved, and for further ones."""
+    return blocks.accesses(events.actual, extra())
 
 
-def _with_extra(counter: Counter, extra: Counter, vectors: Counter) -> Count:
-    """The count with the physical accesses for further words."""
-    words = extra()
-    return counter() + words * vectors()
+def _not_happening(events: Events, name: str, blocks: Blocks) -> Count:
+    """Physical accesses that features spare, by the words of their class."""
+    return blocks.all_or_nothing(getattr(events, name))
+
+
+def _no_extra() -> Words:
+    return 0.0
+
+
+def _extra_fills(source: LinkSparse | None) -> Words:
+    """Fills beyond those of the classes: overbooked words that are streamed."""
+    return source.overflow.fills if source is not None else 0.0
 
 
 def _extra_reads(k: LinkSparse, source: LinkSparse | None) -> Words:
@@ -162,19 +170,6 @@ def _intersections(k: LinkSparse) -> Count:
         return 0.0
     visible = k.updates if link.output else k.reads
     return visible.actual + visible.gated + visible.skipped
-
-
-def vectors_per_word(plan: Plan, k: LinkSparse) -> Count:
-    """Physical accesses per word: 1/B, and for packed words of compressed tiles E[ceil(k/B)] / E[k].
-
-    B words of the tensor: a block of the level holds more of a narrow tensor's words, fewer of a wide one's.
-    """
-    link = k.dense.link
-    block = plan.arch.levels[link.parent].block_size / plan.width(link.tensor, link.parent)
-    if block <= 1 or not link.compressed:
-        return 1.0 / block
-    model, size, sides = k.resident.model, k.resident.footprint, k.resident.words.sides
-    return ops.ratio(model.blocks(size, sides, block), model.mean(size, sides))
 
 
 # --- bounds -------------------------------------------------------------------------------------------------
@@ -257,7 +252,7 @@ def _least_fills(ends: LinkEnds) -> Iterator[Least]:
 
 
 def least_vectors_per_word(ends: LinkEnds, level: int) -> float:
-    """Beside `vectors_per_word`: E[ceil(k/B)] / E[k] is at least 1/B."""
+    """Beside `cost.blocks`: E[ceil(k/B)] / E[k] is at least 1/B."""
     return ends.width(level) / ends.arch.levels[level].block_size
 
 

@@ -14,6 +14,7 @@ from sparseloop.model.formats.metadata import Metadata
 from sparseloop.model.formats.ranks import RankOnLoops, entry_bits, rank_units
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.features import SafConditions
+from sparseloop.model.traffic.tiles import Cover
 from sparseloop.model.units import Bits, Coordinate, Count, Share, Words
 
 
@@ -96,11 +97,16 @@ class ResidentTile:
     @cached_property
     def words(self) -> TileWords:
         """Stored words of the tile."""
-        tiles, cover = self.safs.tiles, self.safs.tiles.inside(self.link.parent)
+        return self.words_under(self.safs.tiles.inside(self.link.parent))
+
+    def words_under(self, cover: Cover) -> TileWords:
+        """Stored words of another tile of the tensor."""
+        tiles, tensor = self.safs.tiles, self.link.tensor
+        sides = tiles.sides(tensor, cover) if self.model.placed else self._in_steps(tiles.extents(tensor, cover))
         return TileWords(
             model=self.model,
-            size=tiles.size(self.link.tensor, cover),
-            sides=(*(tiles.sides(self.link.tensor, cover) if self.model.placed else self.extents), *self._positions),
+            size=tiles.size(tensor, cover),
+            sides=(*sides, *self._positions),
             compressed=self.link.compressed,
             rule=self.rule,
         )

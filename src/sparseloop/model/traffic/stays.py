@@ -43,14 +43,21 @@ def visits(tiles: Tiles, link: Link) -> Count:
     """V: deliveries to one child = product of the temporal bounds from the innermost moving loop outwards."""
     if link.to_compute or link.no_reuse:
         return tiles.product(link.temporal)
-    count: Count = 1
+    return ops.product(visit_counts(tiles, link).values())
+
+
+def visit_counts(tiles: Tiles, link: Link) -> dict[int, Count]:
+    """The temporal loops that bring a tile, with their bounds; 1 for those inside the innermost moving one."""
+    if link.to_compute or link.no_reuse:
+        return {slot: tiles.bounds[slot] for slot in link.temporal}
+    counts: dict[int, Count] = {}
     moved: Flag = False
     for slot in link.temporal:
         if slot in link.relevant:
             moved = ops.either(moved, tiles.bounds[slot] > 1)
         if moved is not False:
-            count = count * ops.one_unless(moved, tiles.bounds[slot])
-    return count
+            counts[slot] = ops.one_unless(moved, tiles.bounds[slot])
+    return counts
 
 
 def repeats(tiles: Tiles, link: Link, of_parent: bool) -> Cover:

@@ -21,7 +21,8 @@ CYCLES = 0.01
 FILL = "the study's build writes the first partial sums into the register (128 x 128 cycles); Timeloop v3.0.3 and ours do not"
 ENERGY = {
     "timeloop": "first partial sums (as above), and gated and metadata accesses without a price, which v3.0.3 counts otherwise",
-    "native": "both masks and both lists are read to their ends, decoders and addresses are priced, tiles are random",
+    "native": "both masks and both lists are read to their ends, decoders and addresses are priced, tiles are random; each word "
+    "of Z that the register sends back is an access of 8 words",
 }
 LISTS = "an intersection reads both lists to their ends; the study counts the common coordinates only"
 

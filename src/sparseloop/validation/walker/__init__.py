@@ -26,9 +26,10 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
 * Metadata fills of a child follow the child's own ranks.
 * Padding (coordinates outside a tensor's `extents`) is zero and known to be: its points compute, but its words are
   neither kept nor moved, have no metadata, count in no total, and tell no deliveries apart.
-* Block accesses: the actual words of one delivered (or returned) tile share blocks, every tile starts a new one; a tile
-  is what the same children receive in one step. At the compute link all reads, and all updates, of one instance share
-  blocks.
+* Block accesses: the actual words of one delivery share blocks, and every delivery starts a new one. A delivery is what
+  an instance of the parent sends in one step to all its children (words for several of them once), or gets back as their
+  stays end; what a level is filled with is what one instance of it receives. At the compute link all reads, and all
+  updates, of one instance share blocks.
 * Words beyond a level's room are those of each delivered tile beyond it; how often they are streamed again is left to
   the caller.
 * Compute cycles: lanes that pack nothing even out. In waves a step of the loops outside the fanout takes ceil(active

@@ -148,14 +148,14 @@ class Draw:
         chosen = path.inside[link.copies.point] & self._filled_again(link, parent, name)
         happens = verdict.awake & chosen
         room = self.machine.rooms.get((level, name), math.inf)
-        delivered = np.zeros(len(link.delivery), dtype=np.bool_)
+        delivered = np.zeros(len(link.tile), dtype=np.bool_)
         delivered[link.access_of_copy[happens]] = True
         return Filled(
             classes=verdict.classes(1.0, chosen),
             happens=happens,
             slots=verdict.wanted & chosen,
             arrival=link.arrival,
-            excess=(excess(link.delivery, delivered, room), excess(link.arrival, happens, room)),
+            excess=(excess(link.tile, delivered, room), excess(link.arrival, happens, room)),
         )
 
     def _filled_again(self, link: Deliveries, parent: int, name: str) -> BoolArray:

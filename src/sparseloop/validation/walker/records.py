@@ -81,8 +81,8 @@ class RankUnits:
 class Accesses:
     """Accesses of whole blocks that actual words cost at a level.
 
-    Consecutive words of one delivered (or returned) tile share blocks; at the compute link the consecutive reads, and updates,
-    of one instance.
+    Consecutive words of one delivery, to all children of an instance in one step, share blocks; at the compute link the
+    consecutive reads, and updates, of one instance.
     """
 
     reads: float

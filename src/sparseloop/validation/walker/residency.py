@@ -133,10 +133,15 @@ class Deliveries:
     traced: Trace
     arrival: IntArray
     """Per copy: copies with one number arrive together at one child."""
-    delivery: IntArray
+    tile: IntArray
     """Per access: accesses with one number deliver one tile to the same children at once."""
+    delivery: IntArray
+    """Per access: those with one number are one delivery, what an instance of the parent sends in one step to all its children.
+
+    Children that could share a word but do not get theirs by deliveries of their own.
+    """
     departure: IntArray
-    """Per access: those with one number return together, when the stays at the same children end."""
+    """Per access: those with one number return to an instance of the parent together, when their stays end."""
 
     def copy_regions(self) -> Regions:
         """Per copy: all points of its instance while it stays."""
@@ -172,6 +177,8 @@ class Ends:
     """Step of the child."""
     apart: IntArray
     """Children with different numbers never share an access (no multicast)."""
+    rounds: IntArray
+    """Those of them that would be sent the same words and are sent them one after the other."""
     reuse: bool
     exists: BoolArray
     """False where there is no such key: padding, which is neither kept nor moved."""
@@ -181,7 +188,7 @@ def find_deliveries(ends: Ends, key: IntArray) -> Deliveries:
     """Finds all copies of all keys and the parent accesses that deliver them."""
     traced = trace(ends.child, ends.step, key, ends.reuse)
     start = traced.first_point()
-    access_of_copy, delivery = _group(ends, key, traced)
+    access_of_copy, tile = _group(ends, key, traced)
     begin_time = ends.step[start]
     copies = events_of(traced.of_point, len(start), ends.child, key, begin_time[traced.of_point])
     count = int(access_of_copy.max()) + 1
@@ -195,24 +202,18 @@ def find_deliveries(ends: Ends, key: IntArray) -> Deliveries:
         access_of_copy=access_of_copy,
         traced=traced,
         arrival=np.unique(traced.begin, return_inverse=True)[1],
-        delivery=delivery,
-        departure=_departures(ends, traced, access_of_copy),
+        tile=tile,
+        delivery=_together(ends, start, access_of_copy),
+        departure=_together(ends, traced.last_point(), access_of_copy),
     )
 
 
-def _departures(ends: Ends, traced: Trace, access_of_copy: IntArray) -> IntArray:
-    """Per access a number for the tile it returns with: same parent, same children, same last step."""
-    last = traced.last_point()
-    child: list[int] = ends.child[last].tolist()
-    place: list[tuple[int, int, int]] = list(
-        zip(ends.step[last].tolist(), ends.parent[last].tolist(), ends.apart[last].tolist(), strict=True)
-    )
-    members: list[list[int]] = [[] for _ in range(int(access_of_copy.max()) + 1)]
-    for copy, access in enumerate(access_of_copy):
-        members[int(access)].append(copy)
-    number = dict[Hashable, int]()
-    keys = [(max(place[c] for c in copies), frozenset(child[c] for c in copies)) for copies in members]
-    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
+def _together(ends: Ends, point: IntArray, access_of_copy: IntArray) -> IntArray:
+    """Per access a number for its instance of the parent and the last step in which one of its copies has its `point`."""
+    place = np.zeros((3, int(access_of_copy.max()) + 1), dtype=np.int64)
+    place[0, access_of_copy], place[1, access_of_copy] = ends.parent[point], ends.rounds[point]
+    np.maximum.at(place[2], access_of_copy, ends.step[point])
+    return np.unique(place, axis=1, return_inverse=True)[1].reshape(-1)
 
 
 def _group(ends: Ends, key: IntArray, traced: Trace) -> tuple[IntArray, IntArray]:
@@ -236,5 +237,5 @@ def _group(ends: Ends, key: IntArray, traced: Trace) -> tuple[IntArray, IntArray
         for copy in copies:
             access_of_copy[copy] = number.setdefault((group, keys[copy]), len(number))
             tiles.setdefault(group, len(tiles))
-    delivery = [tiles[group] for group, _ in number]
-    return np.array(access_of_copy, dtype=np.int64), np.array(delivery, dtype=np.int64)
+    tile = [tiles[group] for group, _ in number]
+    return np.array(access_of_copy, dtype=np.int64), np.array(tile, dtype=np.int64)

@@ -78,8 +78,9 @@ class TensorPath:
         # the compute level has no operand register: it keeps nothing from one step to the next
         reuse = child < len(nest.keep) and (child, self.tensor.name) not in nest.no_temporal_reuse
         points = self.points
-        at = points.instance(level), points.instance(child), points.step(child), points.code(apart)
-        return find_deliveries(Ends(*at, reuse, exists), key)
+        rounds = points.code([i for i in apart if nest.loops[i].rank not in self.tensor.ranks])
+        ends = Ends(points.instance(level), points.instance(child), points.step(child), points.code(apart), rounds, reuse, exists)
+        return find_deliveries(ends, key)
 
     def access_block(self, level: int, block_size: int) -> IntArray | None:
         """Per point the block of words that one access at `level` reads, or None if the child's tile is no smaller."""

@@ -9,9 +9,9 @@ import numpy as np
 from sparseloop.validation.walker.points import BoolArray, IntArray
 
 
-def block_accesses(tile: IntArray, happens: BoolArray, words: int) -> float:
-    """Accesses of blocks of `words` words: events of one tile share blocks, every tile starts a new one."""
-    return float(np.ceil(np.bincount(tile, weights=happens) / words).sum())
+def block_accesses(delivery: IntArray, happens: BoolArray, words: int) -> float:
+    """Accesses of blocks of `words` words: events of one delivery share blocks, every delivery starts a new one."""
+    return float(np.ceil(np.bincount(delivery, weights=happens) / words).sum())
 
 
 def excess(tile: IntArray, happens: BoolArray, room: float) -> float:

@@ -9,13 +9,15 @@ import pytest
 
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.design.arch import Network
+from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Sparse
 from sparseloop.model.pipeline import evaluate_plan
 from sparseloop.model.status import Status
 from tests.helpers.plans import PRICES, link, planned
-from tests.helpers.walks import DENSE, fmt, matmul, saf
+from tests.helpers.walks import DENSE, conv1d, fmt, matmul, saf
 
 PROBLEM = matmul(m=4, n=4, k=4)
+OWN = Sparse(formats={(0, "A"): fmt("CP", "CP")}, safs=(saf("spatial_skip", 0, "A", "A"),))
 FREE = {action: replace(price, energy_pj=0.0) for action, price in PRICES.items()}
 
 
@@ -24,8 +26,8 @@ def only(*actions: str):
     return FREE | {action: PRICES[action] for action in actions}
 
 
-def evaluated(loops: str, keep: str, levels=(), sparse: Sparse = DENSE, **densities) -> Cost:
-    plan, mapping = planned(PROBLEM, loops, keep, sparse=sparse, levels=levels, **densities)
+def evaluated(loops: str, keep: str, levels=(), sparse: Sparse = DENSE, problem: Einsum = PROBLEM, **densities) -> Cost:
+    plan, mapping = planned(problem, loops, keep, sparse=sparse, levels=levels, **densities)
     return evaluate_plan(plan, mapping.bounds, mapping.residuals)
 
 
@@ -49,6 +51,46 @@ def test_blocks_clusters_and_widths_share_accesses() -> None:
     assert count(evaluated("m4 n4 k4", "ABZ", levels), 0, "A", "read") == 64 / 4
     levels = ({}, {"cluster_size": 4})
     assert count(evaluated("m4x|n4 k4", "ABZ|ABZ", levels), 1, "A", "read") == 64 / 4
+
+
+def test_a_block_has_words_of_one_delivery() -> None:
+    """16 tiles of A of one word, then of three: none share a block, whatever the format; at the compute link 18 words fill 3."""
+    levels, lists = ({"block_size": 8}, {"block_size": 8}), Sparse(formats={(at, "A"): fmt("RLE") for at in (0, 1)})
+    for sparse in (DENSE, lists):
+        single = evaluated("m16|", "ABZ|ABZ", levels, sparse, problem=matmul(m=16, n=1, k=1))
+        triple = evaluated("m16|k3", "ABZ|ABZ", levels, sparse, problem=matmul(m=16, n=1, k=3))
+        for cost in (single, triple):
+            assert (count(cost, 0, "A", "read"), count(cost, 1, "A", "fill")) == (16, 16)
+        assert count(single, 1, "A", "read") == 2
+        assert count(triple, 1, "A", "read") == 6
+        whole = evaluated("m18", "ABZ", levels, problem=matmul(m=18, n=1, k=1))
+        assert count(whole, 0, "A", "read") == count(whole, 0, "Z", "update") == 3
+
+
+def test_siblings_share_the_blocks_of_a_delivery() -> None:
+    """Four lanes with a word of A each, and B[n,k] the same for all: 4 words and 1 word are sent in each of 2 steps of k."""
+    levels = ({"block_size": 8}, {"block_size": 8})
+    cost = evaluated("k2 m4x|", "ABZ|ABZ", levels, problem=matmul(m=4, n=1, k=2))
+    assert (count(cost, 0, "A", "read"), count(cost, 1, "A", "fill")) == (2, 8)
+    assert (count(cost, 0, "B", "read"), count(cost, 1, "B", "fill")) == (2, 8)
+    assert count(cost, 0, "Z", "update") == 1  # stays over k
+
+
+def test_what_is_left_of_a_delivery_opens_one_block() -> None:
+    """Half of the 4 words of A in a step are left, P(none) = C(4,4) / C(8,4) = 1/70; a step in which one is costs an access."""
+    cost = evaluated("k2 m4x|", "ABZ|ABZ", ({"block_size": 8},), OWN, problem=matmul(m=4, n=1, k=2), A=0.5)
+    assert count(cost, 0, "A", "read") == pytest.approx(2 * (1 - 1 / 70))
+
+
+def test_deliveries_that_end_early_are_shorter() -> None:
+    """m = 5 in tiles of 3 and of 2 words: two accesses of blocks of 4, in which 5 words fill 1.25."""
+    assert count(evaluated("m2|m3,2", "ABZ|ABZ", ({"block_size": 4},), problem=matmul(m=5, n=1, k=1)), 0, "A", "read") == 2
+
+
+def test_a_window_that_slides_starts_a_block_for_what_it_brings() -> None:
+    """I[p + r], r = 3 at the child: a window of 3 words, then 7 times one word: 8 accesses of 8 words, not 10 / 8."""
+    cost = evaluated("p8|r3", "IWO|IWO", ({"block_size": 8},), problem=conv1d(r=3, p=8))
+    assert count(cost, 0, "I", "read") == 8
 
 
 def test_the_slowest_level_sets_the_pace() -> None:

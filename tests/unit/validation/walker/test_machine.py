@@ -74,7 +74,7 @@ class TestPacking:
 
 
 class TestBlocks:
-    """Words that share an access: those of one delivered tile; at the compute link the consecutive reads of one instance."""
+    """Words that share an access: those sent in one step; at the compute link the consecutive reads of one instance."""
 
     def test_tiles_start_blocks(self):
         problem = einsum([tensor("A", "m", "k"), tensor("Z", "m", output=True)], m=4, k=3)
@@ -92,11 +92,27 @@ class TestBlocks:
         counted = walked(problem, mapped("m2|k4", "AZ|AZ"), sparse, blocks=(2, 2), A=[[1, 1, 1, 0], [0, 0, 0, 0]])
         assert counted.tensors[0, "A"].accesses.reads == 2
 
-    def test_children_with_tiles_of_their_own(self):
+    def test_children_of_one_parent_share_blocks(self):
+        """Two rows of two words in one delivery, one of two words for both children; each child starts blocks of its own."""
         problem = einsum([tensor("A", "m", "k"), tensor("Z", "m", output=True)], m=2, k=2)
-        assert walked(problem, mapped("m2x|k2", "AZ|AZ"), blocks=(4, 4)).tensors[0, "A"].accesses.reads == 2
+        counted = walked(problem, mapped("m2x|k2", "AZ|AZ"), blocks=(4, 4))
+        assert (counted.tensors[0, "A"].accesses.reads, counted.tensors[1, "A"].accesses.fills) == (1, 2)
+        assert (counted.tensors[1, "Z"].accesses.updates, counted.tensors[0, "Z"].accesses.updates) == (2, 1)
         shared = einsum([tensor("A", "k"), tensor("Z", "m", output=True)], m=2, k=2)
         assert walked(shared, mapped("m2x|k2", "AZ|AZ"), blocks=(4, 4)).tensors[0, "A"].accesses.reads == 1
+
+    def test_words_that_are_not_shared_are_sent_in_turn(self):
+        shared = einsum([tensor("A", "k"), tensor("Z", "m", output=True)], m=2, k=2)
+        mapping = mapped("m2x|k2", "AZ|AZ", no_multicast=frozenset({(0, "A")}))
+        assert walked(shared, mapping, blocks=(4, 4)).tensors[0, "A"].accesses.reads == 2
+
+    def test_what_features_leave_of_siblings_shares_blocks(self):
+        """Of four rows of one word two are left in the first step, none in the second: one access."""
+        problem = einsum([tensor("A", "m", "k"), tensor("B", "m", "k"), tensor("Z", "m", output=True)], m=4, k=2)
+        sparse = Sparse(formats={}, safs=(saf("spatial_skip", 0, "A", "B"),))
+        rows = [[1, 0], [0, 0], [1, 0], [0, 0]]
+        counted = walked(problem, mapped("k2 m4x|", "ABZ|ABZ"), sparse, blocks=(4, 1), B=rows)
+        assert (counted.tensors[0, "A"].reads.actual, counted.tensors[0, "A"].accesses.reads) == (2, 1)
 
 
 def test_words_beyond_the_room() -> None:

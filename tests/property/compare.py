@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparseloop.model.cost.cost import Cost
 from sparseloop.model.density import Actual
 from sparseloop.model.pipeline import evaluate_plan
 from sparseloop.model.plan import compile_plan
@@ -16,7 +17,11 @@ CLASSES = ("total", "actual", "gated", "skipped", "absent")
 def model_counts(case: Case, densities: dict[str, object], metadata: bool = True) -> dict[str, float]:
     """All counts of the model under flat names."""
     plan = compile_plan(case.einsum(densities), case.arch(), case.mapping.nest, case.sparse)  # type: ignore[arg-type]
-    cost = evaluate_plan(plan, case.mapping.bounds, case.mapping.residuals)
+    return counts_of(evaluate_plan(plan, case.mapping.bounds, case.mapping.residuals), metadata)
+
+
+def counts_of(cost: Cost, metadata: bool = True) -> dict[str, float]:
+    """The same of a cost."""
     out: dict[str, float] = {}
     filled = {(k.dense.link.child, k.dense.link.name): k for k in cost.sparse.links}
     for k in cost.sparse.links:

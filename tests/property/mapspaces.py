@@ -8,6 +8,7 @@ from typing import Any
 
 import sparseloop as sl
 from sparseloop.input.diagnostics import SpecError
+from sparseloop.input.notation import parse_einsum
 from sparseloop.mapper.space.mapspace import Mapspace, mapspace
 
 EINSUMS: dict[str, tuple[str, ...]] = {
@@ -18,6 +19,10 @@ EINSUMS: dict[str, tuple[str, ...]] = {
     "O[m,p] = I[2*p+r] * W[m,r]": ("I", "W", "O"),
     "O[p,q] = I[p+r,q+s] * W[r,s]": ("I", "W", "O"),
     "O[m,p] = I[p+r+s] * W[m,r,s]": ("I", "W", "O"),
+    "O[m,p] = I[c,p+r-1] * W[m,c,r]": ("I", "W", "O"),
+    "O[p,q] = I[p+r-1,q+s] * W[r,s]": ("I", "W", "O"),
+    "O[m,p+r-1] = I[m,p] * W[r]": ("I", "W", "O"),
+    "Z[m,n] = A[m-1,k] * B[k,n]": ("A", "B", "Z"),
 }
 SIZES = (1, 2, 2, 3, 4, 4, 6, 8)
 LARGEST = 12_000
@@ -45,7 +50,7 @@ def random_spec(dice: random.Random, sparse: bool) -> dict[str, Any]:
         left //= shape[rank]
     levels = dice.choice((1, 2, 2, 3))
     spec: dict[str, Any] = {
-        "workload": {"einsum": einsum, "shape": shape, "density": {}},
+        "workload": {"einsum": einsum, "shape": shape, "density": {}, "extent": extents(dice, einsum, shape)},
         "architecture": {"node": "45nm", "levels": _levels(dice, levels)},
         "constraints": _constraints(dice, levels, ranks, names),
     }
@@ -53,6 +58,19 @@ def random_spec(dice: random.Random, sparse: bool) -> dict[str, Any]:
         spec["workload"]["density"] = {name: d for name in names if (d := _density(dice, name, einsum, shape)) is not None}
         spec["sparse"] = _sparse(dice, levels, names)
     return spec
+
+
+def extents(dice: random.Random, einsum: str, shape: dict[str, int]) -> dict[str, list[int]]:
+    """True sizes of the tensors whose index has a constant: up to one word more than is met on the far side."""
+    found: dict[str, list[int]] = {}
+    for access in parse_einsum(einsum).tensors:
+        if any(axis.offset for axis in access.axes):
+            met = [1 + sum(abs(c) * (shape[rank] - 1) for rank, c in axis.terms) for axis in access.axes]
+            found[access.name] = [
+                dice.randint(1, max(1, axis.offset + size + 1)) if axis.offset else size
+                for axis, size in zip(access.axes, met, strict=True)
+            ]
+    return found
 
 
 def _levels(dice: random.Random, levels: int) -> list[dict[str, Any]]:

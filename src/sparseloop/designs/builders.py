@@ -44,6 +44,8 @@ class Workload:
     """For example 'Z[m,n] = A[m,k] * B[k,n]'; affine indices such as 2*p+r are allowed."""
     shape: Mapping[str, int]
     """Size of every rank variable."""
+    extent: Mapping[str, Sequence[int] | Mapping[str, int]] | None = None
+    """Per tensor its true size, one number per axis or by rank variable; what an index meets outside is padding."""
     density: Mapping[str, Quantity | DensitySpec] | None = None
     """Per tensor: a fraction, '2:4 k', a file, or a `DensitySpec`; a tensor that is not named is dense."""
     word_bits: int | Mapping[str, int] | None = None

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Annotated, Any, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from sparseloop.input.diagnostics import SpecError
+from sparseloop.input.field_types import Count
 from sparseloop.input.markup import preformatted
 from sparseloop.input.notation_writer import in_short_notation
 from sparseloop.input.pydantic_errors import diagnostics
@@ -79,3 +80,8 @@ def _words(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_words)]
 """A list of names; 'A B' is short for [A, B]."""
+
+Sizes = Annotated[
+    Annotated[dict[str, Count], Tag("mapping")] | Annotated[tuple[Count, ...], Tag("one")], Discriminator(mapping_or_one)
+]
+"""Sizes along axes of a tensor, by rank variable or one number per axis."""

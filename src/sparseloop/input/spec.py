@@ -31,7 +31,7 @@ from sparseloop.input.field_types import (
     Whole,
 )
 from sparseloop.input.pydantic_errors import as_written
-from sparseloop.input.records import Names, Record, flag_or_list, mapping_or_one
+from sparseloop.input.records import Names, Record, Sizes, flag_or_list, mapping_or_one
 from sparseloop.input.roles import Role, Roles, in_tensor_names, roles_of
 from sparseloop.input.yaml.files import NOWHERE, SourceMap
 
@@ -48,10 +48,7 @@ class DensitySpec(Record):
     n: Count | None = Field(default=None, description="structured: non-zeros per group.")
     m: Count | None = Field(default=None, description="structured: group length.")
     rank: str | None = Field(default=None, description="structured: rank variable along which groups lie.")
-    block: Annotated[
-        Annotated[dict[str, Count], Tag("mapping")] | Annotated[tuple[Count, ...], Tag("one")],
-        Discriminator(mapping_or_one),
-    ] = Field(default=(), description="block: shape of a block, by rank variable or one number per axis.")
+    block: Sizes = Field(default=(), description="block: shape of a block, by rank variable or one number per axis.")
     inner: Fraction = Field(default=1.0, description="block: density inside occupied blocks; density / inner of the blocks are.")
     half_width: Whole | None = Field(default=None, description="banded: non-zero iff |i - j| <= half_width.")
     file: str | None = Field(default=None, description="actual: .npy, .npz, .mtx or a text file of 0 and 1.")
@@ -71,6 +68,10 @@ class WorkloadSpec(Record):
         description="e.g. Z[m,n] = A[m,k] * B[k,n]; affine indices such as 2*p+r are allowed."
     )
     shape: dict[str, Count] = Field(description="Size of every rank variable.")
+    extent: dict[str, Sizes] = Field(
+        default_factory=dict[str, "dict[str, int] | tuple[int, ...]"],
+        description="Per tensor its true size, one number per axis or by rank variable; outside of 0 ... size - 1 is padding.",
+    )
     density: dict[str, DensityField] = Field(
         default_factory=dict, description="Per tensor; missing: operands dense, a result produced."
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import mul
 from typing import NamedTuple
 
-from sparseloop.model.design.einsum import Axis, Einsum, Term
+from sparseloop.model.design.einsum import Axis, Term
 from sparseloop.model.ops import distinct_sums
 
 LARGEST_SUMS = 2**24
@@ -63,7 +63,11 @@ def _axis_group(axes: Sequence[Axis], group: tuple[int, ...], extents: dict[str,
     return AxisGroup(axes=group, moves=tuple(map(tuple, moves.values())), terms=terms)
 
 
-def lowest(einsum: Einsum, axis: Axis) -> int:
+def axis_of(axes: Sequence[Axis], rank: str) -> int | None:
+    """Position of the first axis that a rank variable indexes; None if there is none."""
+    return next((at for at, axis in enumerate(axes) if any(term.rank == rank for term in axis.terms)), None)
+
+
+def lowest(extents: Mapping[str, int], axis: Axis) -> int:
     """Smallest coordinate that an axis meets, constants left out."""
-    extents = einsum.extents
     return sum(min(0, t.coefficient) * (extents[t.rank] - 1) for t in axis.terms)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from sparseloop.model import borders
 from sparseloop.model.memo import memo
 from sparseloop.model.units import Array, Flag
 
@@ -239,6 +240,12 @@ LATTICE: dict[str, Callable[..., float]] = {
     "distinct": distinct_sums,
     "overlap": common_sums,
     "existing": existing_tuples,
+    "words inside the borders": borders.real_words,
+    "words kept inside the borders": borders.kept_words,
+    "most words inside the borders": borders.most_words,
+    "kinds of places": borders.number_of_kinds,
+    "share of places": borders.share_of_kind,
+    "words at places": borders.words_of_kind,
 }
 
 

@@ -23,6 +23,15 @@ class AxisLoop(NamedTuple):
 AxisLoops = tuple[AxisLoop, ...]
 
 
+class Border(NamedTuple):
+    """Where the true words of a padded axis lie."""
+
+    base: int
+    """The coordinate at which all ranks stand at 0."""
+    size: int
+    """True coordinates are those from 0 to below it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkEnds:
     """A link before anything is known of its loops: a tensor and the two levels between which it moves."""
@@ -140,6 +149,8 @@ class Plan:
     """Per tensor: its axes, those that share ranks together."""
     moves: tuple[tuple[AxisLoops, ...], ...]
     """Per tensor and group of axes: the loops that move it, as if it were one axis."""
+    borders: tuple[tuple[Border | None, ...], ...]
+    """Per tensor and group of axes: the borders of its true words; None where no padding is met."""
 
     @cached_property
     def loops(self) -> tuple[Loop, ...]:
@@ -164,8 +175,13 @@ class Plan:
 
     @cached_property
     def plain(self) -> tuple[bool, ...]:
-        """Per tensor: every axis is a single rank and no rank occurs twice (no halos, no holes)."""
-        return tuple(_plain(t) for t in self.einsum.tensors)
+        """Per tensor: every axis is a single rank and no rank occurs twice (no halos, no holes), and nothing is padding."""
+        return tuple(_plain(t) and not padded for t, padded in zip(self.einsum.tensors, self.padded, strict=True))
+
+    @cached_property
+    def padded(self) -> tuple[bool, ...]:
+        """Per tensor: some of its coordinates that are met are padding."""
+        return tuple(any(border is not None for border in borders) for borders in self.borders)
 
     @cached_property
     def keepers(self) -> tuple[tuple[int, ...], ...]:
@@ -218,7 +234,20 @@ def compile_plan(einsum: Einsum, arch: Arch, nest: LoopNest, sparse: Sparse) -> 
         axes=tuple(tuple(_moving(loops, axis) for axis in tensor.axes) for tensor in einsum.tensors),
         groups=groups,
         moves=tuple(tuple(_moving(loops, group) for group in per_tensor) for per_tensor in groups),
+        borders=tuple(
+            tuple(_border(einsum, tensor, group) for group in per_tensor)
+            for tensor, per_tensor in zip(einsum.tensors, groups, strict=True)
+        ),
     )
+
+
+def _border(einsum: Einsum, tensor: Tensor, group: AxisGroup) -> Border | None:
+    """Padded axes share no rank with another axis of their tensor, so they are a group each."""
+    axis = tensor.axes[group.axes[0]]
+    if axis.size is None or not axis.padded(einsum.extents):
+        return None
+    assert len(group.axes) == 1
+    return Border(axis.offset, axis.size)
 
 
 def _moving(loops: tuple[Loop, ...], axis: Axis | AxisGroup) -> AxisLoops:

@@ -7,13 +7,13 @@ from sparseloop.input.resolve.constraints import check_constraints
 from sparseloop.input.resolve.features import resolve_sparse, written_sparse
 from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.resolve.mapping import mapping_lines, resolve_mapping, visited_points
-from sparseloop.input.resolve.workload import resolve_workload, touched_words
+from sparseloop.input.resolve.workload import resolve_workload, true_words
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml.files import SourceMap
 from sparseloop.model.design import Design
 from sparseloop.model.design.sparse import Sparse
 
-__all__ = ["features_of", "mapping_lines", "resolve", "touched_words", "visited_points", "with_features"]
+__all__ = ["features_of", "mapping_lines", "resolve", "true_words", "visited_points", "with_features"]
 
 
 def resolve(spec: Spec, source: SourceMap | None = None) -> Design:

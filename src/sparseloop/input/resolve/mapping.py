@@ -179,6 +179,11 @@ def _check_factors(loops: Sequence[PlacedLoop], einsum: Einsum, hierarchy: Hiera
     for placed in ordered:
         if placed.loop.rank not in extents:
             log.unknown(placed.path, "rank", placed.loop.rank, extents)
+    padded = next((t.name for t in einsum.tensors if einsum.has_padding(t)), None)
+    for placed in ordered:
+        if padded is not None and placed.loop.residual is not None:
+            message = f"imperfect factors are not modelled where a tensor has padding, as {padded} has"
+            log.error(placed.path, message, word=placed.loop.rank)
     for rank, size in extents.items():
         own = [placed for placed in ordered if placed.loop.rank == rank]
         visited = visited_points([placed.loop for placed in own])

@@ -9,8 +9,9 @@ from dataclasses import replace
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.notation import Access, parse_einsum
 from sparseloop.input.resolve.log import ResolveLog
+from sparseloop.input.resolve.padding import check_padding, in_padding, is_no_model_of_padding, true_extents
 from sparseloop.input.spec import DensitySpec, WorkloadSpec
-from sparseloop.model.axes import axis_groups
+from sparseloop.model.axes import axis_groups, axis_of
 from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform, load_data
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
 from sparseloop.model.design.result_density import produced_density
@@ -29,9 +30,10 @@ def resolve_workload(log: ResolveLog) -> Einsum:
         log.error((*path, "name"), f"{spec.name!r} is no name: it is empty or cannot be printed")
     extents = _extents(spec, text.ranks, log)
     names = [access.name for access in text.tensors]
-    for name in spec.density:
-        if name not in names:
-            log.unknown((*path, "density", name), "tensor", name, names, key=True)
+    for key, given in (("density", spec.density), ("extent", spec.extent)):
+        for name in given:
+            if name not in names:
+                log.unknown((*path, key, name), "tensor", name, names, key=True)
     if isinstance(spec.word_bits, dict):
         for name in spec.word_bits:
             if name not in names:
@@ -40,6 +42,7 @@ def resolve_workload(log: ResolveLog) -> Einsum:
         if name not in names:
             log.unknown((*path, "roles", role), "tensor", name, names)
     tensors = [_tensor(access, extents, log, output=i == 0) for i, access in enumerate(text.tensors)]
+    check_padding(tensors, extents, log)
     result = replace(tensors[0], density=_of_result(tensors[0], tensors[1:], extents, log))
     return Einsum(
         name=spec.name,
@@ -75,12 +78,7 @@ def _tensor(access: Access, extents: Mapping[str, int], log: ResolveLog, *, outp
     axes = tuple(
         Axis(terms=tuple(Term(rank=rank, coefficient=c) for rank, c in form.terms), offset=form.offset) for form in access.axes
     )
-    if any(axis.offset for axis in axes):
-        box = "x".join(str(axis.extent(dict(extents))) for axis in axes)
-        log.warn(
-            f"{access.name}: the constant of its index changes no number: all {box} coordinates that are met count as data, "
-            "padding included"
-        )
+    axes = true_extents(access.name, axes, extents, log)
     words = math.prod(axis.extent(dict(extents)) for axis in axes)
     if words > _LARGEST_TENSOR:
         log.error((*log.spec.workload_path, "shape"), f"{access.name} has more than 2**62 words", key=True)
@@ -90,9 +88,16 @@ def _tensor(access: Access, extents: Mapping[str, int], log: ResolveLog, *, outp
     return Tensor(name=access.name, axes=axes, output=output, density=density, word_bits=bits)
 
 
-def touched_words(axes: Sequence[Axis], extents: Mapping[str, int]) -> int:
-    """Number of distinct words of a tensor that the einsum touches (strides leave holes, diagonals most of the box)."""
-    return math.prod(group.distinct(dict(extents)) for group in axis_groups(axes, dict(extents)))
+def true_words(axes: Sequence[Axis], extents: Mapping[str, int]) -> int:
+    """Number of words of a tensor: along axes whose extent is given all, else those that the einsum touches.
+
+    Strides leave holes, diagonals most of the box.
+    """
+    words = 1
+    for group in axis_groups(axes, dict(extents)):
+        size = axes[group.axes[0]].size
+        words *= group.distinct(dict(extents)) if size is None else size
+    return words
 
 
 # --- densities ----------------------------------------------------------------------------------------------
@@ -100,18 +105,18 @@ def touched_words(axes: Sequence[Axis], extents: Mapping[str, int]) -> int:
 
 def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], log: ResolveLog) -> DensityModel:
     """The density model of a tensor; after a mistake, which is logged, the tensor is taken as dense."""
-    shape = tuple(axis.extent(dict(extents)) for axis in axes)
-    size = touched_words(axes, extents)
+    shape = tuple(axis.extent(dict(extents)) if axis.size is None else axis.size for axis in axes)
+    size = true_words(axes, extents)
     spec = log.spec.workload.density.get(name)
     path = (*log.spec.workload_path, "density", name)
     dense = Uniform(shape, 1.0, size=size)
     if spec is None:
         return dense
     model = spec.model or ("uniform" if log.native else "even")
-    if _lacks(spec, model, path, log):
+    if _lacks(spec, model, path, log) or is_no_model_of_padding(name, model, spec, axes, log):
         return dense
     try:
-        found = _model(model, spec, axes, shape, size) or _given(spec, shape, path, log)
+        found = _model(model, spec, axes, shape, size) or in_padding(_given(spec, shape, path, log), axes, extents)
         if isinstance(found, Block):
             _warn_of_whole_words(name, found, spec, log)
         return found
@@ -187,10 +192,9 @@ def _model(
 
 def _axis(axes: tuple[Axis, ...], rank: str) -> int:
     """Position of the axis that a rank variable indexes; KeyError if there is none."""
-    for i, axis in enumerate(axes):
-        if rank in (term.rank for term in axis.terms):
-            return i
-    raise KeyError(rank)
+    if (at := axis_of(axes, rank)) is None:
+        raise KeyError(rank)
+    return at
 
 
 def _block_shape(spec: DensitySpec, axes: tuple[Axis, ...]) -> tuple[int, ...]:

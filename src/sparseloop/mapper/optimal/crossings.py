@@ -51,6 +51,8 @@ class Crossing:
     """Of an intersection unit per dense access: it also looks at what its own leaders remove."""
     forwarded: bool
     """A mesh neighbour may pass on words of a sliding window, so the parent may be spared any number of reads."""
+    uneven: bool
+    """Of a result: padding of it, or of what leads, falls on other touches than the first, which are no reads."""
     stored: float
     """Share of the words that is stored at the parent and so is on the networks."""
     wired: bool

@@ -147,7 +147,9 @@ class LevelBound:
             alive = alive * share
             busy = busy * share if u in c.timed_leaders else busy
         own = 1.0 if to_compute else self.table.nonempty(c.tensor)
-        return CrossingTables(self.table.size(c.tensor), alive, busy, alive * own if c.entries else alive)
+        # of tensors with padding only the whole is bounded: what moves at a border may be no word at all
+        size = self.table.size(c.tensor) * (not self.table.plan.padded[c.tensor])
+        return CrossingTables(size, alive, busy, alive * own if c.entries else alive)
 
     # --- crossings that wait --------------------------------------------------------------------------------
 
@@ -324,12 +326,12 @@ class LevelBound:
 
     def _to_compute(self, c: Crossing, spatial: Ints) -> CrossingCost:
         """Accesses of the parent by the compute level."""
-        computes = float(self.bounds.design.einsum.computes)
+        computes = self.bounds.design.einsum.computes * self.bounds.design.einsum.true_share(self.tensors[c.tensor])
         accesses: Words = computes / (c.sharing * self.sharing[c][spatial])
         accesses = 0.0 * accesses if c.forwarded else accesses
         of = self.tables[c]
         alive, busy, nonempty = float(of.alive[0]), float(of.busy[0]), float(of.nonempty[0])
-        again = np.maximum(0.0, accesses - c.whole * c.spread) if c.output and c.plain else 0.0
+        again = np.maximum(0.0, accesses - c.whole * c.spread) if c.output and c.plain and not c.uneven else 0.0
         checks, wires = c.entries * nonempty + c.comparisons, self._to_compute_on_networks(c, spatial)
         if not c.output:
             return CrossingCost(c, (c.reads * alive + checks) * accesses + wires * alive, busy, accesses)
@@ -366,6 +368,7 @@ class LevelBound:
             copies = self.copies[c][spatial] * self.sharing_outside[c]
         again = np.maximum(0.0, accesses - c.whole * c.spread)
         refills = np.maximum(0.0, arriving - c.whole * copies)
+        again, refills = (0.0 * again, 0.0 * refills) if c.uneven else (again, refills)
         wires = wires * (1.0 + again / accesses) if c.both_ways else wires
         energy = (c.updates * accesses + c.reads * again + c.fills * refills + wires) * alive + checks * accesses
         return CrossingCost(c, energy, carried.busy, again, accesses, refills)

@@ -39,7 +39,9 @@ from sparseloop.model.design.mapping import Loop, LoopNest
 from sparseloop.model.formats.occupancy import TileWords
 from sparseloop.model.plan import LinkEnds, Plan, compile_plan
 from sparseloop.model.sparsity.features import compute_leaders, earlier_leaders, least_survival
-from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.sparsity.padding import mean_over_places
+from sparseloop.model.traffic.tiles import Cover, Tiles
+from sparseloop.model.units import Share, Words
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -63,8 +65,12 @@ class TileTable:
         grid = np.indices(counts).reshape(len(counts), self.count)
         self.extents: Ints = np.stack([d[i] for d, i in zip(self.divisors, grid, strict=True)])
         """Shape: (ranks, tiles)."""
-        self.plan = self._flat_plan()
+        self.plan = self._flat_plan(1)
         self.tiles = Tiles(self.plan, self.extents.astype(np.float64))
+        outside = np.array(self.shape, dtype=np.float64)[:, None] / self.extents
+        self.around = Tiles(self._flat_plan(2), np.concatenate([outside, self.extents.astype(np.float64)]))
+        """With one loop per rank outside: where something is padding, tiles are not alike at all places."""
+        self.inner: Cover = self.around.covering(range(len(self.ranks), 2 * len(self.ranks)))
         self._chains = [all(b % a == 0 for a, b in pairwise(d)) for d in divisors]
         self._nonempty: dict[int, Floats] = {}
         self._counted: dict[tuple[int, int, bool], Floats] = {}
@@ -89,15 +95,17 @@ class TileTable:
                 grid = np.stack([grid.take(np.flatnonzero(divisors % d == 0), axis).min(axis) for d in divisors], axis)
         return grid.reshape(-1)
 
-    def _flat_plan(self) -> Plan:
-        """One level that holds everything, one loop per rank: its tile is the tile."""
+    def _flat_plan(self, times: int) -> Plan:
+        """One level that holds everything, so many loops per rank: with one its tile is the tile."""
         names = frozenset(t.name for t in self.design.einsum.tensors)
         keep = (names, *(frozenset[str]() for _ in self.design.arch.storage[1:]))
-        nest = LoopNest(loops=tuple(Loop(rank=r, level=0) for r in self.ranks), keep=keep)
+        nest = LoopNest(loops=tuple(Loop(rank=r, level=0) for r in self.ranks) * times, keep=keep)
         return compile_plan(self.design.einsum, self.design.arch, nest, self.design.sparse)
 
     def size(self, tensor: int) -> Floats:
-        """|T(tile)|."""
+        """|T(tile)|, where fewest of its words are padding."""
+        if self.plan.padded[tensor]:
+            return self._full(self.around.size(tensor, self.inner))
         return self._full(self.tiles.size(tensor, self.tiles.inside(0)))
 
     def code(self, extents: Ints) -> Ints:
@@ -141,16 +149,20 @@ class TileTable:
         """By tile, a lower bound of the share of events that survive a condition on a tile of the tensor that contains it."""
         if tensor not in self._nonempty:
             model, sides = self.design.einsum.tensors[tensor].density, self.tiles.sides(tensor, self.tiles.inside(0))
-            self._nonempty[tensor] = self._full(model.least_nonempty(self.size(tensor), sides))
+
+            def least(words: Sequence[Words]) -> Share:
+                return (words[0] > 0) * model.least_nonempty(words[0], sides)
+
+            if self.plan.padded[tensor]:  # at every place of a smaller tile one of these lies around it
+                self._nonempty[tensor] = self._full(mean_over_places(self.around, tensor, [self.inner], None, least))
+            else:
+                self._nonempty[tensor] = self._full(model.least_nonempty(self.size(tensor), sides))
         return self._nonempty[tensor]
 
     def nonzero(self, tensor: int) -> float:
         """The same for a tile of one element."""
-        return self.design.einsum.tensors[tensor].density.least_nonzero
-
-    def delivered(self, tensor: int) -> Floats:
-        """Words delivered to all holders of a tile if nothing stays: |T(tile)| * prod_d N_d / tile_d."""
-        return self.size(tensor) * (float(math.prod(self.shape)) / self.extents.astype(np.float64).prod(axis=0))
+        einsum = self.design.einsum
+        return einsum.tensors[tensor].density.least_nonzero * einsum.true_share(einsum.tensors[tensor])
 
 
 def _plain_ranks(tensor: Tensor) -> frozenset[str]:
@@ -290,6 +302,8 @@ class LowerBounds:
 
         What is charged there takes the copies outside the parent at their most: first touches need no read.
         """
+        if c.uneven:
+            return 0.0 * copies
         tensor = self.design.einsum.tensors[c.tensor]
         most, outside = self.most_shared(tensor, range(level, level + 1)), self.most_shared(tensor, range(level))
         surely = self.design.einsum.computes / (c.sharing * self.most_shared(tensor, range(c.charged, c.charged + 1)))
@@ -300,7 +314,7 @@ class LowerBounds:
         return np.clip(np.minimum(c.whole * (most - copies), surely - c.whole * copies), 0.0, None)
 
     def _window(self, tensor: Tensor) -> Window | None:
-        if all(len(axis.terms) == 1 for axis in tensor.axes):
+        if all(len(axis.terms) == 1 for axis in tensor.axes) or self.design.einsum.has_padding(tensor):
             return None
         numbers = {rank: i for i, rank in enumerate(self.tiles.ranks)}
         axes = tuple(tuple(numbers[t.rank] for t in axis.terms if t.rank in numbers) for axis in tensor.axes)
@@ -359,8 +373,9 @@ class LowerBounds:
             whole=float(self.tiles.size(t)[-1]),
             comparisons=energy["comparisons"] * seen * left.stored,
             forwarded=(forwarded := not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child))),
+            uneven=tensor.output and any(plan.padded[u] for u in (t, *left.leaders.all)),
             stored=left.stored,
-            wired=not forwarded and any(self._priced(i) for i in range(parent, child)),
+            wired=not (forwarded or plan.padded[t]) and any(self._priced(i) for i in range(parent, child)),
             both_ways=sees_partial_sums(link) and not any(least_sum_pj(link, i) for i in range(parent, child)),
         )
 
@@ -421,10 +436,14 @@ class LowerBounds:
     def _fits(self, level: int) -> Flags:
         spec, fitting = self.design.arch.levels[level], np.ones(self.tiles.count, dtype=bool)
         demands: list[Demand] = []
+        least = False  # what is counted of some tile is a lower bound: it says nothing of too little use
         for t, tensor in enumerate(self.design.einsum.tensors):
             if tensor.name in self.keep[level]:
                 stored = self.design.sparse.format(level, tensor.name)
-                demands.append(Demand(tensor.name, self.tiles.counted(t, level, stored is not None and stored.compressed)))
+                compressed = stored is not None and stored.compressed
+                least |= compressed and tensor.density.produced
+                demands.append(Demand(tensor.name, self.tiles.counted(t, level, compressed)))
         for one in data_requirements(level, spec, demands) if demands else ():
-            fitting &= ~one.violated
+            if one.kind != "utilization" or not least:
+                fitting &= ~one.violated
         return fitting

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseloop.evaluation.evaluate import design_of, evaluate_batch
+from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.space.constraints import (
     Bypass,
@@ -287,6 +288,9 @@ class Mapspace:
 def mapspace(spec: Spec, *, padded: bool = False) -> Mapspace:
     """The mapspace of a specification; `padded` also admits sizes that use the lanes of a fanout in the fewest passes."""
     design = design_of(spec)
+    if padded and (names := [t.name for t in design.einsum.tensors if design.einsum.has_padding(t)]):
+        message = f"imperfect factors are not modelled where a tensor has padding, as {names[0]} has"
+        raise SpecError([Diagnostic(message=message, hint="search without padded sizes")])
     rules = rules_of(spec)
     ranks = rank_spaces(design, rules, padded=padded)
     return Mapspace(

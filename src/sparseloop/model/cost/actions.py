@@ -215,7 +215,8 @@ def least_energy(ends: LinkEnds) -> dict[LeastEvent, float]:
 
 def least_compute_energy(einsum: Einsum, arch: Arch, sparse: Sparse) -> float:
     """Energy in pJ of all computes at least: of those that no skip and no gate removes."""
-    alive = [einsum.tensors[u].density.least_nonzero for u in sorted(compute_leaders(einsum, sparse).all)]
+    leaders = [einsum.tensors[u] for u in sorted(compute_leaders(einsum, sparse).all)]
+    alive = [tensor.density.least_nonzero * einsum.true_share(tensor) for tensor in leaders]
     return einsum.computes * arch.compute.prices["compute"].energy_pj * math.prod(alive)
 
 

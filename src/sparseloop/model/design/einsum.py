@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from sparseloop.model.borders import ALL, real_words
 from sparseloop.model.density import DensityModel
 
 
@@ -22,10 +23,19 @@ class Axis:
 
     terms: tuple[Term, ...]
     offset: int = 0
+    size: int | None = None
+    """The true extent: coordinates from 0 to below it hold words, others are padding. None: all that are met hold words."""
 
     def extent(self, extents: dict[str, int]) -> int:
         """Size of the bounding interval of the coordinates when rank d runs over `extents[d]` values."""
         return 1 + sum(abs(t.coefficient) * (extents[t.rank] - 1) for t in self.terms)
+
+    def padded(self, extents: dict[str, int]) -> bool:
+        """True if coordinates outside the true extent are met."""
+        if self.size is None:
+            return False
+        first = self.offset + sum(min(0, t.coefficient) * (extents[t.rank] - 1) for t in self.terms)
+        return first < 0 or first + self.extent(extents) > self.size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +82,25 @@ class Einsum:
         return self.tensors[self.index[name]]
 
     def tensor_shape(self, tensor: Tensor) -> tuple[int, ...]:
-        """Bounding shape of the whole tensor, one number per axis."""
+        """Bounding shape of what is met of the tensor, padding included, one number per axis."""
         extents = self.extents
         return tuple(axis.extent(extents) for axis in tensor.axes)
+
+    def has_padding(self, tensor: Tensor) -> bool:
+        """True if coordinates of the tensor are met that hold no words."""
+        return any(axis.padded(self.extents) for axis in tensor.axes)
+
+    def true_share(self, tensor: Tensor) -> float:
+        """Share of the points of the operation space that meet no padding of the tensor."""
+        share = 1.0
+        for axis in tensor.axes:
+            if axis.size is not None:
+                terms = [(t.coefficient, self.extents[t.rank]) for t in axis.terms]
+                met = real_words(axis.offset, axis.size, *(x for c, n in terms for x in (c, n, 1, ALL)))
+                share *= met / math.prod(n for _, n in terms)
+        return share
+
+    def true_shape(self, tensor: Tensor) -> tuple[int, ...]:
+        """Shape of the tensor itself: the true extents where there are any, else what is met."""
+        met = self.tensor_shape(tensor)
+        return tuple(size if axis.size is None else axis.size for axis, size in zip(tensor.axes, met, strict=True))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from sparseloop.model import ops
 from sparseloop.model.design.sparse import RankFormat, TensorFormat
 from sparseloop.model.plan import Link, Plan
-from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.traffic.tiles import Tiles, words_met
 from sparseloop.model.units import Count, Flag
 
 Masks = dict[int, Flag]
@@ -97,7 +97,7 @@ def lay_out(tiles: Tiles, link: Link, child: Layout | None) -> Layout | None:
     if not form.compressed and not link.to_compute:
         return _lay_merged(tiles, link, form)
     inner = _inner_ranks(tiles, link, form, child)
-    several = False if link.to_compute else tiles.size(link.tensor, tiles.inside(link.child)) > 1
+    several = False if link.to_compute else words_met(tiles, link.tensor, tiles.inside(link.child)) > 1
     taken = ops.zero_unless(several, inner.count)
     if any(r.groups for r in form.ranks):
         own = _flattened_ranks(tiles, link, form, inner.count, taken)

@@ -7,24 +7,25 @@ at(link)          what a level reads, writes and gets of a tensor's metadata, ra
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Literal, NamedTuple
 
 from sparseloop.model import ops
 from sparseloop.model.formats.layout import Layout, Masks, any_of
-from sparseloop.model.formats.ranks import FormatRanks, RankOnLoops, StoredUnits, Units, entry_bits, rank_units
+from sparseloop.model.formats.ranks import FormatRanks, Offsets, RankOnLoops, StoredUnits, Units, entry_bits, rank_units
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.emptiness import Condition, Conditions, Emptiness, in_order, tile_condition, widen
 from sparseloop.model.sparsity.events import NO_EVENTS, EventParts, Events
-from sparseloop.model.sparsity.features import LinkConditions, SafConditions, access_events, fill_events, split_events
+from sparseloop.model.sparsity.features import LinkConditions, SafConditions, Visits, access_events, fill_events, split_events
+from sparseloop.model.sparsity.padding import Seen, mean_words
 from sparseloop.model.traffic.dense import LinkTraffic
 from sparseloop.model.traffic.imperfect import existing, mean_size
 from sparseloop.model.traffic.stays import child_tile
-from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join
-from sparseloop.model.units import Bits, Count, Flag, Share
+from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join, words_met
+from sparseloop.model.units import Bits, Count, Flag, Share, Words
 
 Action = Literal["reads", "fills", "updates"]
 ACTIONS: tuple[Action, ...] = ("reads", "fills", "updates")
@@ -157,9 +158,7 @@ class Metadata:
         are evaluated, in all combinations of conditions. `again`: only lookups that are not the first of an entry.
         """
         lookups = self.lookups(c.link, rank)
-        count = lookups.count * units.per_position
-        if again:
-            count = count - lookups.first * units.per_position
+        count = lookups.count - lookups.first if again else lookups.count
         o = widen(c.outer, lookups.stay, self.tiles) | units.exist
         sure_skips, skips = self._local(c, rank.masks, c.local, gates=False)
         sure_gates, gates = self._local(c, rank.masks, c.local_gates, gates=True)
@@ -181,7 +180,7 @@ class Metadata:
                 if not on and one.condition in jumping:
                     left[one.gates] *= self._met(widen(frozenset({one.condition}), lookups.stay, self.tiles), units.exist)
             if here is not False:
-                part = split_events(count, self.emptiness, (o, k, k, g), visits)
+                part = self._split(count, units, (o, k, k, g), visits)
                 part = part.thinned(*left) if jumping else part
                 result = EventParts(result.parts + (part if here is True else part * ops.zero_unless(here, 1.0)).parts)
         return result
@@ -283,13 +282,32 @@ class Metadata:
         """Entries of an inner rank: they travel with every delivery of the child's tile."""
         dense = self.dense[c.link.index]
         accesses = dense.updates if c.link.output and not again else dense.reads
-        positions = dense.tile / mean_size(self.tiles, *rank.position)
+        positions = self._positions(c.link, rank)
         o, k, g = (widen(x, c.stay, self.tiles) for x in (c.outer, c.local, c.gates))
         o = o | units.exist
-        count = accesses / dense.tile * positions * units.per_position
-        return split_events(
-            count, self.emptiness, (o, o | k, o | k, o | k | g), c.visits(c.repeats if again else None, bool(units.exist))
-        )
+        deliveries = accesses / self._delivered_tile(c.link)
+        visits = c.visits(c.repeats if again else None, bool(units.exist))
+        return self._split(deliveries * positions, units, (o, o | k, o | k, o | k | g), visits)
+
+    def _delivered_tile(self, link: Link) -> Words:
+        """Words of a delivered tile: of padded tensors the mean over the places."""
+        if self.safs.plan.padded[link.tensor]:
+            return mean_words(self.tiles, link.tensor, child_tile(self.tiles, link))
+        return self.dense[link.index].tile
+
+    def _positions(self, link: Link, rank: RankOnLoops) -> Count:
+        """Positions of a rank in a delivered tile, those in the padding too."""
+        if self.safs.plan.padded[link.tensor]:
+            return words_met(self.tiles, link.tensor, child_tile(self.tiles, link)) / words_met(self.tiles, *rank.position)
+        return self.dense[link.index].tile / mean_size(self.tiles, *rank.position)
+
+    def _split(self, positions: Count, units: Units, steps: Sequence[Conditions], visits: Visits) -> EventParts:
+        """The units of some positions; those of positions that are padding are none."""
+        if units.true is None:
+            return split_events(positions * units.per_position, self.emptiness, steps, visits)
+        seen = Seen(*units.true, words=False)
+        true = self.emptiness.true_share(seen, visits.repeats)
+        return split_events(positions * units.per_position * true, self.emptiness, steps, replace(visits, seen=seen))
 
     def _fills(self, link: Link, rank: RankOnLoops) -> RankEvents:
         """Entries and payloads written into the link's parent from the next outer level that keeps the tensor."""
@@ -297,15 +315,22 @@ class Metadata:
         if source is None or all(one is None for one in units):
             return NOTHING
         c = self.safs.conditions(source)
-        positions = self.dense[source.index].fills / mean_size(self.tiles, *rank.position)
+        positions = self._arriving(source, rank)
         o, k, g = (widen(x, c.arrival, self.tiles) for x in (c.outer, c.local, c.gates))
         again = c.repeated_fills if link.output else None
 
         def arriving(one: Units) -> EventParts:
             sets = (o | one.exist, o | one.exist | k, o | one.exist | k, o | one.exist | k | g)
-            return split_events(positions * one.per_position, self.emptiness, sets, c.visits(again, bool(one.exist)))
+            return self._split(positions, one, sets, c.visits(again, bool(one.exist)))
 
         return _of_each(units, arriving)
+
+    def _arriving(self, source: Link, rank: RankOnLoops) -> Count:
+        """Positions of a rank that arrive over a link, those in the padding too."""
+        words = self.dense[source.index].fills
+        if self.safs.plan.padded[source.tensor]:
+            return words / self._delivered_tile(source) * self._positions(source, rank)
+        return words / mean_size(self.tiles, *rank.position)
 
     def _source(self, link: Link) -> Link | None:
         """The link over which the tensor arrives at the parent."""
@@ -316,7 +341,7 @@ class Metadata:
         """A tile of one word keeps one entry in its lowest compressed rank; it arrives and is read with the word."""
         bottom = max((r for r, f in enumerate(layout.format.ranks) if f.compressed), default=None)
         link = c.link
-        lone = ops.both(bottom is not None, self.tiles.size(link.tensor, self.tiles.inside(link.parent)) == 1)
+        lone = ops.both(bottom is not None, words_met(self.tiles, link.tensor, self.tiles.inside(link.parent)) == 1)
         if bottom is None or lone is False:
             return
         dense, source = self.dense[link.index], self._source(link)
@@ -342,7 +367,12 @@ class _LocalCondition(NamedTuple):
 
 def _of_each(units: StoredUnits, count: Callable[[Units], EventParts]) -> RankEvents:
     """Events of entries and of payloads, where there are any."""
-    return RankEvents(*(NO_EVENTS if one is None else count(one) for one in units))
+    entries, payloads = units
+    both = payloads if isinstance(payloads, Offsets) else () if payloads is None else (payloads,)
+    return RankEvents(
+        NO_EVENTS if entries is None else count(entries),
+        EventParts(tuple(part for one in both for part in count(one).parts)),
+    )
 
 
 def _together(a: RankEvents, b: RankEvents) -> RankEvents:

@@ -11,10 +11,11 @@ from sparseloop.model.density import DensityModel, Extents
 from sparseloop.model.density.base import KnownPattern
 from sparseloop.model.design.arch import Level
 from sparseloop.model.formats.metadata import Metadata
-from sparseloop.model.formats.ranks import RankOnLoops, entry_bits, rank_units
+from sparseloop.model.formats.ranks import Offsets, RankOnLoops, Units, entry_bits, rank_units
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.features import SafConditions
-from sparseloop.model.traffic.tiles import Cover
+from sparseloop.model.sparsity.padding import Seen
+from sparseloop.model.traffic.tiles import Cover, words_met
 from sparseloop.model.units import Bits, Coordinate, Count, Share, Words
 
 
@@ -181,13 +182,12 @@ def _bits_of(tile: ResidentTile, nonzeros: Words | None) -> Bits:
     metadata, link = tile.metadata, tile.link
     if metadata.ranks.layouts[link.index] is None:
         return 0.0
-    tiles, width = tile.safs.tiles, tile.safs.plan.arch.levels[link.parent].metadata_word_bits
-    held = tile.safs.held(link)
+    width = tile.safs.plan.arch.levels[link.parent].metadata_word_bits
     bits: Bits = 0.0
     for rank in metadata.ranks.at(link):
         if rank.has_loops is False:
             continue
-        positions = tile.footprint / tiles.size(*rank.position)
+        positions = ops.minimum(_positions(tile, rank), tile.footprint) if rank.padded else _positions(tile, rank)
         entry = entry_bits(rank.format, width)
         payload = width if rank.format.payload_bits is None else rank.format.payload_bits
         if nonzeros is not None:
@@ -195,10 +195,25 @@ def _bits_of(tile: ResidentTile, nonzeros: Words | None) -> Bits:
             bits = bits + entries * entry + payloads * payload
             continue
         for units, size in zip(rank_units(rank), (entry, payload), strict=True):
-            if units is not None and size:
-                share = metadata.emptiness.non_emptiness(units.exist, progress=held)
-                bits = bits + positions * units.per_position * share * size
+            for one in units if isinstance(units, Offsets) else (units,):
+                if one is not None and size:
+                    bits = bits + _expected_units(tile, rank, one) * size
     return bits
+
+
+def _expected_units(tile: ResidentTile, rank: RankOnLoops, units: Units) -> Count:
+    """Units of a rank in the tile; of a padded tensor the mean over its places."""
+    emptiness, seen = tile.metadata.emptiness, None if units.true is None else Seen(*units.true, words=False)
+    share = emptiness.non_emptiness(units.exist, progress=tile.safs.held(tile.link), seen=seen)
+    if seen is not None:
+        share = share * emptiness.true_share(seen, None)
+    return _positions(tile, rank) * units.per_position * share
+
+
+def _positions(tile: ResidentTile, rank: RankOnLoops) -> Count:
+    """Positions of a rank in the tile, those in the padding too."""
+    tiles = tile.safs.tiles
+    return words_met(tiles, tile.link.tensor, tiles.inside(tile.link.parent)) / words_met(tiles, *rank.position)
 
 
 def _worst_units(rank: RankOnLoops, positions: Count, nonzeros: Words) -> tuple[Count, Count]:

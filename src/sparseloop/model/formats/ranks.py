@@ -34,13 +34,22 @@ class Units(NamedTuple):
     per_position: Count
     exist: Conditions
     """They exist if these hold."""
+    true: Condition | None = None
+    """Of padded tensors the tile that must have a word: what lies in the padding has no units."""
+
+
+class Offsets(NamedTuple):
+    """Offsets of a rank of a padded tensor: one per true position, and one more per fiber, spread over all its positions."""
+
+    inner: Units
+    last: Units
 
 
 class StoredUnits(NamedTuple):
     """What a rank stores; None: nothing of the kind."""
 
     entries: Units | None
-    payloads: Units | None
+    payloads: Units | Offsets | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +72,8 @@ class RankOnLoops:
     """No loop of the tensor lies inside: its positions lead to the data."""
     length: Count
     """F: fiber length."""
+    padded: bool
+    """Some positions may lie in the padding."""
     position: Condition
     """The tile of one position is not empty."""
     fiber: Condition
@@ -125,6 +136,7 @@ class FormatRanks:
                 has_loops=has_loops,
                 innermost=innermost,
                 length=self.tiles.bounds[slot],
+                padded=self.plan.padded[link.tensor],
                 position=self._condition(link, inside),
                 fiber=self._condition(link, [slot, *inside]),
             )
@@ -153,6 +165,7 @@ class FormatRanks:
             has_loops=length > 1,
             innermost=self.tiles.product(inside) == 1 if inside else True,
             length=length,
+            padded=self.plan.padded[link.tensor],
             position=self._condition(link, inside),
             fiber=self._condition(link, [*own, *inside]),
         )
@@ -177,6 +190,7 @@ class FormatRanks:
             has_loops=has_loops,
             innermost=ops.both(has_loops, ops.negate(deeper)),
             length=ops.product(ops.one_unless(m, layout.bounds[s]) for s, m in loops.masks.items()),
+            padded=self.plan.padded[link.tensor],
             position=self._tile(link, f"position{name}", loops.masks, with_loops=False),
             fiber=self._tile(link, f"fiber{name}", loops.masks, with_loops=True),
         )
@@ -217,16 +231,20 @@ def rank_units(rank: RankOnLoops) -> StoredUnits:
     payload: Count = 0.0
     if rank.innermost is not True:
         payload = ops.zero_unless(ops.both(rank.has_loops, ops.negate(rank.innermost)), 1.0)
+    true = rank.position if rank.padded else None
     to_data, position, fiber = rank.innermost is True, frozenset({rank.position}), frozenset({rank.fiber})
     match rank.format.kind:
         case "CP" | "RLE":
-            return StoredUnits(Units(there, position), None if to_data else Units(payload, position))
+            return StoredUnits(Units(there, position, true), None if to_data else Units(payload, position, true))
         case "B":
-            return StoredUnits(Units(there, fiber), None if to_data else Units(payload, position))
+            return StoredUnits(Units(there, fiber, true), None if to_data else Units(payload, position, true))
         case "UOP":
+            if true is not None and not to_data:
+                last = Units(payload / rank.length, fiber, rank.fiber)
+                return StoredUnits(None, Offsets(Units(payload, fiber, true), last))
             return StoredUnits(None, None if to_data else Units(payload * (1.0 + 1.0 / rank.length), fiber))
         case "UB":
-            return StoredUnits(Units(there, NONE), None if to_data else Units(payload, NONE))
+            return StoredUnits(Units(there, NONE, true), None if to_data else Units(payload, NONE, true))
         case "U":
             return StoredUnits(None, None)
 

@@ -8,18 +8,19 @@ Conditions are static and hashable like covers; equal ones are the same question
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import cast
 
 from sparseloop.model import ops
-from sparseloop.model.density import Passes
+from sparseloop.model.density import Passes, Tile
 from sparseloop.model.density.base import ProducedResult
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.known_patterns import mean_non_empty
+from sparseloop.model.sparsity.padding import Seen, mean_over_places, mean_words
 from sparseloop.model.sparsity.partial_sums import Progress, Subset, passes_outside, positions_inside
 from sparseloop.model.traffic.imperfect import mean_size
-from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join, within
+from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, common_part, join, within
 from sparseloop.model.units import Coordinate, Share, Words
 
 Condition = tuple[int, Cover]
@@ -52,30 +53,38 @@ class Emptiness:
 
     def __init__(self, tiles: Tiles) -> None:
         self.tiles = tiles
-        self._nonempty: dict[tuple[Conditions, Cover | None, Hashable], Share] = {}
+        self._nonempty: dict[tuple[Conditions, Cover | None, Hashable, Seen | None], Share] = {}
         self._empty: dict[Condition, Share] = {}
 
-    def non_emptiness(self, conditions: Conditions, repeats: Cover | None = None, progress: Progress | None = None) -> Share:
+    def non_emptiness(
+        self,
+        conditions: Conditions,
+        repeats: Cover | None = None,
+        progress: Progress | None = None,
+        seen: Seen | None = None,
+    ) -> Share:
         """(F1) NE(C) = prod_u sum over subsets A of C_u of (-1)^|A| e_u(|union of the tiles in A|).
 
         `repeats`: average only over visits at which not all of these loops stand at index 0 (not the first touch of
-        a word); matters for deterministic patterns alone, random ones are alike at every visit. `progress`: how far a produced
-        result has come at these visits; None: it is complete.
+        a word); matters for deterministic patterns and padding alone, random ones are alike at every visit. `progress`: how far a
+        produced result has come at these visits; None: it is complete. `seen`: events that are not alike at every place.
         """
         made = frozenset(c for c in conditions if self._is_produced(c[0]))
-        key = (conditions, repeats, progress.key if progress is not None and made else None)
+        key = (conditions, repeats, progress.key if progress is not None and made else None, seen)
         if key not in self._nonempty:
             if made:
                 self._nonempty[key] = self._of_result(made, conditions - made, repeats, progress)
             else:
-                self._nonempty[key] = self._evaluate(conditions, repeats)
+                self._nonempty[key] = self._evaluate(conditions, repeats, seen)
         return self._nonempty[key]
 
-    def survival(self, steps: Iterable[Conditions], repeats: Cover | None, progress: Progress | None) -> list[Share]:
+    def survival(
+        self, steps: Iterable[Conditions], repeats: Cover | None, progress: Progress | None, seen: Seen | None = None
+    ) -> list[Share]:
         """The shares that survive growing sets of conditions; what is approximate about a result must not make one grow."""
         shares: list[Share] = []
         for conditions in steps:
-            share = self.non_emptiness(conditions, repeats, progress)
+            share = self.non_emptiness(conditions, repeats, progress, seen)
             if shares and share is not shares[-1] and any(self._is_produced(t) for t, _ in conditions):
                 share = ops.minimum(share, shares[-1])
             shares.append(share)
@@ -139,26 +148,86 @@ class Emptiness:
     def _together(self, tensor: int, covers: list[Cover]) -> tuple[Words, Share]:
         """Words of one or two tiles of a tensor, and P(all of them are zero)."""
         if len(covers) == 1:
-            return self.tiles.size(tensor, covers[0]), self.empty(tensor, covers[0])
+            return mean_words(self.tiles, tensor, covers[0]), self.empty(tensor, covers[0])
         one, two, shared = self.tiles.pair(tensor, *covers)
         model = self.tiles.plan.einsum.tensors[tensor].density
         return one.size + two.size - shared.size, model.empty_union(one, two, shared)
 
-    def _evaluate(self, conditions: Conditions, repeats: Cover | None) -> Share:
+    def _evaluate(self, conditions: Conditions, repeats: Cover | None, seen: Seen | None = None) -> Share:
         by_tensor: dict[int, list[Cover]] = {}
         for tensor, cover in conditions:
             by_tensor.setdefault(tensor, []).append(cover)
         result: Share = 1.0
         known: list[Condition] = []
+        padded: dict[int, list[Cover]] = {}
         for tensor in sorted(by_tensor):
             covers = minimal(by_tensor[tensor])
             if self.tiles.plan.einsum.tensors[tensor].density.deterministic:
                 known += [(tensor, cover) for cover in covers]
+            elif self.tiles.plan.padded[tensor]:
+                padded[tensor] = covers
             else:
                 result = result * self._random(tensor, covers)
         if known:
-            result = result * mean_non_empty(self.tiles, tuple(known), repeats)
-        return result
+            result = result * self._known(tuple(known), repeats, seen)
+        return result * self._at_borders(padded, repeats, seen) if padded else result
+
+    def _known(self, known: tuple[Condition, ...], repeats: Cover | None, seen: Seen | None) -> Share:
+        """Non-emptiness of tiles of known patterns; what is seen of a padded one lies where it has words."""
+        share = mean_non_empty(self.tiles, known, repeats)
+        if seen is None or not any(tensor == seen.tensor for tensor, _ in known):
+            return share
+        words = seen._replace(cover=self.tiles.point, words=False) if seen.words else seen
+        return ops.minimum(1.0, ops.ratio(share, self.true_share(words, repeats)))
+
+    def _at_borders(self, padded: Mapping[int, list[Cover]], repeats: Cover | None, seen: Seen | None) -> Share:
+        """Non-emptiness of tiles of padded tensors, the mean over their places: over all but those of first touches."""
+
+        def mean(first: Cover | None) -> Share:
+            return ops.product(self._padded(tensor, covers, first, seen) for tensor, covers in padded.items())
+
+        if seen is None or seen.tensor not in padded:
+            return self._again(repeats, mean)
+        return mean(None) if seen.words else ops.ratio(self._again(repeats, mean), self.true_share(seen, repeats))
+
+    def true_share(self, entries: Seen, repeats: Cover | None) -> Share:
+        """Share of entries that stand for true words, of those at all visits, or at all but first touches."""
+        key = (NONE, repeats, "true", entries)
+        if key not in self._nonempty:
+            self._nonempty[key] = self._again(repeats, lambda first: self._padded(entries.tensor, [], first, entries))
+        return self._nonempty[key]
+
+    def _again(self, repeats: Cover | None, mean: Callable[[Cover | None], Share]) -> Share:
+        """A mean over all visits, or over all at which not all of some loops stand at index 0."""
+        every = mean(None)
+        if repeats is None:
+            return every
+        visits = self.tiles.passes(repeats)
+        return ops.ratio(visits * every - mean(repeats), visits - 1.0)
+
+    def _padded(self, tensor: int, covers: list[Cover], first: Cover | None, seen: Seen | None) -> Share:
+        tiles = self.tiles
+        mine = seen if seen is not None and seen.tensor == tensor else None
+        pairs = [(a, b) for a, b in combinations(range(len(covers)), 2)]
+        asked = [*([] if mine is None else [mine.cover]), *covers, *(common_part(tiles, covers[a], covers[b]) for a, b in pairs)]
+        if mine is not None and mine.words and covers == [tiles.point]:
+            return 1.0 - tiles.plan.einsum.tensors[tensor].density.empty(1, tiles.sides(tensor, tiles.point))
+        model, start = tiles.plan.einsum.tensors[tensor].density, 0 if mine is None else 1
+        sides = [tiles.sides(tensor, cover) for cover in asked]
+        most: Words = 1.0 if mine is None or not mine.words else mean_words(tiles, tensor, mine.cover)
+
+        def left(words: Sequence[Words]) -> Share:
+            empty = [model.empty(n, side) for n, side in zip(words[start:], sides[start:], strict=True)][: len(covers)]
+            result: Share = 1.0 - empty[0] if len(empty) == 1 else 1.0
+            for at, (a, b) in enumerate(pairs):
+                tile = [Tile(words[start + k], sides[start + k]) for k in (a, b, len(covers) + at)]
+                both = model.empty_union(tile[0], tile[1], tile[2])
+                result = ops.minimum(result, ops.maximum(0.0, 1.0 - empty[a] - empty[b] + both))
+            if mine is None:
+                return result
+            return result * (words[0] / most if mine.words else ops.zero_unless(words[0] > 0, 1.0))
+
+        return mean_over_places(tiles, tensor, asked, first, left)
 
     def _random(self, tensor: int, covers: list[Cover]) -> Share:
         """Non-emptiness of several tiles of one random tensor, by inclusion and exclusion of their unions.
@@ -181,6 +250,8 @@ class Emptiness:
     def empty(self, tensor: int, cover: Cover) -> Share:
         """e_u: probability that the tile of `tensor` under `cover` holds no non-zero."""
         key = tile_condition(self.tiles, tensor, cover)
+        if self.tiles.plan.padded[tensor]:
+            return 1.0 - self.non_emptiness(frozenset({key}))
         if key not in self._empty:
             model = self.tiles.plan.einsum.tensors[tensor].density
             self._empty[key] = model.empty(mean_size(self.tiles, *key), self.tiles.sides(*key))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sparseloop.model import ops
@@ -31,10 +31,11 @@ from sparseloop.model.sparsity.known_events import (
     Survival,
     is_needed,
 )
+from sparseloop.model.sparsity.padding import Seen, words_crossing
 from sparseloop.model.sparsity.partial_sums import Progress, Stays, progress_held, progress_of
 from sparseloop.model.sparsity.windows import Window, sliding_slots, windows
 from sparseloop.model.traffic.stays import child_tile, repeats, stationary
-from sparseloop.model.traffic.tiles import Cover, Tiles, join
+from sparseloop.model.traffic.tiles import Cover, Tiles, join, words_met
 from sparseloop.model.units import Count, Words
 
 
@@ -66,7 +67,7 @@ class LinkConditions:
     """The same for a child."""
     progress: Progress | None = None
     """Of a result: how far it has come."""
-
+    words: Seen | None = None  # of a padded tensor: its true words
     known: LinkSurvival | None = None
     """What known patterns leave, event by event; None where covers say it exactly."""
 
@@ -176,7 +177,7 @@ class SafConditions:
     def _block(self, link: Link, block: int) -> Cover:
         """The follower's loops met by one access of `block` words, innermost first, if the child's tile is smaller."""
         tiles = self.tiles
-        left: Words = block / tiles.size(link.tensor, child_tile(tiles, link))
+        left: Words = block / words_met(tiles, link.tensor, child_tile(tiles, link))
         counts: dict[int, Count] = {}
         for slot in reversed(range(self.plan.starts[link.parent], self.plan.starts[link.child])):
             if slot in link.relevant:
@@ -211,6 +212,7 @@ class SafConditions:
             repeated_fills=repeats(self.tiles, link, of_parent=False),
             known=self.known.link(link) if self.known is not None and self.known.tells(link) else None,
             progress=self.progress(link, self.stay[at]),
+            words=words_crossing(self.tiles, link),
         )
 
     def progress(self, link: Link, stay: Cover) -> Progress | None:
@@ -290,6 +292,8 @@ class Visits:
     """How far a result has come at them."""
     known: Survival | None = None
     """What known patterns leave after each step; then covers are asked for random tensors only."""
+    seen: Seen | None = None
+    """Events of a padded tensor that are not alike at every place."""
 
 
 EVERY_VISIT = Visits()
@@ -298,9 +302,9 @@ EVERY_VISIT = Visits()
 def split_events(count: Count, emptiness: Emptiness, steps: Sequence[Conditions], visits: Visits = EVERY_VISIT) -> EventParts:
     """(F3) Split a dense count by the growing sets of conditions O, O+K, O+K+I, O+K+I+G."""
     if visits.known is None:
-        return EventParts((EventPart(count, *emptiness.survival(steps, visits.repeats, visits.progress)),))
+        return EventParts((EventPart(count, *emptiness.survival(steps, visits.repeats, visits.progress, visits.seen)),))
     random = [random_only(emptiness.tiles.plan, step) for step in steps]
-    shares = emptiness.survival(random, None, visits.progress)
+    shares = emptiness.survival(random, None, visits.progress, visits.seen)
     return EventParts((EventPart(count, *(share * left for share, left in zip(shares, visits.known, strict=True))),))
 
 
@@ -310,7 +314,7 @@ def access_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: b
     o = widen(c.outer | own, c.stay, emptiness.tiles, but=c.word if word else None)
     k, i, g = (widen(x, c.stay, emptiness.tiles) for x in (c.local, c.inherited, c.gates))
     known = None if c.known is None else c.known.repeated if repeats else c.known.accesses
-    visits = c.visits(c.repeats if repeats else None, word, known=known)
+    visits = replace(c.visits(c.repeats if repeats else None, word, known=known), seen=c.words)
     return split_events(count, emptiness, (o, o | k, o | k | i, o | k | i | g), visits)
 
 
@@ -319,7 +323,8 @@ def fill_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: boo
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.arrival, emptiness.tiles, but=c.word if word else None)
     k, g = (widen(x, c.arrival, emptiness.tiles) for x in (c.local, c.gates))
-    visits = c.visits(c.repeated_fills if repeats else None, word, known=None if c.known is None else c.known.fills)
+    again, known = c.repeated_fills if repeats else None, None if c.known is None else c.known.fills
+    visits = replace(c.visits(again, word, known=known), seen=c.words)
     return split_events(count, emptiness, (o, o | k, o | k, o | k | g), visits)
 
 

@@ -207,7 +207,7 @@ def _word_ranks(plan: Plan, tensor: int, *, perfect: bool) -> frozenset[str]:
     if not perfect or operand.density.total > MOST_WORDS:
         return operand.ranks
     every = [term.rank for axis in operand.axes for term in axis.terms]
-    shared = {term.rank for axis in operand.axes for term in axis.terms if len(axis.terms) > 1}
+    shared = {term.rank for axis in operand.axes for term in axis.terms if len(axis.terms) > 1 or axis.size is not None}
     return frozenset(rank for rank in every if rank in shared or every.count(rank) > 1)
 
 
@@ -256,7 +256,7 @@ class _Looked:
         else:
             points = self._of_ranks(_word_ranks(self.plan, link.tensor, perfect=self.nest.perfect))
         cut = [s for s in link.relevant if points.passes[s] < self.nest.bounds[s]]
-        found, weight = points.deliveries(link), points.weight({*link.temporal, *cut})
+        found, weight = points.deliveries(link), points.weight({*link.temporal, *cut}) * points.inside(link.tensor)
         holds = {d: self.holds(points, d) for step in steps for d in step}
         word: Any = None
         if known:

@@ -158,6 +158,15 @@ class NestPoints:
                     flat += coefficient * self.stride(slot) * self.digit(slot)
         return flat
 
+    def inside(self, tensor: int) -> Truths:
+        """Is the word of a tensor none of its padding? Ranks of padded axes must be told apart."""
+        inside = np.ones(len(self), dtype=np.bool_)
+        for border, moves in zip(self.plan.borders[tensor], self.plan.moves[tensor], strict=True):
+            if border is not None:
+                at = border.base + sum((c * self.stride(slot) * self.digit(slot) for slot, c in moves), np.int64(0))
+                inside &= (at >= 0) & (at < border.size)
+        return inside
+
     def stride(self, slot: int) -> int:
         """Values of its rank that one step of a loop passes."""
         loops, bounds = self.plan.loops, self.nest.bounds

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from sparseloop.model import ops
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.traffic.imperfect import FirstTouches, existing_steps, imperfect_counts, instances_used
+from sparseloop.model.traffic.padding import padded_counts
 from sparseloop.model.traffic.stays import child_tile, repeats, visits
-from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.traffic.tiles import Tiles, words_met
 from sparseloop.model.units import Coordinate, Count, Flag, LoopBounds, Share, Words
 
 
@@ -74,17 +75,25 @@ def dense_counts(tiles: Tiles, link: Link, residuals: LoopBounds | None = None) 
     """
     children = instances_used(tiles, link.child, residuals)
     forwarded: Words = 0.0
-    if residuals is None:
+    if residuals is not None:
+        if tiles.plan.padded[link.tensor]:
+            raise ValueError(f"imperfect factors are not modelled where a tensor has padding, as {link.name} has")
+        delivered, accesses, first = imperfect_counts(tiles, link, residuals)
+        words_per_child = delivered / children
+        sharing = ops.ratio(delivered, accesses)
+    elif tiles.plan.padded[link.tensor]:
+        delivered, accesses, first = padded_counts(tiles, link)
+        words_per_child = delivered / children
+        sharing = ops.ratio(delivered, accesses)
+        forwarded = delivered * _share_forwarded(tiles, link)
+        accesses = accesses - ops.ratio(forwarded, sharing)
+    else:
         words_per_child = delivered_words(tiles, link)
         sharing = tiles.product(link.between) / distinct_positions(tiles, link)
         delivered = words_per_child * children
         forwarded = forwarded_words(tiles, link) * children
         accesses = (delivered - forwarded) / sharing
         first = first_touches(tiles, link, accesses, delivered)
-    else:
-        delivered, accesses, first = imperfect_counts(tiles, link, residuals)
-        words_per_child = delivered / children
-        sharing = ops.ratio(delivered, accesses)
     output = link.output
     return LinkTraffic(
         link=link,
@@ -107,7 +116,7 @@ def delivered_words(tiles: Tiles, link: Link) -> Words:
     """
     if link.to_compute:
         return tiles.product(link.temporal)
-    size = tiles.size(link.tensor, tiles.inside(link.child))
+    size = words_met(tiles, link.tensor, tiles.inside(link.child))
     if link.no_reuse or tiles.plan.plain[link.tensor]:
         return size * visits(tiles, link)
     return ops.total([size, *(t.times * t.fresh for t in advances(tiles, link))])
@@ -132,7 +141,7 @@ def advances(tiles: Tiles, link: Link) -> list[Advance]:
     """
     groups = range(len(tiles.plan.moves[link.tensor]))
     cover = child_tile(tiles, link)
-    size = tiles.size(link.tensor, cover)
+    size = words_met(tiles, link.tensor, cover)
     wrapped: list[Coordinate] = [0] * len(groups)
     found: list[Advance] = []
     for position, slot in enumerate(link.temporal):
@@ -167,13 +176,20 @@ def forwarded_words(tiles: Tiles, link: Link) -> Words:
             passes = ops.both(_moves_to_neighbour(tiles, link, slot, step.shift), _innermost_on_axis(tiles, slot))
             part = (tiles.bounds[slot] - 1) / tiles.bounds[slot] if slot in link.relevant else tiles.bounds[slot] > 1
             share = ops.maximum(share, ops.zero_unless(passes, 1.0) * part)
-        whole = step.fresh == tiles.size(link.tensor, child_tile(tiles, link))
+        whole = step.fresh == words_met(tiles, link.tensor, child_tile(tiles, link))
         sliced = ops.zero_unless(
             innermost[step.slot], ops.ratio(ops.maximum(0, tiles.bounds[step.slot] - 2), tiles.bounds[step.slot] - 1)
         )
         usable = ops.where(whole, ops.zero_unless(streaming, 1.0), sliced)
         words = words + step.times * step.fresh * share * usable
     return words
+
+
+def _share_forwarded(tiles: Tiles, link: Link) -> Share:
+    """Share of the delivered words that come from a neighbour, padding taken for words."""
+    if not any(_forwards(tiles.plan, link, slot) for slot in link.between):
+        return 0.0
+    return forwarded_words(tiles, link) / delivered_words(tiles, link)
 
 
 def _moves_to_neighbour(tiles: Tiles, link: Link, slot: int, shift: tuple[Coordinate, ...]) -> Flag:

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from sparseloop.model import ops
+from sparseloop.model import borders, ops
 from sparseloop.model.axes import lowest
 from sparseloop.model.density import Extents, Lattice, LatticeLoop, Tile
 from sparseloop.model.memo import memo
@@ -199,11 +200,11 @@ class Tiles:
             loops.append(LatticeLoop(tuple(c * visited for c in move), rest, 1))
         single = len(axes) == len(terms) == 1 and terms[0].coefficient > 0
         every = self.plan.einsum.tensors[tensor].axes
-        start = tuple(-lowest(self.plan.einsum, every[axis]) for axis in axes)
+        start = tuple(-lowest(self.plan.einsum.extents, every[axis]) for axis in axes)
         return Lattice(axes, size, single, start, tuple(loops))
 
     def size(self, tensor: int, cover: Cover) -> Words:
-        """|T(cover)|: number of distinct elements of the tensor touched under the cover."""
+        """|T(cover)|: number of distinct elements touched under the cover, where fewest of them are padding."""
         key = (tensor, self.restrict(cover, tensor))
         if key not in self._sizes:
             self._sizes[key] = self._size(tensor, key[1])
@@ -214,7 +215,13 @@ class Tiles:
             return self._clipped_size(tensor, cover)
         if self.plan.plain[tensor]:
             return ops.product(self.count(s, i) for i, s in enumerate(cover) if s)
-        return ops.product(self._distinct(tensor, group, cover) for group in range(len(self.plan.moves[tensor])))
+        return ops.product(self._places(tensor, group, cover) for group in range(len(self.plan.moves[tensor])))
+
+    def _places(self, tensor: int, group: int, cover: Cover) -> Words:
+        """Distinct places along one group of axes under a cover, where fewest of them are padding."""
+        if self.plan.borders[tensor][group] is None:
+            return self._distinct(tensor, group, cover)
+        return at_border(self, "most words inside the borders", tensor, group, cover)
 
     def _clipped_size(self, tensor: int, cover: Cover) -> Words:
         size: Words = 1
@@ -260,9 +267,11 @@ class Tiles:
 
     def _extents_of(self, tensor: int, cover: Cover) -> tuple[Coordinate, ...]:
         extents = tuple(self._extent(axis, cover) for axis in self.plan.axes[tensor])
-        if not self.clipped:
+        if not self.clipped and not self.plan.padded[tensor]:
             return extents
-        shape = self.plan.einsum.tensor_shape(self.plan.einsum.tensors[tensor])
+        axes = self.plan.einsum.tensors[tensor].axes
+        shape = [axis.extent(self.plan.einsum.extents) for axis in axes]
+        shape = [met if axis.size is None else min(met, axis.size) for met, axis in zip(shape, axes, strict=True)]
         return tuple(ops.minimum(extent, size) for extent, size in zip(extents, shape, strict=True))
 
     def _extent(self, axis: AxisLoops, cover: Cover) -> Coordinate:
@@ -326,6 +335,41 @@ class Tiles:
         if repeats not in self._passes:
             self._passes[repeats] = ops.product(self.count(span, i) for i, span in enumerate(repeats) if span)
         return self._passes[repeats]
+
+
+def places_met(tiles: Tiles, tensor: int, group: int, cover: Cover) -> Words:
+    """Distinct places along one group of axes under a cover, those in the padding too."""
+    return tiles._distinct(tensor, group, cover)
+
+
+def words_met(tiles: Tiles, tensor: int, cover: Cover) -> Words:
+    """Number of distinct elements touched under a cover, padding included."""
+    if not tiles.plan.padded[tensor]:
+        return tiles.size(tensor, cover)
+    return ops.product(places_met(tiles, tensor, group, cover) for group in range(len(tiles.plan.moves[tensor])))
+
+
+def at_border(
+    tiles: Tiles, operation: str, tensor: int, group: int, cover: Cover, places: Mapping[int, int] = MappingProxyType({})
+) -> Words:  # fmt: skip
+    """A number of true words along a padded axis (`model.borders`); `places`: slot to what its loop does outside the tile."""
+    border = tiles.plan.borders[tensor][group]
+    assert border is not None
+    loops: list[Count] = []
+    for slot, coefficient in tiles.plan.moves[tensor][group]:
+        covered = tiles.count(cover[slot], slot)
+        loops += [coefficient * tiles.stride[slot], tiles.bounds[slot], covered, places.get(slot, borders.ALL)]
+    return ops.lattice(operation, [*border, *loops])
+
+
+def common_part(tiles: Tiles, a: Cover, b: Cover) -> Cover:
+    """The elementwise smaller of two covers with a common point."""
+
+    def made() -> Cover:
+        counts = {i: ops.minimum(tiles.count(a[i], i), tiles.count(b[i], i)) for i in range(len(a)) if a[i] and b[i]}
+        return tiles.partial_cover(f"common {a} {b}", counts)
+
+    return tiles.once(("common", a, b), made)
 
 
 def _two_term_distinct(first: RankRun, second: RankRun) -> Words:

@@ -24,7 +24,7 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
   the follower's previous entry.
 * `compress` counts at the parent, and like `decompress` only between two storage levels.
 * Metadata fills of a child follow the child's own ranks.
-* Padding (coordinates outside a tensor's `extents`) is zero and known to be: its points compute, but its words are
+* Padding (coordinates outside a tensor's true extent) is zero and known to be: its points compute, but its words are
   neither kept nor moved, have no metadata, count in no total, and tell no deliveries apart.
 * Block accesses: the actual words of one delivery share blocks, and every delivery starts a new one. A delivery is what
   an instance of the parent sends in one step to all its children (words for several of them once), or gets back as their

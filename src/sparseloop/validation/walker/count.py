@@ -15,7 +15,7 @@ from sparseloop.validation.walker.draw import Draw
 from sparseloop.validation.walker.loads import LoadClock, passes_below
 from sparseloop.validation.walker.packing import Clock
 from sparseloop.validation.walker.partials import PartialSums
-from sparseloop.validation.walker.plan import EventPlan, Extents
+from sparseloop.validation.walker.plan import EventPlan
 from sparseloop.validation.walker.points import BoolArray, IntArray
 from sparseloop.validation.walker.records import Machine, Waits, Walk
 from sparseloop.validation.walker.tensor_path import any_alike
@@ -31,10 +31,9 @@ class Walker:
         mapping: Mapping,
         sparse: Sparse,
         machine: Machine | None = None,
-        extents: Extents | None = None,
     ) -> None:
-        self.plan = EventPlan(einsum, blocks, mapping, sparse, extents)
-        self.machine, self.extents = machine or Machine(), extents or {}
+        self.plan = EventPlan(einsum, blocks, mapping, sparse)
+        self.machine = machine or Machine()
 
     def walk(self, data: MappingOf[str, BoolArray]) -> Walk:
         """Counts everything for given non-zero patterns (boolean arrays of the tensors' true extents, else bounding shapes).
@@ -86,14 +85,10 @@ class Walker:
         """Per point: is the word used there non-zero? Padding is to be masked out. Checks the shape."""
         points = self.plan.points
         tensor = points.einsum.tensor(name)
-        pattern, shape = np.asarray(data[name], dtype=np.bool_), points.einsum.tensor_shape(tensor)
-        shape = tuple(self.extents.get(name, shape))
+        pattern, shape = np.asarray(data[name], dtype=np.bool_), points.einsum.true_shape(tensor)
         if pattern.shape != shape:
             raise ValueError(f"{name} has shape {shape}, got {pattern.shape}")
-        if name not in self.extents:
-            return pattern.ravel()[self.plan.paths[name].word]
-        at = (np.clip(points.coordinate(axis), 0, size - 1) for axis, size in zip(tensor.axes, shape, strict=True))
-        return pattern[tuple(at)]
+        return pattern[points.true_word(tensor)]
 
 
 def _waits(draw: Draw, level: int) -> Waits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,22 +15,17 @@ from sparseloop.validation.walker.points import enumerate_points
 from sparseloop.validation.walker.tensor_path import TensorPath, build_path
 from sparseloop.validation.walker.tiles import tiles_of
 
-Extents = MappingOf[str, Sequence[int]]
-"""Tensor to its true size along every axis; words at other coordinates are padding."""
-
 
 class EventPlan:
     """The events of one mapped, sparse einsum and the conditions on them: all that does not depend on the tensors' values."""
 
-    def __init__(
-        self, einsum: Einsum, blocks: Sequence[int], mapping: Mapping, sparse: Sparse, extents: Extents | None = None
-    ) -> None:  # fmt: skip
+    def __init__(self, einsum: Einsum, blocks: Sequence[int], mapping: Mapping, sparse: Sparse) -> None:
         self.einsum, self.sparse, self.blocks = einsum, sparse, tuple(blocks)
         self.points = enumerate_points(einsum, mapping)
         self.compute = len(mapping.nest.keep)
         if len(blocks) != self.compute:
             raise ValueError(f"{len(blocks)} block sizes for {self.compute} storage levels")
-        self.paths = {t.name: build_path(self.points, t, (extents or {}).get(t.name)) for t in einsum.tensors}
+        self.paths = {t.name: build_path(self.points, t) for t in einsum.tensors}
         self._check_formats()
         self.inputs = [t.name for t in einsum.tensors if not t.output]
         self.conditions = saf_conditions(sparse, self.paths, blocks)

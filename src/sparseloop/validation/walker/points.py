@@ -71,14 +71,21 @@ class Points:
         extents = self.einsum.extents
         return axis.offset + sum(t.coefficient * (extents[t.rank] - 1) for t in axis.terms if t.coefficient < 0)
 
-    def inside(self, tensor: Tensor, extent: Sequence[int] | None) -> BoolArray:
-        """Per point: does the word exist? Coordinates from 0 to below the extent do; without one, all that are used."""
+    def inside(self, tensor: Tensor) -> BoolArray:
+        """Per point: does the word exist? Coordinates from 0 to below the true extent do; without one, all that are used."""
         exists = np.ones(len(self), dtype=np.bool_)
-        if extent is not None:
-            for axis, size in zip(tensor.axes, extent, strict=True):
+        for axis in tensor.axes:
+            if axis.size is not None:
                 at = self.coordinate(axis)
-                exists &= (at >= 0) & (at < size)
+                exists &= (at >= 0) & (at < axis.size)
         return exists
+
+    def true_word(self, tensor: Tensor) -> tuple[IntArray, ...]:
+        """Per point where in the tensor itself the word lies, axis by axis; padding is put on the border."""
+        return tuple(
+            self.coordinate(axis) - self.lowest(axis) if axis.size is None else np.clip(self.coordinate(axis), 0, axis.size - 1)
+            for axis in tensor.axes
+        )
 
 
 def enumerate_points(einsum: Einsum, mapping: Mapping) -> Points:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -105,8 +104,8 @@ def any_alike(code: IntArray, holds: BoolArray) -> BoolArray:
     return found[code]
 
 
-def build_path(points: Points, tensor: Tensor, extent: Sequence[int] | None = None) -> TensorPath:
-    """The path of a tensor, all its links walked; what lies outside `extent` is padding."""
+def build_path(points: Points, tensor: Tensor) -> TensorPath:
+    """The path of a tensor, all its links walked."""
     levels = tuple(level for level, kept in enumerate(points.nest.keep) if tensor.name in kept)
     if not levels:
         raise ValueError(f"no level keeps {tensor.name}")
@@ -115,6 +114,6 @@ def build_path(points: Points, tensor: Tensor, extent: Sequence[int] | None = No
         tensor=tensor,
         levels=levels,
         word=points.word(tensor),
-        inside=points.inside(tensor, extent),
+        inside=points.inside(tensor),
         relevant=points.relevant(tensor),
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sparseloop.input import load as loading
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.notation import parse_einsum
-from sparseloop.input.resolve import mapping_lines, resolve, touched_words, visited_points
+from sparseloop.input.resolve import mapping_lines, resolve, true_words, visited_points
 from sparseloop.input.spec import LoopSpec, Spec
 from sparseloop.input.yaml import files as yamlio
 from sparseloop.model.density import Actual, Banded, Block, Even, Structured, Uniform
@@ -269,7 +269,7 @@ def test_words_touched_by_an_affine_index(terms, offset):
     axis = Axis(terms=tuple(Term(rank=f"d{i}", coefficient=c) for i, (c, _) in enumerate(terms)), offset=offset)
     points = itertools.product(*(range(n) for n in extents.values()))
     values = {sum(c * x for (c, _), x in zip(terms, point, strict=True)) for point in points}
-    assert touched_words((axis,), extents) == len(values)
+    assert true_words((axis,), extents) == len(values)
 
 
 def test_strides_leave_holes():
@@ -328,12 +328,3 @@ def test_blocks_hold_whole_words_and_the_tensor_keeps_its_density(inner: float, 
     assert isinstance(block, Block)
     assert (block.filling, block.density) == (filled, 0.375)
     assert any("holds 6 non-zeros, 0.75 of it, not 0.7" in w for w in found.warnings) == (inner == 0.7)
-
-
-def test_a_constant_in_an_index_is_announced() -> None:
-    """Padding is not modelled; without the constant there is nothing to say."""
-    window = BASE[BASE.index("architecture:") :]
-    for index, told in (("p+r-1", True), ("p+r", False)):
-        text = f"workload: {{einsum: 'Z[p] = I[{index}] * W[r]', shape: {{p: 4, r: 3}}}}\n" + window
-        warnings = resolve(loading.loads(text)).warnings
-        assert any("all 6 coordinates that are met count as data" in warning for warning in warnings) == told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from math import comb
 
@@ -16,10 +17,22 @@ DENSE = Sparse(formats={})
 PACKED = Sparse(formats={}, safs=(saf("spatial_skip", 0, "A", "A"),))
 
 
+def with_extents(problem, extents):
+    """The problem with true extents of some tensors, one per axis."""
+    tensors = tuple(
+        replace(t, axes=tuple(replace(axis, size=size) for axis, size in zip(t.axes, extents[t.name], strict=True)))
+        if t.name in extents
+        else t
+        for t in problem.tensors
+    )
+    return replace(problem, tensors=tensors)
+
+
 def walked(problem, mapping, sparse=DENSE, blocks=None, machine=None, extents=None, **data):
-    full = {t.name: np.ones(problem.tensor_shape(t), dtype=bool) for t in problem.tensors}
+    problem = with_extents(problem, extents or {})
+    full = {t.name: np.ones(problem.true_shape(t), dtype=bool) for t in problem.tensors}
     given = {name: np.array(pattern, dtype=bool) for name, pattern in data.items()}
-    walker = Walker(problem, blocks or [1] * len(mapping.nest.keep), mapping, sparse, machine, extents)
+    walker = Walker(problem, blocks or [1] * len(mapping.nest.keep), mapping, sparse, machine)
     return walker.walk(full | given)
 
 

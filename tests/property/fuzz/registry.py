@@ -162,6 +162,11 @@ OPEN: tuple[Kind, ...] = (
     Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA),
     Kind("results with other axes than ranks", makes_an_odd_result),
     Kind("results of given data", lambda spec: spec.makes_its_result and any(map(is_given, spec.tensors))),
+    Kind(
+        "words streamed beyond the room of a window",
+        lambda spec: overbooked(spec) and any(map(slides, spec.tensors)),
+        r".* streamed .*|.* accesses|L\d+ cycles",
+    ),
     Kind("metadata of windows", slides_sparsely, METADATA),
     Kind("ranks repeated at an inner level", formats_differ, METADATA),
     Kind("lists without compressed ranks over loops of two levels", merges_loops, METADATA),

@@ -55,8 +55,8 @@ BASE_BYTES, BYTES, LEAST_ROOM = 250_000_000, 220, 1 << 16
 """Memory of the program itself, and of a transition while it is sorted; transitions for which there always is room."""
 LAST_TRIES = 8
 """Random batches where a budget ends before any valid mapping is known."""
-GLANCE = 0.1
-"""Seconds between looks at a budget of time while mappings are evaluated."""
+GLANCE, GLANCES = 0.1, 100
+"""Seconds between looks at a budget of time while mappings are evaluated, or one in so many parts of a long one."""
 
 
 @dataclass(slots=True)
@@ -138,7 +138,8 @@ class BranchAndBound:
         """Mappings between two looks at the budget."""
         if self.task.budget.seconds is None:
             return CHUNK
-        return int(min(ROUND, max(8, GLANCE / self.pace))) if self.pace > 0 else 256
+        glance = max(GLANCE, self.task.budget.seconds / GLANCES)
+        return int(min(ROUND, max(8, glance / self.pace))) if self.pace > 0 else 256
 
     def _evaluate_chains(self, completion: Completion, chains: TileChains) -> None:
         for sample in completion.samples(chains):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sparseloop.mapper.optimal.crossings import Crossing, Sharing, SpatialChoices
 from sparseloop.mapper.optimal.effort import Effort, unlimited
-from sparseloop.mapper.optimal.level_choices import LevelChoices
+from sparseloop.mapper.optimal.level_choices import LevelChoice, LevelChoices
 from sparseloop.mapper.optimal.level_cost import LevelBound
 from sparseloop.mapper.optimal.lower_bounds import LowerBounds
 from sparseloop.mapper.optimal.quantities import CostBound
@@ -27,6 +29,8 @@ class CostToGo:
         self.effort = effort or unlimited()
         self.outside: list[CostBound] = []
         """Per level, by tile of the level: what is charged to the levels outside it, at least."""
+        self.own: list[CostBound] = []
+        """Per level, by tile inside the level: what is charged to the level itself, at least."""
         self.around: list[CostBound] = []
         """Per level the same by a tile inside that of the level: the least of all tiles of the level that contain it."""
         whole = np.arange(self.table.count) == self.table.count - 1
@@ -38,6 +42,7 @@ class CostToGo:
             self.outside.append(outside)
             self.around.append(around)
             own = self._level_cost(level)
+            self.own.append(own)
             outside = CostBound(own.energy + around.energy, np.maximum(own.cycles, around.cycles))
         self.least = CostBound(outside.energy[:1], outside.cycles[:1])
         """By the innermost tile, a single point."""
@@ -60,9 +65,7 @@ class CostToGo:
 
     def _computed_level_cost(self, level: int) -> CostBound:
         sharing = self._sharing(level)
-        count, tensors = len(sharing.shares), len(self.bounds.design.einsum.tensors)
-        ones = np.ones((count, len(self.table.ranks)), dtype=np.int64)
-        unit = SpatialChoices(ones, ones[:, 0], np.ones(count), (), np.zeros((tensors, count)))
+        count, unit = len(sharing.shares), unit_choices(sharing, len(self.table.ranks))
         cost = LevelBound(self.bounds, level, unit, joined=True).with_sharing(sharing)
         last = level + 1 == self.bounds.levels
         every = np.zeros(1, dtype=np.int64) if last else np.flatnonzero(self.bounds.admitted(level + 1))
@@ -79,21 +82,30 @@ class CostToGo:
         """What the spatial factors of a level may do for the crossings charged to it: only what nothing else beats."""
         own, returning = self.bounds.crossings[level], self.bounds.returning[level]
         key = ("sharing", level, tuple(own), tuple(returning))
-        return self.table.once(key, lambda: self._computed_sharing(level, own, returning))
+        return self.table.once(key, lambda: sharing_of(self.bounds, self.choices.by_level[level], own, returning))
 
-    def _computed_sharing(self, level: int, own: list[Crossing], returning: list[Crossing]) -> Sharing:
-        spatial = self.choices.by_level[level].spatial
-        every = np.ones((len(spatial.factors), len(self.bounds.separate_ranks)))
-        for c in (*own, *returning):
-            every[:, c.tensor] = self.bounds.shared(c, level, spatial.factors.astype(np.float64))
-        every, group = np.unique(every, axis=0, return_inverse=True)
-        exact = LevelBound(self.bounds, level, spatial).wires if any(c.wired for c in own) else {}
-        wires = {c: np.full(len(every), np.inf) for c in own if c in exact}
-        for c, least in wires.items():
-            np.minimum.at(least, group.reshape(-1), exact[c])
-        costs = np.concatenate([1.0 / every, *(least[:, None] for least in wires.values())], axis=1)
-        good = ~np.array([bool(((costs <= row).all(axis=1) & (costs < row).any(axis=1)).any()) for row in costs])
-        shares, wires = every[good], {c: least[good] for c, least in wires.items()}
-        if len(shares) * self.table.count <= MOST:
-            return Sharing(shares, wires)
-        return Sharing(shares.max(axis=0, keepdims=True), {c: least.min(keepdims=True) for c, least in wires.items()})
+
+def sharing_of(bounds: LowerBounds, choice: LevelChoice, own: Sequence[Crossing], returning: Sequence[Crossing]) -> Sharing:
+    """The sharing that spatial factors of a level may bring these crossings: only what nothing else beats."""
+    spatial, level = choice.spatial, choice.level
+    every = np.ones((len(spatial.factors), len(bounds.separate_ranks)))
+    for c in (*own, *returning):
+        every[:, c.tensor] = bounds.shared(c, level, spatial.factors.astype(np.float64))
+    every, group = np.unique(every, axis=0, return_inverse=True)
+    exact = LevelBound(bounds, level, spatial).wires if any(c.wired for c in own) else {}
+    wires = {c: np.full(len(every), np.inf) for c in own if c in exact}
+    for c, least in wires.items():
+        np.minimum.at(least, group.reshape(-1), exact[c])
+    costs = np.concatenate([1.0 / every, *(least[:, None] for least in wires.values())], axis=1)
+    good = ~np.array([bool(((costs <= row).all(axis=1) & (costs < row).any(axis=1)).any()) for row in costs])
+    shares, wires = every[good], {c: least[good] for c, least in wires.items()}
+    if len(shares) * bounds.tiles.count <= MOST:
+        return Sharing(shares, wires)
+    return Sharing(shares.max(axis=0, keepdims=True), {c: least.min(keepdims=True) for c, least in wires.items()})
+
+
+def unit_choices(sharing: Sharing, ranks: int) -> SpatialChoices:
+    """As many choices of spatial factors, all 1, as there are kinds of sharing."""
+    count, tensors = len(sharing.shares), sharing.shares.shape[1]
+    ones = np.ones((count, ranks), dtype=np.int64)
+    return SpatialChoices(ones, ones[:, 0], np.ones(count), (), np.zeros((tensors, count)))

@@ -20,6 +20,8 @@ HEAD_START = 1 << 20
 """Columns before the heuristics begin: proofs that end sooner need none."""
 PATIENCE, STALLED = 3.0, 0.1
 """Without anything better for PATIENCE times the mappings it took to find the best one, the share falls to STALLED."""
+CLOSE = 1.3
+"""Where the best known value is within this multiple of the lower bound, the share is STALLED from the beginning."""
 ROUND = 4096
 """Mappings of a turn."""
 ANNEALED = 4
@@ -39,7 +41,10 @@ class Heuristics:
 
     @property
     def stalled(self) -> bool:
-        """True if nothing better was found for long."""
+        """True if nothing better was found for long, or little can be."""
+        bound, best = self.tally.lower_bound, self._best
+        if bound is not None and best is not None and best[0] <= CLOSE * bound:
+            return True
         return self.evaluated > PATIENCE * self.found_at + 4 * ROUND
 
     def keep_up(self, columns: int) -> None:

@@ -52,7 +52,7 @@ class LevelBound:
         """Crossings to the compute level: no loop changes them."""
         self.starting = [c for c in own if c.child < bounds.levels]
         self.whole_shape = float(np.prod([float(n) for n in self.table.shape]))
-        self.volume = self.table.extents.astype(np.float64).prod(axis=0)
+        self.volume = self.table.once("volume", lambda: self.table.extents.astype(np.float64).prod(axis=0))
         """Computes of a tile, by its number."""
         self.tables = {c: self._tables(c) for c in own}
         inner = frozenset[str]().union(*bounds.keep[level + 1 :])
@@ -69,9 +69,7 @@ class LevelBound:
         """Lanes with the same words of the tensor, by choice of spatial factors."""
         self.sharing = {c: self.copies[c] if c.plain else bounds.shared(c, level, self.factors) for c in crossings}
         """Lanes that may share a tile, by choice of spatial factors."""
-        self.returned = self._returned(
-            {c: self._product(self.tensors[c.tensor].ranks, products) for c in bounds.returning[level]}
-        )
+        self.returned = self._returned({c: self.copies[c] for c in bounds.returning[level]})
         self.windows = {c: window for c in crossings if (window := bounds.windows[c.tensor]) is not None}
         """Of the crossings whose tile slides."""
         self.used = [min(lv.instances, bounds.most_lanes(range(i))) for i, lv in enumerate(bounds.design.arch.storage)]

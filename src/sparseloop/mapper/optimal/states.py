@@ -19,6 +19,7 @@ from sparseloop.mapper.optimal.level_choices import LevelChoice
 from sparseloop.mapper.optimal.lower_bounds import TileTable
 from sparseloop.mapper.optimal.quantities import (
     Bits,
+    CostBound,
     Cycles,
     Energy,
     Factors,
@@ -49,6 +50,11 @@ class Openings:
     def rows(self, at: Ints) -> Openings:
         """The entries `at` of every array."""
         return Openings(self.source[at], self.spatial[at], self.tile[at], self.energy[at], self.cycles[at])
+
+    def with_costs(self, inner: Frontier, own: CostBound) -> Openings:
+        """With what the level costs at least."""
+        energy, cycles = inner.energy[self.source] + own.energy, np.maximum(inner.cycles[self.source], own.cycles)
+        return Openings(self.source, self.spatial, self.tile, energy, cycles)
 
     @classmethod
     def concatenated(cls, parts: list[Openings]) -> Openings:

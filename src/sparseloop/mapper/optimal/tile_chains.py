@@ -36,6 +36,10 @@ from sparseloop.mapper.optimal.states import (
 
 BEAM = 64
 """Transitions of a level that a dive keeps."""
+WIDER_OPENINGS = 16
+"""A dive computes the cost of so many times as many openings as it keeps."""
+QUICK = 8
+"""Openings whose cost is only looked up take as much time as one column that is computed."""
 EXPAND = 1 << 18
 """Transitions made at once."""
 KEPT = 3
@@ -148,42 +152,50 @@ class ChainSearch:
     def _openings(self, choice: LevelChoice, inner: Frontier, beam: int) -> Iterator[Openings]:
         """States with spatial factors that may be part of something good."""
         joined = LevelBound(self.bounds, choice.level, choice.spatial, joined=True)
-        around = self.cost_to_go.around[choice.level]
         found: list[Openings] = []
         scores: list[Floats] = []
-        for openings in self._all_openings(choice, inner, joined):
-            lanes = inner.lanes[openings.source] * choice.spatial.lanes[openings.spatial]
-            energy = openings.energy + around.energy[openings.tile]
-            cycles = np.maximum(openings.cycles, around.cycles[openings.tile])
-            totals = self._with_overheads(CostBound(energy, cycles), lanes, choice.level)
-            dead = self.pruner.beats(*totals)
-            ways = inner.ways[openings.source] * choice.spatial.ways[openings.spatial]
-            ways = ways * self._ways(choice.ways_from_here, openings.tile)
-            self.pruned["bound"] += float(ways[dead].sum())
-            good = np.flatnonzero(~dead)
+        for every in self._all_openings(choice, inner):
+            likely, _ = self._good_openings(choice, inner, every, WIDER_OPENINGS * beam)
+            self.effort.add(len(likely.tile))
+            own = joined.with_loops_joined(inner.tile[likely.source], likely.spatial)
+            openings, score = self._good_openings(choice, inner, likely.with_costs(inner, own), 0)
             if beam:
-                found.append(openings.rows(good))
-                scores.append(self.pruner.score(*totals)[good])
+                found.append(openings)
+                scores.append(score)
             else:
-                yield openings.rows(good)
+                yield openings
         if found:
             best = np.argsort(np.concatenate(scores), kind="stable")[:beam]
             yield Openings.concatenated(found).rows(best)
 
-    def _all_openings(self, choice: LevelChoice, inner: Frontier, joined: LevelBound) -> Iterator[Openings]:
-        """All states with all spatial factors, in portions, with the least cost whatever the temporal loops are."""
-        count = len(choice.spatial.factors)
+    def _good_openings(self, choice: LevelChoice, inner: Frontier, openings: Openings, count: int) -> tuple[Openings, Floats]:
+        """Those that may be part of something good (at most the best `count`; 0: all), and their score."""
+        around = self.cost_to_go.around[choice.level]
+        lanes = inner.lanes[openings.source] * choice.spatial.lanes[openings.spatial]
+        energy = openings.energy + around.energy[openings.tile]
+        cycles = np.maximum(openings.cycles, around.cycles[openings.tile])
+        totals = self._with_overheads(CostBound(energy, cycles), lanes, choice.level)
+        dead = self.pruner.beats(*totals)
+        ways = inner.ways[openings.source] * choice.spatial.ways[openings.spatial]
+        self.pruned["bound"] += float((ways * self._ways(choice.ways_from_here, openings.tile))[dead].sum())
+        good = np.flatnonzero(~dead)
+        good = good[self._best(CostBound(totals.energy[good], totals.cycles[good]), count)]
+        return openings.rows(good), self.pruner.score(totals.energy[good], totals.cycles[good])
+
+    def _all_openings(self, choice: LevelChoice, inner: Frontier) -> Iterator[Openings]:
+        """All states with all spatial factors, in portions, with the least cost whatever the factors of the level are."""
+        count, least = len(choice.spatial.factors), self.cost_to_go.own[choice.level]
         portion = max(1, EXPAND // 16 // max(1, count))
         for start in range(0, len(inner.tile), portion):
             states = np.arange(start, min(start + portion, len(inner.tile)))
-            self.effort.add(len(states) * count)
+            self.effort.add(len(states) * count // QUICK)
             source = np.repeat(states, count)
             spatial = np.tile(np.arange(count), len(states))
             tile, exists = self._enlarged(inner.tile[source], choice.spatial.factors[spatial].T)
             source, spatial, tile = source[exists], spatial[exists], tile[exists]
-            own = joined.with_loops_joined(inner.tile[source], spatial)
-            energy, cycles = inner.energy[source] + own.energy, np.maximum(inner.cycles[source], own.cycles)
-            yield Openings(source, spatial, tile, energy, cycles)
+            own = CostBound(least.energy[inner.tile[source]], least.cycles[inner.tile[source]])
+            empty = np.zeros(len(source))
+            yield Openings(source, spatial, tile, empty, empty).with_costs(inner, own)
 
     def _temporal(self, choice: LevelChoice, inner: Frontier, openings: Openings, beam: int) -> Iterator[TemporalSteps]:
         """Openings with temporal factors, rank by rank: what no tile around it makes good enough is left at once."""

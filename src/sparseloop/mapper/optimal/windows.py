@@ -69,13 +69,16 @@ class Window:
         loop, too, only steps of the innermost rank alone are counted.
         """
         moving = sliding_rank(moved.run)
-        passes, result = moved.factors.prod(axis=0) / moved.passed.prod(axis=0), np.ones(moved.inner.shape[1])
+        every, inside = moved.factors.prod(axis=0), moved.passed.prod(axis=0)
+        passes: Any = every / inside
+        result: Any = np.ones(moved.inner.shape[1])
         for axis in self.axes:
             words, extent = _words(moved.inner, axis), moved.inner[moving]
             if moving in axis:
-                alone: Floats = moved.factors[[r for r in axis if r != moving]].prod(axis=0)
+                others = moved.factors[[r for r in axis if r != moving]].prod(axis=0)
                 step = np.minimum(extent * moved.lanes[moving], words) if self.exact else extent
-                result = result * step * np.where(alone == 1, passes - 1, passes * (1 - 1 / moved.factors[moving]))
+                steps = cast("Any", np.where)(others == 1, passes - 1, passes * (1 - 1 / moved.factors[moving]))
+                result = result * step * steps
             else:
                 result = result * words
         return result

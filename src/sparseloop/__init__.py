@@ -16,16 +16,14 @@ if TYPE_CHECKING:
     from sparseloop.explore.store import Store
     from sparseloop.explore.study import RunOptions, Study
     from sparseloop.input.diagnostics import Diagnostic, SpecError
+    from sparseloop.input.hardware_spec import EnergySpec, MetadataSpec, NetworkSpec, UnitSpec
     from sparseloop.input.load import dumps, load, loads, schema
     from sparseloop.input.networks.layers import NetworkLayer, NeuralNetwork
     from sparseloop.input.networks.sources import SourceOptions, read_network
     from sparseloop.input.spec import (
         ConstraintSpec,
         DensitySpec,
-        EnergySpec,
         FormatSpec,
-        MetadataSpec,
-        NetworkSpec,
         RankFormatSpec,
         SafSpec,
         Spec,
@@ -86,6 +84,7 @@ __all__ = [
     "Storage",
     "Store",
     "Study",
+    "UnitSpec",
     "Workload",
     "__version__",
     "build",
@@ -122,7 +121,7 @@ _HOME = {
     "DensitySpec": "input.spec",
     "Design": "model.design",
     "Diagnostic": "input.diagnostics",
-    "EnergySpec": "input.spec",
+    "EnergySpec": "input.hardware_spec",
     "Fanout": "designs.builders",
     "Features": "designs.builders",
     "FormatSpec": "input.spec",
@@ -134,11 +133,11 @@ _HOME = {
     "Mapping": "model.design.mapping",
     "MappingBatch": "model.design.mapping",
     "Mapspace": "mapper.space.mapspace",
-    "MetadataSpec": "input.spec",
+    "MetadataSpec": "input.hardware_spec",
     "NetworkLayer": "input.networks.layers",
     "NetworkResult": "mapper.network",
     "NeuralNetwork": "input.networks.layers",
-    "NetworkSpec": "input.spec",
+    "NetworkSpec": "input.hardware_spec",
     "Objective": "mapper.objectives",
     "RankFormatSpec": "input.spec",
     "Result": "evaluation.result",
@@ -153,6 +152,7 @@ _HOME = {
     "Storage": "designs.builders",
     "Store": "explore.store",
     "Study": "explore.study",
+    "UnitSpec": "input.hardware_spec",
     "Workload": "designs.builders",
     "build": "designs.builders",
     "codesign": "explore.codesign.search",

@@ -12,14 +12,12 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel
 
+from sparseloop.input.hardware_spec import EnergySpec, MetadataSpec, NetworkSpec, UnitSpec
 from sparseloop.input.roles import Role
 from sparseloop.input.spec import (
     ConstraintSpec,
     DensitySpec,
-    EnergySpec,
     FormatSpec,
-    MetadataSpec,
-    NetworkSpec,
     RankFormatSpec,
     SafSpec,
     Spec,
@@ -124,6 +122,8 @@ class Storage(_Component):
     """Adds partial sums in place; None: yes, except DRAM."""
     overlap: Mapping[str, Literal["double", "none"]] | None = None
     """Per tensor; 'none': its tile is loaded before work on it starts."""
+    units: Mapping[Literal["intersection", "index", "decode", "merge"], UnitSpec] | None = None
+    """Units of one instance with a rate; others keep up with everything."""
     network: NetworkSpec | None = None
     """The network to its children."""
 

@@ -197,6 +197,12 @@ def bandwidth_text(level: Level) -> str:
     return f"{', '.join(given)} words/cycle" if given else "unlimited bandwidth"
 
 
+def unit_rate_text(level: Level, kind: str) -> str:
+    """How many units of a kind one instance has, and how fast they are."""
+    unit = next(one for one in level.rates if one.kind == kind)
+    return f"{unit.count:g} x {unit.rate:g} per cycle"
+
+
 def wait_text(arch: Arch, wait: Wait) -> str:
     """What is waited for, in words."""
     names, child = ", ".join(wait.tensors), arch.levels[wait.child].name

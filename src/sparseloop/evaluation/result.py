@@ -13,6 +13,7 @@ from sparseloop.model.cost.actions import ActionCost
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.cost.imbalance import Slowest, slowest
 from sparseloop.model.cost.networks import NetworkTraffic
+from sparseloop.model.cost.unit_rates import UnitTime
 from sparseloop.model.cost.waiting import Wait
 from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Part
@@ -114,6 +115,7 @@ class Result:
             },
             "levels": [*(self._storage(i) for i in range(self.plan.compute)), self._compute(computes)],
             "waits": [wait_record(self.plan, wait) for wait in self.cost.waits],
+            "units": [unit_record(self.plan, unit) for unit in self.cost.units],
             "networks": [network_record(self.plan, n) for n in self.cost.networks],
             "warnings": list(self.warnings),
         }
@@ -272,6 +274,12 @@ def wait_record(plan: Plan, wait: Wait) -> dict[str, Any]:
     """Time that nothing overlaps with as plain data: what is waited for, and from which level."""
     names = {"parent": plan.arch.levels[wait.parent].name, "child": plan.arch.levels[wait.child].name}
     return {"kind": wait.kind, **names, "tensors": list(wait.tensors), "cycles": float(wait.cycles)}
+
+
+def unit_record(plan: Plan, unit: UnitTime) -> dict[str, Any]:
+    """What units with a rate process, over all instances, and how long those of one instance take, as plain data."""
+    level = plan.arch.levels[unit.level].name
+    return {"kind": unit.kind, "level": level, "processed": float(unit.processed), "cycles": float(unit.cycles)}
 
 
 def network_record(plan: Plan, network: NetworkTraffic) -> dict[str, Any]:

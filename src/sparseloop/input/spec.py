@@ -14,22 +14,19 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 from sparseloop.input import expressions as expr
 from sparseloop.input import field_types, notation
 from sparseloop.input.diagnostics import Path, SpecError
-from sparseloop.input.energy_spec import EnergySpec
 from sparseloop.input.field_types import (
-    Bandwidth,
     Capacity,
     Count,
     Energy,
-    Fill,
     Fraction,
     Frequency,
-    Length,
     Number,
     Positive,
     TechnologyNode,
     Variable,
     Whole,
 )
+from sparseloop.input.hardware_spec import BandwidthSpec, EnergySpec, MetadataSpec, NetworkSpec, UnitSpec
 from sparseloop.input.pydantic_errors import as_written
 from sparseloop.input.records import Names, Record, Sizes, flag_or_list, mapping_or_one
 from sparseloop.input.roles import Role, Roles, in_tensor_names, roles_of
@@ -97,42 +94,6 @@ class WorkloadSpec(Record):
 # --- architecture -------------------------------------------------------------------------------------------
 
 
-class BandwidthSpec(Record):
-    """Words per cycle and instance; a bare number (or '16 words/cycle', '25.6 GB/s') is the shared bandwidth."""
-
-    read: Bandwidth | None = Field(default=None, description="Of reads; missing: unlimited.")
-    write: Bandwidth | None = Field(default=None, description="Of fills and updates; missing: unlimited.")
-    shared: Bandwidth | None = Field(default=None, description="Of both together; missing: unlimited.")
-
-
-class MetadataSpec(Record):
-    """Storage of metadata; a bare size is short for {capacity: size}."""
-
-    capacity: Capacity | None = Field(default=None, description="Size, e.g. 8 KiB; None: unlimited.")
-    access_bits: Number | None = Field(
-        default=None, description="Bits per metadata access. None: the level's word width; 0: metadata costs no energy."
-    )
-    word_bits: Number | None = Field(default=None, description="Default width of coordinates and payloads; None: 8.")
-
-
-class NetworkSpec(Record):
-    """The network from this level to its children."""
-
-    name: str | None = Field(default=None, description="Name in tables; None: PARENT <==> CHILD.")
-    word_bits: Positive | None = Field(default=None, description="Width of a word on the wires; None: the level's word width.")
-    energy_per_hop: Energy | None = Field(default=None, description="Energy of one word over one hop (pJ).")
-    wire_pj_per_bit_mm: Number | None = Field(default=None, description="None: that of the estimator, else free.")
-    estimator: str | None = Field(default=None, description="Who prices the wires of this mesh, e.g. builtin; None: nobody.")
-    tile_width: Length | None = Field(default=None, description="Length of one hop (mm, or with a unit).")
-    router: Energy = Field(default=0.0, description="Energy per router passed (pJ).")
-    ingress: Energy = Field(default=0.0, description="Energy per word entering the network (pJ).")
-    adder: Energy = Field(default=0.0, description="Energy per spatial reduction (pJ).")
-    fill_latency: Number = Field(default=0.0, description="Cycles until the first word arrives; added to the run.")
-    drain_latency: Number = Field(default=0.0, description="Cycles until the last result has left; added to the run.")
-    forwarding: bool | None = Field(default=None, description="Children pass words to neighbours (systolic); None: no.")
-    fill: Fill = Field(default=0.0, description="Cycles whenever the array is filled again; systolic: (x - 1) + (y - 1).")
-
-
 def _supply(value: object) -> float:
     volts = field_types.parse_number(value)
     if not 0.1 <= volts <= 10:
@@ -188,6 +149,10 @@ class LevelSpec(Record):
     overlap: dict[str, Literal["double", "none"]] = Field(
         default_factory=dict[str, Literal["double", "none"]],
         description="Per tensor. none: its tile is loaded before work on it starts; double (default): while others are in use.",
+    )
+    units: dict[Literal["intersection", "index", "decode", "merge"], UnitSpec] = Field(
+        default_factory=dict[Literal["intersection", "index", "decode", "merge"], UnitSpec],
+        description="Units of one instance with a rate; those that are not named keep up with everything.",
     )
     energy: dict[str, Energy] | None = Field(default=None, description="Price per action in pJ; wins over tables.")
     area: Number | None = Field(default=None, description="um2 of one instance, with all that belongs to it.")

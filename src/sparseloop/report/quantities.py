@@ -44,6 +44,11 @@ def quantities(plan: Plan, cost: Cost) -> dict[str, ResultQuantity]:
         found |= dict(_level(plan, cost, level))
     for wait in cost.waits:
         found[_wait_path(plan, wait)] = ResultQuantity(value=wait.cycles, unit="cycles", meaning=wait_text(plan.arch, wait))
+    for unit in cost.units:
+        at = f"{plan.arch.levels[unit.level].name}.units.{unit.kind}"
+        meaning = f"cycles of the {unit.kind} units of one {plan.arch.levels[unit.level].name}"
+        found[at] = ResultQuantity(value=unit.cycles, unit="cycles", meaning=meaning)
+        found[f"{at}.processed"] = ResultQuantity(value=unit.processed, unit="", meaning=f"what all {unit.kind} units there take")
     for network in cost.networks:
         found[f"{network.name}.energy"] = ResultQuantity(
             value=network.energy_pj, unit="pJ", meaning="energy of the network", source=_priced_by(network.network)

@@ -218,6 +218,10 @@ def speed_table(result: Result) -> DataTable:
         rows.append(
             (wording.wait_text(result.plan.arch, wait), *shown, f"all inside {result.plan.arch.levels[wait.parent].name} waits")
         )
+    for unit in result.cost.units:
+        cycles, level = float(unit.cycles), result.plan.arch.levels[unit.level]
+        shown = (partial(wording.count_text, cycles), partial(wording.percent_text, cycles / total), "")
+        rows.append((f"{unit.kind} of {level.name}", *shown, wording.unit_rate_text(level, unit.kind)))
     if (extra := result.cycles - slowest) > 1e-9 * total:
         rows.append(("networks", partial(wording.count_text, extra), "", "", "fill and drain"))
     names = columns("*level", "cycles", "busy", "<", "~bandwidth of one instance")

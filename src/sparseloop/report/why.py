@@ -91,7 +91,7 @@ def _listed(known: Table[str, ResultQuantity]) -> str:
             "there are:",
             "  energy, cycles, edp, area, utilization, computes[.CLASS]",
             "  LEVEL.{energy, cycles, area, instances_used, capacity.expected, capacity.worst, metadata_bits.expected, ...}",
-            *(f"  {path}" for path in known if ".waits." in path),
+            *(f"  {path}" for path in known if ".waits." in path or ".units." in path),
             "  LEVEL.TENSOR.{reads, fills, updates, metadata.reads, metadata.fills, metadata.updates}[.CLASS]",
             "  LEVEL.TENSOR.{tile, density, occupancy, occupancy.worst, metadata_bits, energy}",
             "  NETWORK.energy, NETWORK.{words_down, words_up, metadata_bits, hops}.TENSOR",

@@ -29,6 +29,8 @@ UNIT_MODELS: Mapping[str, Callable[[Query], Answer]] = {
     "compressor": sparse_units.compressor,
     "address_generator": sparse_units.address_generator,
     "zero_detector": sparse_units.zero_detector,
+    "merger": sparse_units.merger,
+    "index": sparse_units.index,
 }
 """What levels and networks are made of; a number format may stand before the name: fpadder, intmultiplier."""
 

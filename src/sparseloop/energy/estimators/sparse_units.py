@@ -81,6 +81,17 @@ def address_generator(query: Query) -> Answer:
     return combined("address_generation", [adder(query)])
 
 
+def merger(query: Query) -> Answer:
+    """The next entry of `radix` sorted lists of entries of `bits`: a tree of radix - 1 comparators with a register each."""
+    nodes, bits = max(1.0, query.number("radix", 2) - 1), bits_of(query)
+    return _assembled("merge", [comparator(_of(query, nodes * bits)), register(_of(query, nodes * bits))])
+
+
+def index(query: Query) -> Answer:
+    """Where the element of a coordinate of `bits` lies: the coordinates before it counted by an addition, and held."""
+    return _assembled("look_up", [adder(query), register(query)])
+
+
 def zero_detector(query: Query) -> Answer:
     """Is a word of `bits` zero? A comparator."""
     return combined("detect", [comparator(query)])

@@ -270,7 +270,9 @@ def _cheapest(arch: Arch, bare: Arch, formats: _OpenFormats, features: _OpenFeat
         block = level.block_size if formats.open else 1
         prices = least_prices(level.prices, free, idle_free=idle_free, block=block)
         prices["leak"] = plain.prices["leak"]
-        levels.append(replace(plain, prices=prices, min_utilization=0.0, block_size=1 if formats.open else plain.block_size))
+        block_size = 1 if formats.open else plain.block_size
+        # features that only some strategies have give units work
+        levels.append(replace(plain, prices=prices, min_utilization=0.0, block_size=block_size, rates=()))
     return replace(arch, levels=tuple(levels))
 
 

@@ -21,7 +21,7 @@ from sparseloop.input.resolve.units import DEFAULT_METADATA_BITS, UnitSite, unit
 from sparseloop.input.roles import ROLES, roles_of
 from sparseloop.input.spec import FanoutSpec, LevelSpec
 from sparseloop.input.timeloop.tables import PriceTables
-from sparseloop.model.design.arch import Arch, Level, Network
+from sparseloop.model.design.arch import Arch, Level, Network, UnitRate
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Sparse
 
@@ -151,7 +151,10 @@ def resolve_arch(hierarchy: Hierarchy, einsum: Einsum, sparse: Sparse, log: Reso
         priced = _priced(stage.spec, component, actions_at(i, sparse, einsum, stage.kind), tables, log)
         child = hierarchy.stages[i + 1].name if i + 1 < len(hierarchy.stages) else None
         level = _level(stage, places[i].word_bits, child, priced, _wire(stage, tables, log), log)
-        levels.append(replace(level, waves=i in hierarchy.waves, serial=_serial(stage, einsum, log, outermost=i == 0)))
+        rates = _rates(stage, log)
+        levels.append(
+            replace(level, rates=rates, waves=i in hierarchy.waves, serial=_serial(stage, einsum, log, outermost=i == 0))
+        )
     _warn_of_free_networks(levels, log)
     if log.native:
         warn_of_extrapolation([(stage.name, *_place_in_technology(stage.spec, log)) for stage in hierarchy.stages], levels, log)
@@ -238,6 +241,20 @@ def _serial(stage: Stage, einsum: Einsum, log: ResolveLog, *, outermost: bool) -
         if name not in einsum.index and name not in ROLES:
             log.unknown((*path, name), "tensor", name, [*einsum.index, *ROLES], key=True)
     return frozenset(roles.get(name, name) for name, how in written.items() if how == "none") & einsum.index.keys()
+
+
+def _rates(stage: Stage, log: ResolveLog) -> tuple[UnitRate, ...]:
+    """The units that have a rate. Mistakes: units of the compute level, a radix of what does not merge."""
+    path: Path = (*stage.path, "units")
+    if stage.spec.units and stage.kind == "compute":
+        log.error(
+            path, "the compute level has no such units", "write them at the storage level whose words they process", key=True
+        )
+    for kind, unit in stage.spec.units.items():
+        if unit.radix is not None and kind != "merge":
+            log.error((*path, kind, "radix"), "only mergers have a radix", key=True)
+    units = stage.spec.units.items()
+    return tuple(UnitRate(kind=kind, count=unit.count, rate=unit.rate, radix=unit.radix) for kind, unit in units)
 
 
 def _access_bits(spec: LevelSpec, word_bits: float) -> float:

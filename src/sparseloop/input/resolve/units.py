@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sparseloop.energy.components import Unit
 from sparseloop.input.resolve.sizes import words_per_cycle
@@ -60,7 +60,27 @@ def units(level: int, places: Sequence[UnitSite], einsum: Einsum, sparse: Sparse
     if level == len(places) - 1:
         return tuple(_compute(places[level], einsum, sparse))
     found = [*_codecs(level, places, einsum, sparse), *_intersections(level, places, sparse), *_gates(level, places, sparse)]
+    found = [_counted(unit, places[level]) for unit in found] + [*_rated(places[level])]
     return tuple(unit for unit in found if unit.attributes.get("bits"))
+
+
+RATED = {"intersection": "intersection", "decoder": "decode", "decompressor": "decode"}
+"""Class of a unit to the kind under which its number may be written."""
+
+
+def _counted(unit: Unit, place: UnitSite) -> Unit:
+    """The unit in the number that is written; without one, a unit per lane."""
+    written = place.spec.units.get(RATED.get(unit.class_name, ""))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return unit if written is None else replace(unit, count=written.count)
+
+
+def _rated(place: UnitSite) -> Iterator[Unit]:
+    """Mergers and index units: only a written number says that there are any."""
+    if merge := place.spec.units.get("merge"):
+        attributes = {"bits": place.word_bits + place.metadata_bits, "radix": merge.radix or 2}
+        yield Unit(name="mergers", class_name="merger", count=merge.count, attributes=attributes)
+    if index := place.spec.units.get("index"):
+        yield Unit(name="index units", class_name="index", count=index.count, attributes={"bits": place.metadata_bits})
 
 
 def _compute(place: UnitSite, einsum: Einsum, sparse: Sparse) -> Iterator[Unit]:

@@ -9,6 +9,7 @@ from sparseloop.model import ops
 from sparseloop.model.cost.actions import ActionCost, actions_of_compute, actions_of_level
 from sparseloop.model.cost.networks import NetworkTraffic, network_traffic
 from sparseloop.model.cost.requirements import Requirement, requirements, status_of
+from sparseloop.model.cost.unit_rates import UnitTime, slowest_unit, unit_times
 from sparseloop.model.cost.waiting import Wait, overlapped, waiting, waits
 from sparseloop.model.formats.occupancy import ResidentTile
 from sparseloop.model.plan import Plan
@@ -65,6 +66,8 @@ class Cost:
     area_um2: float
     waits: tuple[Wait, ...] = ()
     """Time that nothing overlaps with; part of the cycles of the levels that wait."""
+    units: tuple[UnitTime, ...] = ()
+    """Units with a rate; the slowest of a level is a lower limit of its cycles."""
 
     @property
     def edp(self) -> Array:
@@ -92,7 +95,9 @@ def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
     arch = plan.arch
     used = _instances_used(plan, dense, sparse)
     waited = waits(plan, dense, sparse, used)
+    times = unit_times(plan, sparse, used)
     working = [*(overlapped(plan, sparse, level, used[level]) for level in range(plan.compute)), dense.steps * sparse.time]
+    working = [ops.maximum(own, slowest_unit(times, level)) for level, own in enumerate(working)] if times else working
     level_cycles = [own + waiting(waited, level) for level, own in enumerate(working)] if waited else working
     cycles = level_cycles[-1]
     for value in level_cycles[:-1]:
@@ -114,6 +119,7 @@ def cost(plan: Plan, dense: Traffic, sparse: SparseTraffic) -> Cost:
         cycles=cycles,
         area_um2=sum(level.area_um2 * level.instances for level in arch.levels),
         waits=waited,
+        units=times,
     )
 
 

@@ -64,6 +64,25 @@ class Part:
     """The tensors that the unit serves."""
 
 
+UnitKind = Literal["intersection", "index", "decode", "merge"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitRate:
+    """Units of one kind in every instance of a level.
+
+    intersection: entries of the lists that are compared; index: lookups by a leader's coordinate; decode: words that leave their
+    compressed form; merge: words of results that arrive, each passing ceil(log_radix c) times where c come together.
+    """
+
+    kind: UnitKind
+    count: float = 1.0
+    rate: float = 1.0
+    """Entries or words that one unit takes in a cycle."""
+    radix: int | None = None
+    """Lists that a merger takes at once; None: any number."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """One storage or compute level; sizes, bandwidths and area are per instance."""
@@ -110,6 +129,8 @@ class Level:
     """Connection to the next level; None for the compute level."""
     serial: frozenset[str] = frozenset()
     """Tensors whose tile is loaded before work on it starts, and drained before the next one is loaded."""
+    rates: tuple[UnitRate, ...] = ()
+    """Units whose rate may limit the level; others keep up with everything."""
     waves: bool = False
     """Positions that a spatial skip leaves below this level are packed anew in every step, in whole waves."""
 

@@ -16,7 +16,7 @@ PRICE_ONLY: Mapping[type, frozenset[str]] = {
     Arch: frozenset({"clock_hz"}),
     Level: frozenset({
         *("capacity_words", "metadata_capacity_bits", "min_utilization", "read_bandwidth", "write_bandwidth", "shared_bandwidth"),
-        *("prices", "parts", "area_um2", "area_source", "serial"),
+        *("prices", "parts", "area_um2", "area_source", "serial", "rates"),
     }),
     Network: frozenset({
         *("name", "word_bits", "energy_per_hop_pj", "wire_pj_per_bit_mm", "tile_width_mm", "router_pj", "ingress_pj", "adder_pj"),

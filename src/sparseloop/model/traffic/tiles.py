@@ -339,7 +339,7 @@ class Tiles:
 
 def places_met(tiles: Tiles, tensor: int, group: int, cover: Cover) -> Words:
     """Distinct places along one group of axes under a cover, those in the padding too."""
-    return tiles._distinct(tensor, group, cover)
+    return tiles.overlap(tensor, group, cover, 0)
 
 
 def words_met(tiles: Tiles, tensor: int, cover: Cover) -> Words:

@@ -28,8 +28,10 @@ BLOCKED = 50.0
 """Distance of a mapping whose formats do not fit, or whose factors are wrong: more than any sum of logarithms."""
 NO_ROOM = 1e-9
 """What no room at all counts as, so that smaller needs are nearer."""
-SECONDS = 20.0
-"""Time for finding a set of limits that conflict."""
+SECONDS, LEAST_SECONDS = 20.0, 2.0
+"""Time for all of it (the nearest miss, and a set of limits that conflict), and the least of it under a short budget of time."""
+FEW = 16
+"""Mappings with imperfect factors between two looks at the clock: they are counted one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +76,22 @@ class Infeasible:
         return found
 
 
-def why_infeasible(best: Best, *, seconds: float = SECONDS) -> Infeasible:
-    """Looks for the nearest miss, and for the limits to blame."""
-    space = best.task.space
-    near = nearest_miss(space, best.task.seed)
+def why_infeasible(best: Best, *, seconds: float | None = None) -> Infeasible:
+    """Looks for the nearest miss, and for the limits to blame; after `seconds` says what is known by then.
+
+    Without `seconds` it takes no longer than the search had, if that was a time, and at most 20.
+    """
+    given = best.task.budget.seconds
+    if seconds is None:
+        seconds = SECONDS if given is None else min(SECONDS, max(LEAST_SECONDS, given))
+    space, end = best.task.space, time.monotonic() + seconds
+    near = nearest_miss(space, best.task.seed, until=end)
     misses: tuple[str, ...] = ()
     if near is not None and fits(space, near):
         return Infeasible(evaluated=best.evaluated, failures=best.failures, nearest=near, empty=False)
     if near is not None:
         misses = evaluate_mapping(space.design, near).reasons or ("too few instances are used",)
-    conflict, helps = blamed(space, best.task.seed, seconds)
+    conflict, helps = blamed(space, best.task.seed, end)
     return Infeasible(
         evaluated=best.evaluated,
         failures=best.failures,
@@ -119,38 +127,51 @@ def overshoot(space: Mapspace, batch: MappingBatch) -> Floats:
     return total + np.where(blocked, BLOCKED, 0.0)
 
 
-def nearest_miss(space: Mapspace, seed: int, *, templates: int = 6, members: int = 256, rounds: int = 12) -> Mapping | None:
-    """The mapping with the smallest overshoot that a short climb finds; a valid one if it meets one; None: the space is empty."""
+def nearest_miss(space: Mapspace, seed: int, *, until: float, templates: int = 6, rounds: int = 12) -> Mapping | None:
+    """The mapping with the smallest overshoot that a short climb finds; a valid one if it meets one; None: the space is empty.
+
+    The climb ends at `until`, in seconds of `time.monotonic`.
+    """
     if space.size == 0:
         return None
-    moves = Moves(space, seed)
+    moves, members = Moves(space, seed), 256
     best: tuple[float, Template, Ints] | None = None
     for _ in range(templates):
         island = moves.island(members)
-        score = overshoot(space, space.batch(island.template, island.factors))
+        score = _overshoots(space, island.template, island.factors, until)
         for _ in range(rounds):
-            if score.min() == 0:
+            if score.min() == 0 or time.monotonic() > until:
                 break
             half = np.argsort(score, kind="stable")[: members // 2]
             factors = np.concatenate([island.factors[:, half], moves.small_steps(island.factors[:, half])], axis=1)
-            fresh = overshoot(space, space.batch(island.template, factors[:, len(half) :]))
+            fresh = _overshoots(space, island.template, factors[:, len(half) :], until)
             island.factors, score = factors, np.concatenate([score[half], fresh])
         at = int(score.argmin())
         if best is None or score[at] < best[0]:
             best = (float(score[at]), island.template, island.factors[:, at])
-        if best[0] == 0:
+        if best[0] == 0 or time.monotonic() > until:
             break
     assert best is not None
     return space.batch(best[1], best[2][:, None])[0]
 
 
-def feasible(spec: Spec, seed: int, *, padded: bool) -> bool:
-    """True if a short climb meets a valid mapping."""
+def _overshoots(space: Mapspace, template: Template, factors: Ints, until: float) -> Floats:
+    """`overshoot` of every column of factors; inf for those that the clock leaves out. At least some are looked at."""
+    step, found = FEW if space.padded else factors.shape[1], np.full(factors.shape[1], np.inf)
+    for at in range(0, factors.shape[1], step):
+        found[at : at + step] = overshoot(space, space.batch(template, factors[:, at : at + step]))
+        if found[at : at + step].min() == 0 or time.monotonic() > until:
+            break
+    return found
+
+
+def feasible(spec: Spec, seed: int, *, padded: bool, until: float) -> bool:
+    """True if a short climb meets a valid mapping before `until`, in seconds of `time.monotonic`."""
     try:
         space = mapspace(spec, padded=padded)
     except SpecError:
         return False
-    near = nearest_miss(space, seed)
+    near = nearest_miss(space, seed, until=until)
     if near is None:
         return False
     return fits(space, near)
@@ -246,15 +267,20 @@ def _rule_lifter(target: str, key: str, rank: str | None) -> Callable[[Spec], Sp
     return lifted
 
 
-def blamed(space: Mapspace, seed: int, seconds: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A set of limits that conflict (found by lifting them one after the other for good), and those that help alone."""
-    end = time.monotonic() + seconds
+def blamed(space: Mapspace, seed: int, until: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A set of limits that conflict (found by lifting them one after the other for good), and those that help alone.
+
+    Limits that are not looked at before `until` (seconds of `time.monotonic`) stay in the set, and none of them helps.
+    """
 
     def works(lifted: list[Limit]) -> bool:
         spec = space.spec
         for limit in lifted:
             spec = limit.lifted(spec)
-        return feasible(spec, seed, padded=space.padded)
+        return feasible(spec, seed, padded=space.padded, until=until)
+
+    def needed(lifted: list[Limit]) -> bool:
+        return time.monotonic() > until or works(lifted) or time.monotonic() > until
 
     every = limits(space)
     if not works(every):
@@ -262,19 +288,17 @@ def blamed(space: Mapspace, seed: int, seconds: float) -> tuple[tuple[str, ...],
     dropped: list[Limit] = []
     conflict: list[Limit] = []
     for step in _blocks(every):
-        if time.monotonic() > end:
-            conflict += step
-        elif not works([*dropped, *step]):
+        if not needed([*dropped, *step]):
             dropped += step
         elif len(step) == 1:
             conflict += step
         else:
             for one in step:
-                if time.monotonic() > end or works([*dropped, one]):
+                if needed([*dropped, one]):
                     conflict.append(one)
                 else:
                     dropped.append(one)
-    helps = [one for one in conflict if time.monotonic() < end and works([one])]
+    helps = [one for one in conflict if time.monotonic() < until and works([one])]
     return tuple(one.name for one in conflict), tuple(one.name for one in helps)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import sparseloop as sl
 from sparseloop.input.diagnostics import SpecError
+from sparseloop.mapper import infeasibility
 from sparseloop.mapper.infeasibility import why_infeasible
 from sparseloop.mapper.objectives import objective
-from sparseloop.mapper.search import FIRST_BATCH, run_search
+from sparseloop.mapper.search import FIRST_BATCH, LEAST_BATCH, run_search
 from sparseloop.mapper.task import CHUNK, Budget, Goal, SearchTally
 from sparseloop.mapper.task import Task as SearchTask
 from tests.helpers.tiny_spaces import CONSTRAINED, FIXED, SPARSE, spec_of
@@ -156,6 +158,38 @@ def test_what_a_search_missed_is_not_called_impossible() -> None:
     assert "nothing is proven by this search: --method optimal or a larger budget may still find a mapping" in text
     assert "no mapping was found that respects all of these: " in text
     assert "exclude each other" not in text
+
+
+def test_why_nothing_fits_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look at a few mappings with imperfect factors, and what is not looked at is not called possible or impossible."""
+    spec = spec_of("constraints: {RF: {keep: [A, B, Z], factors: {m: 4, n: 2}}}\n")
+    best = sl.search(sl.mapspace(spec, padded=True), method="random", budget=8)
+    looked_at: list[int] = []
+
+    def counted(space: sl.Mapspace, batch: sl.MappingBatch) -> npt.NDArray[np.float64]:
+        looked_at.append(len(batch))
+        return overshoot(space, batch)
+
+    overshoot = infeasibility.overshoot
+    monkeypatch.setattr(infeasibility, "overshoot", counted)
+    why = why_infeasible(best, seconds=0)
+    assert looked_at
+    assert max(looked_at) <= infeasibility.FEW
+    assert len(looked_at) <= 2  # the nearest miss; whether anything fits with all limits lifted
+    assert not why.proven
+    assert why.helps == ()
+
+
+def test_a_budget_of_seconds_begins_with_few_imperfect_mappings() -> None:
+    """They are counted one by one: a first batch of hundreds could take longer than the budget."""
+    now = [0.0]
+
+    def tick(tally: SearchTally) -> None:
+        now[0] += 1.0
+
+    goal, space = Goal(objective=objective("edp")), sl.mapspace(spec_of(CONSTRAINED), padded=True)
+    task = SearchTask(space=space, goal=goal, method="random", budget=Budget(seconds=0.5), clock=lambda: now[0])
+    assert run_search(task, tick).evaluated == LEAST_BATCH
 
 
 def test_kept_and_bypassed_is_a_mistake() -> None:

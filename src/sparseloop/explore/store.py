@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 from sparseloop.explore.schema import ColumnType, rows_table, stored_study
 from sparseloop.explore.sql import answer, database, identifier, literal, lock
-from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.diagnostics import Diagnostic, Span, SpecError
 from sparseloop.input.extras import import_extra
 from sparseloop.input.markup import heading, small_table
 from sparseloop.input.yaml.whole_files import write_whole
@@ -109,7 +109,11 @@ class Store:
             return None
         except (OSError, ValueError, RecursionError) as error:
             raise SpecError([Diagnostic(message=f"cannot read {file} ({error})")]) from None
-        return stored_study(record, file)
+        study = stored_study(record, file)
+        missing = [name for name in POINT_COLUMNS if name not in study["columns"]]
+        if missing:
+            raise SpecError([Diagnostic(span=Span(str(file), None, None), message=f"columns lacks {', '.join(missing)}")])
+        return study
 
     def describe(self, study: Mapping[str, Any]) -> None:
         """Makes a study the one that the folder holds."""

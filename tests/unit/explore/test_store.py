@@ -208,6 +208,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("workloads", [{"name": "a", "weight": 1}] * 2, "workload 'a' is there twice"),
     ("columns", {**STUDY["columns"], "edp": "struct<a int>"}, "columns.edp"),
     ("columns", ["point"], "columns"),
+    ("columns", {**STUDY["columns"], "valid": None}, "column 'valid' has no type"),
+    ("columns", {"point": "int64", "glb": "double", "edp": "double"}, "columns lacks valid, why"),
     ("objectives", [{"name": "edp", "column": 'edp" from points; --'}], "has no column"),
     ("search", 3, "search"),
     ("source", None, "source"),

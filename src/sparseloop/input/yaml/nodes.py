@@ -145,7 +145,7 @@ def _from_pipe(path: str) -> bytes:
     try:
         while sum(map(len, parts)) <= MAX_BYTES:
             if not select.select([pipe], [], [], PIPE_SECONDS)[0]:
-                raise wrong_file(path, f"is a pipe to which nothing is written for {PIPE_SECONDS:g} s")
+                raise wrong_file(path, f"nothing is written to this pipe for {PIPE_SECONDS:g} s")
             parts.append(os.read(pipe, 1 << 20))
             if not parts[-1]:
                 break

@@ -127,5 +127,5 @@ def test_the_memory_of_templates_is_bounded(tmp_path):
 def test_a_pipe_that_nobody_writes_to_is_no_specification(tmp_path, monkeypatch):
     monkeypatch.setattr(nodes, "PIPE_SECONDS", 0.2)
     os.mkfifo(tmp_path / "pipe.yaml")
-    with pytest.raises(sl.SpecError, match="is a pipe to which nothing is written"):
+    with pytest.raises(sl.SpecError, match="nothing is written to this pipe"):
         sl.load(tmp_path / "pipe.yaml")

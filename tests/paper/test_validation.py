@@ -172,6 +172,22 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "skipped: cycles with the layers' masks" in out
 
 
+@pytest.mark.parametrize("width", [60, 80, 140])
+@pytest.mark.usefixtures("evaluated_once")
+def test_tables_fit_the_terminal(width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["validate", "eyeriss_v1", "scnn", "spmspm"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= width
+
+
+@pytest.mark.usefixtures("evaluated_once")
+def test_a_line_for_every_target(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "dstc", "eie", "--summary"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("dstc: 9 of 9 figures within their limits, the largest error ")
+    assert lines[1].startswith("eie: 36 of 36 figures within their limits")
+
+
 @pytest.mark.usefixtures("evaluated_once")
 def test_json_and_csv(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "dstc", "-f", "json"]) == 0

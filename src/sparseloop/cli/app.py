@@ -206,6 +206,7 @@ def energy_command(
     overrides: Overrides = None,
     form: FormOption = "table",
     ert: Annotated[str, typer.Option("--ert", metavar="FILE", help="Also write ERT and ART for Accelergy and Timeloop.")] = "",
+    summary: Annotated[bool, typer.Option("--summary", help="Area and leakage of every component only.")] = False,
 ) -> None:
     """List every price with its source.
 
@@ -214,7 +215,7 @@ def energy_command(
     """
     from sparseloop.cli.energy import print_prices
 
-    print_prices(files, overrides or (), form, ert)
+    print_prices(files, overrides or (), form, ert, summary=summary)
 
 
 @_command("import", "sparseloop import arch.yaml problem.yaml map.yaml -o native.yaml")
@@ -286,7 +287,7 @@ def sweep_command(arguments: SweepArguments) -> None:
     Maps every point of a study, prints the best ones, or the Pareto front, and keeps all in a folder for 'query', 'plot' and
     'report'. --resume goes on after an interrupt.
     """
-    from sparseloop.cli.sweep import best_points_text, checked_study, run_study, study_summary
+    from sparseloop.cli.sweep import checked_study, print_best_points, run_study, study_summary
     from sparseloop.explore.executors import is_system_failure
 
     if arguments.check:
@@ -294,8 +295,7 @@ def sweep_command(arguments: SweepArguments) -> None:
         return
     explored = run_study(arguments)
     note("\n".join(study_summary(explored)))
-    if text := best_points_text(explored, arguments.form):
-        print(text)
+    print_best_points(explored, arguments.form, summary=arguments.summary)
     if explored.tally.faults:
         raise typer.Exit(WRONG_INPUT if all(map(is_system_failure, explored.tally.faults)) else BUG)
     if not explored.tally.valid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,10 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from sparseloop.cli.options import FormOption, Overrides
-from sparseloop.cli.output import warn
-from sparseloop.input import terminal
+from sparseloop.cli.output import print_table, terminal_width, warn
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.input.terminal import visible
 from sparseloop.report.borders import write_csv
 from sparseloop.validation.timeloop import stats_output as stats
 
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 COLUMNS = ("level", "tensor", "figure", "theirs", "ours", "ratio", "faults", "possible")
 SHOWN = 4
 """Possible faults that a line of the table names."""
-WIDTH = 120
-"""Columns of a table that does not go to a terminal."""
+NOTE = "counts per instance, energies per level; ratio: Timeloop / ours"
 PRINTED_UJ = 0.005
 """Rounding of the energy in the summary of a stats file."""
 EACH, TOTAL = "energy_per_instance", "energy_total"
@@ -48,6 +46,7 @@ class CompareArguments:
     native: Annotated[bool, typer.Option("--native", help="Ours in our own reading of the sparse features.")] = False
     everything: Annotated[bool, typer.Option("--all", help="Also the numbers that agree.")] = False
     form: FormOption = "table"
+    summary: Annotated[bool, typer.Option("--summary", help="Only how many numbers agree.")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,9 @@ def print_comparison(arguments: CompareArguments) -> None:
     elif arguments.form == "csv":
         _csv(rows)
     else:
-        _table(compared, rows)
+        if rows and not arguments.summary:
+            _print_table(compared, rows)
+        print(textwrap.fill(_totals(compared), terminal_width()))
 
 
 def comparison(files: Sequence[str], path: Path, overrides: Sequence[str] = (), *, native: bool = False) -> Comparison:
@@ -253,27 +254,33 @@ def _csv(rows: Sequence[ComparedFigure]) -> None:
     write_csv(sys.stdout, COLUMNS, cells)
 
 
-def _table(compared: Comparison, rows: Sequence[ComparedFigure]) -> None:
-    from rich.table import Table
+def _print_table(compared: Comparison, rows: Sequence[ComparedFigure]) -> None:
+    """The rows as a table, with what the faults are that it names."""
+    from sparseloop.report.datatable import DataTable, columns
 
-    console = terminal.console(width=WIDTH)
-    table = Table(box=None, pad_edge=False)
-    for column in ("level", "tensor", "figure", "Timeloop", "ours", "ratio", "fault"):
-        table.add_column(column, justify="right" if column in ("Timeloop", "ours", "ratio") else "left", overflow="fold")
     few = [replace(row, possible=row.possible[:SHOWN]) for row in rows]
-    for row, shorter in zip(rows, few, strict=True):
-        numbers = (f"{row.theirs:.6g}", f"{row.ours:.6g}", "" if row.ratio is None else f"{row.ratio:.3g}")
-        fault = " ".join((*row.faults, *(f"{name}?" for name in shorter.possible), *(["..."] if shorter != row else [])))
-        table.add_row(
-            visible(row.level), row.tensor, row.figure.replace("scalar ", "").replace(" (per-instance)", ""), *numbers, fault
-        )
-    if rows:
-        console.print(table)
-        console.print("\ncounts per instance, energies of the whole level; ratio: Timeloop / ours")
+    cells = [_cells(row, cut=shorter != row) for row, shorter in zip(few, rows, strict=True)]
+    title = "Differences" if len(rows) < len(compared.rows) else "All numbers"
+    names = columns("*level", "*tensor", "*figure", "Timeloop", "ours", "ratio", "~fault")
+    shown = len(names) if any(row[-1] for row in cells) else len(names) - 1
+    print_table(DataTable(title=title, columns=names[:shown], rows=tuple(row[:shown] for row in cells), note=NOTE))
     for name, text in _legend(few).items():
-        console.print(f"{name}: {text}")
+        print(textwrap.fill(f"{name}: {text}", terminal_width(), subsequent_indent="    "))
+
+
+def _cells(row: ComparedFigure, *, cut: bool) -> tuple[str, ...]:
+    figure = row.figure.replace("scalar ", "").replace(" (per-instance)", "")
+    numbers = (f"{row.theirs:.6g}", f"{row.ours:.6g}", "" if row.ratio is None else f"{row.ratio:.3g}")
+    faults = (*row.faults, *(f"{name}?" for name in row.possible), *(["..."] if cut else []))
+    return row.level, row.tensor, figure, *numbers, " ".join(faults)
+
+
+def _totals(compared: Comparison) -> str:
+    """'19 of 21 numbers agree; of the 2 others a known fault gives 2 exactly'."""
     equal, differ = len(compared.rows) - len(compared.different), len(compared.different)
+    text = f"{equal} of {len(compared.rows)} numbers agree"
+    if not differ:
+        return text
     named = sum(bool(row.faults) for row in compared.different)
     maybe = sum(bool(row.possible) for row in compared.different)
-    print(f"{equal} of {len(compared.rows)} numbers agree; of the {differ} others a known fault gives {named} exactly", end=" ")
-    print(f"and may stand behind {maybe} ('?')")
+    return f"{text}; of the {differ} others a known fault gives {named} exactly and may stand behind {maybe} ('?')"

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from sparseloop.model.design.arch import Arch
 
 
-def print_prices(files: Sequence[str], overrides: Sequence[str], form: Form, ert: str = "") -> None:
-    """Prints the price of every action of every component; writes them as energy tables to the file `ert` if one is named."""
+def print_prices(files: Sequence[str], overrides: Sequence[str], form: Form, ert: str = "", *, summary: bool = False) -> None:
+    """Prints the price of every action of every component; writes them as energy tables to the file `ert` if one is named.
+
+    `summary`: as a table a line for every component only, with its area and leakage.
+    """
     from sparseloop.input.accelergy import tables_of_files
     from sparseloop.input.load import load_architecture
 
@@ -27,12 +30,12 @@ def print_prices(files: Sequence[str], overrides: Sequence[str], form: Form, ert
         if tables is None:
             raise
         reason = error.diagnostics[0].message if error.diagnostics else ""
-        _print_tables(tables, form, ert, f"priced without the loop model ({reason})")
+        _print_tables(tables, form, ert, f"priced without the loop model ({reason})", summary=summary)
         return
-    _print_designs(spec, form, ert)
+    _print_designs(spec, form, ert, summary=summary)
 
 
-def _print_designs(spec: Spec, form: Form, ert: str) -> None:
+def _print_designs(spec: Spec, form: Form, ert: str, *, summary: bool) -> None:
     from sparseloop.evaluation.evaluate import design_of
     from sparseloop.report import prices
 
@@ -48,7 +51,9 @@ def _print_designs(spec: Spec, form: Form, ert: str) -> None:
         names = [layer.workload.name for layer in layers]
         print_csv([list(prices.to_rows(design.arch)) for design in designs], prices.PRICE_COLUMNS, names)
     else:
-        print("\n\n".join(dict.fromkeys(prices.price_text(design.arch, width=terminal_width()) for design in designs)))
+        width = terminal_width()
+        texts = [prices.price_text(design.arch, width=width, summary=summary) for design in designs]
+        print(("\n" if summary else "\n\n").join(dict.fromkeys(texts)))
 
 
 def _write_tables(machines: Sequence[Arch], ert: str, first: str) -> list[str]:
@@ -61,7 +66,7 @@ def _write_tables(machines: Sequence[Arch], ert: str, first: str) -> list[str]:
     return [*([f"{ert} is of '{first}'; prices of other layers differ"] if different else []), *tables.notes]
 
 
-def _print_tables(tables: ReferenceTables, form: Form, ert: str, how: str) -> None:
+def _print_tables(tables: ReferenceTables, form: Form, ert: str, how: str, *, summary: bool) -> None:
     from sparseloop.input import accelergy
     from sparseloop.report import prices
 
@@ -74,4 +79,4 @@ def _print_tables(tables: ReferenceTables, form: Form, ert: str, how: str) -> No
     elif form == "csv":
         print_csv([list(prices.tables_to_rows(tables))], prices.PRICE_COLUMNS, [""])
     else:
-        print(prices.tables_text(tables, width=terminal_width()))
+        print(prices.tables_text(tables, width=terminal_width(), summary=summary))

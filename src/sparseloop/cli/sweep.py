@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sparseloop.cli.failures import Interrupted
 from sparseloop.cli.options import Form, StudyOverrides, Workers
-from sparseloop.cli.output import rows_text, warn
+from sparseloop.cli.output import print_table, rows_text, warn
 from sparseloop.cli.progress import study_progress
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -39,6 +38,7 @@ class SweepArguments:
     reuse: Annotated[list[str] | None, typer.Option(metavar="DIR", help="Take over what other studies evaluated.")] = None
     check: Annotated[bool, typer.Option("--check", help="Only print the size of the study, and every mistake in it.")] = False
     form: Annotated[Form, typer.Option("-f", "--format", help="How to write the best points.")] = "table"
+    summary: Annotated[bool, typer.Option("--summary", help="The best point only.")] = False
 
 
 def checked_study(arguments: SweepArguments) -> str:
@@ -111,34 +111,27 @@ def study_summary(explored: Explored) -> list[str]:
     return lines
 
 
-def best_points_text(explored: Explored, form: Form) -> str:
-    """The best points, or the front, with their parameters, objectives and area."""
+def print_best_points(explored: Explored, form: Form, *, summary: bool = False) -> None:
+    """Prints the best points, or the front, with their parameters, objectives and area; `summary`: the first one only."""
     from sparseloop.explore.definition import objective_columns
+    from sparseloop.report.study_table import certainty_text, points_table
 
     study = explored.study.definition
-    names = [one.name for one in study.designs.space.parameters]
-    goals = list(objective_columns(study.objectives).values())
-    columns = ["point", *names, *dict.fromkeys([*goals, "energy_pj", "cycles", "area_um2"])]
     best = explored.best(SHOWN)
+    if not best:
+        return
+    goals = list(objective_columns(study.objectives).values())
+    if form == "table":
+        front, valid = study.spec.pareto, explored.tally.valid
+        title = f"front of {len(best)} points" if front else f"best of {valid} points by {goals[0]}"
+        print_table(points_table(explored.study.described(), best[:1] if summary else best, title))
+        return
+    names = [one.name for one in study.designs.space.parameters]
+    columns = ["point", *names, *dict.fromkeys([*goals, "energy_pj", "cycles", "area_um2"])]
     rows = [{name: row[name] for name in columns} for row in best]
     if any(row["proven"] is not None for row in best):
-        rows = [shown | {"mapping": _certainty(row, goals[0])} for shown, row in zip(rows, best, strict=True)]
-    if not rows:
-        return ""
-    if form != "table":
-        return rows_text(rows, form)
-    title = f"front of {len(rows)} points" if study.spec.pareto else f"best of {explored.tally.valid} points by {goals[0]}"
-    return f"{title}\n{rows_text(rows, form)}"
-
-
-def _certainty(row: Mapping[str, Any], goal: str) -> str:
-    """'proven', 'gap 5 %' or 'not bounded'."""
-    from sparseloop.evaluation.humanize import percent_text
-
-    if row["proven"]:
-        return "proven"
-    bound, value = row["lower_bound"], row[goal]
-    return f"gap {percent_text(value / bound - 1)}" if bound and value is not None else "not bounded"
+        rows = [shown | {"mapping": certainty_text(row, goals[0])} for shown, row in zip(rows, best, strict=True)]
+    print(rows_text(rows[:1] if summary else rows, form))
 
 
 def query_text(folder: str, question: str, form: Form) -> str:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
 from sparseloop.cli import completion
+from sparseloop.cli.output import is_quiet, print_table, terminal_width
 from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.report.borders import write_csv
+from sparseloop.report.datatable import DataTable, columns
 from sparseloop.validation.records import ExternalData, Findings, FindingsTable, PublishedFigure, Target
 
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
-
 COLUMNS = ("target", "case", "figure", "unit", "published", "ours", "error", "low", "high", "limit", "within", "why")
+HEADS = ("", "published", "ours", "error", "P10-P90")
+"""Columns of the figures: the case, the numbers; remarks stand behind them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class ValidateArguments:
         "table"
     )
     plots: Annotated[str, typer.Option("--plot", metavar="DIR", help="Draw a figure per target into this folder: NAME.svg.")] = ""
+    summary: Annotated[bool, typer.Option("--summary", help="A line for every target only.")] = False
     listed: Annotated[bool, typer.Option("--list", help="Only name the targets.")] = False
 
 
@@ -61,7 +63,9 @@ def validate_targets(arguments: ValidateArguments) -> bool:
     results = list[ValidatedTarget]()
     for pair in _run([TARGETS[name] for name in names], sources):
         results.append(pair)
-        if arguments.form == "table":
+        if arguments.form == "table" and arguments.summary:
+            print(summary_line(*pair))
+        elif arguments.form == "table":
             _tables([pair])
     if arguments.form != "table":
         {"json": _json, "csv": _csv}[arguments.form](results)
@@ -76,7 +80,7 @@ def _run(targets: list[Target], sources: ExternalData) -> Iterator[ValidatedTarg
 
     from rich.status import Status
 
-    shown = sys.stderr.isatty()
+    shown = sys.stderr.isatty() and not is_quiet()
     for i, target in enumerate(targets, 1):
         with Status(f"{target.name} ({i} of {len(targets)})", console=terminal.console(stderr=True)) if shown else nullcontext():
             findings = target.run(sources)
@@ -143,13 +147,18 @@ def _csv(results: list[ValidatedTarget]) -> None:
 
 
 def _tables(results: list[ValidatedTarget]) -> None:
-    console = terminal.console()
+    console, width = terminal.console(), terminal_width()
     for target, findings in results:
         console.print(target.title, style="bold")
         console.print(target.citation, style="dim")
         reasons = tuple(dict.fromkeys(row.why for row in findings.rows if row.why))
-        lines = _aligned([("", "published", "ours", "error", "P10-P90", ""), *(_cells(row, reasons) for row in findings.rows)])
+        lines = _aligned([(*HEADS, ""), *(_cells(row, reasons) for row in findings.rows)])
+        fits = max(map(len, lines)) <= width
         for figure in dict.fromkeys(row.figure for row in findings.rows):
+            rows = [row for row in findings.rows if row.figure == figure]
+            if not fits:
+                print_table(_narrow(figure, rows, reasons))
+                continue
             console.print(figure, style="italic")
             console.print(lines[0], style="dim", soft_wrap=True)
             for row, line in zip(findings.rows, lines[1:], strict=True):
@@ -159,10 +168,26 @@ def _tables(results: list[ValidatedTarget]) -> None:
             console.print(f"[{i}] {text}")
         for more in findings.tables:
             console.print()
-            console.print(_table(more))
+            print_table(_table(more))
         for text in (*(f"skipped: {text}" for text in findings.skipped), *findings.notes):
             console.print(text)
         console.print()
+
+
+def _narrow(figure: str, rows: Sequence[PublishedFigure], reasons: tuple[str, ...]) -> DataTable:
+    """The rows of a figure as a table that goes on below where the terminal is too narrow for all columns."""
+    cells = [_cells(row, reasons) for row in rows]
+    shown = [i for i in range(len(HEADS) + 1) if any(row[i] for row in cells)]
+    names = columns(*((*HEADS, "<")[i] if i else "*case" for i in shown))
+    return DataTable(title=figure, columns=names, rows=tuple(tuple(row[i].strip() for i in shown) for row in cells))
+
+
+def summary_line(target: Target, findings: Findings) -> str:
+    """'eie: 12 of 12 figures within their limits, the largest error 3.1 %'."""
+    rows = findings.rows
+    within, worst = sum(row.within for row in rows), max((abs(row.error) for row in rows if row.published), default=0.0)
+    skipped = f"; {len(findings.skipped)} skipped" if findings.skipped else ""
+    return f"{target.name}: {within} of {len(rows)} figures within their limits, the largest error {100 * worst:.2g} %{skipped}"
 
 
 def _aligned(table: list[tuple[str, ...]]) -> list[str]:
@@ -195,13 +220,9 @@ def _number(value: float, unit: str = "") -> str:
     return f"{text} {unit}".rstrip()
 
 
-def _table(table: FindingsTable) -> RichTable:
-    from rich.table import Table as Shown
-
-    rendered = Shown(title=table.title, title_justify="left", box=None, pad_edge=False)
+def _table(table: FindingsTable) -> DataTable:
     numbers = [all(isinstance(row[i], float | int | None) for row in table.rows) for i in range(len(table.columns))]
-    for column, numeric in zip(table.columns, numbers, strict=True):
-        rendered.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in table.rows:
-        rendered.add_row(*("" if cell is None else cell if isinstance(cell, str) else f"{cell:.6g}" for cell in row))
-    return rendered
+    marks = ["*" if i == 0 else "" if numeric else "~" for i, numeric in enumerate(numbers)]
+    rows = [tuple("" if c is None else c if isinstance(c, str) else f"{c:.6g}" for c in row) for row in table.rows]
+    names = columns(*(mark + name for mark, name in zip(marks, table.columns, strict=True)))
+    return DataTable(title=table.title, columns=names, rows=tuple(rows))

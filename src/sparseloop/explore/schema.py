@@ -231,7 +231,8 @@ def stored_study(record: Any, file: FilePath) -> dict[str, Any]:
             for one in error.diagnostics
         ) from None
     wrong = study.contradictions()
-    wrong += [f"column '{name}' has no type" for name in record["columns"] if name not in study.columns]  # nothing is a default
+    given = cast("dict[str, Any]", record["columns"])
+    wrong += [f"column '{name}' has no type" for name in given if name not in study.columns]
     if _release(study.version) > _release(__version__):
         wrong.append(f"it was written by sparseloop {study.version}, this is {__version__}")
     if wrong:

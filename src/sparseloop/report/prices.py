@@ -156,8 +156,14 @@ def tables_to_rows(tables: ReferenceTables) -> Iterator[tuple[str, str, str, flo
             yield name, "area", "", area.area_um2, "um2", area.source, area.confidence
 
 
-def tables_text(tables: ReferenceTables, *, width: int = 0) -> str:
-    """Energy and area tables for people: a block per component, actions of one price and source on one line."""
+def tables_text(tables: ReferenceTables, *, width: int = 0, summary: bool = False) -> str:
+    """Energy and area tables for people: a block per component, actions of one price and source on one line.
+
+    `summary`: a line per component with its area only.
+    """
+    if summary:
+        found = [(name, wording.area_text(areas[0].area_um2) if areas else "not known") for name, _, areas in _components(tables)]
+        return terminal.lines("\n".join(f"{name}: area {area}" for name, area in found))
     width = width or shutil.get_terminal_size((100, 24)).columns
     sources: dict[str, int] = {}
     lines: list[str] = []
@@ -170,7 +176,7 @@ def tables_text(tables: ReferenceTables, *, width: int = 0) -> str:
             for (pj, source, confidence, per), actions in together.items()
         ]
         priced += [("area", f"{wording.exact_text(a.area_um2)} um2", _mark(a.source, a.confidence, sources)) for a in areas]
-        lines += [name, *_lined(priced), ""]
+        lines += [name, *_lined(priced, width), ""]
     return terminal.lines("\n".join([*lines, *_source_lines(sources, width)]))
 
 
@@ -184,31 +190,39 @@ def _source_lines(sources: Mapping[str, int], width: int) -> list[str]:
 # --- tables ---------------------------------------------------------------------------------------------------
 
 PriceLine = tuple[str, ...]
+PRICE_WIDTH = 30
+"""Columns of a price with its unit."""
 
 
-def price_text(arch: Arch, *, width: int = 0) -> str:
-    """All prices as a table for people: actions of one price and source on one line, sources below."""
+def price_text(arch: Arch, *, width: int = 0, summary: bool = False) -> str:
+    """All prices as a table for people: actions of one price and source on one line, sources below.
+
+    `summary`: a line per level with its area and leakage only.
+    """
     width = width or shutil.get_terminal_size((100, 24)).columns
+    if summary:
+        return terminal.lines("\n".join(line for level in arch.levels for line in _head(level, width)))
     sources: dict[str, int] = {}
     lines: list[str] = []
     for level in arch.levels:
-        lines += [*_head(level), *_lined(_actions(level, sources)), *_lined(_parts(level, sources)), ""]
+        lines += [*_head(level, width), *_lined(_actions(level, sources), width), *_lined(_parts(level, sources), width), ""]
     networks = [level.network for level in arch.storage if level.network is not None]
     for network in networks:
         rows = [
             (name, f"{wording.exact_text(v)} {per}", _mark(network.source, network.confidence, sources))
             for name, v, per in _network_prices(network)
         ]
-        lines += [network.name, *_lined(rows), ""]
+        lines += [network.name, *_lined(rows, width), ""]
     return terminal.lines("\n".join([*lines, *_source_lines(sources, width)]))
 
 
-def _head(level: Level) -> list[str]:
+def _head(level: Level, width: int) -> list[str]:
     copies = f", {level.instances} instances" if level.instances > 1 else ""
     area = wording.area_text(level.area_um2) if level.area_um2 else "none"
     leak = f"{wording.exact_text(level.prices['leak'].energy_pj)} pJ/cycle"
     each = " each" if level.instances > 1 else ""
-    return [f"{level.name} ({level.class_name or level.kind}{copies}): area {area}, leakage {leak}{each}"]
+    line = f"{level.name} ({level.class_name or level.kind}{copies}): area {area}, leakage {leak}{each}"
+    return textwrap.wrap(line, width, subsequent_indent="    ")
 
 
 def _mark(source: str, confidence: float, sources: dict[str, int]) -> str:
@@ -238,11 +252,12 @@ def _parts(level: Level, sources: dict[str, int]) -> list[PriceLine]:
     return rows
 
 
-def _lined(rows: Sequence[PriceLine]) -> list[str]:
-    """Rows with numbers and marks below each other; long lists of actions are broken."""
+def _lined(rows: Sequence[PriceLine], width: int) -> list[str]:
+    """Rows with numbers and marks below each other, in at most `width` columns; long lists of actions are broken."""
     lines: list[str] = []
+    room = min(44, width - PRICE_WIDTH - 11)
     for what, price, mark in rows:
-        first, *rest = textwrap.wrap(what, 44) or [""]
-        lines.append(f"  {first:<44}  {price:>30}  {mark}")
+        first, *rest = textwrap.wrap(what, room) or [""]
+        lines.append(f"  {first:<{room}}  {price:>{PRICE_WIDTH}}  {mark}")
         lines += [f"    {more}" for more in rest]
     return lines

@@ -29,7 +29,7 @@ def test_the_best_points_and_the_front(tmp_path: Path, capsys: pytest.CaptureFix
     assert "120 points (80 valid); 120 evaluations" in shown.err
     assert shown.out.splitlines()[0] == "best of 80 points by edp"
     best = min((row for row in studies.points(tmp_path / "study-results") if row["valid"]), key=lambda row: row["edp"])
-    assert shown.out.splitlines()[2].split()[0] == str(best["point"])
+    assert shown.out.splitlines()[3].split()[0] == str(best["point"])
     assert main(["sweep", str(file)]) == 2
     assert "go on with --resume" in capsys.readouterr().err
     assert main(["sweep", str(file), "--set", "pareto=[energy, area]", "--resume", "-f", "json"]) == 0

@@ -9,7 +9,7 @@ TEST := $(STATE)-test
 DEV := $(STATE)-dev
 DOCS := $(STATE)-docs
 
-.PHONY: demo test fuzz lint bench docs clean
+.PHONY: demo test oldest fuzz lint bench docs clean
 .DELETE_ON_ERROR:
 
 demo: $(BASE) ## evaluate the shipped design: Eyeriss v1, AlexNet conv3, sparse
@@ -17,6 +17,12 @@ demo: $(BASE) ## evaluate the shipped design: Eyeriss v1, AlexNet conv3, sparse
 
 test: $(TEST) ## the whole suite
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+oldest: ## the unit tests with the oldest versions that pyproject.toml admits, in an environment of its own
+	@python3 -m venv .venv-oldest
+	@.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@.venv-oldest/bin/uv pip install --quiet --python .venv-oldest --resolution lowest-direct --editable '.[test]'
+	@.venv-oldest/bin/python -m pytest -q tests/unit
 
 fuzz: MINUTES ?= 10
 fuzz: WORKERS ?= 2
@@ -36,7 +42,7 @@ bench: $(TEST) ## speed and memory; asserts nothing
 	@$(BIN)/python -m pytest -q bench --benchmark-columns=median,min,rounds --benchmark-sort=name
 
 clean: ## remove the environment and all caches
-	rm -rf $(VENV) .venv-ci .pytest_cache .hypothesis .ruff_cache .import_linter_cache .benchmarks build dist docs/_build
+	rm -rf $(VENV) .venv-ci .venv-oldest .pytest_cache .hypothesis .ruff_cache .import_linter_cache .benchmarks build dist docs/_build
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(BASE): EXTRAS =

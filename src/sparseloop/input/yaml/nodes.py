@@ -183,7 +183,7 @@ def scalar(text: str) -> Plain:
 def documents(text: str, file: str) -> Iterator[Node]:
     builder = _Builder(file)
     try:
-        for event in YAML(typ=["safe", "pure"]).parse(io.StringIO(text)):  # pyright: ignore
+        for event in YAML(typ="safe", pure=True).parse(io.StringIO(text)):  # pyright: ignore
             builder.take(event)
     except MarkedYAMLError as marked:
         error: Any = marked

@@ -87,7 +87,7 @@ def _results(what: FigureSource, kind: str, choices: Choices) -> Any:
     if len(what.results) > 1:
         names: Mapping[str, object] = what.results
         raise SpecError([Diagnostic(message=f"a loop nest is drawn of one result, here are {len(names)}: {', '.join(names)}")])
-    return loopnest.draw(next(iter(what.results.values())))
+    return loopnest.draw(next(iter(what.results.values())), choices.width or style.PAGE)
 
 
 def _study(table: StudyPoints, kind: str, choices: Choices) -> Any:

@@ -16,6 +16,8 @@ from sparseloop.report.figures import style
 from sparseloop.report.figures.tables import StudyPoints
 
 Floats = npt.NDArray[np.float64]
+AXIS_WIDTH, DIGIT_WIDTH = 2.7, 0.062
+"""Inches of the axis of parameters in a column of a paper, and of a digit of its labels."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 MOST_TICKS = 8
 """So many values of the parameter are all marked on its axis."""
@@ -106,6 +108,20 @@ def _left_out(table: StudyPoints, x: str, by: str | None) -> str:
     return f"\n({'; '.join(notes)})" if notes else ""
 
 
+def tick_labels(values: Sequence[float], *, log: bool) -> list[str]:
+    """The values as texts; empty where a text would run into that of a smaller value."""
+    places = np.log(values) if log else np.asarray(values, dtype=np.float64)
+    scale = AXIS_WIDTH / max(float(places[-1] - places[0]), 1e-30)
+    labels, free = list[str](), -np.inf
+    for value, place in zip(values, places - places[0], strict=True):
+        text = f"{value:g}"
+        half = len(text) * DIGIT_WIDTH / 2
+        fits = place * scale - half > free
+        labels.append(text if fits else "")
+        free = place * scale + half + DIGIT_WIDTH if fits else free
+    return labels
+
+
 def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by: str | None = None) -> Any:
     """Lines with markers, crossovers as labelled dots."""
     table.some(len(table.valid))
@@ -133,7 +149,7 @@ def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by
         told = ", ".join(f"{letter} {crossing.x:.3g}" for letter, crossing in zip(LETTERS, data.crossovers, strict=False))
         axes.set_title(borders.figure(f"best changes at {x} {told}"), fontsize=7, loc="right")
     if len(data.x) <= MOST_TICKS:
-        axes.set_xticks(data.x, [f"{value:g}" for value in data.x])
+        axes.set_xticks(data.x, tick_labels(data.x, log=table.logarithmic(x)))
         axes.set_xticks([], minor=True)
     axes.set(
         xlabel=borders.figure(f"{table.scale(x).label}{_left_out(table, x, by)}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,10 @@ from sparseloop.report.figures import style
 
 LINE_HEIGHT = 0.155
 """Height of a line in inches."""
+LETTER_WIDTH = 0.075
+"""Width of a bold letter in inches."""
+BESIDE = 5.5
+"""Inches of a figure that has room for loops and tiles side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,42 +56,40 @@ def _tile(k: Any) -> str:
     return f"{name} {shape} ({wording.count_text(held.footprint)} words{stored})"
 
 
-def draw(result: Result) -> Any:
-    """The nest as a figure; spatial loops are bold."""
-    data = bands(result)
-    rows = [max(1, len(band.loops), len(band.holds)) + 0.5 for band in data]
-    height = sum(rows) * LINE_HEIGHT + 0.1
-    fig, axes = style.figure(style.PAGE, height)
+def draw(result: Result, width: float = style.PAGE) -> Any:
+    """The nest as a figure `width` inches wide; spatial loops are bold.
+
+    What a level holds stands beside its loops, or between its name and its loops where the figure is too narrow for both.
+    """
+    data, beside = bands(result), width >= BESIDE
+    left = max(len(band.level) for band in data) * LETTER_WIDTH + 0.2 if beside else 0.22
+    room = (width - 3.0 if beside else width - 0.1) - left
+    step, under = _indent(data, room), 0 if beside else 1
+    right = max(left + room + 0.1, 2.6) if beside else left
+    shifts = [0 if beside else 1 + len(band.holds) for band in data]
+    rows = [max(len(band.loops) + shift, len(band.holds), 1) + 0.5 for band, shift in zip(data, shifts, strict=True)]
+    fig, axes = style.figure(width, sum(rows) * LINE_HEIGHT + 0.1)
     axes.set_axis_off()
-    axes.set(xlim=(0, style.PAGE), ylim=(sum(rows), 0))
-    widest = max(len(band.level) for band in data) * 0.062 + 0.2
-    deepest = max(
-        (band.depth + i) * 0.14 + 0.075 * len(_loop(*loop))
-        for band in data
-        for i, loop in enumerate((*band.loops, ("", 0, None)))
-    )
-    right = min(max(widest + deepest + 0.3, 2.6), style.PAGE - 3.0)
+    axes.set(xlim=(0, width), ylim=(sum(rows), 0))
     top = 0.0
-    for i, (band, tall) in enumerate(zip(data, rows, strict=True)):
+    for i, (band, tall, shift) in enumerate(zip(data, rows, shifts, strict=True)):
         axes.axhspan(top + 0.06, top + tall - 0.06, color=style.colour(i), alpha=0.12, linewidth=0)
-        axes.axhspan(top + 0.06, top + tall - 0.06, xmax=0.008, color=style.colour(i), linewidth=0)
+        axes.axhspan(top + 0.06, top + tall - 0.06, xmax=0.05 / width, color=style.colour(i), linewidth=0)
         axes.text(0.12, top + 0.75, borders.figure(band.level), va="center", weight="bold")
         for row, loop in enumerate(band.loops):
-            weight = "bold" if loop[2] else "normal"
-            place = widest + (band.depth + row) * 0.14
-            axes.text(
-                place,
-                top + 0.75 + row,
-                borders.figure(_loop(*loop)),
-                va="center",
-                weight=weight,
-                family="monospace",
-                fontsize=6.8,
-            )
+            look = {"va": "center", "weight": "bold" if loop[2] else "normal", "family": "monospace", "fontsize": 6.8}
+            place = left + (band.depth + row) * step
+            axes.text(place, top + 0.75 + shift + row, borders.figure(_loop(*loop)), **look)
         for row, text in enumerate(band.holds):
-            axes.text(right, top + 0.75 + row, borders.figure(text), va="center", fontsize=7, color="#222222")
+            axes.text(right, top + 0.75 + under + row, borders.figure(text), va="center", fontsize=7, color="#222222")
         top += tall
     return fig
+
+
+def _indent(data: Sequence[Band], room: float) -> float:
+    """Inches by which a loop stands further right than the one around it: less where the nest is deep."""
+    loops = [(band.depth + i, 0.062 * len(_loop(*loop))) for band in data for i, loop in enumerate(band.loops)]
+    return min([0.14, *((room - long) / depth for depth, long in loops if depth)])
 
 
 def _loop(rank: str, bound: int, axis: str | None) -> str:

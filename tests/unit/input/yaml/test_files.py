@@ -29,7 +29,7 @@ def test_yaml_1_2_scalars():
 def test_same_data_as_ruamel():
     text = "a: &x {b: [1, 2.5, \"s\\n\", 't'''], c: |\n    text\n    more\n  }\nd: *x\ne: >\n  folded\n  text\nf: [[], {}]\n"
     text = text.replace(", c: |\n    text\n    more\n  }", "}")
-    assert yamlio.load_text(text)[0] == YAML(typ=["safe", "pure"]).load(text)
+    assert yamlio.load_text(text)[0] == YAML(typ="safe", pure=True).load(text)
 
 
 def test_spans_of_keys_and_values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,33 @@ def test_the_loop_nest_has_every_loop_and_tile(result):
     assert data[1].holds[0].startswith("A 16\N{MULTIPLICATION SIGN}64 (1024 words, 25 % stored)")
     texts = [text.get_text() for text in loopnest.draw(result).axes[0].texts]
     assert "parallel y: m = 0..7" in texts
+
+
+@pytest.mark.parametrize("width", [3.5, 7.0])
+@pytest.mark.parametrize("text", [MATMUL, CONVOLUTION, MATMUL.replace("RF", "a_register_file")], ids=["short", "deep", "long"])
+def test_nothing_of_a_loop_nest_overlaps_or_is_cut(text: str, width: float):
+    with style.styled():
+        figure = loopnest.draw(sl.evaluate(sl.loads(text)), width)
+        figure.draw_without_rendering()
+    boxes = [shown.get_window_extent() for shown in figure.axes[0].texts]
+    lines = {round(box.y0 + box.y1) for box in boxes}
+    assert len(lines) > 3
+    assert all(box.x0 >= 0 and box.x1 <= width * figure.dpi for box in boxes)
+    for line in lines:
+        row = sorted((box.x0, box.x1) for box in boxes if abs(box.y0 + box.y1 - line) <= 4)
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(row))
+
+
+@pytest.mark.parametrize(
+    ("values", "log", "labels"),
+    [
+        ([0.05, 0.1, 0.3, 0.9], False, ["0.05", "", "0.3", "0.9"]),
+        ([0.05, 0.1, 0.3, 0.9], True, ["0.05", "0.1", "0.3", "0.9"]),
+        ([16, 32, 64], False, ["16", "32", "64"]),
+    ],
+)
+def test_labels_of_an_axis_do_not_run_into_each_other(values: list[float], log: bool, labels: list[str]):
+    assert crossings.tick_labels(values, log=log) == labels
 
 
 # --- studies ------------------------------------------------------------------------------------------------

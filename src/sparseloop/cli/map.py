@@ -202,7 +202,7 @@ def _check_places(arguments: MapArguments, files: Sequence[Path]) -> None:
 
 def _print_network(network: NetworkResult, arguments: MapArguments) -> None:
     """Fronts, loop nests and tables, or the result files; the totals of several layers."""
-    from sparseloop.report.network_table import network_table, totals_sentence
+    from sparseloop.report.networks.layers import network_table, totals_sentence
     from sparseloop.report.pictures import mapping_picture
     from sparseloop.report.search_text import front_texts, search_figures
 

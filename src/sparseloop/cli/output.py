@@ -79,7 +79,7 @@ def print_results(results: Sequence[Result], form: Form, *, summary: bool = Fals
 
 def print_tables(results: Sequence[Result], *, summary: bool, times: Sequence[int] = ()) -> None:
     """The tables of every result, then one line a layer; `summary`: of several only the latter, of one the totals."""
-    from sparseloop.report.network_table import results_table
+    from sparseloop.report.networks.layers import results_table
     from sparseloop.report.tables import print_result
 
     several = len(results) > 1

@@ -9,7 +9,7 @@ import pytest
 import sparseloop as sl
 from sparseloop.evaluation import humanize as wording
 from sparseloop.report.datatable import Bar, DataTable, bar_text, columns, table_html, table_text
-from sparseloop.report.network_table import results_table
+from sparseloop.report.networks.layers import results_table
 from sparseloop.report.pictures import PARTS, show_parts
 from sparseloop.report.savings import savings
 from sparseloop.report.tables import print_result, result_tables, result_text, summary_text

@@ -25,7 +25,7 @@ def subject(result: Result) -> list[str]:
     return [
         f"{title}{wording.equation_text(einsum)}",
         " ".join(f"{rank}={size}" for rank, size in zip(einsum.ranks, einsum.shape, strict=True) if size > 1),
-        "; ".join(f"{t.name} {wording.density_text(t)}" for t in einsum.tensors),
+        "; ".join(f"{t.name} {wording.extent_text(einsum, t)}{wording.density_text(t)}" for t in einsum.tensors),
         " > ".join(_stage(level.name, level.instances) for level in arch.levels),
     ]
 

@@ -115,6 +115,11 @@ def equation_text(einsum: Einsum) -> str:
     return f"{outputs} = {' * '.join(access_text(t) for t in einsum.tensors if not t.output)}"
 
 
+def extent_text(einsum: Einsum, tensor: Tensor) -> str:
+    """'4x8x8 and padding, ' of a tensor with padding."""
+    return f"{'x'.join(map(str, einsum.true_shape(tensor)))} and padding, " if einsum.has_padding(tensor) else ""
+
+
 def density_text(tensor: Tensor) -> str:
     """The distribution of a tensor's non-zeros: dense, uniform 0.25, 2:4 along c."""
     model: DensityModel = getattr(tensor.density, "model", tensor.density)

@@ -48,7 +48,7 @@ def workload_picture(design: Design) -> str:
     ranks = "  ".join(f"{rank}={size}" for rank, size in zip(einsum.ranks, einsum.shape, strict=True))
     rows = [("tensor", "shape", "words", "bits", "non-zeros")]
     for tensor in einsum.tensors:
-        shape = einsum.tensor_shape(tensor)
+        shape = einsum.true_shape(tensor)
         words = wording.count_text(tensor.density.total)
         label = tensor.name + " (result)" * tensor.output
         rows.append((label, " x ".join(map(str, shape)), words, str(tensor.word_bits or "-"), wording.density_text(tensor)))

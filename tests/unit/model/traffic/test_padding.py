@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparseloop import Result, SpecError, evaluate, loads
+from sparseloop.evaluation.facts import subject
 
 BASE = """
 workload: {einsum: 'O[p] = I[p+r-1] * W[r]', shape: {p: 8, r: 3}, extent: {I: [8]}DENSITY}
@@ -55,6 +56,10 @@ def test_density_is_that_of_the_true_words() -> None:
     result = evaluated("p=8", "r=3", ", density: {I: 0.25}")
     model = result.design.einsum.tensor("I").density
     assert (model.total, model.density) == (8, 0.25)
+
+
+def test_the_head_of_the_tables_names_the_true_size() -> None:
+    assert "I 8 and padding, dense; W dense" in subject(evaluated("p=8", "r=3"))[2]
 
 
 @pytest.mark.parametrize(

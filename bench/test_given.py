@@ -34,6 +34,8 @@ sparse:
   DRAM: {{formats: {{A: UOP(m) CP(k), B: UOP(k) CP(n)}}, skip: [B <- A]}}
   GLB: {{formats: {{A: UOP(m) CP(k), B: UOP(k) CP(n)}}, skip: [B <- A, A <- B, Z <- A B]}}
 """
+PRODUCED = SQUARE.replace("B: UOP(k) CP(n)}}", "B: UOP(k) CP(n), Z: UOP(m) CP(n)}}")
+"""The same with the result computed from the operands, and stored compressed."""
 TILED = """
 workload:
   einsum: Z[m,n] = A[m,k] * B[k,n]
@@ -95,13 +97,14 @@ def unpacked(graph: Path, folder: Path) -> tuple[Path, int]:
     return file, next(int(line.split()[0]) for line in content.decode().splitlines() if not line.startswith("%"))
 
 
+@pytest.mark.parametrize("text", [SQUARE, PRODUCED], ids=["result dense", "result produced"])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("graph", [None, *GRAPHS], ids=lambda graph: "random" if graph is None else graph.name)
-def test_square_of_a_graph(benchmark: Any, figures: Any, tmp_path: Path, graph: Path | None, order: str) -> None:
+def test_square_of_a_graph(benchmark: Any, figures: Any, tmp_path: Path, graph: Path | None, order: str, text: str) -> None:
     file, size = (random_graph(tmp_path, 8320, 103_689), 8320) if graph is None else unpacked(graph, tmp_path)
     outer, *inner = ORDERS[order].split()
-    text = SQUARE.format(size=size, file=file.name, outer=outer, inner=" ".join(f"{rank}={size}" for rank in inner))
-    (tmp_path / "spec.yaml").write_text(text)
+    inside = " ".join(f"{rank}={size}" for rank in inner)
+    (tmp_path / "spec.yaml").write_text(text.format(size=size, file=file.name, outer=outer, inner=inside))
     figures(benchmark.pedantic(measured, args=(EVALUATED, tmp_path / "spec.yaml"), rounds=1))
 
 

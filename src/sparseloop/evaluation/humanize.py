@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from sparseloop.model.cost.waiting import Wait
-from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Produced, Structured
+from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, GivenResult, Produced, Structured
 from sparseloop.model.design.arch import Arch, Level
 from sparseloop.model.design.einsum import Einsum, Tensor
 from sparseloop.model.design.sparse import Saf, TensorFormat
@@ -134,7 +134,7 @@ def density_text(tensor: Tensor) -> str:
             return f"banded, density {share}"
         case Actual():
             return f"given data, density {share}"
-        case Produced():
+        case Produced() | GivenResult():
             return f"as its operands make it, density {share}"
         case Even():
             return "dense" if model.density >= 1 else f"even, density {share}"

@@ -293,6 +293,11 @@ class TracedDensity(DensityModel):
         """As the model."""
         return self.model.deterministic
 
+    @property
+    def produced(self) -> bool:
+        """As the model."""
+        return self.model.produced
+
     def mask(self) -> Pattern | None:
         """As the model."""
         return self.model.mask()
@@ -356,11 +361,6 @@ class TracedResult(TracedDensity):
     """The same of a result whose density follows from its operands."""
 
     @property
-    def produced(self) -> bool:
-        """As the model."""
-        return self.model.produced
-
-    @property
     def contraction(self) -> int:
         """As the model."""
         return cast("ProducedResult", self.model).contraction
@@ -380,7 +380,8 @@ class TracedResult(TracedDensity):
 
 
 def _traced(tensor: Tensor) -> DensityModel:
-    return (TracedResult if tensor.density.produced else TracedDensity)(tensor.density, tensor.name)
+    made = tensor.density.produced and not tensor.density.deterministic
+    return (TracedResult if made else TracedDensity)(tensor.density, tensor.name)
 
 
 def with_traced_densities(einsum: Einsum) -> Einsum:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from tests.property.fuzz.kinds import Kind
 from tests.property.fuzz.specification import Operand, Specification
@@ -27,11 +28,6 @@ def slides(tensor: Operand) -> bool:
 def steps(tensor: Operand) -> bool:
     """Does some index leave words out?"""
     return any(axis.terms and all(abs(term.coefficient) > 1 for term in axis.terms) for axis in tensor.axes)
-
-
-def is_given(tensor: Operand) -> bool:
-    """Is its pattern known, and neither full nor empty?"""
-    return tensor.density.kind in ("given", "banded")
 
 
 # --- specifications -----------------------------------------------------------------------------------------
@@ -160,8 +156,6 @@ def random_and(holds: Callable[[Specification], bool]) -> Callable[[Specificatio
 
 OPEN: tuple[Kind, ...] = (
     Kind("metadata with imperfect factors", lambda spec: spec.imperfect and bool(spec.sparse.formats), METADATA),
-    Kind("results with other axes than ranks", makes_an_odd_result),
-    Kind("results of given data", lambda spec: spec.makes_its_result and any(map(is_given, spec.tensors))),
     Kind(
         "words streamed beyond the room of a window",
         lambda spec: overbooked(spec) and any(map(slides, spec.tensors)),
@@ -175,6 +169,7 @@ OPEN: tuple[Kind, ...] = (
 
 APPROXIMATIONS: tuple[Kind, ...] = (
     Kind("accesses of blocks", shares_blocks, ACCESSES, error=1.0),
+    Kind("results with other axes than ranks", random_and(makes_an_odd_result), error=inf),
     Kind("random patterns with imperfect factors", random_and(is_imperfect), error=1.0),
     Kind("results of other than uniform data", random_and(lambda s: s.makes_its_result and not only_uniform(s)), error=1.0),
     Kind("results and windows", random_and(lambda s: s.makes_its_result and any(map(slides, s.tensors))), error=1.0),

@@ -21,8 +21,11 @@ from sparseloop.model.density import (
     Actual,
     Banded,
     Block,
+    Contributor,
     DensityModel,
     Even,
+    GivenResult,
+    IndexStep,
     OwnAxis,
     Produced,
     ProducingOperand,
@@ -56,6 +59,12 @@ MODELS: tuple[DensityModel, ...] = (
         (),
         16,
         (1, 1),
+    ),
+    GivenResult(
+        (8, 12),
+        ((IndexStep("m", 1),), (IndexStep("n", 1),)),
+        (Contributor(Actual(np.eye(8, 16)), ((IndexStep("m", 1),), (IndexStep("k", 1),))),),
+        (("m", 8), ("n", 12), ("k", 16)),
     ),
 )
 

@@ -58,7 +58,21 @@ def _of_result(result: Tensor, operands: Sequence[Tensor], extents: Mapping[str,
     asked = spec is not None and spec.model == "produced"
     if not asked and (spec is not None or not log.native):
         return result.density
-    return produced_density(result, operands, extents) or result.density
+    made = produced_density(result, operands, extents)
+    if made is None and any(t.density.density < 1 for t in operands) and _is_told(result.name, log):
+        log.warn(
+            f"{result.name} is taken as dense, which counts too much: the density of a result with an index that is not one rank "
+            "(a sum, or a rank that occurs twice) is known only for given data of at most 2^21 points"
+        )
+    return made or result.density
+
+
+def _is_told(name: str, log: ResolveLog) -> bool:
+    """True if it matters where a tensor's zeros are: it has a format, or leads."""
+    levels = log.spec.sparse.values()
+    listed = [safs for level in levels for safs in (level.skip, level.gate, level.spatial_skip) if not isinstance(safs, bool)]
+    leads = any(name in saf.leaders for safs in listed for saf in safs)
+    return leads or any(name in level.formats for level in levels)
 
 
 def _extents(spec: WorkloadSpec, ranks: Sequence[str], log: ResolveLog) -> dict[str, int]:

@@ -126,7 +126,7 @@ class TileTable:
         key = (tensor, level, compressed)
         if key not in self._counted:
             model, rule = self.design.einsum.tensors[tensor].density, self.design.arch.levels[level].capacity_rule
-            made = compressed and model.produced
+            made = compressed and model.produced and not model.deterministic
             words = TileWords(
                 model=model,
                 size=self.size(tensor),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sparseloop.model.density.base import DensityModel, Occupancy, Passes, Pattern, Tile
 from sparseloop.model.density.blocks import Block
 from sparseloop.model.density.files import load_data, load_pattern
+from sparseloop.model.density.given_result import Contributor, GivenResult
+from sparseloop.model.density.given_result import Step as IndexStep
 from sparseloop.model.density.index import Coordinates
 from sparseloop.model.density.known import Actual, Banded
 from sparseloop.model.density.lattice import Extents, Lattice, LatticeLoop, side_numbers, sides_of
@@ -16,10 +18,13 @@ __all__ = [
     "Actual",
     "Banded",
     "Block",
+    "Contributor",
     "Coordinates",
     "DensityModel",
     "Even",
     "Extents",
+    "GivenResult",
+    "IndexStep",
     "Lattice",
     "LatticeLoop",
     "Occupancy",

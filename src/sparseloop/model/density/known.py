@@ -168,7 +168,7 @@ class Banded(DeterministicModel):
         cut = self._before(b, high) - self._before(a, high) - self._before(b, low) + self._before(a, low)
         values = np.concatenate([np.zeros(1, dtype=np.int64), (bottom - top) * width, cut])
         zeros = len(top) * across - int((last - first).sum())
-        return _merged(values, np.concatenate([[zeros], outer - inner, np.ones_like(cut)]))
+        return merged_counts(values, np.concatenate([[zeros], outer - inner, np.ones_like(cut)]))
 
     def _before(self, rows: Integers, columns: Integers) -> Integers:
         """Non-zeros (i, j) with i < rows and j < columns: the sum over i of min(columns, i+w+1) - min(columns, max(0, i-w))."""
@@ -189,7 +189,7 @@ def _ranges(start: Integers, stop: Integers) -> tuple[Integers, Integers]:
     return np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + start[owner], owner
 
 
-def _merged(values: Integers, tiles: Integers) -> tuple[Integers, Integers]:
+def merged_counts(values: Integers, tiles: Integers) -> tuple[Integers, Integers]:
     """Equal values together, values without tiles left out."""
     distinct, inverse = np.unique(values, return_inverse=True)
     counts = np.bincount(inverse.reshape(-1), weights=tiles).astype(np.int64)
@@ -272,7 +272,7 @@ class Actual(DeterministicModel):
         counts = self.coordinates().blocks(extents)[1]
         values, tiles = np.unique(counts, return_counts=True)
         none = math.prod(grid(self.shape, extents)) - len(counts)
-        return _merged(np.append(0, values).astype(np.int64), np.append(none, tiles).astype(np.int64))
+        return merged_counts(np.append(0, values).astype(np.int64), np.append(none, tiles).astype(np.int64))
 
     @cached_property
     def _prefix(self) -> npt.NDArray[Any]:

@@ -32,6 +32,10 @@ CHAINED = 4096
 """Largest product of distribution widths that is summed for three and more operands with slices of one word."""
 CONVOLVED = 4096
 """Positions up to which the number left by operands that are not uniform has its exact distribution; beyond, a normal one."""
+NEVER = 1e-14
+"""Probabilities that are taken as 0."""
+HALVINGS = 60
+"""Of one Newton step."""
 STEPS = 60
 """Newton steps; five to ten are usual."""
 
@@ -119,6 +123,8 @@ def _whole(operands: tuple[Slices, ...], positions: int) -> float:
         return 0.0
     if len(operands) == 1:
         return operands[0].empty(positions)
+    if sum(o.empty(1) for o in operands) < NEVER:  # one position alone is hardly ever without a contribution
+        return 0.0
     if all(o.words == 1.0 for o in operands[:-1]) and (len(operands) == 2 or _widths(operands, positions) <= CHAINED):
         return _hypergeometric(operands, positions)
     if positions <= THINNED:
@@ -293,11 +299,12 @@ def _saddle(operands: tuple[Slices, ...], positions: int) -> float:
         tilted: Floats = bend + np.eye(len(operands)) * (1e-12 * float(np.trace(bend)))
         step: Floats = np.asarray(np.linalg.solve(tilted, slope), dtype=np.float64)
         step = step * min(1.0, 4.0 / max(float(np.abs(step).max()), 1e-300))
-        while True:  # convex: halving finds a smaller value in the end
-            moved = _exponent(t - step, total, full, words, positions)
+        moved = _exponent(t - step, total, full, words, positions)
+        for _ in range(HALVINGS):  # convex: halving finds a smaller value in the end
             if moved[0] <= value + 1e-12 * abs(value) or float(np.abs(step).max()) < 1e-9:
                 break
             step = step * 0.5
+            moved = _exponent(t - step, total, full, words, positions)
         t, (value, slope, bend) = t - step, moved
         if float(np.abs(step).max()) < 1e-9:
             break
@@ -324,8 +331,8 @@ def _exponent(t: Floats, total: Floats, full: Floats, words: Floats, positions: 
     lift = np.logaddexp(0.0, t)  # ln (1 + y)
     zero = np.exp(-words * lift)
     q = -np.expm1(-words * lift)
-    all_ = float(np.prod(q))
-    rest = max(1.0 - all_, 1e-300)
+    every = float(np.log1p(-zero).sum())
+    all_, rest = math.exp(every), max(-math.expm1(every), 1e-150)
     value = float((total * lift - full * t).sum()) + positions * math.log(rest)
     part = words * rate * zero / np.maximum(q, 1e-300)  # d ln q / dt
     bend_q = part * (1.0 - rate - words * rate) - part**2  # d2 ln q / dt2

@@ -164,7 +164,7 @@ class Metadata:
         sure_gates, gates = self._local(c, rank.masks, c.local_gates, gates=True)
         optional = [*skips, *gates]
         made = self.safs.progress(c.link, lookups.stay)
-        visits = c.visits(lookups.repeats if again else None, bool(units.exist), made)
+        visits = c.visits(lookups.repeats if again else None, c.link.compressed and bool(units.exist), made)
         jumping = self._jumping(c)
         result = NO_EVENTS
         for applies in product((False, True), repeat=len(optional)):
@@ -286,7 +286,7 @@ class Metadata:
         o, k, g = (widen(x, c.stay, self.tiles) for x in (c.outer, c.local, c.gates))
         o = o | units.exist
         deliveries = accesses / self._delivered_tile(c.link)
-        visits = c.visits(c.repeats if again else None, bool(units.exist))
+        visits = c.visits(c.repeats if again else None, c.link.compressed and bool(units.exist))
         return self._split(deliveries * positions, units, (o, o | k, o | k, o | k | g), visits)
 
     def _delivered_tile(self, link: Link) -> Words:
@@ -321,7 +321,7 @@ class Metadata:
 
         def arriving(one: Units) -> EventParts:
             sets = (o | one.exist, o | one.exist | k, o | one.exist | k, o | one.exist | k | g)
-            return self._split(positions, one, sets, c.visits(again, bool(one.exist)))
+            return self._split(positions, one, sets, c.visits(again, link.compressed and bool(one.exist)))
 
         return _of_each(units, arriving)
 

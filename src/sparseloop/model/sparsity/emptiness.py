@@ -17,6 +17,7 @@ from sparseloop.model.density import Passes, Tile
 from sparseloop.model.density.base import ProducedResult
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.known_patterns import mean_non_empty
+from sparseloop.model.sparsity.known_results import share_there
 from sparseloop.model.sparsity.padding import Seen, mean_over_places, mean_words
 from sparseloop.model.sparsity.partial_sums import Progress, Subset, passes_outside, positions_inside
 from sparseloop.model.traffic.imperfect import mean_size
@@ -72,7 +73,9 @@ class Emptiness:
         made = frozenset(c for c in conditions if self._is_produced(c[0]))
         key = (conditions, repeats, progress.key if progress is not None and made else None, seen)
         if key not in self._nonempty:
-            if made:
+            if made and self._is_known(min(made)[0]):
+                self._nonempty[key] = self._of_known_result(made, conditions - made, repeats, progress)
+            elif made:
                 self._nonempty[key] = self._of_result(made, conditions - made, repeats, progress)
             else:
                 self._nonempty[key] = self._evaluate(conditions, repeats, seen)
@@ -92,6 +95,22 @@ class Emptiness:
 
     def _is_produced(self, tensor: int) -> bool:
         return self.tiles.plan.einsum.tensors[tensor].density.produced
+
+    def _is_known(self, tensor: int) -> bool:
+        return self.tiles.plan.einsum.tensors[tensor].density.deterministic
+
+    def _of_known_result(self, made: Conditions, others: Conditions, repeats: Cover | None, progress: Progress | None) -> Share:
+        """Of a result of known operands; of several of its tiles, no more often than any of them."""
+        if progress is None:
+            return self._evaluate(made | others, repeats)
+        known = frozenset(c for c in others if self._is_known(c[0]))
+        tensor = min(t for t, _ in made)
+        result: Share | None = None
+        for cover in minimal([cover for _, cover in made]):
+            share = share_there(self.tiles, (tensor, cover), tuple(in_order(known)), repeats, progress)
+            result = share if result is None else ops.minimum(result, share)
+        assert result is not None
+        return result * self._evaluate(others - known, repeats) if others - known else result
 
     def _of_result(self, made: Conditions, others: Conditions, repeats: Cover | None, progress: Progress | None) -> Share:
         """Jointly with conditions on random operands; of several tiles of the result, no more often than any of them."""

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparseloop.model.plan import Link, Plan
-from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, Truths, few_points, numbered
+from sparseloop.model.sparsity.nest_points import Deliveries, Nest, NestPoints, Row, Truths, few_points, numbered
+from sparseloop.model.sparsity.nest_results import NestResults
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Floats, Share
 
@@ -124,6 +125,8 @@ class KnownEvents:
 
     def tells(self, link: Link) -> bool:
         """True if the points that tell this link's events apart are few enough to be looked at."""
+        if _is_made(self.plan, link.tensor):
+            return few_points(self.plan, frozenset(self.plan.einsum.ranks))
         decisions = _of_known(self.plan, self.decisions.links[link.index].all)
         if not decisions:
             return few_points(self.plan, _word_ranks(self.plan, link.tensor, perfect=self.tiles.residuals is None))
@@ -191,6 +194,12 @@ def _of_known(plan: Plan, decisions: tuple[Decision, ...]) -> tuple[Decision, ..
     return tuple(d for d in decisions if plan.einsum.tensors[d.leader].density.deterministic)
 
 
+def _is_made(plan: Plan, tensor: int) -> bool:
+    """Is it a result of known operands, that comes to be point by point?"""
+    density = plan.einsum.tensors[tensor].density
+    return density.produced and density.deterministic
+
+
 def _ranks(plan: Plan, tensors: set[int], decisions: tuple[Decision, ...]) -> frozenset[str]:
     """Ranks that tell apart what these tensors and decisions see."""
     tensors = tensors | {d.leader for d in decisions}
@@ -211,6 +220,16 @@ def _word_ranks(plan: Plan, tensor: int, *, perfect: bool) -> frozenset[str]:
     return frozenset(rank for rank in every if rank in shared or every.count(rank) > 1)
 
 
+class _Delivered(NamedTuple):
+    """The points at which something crosses a link."""
+
+    link: Link
+    points: NestPoints
+    found: Deliveries
+    weight: Floats
+    """How many points of the nest each stands for."""
+
+
 class _Looked:
     """One mapping, looked at point by point."""
 
@@ -218,6 +237,7 @@ class _Looked:
         self.nest, self.plan = nest, nest.plan
         self._points: dict[frozenset[str], NestPoints] = {}
         self._holds: dict[tuple[frozenset[str], Decision], Truths] = {}
+        self._results: NestResults | None = None
 
     def _known(self, tensor: int) -> bool:
         return self.plan.einsum.tensors[tensor].density.deterministic
@@ -251,31 +271,63 @@ class _Looked:
         if not any(steps) and not (known and (link.compressed or link.child_compressed)):
             yield from [1.0] * 12
             return
+        if known and _is_made(self.plan, link.tensor):
+            yield from self._made_link(link, steps)
+            return
         if any(steps):
             points = self.points({link.tensor}, tuple(d for step in steps for d in step))
         else:
             points = self._of_ranks(_word_ranks(self.plan, link.tensor, perfect=self.nest.perfect))
         cut = [s for s in link.relevant if points.passes[s] < self.nest.bounds[s]]
         found, weight = points.deliveries(link), points.weight({*link.temporal, *cut}) * points.inside(link.tensor)
-        holds = {d: self.holds(points, d) for step in steps for d in step}
         word: Any = None
         if known:
             word = points.share_nonzero(link.tensor) if cut else points.nonzero(link.tensor)
+        stored = [
+            word[point] if word is not None and compressed else None
+            for point, compressed in (
+                (found.access_point, link.compressed),
+                (found.access_point, link.compressed),
+                (found.copy_point, link.child_compressed),
+            )
+        ]
+        yield from self._survivals(_Delivered(link, points, found, weight), steps, stored)
 
-        def survival(point: Any, chosen: Truths | None, stored: bool, of: Callable[[Decision], Truths]) -> Iterator[float]:
-            left = weight[point] if chosen is None else weight[point] * chosen
+    def _made_link(self, link: Link, steps: list[tuple[Decision, ...]]) -> Iterator[float]:
+        """The same of a result that comes to be: what is there when it is read, returned and filled."""
+        points = self._of_ranks(frozenset(self.plan.einsum.ranks))
+        if self._results is None:
+            self._results = NestResults(points)
+        found, there = points.deliveries(link), self._results.at(link)
+        stored = [
+            there.after if link.compressed else None,
+            there.before if link.compressed else None,
+            there.before[found.access_of_copy] if link.child_compressed else None,
+        ]
+        yield from self._survivals(_Delivered(link, points, found, np.ones(len(points))), steps, stored)
+
+    def _survivals(self, of: _Delivered, steps: list[tuple[Decision, ...]], stored: list[Any]) -> Iterator[float]:
+        """Of all accesses, repeated ones, and fills: what is left after each step of decisions.
+
+        `stored`: of these three, per event, is its word stored (or its share of stored words)? None: all are.
+        """
+        link, found = of.link, of.found
+        holds = {d: self.holds(of.points, d) for step in steps for d in step}
+        accesses = {d: found.any_user(holds[d], of_copies=False) for d in holds}
+
+        def survival(point: Any, chosen: Truths | None, words: Any, decided: Callable[[Decision], Truths]) -> Iterator[float]:
+            left = of.weight[point] if chosen is None else of.weight[point] * chosen
             total = float(left.sum())
-            if stored and word is not None:
-                left = left * word[point]
+            if words is not None:
+                left = left * words
             for step in steps:
                 for decision in step:
-                    left = left * of(decision)
+                    left = left * decided(decision)
                 yield float(left.sum()) / total if total else 1.0
 
-        accesses = {d: found.any_user(holds[d], of_copies=False) for d in holds}
-        yield from survival(found.access_point, None, link.compressed, accesses.__getitem__)
+        yield from survival(found.access_point, None, stored[0], accesses.__getitem__)
         again = ~found.first_accesses
-        yield from survival(found.access_point, again, link.compressed, accesses.__getitem__) if link.output else [1.0] * 4
+        yield from survival(found.access_point, again, stored[1], accesses.__getitem__) if link.output else [1.0] * 4
         steps[2] = ()  # what skips of operands remove at the compute level does not stop a fill
 
         def of_copy(decision: Decision) -> Truths:
@@ -284,7 +336,7 @@ class _Looked:
             return accesses[decision][found.access_of_copy]
 
         refilled = ~found.first_copies if link.output else None
-        yield from survival(found.copy_point, refilled, link.child_compressed, of_copy)
+        yield from survival(found.copy_point, refilled, stored[2], of_copy)
 
     def computes(self, decisions: Decisions) -> Iterator[float]:
         """The three numbers of `ComputeSurvival`."""
@@ -293,7 +345,7 @@ class _Looked:
             yield from [1.0] * 3
             return
         points = self.points(set(), tuple(d for step in steps for d in step))
-        left = points.weight(self._temporal())
+        left = points.weight(points.times)
         total = float(left.sum())
         for step in steps:
             for decision in step:
@@ -304,10 +356,7 @@ class _Looked:
         """Computes that keep their time, per instance along some spatial loops."""
         asked = _of_known(self.plan, (*decisions.skips, *decisions.own))
         points = self.points(set(), asked)
-        left = points.weight(self._temporal())
+        left = points.weight(points.times)
         for decision in asked:
             left = left * self.holds(points, decision)
         return np.bincount(numbered(points.code(sorted(apart))), weights=left).astype(np.float64)
-
-    def _temporal(self) -> list[int]:
-        return [i for i, loop in enumerate(self.plan.loops) if not loop.spatial]

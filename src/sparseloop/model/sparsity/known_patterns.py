@@ -14,11 +14,22 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from sparseloop.model.plan import Plan
-from sparseloop.model.sparsity.large_patterns import TileInData, is_better_listed, listed_counts, listed_mean
+from sparseloop.model.sparsity.large_patterns import (
+    ListedIndicator,
+    TileInData,
+    is_better_listed,
+    joined,
+    listed_counts,
+    listed_indicator,
+    listed_mean,
+    serves,
+)
 from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, few_points
 from sparseloop.model.traffic.tiles import Cover, Tiles
 from sparseloop.model.units import Array, Share
 
+MOST_WORDS = 2**24
+"""Index values over which the indicator of a tile is spread out."""
 SHARES = 2**16
 """Shares remembered per pattern."""
 
@@ -54,7 +65,7 @@ def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:
         asked = tuple(TileInData(t, row[width * (k + 1) : width * (k + 2)]) for k, t in enumerate(tensors))
         again, last = (row[width * (len(tensors) + k) : width * (len(tensors) + k + 1)] for k in (1, 2))
         first = tuple(i for i, n in enumerate(again) if n > 1)
-        return _mean(Nest(plan, bounds, last or bounds), asked, first)
+        return mean_of_mapping(Nest(plan, bounds, last or bounds), asked, first)
 
     def evaluate(*columns: Array) -> Array:
         arrays = np.broadcast_arrays(*columns)
@@ -88,9 +99,9 @@ def _mean_of_points(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int,
     return float(left.sum()) / total if total else 1.0
 
 
-def _mean(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float:
+def mean_of_mapping(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> float:
     """The mean of one mapping; mappings that cut the data into the same tiles ask the same question, once."""
-    plan, asked = nest.plan, _smallest(nest, asked)
+    plan, asked = nest.plan, smallest(nest, asked)
     question = _question(nest, asked, first)
     if question is None:
         return _found_mean(nest, asked, first)
@@ -104,7 +115,7 @@ def _mean(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...]) -> 
     return shares[question]
 
 
-def _smallest(nest: Nest, asked: tuple[TileInData, ...]) -> tuple[TileInData, ...]:
+def smallest(nest: Nest, asked: tuple[TileInData, ...]) -> tuple[TileInData, ...]:
     """Without the tiles that contain another one that is asked for: those are non-empty if it is."""
 
     def contains(large: TileInData, small: TileInData) -> bool:
@@ -216,6 +227,17 @@ def nonempty_counts(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], kept
     result = np.einsum(*arguments, [label[s] for s in told], optimize=True)
     shape = tuple(bounds[s] if s in told else 1 for s in kept)
     return np.broadcast_to(np.reshape(result, shape), tuple(bounds[s] for s in kept))
+
+
+def joint_list(nest: Nest, asked: tuple[TileInData, ...]) -> ListedIndicator | None:
+    """Where every condition's tile holds a non-zero, over all slots that tell the tiles apart; None if that is too much."""
+    plan, bounds = nest.plan, nest.bounds
+    if serves(plan, asked):
+        return joined([listed_indicator(plan, bounds, one) for one in asked], bounds)
+    if not nest.perfect or any(math.prod(bounds[s] for s in plan.relevant[one.tensor]) > MOST_WORDS for one in asked):
+        return None
+    arrays = [indicator(plan, bounds, one) for one in asked]
+    return joined([ListedIndicator(slots, np.flatnonzero(array).astype(np.int64)) for array, slots in arrays], bounds)
 
 
 def _contract(operands: list[Indicator], bounds: Row, also: set[int]) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, NamedTuple
@@ -144,7 +144,7 @@ def listed_mean(nest: Nest, asked: tuple[TileInData, ...], first: tuple[int, ...
     that must be told apart have numbers above 2^63.
     """
     plan, bounds = nest.plan, nest.bounds
-    if not _serves(plan, asked):
+    if not serves(plan, asked):
         return None
     operands = [listed_indicator(plan, bounds, one) for one in asked]
     ranks = {rank for one in asked for rank in plan.einsum.tensors[one.tensor].ranks} | {plan.loops[s].rank for s in first}
@@ -188,7 +188,7 @@ def boxes(nest: Nest, ranks: Iterable[str]) -> Iterator[dict[int, range]]:
 
 def listed_counts(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], kept: tuple[int, ...]) -> Any:
     """Number of points at which every condition's tile holds a non-zero, per index value of `kept`; None as above."""
-    if not _serves(plan, asked):
+    if not serves(plan, asked):
         return None
     joint = _joined([listed_indicator(plan, bounds, one) for one in asked], bounds, kept)
     if joint is None:
@@ -196,10 +196,21 @@ def listed_counts(plan: Plan, bounds: Row, asked: tuple[TileInData, ...], kept: 
     return np.broadcast_to(joint.spread(kept, bounds), tuple(bounds[s] for s in kept))
 
 
+def serves(plan: Plan, asked: tuple[TileInData, ...]) -> bool:
+    """True if lists serve: all projections are plain ranks."""
+    unit = all(c == 1 for tensor, _ in asked for axis in plan.axes[tensor] for _, c in axis)
+    return unit and all(plan.plain[tensor] for tensor, _ in asked)
+
+
+def joined(operands: Sequence[ListedIndicator], bounds: Row) -> ListedIndicator | None:
+    """The product of the indicators over all slots of theirs; None if points have numbers above 2^63."""
+    return _joined(list(operands), bounds, tuple({s for one in operands for s in one.slots}))
+
+
 def listed_work(nest: Nest, asked: tuple[TileInData, ...], kept: tuple[int, ...]) -> Any:
     """Number of points of the nest at which every condition's tile holds a non-zero, per index value of `kept`; None as above."""
     plan, bounds = nest.plan, nest.bounds
-    if not _serves(plan, asked):
+    if not serves(plan, asked):
         return None
     operands = [listed_indicator(plan, bounds, one) for one in asked]
     work = np.zeros([bounds[s] for s in kept])
@@ -212,12 +223,6 @@ def listed_work(nest: Nest, asked: tuple[TileInData, ...], kept: tuple[int, ...]
         part = part[tuple(at if s in joint.slots else slice(None) for s, at in zip(kept, place, strict=True))]
         work[place] += part * math.prod(len(digits) for s, digits in box.items() if s not in joint.slots and s not in kept)
     return work
-
-
-def _serves(plan: Plan, asked: tuple[TileInData, ...]) -> bool:
-    """True if all projections are plain ranks."""
-    unit = all(c == 1 for tensor, _ in asked for axis in plan.axes[tensor] for _, c in axis)
-    return unit and all(plan.plain[tensor] for tensor, _ in asked)
 
 
 def _joined(operands: list[ListedIndicator], bounds: Row, kept: tuple[int, ...]) -> ListedIndicator | None:

@@ -46,6 +46,15 @@ class Nest:
         """True if no pass is shorter than the others."""
         return self.bounds == self.residuals
 
+    def strides(self) -> Row:
+        """Per slot: values of its rank that one step of the loop passes."""
+        inner, strides = dict[str, int](), [1] * len(self.bounds)
+        for slot in reversed(range(len(self.bounds))):
+            rank = self.plan.loops[slot].rank
+            strides[slot] = inner.get(rank, 1)
+            inner[rank] = strides[slot] * self.bounds[slot]
+        return tuple(strides)
+
     def imperfect_ranks(self) -> frozenset[str]:
         """Ranks with a loop whose last pass is shorter."""
         slots = range(len(self.bounds))
@@ -206,6 +215,11 @@ class NestPoints:
             if passes < bound and passes > 1:
                 weight *= np.array([1.0, bound - 2.0, 1.0])[self.digit(slot)]
         return weight
+
+    @property
+    def times(self) -> list[int]:
+        """The loops that tell steps of the computes apart, outermost first."""
+        return [slot for slot, loop in enumerate(self.plan.loops) if not loop.spatial]
 
     @cached_property
     def lane(self) -> Integers:

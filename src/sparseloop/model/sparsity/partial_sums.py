@@ -36,6 +36,17 @@ class PassLoop(NamedTuple):
     """Contraction positions that one iteration adds."""
 
 
+class Serving(NamedTuple):
+    """A link between the outermost copy of a result and the copy in question."""
+
+    serves: Cover
+    """What one access of the parent serves."""
+    within: Cover | None
+    """What the parent's copy serves while it stays; None: it stays for good."""
+    lanes: tuple[int, ...]
+    """Spatial loops that tell the parent's instances apart without moving the result."""
+
+
 @dataclass(frozen=True, eq=False)
 class Progress:
     """How far a copy has come at the events of a link."""
@@ -45,6 +56,8 @@ class Progress:
     """Outermost first."""
     run: Count
     """Positions that one visit adds, of all lanes that add into the same word."""
+    chain: tuple[Serving, ...]
+    """The links that the visits lie behind, outermost first."""
     again: bool
     """At reads and fills, which the very first touch does not need; else at updates, which also hold what the visit added."""
 
@@ -66,11 +79,14 @@ def progress_of(tiles: Tiles, link: Link, stays: Stays, stay: Cover) -> Progress
     """How far the result has come at the visits of a link; `stay`: what one of the events in question serves."""
     chain = [*tiles.plan.outer[link.index], link.index]
     loops: list[PassLoop] = []
+    served = list[Serving]()
     run: Count = 1
     for at, parent in zip(chain, [None, *chain], strict=False):
         one, serves = tiles.plan.links[at], stay if at == link.index else stays.shared[at]
         run = contraction_positions(tiles, one, serves)
         step = run
+        lanes_of_parent = tuple(s for s in tiles.plan.spatial(one.parent) if s not in one.relevant)
+        served.append(Serving(serves, None if parent is None else stays.own[parent], lanes_of_parent))
         here: list[PassLoop] = []
         lanes = [slot for slot in reversed(one.unshared) if slot not in one.relevant]
         for slot in [*lanes, *(slot for slot in one.temporal if slot not in one.relevant)]:
@@ -81,7 +97,8 @@ def progress_of(tiles: Tiles, link: Link, stays: Stays, stay: Cover) -> Progress
             here.insert(0, PassLoop(slot, count, 0 * step if slot in lanes else step))
             step = step * count
         loops += here
-    return Progress(key=("progress", link.index, stay), loops=tuple(loops), run=run, again=True)
+    key = ("progress", link.index, stay)
+    return Progress(key=key, loops=tuple(loops), run=run, chain=tuple(served), again=True)
 
 
 def progress_held(tiles: Tiles, link: Link, stays: Stays) -> Progress:
@@ -89,12 +106,12 @@ def progress_held(tiles: Tiles, link: Link, stays: Stays) -> Progress:
     outer = tiles.plan.outer[link.index]
     if not outer:
         there = tiles.covering(set(range(len(tiles.bounds))) - set(tiles.plan.spatial(link.parent)))
-        return Progress(("held", link.index), (), contraction_positions(tiles, link, there), again=False)
+        return Progress(("held", link.index), (), contraction_positions(tiles, link, there), (), again=False)
     source = tiles.plan.links[outer[-1]]
     before = progress_of(tiles, source, stays, stays.shared[source.index])
     run = contraction_positions(tiles, source, stays.own[source.index])
     done = ops.total((loop.count - 1) * loop.positions for loop in before.loops)
-    return Progress(("held", link.index, before.key), (), done + run, again=False)
+    return Progress(("held", link.index, before.key), (), done + run, (), again=False)
 
 
 def contraction_positions(tiles: Tiles, link: Link, cover: Cover) -> Count:

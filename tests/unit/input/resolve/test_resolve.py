@@ -328,3 +328,23 @@ def test_blocks_hold_whole_words_and_the_tensor_keeps_its_density(inner: float, 
     assert isinstance(block, Block)
     assert (block.filling, block.density) == (filled, 0.375)
     assert any("holds 6 non-zeros, 0.75 of it, not 0.7" in w for w in found.warnings) == (inner == 0.7)
+
+
+@pytest.mark.parametrize(
+    ("einsum", "formats", "density", "told"),
+    [
+        ("Z[p+r] = A[p] * B[r]", "Z: CP(*)", "A: 0.3", True),
+        ("Z[p,p] = A[p,r]", "Z: CP(*)", "A: 0.3", True),
+        ("Z[p+r] = A[p] * B[r]", "A: CP(*)", "A: 0.3", False),  # nobody asks where its zeros are
+        ("Z[p+r] = A[p] * B[r]", "Z: CP(*)", "A: 0.3, Z: 0.5", False),
+        ("Z[p] = A[p] * B[r]", "Z: CP(*)", "A: 0.3", False),
+        ("Z[p+r] = A[p] * B[r]", "Z: CP(*)", "A: {model: uniform, density: 1}", False),
+    ],
+)
+def test_a_result_taken_as_dense_is_told(einsum: str, formats: str, density: str, told: bool) -> None:
+    text = f"""
+workload: {{einsum: "{einsum}", shape: {{p: 4, r: 2}}, density: {{{density}}}}}
+architecture: {{levels: [{{name: L0, class: buffer}}, {{name: MAC, class: mac}}]}}
+sparse: {{L0: {{formats: {{{formats}}}}}}}
+"""
+    assert any("is taken as dense" in warning for warning in resolve(loading.loads(text)).warnings) == told

@@ -120,3 +120,10 @@ def test_many_passes_are_averaged_closely() -> None:
     model = matrix_product(64, 64, 4096, 0.02, 0.03)
     exact = np.mean([model.empty(1.0, (1.0, 1.0, float(8 * i))) for i in range(512)])
     assert model.mean_empty((1.0, 1.0), Passes((512,), (8,), (1,), 0.0, again=False), ()) == pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.parametrize(("total", "share", "words", "positions"), [(2**20, 0.1, 1024.0, 1024), (2**16, 0.5, 64.0, 200)])
+def test_tiles_that_are_never_empty_are_not_searched_for(total: int, share: float, words: float, positions: int) -> None:
+    """P(empty) is at most P(one position without a contribution), which has no digits left here."""
+    operand = Slices(total, int(share * total), words)
+    assert product_empty([operand, operand], positions) == pytest.approx(0.0, abs=1e-14)

@@ -1,0 +1,86 @@
+"""What copies of a result hold at which of the points of a nest, looked at one by one: where covers are not enough."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sparseloop.model.plan import Link
+from sparseloop.model.sparsity.nest_points import Deliveries, NestPoints, Truths, numbered
+from sparseloop.model.units import Integers
+
+NEVER = np.iinfo(np.int64).max
+PHASES = 4
+"""Moments of one step: copies arrive, computes read, computes add, copies return."""
+ARRIVE, READ, ADD, RETURN = range(PHASES)
+
+
+class Contents(NamedTuple):
+    """Is the word there? One truth per access of a link."""
+
+    before: Truths
+    """When it is read."""
+    after: Truths
+    """When it returns."""
+
+
+class _Moments(NamedTuple):
+    """Per access of a link."""
+
+    read: Integers
+    written: Integers
+
+
+class NestResults:
+    """The words of the result at all levels over time; a word is there from its first contribution on that has come that far."""
+
+    def __init__(self, points: NestPoints) -> None:
+        self.points, self.plan = points, points.plan
+        self._step = points.code(points.times)
+        """The step of the computes."""
+        tensors = self.plan.einsum.tensors
+        self._adds = np.ones(len(points), dtype=np.bool_)
+        for at, tensor in enumerate(tensors):
+            if tensor.density.deterministic and not tensor.output:
+                self._adds &= points.nonzero(at)
+        self._contents: dict[int, Contents] = {}
+
+    def at(self, link: Link) -> Contents:
+        """What the parent of a link holds at its accesses."""
+        if link.index not in self._contents:
+            found = self.points.deliveries(link)
+            since = self._since(link)[found.access_point]
+            before = since <= self._moments(link, found).read
+            self._contents[link.index] = Contents(before, before | found.any_user(self._adds, of_copies=False))
+        return self._contents[link.index]
+
+    def _since(self, link: Link) -> Integers:
+        """Per point: the moment from which the parent's copy that serves it holds the word used there."""
+        points, found = self.points, self.points.deliveries(link)
+        copy = numbered(points.code(self.plan.spatial(link.parent)), points.word(link.tensor))
+        since = np.full(int(copy.max()) + 1, NEVER)
+        returned = found.any_user(self._adds, of_copies=False)
+        np.minimum.at(since, copy[found.access_point[returned]], self._moments(link, found).written[returned])
+        outer = self.plan.outer[link.index]
+        if outer:
+            source = self.plan.links[outer[-1]]
+            arrives = points.deliveries(source)
+            there = self.at(source).before[arrives.access_of_copy]
+            moment = self._moments(source, arrives).read[arrives.access_of_copy]
+            np.minimum.at(since, copy[arrives.copy_point[there]], moment[there])
+        return since[copy]
+
+    def _moments(self, link: Link, found: Deliveries) -> _Moments:
+        """When words of the link's accesses are read at the parent, and when they are written back to it."""
+        if link.to_compute:
+            at = PHASES * self._step[found.access_point]
+            return _Moments(at + READ, at + ADD)
+        start, end = np.full(int(found.visit.max()) + 1, NEVER), np.zeros(int(found.visit.max()) + 1, dtype=np.int64)
+        np.minimum.at(start, found.visit, self._step)
+        np.maximum.at(end, found.visit, self._step)
+        accesses = len(found.access_point)
+        read, written = np.full(accesses, NEVER), np.zeros(accesses, dtype=np.int64)
+        np.minimum.at(read, found.access_of_copy, start[found.begin])
+        np.maximum.at(written, found.access_of_copy, end[found.end])
+        return _Moments(PHASES * read + ARRIVE, PHASES * written + RETURN)

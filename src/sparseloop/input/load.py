@@ -22,10 +22,16 @@ _TIMELOOP_TREE = frozenset({"subtree", "nodes", "version", "arithmetic", "storag
 
 
 def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
-    """The specification in one or several files, native or Timeloop's, in any order; `overrides` are 'path=value'.
+    """The specification in one or several files, native, Timeloop's or AccelForge's, in any order.
 
-    A network (`config.json`, or the name of a shipped one) stands for its `layers:`; overrides such as 'dim.seq=2048' and
-    'network.phase=decode' say what it leaves open.
+    `paths` are files; a network (an ONNX model, a `config.json`, or the name of a shipped one) stands for its `layers:`.
+    `overrides` are texts 'path=value' as with `--set`, values with units as in files ('architecture.levels.GLB.capacity=32 KiB');
+    for networks 'dim.seq=2048' and 'network.phase=decode' say what they leave open. Raises `SpecError` with every mistake, each
+    with its file, line and column.
+
+    >>> spec = load("matmul.yaml", overrides=["workload.density.A=0.2"])
+    >>> spec.workload.shape
+    {'m': 256, 'n': 256, 'k': 256}
     """
     reading, rest = source_overrides(_listed(overrides))
     options = SourceOptions().with_values(reading)

@@ -163,9 +163,15 @@ def map_network(
 ) -> NetworkResult:  # fmt: skip
     """The best mapping of every layer of a specification.
 
-    Layers that are equal but for their names are searched once. With a `folder`, every finished search is kept there, and one
-    that is found there is not done again. With `workers` above 1 the layers are searched side by side (a script then needs
-    `if __name__ == "__main__":`). An interrupt ends the searches under way with what they have.
+    `options` say what is minimized and how it is searched, as in `search`. Layers that are equal but for their names are searched
+    once. With a `folder`, every finished search is kept there, and one that is found there is not done again. `watch` hears how
+    it proceeds. With `workers` above 1 the layers are searched side by side (a script then needs `if __name__ == "__main__":`).
+    An interrupt ends the searches under way with what they have. `totals` of the answer are over all layers and how often they
+    run, in pJ and cycles. Raises `SpecError` for wrong options, and for a folder that cannot be written.
+
+    >>> network = map_network(load("matmul.yaml"), SearchOptions(method="random", budget="500"))
+    >>> [layer.name for layer in network.layers], network.complete
+    (['einsum'], True)
     """
     return _NetworkRun(list(spec.per_layer()), options or SearchOptions(), str(folder), watch).run()
 

@@ -117,12 +117,18 @@ def search(
     seed: int = 0,
     workers: int = 1,
 ) -> Best:
-    """The best mapping of a specification or mapspace; `budget` in mappings (100_000), in seconds ('10s'), or a `Budget`.
+    """The best mapping of a specification of one layer, or of a `Mapspace`.
 
-    `best.proven_optimal` and `best.gap` say how good it is. The method `auto` proves it within a budget of 20 s, and gives the
-    best known mapping with its gap where that does not suffice.
+    `minimize` is an objective as with `map` ('edp' in pJ*cycles, 'energy' in pJ, 'cycles', '0.7*energy + cycles'), an `Objective`
+    or a `Goal`. `budget` is a number of mappings (100_000), a time ('10s'), or a `Budget`. The method `auto` proves the optimum
+    within a budget of 20 s, and gives the best known mapping with its gap where that does not suffice; `best.proven_optimal` and
+    `best.gap` say how good it is. The same `seed` gives the same answer, unless the budget is a time. With `workers` above 1 a
+    script needs `if __name__ == "__main__":`, for worker processes import it. Where nothing fits, `best.mapping` is None. Raises
+    `SpecError` for unknown names and for several layers (`map_network` takes these).
 
-    With `workers` above 1 a script needs `if __name__ == "__main__":`, for worker processes import it.
+    >>> best = search(load("matmul.yaml"), minimize="energy", method="random", budget=1000)
+    >>> best.evaluated, best.result.valid, best.proven_optimal
+    (1000, True, False)
     """
     goal = minimize if isinstance(minimize, Goal) else Goal(objective=objective(minimize))
     space = spec if isinstance(spec, Mapspace) else mapspace(spec)

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement, product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
+from sparseloop.evaluation.frames import pandas_frame, polars_frame
 from sparseloop.evaluation.notebook_view import result_view
 from sparseloop.evaluation.result import Result
 from sparseloop.explore.codesign.bounding import BoundedSet, SetBounder, SetPool, bounding_pool
@@ -46,6 +47,10 @@ SLACK = 1e-9
 """Relative difference below which two costs are the same."""
 BOUNDED = ("energy", "cycles", "edp", "ed2p")
 """Objectives that the machine of a set bounds: they grow with every count and with time."""
+
+
+COLUMNS = ("parameter", "value")
+"""Of the tables that `to_pandas` and `to_polars` make."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -88,6 +93,18 @@ class CodesignResult:
         chosen = small_table(("parameter", "value"), [(k, v) for k, v in (self.values or {}).items() if v is not None], left=2)
         result = self.result
         return heading(repr(self).strip("<>")) + chosen + (result_view(result) if result is not None else "")
+
+    def to_pandas(self) -> Any:
+        """One row per parameter with its best value, as a `pandas.DataFrame` (extra `frames`)."""
+        return pandas_frame(self._rows(), COLUMNS)
+
+    def to_polars(self) -> Any:
+        """As `to_pandas`, as a `polars.DataFrame` (extra `frames`)."""
+        return polars_frame(self._rows(), COLUMNS)
+
+    def _rows(self) -> list[dict[str, str | None]]:
+        """Values are structures of any kind, so they are texts here; None: as the specification has it."""
+        return [{"parameter": k, "value": None if v is None else str(v)} for k, v in (self.values or {}).items()]
 
     @property
     def result(self) -> Result | None:

@@ -101,6 +101,8 @@ def test_equals_trying_every_strategy(tmp_path: Path, goal: str) -> None:
     assert found.value == pytest.approx(min(value for value in values if value is not None), rel=1e-9)
     assert found.lower_bound == pytest.approx(found.value)
     assert found.strategies == 4 * 3 * 4 * 3
+    assert dict(found.to_pandas().itertuples(index=False)) == {k: None if v is None else str(v) for k, v in found.values.items()}
+    assert found.to_polars().columns == ["parameter", "value"]
 
 
 def test_content_with_less(tmp_path: Path) -> None:

@@ -280,6 +280,9 @@ def _client(address: str) -> Any:
         return import_extra("distributed", "dask").Client(address)
     except (OSError, ValueError) as error:
         raise SpecError([Diagnostic(message=f"no Dask scheduler answers at {address} ({error})")]) from None
+    except TypeError:  # what Dask raises where it has no keys
+        hint = "distributed.comm.tls in Dask's configuration: ca-file, client.cert, client.key"
+        raise SpecError([Diagnostic(message=f"there are no keys for {address}", hint=hint)]) from None
 
 
 EXECUTORS = ("local", "dask", *SCHEDULERS)

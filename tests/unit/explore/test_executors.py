@@ -6,13 +6,17 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import dask
 import pytest
+from distributed import LocalCluster
+from distributed.security import Security
 
 import sparseloop as sl
 from sparseloop.explore import executors
-from sparseloop.explore.executors import ATTEMPTS, LOST, Executor, InProcess, LocalProcesses, executor
+from sparseloop.explore.executors import ATTEMPTS, LOST, Executor, InProcess, LocalProcesses, batch_cluster, executor
 from sparseloop.explore.point import Designs, Job, JobOutcome
 from sparseloop.explore.schema import ClusterSpec
+from sparseloop.input.diagnostics import SpecError
 from tests.helpers import studies
 
 
@@ -153,3 +157,36 @@ def test_an_unknown_executor_is_a_mistake(designs: Designs) -> None:
 def test_one_worker_needs_no_process(designs: Designs, tmp_path: Path) -> None:
     with executor(designs, "local", 1, ClusterSpec()) as chosen:
         assert isinstance(chosen, InProcess)
+
+
+# --- encrypted connections ----------------------------------------------------------------------------------
+
+
+def test_a_scheduler_with_keys_is_joined_with_keys_only(tmp_path: Path) -> None:
+    """Keys made here, self-signed; Dask's configuration names them."""
+    security, study = Security.temporary(), studies.written(tmp_path)
+    texts = {"ca-file": security.tls_ca_file, "client.cert": security.tls_client_cert, "client.key": security.tls_client_key}
+    keys = {}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        keys[f"distributed.comm.tls.{name}"] = str(tmp_path / name)
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "host": "127.0.0.1", "dashboard_address": None}
+    with LocalCluster(protocol="tls", security=security, **options) as cluster:
+        address = cluster.scheduler_address
+        with pytest.raises(SpecError, match="there are no keys for tls://"):
+            sl.Study.load(study).run(tmp_path / "none", sl.RunOptions(executor=address))
+        with pytest.raises(SpecError, match="no Dask scheduler answers at tcp://"):
+            sl.Study.load(study).run(tmp_path / "plain", sl.RunOptions(executor=address.replace("tls", "tcp")))
+        with dask.config.set(keys):
+            explored = sl.Study.load(study).run(tmp_path / "out", sl.RunOptions(executor=address))
+    assert explored.tally.points == 120
+    assert explored.tally.faults == []
+
+
+@pytest.mark.filterwarnings("ignore:Using a temporary security object")
+def test_jobs_of_a_batch_system_talk_with_keys_if_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys are files of the folder where the command runs."""
+    monkeypatch.chdir(tmp_path)
+    with batch_cluster("slurm", ClusterSpec(tls=True), 0) as cluster:
+        assert cluster.scheduler_address.startswith("tls://")
+        assert "--tls-key" in cluster.job_script()

@@ -290,8 +290,8 @@ class SmoothModel(DensityModel):
 
 def by_rows(columns: Sequence[Array], value: Callable[..., float]) -> Array:
     """`value(*row)` for every row of the broadcast columns, computed once per distinct row."""
-    if not columns:
-        return value()
+    if all(isinstance(column, int | float) for column in columns):
+        return np.float64(value(*map(float, columns)))
     wide = np.broadcast_arrays(*(np.asarray(c, dtype=np.float64) for c in columns))
     flat = [c.reshape(-1) for c in wide]
     _, first, inverse = np.unique(_row_codes(flat), return_index=True, return_inverse=True)

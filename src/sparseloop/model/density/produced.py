@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, combinations, product
 from statistics import NormalDist
 from typing import NamedTuple, final
@@ -94,6 +95,14 @@ class Produced(DensityModel):
         """Points that are added up into one word."""
         return self.positions
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Computed once: tiles that were asked for are found by it."""
+        return hash((self.shape, self.operands, self.shared, self.positions, self.steps))
+
     # --- emptiness ------------------------------------------------------------------------------------------
 
     @property
@@ -128,18 +137,12 @@ class Produced(DensityModel):
         axes, loops, again = len(self.shape), len(passes.counts), passes.again
         columns = (*self._columns(extents)[:axes], *passes.counts, *passes.positions, *passes.outside, passes.more, *taken)
 
-        def row(*numbers: float) -> float:
-            tile, rest = numbers[:axes], numbers[axes:]
-            counts, positions, outside = (rest[i * loops : (i + 1) * loops] for i in range(3))
-            known = rest[3 * loops + 1 :]
-            plan = _merged(counts, positions, outside)
-            return self._mean(tile, plan, rest[3 * loops], again, known)
+        return by_rows(columns, lambda *row: _mean_of_row(self, loops, again, row))
 
-        return by_rows(columns, row)
-
-    def _mean(
-        self, tile: tuple[float, ...], loops: tuple[_Loop, ...], more: float, again: bool, taken: tuple[float, ...]
+    def mean_over(
+        self, tile: tuple[float, ...], loops: tuple[PassLoops, ...], more: float, again: bool, taken: tuple[float, ...]
     ) -> float:
+        """`mean_empty` of one tile and one set of passes."""
         total = math.prod(loop.iterations for loop in loops)
         first = self._zero(tile, more, taken) if again else 0.0
         if again and total <= 1:
@@ -279,24 +282,36 @@ def _product_zero(model: Produced, extents: tuple[float, ...], positions: float,
     return 1.0 - fixed * (1.0 - float(empty))
 
 
+@memo(1 << 17)
+def _mean_of_row(model: Produced, loops: int, again: bool, numbers: tuple[float, ...]) -> float:
+    """The row that `mean_empty` makes: sides, iterations, positions and places of the loops, more positions, words taken."""
+    axes = len(model.shape)
+    tile, rest = numbers[:axes], numbers[axes:]
+    counts, positions, outside = (rest[i * loops : (i + 1) * loops] for i in range(3))
+    plan = _merged(counts, positions, outside)
+    return model.mean_over(tile, plan, rest[3 * loops], again, rest[3 * loops + 1 :])
+
+
 # --- passes -------------------------------------------------------------------------------------------------
 
 
-class _Loop(NamedTuple):
+class PassLoops(NamedTuple):
+    """Loops that count on like digits of one number."""
+
     iterations: float
     positions: float
     outside: bool
 
 
-def _merged(counts: Sequence[float], positions: Sequence[float], outside: Sequence[float]) -> tuple[_Loop, ...]:
+def _merged(counts: Sequence[float], positions: Sequence[float], outside: Sequence[float]) -> tuple[PassLoops, ...]:
     """Loops of one iteration dropped, and loops that count on like digits of one number put together."""
-    merged = list[_Loop]()
+    merged = list[PassLoops]()
     for count, step, is_outside in zip(counts, positions, outside, strict=True):
         if count == 1:
             continue
-        loop = _Loop(count, step if is_outside else 0.0, bool(is_outside))
+        loop = PassLoops(count, step if is_outside else 0.0, bool(is_outside))
         if merged and merged[-1].outside == loop.outside and math.isclose(merged[-1].positions, loop.positions * count):
-            loop = _Loop(merged[-1].iterations * count, loop.positions, loop.outside)
+            loop = PassLoops(merged[-1].iterations * count, loop.positions, loop.outside)
             merged.pop()
         merged.append(loop)
     return tuple(merged)

@@ -291,26 +291,69 @@ def _saddle(operands: tuple[Slices, ...], positions: int) -> float:
     """
     if not _possible(operands, positions):
         return 0.0
-    total, full, words = (np.array(column, dtype=np.float64) for column in zip(*operands, strict=True))
-    start = np.log(full / (total - full))
-    t: Floats = start.copy()
-    value, slope, bend = _exponent(t, total, full, words, positions)
+    start = [math.log(o.full / (o.total - o.full)) for o in operands]
+    t = start
+    point = _exponent(t, operands, positions)
     for _ in range(STEPS):
-        tilted: Floats = bend + np.eye(len(operands)) * (1e-12 * float(np.trace(bend)))
-        step: Floats = np.asarray(np.linalg.solve(tilted, slope), dtype=np.float64)
-        step = step * min(1.0, 4.0 / max(float(np.abs(step).max()), 1e-300))
-        moved = _exponent(t - step, total, full, words, positions)
+        tilt = 1e-12 * sum(row[u] for u, row in enumerate(point.bend))
+        step = _solved(
+            [[x + tilt * (u == v) for v, x in enumerate(row)] for u, row in enumerate(point.bend)], point.slope
+        ).solution
+        longest = max(map(abs, step))
+        step = [x * min(1.0, 4.0 / max(longest, 1e-300)) for x in step]
+        moved = _exponent([x - y for x, y in zip(t, step, strict=True)], operands, positions)
         for _ in range(HALVINGS):  # convex: halving finds a smaller value in the end
-            if moved[0] <= value + 1e-12 * abs(value) or float(np.abs(step).max()) < 1e-9:
+            if moved.value <= point.value + 1e-12 * abs(point.value) or max(map(abs, step)) < 1e-9:
                 break
-            step = step * 0.5
-            moved = _exponent(t - step, total, full, words, positions)
-        t, (value, slope, bend) = t - step, moved
-        if float(np.abs(step).max()) < 1e-9:
+            step = [x * 0.5 for x in step]
+            moved = _exponent([x - y for x, y in zip(t, step, strict=True)], operands, positions)
+        t, point = [x - y for x, y in zip(t, step, strict=True)], moved
+        if max(map(abs, step)) < 1e-9:
             break
-    at = total * np.logaddexp(0.0, start) - full * start
-    spread = math.log(float(np.prod(full * (total - full) / total))) - float(np.linalg.slogdet(bend)[1])
-    return float(np.exp(min(0.0, value - float(at.sum()) + 0.5 * spread)))
+    at = sum(o.total * _softplus(x) - o.full * x for o, x in zip(operands, start, strict=True))
+    spread = sum(math.log(o.full * (o.total - o.full) / o.total) for o in operands)
+    spread -= math.log(max(abs(_solved(point.bend, point.slope).determinant), 1e-300))
+    return math.exp(min(0.0, point.value - at + 0.5 * spread))
+
+
+class _Exponent(NamedTuple):
+    """A function of a few variables at one place."""
+
+    value: float
+    slope: list[float]
+    bend: list[list[float]]
+
+
+class _Solution(NamedTuple):
+    """Of a system of a few linear equations."""
+
+    solution: list[float]
+    determinant: float
+
+
+def _solved(matrix: Sequence[Sequence[float]], right: Sequence[float]) -> _Solution:
+    """By elimination; of a few operands quicker than arrays are."""
+    rows, determinant = [[*row, x] for row, x in zip(matrix, right, strict=True)], 1.0
+    count = len(rows)
+    for at in range(count):
+        best = max(range(at, count), key=lambda i: abs(rows[i][at]))
+        if best != at:
+            rows[at], rows[best], determinant = rows[best], rows[at], -determinant
+        pivot = rows[at][at] or 1e-300
+        determinant *= pivot
+        for i in range(at + 1, count):
+            factor = rows[i][at] / pivot
+            rows[i] = [x - factor * y for x, y in zip(rows[i], rows[at], strict=True)]
+    solution = [0.0] * count
+    for at in reversed(range(count)):
+        rest = sum(rows[at][i] * solution[i] for i in range(at + 1, count))
+        solution[at] = (rows[at][count] - rest) / (rows[at][at] or 1e-300)
+    return _Solution(solution, determinant)
+
+
+def _softplus(x: float) -> float:
+    """ln (1 + e^x)."""
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
 def _possible(operands: tuple[Slices, ...], positions: int) -> bool:
@@ -322,22 +365,29 @@ def _possible(operands: tuple[Slices, ...], positions: int) -> bool:
     return needed <= (len(operands) - 1) * positions
 
 
-def _exponent(t: Floats, total: Floats, full: Floats, words: Floats, positions: int) -> tuple[float, Floats, Floats]:
+def _exponent(t: Sequence[float], operands: Sequence[Slices], positions: int) -> _Exponent:
     """ln of the generating function over prod y_u^r_u at y = exp t, with its gradient and Hessian in t.
 
     With q_u = 1 - (1 + y_u)^-a_u (a slice is not zero) the function is prod (1 + y_u)^N_u (1 - prod q_u)^positions.
     """
-    rate = 1.0 / (1.0 + np.exp(-t))  # y / (1 + y)
-    lift = np.logaddexp(0.0, t)  # ln (1 + y)
-    zero = np.exp(-words * lift)
-    q = -np.expm1(-words * lift)
-    every = float(np.log1p(-zero).sum())
-    all_, rest = math.exp(every), max(-math.expm1(every), 1e-150)
-    value = float((total * lift - full * t).sum()) + positions * math.log(rest)
-    part = words * rate * zero / np.maximum(q, 1e-300)  # d ln q / dt
-    bend_q = part * (1.0 - rate - words * rate) - part**2  # d2 ln q / dt2
-    odds = all_ / rest
-    slope = total * rate - full - positions * odds * part
-    bend = np.diag(total * rate * (1.0 - rate) - positions * odds * bend_q)
-    bend -= positions * (odds + odds * odds) * np.outer(part, part)
-    return value, slope, bend
+    value = every = 0.0
+    rates, parts, bends = list[float](), list[float](), list[float]()
+    for x, o in zip(t, operands, strict=True):
+        rate = 1.0 / (1.0 + math.exp(min(-x, 700.0)))  # y / (1 + y)
+        lift = _softplus(x)
+        zero, q = math.exp(-o.words * lift), -math.expm1(-o.words * lift)
+        every += math.log(max(q, 1e-300)) if zero > 0.5 else math.log1p(-zero)
+        value += o.total * lift - o.full * x
+        part = o.words * rate * zero / max(q, 1e-300)  # d ln q / dt
+        rates.append(rate)
+        parts.append(part)
+        bends.append(part * (1.0 - rate - o.words * rate) - part * part)  # d2 ln q / dt2
+    rest = max(-math.expm1(every), 1e-150)
+    odds = math.exp(every) / rest
+    value += positions * math.log(rest)
+    weight = positions * (odds + odds * odds)
+    slope = [o.total * r - o.full - positions * odds * p for o, r, p in zip(operands, rates, parts, strict=True)]
+    bend = [[-weight * p * other for other in parts] for p in parts]
+    for u, (o, rate) in enumerate(zip(operands, rates, strict=True)):
+        bend[u][u] += o.total * rate * (1.0 - rate) - positions * odds * bends[u]
+    return _Exponent(value, slope, bend)

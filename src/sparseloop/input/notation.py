@@ -75,7 +75,10 @@ _FORMAT = re.compile(r"[\s,]*([A-Za-z]\w*)\s*(?:\(([^()]*)\))?")
 
 
 def parse_format(value: Plain) -> Plain:
-    """'UOP(c) RLE(p,q;5)', outermost rank first, or csr, coo, bitmask; a list of such or of dicts works too."""
+    """'UOP(c) RLE(p,q;5)', outermost rank first, or csr, coo, bitmask, 2:4; a list of such or of dicts works too.
+
+    n:m keeps of every non-zero its place in its group of m: CP(*) of ceil(log2 m) bits.
+    """
     if isinstance(value, str):
         return {"ranks": list(_rank_formats(value))}
     if not isinstance(value, list | tuple):
@@ -95,6 +98,11 @@ def _rank_formats(text: str) -> Iterator[dict[str, Plain]]:
     at, end = 0, len(text.rstrip())
     if not text.strip():
         raise wrong("empty format", "e.g. 'UOP CP' or csr")
+    if groups := re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text):
+        if not 0 < int(groups[1]) < int(groups[2]):
+            raise wrong(f"'{text.strip()}' is no n:m format", "fewer values than places: 2:4", offset=groups.start(1), length=end)
+        yield {"kind": "CP", "ranks": [["*"]], "metadata_bits": float((int(groups[2]) - 1).bit_length())}
+        return
     while at < end:
         match = _FORMAT.match(text, at)
         if match is None:

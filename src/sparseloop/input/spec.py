@@ -268,7 +268,7 @@ class LevelSparseSpec(Record):
 
     formats: dict[str, Annotated[FormatSpec, BeforeValidator(notation.parse_format)]] = Field(
         default_factory=dict,
-        description="Per tensor: csr, coo, bitmask, or a list such as UOP(c) RLE(p,q;5); missing: uncompressed.",
+        description="Per tensor: csr, coo, bitmask, 2:4, or a list such as UOP(c) RLE(p,q;5); missing: uncompressed.",
     )
     skip: SafField = Field(default=(), description="Accesses not made, their cycles saved: [B <- A]. At the compute level true.")
     gate: SafField = Field(default=(), description="Accesses not made, their cycles spent: [B <- A]. At the compute level true.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.approximations import notices
-from sparseloop.evaluation.violations import lost_metadata, reasons
+from sparseloop.evaluation.violations import reasons
 from sparseloop.model.cost.actions import ActionCost
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.cost.imbalance import Slowest, slowest
@@ -95,7 +95,7 @@ class Result:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was understood differently than written, or assumed; approximations with a large worst case."""
-        return (*self.design.warnings, *lost_metadata(self.plan, self.cost), *notices(self.plan, self.cost))
+        return (*self.design.warnings, *notices(self.plan, self.cost))
 
     def to_dict(self) -> dict[str, Any]:
         """The result file, schema sparseloop.result/1: plain data ready for JSON."""

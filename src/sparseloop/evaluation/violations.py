@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.cost.requirements import Demand, Kind, Requirement
-from sparseloop.model.formats.metadata import RankTraffic
-from sparseloop.model.plan import Link, Plan
+from sparseloop.model.plan import Link
 from sparseloop.model.status import Status
 
 ORDER = (Status.BAD_FACTORS, Status.OVER_FANOUT, Status.OVER_CAPACITY, Status.UNDER_UTILIZED, Status.NO_SUCH_PATH)
@@ -136,20 +135,3 @@ _SENTENCES: dict[Kind, Callable[[Cost, Requirement], str]] = {
     "format": _format,
     "conversion": _conversion,
 }
-
-
-def lost_metadata(plan: Plan, cost: Cost) -> Iterator[str]:
-    """Compressed tensors that carry no coordinates because the loops went to ranks above the compressed ones."""
-    for level, spec in enumerate(plan.arch.storage):
-        for k in cost.sparse.links_from(level):
-            words = float(k.resident.footprint)
-            bare = k.dense.link.compressed and words > 1 and float(k.reads.total + k.updates.total) > 0
-            if bare and not any(_has_entries(rank) for rank in k.ranks):
-                yield (
-                    f"{spec.name}: the compressed ranks of {k.dense.link.name} take no loop of this mapping, so its "
-                    f"{number(words)} words carry no metadata; name the rank's loops, e.g. B(*)"
-                )
-
-
-def _has_entries(rank: RankTraffic) -> bool:
-    return any(float(events.total) > 0 for part in (rank.entries, rank.payloads) for events in part.values())

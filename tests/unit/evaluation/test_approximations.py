@@ -51,9 +51,12 @@ def names(found: Result) -> list[str]:
         (MATRIX | IMPERFECT | {"density": "{A: 1, B: 1}"}, []),
         (MATRIX | {"block": "2"}, []),
         (MATRIX | {"block": "3"}, ["access blocks that end early"]),
-        (WINDOW | {"mapping": "  - DRAM: for p=4 r=4\n  - L1: for p=1"}, ["windows moved by two loops"]),
-        (WINDOW | {"mapping": "  - DRAM: for r=4\n  - L1: for p=4"}, []),
-        (WINDOW | {"mapping": "  - DRAM: for p=1\n  - LANES: x p=4, y r=4"}, ["windows shared along a diagonal"]),
+        (WINDOW | {"mapping": "  - DRAM: for p=4 r=4\n  - L1: for p=1"}, ["metadata of windows", "windows moved by two loops"]),
+        (WINDOW | {"mapping": "  - DRAM: for r=4\n  - L1: for p=4"}, ["metadata of windows"]),
+        (
+            WINDOW | {"mapping": "  - DRAM: for p=1\n  - LANES: x p=4, y r=4"},
+            ["metadata of windows", "windows shared along a diagonal"],
+        ),
     ],
 )
 def test_what_a_result_rests_on(fields: dict[str, str], expected: list[str]):

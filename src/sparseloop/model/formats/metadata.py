@@ -11,24 +11,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from sparseloop.model import ops
-from sparseloop.model.formats.layout import Layout, Masks, any_of
-from sparseloop.model.formats.ranks import FormatRanks, Offsets, RankOnLoops, StoredUnits, Units, entry_bits, rank_units
+from sparseloop.model.formats.entries_met import Keys, entries_met
+from sparseloop.model.formats.known_entries import ACTIONS, Action, KnownEntries
+from sparseloop.model.formats.layout import Layout
+from sparseloop.model.formats.ranks import (
+    FormatRanks,
+    Offsets,
+    RankOnLoops,
+    StoredUnits,
+    Units,
+    entry_bits,
+    known_before,
+    rank_units,
+)
 from sparseloop.model.plan import Link
-from sparseloop.model.sparsity.emptiness import Condition, Conditions, Emptiness, in_order, tile_condition, widen
+from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness, in_order, tile_condition, widen
 from sparseloop.model.sparsity.events import NO_EVENTS, EventParts, Events
 from sparseloop.model.sparsity.features import LinkConditions, SafConditions, Visits, access_events, fill_events, split_events
 from sparseloop.model.sparsity.padding import Seen, mean_words
 from sparseloop.model.traffic.dense import LinkTraffic
 from sparseloop.model.traffic.imperfect import existing, mean_size
 from sparseloop.model.traffic.stays import child_tile
-from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join, words_met
+from sparseloop.model.traffic.tiles import Cover, Tiles, join, words_met
 from sparseloop.model.units import Bits, Count, Flag, Share, Words
-
-Action = Literal["reads", "fills", "updates"]
-ACTIONS: tuple[Action, ...] = ("reads", "fills", "updates")
 
 
 class RankEvents(NamedTuple):
@@ -76,6 +84,17 @@ class Lookups:
     """Irrelevant loops among those that advance: all at index 0 when an entry is looked up for the first time."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """By slot the iterations that lookups of a rank are told apart by."""
+
+    told: dict[int, Count]
+    passed: dict[int, Count]
+    """1 for loops inside the rank's."""
+    again: dict[int, Count]
+    """Of loops that are irrelevant to the tensor."""
+
+
 class Metadata:
     """Metadata of all tensors at all levels for one batch; use `at(link)`."""
 
@@ -85,6 +104,7 @@ class Metadata:
         self.emptiness: Emptiness = safs.emptiness
         self.dense = dense
         self.ranks = FormatRanks.of(safs.tiles)
+        self.known: KnownEntries = self.tiles.once(("known entries", safs.active), lambda: KnownEntries(safs))
 
     # --- own ranks ------------------------------------------------------------------------------------------
 
@@ -96,17 +116,15 @@ class Metadata:
         return self.tiles.once(("lookups", rank.name), lambda: self._lookups(link, rank))
 
     def _lookups(self, link: Link, rank: RankOnLoops) -> Lookups:
-        tiles = self.tiles
-        reached = _reached(rank, len(tiles.bounds))
-        seen: Flag = rank.innermost if link.to_compute else False
+        tiles, reached = self.tiles, rank.reached
+        seen: Flag = rank.innermost if link.to_compute else rank.travels if link.no_reuse else False
         stepping = list[int]()
         passed = list[int]()
         told: dict[int, Count] = {}
         stay, again = dict[int, Count](), dict[int, Count]()
         for slot in link.temporal:
             if slot in link.relevant:
-                moves = rank.masks.get(slot) is True or ops.both(reached[slot], tiles.bounds[slot] > 1)
-                seen = ops.either(seen, moves)
+                seen = ops.either(seen, slot == rank.slot or ops.both(reached[slot], tiles.bounds[slot] > 1))
             elif seen is not False:
                 again[slot] = ops.one_unless(seen, tiles.bounds[slot])
             if seen is True:
@@ -119,7 +137,7 @@ class Metadata:
         for slot in self.safs.plan.spatial(link.child):
             apart: Flag = reached[slot] if slot in link.between else True
             if slot in link.between and slot not in link.relevant:
-                apart = rank.innermost if link.to_compute and slot in link.unshared else False
+                apart = (rank.innermost if link.to_compute else rank.travels) if slot in link.unshared else False
                 again[slot] = ops.one_unless(apart, tiles.bounds[slot])
             elif apart is True:
                 stepping.append(slot)
@@ -128,40 +146,66 @@ class Metadata:
             stay[slot] = ops.one_unless(ops.negate(apart), tiles.bounds[slot])
         cover = join(join(child_tile(tiles, link), tiles.covering(passed)), tiles.partial_cover(f"walk{rank.name}", stay))
         repeats = tiles.partial_cover(f"again{rank.name}", again)
-        if tiles.residuals is None:
-            count = ops.product(told.values()) * tiles.product(stepping)
-            return Lookups(count=count, first=count / tiles.passes(repeats), stay=cover, repeats=repeats)
-        told |= {slot: tiles.bounds[slot] for slot in stepping}
-        new = {slot: ops.where(again[slot] > 1, 1, count) if slot in again else count for slot, count in told.items()}
-        return Lookups(count=existing(tiles, told), first=existing(tiles, new), stay=cover, repeats=repeats)
+        counts = _Counts(told | {slot: tiles.bounds[slot] for slot in stepping}, dict.fromkeys(passed, 1), again)
+        count, first = self._numbers(link, rank, counts, repeats)
+        return Lookups(count=count, first=first, stay=cover, repeats=repeats)
 
-    def known_before(self, masks: Masks, leader: Condition) -> Flag:
-        """True where the leader is known before the fiber is entered.
+    def _numbers(self, link: Link, rank: RankOnLoops, counts: _Counts, repeats: Cover) -> tuple[Count, Count]:
+        """Lookups of all instances, and those of them that are the first of an entry."""
+        tiles = self.tiles
+        words = link.to_compute and not rank.padded
+        if words and rank.innermost is True:
+            return self._accesses_of_words(link)
+        if self._slides(link):
+            outside = tiles.product(self.safs.plan.spatial(link.parent))
+            keys = Keys(f"walked {rank.name}", link, rank.position[1], link.parent)
+            met = entries_met(tiles, keys, link.temporal, counts.told | counts.passed)
+            count, first = met.visits * outside / rank.along, met.distinct * outside / rank.along
+        elif tiles.residuals is None:
+            count = ops.product(counts.told.values())
+            first = count / tiles.passes(repeats)
+        else:
+            again = counts.again
+            new = {slot: ops.where(again[slot] > 1, 1, n) if slot in again else n for slot, n in counts.told.items()}
+            count, first = existing(tiles, counts.told), existing(tiles, new)
+        if words and rank.innermost is not False:
+            every, new_ones = self._accesses_of_words(link)
+            count, first = ops.where(rank.innermost, every, count), ops.where(rank.innermost, new_ones, first)
+        return count, first
 
-        Every loop of the leader at or inside the rank's outermost loop is covered by the condition.
-        """
-        tensor, cover = leader
-        entered: Flag = False
-        known: Flag = True
-        for slot in range(len(self.tiles.bounds)):
-            entered = ops.either(entered, masks.get(slot, False))
-            if slot in self.safs.plan.relevant[tensor] and entered is not False:
-                bound = self.tiles.bounds[slot]
-                covered = self.tiles.count(cover[slot], slot) == bound if cover[slot] != FIXED else (bound == 1)
-                known = ops.both(known, ops.either(ops.negate(entered), covered))
-        return known
+    def _accesses_of_words(self, link: Link) -> tuple[Count, Count]:
+        """Accesses of the compute level, which keeps nothing, and the first ones of a result."""
+        dense = self.dense[link.index]
+        return (dense.updates, dense.updates - dense.reads) if link.output else (dense.reads, 0.0)
 
     def own_rank_events(self, c: LinkConditions, rank: RankOnLoops, units: Units, again: bool) -> EventParts:
         """(F3) Lookups of an own rank's entries: outer conditions, and local ones known in time.
 
-        A local condition removes a lookup where it is known before the fiber is entered, elsewhere it comes too late: both cases
-        are evaluated, in all combinations of conditions. `again`: only lookups that are not the first of an entry.
+        `again`: only lookups that are not the first of an entry. What goes with the words of the compute level is not looked
+        up where they are not.
+        """
+        if not (c.link.to_compute and c.inherited) or rank.travels is False:
+            return self._looked_up(c, rank, units, again)
+        words = self._looked_up(c, rank, units, again, c.inherited)
+        if rank.travels is True:
+            return words
+        others = self._looked_up(c, rank, units, again)
+        return EventParts(
+            (words * ops.zero_unless(rank.travels, 1.0)).parts + (others * ops.zero_unless(ops.negate(rank.travels), 1.0)).parts
+        )
+
+    def _looked_up(
+        self, c: LinkConditions, rank: RankOnLoops, units: Units, again: bool, inherited: Conditions = NONE
+    ) -> EventParts:
+        """A local condition removes a lookup where it is known before the fiber is entered, elsewhere it comes too late.
+
+        Both cases are evaluated, in all combinations of conditions.
         """
         lookups = self.lookups(c.link, rank)
         count = lookups.count - lookups.first if again else lookups.count
         o = widen(c.outer, lookups.stay, self.tiles) | units.exist
-        sure_skips, skips = self._local(c, rank.masks, c.local, gates=False)
-        sure_gates, gates = self._local(c, rank.masks, c.local_gates, gates=True)
+        sure_skips, skips = self._local(c, rank, c.local, gates=False)
+        sure_gates, gates = self._local(c, rank, c.local_gates, gates=True)
         optional = [*skips, *gates]
         made = self.safs.progress(c.link, lookups.stay)
         visits = c.visits(lookups.repeats if again else None, c.link.compressed and bool(units.exist), made)
@@ -172,7 +216,8 @@ class Metadata:
             skipped = sure_skips | {one.condition for one in chosen if not one.gates}
             gated = c.outer_gates | sure_gates | {one.condition for one in chosen if one.gates}
             k = o | widen(skipped, lookups.stay, self.tiles)
-            g = k | widen(gated, lookups.stay, self.tiles)
+            i = k | widen(inherited, lookups.stay, self.tiles)
+            g = i | widen(gated, lookups.stay, self.tiles)
             here: Flag = True
             left: list[Share] = [1.0, 1.0]  # by skips, by gates
             for one, on in zip(optional, applies, strict=True):
@@ -180,7 +225,7 @@ class Metadata:
                 if not on and one.condition in jumping:
                     left[one.gates] *= self._met(widen(frozenset({one.condition}), lookups.stay, self.tiles), units.exist)
             if here is not False:
-                part = self._split(count, units, (o, k, k, g), visits)
+                part = self._split(count, units, (o, k, i, g), visits)
                 part = part.thinned(*left) if jumping else part
                 result = EventParts(result.parts + (part if here is True else part * ops.zero_unless(here, 1.0)).parts)
         return result
@@ -205,7 +250,7 @@ class Metadata:
         return ops.ratio(b, a + b - a * b)
 
     def _local(
-        self, c: LinkConditions, masks: Masks, conditions: Conditions, gates: bool
+        self, c: LinkConditions, rank: RankOnLoops, conditions: Conditions, gates: bool
     ) -> tuple[Conditions, list[_LocalCondition]]:
         """Local conditions that surely apply to an own rank's entries, and the others with where they do."""
         plan = self.safs.plan
@@ -215,7 +260,10 @@ class Metadata:
                 granule = self.safs.granule(c.link, saf)
                 followed |= {tile_condition(self.tiles, plan.einsum.index[u], granule) for u in self.safs.leaders(saf)}
         sure = frozenset(k for k in conditions if k in followed)
-        return sure, [_LocalCondition(k, self.known_before(masks, k), gates) for k in in_order(conditions - sure)]
+        return sure, [
+            _LocalCondition(k, ops.either(rank.travels, known_before(self.tiles, rank.entered, k)), gates)
+            for k in in_order(conditions - sure)
+        ]
 
     # --- one level ------------------------------------------------------------------------------------------
 
@@ -227,10 +275,15 @@ class Metadata:
         c = self.safs.conditions(link)
         width = self.safs.plan.arch.levels[link.parent].metadata_word_bits
         found: list[dict[Action, RankEvents]] = [dict.fromkeys(ACTIONS, NOTHING) for _ in layout.format.ranks]
-        for rank in self.ranks.at(link):
-            for action, events in self._actions(c, layout, rank).items():
-                found[rank.number][action] = _together(found[rank.number][action], events)
-        self._add_lone(c, layout, found)
+        if self.known.tells(link):
+            for number, action in product(range(len(found)), ACTIONS):
+                found[number][action] = RankEvents(*(self.known.events(link, number, action, part) for part in (0, 1)))
+        else:
+            for rank in self.ranks.at(link):
+                for action, events in self._actions(c, rank).items():
+                    found[rank.number][action] = _together(found[rank.number][action], events)
+        if self.safs.plan.sparse.timeloop_reading:
+            self._add_lone(c, layout, found)
         return [
             RankTraffic(
                 kind=form.kind,
@@ -242,41 +295,27 @@ class Metadata:
             for form, of_rank in zip(layout.format.ranks, found, strict=True)
         ]
 
-    def _actions(self, c: LinkConditions, layout: Layout, rank: RankOnLoops) -> dict[Action, RankEvents]:
+    def _actions(self, c: LinkConditions, rank: RankOnLoops) -> dict[Action, RankEvents]:
         """Entries and payloads of one rank per action; a first touch of an output's entry needs no read."""
         output = c.link.output
         made: dict[Action, RankEvents] = {
-            "reads": self._accesses(c, layout, rank, again=output),
+            "reads": self._accesses(c, rank, again=output),
             "fills": self._fills(c.link, rank),
         }
         if output:
-            made["updates"] = self._accesses(c, layout, rank, again=False)
+            made["updates"] = self._accesses(c, rank, again=False)
         return made
 
-    def _accesses(self, c: LinkConditions, layout: Layout, rank: RankOnLoops, again: bool) -> RankEvents:
+    def _accesses(self, c: LinkConditions, rank: RankOnLoops, again: bool) -> RankEvents:
         """Lookups of one rank at the parent; `again`: only those that are not the first touch."""
         units = rank_units(rank)
         if rank.inner:
             return _of_each(units, lambda one: self._delivered(c, rank, one, again))
         if all(one is None for one in units):
             return NOTHING
-        absorbed = self._absorbed(layout, rank.masks)
         return _of_each(
-            units, lambda one: self.own_rank_events(c, rank, one._replace(per_position=one.per_position * absorbed), again)
+            units, lambda one: self.own_rank_events(c, rank, one._replace(per_position=one.per_position * rank.along), again)
         )
-
-    def _absorbed(self, layout: Layout, masks: Masks) -> Count:
-        """Positions that the child's loops add to one lookup of a rank (UB, UOP over merged loops)."""
-        if not layout.absorbed:
-            return 1.0
-        extra: Count = 1.0
-        reached: Flag = False
-        for slot in range(len(self.tiles.bounds) - 1, -1, -1):
-            reached = ops.either(reached, masks.get(slot, False))
-            if slot in layout.absorbed:
-                exists = any_of({r: loops.masks.get(slot, False) for r, loops in enumerate(layout.ranks)})
-                extra = extra * ops.one_unless(ops.both(reached, exists), layout.absorbed[slot])
-        return extra
 
     def _delivered(self, c: LinkConditions, rank: RankOnLoops, units: Units, again: bool) -> EventParts:
         """Entries of an inner rank: they travel with every delivery of the child's tile."""
@@ -285,9 +324,26 @@ class Metadata:
         positions = self._positions(c.link, rank)
         o, k, g = (widen(x, c.stay, self.tiles) for x in (c.outer, c.local, c.gates))
         o = o | units.exist
-        deliveries = accesses / self._delivered_tile(c.link)
+        count = accesses / self._delivered_tile(c.link) * positions
+        if self._slides(c.link) and not c.link.no_reuse:
+            count = self._sent(c.link, rank, again)
         visits = c.visits(c.repeats if again else None, c.link.compressed and bool(units.exist))
-        return self._split(deliveries * positions, units, (o, o | k, o | k, o | k | g), visits)
+        return self._split(count, units, (o, o | k, o | k, o | k | g), visits)
+
+    def _slides(self, link: Link) -> bool:
+        """Do windows of the tensor share words, so that entries stay while their window moves on?"""
+        plan = self.safs.plan
+        return self.tiles.residuals is None and not plan.plain[link.tensor] and not plan.padded[link.tensor]
+
+    def _sent(self, link: Link, rank: RankOnLoops, again: bool) -> Count:
+        """Entries of an inner rank that windows bring to the children; `again`: but the first ones of the parent."""
+        tiles, dense = self.tiles, self.dense[link.index]
+        keys = Keys(f"sent {rank.name}", link, rank.position[1], link.child)
+        count = entries_met(tiles, keys, link.temporal, {}).visits * dense.children / dense.sharing
+        if not again:
+            return count
+        ever = Keys(f"ever {rank.name}", link, rank.position[1], link.parent)
+        return count - entries_met(tiles, ever, link.temporal, {}).distinct * tiles.product(self.safs.plan.spatial(link.parent))
 
     def _delivered_tile(self, link: Link) -> Words:
         """Words of a delivered tile: of padded tensors the mean over the places."""
@@ -328,6 +384,10 @@ class Metadata:
     def _arriving(self, source: Link, rank: RankOnLoops) -> Count:
         """Positions of a rank that arrive over a link, those in the padding too."""
         words = self.dense[source.index].fills
+        if self._slides(source) and not source.no_reuse:
+            keys = Keys(f"come {rank.name}", source, rank.position[1], source.child)
+            met = entries_met(self.tiles, keys, source.temporal, {})
+            return (met.visits - met.distinct if source.output else met.visits) * self.dense[source.index].children
         if self.safs.plan.padded[source.tensor]:
             return words / self._delivered_tile(source) * self._positions(source, rank)
         return words / mean_size(self.tiles, *rank.position)
@@ -338,7 +398,7 @@ class Metadata:
         return self.safs.plan.links[outer[-1]] if outer else None
 
     def _add_lone(self, c: LinkConditions, layout: Layout, found: list[dict[Action, RankEvents]]) -> None:
-        """A tile of one word keeps one entry in its lowest compressed rank; it arrives and is read with the word."""
+        """Timeloop's reading: a tile of one word keeps one entry in its lowest compressed rank, which goes with the word."""
         bottom = max((r for r, f in enumerate(layout.format.ranks) if f.compressed), default=None)
         link = c.link
         lone = ops.both(bottom is not None, words_met(self.tiles, link.tensor, self.tiles.inside(link.parent)) == 1)
@@ -380,14 +440,3 @@ def _together(a: RankEvents, b: RankEvents) -> RankEvents:
         EventParts(a.entries.parts + b.entries.parts),
         EventParts(a.payloads.parts + b.payloads.parts),
     )
-
-
-def _reached(rank: RankOnLoops, slots: int) -> list[Flag]:
-    """Per slot: does it lie at or outside the rank's innermost loop?"""
-    if rank.span is not None:
-        return [slot < rank.span[1] for slot in range(slots)]
-    reached: list[Flag] = [False] * slots
-    seen: Flag = False
-    for slot in range(slots - 1, -1, -1):
-        seen = reached[slot] = ops.either(seen, rank.masks.get(slot, False))
-    return reached

@@ -185,7 +185,7 @@ def _bits_of(tile: ResidentTile, nonzeros: Words | None) -> Bits:
     width = tile.safs.plan.arch.levels[link.parent].metadata_word_bits
     bits: Bits = 0.0
     for rank in metadata.ranks.at(link):
-        if rank.has_loops is False:
+        if rank.there is False:
             continue
         positions = ops.minimum(_positions(tile, rank), tile.footprint) if rank.padded else _positions(tile, rank)
         entry = entry_bits(rank.format, width)
@@ -221,10 +221,10 @@ def _worst_units(rank: RankOnLoops, positions: Count, nonzeros: Words) -> tuple[
 
     `positions`: those of all fibers of the tile.
     """
-    there = ops.zero_unless(rank.has_loops, 1.0)
+    there = ops.zero_unless(rank.there, 1.0)
     payload: Count = 0.0
     if rank.innermost is not True:
-        payload = ops.zero_unless(ops.both(rank.has_loops, ops.negate(rank.innermost)), 1.0)
+        payload = ops.zero_unless(ops.both(rank.there, ops.negate(rank.innermost)), 1.0)
     used = ops.minimum(positions, nonzeros)
     fibers = ops.minimum(positions / rank.length, nonzeros)
     match rank.format.kind:

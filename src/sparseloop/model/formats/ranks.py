@@ -10,7 +10,8 @@ itself (`position`: the tile of one position, `fiber`: of all positions of the f
     UB        one bit and one payload, always
     U         nothing
 
-The payload of the innermost rank that has loops is the data itself.
+A rank without loops has fibers of one element, F = 1. The payload of the last rank is the data itself. In Timeloop's reading
+ranks without loops have nothing, and the payload of the last one that has loops is the data.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from typing import NamedTuple
 
 from sparseloop.model import ops
 from sparseloop.model.design.sparse import BITMAP_KINDS, FormatKind, RankFormat, TensorFormat
-from sparseloop.model.formats.layout import Layout, Masks, RankLoops, any_of, lay_out
+from sparseloop.model.formats.layout import Between, Layout, RankLoops, lay_out
+from sparseloop.model.formats.rank_walk import Masks, any_of
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, tile_condition
-from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.traffic.tiles import FIXED, Tiles
 from sparseloop.model.units import Count, Flag
 
 
@@ -63,13 +65,20 @@ class RankOnLoops:
     format: RankFormat
     inner: bool
     """It travels with a delivery of the child's tile; else the level walks it."""
-    masks: Masks
-    """The loops; for a single loop True: what follows holds where the rank takes it."""
-    span: tuple[int, int] | None
-    """First and last+1 slot if the rank takes every loop of the tensor between."""
-    has_loops: Flag
+    slot: int | None = None
+    """The loop of a rank of a single one: what follows holds where the rank takes it."""
+    reached: list[Flag]
+    """Per slot: does it lie at or outside the rank's innermost loop?"""
+    entered: Masks
+    """The loops that are gone through after a fiber is entered: its own and those inside."""
+    there: Flag
+    """The rank exists."""
+    travels: Flag
+    """Of a rank of the level: its entries go with deliveries to the child all the same."""
+    along: Count
+    """Positions that the loops of the child add to one look at an entry."""
     innermost: Flag
-    """No loop of the tensor lies inside: its positions lead to the data."""
+    """Its positions lead to the data."""
     length: Count
     """F: fiber length."""
     padded: bool
@@ -111,9 +120,9 @@ class FormatRanks:
     def _on_loops(self, link: Link, layout: Layout, loops: RankLoops, at: int) -> list[RankOnLoops]:
         if loops.span is not None:
             return [self._spanning(link, layout, loops, at)]
-        if loops.slot is not None and not layout.absorbed:
+        if loops.between is None:
             return self._single(link, layout, loops, at)
-        return [self._flattened(link, layout, loops, at)]
+        return [self._among(link, layout, (loops, loops.between), at)]
 
     def _single(self, link: Link, layout: Layout, loops: RankLoops, at: int) -> list[RankOnLoops]:
         """A rank of one loop; at the compute link apart for "it is the innermost one" and "it is not"."""
@@ -125,15 +134,18 @@ class FormatRanks:
         for s in inside:
             alone = ops.both(alone, self.tiles.bounds[s] == 1)
 
-        def rank(has_loops: Flag, innermost: Flag, variant: str) -> RankOnLoops:
+        def rank(there: Flag, innermost: Flag, variant: str) -> RankOnLoops:
             return RankOnLoops(
                 name=f"{link.index}:{at}{variant}",
-                number=loops.rank,
-                format=layout.format.ranks[loops.rank],
+                number=max(0, loops.rank),
+                format=layout.format.ranks[max(0, loops.rank)],
                 inner=loops.inner,
-                masks={slot: True},
-                span=None,
-                has_loops=has_loops,
+                slot=slot,
+                reached=[s <= slot for s in range(len(self.tiles.bounds))],
+                entered={slot: True},
+                there=there,
+                travels=False,
+                along=1,
                 innermost=innermost,
                 length=self.tiles.bounds[slot],
                 padded=self.plan.padded[link.tensor],
@@ -141,11 +153,14 @@ class FormatRanks:
                 fiber=self._condition(link, [slot, *inside]),
             )
 
-        if not link.to_compute or isinstance(alone, bool):
-            return [rank(mask, ops.both(mask, alone) if alone is not True else True, "")]
+        last: Flag = alone
+        if len(layout.format.ranks) > 1 and not self.plan.sparse.timeloop_reading:
+            last = loops.rank == len(layout.format.ranks) - 1
+        if not link.to_compute or isinstance(last, bool):
+            return [rank(mask, ops.both(mask, last) if last is not True else True, "")]
         return [
-            rank(ops.both(mask, alone), True, "i"),
-            rank(ops.both(mask, ops.negate(alone)), False, "o"),
+            rank(ops.both(mask, last), True, "i"),
+            rank(ops.both(mask, ops.negate(last)), False, "o"),
         ]
 
     def _spanning(self, link: Link, layout: Layout, loops: RankLoops, at: int) -> RankOnLoops:
@@ -155,15 +170,23 @@ class FormatRanks:
         own = [s for s in sorted(link.relevant) if start <= s < stop]
         inside = [s for s in sorted(link.relevant) if s >= stop]
         length = self.tiles.product(own)
+        has_loops = length > 1
+        last: Flag = self.tiles.product(inside) == 1 if inside else True
+        if len(layout.format.ranks) > 1 and not self.plan.sparse.timeloop_reading:
+            last = loops.rank == len(layout.format.ranks) - 1
         return RankOnLoops(
             name=f"{link.index}:{at}",
-            number=loops.rank,
-            format=layout.format.ranks[loops.rank],
+            number=max(0, loops.rank),
+            format=layout.format.ranks[max(0, loops.rank)],
             inner=loops.inner,
-            masks=loops.masks,
-            span=loops.span,
-            has_loops=length > 1,
-            innermost=self.tiles.product(inside) == 1 if inside else True,
+            reached=[slot < stop for slot in range(len(self.tiles.bounds))],
+            entered=loops.masks,
+            there=ops.either(has_loops, loops.bare),
+            travels=False
+            if loops.inner or loops.bare is False
+            else ops.both(ops.negate(has_loops), last if link.to_compute else True),
+            along=1,
+            innermost=last,
             length=length,
             padded=self.plan.padded[link.tensor],
             position=self._condition(link, inside),
@@ -173,64 +196,61 @@ class FormatRanks:
     def _condition(self, link: Link, slots: list[int]) -> Condition:
         return tile_condition(self.tiles, link.tensor, self.tiles.covering(slots))
 
-    def _flattened(self, link: Link, layout: Layout, loops: RankLoops, at: int) -> RankOnLoops:
-        """A rank of several loops, or of loops merged with the child's."""
+    def _among(self, link: Link, layout: Layout, placed: tuple[RankLoops, Between], at: int) -> RankOnLoops:
+        """A rank that may take several loops, or none."""
+        loops, between = placed
+        name, start = f"{link.index}:{at}", self.plan.starts[link.child]
         has_loops = any_of(loops.masks)
-        deeper: Flag = False
-        for other in layout.ranks[at + 1 :]:
-            deeper = ops.either(deeper, any_of(other.masks))
-        name = f"{link.index}:{at}"
+        last: Flag = loops.rank == len(layout.format.ranks) - 1
+        if self.plan.sparse.timeloop_reading:
+            last = has_loops
+            for other in layout.ranks[at + 1 :]:
+                last = ops.both(last, ops.negate(any_of(other.masks)))
+        held = any_of({s: m for s, m in between.outside.items() if s >= start})
+        own = any_of({s: m for s, m in between.inside.items() if s < start})
+        bounds = self.tiles.bounds
         return RankOnLoops(
             name=name,
-            number=loops.rank,
-            format=layout.format.ranks[loops.rank],
+            number=max(0, loops.rank),
+            format=layout.format.ranks[max(0, loops.rank)],
             inner=loops.inner,
-            masks=loops.masks,
-            span=None,
-            has_loops=has_loops,
-            innermost=ops.both(has_loops, ops.negate(deeper)),
-            length=ops.product(ops.one_unless(m, layout.bounds[s]) for s, m in loops.masks.items()),
+            reached=self._reached(link, between),
+            entered=between.inside,
+            there=ops.either(has_loops, loops.bare),
+            travels=False if loops.inner else ops.either(held, ops.both(ops.negate(own), last if link.to_compute else True)),
+            along=ops.product(ops.one_unless(m, bounds[s]) for s, m in between.outside.items() if s >= start),
+            innermost=last,
+            length=ops.product(ops.one_unless(m, bounds[s]) for s, m in loops.masks.items()),
             padded=self.plan.padded[link.tensor],
-            position=self._tile(link, f"position{name}", loops.masks, with_loops=False),
-            fiber=self._tile(link, f"fiber{name}", loops.masks, with_loops=True),
+            position=self._tile(link, f"position{name}", between, {}),
+            fiber=self._tile(link, f"fiber{name}", between, loops.masks),
         )
 
-    def _tile(self, link: Link, name: str, masks: Masks, with_loops: bool) -> Condition:
-        """Non-emptiness of one position (or of one fiber) of a rank."""
-        layout = self.layouts[link.index]
-        assert layout is not None
-        start = self.plan.starts[link.parent]
-        counts: dict[int, Count] = {}
-        reached: Flag = False
-        for slot in range(len(self.tiles.bounds) - 1, start - 1, -1):
-            own = masks.get(slot, False)
-            reached = ops.either(reached, own)
-            if slot not in link.relevant:
-                continue
-            outside = ops.both(reached, ops.negate(own)) if with_loops else reached
-            counts[slot] = ops.one_unless(ops.negate(outside), self.tiles.bounds[slot])
-        if layout.absorbed:
-            self._uncover_merged(link, layout, counts)
-        return tile_condition(self.tiles, link.tensor, self.tiles.partial_cover(name, counts))
+    def _reached(self, link: Link, between: Between) -> list[Flag]:
+        """Per slot: does it lie at or outside the innermost of the level's loops that lie outside the rank, or are its own?"""
+        start = self.plan.starts[link.child]
+        reached: list[Flag] = [slot < min(between.begin, start) for slot in range(len(self.tiles.bounds))]
+        seen: Flag = False
+        for slot in range(start - 1, between.begin - 1, -1):
+            seen = reached[slot] = ops.either(seen, between.outside.get(slot, False))
+        return reached
 
-    def _uncover_merged(self, link: Link, layout: Layout, counts: dict[int, Count]) -> None:
-        """Loops of the child lie where the own loop lies that absorbed them: fixed if that one is."""
-        plan = self.plan
-        for slot in [s for s in counts if s >= plan.starts[link.child]]:
-            fixed: Flag = False
-            for own, holds in layout.holders.items():
-                if own < slot and plan.loops[own].rank == plan.loops[slot].rank:
-                    here = ops.both(self.tiles.bounds[own] > 1, counts[own] == 1)
-                    fixed = ops.either(fixed, ops.both(holds, here))
-            counts[slot] = ops.one_unless(ops.negate(fixed), counts[slot])
+    def _tile(self, link: Link, name: str, between: Between, but: Masks) -> Condition:
+        """Non-emptiness of the tile inside all loops that this rank and those outside it took, but for some of them."""
+        counts: dict[int, Count] = {}
+        for slot in range(between.begin, len(self.tiles.bounds)):
+            if slot in link.relevant:
+                fixed = ops.both(between.outside.get(slot, False), ops.negate(but.get(slot, False)))
+                counts[slot] = ops.one_unless(ops.negate(fixed), self.tiles.bounds[slot])
+        return tile_condition(self.tiles, link.tensor, self.tiles.partial_cover(name, counts))
 
 
 def rank_units(rank: RankOnLoops) -> StoredUnits:
     """Entries and payloads per position; see the top of this module."""
-    there = ops.zero_unless(rank.has_loops, 1.0)
+    there = ops.zero_unless(rank.there, 1.0)
     payload: Count = 0.0
     if rank.innermost is not True:
-        payload = ops.zero_unless(ops.both(rank.has_loops, ops.negate(rank.innermost)), 1.0)
+        payload = ops.zero_unless(ops.both(rank.there, ops.negate(rank.innermost)), 1.0)
     true = rank.position if rank.padded else None
     to_data, position, fiber = rank.innermost is True, frozenset({rank.position}), frozenset({rank.fiber})
     match rank.format.kind:
@@ -247,6 +267,23 @@ def rank_units(rank: RankOnLoops) -> StoredUnits:
             return StoredUnits(Units(there, NONE, true), None if to_data else Units(payload, NONE, true))
         case "U":
             return StoredUnits(None, None)
+
+
+def known_before(tiles: Tiles, entered: Masks, leader: Condition) -> Flag:
+    """True where the leader is known before the fiber is entered, of which these loops are gone through.
+
+    Every loop of the leader at or inside the outermost of them is covered by the condition.
+    """
+    tensor, cover = leader
+    inside: Flag = False
+    known: Flag = True
+    for slot in range(len(tiles.bounds)):
+        inside = ops.either(inside, entered.get(slot, False))
+        if slot in tiles.plan.relevant[tensor] and inside is not False:
+            bound = tiles.bounds[slot]
+            covered = tiles.count(cover[slot], slot) == bound if cover[slot] != FIXED else (bound == 1)
+            known = ops.both(known, ops.either(ops.negate(inside), covered))
+    return known
 
 
 # --- bounds -------------------------------------------------------------------------------------------------

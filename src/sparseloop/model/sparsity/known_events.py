@@ -137,7 +137,7 @@ class KnownEvents:
         return self._few(set(), (*self.decisions.skips, *self.decisions.own, *self.decisions.gates))
 
     def _few(self, tensors: set[int], decisions: tuple[Decision, ...]) -> bool:
-        return few_points(self.plan, _ranks(self.plan, tensors, _of_known(self.plan, decisions)))
+        return few_points(self.plan, decided_ranks(self.plan, tensors, _of_known(self.plan, decisions)))
 
     def link(self, link: Link) -> LinkSurvival:
         """The shares of a link's events."""
@@ -154,11 +154,11 @@ class KnownEvents:
         """Of a single mapping: the computes that keep their time, per instance along these spatial loops."""
         row = tuple(int(n) for n in self._columns)
         width = len(self.plan.loops)
-        return _Looked(Nest(self.plan, row[:width], row[width:])).work(self.decisions, apart)
+        return Looked(Nest(self.plan, row[:width], row[width:])).work(self.decisions, apart)
 
     def _number(self, at: int) -> Share:
         def numbers(*columns: Any) -> Any:
-            return _by_rows(columns, lambda row: self._row(row)[at])
+            return by_rows(columns, lambda row: self._row(row)[at])
 
         traced = next((c for c in self._columns if hasattr(c, "call")), None)
         if traced is not None:
@@ -170,7 +170,7 @@ class KnownEvents:
             if len(self._rows) >= ROWS:
                 self._rows.clear()
             width = len(self.plan.loops)
-            looked = _Looked(Nest(self.plan, row[:width], row[width:]))
+            looked = Looked(Nest(self.plan, row[:width], row[width:]))
             numbers = list[float]()
             for link in self.plan.links:
                 numbers += looked.link(link, self.decisions.links[link.index]) if self.tells(link) else [1.0] * 12
@@ -179,7 +179,7 @@ class KnownEvents:
         return self._rows[row]
 
 
-def _by_rows(columns: tuple[Any, ...], function: Callable[[Row], float]) -> Any:
+def by_rows(columns: tuple[Any, ...], function: Callable[[Row], float]) -> Any:
     """The number of every distinct row of the columns."""
     arrays = np.broadcast_arrays(*columns)
     if not arrays or arrays[0].ndim == 0:
@@ -200,7 +200,7 @@ def _is_made(plan: Plan, tensor: int) -> bool:
     return density.produced and density.deterministic
 
 
-def _ranks(plan: Plan, tensors: set[int], decisions: tuple[Decision, ...]) -> frozenset[str]:
+def decided_ranks(plan: Plan, tensors: set[int], decisions: tuple[Decision, ...]) -> frozenset[str]:
     """Ranks that tell apart what these tensors and decisions see."""
     tensors = tensors | {d.leader for d in decisions}
     tensors |= {plan.links[d.link].tensor for d in decisions if d.link is not None}
@@ -230,7 +230,7 @@ class _Delivered(NamedTuple):
     """How many points of the nest each stands for."""
 
 
-class _Looked:
+class Looked:
     """One mapping, looked at point by point."""
 
     def __init__(self, nest: Nest) -> None:
@@ -244,9 +244,10 @@ class _Looked:
 
     def points(self, tensors: set[int], decisions: tuple[Decision, ...]) -> NestPoints:
         """The points that tell apart what these tensors and decisions see."""
-        return self._of_ranks(_ranks(self.plan, tensors, decisions))
+        return self.of_ranks(decided_ranks(self.plan, tensors, decisions))
 
-    def _of_ranks(self, ranks: frozenset[str]) -> NestPoints:
+    def of_ranks(self, ranks: frozenset[str]) -> NestPoints:
+        """The points that tell values of these ranks apart."""
         if ranks not in self._points:
             self._points[ranks] = NestPoints(self.nest, ranks)
         return self._points[ranks]
@@ -277,7 +278,7 @@ class _Looked:
         if any(steps):
             points = self.points({link.tensor}, tuple(d for step in steps for d in step))
         else:
-            points = self._of_ranks(_word_ranks(self.plan, link.tensor, perfect=self.nest.perfect))
+            points = self.of_ranks(_word_ranks(self.plan, link.tensor, perfect=self.nest.perfect))
         cut = [s for s in link.relevant if points.passes[s] < self.nest.bounds[s]]
         found, weight = points.deliveries(link), points.weight({*link.temporal, *cut}) * points.inside(link.tensor)
         word: Any = None
@@ -295,7 +296,7 @@ class _Looked:
 
     def _made_link(self, link: Link, steps: list[tuple[Decision, ...]]) -> Iterator[float]:
         """The same of a result that comes to be: what is there when it is read, returned and filled."""
-        points = self._of_ranks(frozenset(self.plan.einsum.ranks))
+        points = self.of_ranks(frozenset(self.plan.einsum.ranks))
         if self._results is None:
             self._results = NestResults(points)
         found, there = points.deliveries(link), self._results.at(link)

@@ -255,8 +255,8 @@ class NestPoints:
             access_of_copy=access_of_copy,
             copy_point=point,
             access_point=access_point,
-            first_copies=_first(child[point], key[point], step[point], child[point]),
-            first_accesses=_first(
+            first_copies=first_of_key(child[point], key[point], step[point], child[point]),
+            first_accesses=first_of_key(
                 self.code(self.plan.spatial(link.parent))[access_point],
                 key[access_point],
                 step[access_point],
@@ -339,7 +339,7 @@ def _together(begin: Integers, key: Integers) -> list[Integers]:
     return found
 
 
-def _first(owner: Integers, key: Integers, time: Integers, instance: Integers) -> Truths:
+def first_of_key(owner: Integers, key: Integers, time: Integers, instance: Integers) -> Truths:
     """Marks the earliest event of each pair of owner and key; of several at once that of the lowest instance."""
     order = np.lexsort((instance, time, key, owner))
     first = np.zeros(len(order), dtype=np.bool_)

@@ -13,13 +13,15 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
   innermost first; the last piece of a loop may be shorter. A spatial skip decides per instance and is never widened.
 * `implied_skips=False` drops every inherited condition, also the compute skip of outputs.
 * Gates of results gate no computes: only operands can.
-* An entry of a metadata rank is known by the coordinate of its first word: overlapping windows share entries. F of a
-  UOP fiber counts the entries it really has (fewer in a last pass).
+* An entry of a metadata rank is known by the coordinate of its first word: overlapping windows share entries, which are there
+  if one of those that use them has them. F of a UOP fiber counts the entries it really has (fewer in a last pass).
 * Entries that travel with a delivery are delivered when they enter the child's working set, like words. A rank of an
   uncompressed list that merges loops of both sides of a boundary travels with the delivery, and so do the ranks inside it.
 * A looked-at entry of an own rank stays current until an instance of the level stops using it. Inherited conditions
   never apply to metadata; a local condition (skip or gate) applies if the leader's tile is the same for the whole fiber.
-* The lone (coordinate, value) entry of a one-word tile is read exactly when its word is (same classes).
+* A rank without loops has fibers of one element, with the entries and offsets of such a fiber. What leads straight to what
+  is delivered (no own loop inside it) goes with the delivery, same classes; with words for the compute level the last rank only.
+* Timeloop's reading: ranks without loops cost nothing, but the one entry in the lowest compressed rank of a one-word tile.
 * `skip_ahead`: looks are ordered by fiber visit, time, coordinate; an entry is jumped over if the leader had none since
   the follower's previous entry.
 * `compress` counts at the parent, and like `decompress` only between two storage levels.

@@ -179,7 +179,7 @@ class Draw:
             moment = self.sums.moments(parent, link).read[link.access_of_copy][link.copies.of_point]
             below, fiber = (self.sums.there(parent, code, moment) for code in (rank.below, rank.fiber))
         for units, exists in rank.units(below, fiber):
-            verdict = self._judge_fills(link, level, name, exists[point])
+            verdict = self._judge_fills(link, level, name, link.copies.any(exists))
             counted.append(verdict.classes(units[point], chosen))
         return RankUnits(metadata=counted[0], payload=counted[1])
 
@@ -232,7 +232,7 @@ class Draw:
         events, counted = rank.looks.events, list[WalkedCounts]()
         holds = self._looking(rank.looks, under[0])
         for units, exists in rank.units(*under):
-            verdict = judge(rank.looks.stages, holds, exists[events.point])
+            verdict = judge(rank.looks.stages, holds, events.any(exists))
             counted.append(verdict.classes((units * rank.real)[events.point], chosen))
         return RankUnits(metadata=counted[0], payload=counted[1])
 

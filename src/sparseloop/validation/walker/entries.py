@@ -95,22 +95,29 @@ class RankBuilder:
     def build(self, words: dict[str, IntArray]) -> list[Rank | None]:
         """The ranks, outermost first; None for a rank without entries. `words`: of every tensor, per point."""
         laid = rank_layout(self.path, self.sparse, self.level)
-        with_loops = [r for r, rank in enumerate(laid) if rank.loops]
-        if not with_loops:
-            return self._lone(laid)
+        if self.sparse.timeloop_reading:
+            with_loops = [r for r, rank in enumerate(laid) if rank.loops]
+            if not with_loops:
+                return self._lone(laid)
+            return [self._rank(laid, r, r == with_loops[-1], words) if r in with_loops else None for r in range(len(laid))]
+        return [self._rank(laid, r, r == len(laid) - 1, words) for r in range(len(laid))]
+
+    def _rank(self, laid: list[LaidRank], at: int, innermost: bool, words: dict[str, IntArray]) -> Rank:
+        """One rank; without loops its fibers have one element."""
+        below = [i for inner in laid[at + 1 :] for i in inner.loops]
+        looks = self._delivered(below) if self._travels(laid, at) else self._walked(laid, at, innermost, words)
+        return self._describe(laid[at], below, innermost, looks)
+
+    def _travels(self, laid: list[LaidRank], at: int) -> bool:
+        """Do the entries go with deliveries to the child?
+
+        Those inside its tile do, and so do ranks that hold some of its loops, all ranks inside such a one, and ranks without
+        loops that lead straight to what is delivered. With words for the compute level goes the last rank only.
+        """
         child, loops = self.path.child(self.level), self.path.points.nest.loops
-        ranks = list[Rank | None]()
-        travels = False
-        for r, rank in enumerate(laid):
-            below = [i for inner in laid[r + 1 :] for i in inner.loops]
-            travels = travels or any(loops[i].level >= child for i in rank.loops)
-            if not rank.loops:
-                ranks.append(None)
-                continue
-            innermost = r == with_loops[-1]
-            looks = self._delivered(below) if travels else self._walked(rank, below, innermost, words)
-            ranks.append(self._describe(rank, below, innermost, looks))
-        return ranks
+        held = any(loops[i].level >= child for rank in laid[: at + 1] for i in rank.loops)
+        straight = not any(rank.loops for rank in laid[at:] if not rank.of_child)
+        return laid[at].of_child or held or (straight and (child < len(self.path.points.nest.keep) or at == len(laid) - 1))
 
     def _lone(self, laid: list[LaidRank]) -> list[Rank | None]:
         """A tile of one word keeps one entry in its lowest compressed rank, which goes where its word goes."""
@@ -149,8 +156,9 @@ class RankBuilder:
             fills=None if parent is None else self.path.entry_link(parent, frozenset(below)),
         )
 
-    def _walked(self, rank: LaidRank, below: list[int], innermost: bool, words: dict[str, IntArray]) -> Looks:
+    def _walked(self, laid: list[LaidRank], at: int, innermost: bool, words: dict[str, IntArray]) -> Looks:
         """Looks of an own rank: one whenever an entry becomes current at an instance of the level."""
+        rank, below = laid[at], [i for inner in laid[at + 1 :] for i in inner.loops]
         points, level = self.path.points, self.level
         compute = len(points.nest.keep)
         instance, step, key = points.instance(level), points.step(compute), points.word(self.path.tensor, below)
@@ -163,7 +171,8 @@ class RankBuilder:
         fiber = points.word(self.path.tensor, below + list(rank.loops))
         here = [n for n in self.stages.local + self.stages.gates if self.conditions[n].level == level]
         jumping = {n for n in here if self.conditions[n].intersection == "skip_ahead"}
-        unseen = {n for n in here if n not in jumping and not self._known(n, rank, words)}
+        begin = self._begin(laid, at)
+        unseen = {n for n in here if n not in jumping and not self._known(n, begin, words)}
         stages = Stages(
             outer=self.stages.outer,
             local=tuple(n for n in self.stages.local if n not in unseen),
@@ -172,13 +181,17 @@ class RankBuilder:
         jumps = _jumps(events, _current(instance, step, fiber), step, key) if jumping else None
         return Looks(events=events, stages=stages, link=link, jumps=jumps, jumping=frozenset(jumping))
 
-    def _known(self, number: int, rank: LaidRank, words: dict[str, IntArray]) -> bool:
-        """Is the condition's leader known before a fiber of the rank is entered (or looked up first anyway)?"""
+    def _begin(self, laid: list[LaidRank], at: int) -> int:
+        """The loop at which a fiber of the rank is entered; without loops of its own, that of the next rank inside, if any."""
+        return min((i for rank in laid[at:] for i in rank.loops), default=len(self.path.points.nest.loops))
+
+    def _known(self, number: int, begin: int, words: dict[str, IntArray]) -> bool:
+        """Is the condition's leader known before the loop `begin` is entered (or looked up first anyway)?"""
         condition = self.conditions[number]
         if condition.intersection == "leader_follower":
             return True
         tiles = condition.leader_tiles(words[condition.leader])
-        outside = self.path.points.code(range(min(rank.loops)))
+        outside = self.path.points.code(range(begin))
         return np.unique(np.stack([outside, tiles]), axis=1).shape[1] == len(np.unique(outside))
 
 

@@ -14,6 +14,8 @@ class LaidRank:
 
     kind: FormatKind | None
     loops: tuple[int, ...]
+    of_child: bool = False
+    """It lies inside the tile of the next inner level, which was cut beforehand."""
 
 
 def rank_layout(path: TensorPath, sparse: Sparse, level: int) -> list[LaidRank]:
@@ -52,7 +54,7 @@ def _lay(path: TensorPath, form: TensorFormat, candidates: list[tuple[int, ...]]
             kinds: list[FormatKind] = [f.kind for f in formats[len(outer) :]]
             _check_agreement(path, kinds, inner)
             own = [LaidRank(kind=f.kind, loops=taken) for f, taken in zip(outer, laid, strict=True)]
-            return own + [LaidRank(kind=kind, loops=rank.loops) for kind, rank in zip(kinds, inner, strict=True)]
+            return own + [LaidRank(kind=kind, loops=rank.loops, of_child=True) for kind, rank in zip(kinds, inner, strict=True)]
         if not form.automatic:
             break
         formats.insert(0, form.ranks[0])

@@ -36,7 +36,6 @@ def test_one_loop_a_rank() -> None:
     layout = laid("m4 k8", fmt("UOP", "CP"))
     assert (taken(layout, 0), taken(layout, 1)) == ([0], [1])
     assert layout.leftover is False
-    assert layout.bounds == {0: 4, 1: 8}
 
 
 def test_loops_left_over_repeat_the_outermost_format() -> None:
@@ -92,13 +91,27 @@ def test_a_flattened_rank_takes_consecutive_loops() -> None:
     assert rank.span == (0, 3)
 
 
-def test_formats_without_compressed_ranks_stand_for_the_loops_of_the_child() -> None:
-    """UB: the loop over k at level 0 also counts the 4 positions of k inside the tile."""
+def test_formats_without_compressed_ranks_take_the_loops_of_the_child_along() -> None:
+    """UB: the loop over k at level 0 also takes the 4 positions of k inside the tile."""
     layout = laid("m4 k2|k4", fmt("UB", "UB"))
-    assert layout.absorbed[1] == 4
-    assert layout.bounds[1] == 2 * 4
-    assert layout.holders == {0: True, 1: True, 2: False}
-    assert [taken(layout, s) for s in (0, 1)] == [[0], [1]]
+    assert [taken(layout, s) for s in (0, 1, 2)] == [[0], [1], [1]]
+    assert layout.depth == 2
+
+
+def test_a_rank_without_loops_keeps_its_place() -> None:
+    inside, outside = laid("k8", fmt("UOP", "CP")), laid("k8", fmt("UOP", "CP", order="inner_to_outer"))
+    assert [(r.rank, bool(r.bare)) for r in inside.ranks if not r.masks] == [(1, True)]
+    assert [(r.rank, bool(r.bare)) for r in outside.ranks if not r.masks] == [(0, True)]
+    grouped = TensorFormat(ranks=(RankFormat(kind="CP", groups=(("n",),)), RankFormat(kind="CP"), RankFormat(kind="CP")))
+    assert [r.rank for r in laid("m4 k8", grouped).ranks if r.bare and not any(r.masks.values())] == [0]
+
+
+def test_repetitions_at_an_inner_level_are_ranks_of_their_own_further_out() -> None:
+    layout = laid("n1|m4 k8", fmt("UOP", "UOP", "CP"), child=fmt("UOP", "CP"))
+    assert (taken(layout, 1), taken(layout, 2)) == ([1], [2])
+    layout = laid("n1|m4 k2 k4", fmt("UOP", "UOP", "CP"), child=fmt("UOP", "CP"))
+    assert [taken(layout, s) for s in (1, 2, 3)] == [[0], [1], [2]]
+    assert laid("n1|m4 k2 k4", fmt("U", "UOP", "CP"), child=fmt("UOP", "CP")).mismatch
 
 
 @pytest.mark.parametrize("kinds", [("U",), ("UOP",), ("UB",)])

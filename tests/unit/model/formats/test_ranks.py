@@ -48,6 +48,22 @@ def test_expected_metadata_of_a_tile(kinds: tuple[str, ...], bits: float) -> Non
     assert found == pytest.approx(bits)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "bits"),
+    [
+        (("UOP", "CP"), 8 * 9 + 8 * 2),  # 8 + 1 offsets, and 2 coordinates of lists of one element
+        (("UOP", "B"), 8 * 9 + 2),
+        (("CP", "UOP", "CP"), 8 * (2 * 2 + 2 * 2 + 2)),  # coordinate and offset of 2 words, 2 offsets and a coordinate for each
+        (("UB", "UB"), 8 + 8 * 8 + 8),
+    ],
+)
+def test_ranks_without_loops_have_fibers_of_one_element(kinds: tuple[str, ...], bits: float) -> None:
+    """8 words, 2 of them non-zero."""
+    plan, mapping = planned(matmul(m=1, n=1, k=8), "k8", "ABZ", sparse=Sparse(formats={(0, "A"): fmt(*kinds)}), A=0.25)
+    tile = evaluate_plan(plan, mapping.bounds).sparse.links[link(plan, 0, "A").index].resident
+    assert float(tile.metadata_bits) == pytest.approx(bits)
+
+
 def test_metadata_at_worst() -> None:
     """8 non-zeros may lie in all 4 rows."""
     assert float(resident(fmt("UOP", "CP")).metadata_bits_worst) == 8 * 5 + 8 * 8
@@ -58,7 +74,7 @@ def test_metadata_at_worst() -> None:
 def test_conditions_of_positions_and_fibers() -> None:
     plan, mapping = planned(PROBLEM, "m4 k8", "ABZ", sparse=Sparse(formats={(0, "A"): fmt("UOP", "B")}), A=0.25)
     tiles = Tiles(plan, mapping.bounds)
-    rows, words = [r for r in FormatRanks.of(tiles).at(link(plan, 0, "A")) if r.has_loops is not False and bool(r.has_loops)]
+    rows, words = [r for r in FormatRanks.of(tiles).at(link(plan, 0, "A")) if bool(r.there)]
     assert (rows.length, words.length) == (4, 8)
     assert [tiles.size(*c) for c in (rows.position, rows.fiber, words.position, words.fiber)] == [8, 32, 1, 8]
     assert rank_units(rows).entries is None

@@ -82,6 +82,19 @@ class TestFormats:
         (entry,) = walked.tensors[1, "A"].metadata_reads
         assert split(entry.metadata) == (4, 0, 0, 2)
 
+    def test_ranks_without_loops(self):
+        """One row of A in csr: an offset per word and one more, and the list of each non-zero has one coordinate."""
+        sparse = Sparse(formats={(0, "A"): fmt("UOP", "CP")}, safs=(saf("skip", 0, "B", "A"),))
+        walked = walk(matmul(1, 1, 4), mapped("k4", "ABZ"), sparse, A=[[1, 0, 0, 1]])
+        offsets, coordinates = walked.tensors[0, "A"].metadata_reads
+        assert split(offsets.payload) == pytest.approx((5, 0, 0, 0))
+        assert split(coordinates.metadata) == (2, 0, 0, 2)
+        assert coordinates.payload.total == 0
+        walked = walk(matmul(1, 3, 1), mapped("n3", "ABZ"), sparse, A=[[1]])
+        offsets, coordinates = walked.tensors[0, "A"].metadata_reads
+        assert split(offsets.payload) == pytest.approx((2, 0, 0, 0))  # looked up once
+        assert split(coordinates.metadata) == (3, 0, 0, 0)  # with every access
+
     def test_output_entries(self):
         sparse = Sparse(formats={(0, "Z"): fmt("CP")})
         walked = walk(matmul(3, 1, 2), mapped("k2 m3", "ABZ"), sparse, Z=[[1], [1], [0]])
@@ -89,8 +102,8 @@ class TestFormats:
         assert split(update.metadata) == (4, 0, 0, 2)
         assert split(read.metadata) == (2, 0, 0, 1)
 
-    def units(self, form, text="m3 k4"):
-        walked = walk(matmul(3, 1, 4), mapped(text, "ABZ"), Sparse(formats={(0, "A"): form}))
+    def units(self, form, text="m3 k4", timeloop=False):
+        walked = walk(matmul(3, 1, 4), mapped(text, "ABZ"), Sparse(formats={(0, "A"): form}, timeloop_reading=timeloop))
         return [rank.metadata.total for rank in walked.tensors[0, "A"].metadata_reads]
 
     def test_layout(self):
@@ -98,11 +111,12 @@ class TestFormats:
         other = RankFormat(kind="CP", groups=(("n",),))
         plain = RankFormat(kind="CP")
         assert self.units(fmt("CP")) == [3, 12]  # repeated automatically
-        assert self.units(fmt("CP", "CP", "CP")) == [3, 12, 0]
-        assert self.units(fmt("CP", "CP", "CP", order="inner_to_outer")) == [0, 3, 12]
+        assert self.units(fmt("CP", "CP", "CP")) == [3, 12, 12]  # lists of one element
+        assert self.units(fmt("CP", "CP", "CP"), timeloop=True) == [3, 12, 0]
+        assert self.units(fmt("CP", "CP", "CP", order="inner_to_outer")) == [1, 3, 12]
         assert self.units(TensorFormat(ranks=(grouped,))) == [12]
-        assert self.units(TensorFormat(ranks=(other, plain, plain))) == [0, 3, 12]
-        assert self.units(TensorFormat(ranks=(plain, other, plain), order="inner_to_outer")) == [3, 0, 12]
+        assert self.units(TensorFormat(ranks=(other, plain, plain))) == [1, 3, 12]
+        assert self.units(TensorFormat(ranks=(plain, other, plain), order="inner_to_outer")) == [3, 3, 12]
         with pytest.raises(ValueError, match="too few ranks"):
             self.units(fmt("CP", automatic=False))
 

@@ -1,0 +1,301 @@
+"""Entries of known patterns where covers do not say exactly which there are: windows, and passes that end early.
+
+There every lookup is looked at, mapping by mapping, as `known_events` does with words: an entry is known by the coordinate of
+its first word, so that overlapping windows share entries, and fibers of a last pass are as long as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from sparseloop.model.formats.ranks import FormatRanks, RankOnLoops, known_before
+from sparseloop.model.plan import Link, Plan
+from sparseloop.model.sparsity.emptiness import Emptiness, tile_condition
+from sparseloop.model.sparsity.events import EventPart, EventParts
+from sparseloop.model.sparsity.features import SafConditions
+from sparseloop.model.sparsity.known_events import Decision, Looked, Stages, by_rows, decided_ranks
+from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, Truths, copies, few_points, first_of_key, numbered
+from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.units import Count, Floats, Integers
+
+Action = Literal["reads", "fills", "updates"]
+ACTIONS: tuple[Action, ...] = ("reads", "fills", "updates")
+PARTS = ("entries", "payloads")
+NUMBERS = len(EventPart._fields)
+ROWS = 4096
+"""Mappings whose numbers are remembered."""
+
+
+class Found(NamedTuple):
+    """Lookups, or entries that arrive."""
+
+    event: Integers
+    """Per point, the one that serves it."""
+    point: Integers
+    """Per event, one point that it serves."""
+    first: Truths
+    """Per event: the first of its entry at its place."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """What a rank stores at each point, of everything or of what is not empty."""
+
+    units: tuple[Any, Any]
+    """Of entries and of payloads."""
+    exists: tuple[Any, Any]
+
+
+class KnownEntries:
+    """Entries of all tensors at all levels for one batch under one choice of features; every mapping is looked at once."""
+
+    def __init__(self, safs: SafConditions) -> None:
+        self.safs, self.tiles, self.plan = safs, safs.tiles, safs.plan
+        self.decisions = safs.decisions()
+        slots = range(len(self.plan.loops))
+        residuals = self.tiles.bounds if self.tiles.residuals is None else self.tiles.residuals
+        self._columns = [*self.tiles.bounds, *(residuals[i] for i in slots)]
+        self._rows: dict[Row, dict[int, Floats]] = {}
+
+    def tells(self, link: Link) -> bool:
+        """True if pattern and leaders are known, covers are not enough, and the points are few enough."""
+        asked = {link.tensor, *(d.leader for d in self._stages(link).all)}
+        if any(self.plan.padded[t] for t in asked):
+            return False
+        index = self.plan.einsum.index
+        jumped = {index[u] for saf in self.safs.acting(link) if saf.jumps for u in self.safs.leaders(saf)}
+        if not all(is_known(self.plan, t) for t in asked) or not all(_constant(self.plan, t) for t in jumped):
+            return False
+        enough = self.tiles.residuals is None and all(self.plan.plain[t] for t in asked)
+        return not enough and few_points(self.plan, self._ranks(link))
+
+    def _stages(self, link: Link) -> Stages:
+        """What decides on the link's events, leaders without zeros left out."""
+
+        def real(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+            return tuple(d for d in decisions if _constant(self.plan, d.leader) is not True)
+
+        found = self.decisions.links[link.index]
+        return Stages(outer=real(found.outer), local=real(found.local), inherited=real(found.inherited), gates=real(found.gates))
+
+    def _ranks(self, link: Link) -> frozenset[str]:
+        outer = self.plan.outer[link.index]
+        decisions = self._stages(link).all + (self._stages(self.plan.links[outer[-1]]).all if outer else ())
+        return decided_ranks(self.plan, {link.tensor}, decisions)
+
+    def events(self, link: Link, number: int, action: Action, part: int) -> EventParts:
+        """Entries (part 0) or payloads (1) of a rank of the list at the link's parent."""
+        start = ((number * len(ACTIONS) + ACTIONS.index(action)) * len(PARTS) + part) * NUMBERS
+        return EventParts((EventPart(*(self._number(link, start + i) for i in range(NUMBERS))),))
+
+    def _number(self, link: Link, at: int) -> Count:
+        def numbers(*columns: Any) -> Any:
+            return by_rows(columns, lambda row: float(self._row(row)[link.index][at]))
+
+        traced = next((c for c in self._columns if hasattr(c, "call")), None)
+        if traced is not None:
+            return traced.call("entries of known patterns", numbers, self._columns)
+        return numbers(*self._columns)
+
+    def _row(self, row: Row) -> dict[int, Floats]:
+        if row not in self._rows:
+            if len(self._rows) >= ROWS:
+                self._rows.clear()
+            width = len(self.plan.loops)
+            nest = Nest(self.plan, row[:width], row[width:])
+            tiles = Tiles(self.plan, np.array(nest.bounds), None if nest.perfect else np.array(nest.residuals))
+            mapping = _Mapping(SafConditions(tiles, Emptiness(tiles), self.safs.active), Looked(nest))
+            links = [k for k in self.plan.links if k.parent_format is not None and self.tells(k)]
+            self._rows[row] = {k.index: mapping.numbers(k, self._stages, self._ranks(k)) for k in links}
+        return self._rows[row]
+
+
+class _Mapping:
+    """One mapping, looked at point by point."""
+
+    def __init__(self, safs: SafConditions, looked: Looked) -> None:
+        self.safs, self.plan, self.tiles, self.looked = safs, safs.plan, safs.tiles, looked
+        self.ranks = FormatRanks.of(safs.tiles)
+
+    def numbers(self, link: Link, stages: Callable[[Link], Stages], ranks: frozenset[str]) -> Floats:
+        """Events, and what survives each step, of every rank, action and part."""
+        assert link.parent_format is not None
+        shape = (len(link.parent_format.ranks), len(ACTIONS), len(PARTS), NUMBERS)
+        sums = np.zeros(shape)
+        points = self.looked.of_ranks(ranks)
+        outer = self.plan.outer[link.index]
+        for rank in self.ranks.at(link):
+            if not rank.there:
+                continue
+            stored = self._stored(points, link, rank)
+            found, steps = self._looks(points, link, rank), self._known(link, rank, stages(link))
+            self._add(sums[rank.number, 0], points, (found, stored), steps, found.first if link.output else None)
+            if link.output:
+                self._add(sums[rank.number, 2], points, (found, stored), steps, None)
+            if outer:
+                self._add_fills(sums[rank.number, 1], points, self.plan.links[outer[-1]], (rank, stored), stages)
+        total = sums[..., :1]
+        sums[..., 1:] = np.divide(sums[..., 1:], total, out=np.ones_like(sums[..., 1:]), where=total > 0)
+        sums[..., :1] *= np.prod([self.tiles.bounds[s] for s in self.plan.spatial(link.parent) if points.passes[s] == 1])
+        return sums.reshape(-1)
+
+    def _nonzero(self, points: NestPoints, tensor: int) -> Truths:
+        constant = _constant(self.plan, tensor)
+        return points.nonzero(tensor) if constant is None else np.full(len(points), constant)
+
+    def _holds(self, points: NestPoints, decision: Decision) -> Truths:
+        constant = _constant(self.plan, decision.leader)
+        return self.looked.holds(points, decision) if constant is None else np.full(len(points), constant)
+
+    def _inside(self, rank: RankOnLoops) -> frozenset[int]:
+        """Loops below an entry."""
+        _, cover = rank.position
+        return frozenset(s for s, span in enumerate(cover) if self.tiles.count(span, s) > 1)
+
+    def _stored(self, points: NestPoints, link: Link, rank: RankOnLoops) -> Stored:
+        below = self._inside(rank)
+        _, cover = rank.fiber
+        whole = frozenset(s for s, span in enumerate(cover) if self.tiles.count(span, s) > 1)
+        relevant, nonzero = sorted(link.relevant), self._nonzero(points, link.tensor)
+        entry = numbered(points.code([s for s in relevant if s not in below]))
+        fiber = numbered(points.code([s for s in relevant if s not in whole]))
+        members = np.unique(np.stack([fiber, points.word(link.tensor, below)]), axis=1)[0]
+        length = np.bincount(members)[fiber]
+        position_exists, fiber_exists = _any_alike(entry, nonzero), _any_alike(fiber, nonzero)
+        always, one = np.ones(len(points), dtype=np.bool_), np.ones(len(points))
+        entries, payloads = {
+            "CP": ((one, position_exists), (one, position_exists)),
+            "RLE": ((one, position_exists), (one, position_exists)),
+            "B": ((one, fiber_exists), (one, position_exists)),
+            "UOP": ((0 * one, always), (1 + 1 / length, fiber_exists)),
+            "UB": ((one, always), (one, always)),
+            "U": ((0 * one, always), (0 * one, always)),
+        }[rank.format.kind]
+        if rank.innermost:
+            payloads = (0 * one, always)
+        return Stored((entries[0], payloads[0]), (entries[1], payloads[1]))
+
+    def _looks(self, points: NestPoints, link: Link, rank: RankOnLoops) -> Found:
+        """When the level looks at the entries of a rank."""
+        below = self._inside(rank)
+        if rank.inner or rank.travels or (link.to_compute and rank.innermost):
+            found = points.deliveries(link, below)
+            return Found(found.access_of_copy[found.copy_of_point], found.access_point, found.first_accesses)
+        loops = self.plan.loops
+        instance = points.code(self.plan.spatial(link.parent))
+        step = points.code([s for s in range(len(loops)) if not loops[s].spatial])
+        visit, key = numbered(instance, step), points.word(link.tensor, below)
+        stays = copies(visit, instance, key, reuse=True)
+        at = stays.first_point
+        return Found(stays.of_point, at, first_of_key(instance[at], key[at], step[at], instance[at]))
+
+    def _known(self, link: Link, rank: RankOnLoops, stages: Stages) -> Sequence[tuple[Decision, ...]]:
+        """What decides on looks, step by step: local conditions where they are known in time."""
+        if rank.inner or rank.travels:
+            return stages.outer, stages.local, stages.inherited if link.to_compute else (), stages.gates
+        index, seen = self.plan.einsum.index, dict[tuple[bool, int], bool]()
+        for saf in self.safs.acting(link):
+            for leader in self.safs.leaders(saf):
+                condition = tile_condition(self.tiles, index[leader], self.safs.granule(link, saf))
+                early = saf.looks_up or bool(known_before(self.tiles, rank.entered, condition))
+                key = (saf.packs, index[leader])
+                seen[key] = seen.get(key, False) or early
+
+        def timely(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+            return tuple(d for d in decisions if d.link != link.index or seen.get((d.per_copy, d.leader), True))
+
+        return stages.outer, timely(stages.local), (), timely(stages.gates)
+
+    def _add(
+        self,
+        sums: Floats,
+        points: NestPoints,
+        what: tuple[Found, Stored],
+        steps: Sequence[tuple[Decision, ...]],
+        without: Truths | None,
+    ) -> None:
+        """Adds looks; `without`: those that are none (first touches)."""
+        (found, stored), size = what, len(what[0].point)
+        holds = [[_any_user(found.event, size, self._holds(points, d)) for d in step] for step in steps]
+        self._count(sums, points, (found, stored), holds, without)
+
+    def _add_fills(
+        self,
+        sums: Floats,
+        points: NestPoints,
+        source: Link,
+        what: tuple[RankOnLoops, Stored],
+        stages: Callable[[Link], Stages],
+    ) -> None:
+        """Adds entries that arrive over a link."""
+        rank, stored = what
+        found, decided = points.deliveries(source, self._inside(rank)), stages(source)
+
+        def holds(decision: Decision) -> Truths:
+            met = self._holds(points, decision)
+            if decision.per_copy and decision.link == source.index:
+                return found.any_user(met, of_copies=True)
+            return found.any_user(met, of_copies=False)[found.access_of_copy]
+
+        steps = [[holds(d) for d in step] for step in (decided.outer, decided.local, (), decided.gates)]
+        arriving = Found(found.copy_of_point, found.copy_point, found.first_copies)
+        self._count(sums, points, (arriving, stored), steps, found.first_copies if source.output else None)
+
+    def _count(
+        self,
+        sums: Floats,
+        points: NestPoints,
+        what: tuple[Found, Stored],
+        steps: Sequence[Sequence[Truths]],
+        without: Truths | None,
+    ) -> None:
+        found, stored = what
+        loops, size = self.plan.loops, len(found.point)
+        weight = points.weight([s for s in range(len(loops)) if not loops[s].spatial])[found.point]
+        last = np.empty(size, dtype=np.int64)
+        last[found.event] = np.arange(len(points))
+        if without is not None:
+            weight = weight * ~without
+        for part, (units, exists) in enumerate(zip(stored.units, stored.exists, strict=True)):
+            left = weight * units[last]
+            sums[part, 0] += left.sum()
+            left = left * _any_user(found.event, size, exists)
+            for number, step in enumerate(steps, start=1):
+                for met in step:
+                    left = left * met
+                sums[part, number] += left.sum()
+
+
+def is_known(plan: Plan, tensor: int) -> bool:
+    """Is every word of the tensor known?"""
+    model = plan.einsum.tensors[tensor].density
+    return (model.deterministic and not model.produced) or _constant(plan, tensor) is not None
+
+
+def _constant(plan: Plan, tensor: int) -> bool | None:
+    """True if no word is zero, False if all are, None if neither is sure."""
+    model = plan.einsum.tensors[tensor].density.answering
+    if model.deterministic and not model.produced:
+        return None
+    if model.produced:
+        operands = [_constant(plan, t) for t, one in enumerate(plan.einsum.tensors) if not one.output]
+        return False if False in operands else True if all(operands) else None
+    return {0.0: False, 1.0: True}.get(float(model.density))
+
+
+def _any_alike(code: Integers, holds: Truths) -> Truths:
+    """Per point: does `holds` hold at some point with the same code?"""
+    some = np.zeros(int(code.max()) + 1, dtype=np.bool_)
+    some[code[holds]] = True
+    return some[code]
+
+
+def _any_user(event: Integers, size: int, holds: Truths) -> Truths:
+    """Per event: does `holds` hold at some point that it serves?"""
+    some = np.zeros(size, dtype=np.bool_)
+    some[event[holds]] = True
+    return some

@@ -197,18 +197,18 @@ class _Mapping:
         """What decides on looks, step by step: local conditions where they are known in time."""
         if rank.inner or rank.travels:
             return stages.outer, stages.local, stages.inherited if link.to_compute else (), stages.gates
-        index, seen = self.plan.einsum.index, dict[tuple[bool, int], bool]()
+        index, seen = self.plan.einsum.index, dict[tuple[bool, bool, int], bool]()
         for saf in self.safs.acting(link):
             for leader in self.safs.leaders(saf):
                 condition = tile_condition(self.tiles, index[leader], self.safs.granule(link, saf))
                 early = saf.looks_up or bool(known_before(self.tiles, rank.entered, condition))
-                key = (saf.packs, index[leader])
+                key = (saf.saves_time, saf.packs, index[leader])
                 seen[key] = seen.get(key, False) or early
 
-        def timely(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
-            return tuple(d for d in decisions if d.link != link.index or seen.get((d.per_copy, d.leader), True))
+        def timely(decisions: tuple[Decision, ...], *, skips: bool) -> tuple[Decision, ...]:
+            return tuple(d for d in decisions if d.link != link.index or seen.get((skips, d.per_copy, d.leader), True))
 
-        return stages.outer, timely(stages.local), (), timely(stages.gates)
+        return stages.outer, timely(stages.local, skips=True), (), timely(stages.gates, skips=False)
 
     def _add(
         self,

@@ -17,7 +17,7 @@ from typing import NamedTuple, final
 import numpy as np
 
 from sparseloop.model.density.base import DensityModel, Occupancy, Passes, by_rows, unwrapped, upper_tail
-from sparseloop.model.density.products import Grouped, Independent, Operand, Slices, positions_left, product_empty
+from sparseloop.model.density.products import NEVER, Grouped, Independent, Operand, Slices, positions_left, product_empty
 from sparseloop.model.density.structured import Structured
 from sparseloop.model.density.uniform import Uniform
 from sparseloop.model.memo import memo
@@ -147,10 +147,13 @@ class Produced(DensityModel):
         first = self._zero(tile, more, taken) if again else 0.0
         if again and total <= 1:
             return first
-        value = 0.0
+        value, surely = 0.0, math.inf  # from so many positions on the tile is never empty
         for nodes in product(*(_nodes(loop.iterations, len(loops)) for loop in loops)):
             done = sum(node * loop.positions for (node, _), loop in zip(nodes, loops, strict=True))
-            value += math.prod(weight for _, weight in nodes) * self._zero(tile, done + more, taken)
+            if done + more < surely:
+                zero = self._zero(tile, done + more, taken)
+                value += math.prod(weight for _, weight in nodes) * zero
+                surely = surely if zero > NEVER else done + more
         return (value * total - first) / (total - 1.0) if again else value
 
     def least_nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:

@@ -123,13 +123,19 @@ def _whole(operands: tuple[Slices, ...], positions: int) -> float:
         return 0.0
     if len(operands) == 1:
         return operands[0].empty(positions)
-    if sum(o.empty(1) for o in operands) < NEVER:  # one position alone is hardly ever without a contribution
+    if sum(map(_one_empty, operands)) < NEVER:  # one position alone is hardly ever without a contribution
         return 0.0
     if all(o.words == 1.0 for o in operands[:-1]) and (len(operands) == 2 or _widths(operands, positions) <= CHAINED):
         return _hypergeometric(operands, positions)
     if positions <= THINNED:
         return _thinned(operands, positions)
     return _saddle(operands, positions)
+
+
+@memo(4096)
+def _one_empty(operand: Slices) -> float:
+    """P(a slice is all zero)."""
+    return operand.empty(1)
 
 
 def positions_left(operands: Sequence[Operand], positions: int) -> Left:
@@ -242,14 +248,19 @@ def _thinned(operands: tuple[Slices, ...], positions: int) -> float:
     left[positions] = 1.0
     for operand in operands[:-1]:
         left = thinning(operand, positions).T @ left
-    last = np.array([operands[-1].empty(j) for j in range(positions + 1)])
-    return float(np.clip(left @ last, 0.0, 1.0))
+    return float(np.clip(left @ _empty_slices(operands[-1], positions), 0.0, 1.0))
+
+
+@memo(4096)
+def _empty_slices(operand: Slices, positions: int) -> Floats:
+    """P(0, 1, ... `positions` slices are all zero)."""
+    return np.asarray(probability_empty(operand.total, operand.full, np.arange(positions + 1.0) * operand.words))
 
 
 @memo(4096)
 def thinning(operand: Slices, positions: int) -> Floats:
     """P(j of i slices are not zero) at [i, j], for i up to `positions` (at most 32)."""
-    empty = np.array([operand.empty(n) for n in range(positions + 1)])
+    empty = _empty_slices(operand, positions)
     table = np.zeros((positions + 1, positions + 1))
     for j in range(positions + 1):
         signs = np.array([(-1.0) ** s * math.comb(j, s) for s in range(j + 1)])

@@ -91,7 +91,7 @@ def evaluate(spec: Spec, mapping: object = None, *, keep: tuple[str, ...] | None
 
     >>> result = evaluate(load("matmul.yaml"))
     >>> result.valid, f"{result.energy_pj / 1e6:.0f} uJ", f"{result.cycles:.0f} cycles"
-    (True, '113 uJ', '89594 cycles')
+    (True, '147 uJ', '123215 cycles')
     """
     design = design_of(spec)
     if mapping is None:

@@ -102,6 +102,8 @@ def _levels(dice: random.Random, levels: int) -> list[dict[str, Any]]:
         found.append(level)
         if dice.random() < 0.4:
             found.append({"name": f"F{i}", "fanout": {"x": dice.choice((2, 3, 4)), "y": dice.choice((1, 1, 2))}})
+            if dice.random() < 0.2 and not any("sync" in one for one in found):
+                found[-1] |= {"sync": dice.choice(("step", "pass")), "balance": dice.choice(("none", "greedy"))}
     mac = {"compute": dice.choice((0, 1, 5)), "gated_compute": dice.choice((0, 0.5)), "leak": dice.choice((0, 0.01))}
     return [*found, {"name": "MAC", "class": "mac", "energy": mac}]
 

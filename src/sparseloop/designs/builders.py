@@ -154,6 +154,10 @@ class Fanout:
     """Name by which the mapping speaks of it."""
     packing: Literal["balanced", "waves"] | None = None
     """How positions left by a spatial skip fill the instances."""
+    sync: Literal["step", "pass", "end"] | None = None
+    """When lanes wait for each other; None: at the end alone."""
+    balance: Literal["none", "greedy"] | None = None
+    """'greedy': work is dealt out evenly to the lanes, between two waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +260,7 @@ def _plain(value: object) -> Any:
     """Records as the keys and values of a file; what is None is left out."""
     if isinstance(value, Fanout):
         found = {"fanout": {"x": value.x, "y": value.y}, "name": value.name, "packing": value.packing}
+        found |= {"sync": value.sync, "balance": value.balance}
         return {key: item for key, item in found.items() if item is not None}
     if isinstance(value, Loops):
         return _entry(value)

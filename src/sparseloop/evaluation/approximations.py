@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sparseloop.model.barriers import barrier_level
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.density import Uniform
 from sparseloop.model.plan import AxisLoops, Link, Plan
@@ -200,6 +201,14 @@ def _made_in_fibers(plan: Plan, cost: Cost) -> bool:
     return any(rank.kind in ("B", "UOP") for form in forms for rank in form.ranks)
 
 
+def _waiting_for_random_tiles(plan: Plan, cost: Cost) -> bool:
+    return _draws(plan) and any(wait.kind == "load" and float(wait.cycles) > 0 for wait in cost.waits)
+
+
+def _waiting_lanes(plan: Plan, cost: Cost) -> bool:
+    return _draws(plan) and barrier_level(plan) is not None
+
+
 FUZZ = "make fuzz MINUTES=10"
 MEASURED = "pytest -s tests/property/test_approximations.py"
 
@@ -303,6 +312,24 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
         specifications=138,
         command=FUZZ,
         applies=_stored_in_windows,
+    ),
+    Approximation(
+        name="loads of random tiles",
+        what="the port with most to do on average limits every load, and children get equally much",
+        mean=0.006,
+        worst=0.4,
+        specifications=263,
+        command="pytest -s tests/property/test_waits.py",
+        applies=_waiting_for_random_tiles,
+    ),
+    Approximation(
+        name="lanes that wait for each other",
+        what="units of work are independent of each other; cycles of the compute level",
+        mean=0.024,
+        worst=0.335,
+        specifications=240,
+        command="pytest -s tests/property/test_barriers.py",
+        applies=_waiting_lanes,
     ),
     Approximation(
         name="windows shared along a diagonal",

@@ -174,6 +174,12 @@ class FanoutSpec(Record):
         default=None,
         description="Positions left by a spatial skip take turns in whole waves (default), or even out over time.",
     )
+    sync: Literal["step", "pass", "end"] = Field(
+        default="end", description="When lanes wait for each other: in every step, when a tile below moves, or at the end alone."
+    )
+    balance: Literal["none", "greedy"] = Field(
+        default="none", description="greedy: work is dealt out evenly to the lanes, between two waits."
+    )
 
 
 def _entry_kind(value: object) -> str:

@@ -18,6 +18,7 @@ from itertools import product
 from typing import NamedTuple
 
 from sparseloop.model import ops
+from sparseloop.model.barriers import barrier_level, waiting_time
 from sparseloop.model.design.sparse import Saf
 from sparseloop.model.formats.metadata import Metadata, RankTraffic
 from sparseloop.model.formats.occupancy import ResidentTile
@@ -284,9 +285,15 @@ def _under(mapped: _Mapped, safs: SafConditions) -> SparseTraffic:
         links=_chained([_link(safs, metadata, counts) for counts in dense.links]),
         computes=computes,
         skipped_at_compute=skipped_at_compute(safs, dense.computes),
-        time=time_on_instances_taken(dense.tiles, taken, busy) if timeloop else packed_time(safs, busy),
+        time=time_on_instances_taken(dense.tiles, taken, busy) if timeloop else _time(safs, busy),
         taken=taken,
     )
+
+
+def _time(safs: SafConditions, busy: Share) -> Share:
+    """Time of what is left of the computes: packed, between barriers, or evened out."""
+    level = barrier_level(safs.plan)
+    return packed_time(safs, busy) if level is None else waiting_time(safs, level, busy)
 
 
 def _chained(links: Sequence[LinkSparse]) -> tuple[LinkSparse, ...]:

@@ -56,6 +56,8 @@ class Hierarchy:
     """Fanout name to the axes along which it has more than one instance."""
     waves: frozenset[int] = frozenset()
     """Storage levels below which positions are packed in waves."""
+    barriers: Mapping[int, FanoutSpec] = field(default_factory=dict[int, FanoutSpec])
+    """Storage levels below which lanes wait for each other, or get work dealt out."""
 
     @property
     def storage(self) -> dict[str, int]:
@@ -80,7 +82,7 @@ def resolve_hierarchy(log: ResolveLog) -> Hierarchy:
     """The levels with their numbers of instances. Mistakes: missing levels, equal names, levels of the wrong kind."""
     x, y = 1, 1
     stages, axes = list[Stage](), dict[str, tuple[str, ...]]()
-    owners, packing = dict[str, tuple[int, ...]](), dict[int, str]()
+    owners, packing, barriers = dict[str, tuple[int, ...]](), dict[int, str](), dict[int, FanoutSpec]()
     entries = log.spec.architecture.levels
     path: Path = ("architecture", "levels")
     last = max((i for i, entry in enumerate(entries) if isinstance(entry, LevelSpec)), default=-1)
@@ -96,6 +98,12 @@ def resolve_hierarchy(log: ResolveLog) -> Hierarchy:
                 log.error((*path, i), "a fanout must be followed by the level it multiplies")
             owners[entry.name] = (*owners.get(entry.name, ()), len(stages) - 1)
             packing[len(stages) - 1] = entry.packing or packing.get(len(stages) - 1) or ("waves" if log.native else "balanced")
+            if entry.sync != "end" or entry.balance != "none":
+                if barriers:
+                    log.error(
+                        (*path, i), "lanes wait, or get work dealt out, at one fanout only", "leave out sync and balance here"
+                    )
+                barriers[len(stages) - 1] = entry
             axes[entry.name] = tuple(a for a in ("x", "y") if entry.fanout.get(a, 1) > 1)  # pyright: ignore
             continue
         kind = _kind(entry, (*path, i), log, innermost=i == last)
@@ -107,7 +115,7 @@ def resolve_hierarchy(log: ResolveLog) -> Hierarchy:
     if len(stages) < 2:
         log.error(path, "an architecture needs a storage level and, last, a compute level", "{name: MAC, class: mac}", key=True)
     waves = frozenset(level for level, kind in packing.items() if kind == "waves")
-    return Hierarchy(stages=tuple(stages), fanouts=owners, axes=axes, waves=waves)
+    return Hierarchy(stages=tuple(stages), fanouts=owners, axes=axes, waves=waves, barriers=barriers)
 
 
 def _kind(spec: LevelSpec, path: Path, log: ResolveLog, *, innermost: bool) -> Literal["storage", "compute"]:
@@ -152,9 +160,14 @@ def resolve_arch(hierarchy: Hierarchy, einsum: Einsum, sparse: Sparse, log: Reso
         child = hierarchy.stages[i + 1].name if i + 1 < len(hierarchy.stages) else None
         level = _level(stage, places[i].word_bits, child, priced, _wire(stage, tables, log), log)
         rates = _rates(stage, log)
+        if (barrier := hierarchy.barriers.get(i)) is not None:
+            level = replace(level, sync=barrier.sync, balance=barrier.balance)
         levels.append(
             replace(level, rates=rates, waves=i in hierarchy.waves, serial=_serial(stage, einsum, log, outermost=i == 0))
         )
+    if hierarchy.barriers and any(saf.packs for saf in sparse.safs):
+        message = "a spatial skip packs positions: lanes that wait (sync, balance) beside it are not modelled"
+        log.error(("architecture", "levels"), message, "take packing: waves, where a step ends with its last wave", key=True)
     _warn_of_free_networks(levels, log)
     if log.native:
         warn_of_extrapolation([(stage.name, *_place_in_technology(stage.spec, log)) for stage in hierarchy.stages], levels, log)

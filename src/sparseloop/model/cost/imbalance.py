@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparseloop.model.barriers import barrier_level
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.cost.drawn_work import DRAWS, drawn_largest
 from sparseloop.model.cost.waiting import waiting
@@ -78,6 +79,8 @@ def slowest(cost: Cost) -> Slowest | None:
     or if an instance expects less than one non-empty tile (too few for a nearly normal number).
     """
     plan, tiles = cost.plan, cost.dense.tiles
+    if barrier_level(plan) is not None:
+        return None  # lanes that wait inside the run: their time is that of the compute level
     leaders = None if any(s.choice is not None for s in plan.sparse.safs) else leaders_of(cost)
     if not leaders:
         return None

@@ -131,6 +131,10 @@ class Level:
     """Tensors whose tile is loaded before work on it starts, and drained before the next one is loaded."""
     rates: tuple[UnitRate, ...] = ()
     """Units whose rate may limit the level; others keep up with everything."""
+    sync: Literal["step", "pass", "end"] = "end"
+    """When the lanes below the level wait for each other: in every step, whenever a tile below moves, or at the end alone."""
+    balance: Literal["none", "greedy"] = "none"
+    """greedy: the work between two waits is dealt out evenly before it begins."""
     waves: bool = False
     """Positions that a spatial skip leaves below this level are packed anew in every step, in whole waves."""
 

@@ -126,7 +126,7 @@ class Fanout:
         deciders = list(self._deciders(self.lively))
         columns = [inner.time, inner.pace, chance, steps, *self._inner_parts(inner), *(self.tiles.bounds[i] for i in self.loops)]
         columns += [column for decider in deciders for column in decider.columns]
-        return _asked("waves of packed positions", columns, self._answer(deciders, self.lively != self.decisive))
+        return asked_by_rows("waves of packed positions", columns, self._answer(deciders, self.lively != self.decisive))
 
     @property
     def fine(self) -> Conditions:
@@ -293,7 +293,7 @@ class Fanout:
             first, second = tuple(asked[: len(decisive)]), tuple(asked)
             return self._counted(bounds, (first, second), row[0])
 
-        return _asked("waves of packed positions in the data", [steps, *self._columns(decisive + timed)], waves)
+        return asked_by_rows("waves of packed positions in the data", [steps, *self._columns(decisive + timed)], waves)
 
     def _counted(
         self, bounds: tuple[int, ...], asked: tuple[tuple[TileInData, ...], tuple[TileInData, ...]], steps: float
@@ -328,7 +328,7 @@ def _reach(tiles: Tiles, tensor: int, axis: int, cover: Cover) -> Count:
     return 1 + ops.total(abs(c) * tiles.stride[i] * (tiles.count(cover[i], i) - 1) for i, c in loops if cover[i])
 
 
-def _asked(name: str, columns: list[Array], answer: Callable[..., float]) -> Array:
+def asked_by_rows(name: str, columns: list[Array], answer: Callable[..., float]) -> Array:
     """An opaque function of the columns, row by row."""
 
     def rows(*given: Array) -> Array:

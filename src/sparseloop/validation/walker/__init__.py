@@ -44,6 +44,8 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
   them, before anything is loaded. Metadata of results that wait is not walked.
 * A systolic network is filled again in every step in which something kept below it gets a new tile, however empty; positions
   packed in waves fill it again in every wave, at least once.
+* Lanes that wait (`sync`): an interval lasts as long as its fullest lane, of which what lies inside evens out; a step as
+  long as any other where every condition holds in some lane. Parents are averaged. Work that is dealt out counts in whole steps.
 * A result without a given pattern is made: a word counts as stored from its first contribution on that reached the
   copy. A copy is filled with what is there and returns all of it (`whole`), or what it added to (`changed`), or starts
   empty and its parent adds (`add`; a read is then a word that arrives where there is one). Leaders and what levels hold

@@ -12,8 +12,8 @@ from sparseloop.model.design.mapping import Mapping
 from sparseloop.model.design.sparse import Sparse
 from sparseloop.validation.walker.checks import judge
 from sparseloop.validation.walker.draw import Draw
-from sparseloop.validation.walker.loads import LoadClock, passes_below
-from sparseloop.validation.walker.packing import Clock
+from sparseloop.validation.walker.loads import LoadClock
+from sparseloop.validation.walker.packing import Clock, passes_of
 from sparseloop.validation.walker.partials import PartialSums
 from sparseloop.validation.walker.plan import EventPlan
 from sparseloop.validation.walker.points import BoolArray, IntArray
@@ -105,7 +105,7 @@ def _skew(draw: Draw, level: int, turns: float) -> float:
     each = machine.latency.get(level, 0.0)
     if level in machine.systolic:
         each += extents["x"] - 1 + extents["y"] - 1
-    return each * passes_below(draw, level) * turns
+    return each * len(np.unique(passes_of(draw.plan, level))) * turns
 
 
 def _steps_where_all(conditions: list[BoolArray], step: IntArray) -> float:

@@ -105,18 +105,3 @@ class LoadClock:
         access = draw.accessed(parent, name)
         written = (access.written.wanted & access.real).astype(np.float64)
         yield Moved(level=parent, writes=True, point=link.accesses.point, step=last, words=written)
-
-
-def passes_below(draw: Draw, level: int) -> int:
-    """Times that something kept below a fanout gets a new tile over the network of the level."""
-    points, paths = draw.plan.points, draw.plan.paths
-    time, begins = points.step(draw.plan.compute), list[IntArray]()
-    for path in paths.values():
-        for parent, link in path.links.items():
-            child = path.child(parent)
-            if parent <= level < child < draw.plan.compute:
-                visit = points.step(child)
-                start = np.full(int(visit.max()) + 1, np.iinfo(np.int64).max)
-                np.minimum.at(start, visit, time)
-                begins.append(start[visit[link.traced.first_point()]])
-    return len(np.unique(np.concatenate(begins))) if begins else 1

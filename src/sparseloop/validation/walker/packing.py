@@ -11,6 +11,23 @@ from sparseloop.validation.walker.points import BoolArray, IntArray
 from sparseloop.validation.walker.records import Machine
 
 
+def passes_of(plan: EventPlan, level: int) -> IntArray:
+    """Per point the number of the pass in which it lies: something kept below the level moved over its network that often."""
+    points = plan.points
+    time, begins = points.step(plan.compute), list[IntArray]()
+    for path in plan.paths.values():
+        for parent, link in path.links.items():
+            child = path.child(parent)
+            if parent <= level < child < plan.compute:
+                visit = points.step(child)
+                start = np.full(int(visit.max()) + 1, np.iinfo(np.int64).max)
+                np.minimum.at(start, visit, time)
+                begins.append(start[visit[link.traced.first_point()]])
+    if not begins:
+        return np.zeros_like(time)
+    return np.searchsorted(np.unique(np.concatenate(begins)), time, side="right")
+
+
 class Clock:
     """Time of the points of a nest, given which computes keep their slot and which positions are active.
 
@@ -29,6 +46,8 @@ class Clock:
     def cycles(self) -> float:
         """Cycles of the compute level."""
         everything = np.arange(len(self.wanted))
+        for level, sync in self.machine.sync.items():
+            return self._between_waits(level, sync)
         if any(level in self.machine.waves for level in self.packing):
             return self._span(everything, tuple(self.packing))
         evened = self._evened(everything)
@@ -36,6 +55,38 @@ class Clock:
             positions = math.prod(self.plan.points.bounds[i] for i in self.spatial[level])
             evened *= positions / min(positions, self.machine.lanes.get(level, positions))
         return evened
+
+    def _between_waits(self, level: int, sync: str) -> float:
+        """Sum over intervals of the time of the fullest lane; parents are averaged. A lane evens out what lies inside it.
+
+        A step takes its time where every condition holds in some lane. Work that is dealt out: steps of all lanes over lanes.
+        """
+        points, loops = self.plan.points, self.plan.points.nest.loops
+        lanes = [i for i, loop in enumerate(loops) if loop.spatial and loop.level == level]
+        interval = {"step": self.step, "pass": passes_of(self.plan, level), "end": np.zeros_like(self.step)}[sync]
+        place = np.unique(np.stack([interval, points.instance(level)]), axis=1, return_inverse=True)[1].reshape(-1)
+        lane = np.unique(np.stack([place, points.code(lanes)]), axis=1, return_inverse=True)[1].reshape(-1)
+        inner = math.prod(points.bounds[i] for i, loop in enumerate(loops) if loop.spatial and loop.level > level)
+        parents = len(np.unique(points.instance(level)))
+        work = np.bincount(lane, weights=self.wanted) / inner
+        of_lane = np.empty(len(work), dtype=np.int64)
+        of_lane[lane] = place
+        number = np.bincount(of_lane)
+        if self.machine.dealt:
+            return float(np.ceil(np.bincount(of_lane, weights=work) / number - 1e-9).sum()) / parents
+        if sync == "step":
+            met = np.ones(int(place.max()) + 1, dtype=np.bool_)
+            for one in self.timed:
+                met &= np.bincount(place[self.holds[one]], minlength=len(met)) > 0
+            return float(met.sum()) / parents
+        longest = np.zeros(int(place.max()) + 1)
+        np.maximum.at(longest, of_lane, work)
+        return float(longest.sum()) / parents
+
+    @property
+    def timed(self) -> tuple[int, ...]:
+        """Conditions without which a compute takes no time."""
+        return self.plan.compute_stages().local
 
     def turns(self, level: int) -> float:
         """Mean over steps outside a fanout of the waves that its active positions take, at least 1; 1 where nothing packs."""

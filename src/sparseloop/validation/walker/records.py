@@ -47,6 +47,10 @@ class Machine:
     """Those of them that pack anew in every step."""
     rooms: Mapping[tuple[int, str], float] = field(default_factory=dict[tuple[int, str], float])
     """(level, tensor) to the words of it that the level can hold; more than that is streamed at each use."""
+    sync: Mapping[int, Literal["step", "pass", "end"]] = field(default_factory=dict[int, Literal["step", "pass", "end"]])
+    """Level to when the lanes below it wait for each other; at most one. Without it all lanes even out."""
+    dealt: bool = False
+    """The work between two waits is dealt out in whole units."""
     partials: Partials = "whole"
     serial: Mapping[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
     """Level to the tensors whose tile is there before work on it starts."""

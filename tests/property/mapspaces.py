@@ -24,6 +24,8 @@ EINSUMS: dict[str, tuple[str, ...]] = {
     "O[m,p+r-1] = I[m,p] * W[r]": ("I", "W", "O"),
     "Z[m,n] = A[m-1,k] * B[k,n]": ("A", "B", "Z"),
 }
+STYLES = (["CP"], ["B"], ["UOP", "CP"], ["UOP"], ["UB", "B"], ["RLE"], ["CP", "CP"], ["B", "RLE"], ["B", "B"])
+"""Lists of rank formats."""
 SIZES = (1, 2, 2, 3, 4, 4, 6, 8)
 LARGEST = 12_000
 ACTIONS = ("read", "fill", "update", "gated_read", "gated_fill", "gated_update", "leak", "decompress", "compress", "reduction")
@@ -157,7 +159,7 @@ def _sparse(dice: random.Random, levels: int, names: tuple[str, ...]) -> dict[st
     found: dict[str, Any] = {f"L{i}": {} for i in range(levels)}
     for name in names:
         if dice.random() < 0.5:
-            style = dice.choice((["CP"], ["B"], ["UOP", "CP"], ["UOP"], ["UB", "B"], ["RLE"]))
+            style = dice.choice(STYLES)
             flat = dice.random() < 0.3
             ranks = [{"kind": k, **({"ranks": [["*"]]} if flat else {})} for k in style]
             for i in range(dice.randint(1, levels)):

@@ -112,7 +112,9 @@ class Window:
         for axis in self.axes:
             if moving in axis:
                 rest = _words(moved.inner, axis) - moved.inner[moving]
-                share = np.where(rest > 0, 0.5 * (1 - 1 / moved.factors[moving]), 1.0)
+                steps = 1 - 1 / moved.factors[moving]
+                alone = np.where(self._others_still(moved, axis, moving), 1.0, steps)  # loops of other ranks may move it back
+                share = np.where(rest > 0, 0.5 * steps, alone)
                 result = result * np.where(
                     moved.factors[moving] == 1, 1.0, share * moved.inner[moving] / (moved.inner[moving] + rest)
                 )

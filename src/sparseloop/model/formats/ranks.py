@@ -291,7 +291,7 @@ def known_before(tiles: Tiles, entered: Masks, leader: Condition) -> Flag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeastUnits:
-    """Entries that a rank has at least, if it is the only one of its format."""
+    """Entries that a rank has at least, if it is the only one of its format, or the innermost that has a loop."""
 
     per_word: float
     """For every word that is not zero."""
@@ -313,13 +313,15 @@ def least_units(kind: FormatKind) -> LeastUnits:
 def least_bits(stored: TensorFormat | None, word_bits: float) -> tuple[float, LeastUnits]:
     """Metadata bits per non-zero word at least, and the units they are of; `word_bits`: the level's default width.
 
-    Of lists of several ranks nothing is known: their innermost loop may go to a rank without entries.
+    The innermost loop of a tensor may go to any rank of a list: the least of all ranks, none where one has no entries (csr).
+    Zeros have entries for sure only where there is one rank: inner fibers are smaller than the tile.
     """
-    if stored is None or len(stored.ranks) != 1:
+    if stored is None:
         return 0.0, LeastUnits(per_word=0.0)
-    (rank,) = stored.ranks
-    units = least_units(rank.kind)
-    return units.per_word * entry_bits(rank, word_bits), units
+    every = [(least_units(rank.kind), rank) for rank in stored.ranks]
+    bits = min(units.per_word * entry_bits(rank, word_bits) for units, rank in every)
+    zeros_too = len(every) == 1 and every[0][0].zeros_too
+    return bits, LeastUnits(per_word=min(units.per_word for units, _ in every), zeros_too=zeros_too)
 
 
 def entry_bits(rank: RankFormat, word_bits: float) -> float:

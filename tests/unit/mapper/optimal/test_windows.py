@@ -58,3 +58,9 @@ def test_growth_of_a_tile_of_which_only_a_larger_one_is_known() -> None:
 )
 def test_words_of_a_window_that_slides_to_and_fro(inner: list[int], lanes: list[int], factors: list[int], words: float) -> None:
     assert WINDOW.slid(movement(inner, lanes, factors, 1 << R << SLIDING))[0] == pytest.approx(words)
+
+
+def test_a_window_of_one_word_may_be_moved_back_by_another_rank() -> None:
+    """r inside p, two steps each: the words 0, 1, 1, 2. Of four passes the two pure steps of r are sure to bring a new word."""
+    assert WINDOW.growth(movement([1, 1, 1], [1, 1, 1], [2, 2, 1], 1 << R << SLIDING))[0] == pytest.approx(1 / 2)
+    assert WINDOW.growth(movement([56, 1, 1], [1, 1, 1], [1, 3, 1], 1 << R << SLIDING))[0] <= 1 / 2

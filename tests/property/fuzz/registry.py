@@ -143,7 +143,6 @@ def random_and(holds: Callable[[Specification], bool]) -> Callable[[Specificatio
 
 
 OPEN: tuple[Kind, ...] = (
-    Kind("metadata of results with imperfect factors", lambda spec: spec.imperfect and spec.makes_its_result, METADATA),
     Kind(
         "words streamed beyond the room of a window",
         lambda spec: overbooked(spec) and any(map(slides, spec.tensors)),

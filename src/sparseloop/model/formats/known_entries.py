@@ -17,7 +17,7 @@ from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.emptiness import Emptiness, tile_condition
 from sparseloop.model.sparsity.events import EventPart, EventParts
 from sparseloop.model.sparsity.features import SafConditions
-from sparseloop.model.sparsity.known_events import Decision, Looked, Stages, by_rows, decided_ranks
+from sparseloop.model.sparsity.known_events import Decision, Looked, Stages, by_rows, decided_ranks, is_made
 from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, Truths, copies, few_points, first_of_key, numbered
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Count, Floats, Integers
@@ -28,6 +28,10 @@ PARTS = ("entries", "payloads")
 NUMBERS = len(EventPart._fields)
 ROWS = 4096
 """Mappings whose numbers are remembered."""
+
+
+Exists = tuple[Truths, Truths]
+"""Per point: are there its entry, and its payload?"""
 
 
 class Found(NamedTuple):
@@ -43,11 +47,30 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """What a rank stores at each point, of everything or of what is not empty."""
+    """What a rank stores at each point, if everything is stored."""
 
+    kind: str
+    innermost: bool
+    """Its payload is the data."""
     units: tuple[Any, Any]
     """Of entries and of payloads."""
-    exists: tuple[Any, Any]
+    entry: Integers
+    """Per point the number of its entry."""
+    fiber: Integers
+    """Per point the number of the fiber of its entry."""
+
+    def exists(self, entry: Truths, fiber: Truths) -> Exists:
+        """Are there entry and payload? `entry`, `fiber`: per point, is some word below the entry, in the fiber, not zero?"""
+        always = np.ones(len(entry), dtype=np.bool_)
+        entries, payloads = {
+            "CP": (entry, entry),
+            "RLE": (entry, entry),
+            "B": (fiber, entry),
+            "UOP": (always, fiber),
+            "UB": (always, always),
+            "U": (always, always),
+        }[self.kind]
+        return entries, always if self.innermost else payloads
 
 
 class KnownEntries:
@@ -64,6 +87,8 @@ class KnownEntries:
     def tells(self, link: Link) -> bool:
         """True if pattern and leaders are known, covers are not enough, and the points are few enough."""
         asked = {link.tensor, *(d.leader for d in self._stages(link).all)}
+        if is_made(self.plan, link.tensor):
+            asked |= set(range(len(self.plan.einsum.tensors)))  # what it holds depends on the operands
         if any(self.plan.padded[t] for t in asked):
             return False
         index = self.plan.einsum.index
@@ -85,6 +110,8 @@ class KnownEntries:
     def _ranks(self, link: Link) -> frozenset[str]:
         outer = self.plan.outer[link.index]
         decisions = self._stages(link).all + (self._stages(self.plan.links[outer[-1]]).all if outer else ())
+        if is_made(self.plan, link.tensor):
+            return frozenset(self.plan.einsum.ranks)
         return decided_ranks(self.plan, {link.tensor}, decisions)
 
     def events(self, link: Link, number: int, action: Action, part: int) -> EventParts:
@@ -133,9 +160,10 @@ class _Mapping:
                 continue
             stored = self._stored(points, link, rank)
             found, steps = self._looks(points, link, rank), self._known(link, rank, stages(link))
-            self._add(sums[rank.number, 0], points, (found, stored), steps, found.first if link.output else None)
+            read, updated = self._held(points, link, rank, (found, stored))
+            self._add(sums[rank.number, 0], points, (found, stored.units, read), steps, found.first if link.output else None)
             if link.output:
-                self._add(sums[rank.number, 2], points, (found, stored), steps, None)
+                self._add(sums[rank.number, 2], points, (found, stored.units, updated), steps, None)
             if outer:
                 self._add_fills(sums[rank.number, 1], points, self.plan.links[outer[-1]], (rank, stored), stages)
         total = sums[..., :1]
@@ -160,29 +188,52 @@ class _Mapping:
         below = self._inside(rank)
         _, cover = rank.fiber
         whole = frozenset(s for s, span in enumerate(cover) if self.tiles.count(span, s) > 1)
-        relevant, nonzero = sorted(link.relevant), self._nonzero(points, link.tensor)
+        relevant = sorted(link.relevant)
         entry = numbered(points.code([s for s in relevant if s not in below]))
         fiber = numbered(points.code([s for s in relevant if s not in whole]))
         members = np.unique(np.stack([fiber, points.word(link.tensor, below)]), axis=1)[0]
-        length = np.bincount(members)[fiber]
-        position_exists, fiber_exists = _any_alike(entry, nonzero), _any_alike(fiber, nonzero)
-        always, one = np.ones(len(points), dtype=np.bool_), np.ones(len(points))
-        entries, payloads = {
-            "CP": ((one, position_exists), (one, position_exists)),
-            "RLE": ((one, position_exists), (one, position_exists)),
-            "B": ((one, fiber_exists), (one, position_exists)),
-            "UOP": ((0 * one, always), (1 + 1 / length, fiber_exists)),
-            "UB": ((one, always), (one, always)),
-            "U": ((0 * one, always), (0 * one, always)),
-        }[rank.format.kind]
-        if rank.innermost:
-            payloads = (0 * one, always)
-        return Stored((entries[0], payloads[0]), (entries[1], payloads[1]))
+        length, one = np.bincount(members)[fiber], np.ones(len(points))
+        kind = rank.format.kind
+        entries = 0 * one if kind in ("UOP", "U") else one
+        payloads = 0 * one if kind == "U" or rank.innermost else 1 + 1 / length if kind == "UOP" else one
+        return Stored(kind, bool(rank.innermost), (entries, payloads), entry, fiber)
+
+    def _comes_to_be(self, link: Link) -> bool:
+        """Does what is stored of the tensor change as the result is made?"""
+        return is_made(self.plan, link.tensor) and _constant(self.plan, link.tensor) is None
+
+    def _finished(self, points: NestPoints, link: Link, stored: Stored) -> Exists:
+        """What exists of a tensor that does not change."""
+        nonzero = self._nonzero(points, link.tensor)
+        return stored.exists(_any_alike(stored.entry, nonzero), _any_alike(stored.fiber, nonzero))
+
+    def _contents(self, link: Link, stored: Stored, moment: Integers) -> Exists:
+        """What the parent of a link holds of a result that comes to be, at the moment of each point."""
+        results = self.looked.results()
+        return stored.exists(results.there(link, stored.entry, moment), results.there(link, stored.fiber, moment))
+
+    def _held(self, points: NestPoints, link: Link, rank: RankOnLoops, what: tuple[Found, Stored]) -> tuple[Exists, Exists]:
+        """What exists when it is read, and when it is updated."""
+        found, stored = what
+        if not self._comes_to_be(link):
+            exists = self._finished(points, link, stored)
+            return exists, exists
+        results = self.looked.results()
+        if self._travels(link, rank):
+            moments = results.moments(link, points.deliveries(link, self._inside(rank)))
+        else:
+            moments = results.uses(found.event)
+        read, written = (self._contents(link, stored, moment[found.event]) for moment in moments)
+        return read, written
+
+    def _travels(self, link: Link, rank: RankOnLoops) -> bool:
+        """Do entries go with deliveries to the child?"""
+        return bool(rank.inner or rank.travels or (link.to_compute and rank.innermost))
 
     def _looks(self, points: NestPoints, link: Link, rank: RankOnLoops) -> Found:
         """When the level looks at the entries of a rank."""
         below = self._inside(rank)
-        if rank.inner or rank.travels or (link.to_compute and rank.innermost):
+        if self._travels(link, rank):
             found = points.deliveries(link, below)
             return Found(found.access_of_copy[found.copy_of_point], found.access_point, found.first_accesses)
         loops = self.plan.loops
@@ -214,14 +265,14 @@ class _Mapping:
         self,
         sums: Floats,
         points: NestPoints,
-        what: tuple[Found, Stored],
+        what: tuple[Found, tuple[Any, Any], Exists],
         steps: Sequence[tuple[Decision, ...]],
         without: Truths | None,
     ) -> None:
         """Adds looks; `without`: those that are none (first touches)."""
-        (found, stored), size = what, len(what[0].point)
+        found, size = what[0], len(what[0].point)
         holds = [[_any_user(found.event, size, self._holds(points, d)) for d in step] for step in steps]
-        self._count(sums, points, (found, stored), holds, without)
+        self._count(sums, points, what, holds, without)
 
     def _add_fills(
         self,
@@ -243,24 +294,29 @@ class _Mapping:
 
         steps = [[holds(d) for d in step] for step in (decided.outer, decided.local, (), decided.gates)]
         arriving = Found(found.copy_of_point, found.copy_point, found.first_copies)
-        self._count(sums, points, (arriving, stored), steps, found.first_copies if source.output else None)
+        if self._comes_to_be(source):
+            read = self.looked.results().moments(source, found).read
+            exists = self._contents(source, stored, read[found.access_of_copy[found.copy_of_point]])
+        else:
+            exists = self._finished(points, source, stored)
+        self._count(sums, points, (arriving, stored.units, exists), steps, found.first_copies if source.output else None)
 
     def _count(
         self,
         sums: Floats,
         points: NestPoints,
-        what: tuple[Found, Stored],
+        what: tuple[Found, tuple[Any, Any], Exists],
         steps: Sequence[Sequence[Truths]],
         without: Truths | None,
     ) -> None:
-        found, stored = what
+        found, stored, existing = what
         loops, size = self.plan.loops, len(found.point)
         weight = points.weight([s for s in range(len(loops)) if not loops[s].spatial])[found.point]
         last = np.empty(size, dtype=np.int64)
         last[found.event] = np.arange(len(points))
         if without is not None:
             weight = weight * ~without
-        for part, (units, exists) in enumerate(zip(stored.units, stored.exists, strict=True)):
+        for part, (units, exists) in enumerate(zip(stored, existing, strict=True)):
             left = weight * units[last]
             sums[part, 0] += left.sum()
             left = left * _any_user(found.event, size, exists)
@@ -273,7 +329,7 @@ class _Mapping:
 def is_known(plan: Plan, tensor: int) -> bool:
     """Is every word of the tensor known?"""
     model = plan.einsum.tensors[tensor].density
-    return (model.deterministic and not model.produced) or _constant(plan, tensor) is not None
+    return model.deterministic or _constant(plan, tensor) is not None
 
 
 def _constant(plan: Plan, tensor: int) -> bool | None:

@@ -125,7 +125,7 @@ class KnownEvents:
 
     def tells(self, link: Link) -> bool:
         """True if the points that tell this link's events apart are few enough to be looked at."""
-        if _is_made(self.plan, link.tensor):
+        if is_made(self.plan, link.tensor):
             return few_points(self.plan, frozenset(self.plan.einsum.ranks))
         decisions = _of_known(self.plan, self.decisions.links[link.index].all)
         if not decisions:
@@ -194,7 +194,7 @@ def _of_known(plan: Plan, decisions: tuple[Decision, ...]) -> tuple[Decision, ..
     return tuple(d for d in decisions if plan.einsum.tensors[d.leader].density.deterministic)
 
 
-def _is_made(plan: Plan, tensor: int) -> bool:
+def is_made(plan: Plan, tensor: int) -> bool:
     """Is it a result of known operands, that comes to be point by point?"""
     density = plan.einsum.tensors[tensor].density
     return density.produced and density.deterministic
@@ -252,6 +252,12 @@ class Looked:
             self._points[ranks] = NestPoints(self.nest, ranks)
         return self._points[ranks]
 
+    def results(self) -> NestResults:
+        """The contents of the result, over the points that tell values of all ranks apart."""
+        if self._results is None:
+            self._results = NestResults(self.of_ranks(frozenset(self.plan.einsum.ranks)))
+        return self._results
+
     def holds(self, points: NestPoints, decision: Decision) -> Truths:
         """Per point: is there a non-zero in what the decision looks at?"""
         nonzero = points.nonzero(decision.leader)
@@ -272,7 +278,7 @@ class Looked:
         if not any(steps) and not (known and (link.compressed or link.child_compressed)):
             yield from [1.0] * 12
             return
-        if known and _is_made(self.plan, link.tensor):
+        if known and is_made(self.plan, link.tensor):
             yield from self._made_link(link, steps)
             return
         if any(steps):
@@ -296,10 +302,9 @@ class Looked:
 
     def _made_link(self, link: Link, steps: list[tuple[Decision, ...]]) -> Iterator[float]:
         """The same of a result that comes to be: what is there when it is read, returned and filled."""
-        points = self.of_ranks(frozenset(self.plan.einsum.ranks))
-        if self._results is None:
-            self._results = NestResults(points)
-        found, there = points.deliveries(link), self._results.at(link)
+        results = self.results()
+        points = results.points
+        found, there = points.deliveries(link), results.at(link)
         stored = [
             there.after if link.compressed else None,
             there.before if link.compressed else None,

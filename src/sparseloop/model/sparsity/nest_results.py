@@ -25,8 +25,8 @@ class Contents(NamedTuple):
     """When it returns."""
 
 
-class _Moments(NamedTuple):
-    """Per access of a link."""
+class Moments(NamedTuple):
+    """When a copy is read and when it is written, per event: `PHASES` * step + phase."""
 
     read: Integers
     written: Integers
@@ -45,37 +45,57 @@ class NestResults:
             if tensor.density.deterministic and not tensor.output:
                 self._adds &= points.nonzero(at)
         self._contents: dict[int, Contents] = {}
+        self._held: dict[int, Integers] = {}
 
     def at(self, link: Link) -> Contents:
         """What the parent of a link holds at its accesses."""
         if link.index not in self._contents:
             found = self.points.deliveries(link)
             since = self._since(link)[found.access_point]
-            before = since <= self._moments(link, found).read
+            before = since <= self.moments(link, found).read
             self._contents[link.index] = Contents(before, before | found.any_user(self._adds, of_copies=False))
         return self._contents[link.index]
 
+    def there(self, link: Link, code: Integers, moment: Integers) -> Truths:
+        """Per point: does the parent of the link hold, at the point's moment, some word whose point has the same code?"""
+        group = numbered(self.points.code(self.plan.spatial(link.parent)), code)
+        since = np.full(int(group.max()) + 1, NEVER)
+        np.minimum.at(since, group, self._since(link))
+        return since[group] <= moment
+
+    def uses(self, event: Integers) -> Moments:
+        """Moments of events that last from the first step they serve to the last; `event`: per point the one that serves it."""
+        first, last = np.full(int(event.max()) + 1, NEVER), np.zeros(int(event.max()) + 1, dtype=np.int64)
+        np.minimum.at(first, event, self._step)
+        np.maximum.at(last, event, self._step)
+        return Moments(PHASES * first + ARRIVE, PHASES * last + RETURN)
+
     def _since(self, link: Link) -> Integers:
         """Per point: the moment from which the parent's copy that serves it holds the word used there."""
+        if link.index not in self._held:
+            self._held[link.index] = self._first_held(link)
+        return self._held[link.index]
+
+    def _first_held(self, link: Link) -> Integers:
         points, found = self.points, self.points.deliveries(link)
         copy = numbered(points.code(self.plan.spatial(link.parent)), points.word(link.tensor))
         since = np.full(int(copy.max()) + 1, NEVER)
         returned = found.any_user(self._adds, of_copies=False)
-        np.minimum.at(since, copy[found.access_point[returned]], self._moments(link, found).written[returned])
+        np.minimum.at(since, copy[found.access_point[returned]], self.moments(link, found).written[returned])
         outer = self.plan.outer[link.index]
         if outer:
             source = self.plan.links[outer[-1]]
             arrives = points.deliveries(source)
             there = self.at(source).before[arrives.access_of_copy]
-            moment = self._moments(source, arrives).read[arrives.access_of_copy]
+            moment = self.moments(source, arrives).read[arrives.access_of_copy]
             np.minimum.at(since, copy[arrives.copy_point[there]], moment[there])
         return since[copy]
 
-    def _moments(self, link: Link, found: Deliveries) -> _Moments:
+    def moments(self, link: Link, found: Deliveries) -> Moments:
         """When words of the link's accesses are read at the parent, and when they are written back to it."""
         if link.to_compute:
             at = PHASES * self._step[found.access_point]
-            return _Moments(at + READ, at + ADD)
+            return Moments(at + READ, at + ADD)
         start, end = np.full(int(found.visit.max()) + 1, NEVER), np.zeros(int(found.visit.max()) + 1, dtype=np.int64)
         np.minimum.at(start, found.visit, self._step)
         np.maximum.at(end, found.visit, self._step)
@@ -83,4 +103,4 @@ class NestResults:
         read, written = np.full(accesses, NEVER), np.zeros(accesses, dtype=np.int64)
         np.minimum.at(read, found.access_of_copy, start[found.begin])
         np.maximum.at(written, found.access_of_copy, end[found.end])
-        return _Moments(PHASES * read + ARRIVE, PHASES * written + RETURN)
+        return Moments(PHASES * read + ARRIVE, PHASES * written + RETURN)

@@ -17,7 +17,7 @@ from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.emptiness import Emptiness, tile_condition
 from sparseloop.model.sparsity.events import EventPart, EventParts
 from sparseloop.model.sparsity.features import SafConditions
-from sparseloop.model.sparsity.known_events import Decision, Looked, Stages, by_rows, decided_ranks, is_made
+from sparseloop.model.sparsity.known_events import Decision, Looked, Stages, by_rows, decided_ranks
 from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, Truths, copies, few_points, first_of_key, numbered
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Count, Floats, Integers
@@ -87,7 +87,7 @@ class KnownEntries:
     def tells(self, link: Link) -> bool:
         """True if pattern and leaders are known, covers are not enough, and the points are few enough."""
         asked = {link.tensor, *(d.leader for d in self._stages(link).all)}
-        if is_made(self.plan, link.tensor):
+        if comes_to_be(self.plan, link.tensor):
             asked |= set(range(len(self.plan.einsum.tensors)))  # what it holds depends on the operands
         if any(self.plan.padded[t] for t in asked):
             return False
@@ -110,7 +110,7 @@ class KnownEntries:
     def _ranks(self, link: Link) -> frozenset[str]:
         outer = self.plan.outer[link.index]
         decisions = self._stages(link).all + (self._stages(self.plan.links[outer[-1]]).all if outer else ())
-        if is_made(self.plan, link.tensor):
+        if comes_to_be(self.plan, link.tensor):
             return frozenset(self.plan.einsum.ranks)
         return decided_ranks(self.plan, {link.tensor}, decisions)
 
@@ -198,10 +198,6 @@ class _Mapping:
         payloads = 0 * one if kind == "U" or rank.innermost else 1 + 1 / length if kind == "UOP" else one
         return Stored(kind, bool(rank.innermost), (entries, payloads), entry, fiber)
 
-    def _comes_to_be(self, link: Link) -> bool:
-        """Does what is stored of the tensor change as the result is made?"""
-        return is_made(self.plan, link.tensor) and _constant(self.plan, link.tensor) is None
-
     def _finished(self, points: NestPoints, link: Link, stored: Stored) -> Exists:
         """What exists of a tensor that does not change."""
         nonzero = self._nonzero(points, link.tensor)
@@ -215,7 +211,7 @@ class _Mapping:
     def _held(self, points: NestPoints, link: Link, rank: RankOnLoops, what: tuple[Found, Stored]) -> tuple[Exists, Exists]:
         """What exists when it is read, and when it is updated."""
         found, stored = what
-        if not self._comes_to_be(link):
+        if not comes_to_be(self.plan, link.tensor):
             exists = self._finished(points, link, stored)
             return exists, exists
         results = self.looked.results()
@@ -294,7 +290,7 @@ class _Mapping:
 
         steps = [[holds(d) for d in step] for step in (decided.outer, decided.local, (), decided.gates)]
         arriving = Found(found.copy_of_point, found.copy_point, found.first_copies)
-        if self._comes_to_be(source):
+        if comes_to_be(self.plan, source.tensor):
             read = self.looked.results().moments(source, found).read
             exists = self._contents(source, stored, read[found.access_of_copy[found.copy_of_point]])
         else:
@@ -330,6 +326,12 @@ def is_known(plan: Plan, tensor: int) -> bool:
     """Is every word of the tensor known?"""
     model = plan.einsum.tensors[tensor].density
     return model.deterministic or _constant(plan, tensor) is not None
+
+
+def comes_to_be(plan: Plan, tensor: int) -> bool:
+    """Is it a result of which all is known, that is stored as it is made?"""
+    produced = plan.einsum.tensors[tensor].density.produced
+    return produced and is_known(plan, tensor) and _constant(plan, tensor) is not False
 
 
 def _constant(plan: Plan, tensor: int) -> bool | None:

@@ -125,7 +125,7 @@ class KnownEvents:
 
     def tells(self, link: Link) -> bool:
         """True if the points that tell this link's events apart are few enough to be looked at."""
-        if is_made(self.plan, link.tensor):
+        if _is_made(self.plan, link.tensor):
             return few_points(self.plan, frozenset(self.plan.einsum.ranks))
         decisions = _of_known(self.plan, self.decisions.links[link.index].all)
         if not decisions:
@@ -194,7 +194,7 @@ def _of_known(plan: Plan, decisions: tuple[Decision, ...]) -> tuple[Decision, ..
     return tuple(d for d in decisions if plan.einsum.tensors[d.leader].density.deterministic)
 
 
-def is_made(plan: Plan, tensor: int) -> bool:
+def _is_made(plan: Plan, tensor: int) -> bool:
     """Is it a result of known operands, that comes to be point by point?"""
     density = plan.einsum.tensors[tensor].density
     return density.produced and density.deterministic
@@ -278,7 +278,7 @@ class Looked:
         if not any(steps) and not (known and (link.compressed or link.child_compressed)):
             yield from [1.0] * 12
             return
-        if known and is_made(self.plan, link.tensor):
+        if known and _is_made(self.plan, link.tensor):
             yield from self._made_link(link, steps)
             return
         if any(steps):

@@ -133,7 +133,7 @@ class Block(TabulatedModel):
         if len(known) < half:  # the tiles are too far apart to be told apart place by place: as if independent
             return math.prod(_mean_empty(self, self._parts(some)) for some in (places[:half], places[half:]))
         either: list[Groups] = []
-        for g in combined(known):
+        for g in (one.at_most(self.count) for one in combined(known)):
             words = g.words[:, 0] + g.words[:, 1] - g.words[:, 2]
             either.append(Groups(g.share, words[words > 0][:, None], g.number[words > 0]))
         return _mean_empty(self, either)
@@ -209,7 +209,8 @@ class Block(TabulatedModel):
 
     def _parts(self, places: tuple[Place, ...]) -> list[Groups]:
         """Words of the tile in the blocks that it touches, for every place."""
-        return combined([groups(place.sides(self.block_shape), place) for place in places])
+        found = combined([groups(place.sides(self.block_shape), place) for place in places])
+        return [g.at_most(self.count) for g in found]
 
     def tabulate(self, *parameters: float) -> Occupancy:
         """Sum over j of P(j) * (distribution of one block's part)^j; for very large tiles each part at its mean."""

@@ -159,6 +159,11 @@ class Groups(NamedTuple):
     number: Integers
     """How many groups of each kind there are."""
 
+    def at_most(self, count: int) -> Groups:
+        """Those with most words, `count` in all: a tile that ends early has none of what lies beyond the last group."""
+        kept = np.diff(np.minimum(np.cumsum(self.number[::-1]), count), prepend=0)[::-1]
+        return self._replace(words=self.words[kept > 0], number=kept[kept > 0])
+
 
 @memo(1 << 13)
 def groups(sides: tuple[int, ...], place: Place) -> tuple[Groups, ...]:

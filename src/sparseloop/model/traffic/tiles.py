@@ -194,7 +194,11 @@ class Tiles:
             visited: Count = 1
             for slot in self.plan.of_rank.get(term.rank, ()):
                 steps = tuple(c * self.stride[slot] for c in move)
-                loops.append(LatticeLoop(steps, self.bounds[slot], covered.get(slot, 1)))
+                bound, passed = self.bounds[slot], covered.get(slot, 1)
+                if self.clipped:  # no further than to where the rank ends
+                    most = -(-self.plan.einsum.extents[term.rank] // self.stride[slot])
+                    bound, passed = ops.minimum(bound, most), ops.minimum(passed, most)
+                loops.append(LatticeLoop(steps, bound, passed))
                 visited = visited * self.bounds[slot]
             rest = ops.maximum(self.plan.einsum.extents[term.rank] // visited, 1)
             loops.append(LatticeLoop(tuple(c * visited for c in move), rest, 1))

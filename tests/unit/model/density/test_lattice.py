@@ -9,7 +9,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+import sparseloop as sl
 from sparseloop.model.density import Block, DensityModel, Lattice, LatticeLoop, Structured, Tile, Uniform
+from sparseloop.model.density.lattice import Groups
 
 
 def lattice(*loops: tuple[int, int, int], axis: int = 0) -> Lattice:
@@ -125,3 +127,32 @@ def test_pairs_of_tiles_with_a_common_point(model: DensityModel, one: Lattice, t
     common = one._replace(loops=loops, size=math.prod(loop.covered for loop in loops))
     tiles = [Tile(side.size, (side,)) for side in (one, two, common)]
     assert model.empty_union(*tiles) == pytest.approx(share)
+
+
+SPEC = """
+workload:
+  einsum: Z[j] = A[2*k,j+i] * B[k] * C[i]
+  shape: {k: 4, j: 2, i: 3}
+  density: {A: {model: block, block: [2, 2], density: 0.1, inner: 0.5}, B: 0.25, Z: dense}
+architecture: {levels: [{name: L0, class: buffer}, {name: PE, fanout: 2, packing: waves}, {name: MAC, class: mac}]}
+mapping: [{L0: LOOPS}]
+sparse: {L0: {formats: {A: FORMAT}, SAF: [B <- A]}}
+"""
+
+
+def test_tiles_end_where_their_ranks_end() -> None:
+    """A loop of 8 of which 4 iterations exist is a loop of 4: its tiles touch no block beyond the tensor."""
+    text = SPEC.replace("FORMAT", "CP CP").replace("SAF", "gate")
+    perfect, imperfect = (
+        sl.evaluate(sl.loads(text.replace("LOOPS", loops))).energy_pj for loops in ("for k=4 j=2 i=3", "for k=8~4 j=2 i=4~3")
+    )
+    assert imperfect == pytest.approx(perfect, rel=1e-12)
+    offsets = SPEC.replace("FORMAT", "UOP CP").replace("SAF", "spatial_skip").replace("LOOPS", "for k=8~4 j=2 i=4~3")
+    assert sl.evaluate(sl.loads(offsets)).cycles == pytest.approx(3)  # 24 computes, 4 of 32 words are there
+
+
+def test_groups_beyond_the_last_are_those_with_fewest_words() -> None:
+    groups = Groups(1.0, np.array([[1], [2], [4]]), np.array([3, 2, 2]))
+    kept = groups.at_most(3)
+    assert kept.words[:, 0].tolist() == [2, 4]
+    assert kept.number.tolist() == [1, 2]

@@ -21,6 +21,7 @@ EINSUMS: dict[str, tuple[str, ...]] = {
     "O[m,p] = I[p+r+s] * W[m,r,s]": ("I", "W", "O"),
     "O[m,p] = I[c,p+r-1] * W[m,c,r]": ("I", "W", "O"),
     "O[p,q] = I[p+r-1,q+s] * W[r,s]": ("I", "W", "O"),
+    "O[m,p] = I[c,2*p+r-2] * W[m,c,r]": ("I", "W", "O"),
     "O[m,p+r-1] = I[m,p] * W[r]": ("I", "W", "O"),
     "Z[m,n] = A[m-1,k] * B[k,n]": ("A", "B", "Z"),
 }

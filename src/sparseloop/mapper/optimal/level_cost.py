@@ -144,10 +144,10 @@ class LevelBound:
             share = self.table.nonzero(u) if to_compute else self.table.nonempty(u)
             alive = alive * share
             busy = busy * share if u in c.timed_leaders else busy
-        own = 1.0 if to_compute else self.table.nonempty(c.tensor)
-        # of tensors with padding only the whole is bounded: what moves at a border may be no word at all
-        size = self.table.size(c.tensor) * (not self.table.plan.padded[c.tensor])
-        return CrossingTables(size, alive, busy, alive * own if c.entries else alive)
+        own = self.table.nonempty(c.tensor)
+        if to_compute:  # with padding a fiber of a mask may be looked up for few true words, and empty where others are not
+            own = self.tensors[c.tensor].density.least_nonzero if self.table.plan.padded[c.tensor] else 1.0
+        return CrossingTables(self.table.met(c.tensor), alive, busy, alive * own if c.entries else alive)
 
     # --- crossings that wait --------------------------------------------------------------------------------
 
@@ -178,6 +178,13 @@ class LevelBound:
             return window.growth(moved)
         share = window.fresh(moved) / self.tables[c].size[tiles]
         return share if sliding_rank(run) >= 0 else np.maximum(1.0, share)
+
+    def _true_growth(
+        self, c: Crossing, run: int, tiles: TileNumbers, spatial: Ints, factors: Floats
+    ) -> Floats | float:  # fmt: skip
+        """The same without padding, for a crossing that closes."""
+        growth = self.growth(c, run, tiles, spatial, factors)
+        return growth * self.windows[c].true(sliding_rank(run)) if c in self.windows else growth
 
     def _steps(self, c: Crossing, run: int, columns: Columns) -> Floats:
         """New words while a window slides through the loops of the level, as a multiple of its tile."""
@@ -261,7 +268,7 @@ class LevelBound:
         for run in {runs.settled, runs.moved}:
             key = (c if c in self.windows else None, run)
             if key not in known:
-                words = self.growth(c, run, columns.tiles, columns.spatial, columns.factors)
+                words = self._true_growth(c, run, columns.tiles, columns.spatial, columns.factors)
                 known[key] = columns.left / self._run(run, columns.factors) * words
             most = known[key] if most is None else np.maximum(most, known[key])
         assert most is not None
@@ -313,7 +320,7 @@ class LevelBound:
                 for run in runs:
                     if run not in shares:
                         shares[run] = 1 / self._run(run, factors)
-                    least = np.minimum(least, shares[run] * self.growth(c, run, tiles, spatial, factors))
+                    least = np.minimum(least, shares[run] * self._true_growth(c, run, tiles, spatial, factors))
                 energy += self._closed(c, carried, left * least, spatial, any(map(_passed_on, runs))).energy
         return energy
 
@@ -341,7 +348,8 @@ class LevelBound:
         if c not in self.wires:
             return 0.0
         inner = range(self.level + 1, self.bounds.levels)
-        words = self.bounds.design.einsum.computes / self.bounds.most_shared(self.tensors[c.tensor], inner)
+        einsum, tensor = self.bounds.design.einsum, self.tensors[c.tensor]
+        words = einsum.computes * einsum.true_share(tensor) / self.bounds.most_shared(tensor, inner)
         here = words * (self.wires[c][spatial] + self.wires_outside[c] / self.sharing[c][spatial])
         return here / self.sharing_in_parent[c] if c in self.windows else here
 

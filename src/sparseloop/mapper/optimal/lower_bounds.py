@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseloop.mapper.optimal.crossings import Crossing
-from sparseloop.mapper.optimal.windows import Window
+from sparseloop.mapper.optimal.windows import plain_ranks, separate_ranks, tiles_coincide, window_of
 from sparseloop.mapper.space.constraints import Keep, switches
 from sparseloop.mapper.space.loop_orders import LevelOrder, OrderClasses, order_classes
 from sparseloop.mapper.space.mapspace import Mapspace
@@ -40,7 +40,7 @@ from sparseloop.model.formats.occupancy import TileWords
 from sparseloop.model.plan import LinkEnds, Plan, compile_plan
 from sparseloop.model.sparsity.features import compute_leaders, earlier_leaders, least_survival
 from sparseloop.model.sparsity.padding import mean_over_places
-from sparseloop.model.traffic.tiles import Cover, Tiles
+from sparseloop.model.traffic.tiles import Cover, Tiles, words_met
 from sparseloop.model.units import Share, Words
 
 Floats = npt.NDArray[np.float64]
@@ -108,6 +108,20 @@ class TileTable:
             return self._full(self.around.size(tensor, self.inner))
         return self._full(self.tiles.size(tensor, self.tiles.inside(0)))
 
+    def met(self, tensor: int) -> Floats:
+        """|T(tile)|, padding included."""
+        return self._full(words_met(self.tiles, tensor, self.tiles.inside(0)))
+
+    def coinciding(self, tensor: Tensor) -> frozenset[str]:
+        """Ranks at two places of which tiles with padding may have the same words."""
+        options = {rank: divisors.tolist() for rank, divisors in zip(self.ranks, self.divisors, strict=True)}
+        terms = [(axis, term.rank) for axis in tensor.axes for term in axis.terms if term.rank in options]
+        einsum = self.design.einsum
+        return self.once(
+            ("coinciding", tensor.name),
+            lambda: frozenset(rank for axis, rank in terms if tiles_coincide(einsum, axis, rank, options)),
+        )
+
     def code(self, extents: Ints) -> Ints:
         """Numbers of tiles. `extents`: shape (ranks, n); the result: (n,)."""
         located: Any = cast("Any", np.searchsorted)
@@ -165,22 +179,6 @@ class TileTable:
         return einsum.tensors[tensor].density.least_nonzero * einsum.true_share(einsum.tensors[tensor])
 
 
-def _plain_ranks(tensor: Tensor) -> frozenset[str]:
-    """Ranks that alone move an axis of the tensor: one step of theirs takes a tile to wholly different words."""
-    every = [term.rank for axis in tensor.axes for term in axis.terms]
-    return frozenset(axis.terms[0].rank for axis in tensor.axes if len(axis.terms) == 1 and every.count(axis.terms[0].rank) == 1)
-
-
-def _separate_ranks(tensor: Tensor, size: Callable[[str], int]) -> frozenset[str]:
-    """Ranks whose loops move the tile whatever the others do: plain ones, and of every sliding window the largest.
-
-    Lanes at p and r of a window p + r share their tile only where the sums are equal: there are at least as many tiles as p.
-    """
-    every = [term.rank for axis in tensor.axes for term in axis.terms]
-    windows = [[t.rank for t in axis.terms if every.count(t.rank) == 1] for axis in tensor.axes if len(axis.terms) > 1]
-    return _plain_ranks(tensor) | {max(window, key=lambda rank: (size(rank), rank)) for window in windows if window}
-
-
 class LowerBounds:
     """What is known of the cost of every mapping with given bypasses before its loops are known.
 
@@ -194,11 +192,13 @@ class LowerBounds:
         self.space, self.tiles, self.keep, self.only = space, tiles, keep, only or {}
         self.design = space.design
         self.levels = len(self.design.arch.storage)
-        self.plain_ranks = [_plain_ranks(t) for t in self.design.einsum.tensors]
+        self.plain_ranks = [plain_ranks(t) for t in self.design.einsum.tensors]
         shape = dict(zip(tiles.ranks, tiles.shape, strict=True))
-        self.separate_ranks = [_separate_ranks(t, lambda rank: shape.get(rank, 1)) for t in self.design.einsum.tensors]
-        self.windows = [self._window(t) for t in self.design.einsum.tensors]
-        """Of the tensors with halos."""
+        self.separate_ranks = [
+            separate_ranks(t, lambda rank: shape.get(rank, 1)) - tiles.coinciding(t) for t in self.design.einsum.tensors
+        ]
+        self.windows = [window_of(self.design.einsum, t, tiles.ranks, tiles.shape) for t in self.design.einsum.tensors]
+        """Of the tensors with halos or padding."""
         self.unshared = switches(space.rules)["no_multicast"]
         """Levels and tensors without multicast."""
         self.classes = self._classes()
@@ -282,13 +282,14 @@ class LowerBounds:
         """Lanes at most that share a word, by choice of spatial factors of a level, (choices, ranks); the result: (choices,).
 
         Lanes at p and r of a window p + r have as many tiles as there are sums, at least n_p + n_r - 1 of n_p n_r, if lanes of
-        other levels do not add to them.
+        other levels do not add to them. Of lanes in the padding nothing is known.
         """
         tensor, ranks = self.design.einsum.tensors[c.tensor], self.tiles.ranks
         terms = [term.rank for axis in tensor.axes for term in axis.terms]
         sliding = tensor.ranks - self.plain_ranks[c.tensor]
         others = [i for i in range(c.parent, c.child) if i != level]
-        if len(set(terms)) < len(terms) or any(self.spatial_most[i].get(rank, 1) > 1 for i in others for rank in sliding):
+        repeated = len(set(terms)) < len(terms) or self.tiles.plan.padded[c.tensor]
+        if repeated or any(self.spatial_most[i].get(rank, 1) > 1 for i in others for rank in sliding):
             return factors[:, [i for i, r in enumerate(ranks) if r not in self.separate_ranks[c.tensor]]].prod(axis=1)
         result = factors[:, [i for i, r in enumerate(ranks) if r not in tensor.ranks]].prod(axis=1)
         for axis in tensor.axes:
@@ -312,14 +313,6 @@ class LowerBounds:
         if c.spread > most:
             return 0.0 * copies
         return np.clip(np.minimum(c.whole * (most - copies), surely - c.whole * copies), 0.0, None)
-
-    def _window(self, tensor: Tensor) -> Window | None:
-        if all(len(axis.terms) == 1 for axis in tensor.axes) or self.design.einsum.has_padding(tensor):
-            return None
-        numbers = {rank: i for i, rank in enumerate(self.tiles.ranks)}
-        axes = tuple(tuple(numbers[t.rank] for t in axis.terms if t.rank in numbers) for axis in tensor.axes)
-        exact = all(abs(term.coefficient) == 1 for axis in tensor.axes for term in axis.terms if len(axis.terms) > 1)
-        return Window(tuple(axis for axis in axes if axis), exact, self.tiles.shape)
 
     def most_lanes(self, levels: range) -> float:
         """Largest product of all spatial factors at these levels."""
@@ -375,7 +368,7 @@ class LowerBounds:
             forwarded=(forwarded := not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child))),
             uneven=tensor.output and any(plan.padded[u] for u in (t, *left.leaders.all)),
             stored=left.stored,
-            wired=not (forwarded or plan.padded[t]) and any(self._priced(i) for i in range(parent, child)),
+            wired=not forwarded and any(self._priced(i) for i in range(parent, child)),
             both_ways=sees_partial_sums(link) and not any(least_sum_pj(link, i) for i in range(parent, child)),
         )
 

@@ -92,13 +92,15 @@ class Einsum:
 
     def true_share(self, tensor: Tensor) -> float:
         """Share of the points of the operation space that meet no padding of the tensor."""
-        share = 1.0
-        for axis in tensor.axes:
-            if axis.size is not None:
-                terms = [(t.coefficient, self.extents[t.rank]) for t in axis.terms]
-                met = real_words(axis.offset, axis.size, *(x for c, n in terms for x in (c, n, 1, ALL)))
-                share *= met / math.prod(n for _, n in terms)
-        return share
+        return math.prod(self.true_share_along(axis) for axis in tensor.axes)
+
+    def true_share_along(self, axis: Axis) -> float:
+        """The same along one axis."""
+        if axis.size is None:
+            return 1.0
+        terms = [(t.coefficient, self.extents[t.rank]) for t in axis.terms]
+        met = real_words(axis.offset, axis.size, *(x for c, n in terms for x in (c, n, 1, ALL)))
+        return met / math.prod(n for _, n in terms)
 
     def true_shape(self, tensor: Tensor) -> tuple[int, ...]:
         """Shape of the tensor itself: the true extents where there are any, else what is met."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sparseloop.mapper.optimal.windows import Movement, Window
+from sparseloop.mapper.optimal.windows import AxisPadding, Movement, Window, axis_padding, tiles_coincide
 from sparseloop.mapper.space.loop_orders import SLIDING
+from sparseloop.model.design.einsum import Axis, Einsum, Term
 
 P, R, C = 0, 1, 2
 SLID = 1 << P << SLIDING
@@ -64,3 +65,45 @@ def test_a_window_of_one_word_may_be_moved_back_by_another_rank() -> None:
     """r inside p, two steps each: the words 0, 1, 1, 2. Of four passes the two pure steps of r are sure to bring a new word."""
     assert WINDOW.growth(movement([1, 1, 1], [1, 1, 1], [2, 2, 1], 1 << R << SLIDING))[0] == pytest.approx(1 / 2)
     assert WINDOW.growth(movement([56, 1, 1], [1, 1, 1], [1, 3, 1], 1 << R << SLIDING))[0] <= 1 / 2
+# --- padding ------------------------------------------------------------------------------------------------
+
+EINSUM = Einsum(ranks=("p", "r"), shape=(56, 3), tensors=())
+BORDERED = Axis(terms=(Term(rank="p", coefficient=1), Term(rank="r", coefficient=1)), offset=-1, size=56)
+PADDING = AxisPadding(least=56 / 58, lost={P: 2 / 56, R: 2 / 3})
+PADDED = Window(axes=((C,), (P, R)), exact=True, shape=(56, 3, 8), padding=(None, PADDING))
+
+
+def test_padding_of_an_axis() -> None:
+    """The values 0 of r and 2 of r meet one word of padding each; p has one of them at most, r at the first or last p, too."""
+    assert axis_padding(EINSUM, BORDERED, {"p": P, "r": R}) == PADDING
+
+
+@pytest.mark.parametrize(
+    ("inner", "factors", "run", "words"),
+    [
+        ([4, 3, 2], [7, 1, 4], 0, 2 * 6),  # c moves: which of the 6 columns are padding is left to `true`
+        ([4, 3, 2], [7, 1, 4], SLID, 2 * 4 * (1 - 2 / 56)),
+        ([4, 3, 2], [1, 1, 4], SLID, 2 * 6 * 56 / 58),  # a loop of bound 1 moves nothing: all words of the tile
+        ([1, 1, 2], [8, 3, 4], SLID, 2 * (7 / 8 - 2 / 56)),
+        ([1, 1, 2], [8, 3, 4], SLID | 1 << R, 2 * (3 * 56 / 58 - 1)),
+    ],
+)
+def test_fresh_words_without_padding(inner: list[int], factors: list[int], run: int, words: float) -> None:
+    assert PADDED.fresh(movement(inner, [1, 1, 1], factors, run))[0] == pytest.approx(words)
+
+
+def test_true_share_of_what_does_not_slide() -> None:
+    assert PADDED.true(-1) == pytest.approx(56 / 58)
+    assert PADDED.true(P) == 1.0
+
+
+def test_steps_of_a_window_with_padding() -> None:
+    """Of 15 places of r along the level 2 of 3 may be padding: nothing is left but 4 steps."""
+    assert PADDED.slid(movement([4, 1, 2], [1, 1, 1], [1, 3, 5], 1 << R << SLIDING))[0] == pytest.approx(2 * (14 - 15 * 2 / 3))
+
+
+def test_tiles_that_reach_over_both_borders_may_be_the_same() -> None:
+    narrow = Axis(terms=BORDERED.terms, offset=-1, size=3)
+    assert not tiles_coincide(EINSUM, BORDERED, "p", {"p": [1, 28, 56], "r": [1, 3]})
+    assert tiles_coincide(EINSUM, narrow, "p", {"p": [1, 28, 56], "r": [1, 3]})
+    assert not tiles_coincide(EINSUM, narrow, "p", {"p": [1, 56], "r": [1, 3]})

@@ -65,6 +65,8 @@ def test_a_window_of_one_word_may_be_moved_back_by_another_rank() -> None:
     """r inside p, two steps each: the words 0, 1, 1, 2. Of four passes the two pure steps of r are sure to bring a new word."""
     assert WINDOW.growth(movement([1, 1, 1], [1, 1, 1], [2, 2, 1], 1 << R << SLIDING))[0] == pytest.approx(1 / 2)
     assert WINDOW.growth(movement([56, 1, 1], [1, 1, 1], [1, 3, 1], 1 << R << SLIDING))[0] <= 1 / 2
+
+
 # --- padding ------------------------------------------------------------------------------------------------
 
 EINSUM = Einsum(ranks=("p", "r"), shape=(56, 3), tensors=())

@@ -180,7 +180,7 @@ def show_command(files: InputFiles, overrides: Overrides = None) -> None:
     spec = _loaded([word for word in files if word not in parts], overrides)
     warn(spec.notes)
     for layer in spec.per_layer():
-        print(show_parts(layer, parts))
+        print(show_parts(layer, parts, width=terminal_width()))
 
 
 @_command("why", "sparseloop why matmul.yaml GLB.A.reads.actual")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +12,9 @@ import typer
 
 from sparseloop.cli.failures import Interrupted
 from sparseloop.cli.options import OUTPUT, StudyOverrides, SummaryOption, Workers, output_mistakes
-from sparseloop.cli.output import note, print_tables, warn
+from sparseloop.cli.output import note, print_tables, terminal_width, warn
 from sparseloop.cli.progress import codesign_progress
+from sparseloop.evaluation.humanize import objective_text, percent_text
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
@@ -43,30 +45,36 @@ def codesign_features(arguments: CodesignArguments) -> bool:
 
     seconds = _seconds(arguments)
     definition = read_study(arguments.file, arguments.overrides or ())
+    goal = (definition.spec.mapping.minimize or definition.objectives[0].name).split(",")[0].strip()
     with codesign_progress() as watch:
         options = CodesignOptions(seconds=seconds, within=arguments.within, workers=arguments.workers, watch=watch)
         best = codesign(definition, options)
-    note("\n".join(codesign_summary(best)))
+    note("\n".join(codesign_summary(best, goal)))
+    if arguments.form == "json":
+        print(json.dumps(codesign_record(best), indent=2, ensure_ascii=False))
     if (result := best.result) is not None:
         warn(result.warnings)
         if arguments.output:
             _write(arguments.output, best)
-        _print(best, result, arguments)
+        if arguments.form == "table":
+            _print(best, result, arguments)
     if best.stopped == "interrupted":
         raise Interrupted
     return best.value is not None
 
 
-def codesign_summary(best: CodesignResult) -> list[str]:
-    """What was searched and what is proven."""
+def codesign_summary(best: CodesignResult, goal: str) -> list[str]:
+    """What was searched and what is proven of the objective named `goal`."""
     size = f"{best.strategies} strategies of {best.mappings:.3g} mappings ({best.strategies * best.mappings:.2g} designs)"
     lines = [f"{size}, {best.bounded} sets bounded, {best.evaluated} mappings evaluated in {best.seconds:.1f} s"]
     if best.value is None:
         return [*lines, "no strategy has a valid mapping" if best.stopped == "done" else f"nothing found ({best.stopped})"]
+    clock = best.result.design.arch.clock_hz if best.result is not None else 1e9
+    found, bound = (f"{goal} {objective_text(goal, value, clock)}" for value in (best.value, best.lower_bound))
     if best.proven and best.gap < 1e-9:
-        return [*lines, f"proven: no design costs less than {best.value:.6g}"]
+        return [*lines, f"proven: no design costs less than {found}"]
     how = "proven" if best.proven else f"stopped ({best.stopped})"
-    return [*lines, f"{how}: {best.value:.6g}, and no design costs less than {best.lower_bound:.6g} (gap {best.gap:.2%})"]
+    return [*lines, f"{how}: {found}, and no design costs less than {bound} (gap {percent_text(best.gap)})"]
 
 
 def _seconds(arguments: CodesignArguments) -> float | None:
@@ -102,26 +110,30 @@ def _write(file: str, best: CodesignResult) -> None:
         raise SpecError([Diagnostic(message=f"{OUTPUT}: cannot write {file} ({error.strerror})")]) from None
 
 
+def codesign_record(best: CodesignResult) -> dict[str, Any]:
+    """What was found as plain data; values and result are null where no strategy has a valid mapping."""
+    result = best.result
+    return {
+        "values": best.values,
+        "value": best.value,
+        "lower_bound": best.lower_bound if math.isfinite(best.lower_bound) else None,
+        "proven": best.proven,
+        "strategies": best.strategies,
+        "mappings": best.mappings,
+        "bounded": best.bounded,
+        "evaluated": best.evaluated,
+        "stopped": best.stopped,
+        "result": result.to_dict() if result is not None else None,
+        "warnings": list(result.warnings) if result is not None else [],
+    }
+
+
 def _print(best: CodesignResult, result: Result, arguments: CodesignArguments) -> None:
     assert best.values is not None
-    if arguments.form == "json":
-        record: dict[str, Any] = {
-            "values": best.values,
-            "value": best.value,
-            "lower_bound": best.lower_bound,
-            "proven": best.proven,
-            "strategies": best.strategies,
-            "mappings": best.mappings,
-            "bounded": best.bounded,
-            "evaluated": best.evaluated,
-            "result": result.to_dict(),
-        }
-        print(json.dumps(record, indent=2, ensure_ascii=False))
-        return
-    from sparseloop.report.pictures import mapping_picture
+    from sparseloop.report.pictures import fitted, mapping_picture
 
     longest = max(map(len, best.values))
     print("\n".join(f"{name:<{longest}}  {value}" for name, value in best.values.items() if value is not None) + "\n")
     if not arguments.summary:
-        print(mapping_picture(result) + "\n")
+        print(fitted(mapping_picture(result), terminal_width()) + "\n")
     print_tables([result], summary=arguments.summary)

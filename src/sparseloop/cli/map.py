@@ -24,7 +24,7 @@ from sparseloop.cli.options import (
     output_mistakes,
     writable_folder,
 )
-from sparseloop.cli.output import note, print_json, print_results, print_table, print_tables, warn
+from sparseloop.cli.output import note, print_json, print_results, print_table, print_tables, terminal_width, warn
 from sparseloop.cli.progress import status_line
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -203,7 +203,7 @@ def _check_places(arguments: MapArguments, files: Sequence[Path]) -> None:
 def _print_network(network: NetworkResult, arguments: MapArguments) -> None:
     """Fronts, loop nests and tables, or the result files; the totals of several layers."""
     from sparseloop.report.networks.layers import network_table, totals_sentence
-    from sparseloop.report.pictures import mapping_picture
+    from sparseloop.report.pictures import fitted, mapping_picture
     from sparseloop.report.search_text import front_texts, search_figures
 
     several, tables = len(network.layers) > 1, arguments.form == "table"
@@ -224,7 +224,7 @@ def _print_network(network: NetworkResult, arguments: MapArguments) -> None:
         print_results(results, arguments.form)
     if tables and not (several and arguments.summary):
         for result in results:
-            print(mapping_picture(result) + "\n")
+            print(fitted(mapping_picture(result), terminal_width()) + "\n")
             print_tables([result], summary=arguments.summary)
     if several and tables:
         print_table(network_table(network))

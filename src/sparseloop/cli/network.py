@@ -143,11 +143,12 @@ def _watch(show: object, progress: NetworkProgress, *, several: bool) -> None:
 
 def _print(machines: dict[str, NetworkResult], arguments: NetworkArguments) -> None:
     """Tables, JSON or CSV, and the page."""
+    from sparseloop.input.yaml.whole_files import write_text_whole
     from sparseloop.report.borders import write_csv
     from sparseloop.report.networks import machines as tables
 
     if arguments.form == "json":
-        print(json.dumps(tables.machines_data(machines), indent=2))
+        print(json.dumps(tables.machines_data(machines), indent=2, ensure_ascii=False))
     elif arguments.form == "csv":
         rows = [["" if value is None else value for value in row.values()] for row in tables.machine_rows(machines)]
         write_csv(sys.stdout, tables.MACHINE_COLUMNS, rows)
@@ -158,9 +159,7 @@ def _print(machines: dict[str, NetworkResult], arguments: NetworkArguments) -> N
         return
     command = f"sparseloop network {arguments.network} {' '.join(f'--on {name}' for name in arguments.machines)}"
     try:
-        Path(arguments.output).write_text(
-            tables.machines_page(Path(arguments.network).stem, machines, [command]), encoding="utf-8"
-        )
+        write_text_whole(Path(arguments.output), tables.machines_page(Path(arguments.network).stem, machines, [command]))
     except OSError as error:
         raise SpecError([Diagnostic(path=(OUTPUT,), message=f"cannot write {arguments.output} ({error.strerror})")]) from None
     note(f"written to {arguments.output}")
@@ -185,6 +184,7 @@ def import_network(file: str, output: str, overrides: Sequence[str]) -> None:
     """Writes the layers of a network as native YAML, and says what was read."""
     from sparseloop.input.networks.sources import SourceOptions, network_text, read_network, source_overrides, summary_lines
     from sparseloop.input.yaml.nodes import wrong_file
+    from sparseloop.input.yaml.whole_files import write_text_whole
 
     reading, rest = source_overrides(overrides)
     if rest:
@@ -196,7 +196,7 @@ def import_network(file: str, output: str, overrides: Sequence[str]) -> None:
         print(text, end="")
         return
     try:
-        Path(output).write_text(text, encoding="utf-8")
+        write_text_whole(Path(output), text)
     except OSError as error:
         raise wrong_file(output, f"cannot write the file: {error.strerror}") from None
 

@@ -10,7 +10,7 @@ import typer
 
 from sparseloop.cli.failures import Interrupted
 from sparseloop.cli.options import Form, StudyOverrides, Workers
-from sparseloop.cli.output import print_table, rows_text, warn
+from sparseloop.cli.output import print_json, print_table, rows_text, warn
 from sparseloop.cli.progress import study_progress
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -92,16 +92,7 @@ def study_summary(explored: Explored) -> list[str]:
         f"{tally.points} points ({tally.valid} valid{before}); {tally.evaluated} evaluations{known}; {tally.seconds:.1f} s; "
         f"results in {explored.store.path}"
     ]
-    lines += [f"warning: {text}" for text in explored.warnings]
-    question = "select count(*) as points from points where valid and proven = false"
-    if unproven := explored.store.query(question).to_pylist()[0]["points"]:
-        lines.append(
-            f"warning: {unproven} of {tally.valid} valid points are not converged: no proof that their mapping is optimal"
-        )
-    lines += [f"warning: some values do not go together: {text}" for text in tally.wrong]
-    lines += [f"warning: not finished: {text}" for text in tally.faults[:5]]
-    if len(tally.faults) > 5:
-        lines.append(f"warning: and {len(tally.faults) - 5} more that are not finished")
+    lines += [f"warning: {text}" for text in study_warnings(explored)]
     if tally.faults:
         lines.append("these points are tried again with --resume")
     if not tally.valid:
@@ -111,6 +102,19 @@ def study_summary(explored: Explored) -> list[str]:
     return lines
 
 
+def study_warnings(explored: Explored) -> list[str]:
+    """Of the designs, and what keeps the points from being complete and converged."""
+    tally, warnings = explored.tally, [*explored.warnings]
+    question = "select count(*) as points from points where valid and proven = false"
+    if unproven := explored.store.query(question).to_pylist()[0]["points"]:
+        warnings.append(f"{unproven} of {tally.valid} valid points are not converged: no proof that their mapping is optimal")
+    warnings += [f"some values do not go together: {text}" for text in tally.wrong]
+    warnings += [f"not finished: {text}" for text in tally.faults[:5]]
+    if len(tally.faults) > 5:
+        warnings.append(f"and {len(tally.faults) - 5} more that are not finished")
+    return warnings
+
+
 def print_best_points(explored: Explored, form: Form, *, summary: bool = False) -> None:
     """Prints the best points, or the front, with their parameters, objectives and area; `summary`: the first one only."""
     from sparseloop.explore.definition import objective_columns
@@ -118,7 +122,7 @@ def print_best_points(explored: Explored, form: Form, *, summary: bool = False) 
 
     study = explored.study.definition
     best = explored.best(SHOWN)
-    if not best:
+    if not best and form != "json":
         return
     goals = list(objective_columns(study.objectives).values())
     if form == "table":
@@ -131,7 +135,11 @@ def print_best_points(explored: Explored, form: Form, *, summary: bool = False) 
     rows = [{name: row[name] for name in columns} for row in best]
     if any(row["proven"] is not None for row in best):
         rows = [shown | {"mapping": certainty_text(row, goals[0])} for shown, row in zip(rows, best, strict=True)]
-    print(rows_text(rows[:1] if summary else rows, form))
+    rows = rows[:1] if summary else rows
+    if form == "json":
+        print_json([{"points": rows, "warnings": study_warnings(explored)}])
+    else:
+        print(rows_text(rows, form))
 
 
 def query_text(folder: str, question: str, form: Form) -> str:

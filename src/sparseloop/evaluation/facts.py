@@ -87,5 +87,5 @@ def _tiles(result: Result, level: int) -> str:
         shape = "x".join(wording.exact_text(side) for side in held.extents)
         stored = float(held.occupancy) / float(held.footprint)
         share = f", {wording.count_text(held.occupancy)} stored" if stored < 1 else ""
-        parts.append(f"{name} {shape} ({wording.count_text(held.footprint)} words{share})")
+        parts.append(f"{name} {shape} ({wording.count_text(held.footprint)} word{'s' * (held.footprint != 1)}{share})")
     return "holds " + ", ".join(parts) if parts else "holds nothing"

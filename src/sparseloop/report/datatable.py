@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ WRAPPED = 14
 """Columns of remarks are broken over lines, down to this width."""
 STEPS = ((3, 16), (3, 8), (3, 4), (2, 4), (2, 0))
 """Digits of numbers and width of bars, as they are given up one after the other where a table is too wide."""
+UNIT = r"(?<=\d) (?=(?:[kMGT]|[pnum]?[JsW]|[kMG]Hz|[KMGT]i?B|B|[um]m2|words?|bits)\b|%)"
+"""The blank between a number and its prefix or unit: no line is broken there."""
 LIMITS = "<- limits"
 """A remark that is marked."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -73,6 +76,13 @@ def bar_text(share: float, width: int) -> str:
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     full, rest = divmod(eighths, 8)
     return "█" * full + (_EIGHTHS[rest] if rest else "")
+
+
+def broken_lines(text: str, width: int, *, first: str = "", rest: str = "") -> list[str]:
+    """The text in lines of at most `width` characters, numbers with their units; `first` and `rest` stand before the lines."""
+    together = re.sub(UNIT, "\xa0", text)
+    lines = textwrap.wrap(together, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 # --- as text --------------------------------------------------------------------------------------------------
@@ -174,7 +184,7 @@ def _lines(text: str, width: int, column: Column) -> list[str]:
         return [text]
     if column.key:
         return [text[i : i + width] for i in range(0, len(text), width)]
-    return textwrap.wrap(text, width) or [""]
+    return broken_lines(text, width) or [""]
 
 
 def _line(columns: Sequence[Column], parts: Sequence[str], widths: Sequence[int]) -> Text:

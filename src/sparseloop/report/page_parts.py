@@ -14,6 +14,8 @@ LONG = 40
 """Letters of a cell from which on its text is broken over lines."""
 PIXELS = 150
 """Per inch of a drawing."""
+NARROW = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+"""Small screens show the page in their own width; without it they lay it out for 980 pixels and shrink that."""
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1100px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.4em; overflow-wrap: anywhere } h2 { font-size: 1.15em; margin: 2em 0 .4em; border-bottom: 1px solid #ccc }
@@ -57,7 +59,7 @@ LAYOUT: Mapping[str, Any] = {
 def whole(title: str, sections: Iterable[str]) -> str:
     """The page: it holds all it needs and fetches nothing."""
     library = import_extra("plotly.offline", "plot").get_plotlyjs()
-    head = f"<meta charset='utf-8'><title>{html(title)}</title><style>{STYLE}</style><script>{library}</script>"
+    head = f"<meta charset='utf-8'>{NARROW}<title>{html(title)}</title><style>{STYLE}</style><script>{library}</script>"
     body = "\n".join((f"<h1>{html(title)}</h1>", *sections))
     return f"<!doctype html><html lang='en'><head>{head}</head><body>{body}<script>{SCRIPT}</script></body></html>\n"
 

@@ -14,12 +14,15 @@ from sparseloop.input.yaml import files as yamlio
 from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Level
 from sparseloop.model.design.einsum import Tensor
+from sparseloop.report.datatable import broken_lines
 
+LEAST = 30
+"""Characters of a line at least, however deep it is indented."""
 PARTS = ("workload", "arch", "mapping", "sparse", "mapspace")
 
 
-def show_parts(spec: Spec, parts: Sequence[str] = ()) -> str:
-    """The parts named, or all that the specification has."""
+def show_parts(spec: Spec, parts: Sequence[str] = (), *, width: int | None = None) -> str:
+    """The parts named, or all that the specification has; lines longer than `width` characters are broken."""
     design = design_of(spec)
     result = evaluate_mapping(design, design.mapping) if design.mapping else None
     drawn = {
@@ -30,7 +33,21 @@ def show_parts(spec: Spec, parts: Sequence[str] = ()) -> str:
         "mapspace": lambda: mapspace_picture(spec),
     }
     chosen = parts or [p for p in PARTS if p != "mapspace" or spec.constraints]
-    return terminal.lines("\n\n".join(drawn[part]() for part in chosen))
+    text = terminal.lines("\n\n".join(drawn[part]() for part in chosen))
+    return text if width is None else fitted(text, width)
+
+
+def fitted(text: str, width: int) -> str:
+    """A picture whose long lines are broken, the rest indented below their beginning."""
+    return "\n".join(broken for line in text.split("\n") for broken in _broken(line, width))
+
+
+def _broken(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    start = len(line) - len(line.lstrip(" └─"))
+    head, rest = line[:start], line[start:]
+    return broken_lines(rest, max(width, start + LEAST), first=head, rest=" " * (start + 4))
 
 
 def _columns(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:

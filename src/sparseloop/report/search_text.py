@@ -68,7 +68,8 @@ def best_line(best: Best) -> list[str]:
     values = ", ".join(humanize.objective_text(one, value, clock) for one, value in zip(names, best.top[0].values, strict=True))
     bound = " (proven optimal)" if best.proven_optimal else " (not bounded)"
     if gap := gap_text(best):
-        bound = f" (lower bound {humanize.objective_text(names[0], best.lower_bound or 0.0, clock)}, gap {gap})"
+        least = humanize.objective_text(names[0], best.lower_bound or 0.0, clock).partition(" (")[0]  # in the first unit only
+        bound = f" (lower bound {least}, gap {gap})"
     return [f"best {name}: {values}{bound}"]
 
 

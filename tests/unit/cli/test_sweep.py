@@ -35,7 +35,11 @@ def test_the_best_points_and_the_front(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["sweep", str(file), "--set", "pareto=[energy, area]", "--resume", "-f", "json"]) == 0
     shown = capsys.readouterr()
     assert "0 evaluations, 120 known already" in shown.err
-    assert len(json.loads(shown.out)) == 1  # the area is the same for all
+    found = json.loads(shown.out)
+    assert len(found["points"]) == 1  # the area is the same for all
+    assert found["warnings"] == [
+        line.removeprefix("warning: ") for line in shown.err.splitlines() if line.startswith("warning: ")
+    ]
 
 
 def test_questions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +60,8 @@ def test_no_valid_point_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[s
     file = studies.written(tmp_path, studies.STUDY + "constraints: [area_um2 < 5]\n")
     assert main(["sweep", str(file), "-o", str(tmp_path / "out")]) == 1
     assert "area_um2 < 5 does not hold (area_um2 1100)" in capsys.readouterr().err
+    assert main(["sweep", str(file), "-o", str(tmp_path / "out"), "--resume", "-f", "json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"points": [], "warnings": []}
 
 
 def test_values_that_do_not_go_together_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

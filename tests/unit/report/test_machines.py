@@ -69,6 +69,8 @@ def test_records() -> None:
     data = tables.machines_data(compared())
     assert data["machines"]["frugal"]["cycles"] == 3 * 512 + 1
     assert data["schema"] == "sparseloop.network/1"
+    results = [layer.result for network in compared().values() for layer in network.layers if layer.result is not None]
+    assert data["warnings"] == list(dict.fromkeys(text for result in results for text in result.warnings))
 
 
 def test_a_layer_without_a_mapping() -> None:

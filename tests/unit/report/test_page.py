@@ -68,6 +68,11 @@ def test_a_result_with_all_its_actions(result_page):
         assert f"<h2>{title}</h2>" in text
 
 
+def test_small_screens_show_pages_in_their_own_width(result_page, study_page):
+    for text in (result_page, study_page):
+        assert "<meta name='viewport' content='width=device-width" in text.partition("<title>")[0]
+
+
 def test_a_result_has_all_tables_of_the_terminal(result_page):
     result = sl.evaluate(sl.loads(MATMUL))
     for table in result_tables(result):

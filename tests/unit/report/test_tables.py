@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
@@ -206,6 +207,15 @@ def test_the_loop_nest_is_indented():
     assert indents == list(range(4, 18, 2))
     tiles = "A 16x64 (1024 words, 256 stored), B 64x64 (4096 words, 2048 stored), Z 16x64 (1024 words)"
     assert f"  GLB: holds {tiles}" in lines
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 100, 140])
+def test_pictures_fit_and_numbers_keep_their_units(width):
+    whole = show_parts(sl.loads(CONVOLUTION))
+    shown = show_parts(sl.loads(CONVOLUTION), width=width)
+    assert shown.split() == whole.split()
+    assert max(map(len, shown.splitlines())) <= max(width, max(len(line) for line in whole.splitlines() if " in 0.." in line))
+    assert not re.search(r"\d\n\s*(KiB|bits|words?|mm2|k)\b", shown)
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -94,7 +94,7 @@ def _study(table: StudyPoints, kind: str, choices: Choices) -> Any:
     """A figure of a study, marked where its points are not converged."""
     figure = _study_figure(table, kind, choices)
     if table.unproven:
-        figure.text(0.99, 0.01, table.unproven, ha="right", va="bottom", fontsize=5, color="#b00000")
+        figure.supxlabel(table.unproven, x=0.99, ha="right", fontsize=5, color="#b00000")  # the layout leaves room for it
     return figure
 
 

@@ -138,10 +138,10 @@ def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by
         look = {"color": style.colour(i), "linestyle": style.LINE_STYLES[i % 4], "marker": style.MARKERS[i % 8]}
         axes.plot(data.x, values, label=borders.figure(kind), markersize=3, **look)
     if table.logarithmic(x):
-        axes.set_xscale("log")
+        style.log_axis(axes, "x")
     spread = data.values[~np.isnan(data.values)]
     if spread.max() > 20 * spread.min() > 0:
-        axes.set_yscale("log")
+        style.log_axis(axes, "y")
     for letter, crossing in zip(LETTERS, data.crossovers, strict=False):
         axes.plot(crossing.x, crossing.y, "o", markersize=6, markerfacecolor="none", markeredgecolor="black", markeredgewidth=0.8)
         axes.annotate(letter, (crossing.x, crossing.y), xytext=(4, -9), textcoords="offset points", fontsize=7, style="italic")

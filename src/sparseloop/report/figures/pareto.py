@@ -26,6 +26,8 @@ class Front:
     front: tuple[int, ...]
     kinds: tuple[str, ...] = ()
     """By point, what it is coloured by."""
+    by: str = ""
+    """The parameter of the kinds."""
 
 
 def front(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None) -> Front:
@@ -38,7 +40,7 @@ def front(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None
     best = sorted((int(i) for i in pareto(values)), key=lambda i: values[0, i]) if len(rows) else []
     by = by or next((p for p in table.parameters if 1 < len(table.values(p)) <= MOST_KINDS and not table.numeric(p)), None)
     kinds = tuple(str(row[by]) for row in rows) if by else ()
-    return Front((x, y), values, tuple(best), kinds)
+    return Front((x, y), values, tuple(best), kinds, by or "")
 
 
 def draw(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None) -> Any:
@@ -57,8 +59,15 @@ def draw(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None)
     for axis, values, name in zip("xy", data.values, data.columns, strict=True):
         getattr(axes, f"set_{axis}label")(borders.figure(table.scale(name).label))
         if values.max() > 20 * values.min() > 0:
-            getattr(axes, f"set_{axis}scale")("log")
+            style.log_axis(axes, axis)
     axes.grid(which="major")
     if len(every) > 1:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, handletextpad=0.2, columnspacing=0.9)
+        axes.legend(
+            title=borders.figure(data.by),
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.2),
+            ncols=3,
+            handletextpad=0.2,
+            columnspacing=0.9,
+        )
     return fig

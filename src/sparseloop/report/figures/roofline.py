@@ -82,8 +82,10 @@ def draw(results: Mapping[str, Result]) -> Any:
             end = max(peaks) / bandwidth
             axes.plot([low, end], [low * bandwidth, max(peaks)], color=style.colour(i), linestyle=style.LINE_STYLES[i % 4])
     _mark(axes, data, levels)
-    axes.set(xscale="log", yscale="log", xlim=(low, high), xlabel="computes per word of the level", ylabel="computes per cycle")
+    axes.set(xlim=(low, high), xlabel="computes per word of the level", ylabel="computes per cycle")
     axes.set_ylim(min(run.actual for run in data) / 4, max(*peaks, *(run.dense for run in data)) * 2.5)
+    for axis in "xy":
+        style.log_axis(axes, axis)
     axes.grid(which="major")
     axes.legend(handles=_handles(data, levels), loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, handlelength=2)
     return fig

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.extras import import_extra
 from sparseloop.report import borders
 from sparseloop.report.figures import style
 from sparseloop.report.figures.tables import StudyPoints, name_of
@@ -81,6 +82,7 @@ def draw(table: StudyPoints, metric: str | None = None) -> Any:
     longest = max(share for _, share, _ in bars) or 1.0
     axes.set_xlim(0, longest * 1.45)
     axes.set_xticks([tick for tick in axes.get_xticks() if tick <= min(1.0, longest * 1.05)])  # room for texts is no share
+    axes.xaxis.set_major_formatter(import_extra("matplotlib.ticker", "plot").PercentFormatter(1.0))
     axes.spines["bottom"].set_bounds(0, min(1.0, longest * 1.05))
     label = name_of(table.column(metric))
     axes.set_xlabel(borders.figure(f"share of the variance of log {label}"))

@@ -5,6 +5,7 @@ in grey.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,29 @@ def figure(width: float = COLUMN, height: float = 2.4) -> tuple[Any, Any]:
     """(figure, axes), made without a window system."""
     made = import_extra("matplotlib.figure", "plot").Figure(figsize=(width, height))
     return made, made.add_subplot()
+
+
+FEW_TICKS = 200.0
+"""An axis from 1 to this has ticks at 1, 2 and 5, a longer one at powers of ten: labels must not run into each other."""
+
+
+def log_axis(axes: Any, which: str) -> None:
+    """Makes the axis `which` ('x' or 'y') logarithmic, with few ticks in plain numbers."""
+    ticker = import_extra("matplotlib.ticker", "plot")
+    getattr(axes, f"set_{which}scale")("log")
+    low, high = getattr(axes, f"get_{which}lim")()
+    axis = getattr(axes, f"{which}axis")
+    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0) if high < FEW_TICKS * low else (1.0,)))
+    axis.set_major_formatter(ticker.FuncFormatter(_tick_text))
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _tick_text(value: float, _: int) -> str:
+    if 1e-3 <= value < 1e5:
+        return f"{value:g}"
+    power = math.floor(math.log10(value) + 1e-9)
+    factor = round(value / 10.0**power)
+    return f"$10^{{{power}}}$" if factor == 1 else f"${factor}\\times10^{{{power}}}$"
 
 
 def colour(number: int) -> str:

@@ -179,7 +179,9 @@ def machines_data(machines: Machines) -> dict[str, Any]:
         }
         for name, network in machines.items()
     }  # fmt: skip
-    return {"schema": "sparseloop.network/1", "machines": totals, "layers": machine_rows(machines)}
+    results = [layer.result for network in machines.values() for layer in network.layers if layer.result is not None]
+    warnings = list(dict.fromkeys(text for result in results for text in result.warnings))
+    return {"schema": "sparseloop.network/1", "machines": totals, "layers": machine_rows(machines), "warnings": warnings}
 
 
 # --- the page -----------------------------------------------------------------------------------------------

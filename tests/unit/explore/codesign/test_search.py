@@ -12,6 +12,7 @@ import pytest
 import sparseloop as sl
 from sparseloop.cli.app import main
 from sparseloop.evaluation.evaluate import design_of, evaluate_batch
+from sparseloop.evaluation.humanize import objective_text
 from sparseloop.explore import definition as studyfile
 from sparseloop.explore.codesign.relaxation import Sets, Strategies
 from sparseloop.input.diagnostics import SpecError
@@ -126,7 +127,9 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["codesign", str(study(tmp_path)), "-o", str(best), "-f", "json"]) == 0
     out, err = capsys.readouterr()
     record = json.loads(out)
-    assert "proven: no design costs less than" in err
+    unit = "edp " + objective_text("edp", record["value"], 1e9)
+    assert f"proven: no design costs less than {unit}" in err
+    assert record["warnings"] == record["result"]["warnings"]
     written = sl.evaluate(sl.load(best))
     assert written.valid
     assert written.energy_pj * written.cycles == pytest.approx(record["value"])

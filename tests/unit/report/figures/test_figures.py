@@ -20,6 +20,7 @@ from sparseloop.report.figures.tables import StudyPoints
 from tests.helpers import studies
 from tests.helpers.samples import CONVOLUTION, MATMUL
 
+_POWERS = ["$10^{5}$", "$10^{6}$", "$10^{7}$", "$10^{8}$", "$10^{9}$"]
 STUDY = """\
 name: features
 spec: spec.yaml
@@ -263,6 +264,36 @@ def test_the_points_and_their_front_are_drawn(table):
     assert axes.collections[-1].get_offsets().T.tolist() == chosen.tolist()
     assert [list(values) for values in axes.lines[0].get_data()] == chosen.tolist()
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("energy (nJ)", "cycles")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [(1.1, 60.0, ["2", "5", "10", "20", "50"]), (0.5, 5e3, ["1", "10", "100", "1000"]), (1e4, 1e9, ["10000", *_POWERS])],
+)
+def test_a_logarithmic_axis_has_few_labels(low: float, high: float, texts: list[str]) -> None:
+    with style.styled():
+        made, axes = style.figure()
+        axes.set_ylim(low, high)
+        style.log_axis(axes, "y")
+        made.canvas.draw()
+    shown = [label.get_text() for at, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True) if low <= at <= high]
+    assert shown == texts
+    assert not any(label.get_text() for label in axes.get_yticklabels(minor=True))
+
+
+@pytest.mark.parametrize("kind", ["pareto", "parallel", "sensitivity", "sweep"])
+def test_the_remark_about_proofs_has_its_own_place(table, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StudyPoints, "unproven", "10 of 20 points: mapping not proven optimal")
+    made = figures.plot(table.store, kind)
+    with style.styled():
+        made.canvas.draw()
+    remark = made._supxlabel.get_window_extent()
+    others = [axes.get_tightbbox() for axes in made.axes]
+    assert not any(remark.overlaps(box) for box in others)
+
+
+def test_a_front_names_what_colours_say(table):
+    assert figures.plot(table.store, "pareto").axes[0].get_legend().get_title().get_text() == "store"
 
 
 def test_a_line_for_every_point_is_drawn(table):

@@ -275,7 +275,7 @@ def test_a_logarithmic_axis_has_few_labels(low: float, high: float, texts: list[
         made, axes = style.figure()
         axes.set_ylim(low, high)
         style.log_axis(axes, "y")
-        made.canvas.draw()
+        made.draw_without_rendering()
     shown = [label.get_text() for at, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True) if low <= at <= high]
     assert shown == texts
     assert not any(label.get_text() for label in axes.get_yticklabels(minor=True))
@@ -286,7 +286,7 @@ def test_the_remark_about_proofs_has_its_own_place(table, kind: str, monkeypatch
     monkeypatch.setattr(StudyPoints, "unproven", "10 of 20 points: mapping not proven optimal")
     made = figures.plot(table.store, kind)
     with style.styled():
-        made.canvas.draw()
+        made.draw_without_rendering()
     remark = made._supxlabel.get_window_extent()
     others = [axes.get_tightbbox() for axes in made.axes]
     assert not any(remark.overlaps(box) for box in others)

@@ -232,3 +232,10 @@ sparse: {L0: {formats: {B: B(*)}, spatial_skip: [B <- B]}}
     result = sl.evaluate(sl.load(tmp_path / "spec.yaml"))
     assert result.cost.sparse.computes.actual == 0
     assert result.cost.sparse.time == 0
+
+
+@pytest.mark.parametrize(("loop", "m", "waves"), [("m=3", 3, 2), ("m=4~3", 3, 2), ("m=3~1", 1, 1)])
+def test_positions_that_never_come_take_no_wave(loop: str, m: int, waves: int) -> None:
+    """Of 4 positions on 2 lanes 3 ever come, of 3 one; their skip drops none of them."""
+    text = SPEC.format(m=m, n=1, k=1, a=1, b=1, x=1, y=2, packing="waves", skips="A <- A")
+    assert sl.evaluate(sl.loads(text.replace(f"y m={m}", f"y {loop}"))).to_dict()["levels"][-1]["cycles"] == waves

@@ -28,7 +28,7 @@ from sparseloop.model.sparsity.events import Events, mixed_events
 from sparseloop.model.sparsity.features import SafConditions, access_events, compute_events, fill_events, skipped_at_compute
 from sparseloop.model.sparsity.packing import packed_time
 from sparseloop.model.sparsity.timeloop_packing import positions_taken, time_on_instances_taken
-from sparseloop.model.traffic.dense import LinkTraffic, Traffic
+from sparseloop.model.traffic.dense import LinkTraffic, Traffic, advances
 from sparseloop.model.traffic.stays import child_tile
 from sparseloop.model.traffic.tiles import join
 from sparseloop.model.units import Array, Count, Flag, Pj, Share, Words
@@ -105,15 +105,24 @@ class LinkSparse:
     def overflow(self) -> Overflow:
         """What crosses the link beyond `reads` and `fills`: words of overbooked tiles streamed at each use.
 
-        A child that is checked by a quantile may hold tiles that are larger than its room; the excess x = E[max(0, k - room)]
-        per tile is fetched anew at each of the rho = reads / fills uses: x (rho - 1) per delivered tile.
+        A child that is checked by a quantile may hold tiles W that are larger than its room; of the k words of one the excess
+        x(W) = max(0, k - room) is fetched anew at each use, the child's reads * E[x] / E[k] in all. One use of those that
+        arrive is served by `fills`: of a tile that still has the words O of the one before that is x(W) - x(O), because the
+        room keeps as many of O as it can.
         """
         if self.child is None or (room := self.child.room) is None:
             return Overflow(0.0, 0.0)
-        excess = self.child.resident.words.excess(room)
-        uses = ops.maximum(0.0, ops.ratio(self.child.reads.actual, self.fills.actual) - 1.0)
-        fills = excess * uses * self.dense.fills / self.dense.tile
-        return Overflow(fills / self.dense.sharing, fills)
+        tile = self.child.resident.words
+        excess = tile.excess(room)
+        arriving: Words = excess / tile.size
+        if not (self.dense.link.no_reuse or self.resident.safs.plan.plain[self.dense.link.tensor]):
+            steps = advances(self.resident.safs.tiles, self.dense.link)
+            served = ops.total(step.times * (excess - tile.part(step.kept).excess(room)) for step in steps)
+            arriving = (excess + served) / (tile.size + ops.total(step.times * step.fresh for step in steps))
+        tiles_used, tiles_filled = (ops.ratio(words, tile.expected) for words in (self.child.reads.actual, self.fills.actual))
+        fills = ops.maximum(0.0, tiles_used * excess - tiles_filled * tile.size * arriving)
+        fills = ops.zero_unless(self.fills.actual > 0, fills)  # results that start from nothing are not brought again
+        return Overflow(fills * ops.ratio(self.reads.actual, self.fills.actual), fills)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -78,22 +77,25 @@ def walked_counts(spec: Specification, walks: Sequence[Walk]) -> list[Counts]:
 
 
 def _streams(spec: Specification, walks: Sequence[Walk]) -> list[Streams]:
-    """Words beyond the room times the uses of a delivered word less the first, of every walk.
+    """Uses of words beyond the room that no fill serves, of every walk.
 
-    Uses are reads over fills of all walks together. What a walk adds to that ratio is added to its number, so
-    that the numbers spread as their mean does (the delta method).
+    Uses of a word in a visit are reads over words held, of all walks together. What a walk adds to that ratio is added to its
+    number, so that the numbers spread as their mean does (the delta method).
     """
     streams: list[dict[tuple[int, str], tuple[float, float]]] = [{} for _ in walks]
     for at in spec.machine().rooms:
         reads = np.array([walk.tensors[at].reads.actual for walk in walks])
-        fills = np.array([walk.tensors[at].fills.actual for walk in walks])
-        excess = np.array([walk.tensors[at].excess for walk in walks])
-        if not fills.sum() or reads.sum() <= fills.sum():
+        held = np.array([walk.tensors[at].beyond[1].held for walk in walks])
+        excess = np.array([[end.excess for end in walk.tensors[at].beyond] for walk in walks])
+        arriving = np.array([[end.arriving for end in walk.tensors[at].beyond] for walk in walks])
+        if not held.sum():
             continue
-        uses = reads.sum() / fills.sum()
-        parts = (reads - uses * fills) / fills.mean()
-        for found, own, part in zip(streams, excess, parts, strict=True):
-            words = own * (uses - 1.0) + excess.mean(axis=0) * part
+        uses = reads.sum() / held.sum()
+        if uses * excess[:, 1].sum() <= arriving[:, 1].sum():
+            continue
+        parts = (reads - uses * held) / held.mean()
+        for found, own, served, part in zip(streams, excess, arriving, parts, strict=True):
+            words = own * uses + excess.mean(axis=0) * part - served
             found[at] = float(words[0]), float(words[1])
     return streams
 
@@ -175,7 +177,7 @@ def _instances(spec: Specification, walk: Walk, level: int) -> float:
     count = float(walk.instances[level])
     for outer, lanes in spec.machine().lanes.items():
         if outer < level:
-            positions = prod(s.bound for s in spec.slots if s.level == outer and s.axis is not None)
+            positions = spec.positions(outer)
             count *= min(positions, lanes) / positions
     return count
 

@@ -98,11 +98,6 @@ def three_lead(spec: Specification) -> bool:
     )
 
 
-def overbooked(spec: Specification) -> bool:
-    """May a tile be larger than its room?"""
-    return any(isinstance(place.rule, float) for place in spec.places)
-
-
 def widens(spec: Specification) -> bool:
     """Do features look at whole access blocks?"""
     return bool(spec.sparse.safs) and any(place.block > 1 for place in spec.places)
@@ -142,13 +137,7 @@ def random_and(holds: Callable[[Specification], bool]) -> Callable[[Specificatio
     return lambda spec: not spec.fixed and holds(spec)
 
 
-OPEN: tuple[Kind, ...] = (
-    Kind(
-        "words streamed beyond the room of a window",
-        lambda spec: overbooked(spec) and any(map(slides, spec.tensors)),
-        r".* streamed .*|.* accesses|L\d+ cycles",
-    ),
-)
+OPEN: tuple[Kind, ...] = ()
 """Faults that are known and not yet mended; whoever mends one takes it out."""
 
 APPROXIMATIONS: tuple[Kind, ...] = (

@@ -187,6 +187,17 @@ class Specification:
         used = tuple(prod(s.bound for s in self.slots if s.level == level and s.axis == axis) for axis in ("x", "y"))
         return self.places[level].lanes or (used[0], used[1])
 
+    def positions(self, level: int) -> int:
+        """Positions below one instance that ever come: of a loop that none of its rank surrounds those of its last pass."""
+        moving, found = set[str](), 1
+        for slot in self.slots:
+            reached = slot.bound if slot.rank in moving else slot.last
+            if reached > 1:
+                moving.add(slot.rank)
+            if slot.level == level and slot.axis is not None:
+                found *= reached
+        return found
+
     def shares_its_room(self, level: int) -> bool:
         """True where tiles may overflow and several tensors share the room: which of them overflows is not defined."""
         place = self.places[level]

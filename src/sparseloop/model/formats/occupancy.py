@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
 from sparseloop.model import ops
-from sparseloop.model.density import DensityModel, Extents
+from sparseloop.model.density import DensityModel, Extents, Lattice
 from sparseloop.model.density.base import KnownPattern
 from sparseloop.model.design.arch import Level
 from sparseloop.model.formats.metadata import Metadata
@@ -48,6 +48,13 @@ class TileWords:
         if self.rule == "worst":
             return self.worst
         return self.expected if self.rule == "expected" else self.quantile(float(self.rule))
+
+    def part(self, places: tuple[Words, ...]) -> TileWords:
+        """A part of the tile, so many places along every axis; of scattered tiles only its size is told."""
+        axes = len(self.sides) - (1 if self.model.produced else 0)
+        boxes = len(places) == axes and not any(isinstance(side, Lattice) for side in self.sides[:axes])
+        sides = (*places, *self.sides[axes:]) if boxes else self.sides
+        return replace(self, size=ops.product(places), sides=sides)
 
     def excess(self, room: Words) -> Words:
         """Expected number of those that do not fit into the room."""

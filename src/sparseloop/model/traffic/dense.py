@@ -132,6 +132,8 @@ class Advance:
     """Displacement of the tile, per group of axes."""
     fresh: Words
     """Words that were not in the tile before."""
+    kept: tuple[Words, ...]
+    """Places of the others, per group of axes."""
 
 
 def advances(tiles: Tiles, link: Link) -> list[Advance]:
@@ -148,11 +150,11 @@ def advances(tiles: Tiles, link: Link) -> list[Advance]:
         steps = [tiles.step(link.tensor, group, slot) for group in groups]
         if slot in link.relevant or found or link.to_compute:
             shift = tuple(step - w for step, w in zip(steps, wrapped, strict=True))
-            kept = 0
+            kept: tuple[Words, ...] = (0,)
             if not (link.to_compute or link.no_reuse):
-                kept = ops.product(tiles.overlap(link.tensor, g, cover, shift[g]) for g in groups)
+                kept = tuple(tiles.overlap(link.tensor, g, cover, shift[g]) for g in groups)
             times = (tiles.bounds[slot] - 1) * tiles.product(link.temporal[position + 1 :])
-            found.append(Advance(slot, times, shift, size - kept))
+            found.append(Advance(slot, times, shift, size - ops.product(kept), kept))
         if slot in link.relevant:
             wrapped = [w + (tiles.bounds[slot] - 1) * s for w, s in zip(wrapped, steps, strict=True)]
     return found

@@ -59,6 +59,19 @@ class RankRun(NamedTuple):
     length: Count
 
 
+def _reached(plan: Plan, bounds: LoopBounds, residuals: LoopBounds | None) -> list[Count]:
+    """The bounds; where no loop of the same rank moves further out every pass is the last one, which ends at the residual."""
+    if residuals is None:
+        return [bounds[i] for i in range(len(plan.loops))]
+    outside: dict[str, Count] = {}
+    reached: list[Count] = []
+    for i, loop in enumerate(plan.loops):
+        passes = outside.get(loop.rank)
+        reached.append(residuals[i] if passes is None else ops.where(passes == 1, residuals[i], bounds[i]))
+        outside[loop.rank] = reached[i] if passes is None else passes * reached[i]
+    return reached
+
+
 class Tiles:
     """Numbers of one batch: loop bounds, strides, covers and tile sizes, each computed once."""
 
@@ -68,8 +81,8 @@ class Tiles:
         """Last-pass bounds per slot; None: all factors are perfect."""
         self.clipped = residuals is not None
         """Imperfect factors: the bounds of a rank may multiply to more than its shape; tiles end where the rank ends."""
-        self.bounds: list[Count] = [bounds[i] for i in range(len(plan.loops))]
-        """Per slot."""
+        self.bounds: list[Count] = _reached(plan, bounds, residuals)
+        """Per slot, as far as they are ever reached."""
         self.stride: list[Count] = self._strides()
         """Per slot: values of its rank that one step of the loop passes."""
         self.partial: dict[tuple[str, int], Count] = {}

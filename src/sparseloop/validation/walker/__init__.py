@@ -32,8 +32,10 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
   an instance of the parent sends in one step to all its children (words for several of them once), or gets back as their
   stays end; what a level is filled with is what one instance of it receives. At the compute link all reads, and all
   updates, of one instance share blocks.
-* Words beyond a level's room are those of each delivered tile beyond it; how often they are streamed again is left to
-  the caller.
+* Words beyond a level's room are those beyond it in every visit (step of an instance): what was filled and is in the
+  tile still. They are streamed at each use, but for one use of those that arrive in the visit: what fills the level
+  serves it. (The room keeps as much as it can of what stays for the next visit.) Instances that hold the same words at
+  once are sent them together. How often a word is used is left to the caller.
 * Compute cycles: lanes that pack nothing even out. In waves a step of the loops outside the fanout takes ceil(active
   positions of one parent / instances) times its longest position, at least 1, and nothing without active ones; parents
   are averaged. A position is active where all skips of operands decided at its level or further out leave some of it;
@@ -53,6 +55,16 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
 """
 
 from sparseloop.validation.walker.count import Walker
-from sparseloop.validation.walker.records import Accesses, Machine, Ports, RankUnits, Waits, Walk, WalkedCounts, WalkedTensor
+from sparseloop.validation.walker.records import (
+    Accesses,
+    Beyond,
+    Machine,
+    Ports,
+    RankUnits,
+    Waits,
+    Walk,
+    WalkedCounts,
+    WalkedTensor,
+)
 
-__all__ = ["Accesses", "Machine", "Ports", "RankUnits", "Waits", "Walk", "WalkedCounts", "WalkedTensor", "Walker"]
+__all__ = ["Accesses", "Beyond", "Machine", "Ports", "RankUnits", "Waits", "Walk", "WalkedCounts", "WalkedTensor", "Walker"]

@@ -12,10 +12,10 @@ from sparseloop.validation.walker.entries import Looks, Rank
 from sparseloop.validation.walker.partials import PartialSums
 from sparseloop.validation.walker.plan import EventPlan
 from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
-from sparseloop.validation.walker.records import Accesses, Machine, RankUnits, WalkedCounts, WalkedTensor
+from sparseloop.validation.walker.records import Accesses, Beyond, Machine, RankUnits, WalkedCounts, WalkedTensor
 from sparseloop.validation.walker.residency import Deliveries, EventSet
 from sparseloop.validation.walker.tensor_path import any_alike
-from sparseloop.validation.walker.tiles import block_accesses, excess
+from sparseloop.validation.walker.tiles import block_accesses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,7 +27,6 @@ class Filled:
     slots: BoolArray
     """Those that take time: gated ones do, too."""
     arrival: IntArray
-    excess: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,7 +77,7 @@ class Draw:
             decompress=fills.actual if unpacks else 0.0,
             compress=updates.actual if packs else 0.0,
             accesses=self._accesses(level, name, access, filled),
-            excess=(0.0, 0.0) if filled is None else filled.excess,
+            beyond=(Beyond(), Beyond()) if filled is None else self._beyond(level, name, filled),
             held=plan.tiles[level, name].held(self._stored(level, name)),
         )
 
@@ -147,16 +146,21 @@ class Draw:
         verdict = self._judge_fills(link, level, name, present)
         chosen = path.inside[link.copies.point] & self._filled_again(link, parent, name)
         happens = verdict.awake & chosen
-        room = self.machine.rooms.get((level, name), math.inf)
-        delivered = np.zeros(len(link.tile), dtype=np.bool_)
-        delivered[link.access_of_copy[happens]] = True
         return Filled(
             classes=verdict.classes(1.0, chosen),
             happens=happens,
             slots=verdict.wanted & chosen,
             arrival=link.arrival,
-            excess=(excess(link.tile, delivered, room), excess(link.arrival, happens, room)),
         )
+
+    def _beyond(self, level: int, name: str, filled: Filled) -> tuple[Beyond, Beyond]:
+        """Words beyond the room of a level, as its parent reads them and as it is filled with them."""
+        room, parent = self.machine.rooms.get((level, name), math.inf), self.plan.paths[name].parent(level)
+        if parent is None or room == math.inf:
+            return Beyond(), Beyond()
+        visits, link = self.plan.visits(level, name), self.plan.paths[name].links[parent]
+        stored = self._stored(parent, name)[link.copies.point]
+        return visits.of_parent(filled.happens, room, stored), visits.of_children(filled.happens, room)
 
     def _filled_again(self, link: Deliveries, parent: int, name: str) -> BoolArray:
         """Per copy: is it filled? The first copy of a result starts from nothing, all do where the parent adds what returns."""

@@ -13,7 +13,7 @@ from sparseloop.validation.walker.checks import LeaderCondition, Stages, saf_con
 from sparseloop.validation.walker.entries import RankBuilder
 from sparseloop.validation.walker.points import enumerate_points
 from sparseloop.validation.walker.tensor_path import TensorPath, build_path
-from sparseloop.validation.walker.tiles import tiles_of
+from sparseloop.validation.walker.tiles import Visits, tiles_of
 
 
 class EventPlan:
@@ -36,6 +36,7 @@ class EventPlan:
             for n, c in self.paths.items()
             for level in c.levels
         }
+        self._visits = dict[tuple[int, str], Visits]()
         self.stages = {(level, n): self._stages(c, level) for n, c in self.paths.items() for level in c.levels}
         # tiles that differ in padding only are equal
         words = {n: np.where(c.inside, c.word, -1) for n, c in self.paths.items()}
@@ -43,6 +44,14 @@ class EventPlan:
             (level, n): RankBuilder(self.paths[n], level, sparse, self.conditions, stages).build(words)
             for (level, n), stages in self.stages.items()
         }
+
+    def visits(self, level: int, name: str) -> Visits:
+        """What a level that is filled from an outer one holds of a tensor in each of its visits; found once."""
+        if (level, name) not in self._visits:
+            parent = self.paths[name].parent(level)
+            assert parent is not None
+            self._visits[level, name] = self.paths[name].visits(parent)
+        return self._visits[level, name]
 
     def _tagged(self, name: str) -> bool:
         """Does the tensor have metadata where the compute level reads it?"""

@@ -24,6 +24,7 @@ class Points:
     einsum: Einsum
     nest: LoopNest
     bounds: tuple[int, ...]
+    """Per loop the number of index values that ever come: of imperfect factors it may be fewer than the loop is given."""
     strides: tuple[int, ...]
     index: IntArray
 
@@ -103,4 +104,6 @@ def enumerate_points(einsum: Einsum, mapping: Mapping) -> Points:
             raise ValueError(f"the factors of rank {rank} do not make up its size {size}")
         # a loop stops at its residual exactly where the rank value would pass the size
         exists &= sum((index[:, i] * strides[i] for i in of_rank), np.zeros(len(index), dtype=np.int64)) < size
-    return Points(einsum=einsum, nest=mapping.nest, bounds=bounds, strides=strides, index=index[exists])
+    index = index[exists]
+    reached = tuple(int(n) + 1 for n in index.max(axis=0))
+    return Points(einsum=einsum, nest=mapping.nest, bounds=reached, strides=strides, index=index)

@@ -95,6 +95,21 @@ class Accesses:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beyond:
+    """Words that a level holds in its visits (the steps of one instance), and those beyond its room, summed over all visits."""
+
+    held: float = 0.0
+    excess: float = 0.0
+    """Held, but for want of room to be streamed at each use."""
+    arriving: float = 0.0
+    """Those of them that arrive in this visit, so that one use is served by what fills the level anyway."""
+
+    def streamed(self, uses: float) -> float:
+        """Words that cross the link besides those that fill the level; `uses`: how often a word is used in a visit."""
+        return max(0.0, self.excess * uses - self.arriving)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WalkedTensor:
     """Everything counted for one tensor at one storage level that keeps it."""
 
@@ -110,8 +125,8 @@ class WalkedTensor:
     compress: float
     """Words written here by a compressor."""
     accesses: Accesses
-    excess: tuple[float, float]
-    """Words beyond the room of the level, over all tiles delivered here: per tile read at the parent, per tile filled."""
+    beyond: tuple[Beyond, Beyond]
+    """Words beyond the room of the level: as its parent reads them, once for instances that hold the same, and as filled."""
     held: tuple[float, float]
     """Words stored in one instance: mean and largest of all instances and steps."""
 

@@ -133,8 +133,6 @@ class Deliveries:
     traced: Trace
     arrival: IntArray
     """Per copy: copies with one number arrive together at one child."""
-    tile: IntArray
-    """Per access: accesses with one number deliver one tile to the same children at once."""
     delivery: IntArray
     """Per access: those with one number are one delivery, what an instance of the parent sends in one step to all its children.
 
@@ -188,7 +186,7 @@ def find_deliveries(ends: Ends, key: IntArray) -> Deliveries:
     """Finds all copies of all keys and the parent accesses that deliver them."""
     traced = trace(ends.child, ends.step, key, ends.reuse)
     start = traced.first_point()
-    access_of_copy, tile = _group(ends, key, traced)
+    access_of_copy = _group(ends, key, traced)
     begin_time = ends.step[start]
     copies = events_of(traced.of_point, len(start), ends.child, key, begin_time[traced.of_point])
     count = int(access_of_copy.max()) + 1
@@ -202,7 +200,6 @@ def find_deliveries(ends: Ends, key: IntArray) -> Deliveries:
         access_of_copy=access_of_copy,
         traced=traced,
         arrival=np.unique(traced.begin, return_inverse=True)[1],
-        tile=tile,
         delivery=_together(ends, start, access_of_copy),
         departure=_together(ends, traced.last_point(), access_of_copy),
     )
@@ -216,11 +213,8 @@ def _together(ends: Ends, point: IntArray, access_of_copy: IntArray) -> IntArray
     return np.unique(place, axis=1, return_inverse=True)[1].reshape(-1)
 
 
-def _group(ends: Ends, key: IntArray, traced: Trace) -> tuple[IntArray, IntArray]:
-    """Per copy the parent access, per access the tile it delivers.
-
-    Children of one parent that receive identical words in one step share them.
-    """
+def _group(ends: Ends, key: IntArray, traced: Trace) -> IntArray:
+    """Per copy the parent access: children of one parent that receive identical words in one step share them."""
     deliveries: dict[int, list[int]] = {}
     for copy, begin in enumerate(traced.begin):
         deliveries.setdefault(begin, []).append(copy)
@@ -229,13 +223,10 @@ def _group(ends: Ends, key: IntArray, traced: Trace) -> tuple[IntArray, IntArray
     keys: list[int] = key[sample].tolist()
     exists: list[bool] = ends.exists[sample].tolist()
     number, access_of_copy = dict[tuple[Hashable, int], int](), [0] * len(keys)
-    tiles = dict[Hashable, int]()
     for begin, copies in deliveries.items():
         point = traced.order[begin]
         place = (int(ends.step[point]), int(ends.parent[point]), int(ends.apart[point]))
         group = (place, frozenset(keys[c] for c in copies if exists[c]))
         for copy in copies:
             access_of_copy[copy] = number.setdefault((group, keys[copy]), len(number))
-            tiles.setdefault(group, len(tiles))
-    tile = [tiles[group] for group, _ in number]
-    return np.array(access_of_copy, dtype=np.int64), np.array(tile, dtype=np.int64)
+    return np.array(access_of_copy, dtype=np.int64)

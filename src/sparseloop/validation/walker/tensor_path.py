@@ -10,6 +10,7 @@ import numpy as np
 from sparseloop.model.design.einsum import Tensor
 from sparseloop.validation.walker.points import BoolArray, IntArray, Points
 from sparseloop.validation.walker.residency import Deliveries, Ends, find_deliveries
+from sparseloop.validation.walker.tiles import Visits, visits_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,8 +67,15 @@ class TensorPath:
             self._entry_links[level, below] = self._link_of(level, self.points.word(self.tensor, below), exists)
         return self._entry_links[level, below]
 
+    def visits(self, level: int) -> Visits:
+        """What the child of `level` holds of the words in each of its visits."""
+        return visits_of(self._ends(level, self.inside), self.word, self.links[level].traced)
+
     def _link_of(self, level: int, key: IntArray, exists: BoolArray) -> Deliveries:
         """The deliveries of `key` (words or metadata entries) from `level` to its child."""
+        return find_deliveries(self._ends(level, exists), key)
+
+    def _ends(self, level: int, exists: BoolArray) -> Ends:
         nest, child = self.points.nest, self.child(level)
         apart = [
             i
@@ -78,8 +86,7 @@ class TensorPath:
         reuse = child < len(nest.keep) and (child, self.tensor.name) not in nest.no_temporal_reuse
         points = self.points
         rounds = points.code([i for i in apart if nest.loops[i].rank not in self.tensor.ranks])
-        ends = Ends(points.instance(level), points.instance(child), points.step(child), points.code(apart), rounds, reuse, exists)
-        return find_deliveries(ends, key)
+        return Ends(points.instance(level), points.instance(child), points.step(child), points.code(apart), rounds, reuse, exists)
 
     def access_block(self, level: int, block_size: int) -> IntArray | None:
         """Per point the block of words that one access at `level` reads, or None if the child's tile is no smaller."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
 
 from sparseloop.validation.walker.points import BoolArray, IntArray
+from sparseloop.validation.walker.records import Beyond
+from sparseloop.validation.walker.residency import Ends, Trace
 
 
 def block_accesses(delivery: IntArray, happens: BoolArray, words: int) -> float:
@@ -14,9 +17,75 @@ def block_accesses(delivery: IntArray, happens: BoolArray, words: int) -> float:
     return float(np.ceil(np.bincount(delivery, weights=happens) / words).sum())
 
 
-def excess(tile: IntArray, happens: BoolArray, room: float) -> float:
-    """Words of all tiles beyond the room that each of them finds."""
-    return float(np.maximum(np.bincount(tile, weights=happens) - room, 0.0).sum())
+def beyond(holder: IntArray, words: BoolArray, fresh: BoolArray, room: float, sent: BoolArray) -> Beyond:
+    """Words of all holders beyond the room that each of them finds.
+
+    One entry per holder and word that might be held: `words` that are, the `fresh` ones among them, and those that the
+    parent has to send for them (`sent`; the others are known to be zero).
+    """
+    held, arriving = np.bincount(holder, weights=words), np.bincount(holder, weights=words & fresh)
+    excess = np.maximum(held - room, 0.0)
+    share = np.bincount(holder, weights=words & sent) / np.maximum(held, 1.0)
+    return Beyond(
+        held=float(held.sum()),
+        excess=float((excess * share).sum()),
+        arriving=float((np.minimum(arriving, excess) * share).sum()),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visits:
+    """The words of a tensor in the working set of every instance of a level in every step, one entry per word."""
+
+    visit: IntArray
+    copy: IntArray
+    """The stay of the word at the instance."""
+    fresh: BoolArray
+    """Does the stay begin in this visit?"""
+    shared: IntArray
+    """Per entry: those with one number are one word of visits that instances of one parent make at once, with all words alike."""
+
+    def of_children(self, happens: BoolArray, room: float) -> Beyond:
+        """Beyond the room of every instance; `happens`: copies that are filled."""
+        words = happens[self.copy]
+        return beyond(self.visit, words, self.fresh, room, words)
+
+    def of_parent(self, happens: BoolArray, room: float, stored: BoolArray) -> Beyond:
+        """The same as the parent sends it; `stored`: copies of words that it stores."""
+        count = int(self.shared.max()) + 1
+        flags = [np.zeros(count, dtype=np.bool_) for _ in range(3)]
+        words = happens[self.copy]
+        for flag, chosen in zip(flags, (words, words & self.fresh, words & stored[self.copy]), strict=True):
+            flag[self.shared[chosen]] = True
+        held, fresh, sent = flags
+        return beyond(self._groups(count), held, fresh, room, sent)
+
+    def _groups(self, count: int) -> IntArray:
+        """Per shared word one visit that has it, the same for all words of visits that are alike."""
+        first = np.full(count, np.iinfo(np.int64).max)
+        np.minimum.at(first, self.shared, self.visit)
+        return first
+
+
+def visits_of(ends: Ends, key: IntArray, traced: Trace) -> Visits:
+    """The visits of the child of a link."""
+    visit = np.unique(np.stack([ends.child, ends.step]), axis=1, return_inverse=True)[1].reshape(-1)
+    at = np.unique(np.stack([visit, traced.of_point]), axis=1, return_index=True)[1]
+    visit_of, copy = visit[at], traced.of_point[at]
+    begin = visit[traced.first_point()]
+    alike = dict[Hashable, int]()
+    entries = [list[int]() for _ in range(int(visit.max()) + 1)]
+    numbers: list[int] = visit_of.tolist()
+    for entry, number in enumerate(numbers):
+        entries[number].append(entry)
+    shared = np.empty(len(at), dtype=np.int64)
+    for members in entries:
+        points = at[members]
+        place = (int(ends.step[points[0]]), int(ends.parent[points[0]]), int(ends.apart[points[0]]))
+        window = frozenset(key[points][ends.exists[points]].tolist())
+        for entry, point in zip(members, points, strict=True):
+            shared[entry] = alike.setdefault((place, window, int(key[point])), len(alike))
+    return Visits(visit=visit_of, copy=copy, fresh=begin[copy] == visit_of, shared=shared)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

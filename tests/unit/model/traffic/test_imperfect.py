@@ -60,6 +60,22 @@ def test_lanes_that_have_nothing_to_do_do_not_count() -> None:
     assert dense.instances == (1, 3, 3)
 
 
+@pytest.mark.parametrize(
+    ("loops", "reached"),
+    [
+        ("m4,3x|m2,1", [3, 2]),  # no loop is further out: lane 4 never has anything to do
+        ("m4,1|m4,3", [1, 3]),  # the inner loop never gets to its bound either
+        ("m2|m3,2", [2, 3]),
+    ],
+)
+def test_bounds_are_those_that_are_ever_reached(loops: str, reached: list[int]) -> None:
+    plan, mapping = planned(matmul(m=5, n=1, k=1), loops, "ABZ|ABZ")
+    assert mapping.residuals is not None
+    assert Tiles(plan, mapping.bounds, mapping.residuals).bounds == reached
+    batch = Tiles(plan, np.array(mapping.bounds)[:, None], np.array(mapping.residuals)[:, None])
+    assert [int(bound[0]) for bound in batch.bounds] == reached
+
+
 def test_a_window_of_a_partial_tile() -> None:
     """p = 5 in tiles of 3 with r = 2: inputs 0..3, then 3..5, of which 3 is there already."""
     _, i = counts(conv1d(r=2, p=5), "p2|p3,2 r2", 0, "I")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sparseloop.model.design.sparse import Sparse
-from sparseloop.validation.walker import Machine, Walker
+from sparseloop.validation.walker import Beyond, Machine, Walker
 from tests.helpers.walks import einsum, fmt, mapped, matmul, saf, split, tensor, totals
 
 DENSE = Sparse(formats={})
@@ -133,9 +133,50 @@ def test_words_beyond_the_room() -> None:
     sparse = Sparse(formats={(0, "A"): fmt("CP", "CP"), (1, "A"): fmt("CP", "CP")})
     machine = Machine(rooms={(1, "A"): 2})
     counted = walked(problem, mapped("m2|k4", "AZ|AZ"), sparse, machine=machine, A=[[1, 1, 1, 0], [0, 1, 0, 0]])
-    assert counted.tensors[1, "A"].excess == (1, 1)
+    row_too_long = Beyond(held=4, excess=1, arriving=1)
+    assert counted.tensors[1, "A"].beyond == (row_too_long, row_too_long)
+    assert row_too_long.streamed(uses=1) == 0
     assert counted.tensors[1, "A"].held == (2, 3)
     assert counted.tensors[0, "A"].held == (4, 4)
+
+
+def test_bounds_that_never_come_are_not_looked_at() -> None:
+    """A block of two words of A[b,k] is one of two k where b has a bound of 2 but a size of 1."""
+    problem = einsum([tensor("A", "b", "k"), tensor("B", "k"), tensor("Z", "b", output=True)], b=1, k=2)
+    sparse = Sparse(formats={}, safs=(saf("gate", 0, "A", "B"),))
+    for text in ("k2 b2,1", "k2 b1", "k2"):
+        counted = walked(problem, mapped(text, "ABZ"), sparse, blocks=(2,), B=[1, 0])
+        assert (counted.tensors[0, "A"].reads.actual, counted.tensors[0, "A"].reads.gated) == (2, 0)
+
+
+class TestWindowsLargerThanTheirRoom:
+    """Z[p] = I[p+r], p = 3, r = 3: windows 012, 123, 234, each word used once in each."""
+
+    @pytest.mark.parametrize(
+        ("room", "excess", "arriving", "fetched"),
+        [
+            (3, 0, 0, 5),
+            (2, 3, 3, 5),  # the word that leaves next takes no room, the one that arrives is fetched anyway
+            (1, 6, 4, 7),  # of 1 and 2 only one can be kept for the second window: the other one is fetched again
+            (0, 9, 5, 9),  # nothing is kept: every use is a fetch
+        ],
+    )
+    def test_one_word_a_step(self, room, excess, arriving, fetched):
+        problem = einsum([tensor("I", "p+r"), tensor("Z", "p", output=True)], p=3, r=3)
+        counted = walked(problem, mapped("p3|r3", "IZ|I"), machine=Machine(rooms={(1, "I"): room}), I=[1] * 5)
+        found = Beyond(held=9, excess=excess, arriving=arriving)
+        assert counted.tensors[1, "I"].beyond == (found, found)
+        assert counted.tensors[1, "I"].fills.actual + found.streamed(uses=1) == fetched
+
+    def test_windows_that_are_alike_are_sent_together(self):
+        """Two instances hold the same windows; two hold each its own."""
+        shared = einsum([tensor("I", "p+r"), tensor("Z", "n", "p", output=True)], n=2, p=3, r=3)
+        machine = Machine(rooms={(1, "I"): 1})
+        read, filled = walked(shared, mapped("p3 n2x|r3", "IZ|I"), machine=machine, I=[1] * 5).tensors[1, "I"].beyond
+        assert (read, filled) == (Beyond(held=9, excess=6, arriving=4), Beyond(held=18, excess=12, arriving=8))
+        apart = einsum([tensor("I", "n", "p+r"), tensor("Z", "n", "p", output=True)], n=2, p=3, r=3)
+        read, filled = walked(apart, mapped("p3 n2x|r3", "IZ|I"), machine=machine, I=[[1] * 5] * 2).tensors[1, "I"].beyond
+        assert read == filled == Beyond(held=18, excess=12, arriving=8)
 
 
 class TestPadding:

@@ -66,6 +66,10 @@ def _yaml_data(value: Any, path: Path) -> Any:
 
 
 def _study_of(data: dict[str, Any], source: SourceMap) -> StudyDefinition:
+    if "spec" not in data and (found := next((key for key in ("architecture", "workload", "layers") if key in data), None)):
+        told = "this is a specification, not a study"
+        hint = "a study names it and says what varies: spec: [FILE] and parameters:; sparseloop eval or map take it as it is"
+        raise SpecError([Diagnostic(path=(found,), message=told, hint=hint, key=True)]).located(source)
     try:
         spec = StudySpec.model_validate(_with_empty_entries(data))
     except SpecError as error:

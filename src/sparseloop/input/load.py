@@ -69,6 +69,7 @@ def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
     """The specification that data read from files says, in the native form or in Timeloop's."""
     try:
         refuse_looptree(data)
+        _refuse_study(data)
         if is_accelforge(data):
             from sparseloop.input.accelforge import importer  # only where it is needed
 
@@ -86,6 +87,13 @@ def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
         return Spec.model_validate(data).with_source(source)
     except SpecError as error:
         raise error.located(source) from None
+
+
+def _refuse_study(data: Mapping[str, Any]) -> None:
+    """A study is told by its specification and its parameters; both are mistakes here, but this says which."""
+    if {"spec", "parameters"} <= set(data) and not {"architecture", "workload", "layers"} & set(data):
+        hint = "run it with sparseloop sweep or codesign; its specification is what stands under spec:"
+        raise SpecError([Diagnostic(path=("spec",), message="this is a study, not a specification", hint=hint, key=True)])
 
 
 def _with_named_tables(data: dict[str, Any], source: SourceMap) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def _mistakes_at(error: NotationError, *path: str | int) -> Iterator[Mistake]:
 # --- density, bandwidth, metadata, fanout -------------------------------------------------------------------
 
 _STRUCTURED = re.compile(rf"\s*(\d+)\s*:\s*(\d+)(?:\s+(?:along\s+)?({_NAME}))?\s*$")
-_DATA_FILE = re.compile(r".*\.(npy|npz|mtx|txt|csv|tsv)$")
+_DATA_FILE = re.compile(r".*\.(npy|npz|mtx|safetensors|pt|pth|txt|csv|tsv)$")
 
 
 def parse_density(value: Plain) -> Plain:

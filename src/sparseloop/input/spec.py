@@ -39,7 +39,8 @@ class DensitySpec(Record):
     """Distribution of a tensor's non-zeros. 0.6 is short for {density: 0.6}, '2:4 c' for {model: structured, n: 2, ...}."""
 
     model: Literal["uniform", "even", "structured", "block", "banded", "actual", "produced"] | None = Field(
-        default=None, description="None: uniform (in Timeloop's files: even). produced: of a result, as its operands make it."
+        default=None,
+        description="None: actual with a file, else uniform (Timeloop's files: even). produced: as its operands make it.",
     )
     density: Fraction | None = Field(default=None, description="Fraction of non-zeros (uniform, even, block).")
     n: Count | None = Field(default=None, description="structured: non-zeros per group.")
@@ -48,7 +49,9 @@ class DensitySpec(Record):
     block: Sizes = Field(default=(), description="block: shape of a block, by rank variable or one number per axis.")
     inner: Fraction = Field(default=1.0, description="block: density inside occupied blocks; density / inner of the blocks are.")
     half_width: Whole | None = Field(default=None, description="banded: non-zero iff |i - j| <= half_width.")
-    file: str | None = Field(default=None, description="actual: .npy, .npz, .mtx or a text file of 0 and 1.")
+    file: str | None = Field(default=None, description="actual: .npy, .npz, .mtx, .safetensors or a text file of 0 and 1.")
+    array: str | None = Field(default=None, description="actual: which array of a .npz or .safetensors file with several.")
+    axes: Names = Field(default=(), description="actual: rank variables of the axes in the file, where their order is another.")
     layout: Literal["first_fastest", "last_fastest"] = Field(
         default="last_fastest", description="actual, text files: which rank varies fastest."
     )

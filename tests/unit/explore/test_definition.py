@@ -13,10 +13,11 @@ import pytest
 import sparseloop as sl
 from sparseloop.cli.app import main
 from sparseloop.explore import conditions
-from sparseloop.explore.definition import _with_empty_entries  # pyright: ignore[reportPrivateUsage]
+from sparseloop.explore.definition import _with_empty_entries, read_study  # pyright: ignore[reportPrivateUsage]
 from sparseloop.explore.schema import StudySpec
 from sparseloop.explore.space import DesignSpace
 from sparseloop.explore.study import Study
+from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.yaml import files as yamlio
 from tests.helpers import studies
 from tests.helpers.timeloop_files import ARCHITECTURE, MAPPING, PROBLEM
@@ -52,6 +53,20 @@ def test_values_in_order(tmp_path: Path, written: str, values: list[Any]) -> Non
     (one,) = space(tmp_path, f"  x: {written}").parameters
     assert list(one.values or ()) == values
     assert [type(value) for value in one.values or ()] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize("name", ["architecture", "workload", "layers"])
+def test_a_specification_is_no_study(tmp_path: Path, name: str) -> None:
+    (tmp_path / "spec.yaml").write_text(f"{name}: {{}}\nmapping: [DRAM: for m=3]\n")
+    with pytest.raises(SpecError) as told:
+        read_study(str(tmp_path / "spec.yaml"))
+    assert [one.message for one in told.value.diagnostics] == ["this is a specification, not a study"]
+
+
+def test_a_study_is_no_specification() -> None:
+    with pytest.raises(SpecError) as told:
+        sl.loads("spec: [a.yaml]\nparameters: {}\nmapping: {method: genetic}\nminimize: edp\n")
+    assert [one.message for one in told.value.diagnostics] == ["this is a study, not a specification"]
 
 
 def test_conditions_and_expressions(tmp_path: Path) -> None:

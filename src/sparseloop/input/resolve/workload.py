@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path as FilePath
+
+import numpy as np
 
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.notation import Access, parse_einsum
@@ -12,7 +15,7 @@ from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.resolve.padding import check_padding, in_padding, is_no_model_of_padding, true_extents
 from sparseloop.input.spec import DensitySpec, WorkloadSpec
 from sparseloop.model.axes import axis_groups, axis_of
-from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform, load_data
+from sparseloop.model.density import Actual, Banded, Block, Coordinates, DensityModel, Even, Structured, Uniform, load_data
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
 from sparseloop.model.design.result_density import produced_density
 
@@ -126,11 +129,13 @@ def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], log:
     dense = Uniform(shape, 1.0, size=size)
     if spec is None:
         return dense
-    model = spec.model or ("uniform" if log.native else "even")
+    model = spec.model or ("actual" if spec.file else "uniform" if log.native else "even")
     if _lacks(spec, model, path, log) or is_no_model_of_padding(name, model, spec, axes, log):
         return dense
     try:
-        found = _model(model, spec, axes, shape, size) or in_padding(_given(spec, shape, path, log), axes, extents)
+        found = _model(model, spec, axes, shape, size) or in_padding(
+            _given(spec, axes, shape, log.file((*path, "file"), spec.file or "")), axes, extents
+        )
         if isinstance(found, Block):
             _warn_of_whole_words(name, found, spec, log)
         return found
@@ -142,7 +147,8 @@ def _density(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], log:
         log.error((*path, "file" if model == "actual" else "model"), f"density of {name}: {error}")
     except KeyError as error:
         rank, known = str(error.args[0]), {term.rank for axis in axes for term in axis.terms}
-        log.error((*path, "rank"), f"{name} has no rank '{rank}'", did_you_mean(rank, known), word=rank)
+        at = "axes" if rank in spec.axes else "rank"
+        log.error((*path, at), f"{name} has no rank '{rank}'", did_you_mean(rank, known), word=rank)
     return dense
 
 
@@ -220,9 +226,15 @@ def _block_shape(spec: DensitySpec, axes: tuple[Axis, ...]) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _given(spec: DensitySpec, shape: tuple[int, ...], path: Path, log: ResolveLog) -> DensityModel:
-    """The pattern stored in a file."""
-    file = log.file((*path, "file"), spec.file or "")
+def _given(spec: DensitySpec, axes: tuple[Axis, ...], shape: tuple[int, ...], file: FilePath) -> DensityModel:
+    """The pattern stored in a file, with its axes in the order of the tensor."""
     if file.exists() and not file.is_file():
         raise ValueError(f"{file}: is not a regular file")
-    return Actual(load_data(file, shape=shape, order=spec.layout))
+    if not spec.axes:
+        return Actual(load_data(file, shape=shape, order=spec.layout, array=spec.array))
+    places = [_axis(axes, rank) for rank in spec.axes]
+    if sorted(places) != list(range(len(axes))):
+        raise ValueError(f"axes {', '.join(spec.axes)}: needed is one rank variable for each of the {len(axes)} axes")
+    order = [places.index(at) for at in range(len(axes))]
+    data = load_data(file, shape=tuple(shape[at] for at in places), order=spec.layout, array=spec.array)
+    return Actual(data.transposed(order) if isinstance(data, Coordinates) else np.ascontiguousarray(data.transpose(order)))

@@ -7,6 +7,7 @@ import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -15,9 +16,12 @@ import numpy.typing as npt
 
 from sparseloop.model.density.base import Pattern
 from sparseloop.model.density.index import Coordinates
+from sparseloop.model.density.tensor_files import chosen_array, read_safetensors
 
 Order = Literal["first_fastest", "last_fastest"]
 
+PICKLED = (".pt", ".pth", ".pkl", ".pickle")
+"""Endings of files that are programs for Python's unpickler."""
 DENSE_LIMIT = 2**32
 """Largest number of elements of a pattern (one byte each)."""
 DENSE_SPARSE = 2**22
@@ -35,15 +39,29 @@ def load_pattern(path: str | Path, *, shape: tuple[int, ...] | None = None, orde
     return data.pattern()
 
 
-def load_data(path: str | Path, *, shape: tuple[int, ...] | None = None, order: Order = "first_fastest") -> Pattern | Coordinates:
-    """The non-zeros in a .npy, .npz (one array, or SciPy's CSR/CSC/COO), .mtx, or text file of 0/1 characters.
+def load_data(
+    path: str | Path, *, shape: tuple[int, ...] | None = None, order: Order = "first_fastest", array: str | None = None
+) -> Pattern | Coordinates:
+    """The non-zeros in a .npy, .npz (one array, or SciPy's CSR/CSC/COO), .mtx, .safetensors, or text file of 0/1 characters.
+
+    `array` names the one that is meant in a .npz or .safetensors file with several.
 
     Large sparse files give coordinates, all others a pattern. Text needs the shape; `order` says which axis varies
     fastest in it. A given shape is checked for the other kinds.
     """
     file = Path(path)
-    readers = {".npy": _read_npy, ".npz": _read_npz, ".mtx": _read_matrix_market}
-    reader = readers.get(file.suffix.lower())
+    ending = file.suffix.lower()
+    readers = {
+        ".npy": _read_npy,
+        ".npz": partial(_read_npz, array=array),
+        ".mtx": _read_matrix_market,
+        ".safetensors": partial(read_safetensors, array=array, limit=DENSE_LIMIT),
+    }
+    if array is not None and ending not in (".npz", ".safetensors"):
+        raise ValueError(f"{file}: holds no named arrays, as .npz and .safetensors do")
+    if ending in PICKLED:
+        raise ValueError(f"{file}: holds code, which is not run; save its tensors as .safetensors or .npz")
+    reader = readers.get(ending)
     if reader is None:
         return _read_characters(file, shape, order)
     data = reader(file)
@@ -69,7 +87,7 @@ def _read_npy(file: Path) -> Pattern:
     return as_pattern(str(file), _load(file))
 
 
-def _read_npz(file: Path) -> Pattern | Coordinates:
+def _read_npz(file: Path, array: str | None = None) -> Pattern | Coordinates:
     archive = _load(file)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError(f"{file}: is a single array, not an archive; name it .npy")
@@ -79,11 +97,9 @@ def _read_npz(file: Path) -> Pattern | Coordinates:
             arrays: dict[str, npt.NDArray[Any]] = {name: archive[name] for name in archive.files}
     except _DAMAGED as error:
         raise ValueError(f"{file}: an array in it is damaged or not numeric ({_first_line(error)})") from error
-    if "format" in arrays and "shape" in arrays:
+    if array is None and "format" in arrays and "shape" in arrays:
         return _sparse_pattern(file, arrays)
-    if len(arrays) != 1:
-        raise ValueError(f"{file}: holds the arrays {sorted(arrays)}; needed is exactly one, or SciPy's sparse layout")
-    return as_pattern(str(file), next(iter(arrays.values())))
+    return as_pattern(str(file), arrays[chosen_array(file, sorted(arrays), array)])
 
 
 def _load(file: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -61,6 +62,11 @@ class Coordinates:
         dense = np.zeros(self.total, dtype=np.bool_)
         dense[self.flat] = True
         return dense.reshape(self.shape)
+
+    def transposed(self, order: Sequence[int]) -> Coordinates:
+        """Axis `order[i]` becomes axis i, as of np.transpose."""
+        places = self.axes()
+        return Coordinates.of(tuple(self.shape[at] for at in order), [places[at] for at in order])
 
     def blocks(self, extents: tuple[int, ...]) -> Blocks:
         """Non-zeros per aligned block of these extents, empty blocks left out.

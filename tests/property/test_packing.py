@@ -77,7 +77,7 @@ def test_one_side_only(packing: str) -> None:
 
 def test_structured_weights_fill_their_waves() -> None:
     spec = SPEC.format(m=8, n=2, k=1, a="2:4 m", b=1, x=2, y=4, packing="waves", skips="A <- A")
-    assert sl.evaluate(sl.loads(spec)).to_dict()["levels"][-1]["cycles"] == pytest.approx(1)
+    assert sl.evaluate(sl.loads(spec)).to_dict()["levels"][-1]["cycles"] == pytest.approx(2.125)
 
 
 def test_a_batch_gives_the_same() -> None:
@@ -239,3 +239,49 @@ def test_positions_that_never_come_take_no_wave(loop: str, m: int, waves: int) -
     """Of 4 positions on 2 lanes 3 ever come, of 3 one; their skip drops none of them."""
     text = SPEC.format(m=m, n=1, k=1, a=1, b=1, x=1, y=2, packing="waves", skips="A <- A")
     assert sl.evaluate(sl.loads(text.replace(f"y m={m}", f"y {loop}"))).to_dict()["levels"][-1]["cycles"] == waves
+
+
+LEFT_OUT = """\
+workload:
+  einsum: Z[m,p] = W[m] * I[p]
+  shape: {{m: 2, p: 1}}
+architecture:
+  levels:
+    - {{name: buffer, class: regfile}}
+    - {{name: lanes, fanout: {{x: 2, y: 1}}, packing: {packing}}}
+    - {{name: MAC, class: mac}}
+sparse: {{buffer: {{formats: {{W: B}}, spatial_skip: [Z <- W]}}}}
+mapping: [buffer: "", lanes: "x m=2 p=3~1"]
+"""
+
+
+@pytest.mark.parametrize("packing", ["waves", "balanced"])
+def test_positions_that_imperfect_factors_leave_out_take_no_time(packing: str) -> None:
+    """Two of six positions exist, and two lanes."""
+    assert sl.evaluate(sl.loads(LEFT_OUT.format(packing=packing))).cycles == 1
+
+
+NESTED = """\
+workload:
+  einsum: Z[m] = I[c] * W[m,c]
+  shape: {m: 2, c: 2}
+  density: {W: {model: uniform, density: 0.25}}
+architecture:
+  levels:
+    - {name: L0, class: buffer}
+    - {name: F0, fanout: 1, packing: waves}
+    - {name: L1, class: buffer}
+    - {name: F1, fanout: 1, packing: waves}
+    - {name: L2, class: buffer}
+    - {name: MAC, class: mac}
+mapping: [L0: "", L1: for c=2, L2: for m=2]
+sparse:
+  L0: {formats: {I: B, W: B B}, spatial_skip: [I <- I]}
+  L1: {formats: {I: B, W: B B}, spatial_skip: [I <- I]}
+  L2: {formats: {I: B, W: B B}, skip: [W <- W]}
+"""
+
+
+def test_a_step_of_inner_waves_lasts_as_long_as_what_is_left_of_it() -> None:
+    """Two steps of one wave each. Of its two computes each is left with 1/4, taken as independent: 1 + 1/16 cycles a step."""
+    assert sl.evaluate(sl.loads(NESTED)).to_dict()["levels"][-1]["cycles"] == pytest.approx(2.125)

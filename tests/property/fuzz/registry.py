@@ -79,13 +79,15 @@ def takes_turns_roughly(spec: Specification) -> bool:
     packing = {saf.level for saf in spec.sparse.safs if saf.kind == "spatial_skip"}
     if not any(spec.places[level].waves for level in packing):
         return False
+    if spec.fixed:
+        return False
     if len(packing) > 1 or spec.imperfect:
         return True
     inner = any(slot.bound > 1 and slot.level > min(packing) for slot in spec.slots)
     deeper = any(saf.kind != "gate" and saf.level > min(packing) for saf in spec.sparse.safs)
     results = {saf.follower for saf in spec.sparse.safs if saf.kind != "gate"} & {spec.output.name}
     windows = any(slides(t) for t in spec.tensors)
-    return not spec.fixed and bool(inner or deeper or results or windows or spec.sparse.compute_skip or three_lead(spec))
+    return bool(inner or deeper or results or windows or spec.sparse.compute_skip or three_lead(spec))
 
 
 def three_lead(spec: Specification) -> bool:

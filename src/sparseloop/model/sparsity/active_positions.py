@@ -38,7 +38,7 @@ def longest(share: float, of_active: float, together: Together, sure: bool) -> O
     that a position has a binomial number of them; where it is active because it has some, given that it has.
     """
     parts = min(together.parts, MOST_PARTS)
-    if (parts <= 1 and together.positions <= 1 and sure) or of_active >= 1 - 1e-12:
+    if (parts <= 1 and together.positions <= 1 and sure) or of_active >= 1 - 1e-12 or share <= 0:
         return Occupancy(np.array([of_active]), np.ones(1))
     conditional = sure and parts > 1
     one = binomial(parts, share if conditional else of_active)

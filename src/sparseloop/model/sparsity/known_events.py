@@ -7,7 +7,7 @@ covers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.nest_points import Deliveries, Nest, NestPoints, Row, Truths, few_points, numbered
 from sparseloop.model.sparsity.nest_results import NestResults
 from sparseloop.model.traffic.tiles import Tiles
-from sparseloop.model.units import Floats, Share
+from sparseloop.model.units import Floats, Integers, Share
 
 MOST_WORDS = 2**24
 """Words of a tensor whose pattern is spread out, so that means of it can be taken."""
@@ -230,6 +230,17 @@ class _Delivered(NamedTuple):
     """How many points of the nest each stands for."""
 
 
+class Packed(NamedTuple):
+    """A fanout whose positions are packed onto fewer instances."""
+
+    level: int
+    width: int
+    """Instances below one parent."""
+    waves: bool
+    active: tuple[Decision, ...]
+    """A position is active where all of these leave one point."""
+
+
 class Looked:
     """One mapping, looked at point by point."""
 
@@ -366,3 +377,67 @@ class Looked:
         for decision in asked:
             left = left * self.holds(points, decision)
         return np.bincount(numbered(points.code(sorted(apart))), weights=left).astype(np.float64)
+
+    def packed_time(self, timed: tuple[Decision, ...], fanouts: Sequence[Packed]) -> float:
+        """Time of the computes over their steps; `timed`: what a compute must pass to take time, `fanouts`: outermost first.
+
+        A member is what one position does in one step outside its fanout, within a member of the next fanout further out.
+        """
+        points = self.of_ranks(frozenset(self.plan.einsum.ranks))
+        steps, wanted = points.code(points.times), self._all_hold(points, timed)
+        members, groups = [np.zeros(len(points), dtype=np.int64)], list[_Group]()
+        for fanout in fanouts:
+            step = points.code([i for i in points.times if self.plan.loops[i].level <= fanout.level])
+            group = numbered(members[-1], step, points.code(self.plan.spatial(fanout.level)))
+            groups.append(_Group(group, _different(step, members[-1])))
+            here = [i for i, loop in enumerate(self.plan.loops) if loop.spatial and loop.level == fanout.level]
+            members.append(numbered(group, points.code(here)))
+        time = _different(steps, members[-1]) * _means(members[-1], wanted)
+        for fanout, group, outer, member in reversed(list(zip(fanouts, groups, members, members[1:], strict=False))):
+            active = np.bincount(member, weights=self._all_hold(points, fanout.active)) > 0
+            time = group.steps * _means(
+                _owner(group.of_point, outer), _turns(fanout, _owner(member, group.of_point), time, active)
+            )
+        return float(time[0]) / len(np.unique(steps))
+
+    def _all_hold(self, points: NestPoints, decisions: tuple[Decision, ...]) -> Truths:
+        found = np.ones(len(points), dtype=np.bool_)
+        for decision in decisions:
+            found &= self.holds(points, decision)
+        return found
+
+
+class _Group(NamedTuple):
+    """The members of one parent in one step outside a fanout."""
+
+    of_point: Integers
+    steps: Integers
+    """Per outer member, its steps outside the fanout."""
+
+
+def _turns(fanout: Packed, group: Integers, time: Floats, active: Truths) -> Floats:
+    """Time of groups of members: what active ones take in turns, or what all take that even out."""
+    number = np.bincount(group)
+    if not fanout.waves:
+        return np.bincount(group, weights=time) / np.minimum(number, fanout.width)
+    longest = np.zeros(len(number))
+    np.maximum.at(longest, group[active], time[active])
+    count = np.bincount(group, weights=active)
+    return np.where(count > 0, np.maximum(1.0, np.ceil(count / fanout.width) * longest), 0.0)
+
+
+def _owner(inner: Integers, outer: Integers) -> Integers:
+    """By the numbers of `inner`, the number of `outer` at the same points."""
+    found = np.empty(int(inner.max()) + 1, dtype=np.int64)
+    found[inner] = outer
+    return found
+
+
+def _different(code: Integers, owner: Integers) -> Integers:
+    """How many different codes each owner has."""
+    return np.bincount(_owner(numbered(owner, code), owner))
+
+
+def _means(owner: Integers, values: Any) -> Floats:
+    """Mean value of each owner's."""
+    return np.bincount(owner, weights=values) / np.bincount(owner)

@@ -10,7 +10,7 @@ A position is active where the skips of operands that are decided at the level o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,8 +22,11 @@ from sparseloop.model.density.slices import Slices, binomial, nonempty_slices
 from sparseloop.model.sparsity.active_positions import Active, Together, both_active, longest, thinned
 from sparseloop.model.sparsity.emptiness import Condition, Conditions, minimal, tile_condition
 from sparseloop.model.sparsity.features import SafConditions
+from sparseloop.model.sparsity.known_events import Decision, Looked, Packed
 from sparseloop.model.sparsity.known_patterns import nonempty_counts
 from sparseloop.model.sparsity.large_patterns import TileInData
+from sparseloop.model.sparsity.nest_points import Nest, few_points
+from sparseloop.model.traffic.imperfect import existing
 from sparseloop.model.traffic.tiles import Cover, Tiles, join
 from sparseloop.model.units import Array, Count, Share
 
@@ -43,17 +46,22 @@ class Decider:
 def packed_time(safs: SafConditions, busy: Share) -> Share:
     """Time of what skips leave of the computes, over the steps of the nest; `busy`: the share of computes that is left.
 
-    Packing levels come from the inside out; the time of each is that of its positions, one after the other or in turns.
+    Packing levels come from the inside out; the time of each is that of its positions, one after the other or in turns. Known
+    patterns are looked at point by point where several levels pack or imperfect factors leave some positions out.
     """
     plan, tiles = safs.plan, safs.tiles
+    packing = [level for level in range(plan.compute) if plan.sparse.packs(level)]
+    if any(plan.arch.levels[level].waves for level in packing) and (tiles.clipped or len(packing) > 1):
+        decided = _known_decisions(safs)
+        if decided is not None:
+            return _looked_at(safs, packing, decided)
     inner = Inner(plan.compute, busy, 1.0)
     evening: Count = 1.0  # how much longer positions take that even out, inside of all waves
-    for level in reversed(range(plan.compute)):
-        if not plan.sparse.packs(level):
-            continue
+    for level in reversed(packing):
         loops = tuple(i for i, loop in enumerate(plan.loops) if loop.level == level and loop.spatial)
         width = math.prod(plan.arch.fanout(level))
-        stretch = tiles.product(loops) / ops.minimum(tiles.product(loops), width)
+        positions = existing(tiles, {i: tiles.bounds[i] for i in loops})
+        stretch = positions / ops.minimum(positions, width)
         evened = inner.time * stretch
         if not plan.arch.levels[level].waves:
             inner, evening = inner._replace(time=evened), evening * stretch
@@ -63,8 +71,39 @@ def packed_time(safs: SafConditions, busy: Share) -> Share:
         counted = fanout.is_known and inner.level == plan.compute
         turns = fanout.known_turns(steps * evening) if counted else fanout.turns(inner, steps)
         time = ops.maximum(evened, turns / steps)
-        inner = Inner(level, time, ops.maximum(1.0, ops.ratio(time, fanout.seldom)))
+        inner = Inner(level, time, ops.ratio(time, fanout.seldom))
     return inner.time
+
+
+def _known_decisions(safs: SafConditions) -> tuple[Decision, ...] | None:
+    """What decides on the time of computes, if it is all known and the points are few enough to be looked at."""
+    plan, decisions = safs.plan, safs.decisions()
+    tensors = plan.einsum.tensors
+    timed = tuple(d for d in (*decisions.skips, *decisions.own) if tensors[d.leader].density.answering.density < 1)
+    known = all(tensors[d.leader].density.deterministic for d in timed)
+    return timed if known and not any(plan.padded) and few_points(plan, frozenset(plan.einsum.ranks)) else None
+
+
+def _looked_at(safs: SafConditions, packing: Sequence[int], timed: tuple[Decision, ...]) -> Array:
+    """The time of known patterns, point by point."""
+    plan, tiles = safs.plan, safs.tiles
+    fanouts = [
+        Packed(
+            level,
+            math.prod(plan.arch.fanout(level)),
+            plan.arch.levels[level].waves,
+            tuple(d for d in timed if d.link is not None and plan.links[d.link].parent <= level),
+        )
+        for level in packing
+    ]
+    slots = len(plan.loops)
+
+    def time(*row: float) -> float:
+        numbers = tuple(round(x) for x in row)
+        return Looked(Nest(plan, numbers[:slots], numbers[slots:])).packed_time(timed, fanouts)
+
+    residuals = tiles.bounds if tiles.residuals is None else tiles.residuals
+    return asked_by_rows("packed positions, point by point", [*tiles.bounds, *(residuals[i] for i in range(slots))], time)
 
 
 class Inner(NamedTuple):
@@ -124,7 +163,16 @@ class Fanout:
         """E[max(1, ceil(k/H) * longest active position)] per step outside the fanout, 0 where none is active."""
         chance = self._chance()
         deciders = list(self._deciders(self.lively))
-        columns = [inner.time, inner.pace, chance, steps, *self._inner_parts(inner), *(self.tiles.bounds[i] for i in self.loops)]
+        positions = existing(self.tiles, {i: self.tiles.bounds[i] for i in self.loops})
+        columns = [
+            inner.time,
+            inner.pace,
+            chance,
+            steps,
+            *self._inner_parts(inner),
+            positions,
+            *(self.tiles.bounds[i] for i in self.loops),
+        ]
         columns += [column for decider in deciders for column in decider.columns]
         return asked_by_rows("waves of packed positions", columns, self._answer(deciders, self.lively != self.decisive))
 
@@ -173,7 +221,7 @@ class Fanout:
         joint = self.is_joint
 
         def waves(*row: float) -> float:
-            time, pace, chance, steps, units, apart, *rest = row
+            time, pace, chance, steps, units, apart, positions, *rest = row
             if chance <= 0:
                 return 0.0
             bounds = {i: round(n) for i, n in zip(self.loops, rest, strict=False)}
@@ -181,7 +229,6 @@ class Fanout:
             for decider in deciders:
                 found = both_active(found, decider.active(tuple(rest[at : at + len(decider.columns)])), bounds)
                 at += len(decider.columns)
-            positions = math.prod(bounds.values())
             k = found.occupancy.values * (positions / found.positions)
             mean = found.occupancy.mean * positions / found.positions
             seldom = min(1.0, chance * positions / mean) if mean else 0.0  # what the deciders do not tell by themselves
@@ -189,7 +236,8 @@ class Fanout:
                 found, seldom = found._replace(occupancy=thinned(found.occupancy, seldom)), 1.0
                 k = found.occupancy.values * (positions / found.positions)
             together = Together(round(units), min(apart, max(1.0, mean / chance)))
-            inner = longest(time / pace, time / pace / chance, together, sure)
+            share = time / pace if pace > 0 else 0.0
+            inner = longest(share, share / chance, together, sure)
             turns = np.ceil(k / self.width - 1e-9)[:, None] * (inner.values * steps * pace)[None, :]
             each = np.where(k > 0, np.maximum(1.0, turns) @ inner.weights, 0.0)
             return float(each @ found.occupancy.weights) * seldom

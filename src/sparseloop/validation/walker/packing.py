@@ -52,7 +52,7 @@ class Clock:
             return self._span(everything, tuple(self.packing))
         evened = self._evened(everything)
         for level in self.packing:
-            positions = math.prod(self.plan.points.bounds[i] for i in self.spatial[level])
+            positions = len(np.unique(self.plan.points.code(self.spatial[level])))
             evened *= positions / min(positions, self.machine.lanes.get(level, positions))
         return evened
 

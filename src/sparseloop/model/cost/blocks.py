@@ -135,7 +135,7 @@ def _of_deliveries(k: LinkSparse, deliveries: Deliveries, tile: ResidentTile, le
 
     def opened(filling: Filling) -> Count:
         # a part of a window is not among the tiles that `left` asks for
-        return left / deliveries.words * (filling.opened if partly else deliveries.times)
+        return ops.ratio(left, deliveries.words) * (filling.opened if partly else deliveries.times)
 
     return _blocks(k, lambda: _filling(k, deliveries, tile), opened)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,15 +57,22 @@ def sent(tiles: Tiles, counts: LinkTraffic) -> Deliveries:
         return Deliveries(cover=cover, portions=_alike(tiles, tiles.size(link.tensor, cover) * own, words, times))
     rounds = tiles.product(i for i in link.unshared if i not in link.relevant)
     children = distinct_positions(tiles, link) / rounds * own
+    if tiles.residuals is not None:
+        lanes = [*tiles.plan.spatial(link.parent), *(i for i in link.unshared if i not in link.relevant)]
+        words = counts.updates if link.output else counts.reads
+        return Deliveries(cover=cover, portions=_sliding(tiles, counts, lanes, (_child_words(tiles, link) * children, words)))
     return Deliveries(cover=cover, portions=tuple(Portion(times, words * children) for times, words in _portions(tiles, link)))
 
 
 def received(tiles: Tiles, counts: LinkTraffic) -> Deliveries:
     """What one instance of the child receives in one step."""
     link, cover = counts.link, child_tile(tiles, counts.link)
+    lanes, words = tiles.plan.spatial(link.child), counts.words_per_child * counts.children
+    if not tiles.plan.plain[link.tensor] and tiles.residuals is not None:
+        return Deliveries(cover=cover, portions=_sliding(tiles, counts, lanes, (_child_words(tiles, link), words)))
     if not tiles.plan.plain[link.tensor]:
         return Deliveries(cover=cover, portions=_portions(tiles, link))
-    times, words = _deliveries(tiles, link, tiles.plan.spatial(link.child)), counts.words_per_child * counts.children
+    times = _deliveries(tiles, link, lanes)
     return Deliveries(cover=cover, portions=_alike(tiles, tiles.size(link.tensor, cover), words, times))
 
 
@@ -83,9 +90,25 @@ def _alike(tiles: Tiles, full: Words, words: Words, times: Count) -> tuple[Porti
     return (Portion(times - short, full), Portion(short, ops.ratio(words - (times - short) * full, short)))
 
 
+def _sliding(tiles: Tiles, counts: LinkTraffic, lanes: Sequence[int], words: tuple[Words, Words]) -> tuple[Portion, ...]:
+    """Windows that are cut short: every lane gets a whole one first, the rest is spread evenly over the later deliveries.
+
+    `words`: of a whole one, and of all.
+    """
+    first = existing(tiles, {slot: tiles.bounds[slot] for slot in lanes})
+    later = ops.maximum(_deliveries(tiles, counts.link, lanes) - first, 0.0)
+    whole = ops.where(later > 0, ops.minimum(words[0], words[1] / first), words[1] / first)
+    return (Portion(first, whole), Portion(later, ops.ratio(words[1] - first * whole, later)))
+
+
+def _child_words(tiles: Tiles, link: Link) -> Words:
+    """Words of a whole tile of the child."""
+    return tiles.size(link.tensor, child_tile(tiles, link))
+
+
 def _portions(tiles: Tiles, link: Link) -> tuple[Portion, ...]:
     """The first one is a whole tile; where a window slides the others are not."""
-    whole = tiles.size(link.tensor, child_tile(tiles, link))
+    whole = _child_words(tiles, link)
     if link.no_reuse or tiles.plan.plain[link.tensor]:
         return (Portion(1, whole),)
     return (Portion(1, whole), *(Portion(step.times, step.fresh) for step in advances(tiles, link)))

@@ -158,7 +158,7 @@ def test_a_tile_and_its_emptiness():
     spec = sl.loads(MATMUL)
     assert "GLB.A.tile = k@GLB × m@GLB:y × m@RF × k@RF = 8 × 8 × 2 × 8 = 1024" in sl.why(spec, "GLB.A.tile")
     shown = sl.why(spec, "GLB.A.metadata.reads.actual")
-    assert "P(A[2x8] non-empty) = 0.990075: A[2x8] has 16 words = RF.A.tile" in shown
+    assert "P(A[2x8] non-empty) = 0.990075: A[2x8] has 16 words = m@RF × k@RF" in shown
     assert "C(N-n, r) / C(N, r) with N = 4096, r = 1024" in " ".join(shown.split())
 
 

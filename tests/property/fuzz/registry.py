@@ -155,7 +155,8 @@ APPROXIMATIONS: tuple[Kind, ...] = (
         error=1.0,
     ),
     Kind("fibers of results in the making", random_and(stores_fibers_of_its_result), METADATA, error=1.0),
-    Kind("intersection units that jump ahead", jumps, r".* metadata .*", error=1.0),
+    # time, too: that of a level whose port is busy with metadata follows from it
+    Kind("intersection units that jump ahead", jumps, METADATA, error=1.0),
     Kind("access blocks that end early", random_and(widens), error=1.0),
     Kind("turns of positions that are left in part", takes_turns_roughly, r"compute cycles", error=1.0),
     Kind("metadata of windows", random_and(slides_sparsely), METADATA, error=1.0),

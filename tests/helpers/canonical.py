@@ -18,27 +18,34 @@ from sparseloop.input.notation import Access, parse_einsum
 Array = np.ndarray[Any, Any]
 
 
-def evaluate(layer: NetworkLayer, inputs: Array, weights: Array) -> Array:
-    """The einsum of a layer by NumPy; operands may be larger than it touches."""
+def evaluate(layer: NetworkLayer, inputs: Array, weights: Array, before: Sequence[int] = ()) -> Array:
+    """The einsum of a layer by NumPy; operands may be larger than it touches.
+
+    `before`: words of padding that the inputs have in front, per axis (none: no padding).
+    """
     text = parse_einsum(layer.einsum)
     result, *operands = text.tensors
     letters = {rank: chr(ord("a") + i) for i, rank in enumerate(layer.shape)}
-    expanded = [_expanded(access, array, layer.shape) for access, array in zip(operands, (inputs, weights), strict=True)]
+    fronts = before or [0] * inputs.ndim, [0] * weights.ndim
+    expanded = [
+        _expanded(access, array, layer.shape, front)
+        for access, array, front in zip(operands, (inputs, weights), fronts, strict=True)
+    ]
     names = ["".join(letters[rank] for form in access.axes for rank, _ in form.terms) for access in operands]
     out = [rank for form in result.axes for rank, _ in form.terms]
     product = np.einsum(f"{','.join(names)}->{''.join(letters[rank] for rank in out)}", *expanded, optimize=True)
     return _gathered(result, product, layer.shape)
 
 
-def _expanded(access: Access, array: Array, shape: Any) -> Array:
+def _expanded(access: Access, array: Array, shape: Any, before: Sequence[int]) -> Array:
     """One axis per rank: an index S*p+D*r becomes the axes p and r."""
     axis = 0
-    for form in access.axes:
+    for form, front in zip(access.axes, before, strict=True):
         sizes = [shape[rank] for rank, _ in form.terms]
         places = np.zeros((1,) * len(sizes), int)
         for i, (rank, factor) in enumerate(form.terms):
             places = places + (factor * np.arange(shape[rank])).reshape([-1 if i == j else 1 for j in range(len(sizes))])
-        array = np.take(array, places + form.offset, axis=axis)
+        array = np.take(array, places + form.offset + front, axis=axis)
         axis += len(sizes)
     return array
 
@@ -115,7 +122,7 @@ def _convolution(kind: str, attributes: dict[str, Any], layer: NetworkLayer, val
     w = w.reshape(groups, -1, *w.shape[1:])
     if axes == 1:
         x, w = x[..., None], w[..., None]
-    out = evaluate(layer, x, w)
+    out = evaluate(layer, x, w, [0, *(front for front, _ in pads), *([0] if axes == 1 else [])])
     out = out.reshape(out.shape[0], -1, *out.shape[3:])
     out = out[..., 0] if axes == 1 else out
     bias = _of(values, 8 if linear else 2) if kind != "ConvInteger" else None

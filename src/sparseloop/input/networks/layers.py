@@ -89,7 +89,7 @@ class NetworkLayer:
 
     @property
     def einsum(self) -> str:
-        """The einsum as the native format writes it (without the constants of padding)."""
+        """The einsum as the native format writes it; constants say how many words of padding lie in front of the data."""
         places = _PLACES[-len(self.windows) :]
         if self.transposed:
             inside = [outer for outer, _ in places]
@@ -101,6 +101,13 @@ class NetworkLayer:
         outputs, inputs = ("n,m" if self.joins_groups else "n,g,m"), ("n,c" if self.shares_inputs else "n,g,c")
         routes = " * R[p,g]" if self.routed else ""
         return f"O[{outputs},{','.join(across)}] = I[{inputs},{','.join(inside)}] * W[g,m,c,{','.join(kernel)}]{routes}"
+
+    @property
+    def extent(self) -> dict[str, dict[str, int]]:
+        """True sizes along the axes with padding, as the native format writes them: per tensor, by rank."""
+        places = _PLACES[-len(self.windows) :]
+        sizes = {outer: window.inputs for window, (outer, _) in zip(self.windows, places, strict=True) if window.padded}
+        return {"O" if self.transposed else "I": sizes} if sizes else {}
 
     @property
     def multiplications(self) -> int:
@@ -129,16 +136,18 @@ class NetworkLayer:
         """An entry of `layers:` in the native format."""
         data: dict[str, Any] = {"name": self.name, "einsum": self.einsum, "shape": dict(self.shape)}
         routes = {"R": {"model": "structured", "n": self.routed, "m": self.shape["g"], "rank": "g"}} if self.routed else {}
-        for key, value in (("density", {**routes, **self.density}), ("word_bits", self.word_bits)):
+        parts = ("extent", self.extent), ("density", {**routes, **self.density}), ("word_bits", self.word_bits)
+        for key, value in parts:
             if value:
                 data[key] = dict(value)
         return data | ({"times": self.times} if self.times > 1 else {})
 
 
 def _index(window: Window, outer: str, inner: str) -> str:
-    """'2*p+r' of one axis."""
+    """'2*p+r-1' of one axis."""
     factors = (window.stride, outer), (window.dilation, inner)
-    return "+".join(rank if factor == 1 else f"{factor}*{rank}" for factor, rank in factors)
+    index = "+".join(rank if factor == 1 else f"{factor}*{rank}" for factor, rank in factors)
+    return f"{index}{-window.before:+d}" if window.padded and window.before else index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,21 @@ class BorderLoop(NamedTuple):
         return max(self.bound // self.covered, 1)
 
 
+class _Move(NamedTuple):
+    """Equal steps of a tile, or of a word inside it."""
+
+    place: int
+    step: int
+    number: int
+
+
+class _Moves(NamedTuple):
+    """Loops as moves: what many nests share, whatever their order, their loops of one iteration and their splits."""
+
+    inside: tuple[_Move, ...]
+    outside: tuple[_Move, ...]
+
+
 class _Places(NamedTuple):
     """Where the tile lies after a movement."""
 
@@ -56,29 +71,50 @@ def loops_of(numbers: Sequence[int]) -> list[BorderLoop]:
     return [BorderLoop(*numbers[i : i + 4]) for i in range(0, len(numbers), 4)]
 
 
-@memo(1 << 15)
+def _moves(loops: Sequence[BorderLoop]) -> _Moves:
+    inside = [_Move(ALL, loop.step, loop.covered) for loop in loops if loop.covered > 1]
+    outside = [
+        _Move(loop.place, loop.step * loop.covered, loop.pieces) for loop in loops if loop.place == ADVANCES or loop.pieces > 1
+    ]
+    return _Moves(_joined(inside), _joined([move for move in outside if move.place != FIRST]))
+
+
+def _joined(moves: list[_Move]) -> tuple[_Move, ...]:
+    """Sorted, and moves that go on where others end as one; those that advance or wrap stay apart."""
+    joined: list[_Move] = []
+    for move in sorted(moves, key=lambda m: (m.place, abs(m.step))):
+        last = joined[-1] if joined else None
+        if last and move.place == last.place and move.place in (ALL, SHARED) and move.step == last.step * last.number:
+            joined[-1] = _Move(last.place, last.step, last.number * move.number)
+        else:
+            joined.append(move)
+    return tuple(joined)
+
+
 def real_words(base: int, size: int, *loops: int) -> int:
     """True words of the tile, summed over its places; `base`: the coordinate where all loops stand at their first place."""
-    return _summed(base, size, loops, kept=False)
+    return _summed(base, size, _moves(loops_of(loops)), kept=False)
 
 
-@memo(1 << 15)
 def kept_words(base: int, size: int, *loops: int) -> int:
     """Of these, those that were in the tile before the movement, too."""
-    return _summed(base, size, loops, kept=True)
+    return _summed(base, size, _moves(loops_of(loops)), kept=True)
+
+
+def most_words(base: int, size: int, *loops: int) -> int:
+    """True words of the tile at the place where it has most of them."""
+    return _most(base, size, _moves(loops_of(loops)))
 
 
 @memo(1 << 15)
-def most_words(base: int, size: int, *loops: int) -> int:
-    """True words of the tile at the place where it has most of them."""
-    found = loops_of(loops)
-    return int(_inside(_tile(found), size, base + _places(found).at).max())
+def _most(base: int, size: int, moves: _Moves) -> int:
+    return int(_inside(_tile(moves), size, base + _places(moves).at).max())
 
 
-def _summed(base: int, size: int, numbers: tuple[int, ...], *, kept: bool) -> int:
-    loops = loops_of(numbers)
-    tile, places = _tile(loops), _places(loops)
-    stays = np.intersect1d(tile, tile - places.shift, assume_unique=True)
+@memo(1 << 16)
+def _summed(base: int, size: int, moves: _Moves, *, kept: bool) -> int:
+    tile, places = _tile(moves), _places(moves)
+    stays = np.intersect1d(tile, tile - places.shift, assume_unique=True) if places.shift else tile
     counted = stays if kept else tile
     at = base + places.at
     if len(places.together) == 1:
@@ -100,28 +136,26 @@ def _inside(tile: Integers, size: int, at: Integers) -> Integers:
     return np.searchsorted(tile, size - at) - np.searchsorted(tile, -at)
 
 
-def _tile(loops: Sequence[BorderLoop]) -> Integers:
+def _tile(moves: _Moves) -> Integers:
     """Coordinates of the tile, ascending."""
     tile = np.zeros(1, dtype=np.int64)
-    for loop in loops:
-        if loop.covered > 1:
-            tile = np.unique(tile[:, None] + loop.step * np.arange(loop.covered))
+    for move in moves.inside:
+        tile = np.unique(tile[:, None] + move.step * np.arange(move.number))
     return tile
 
 
-def _places(loops: Sequence[BorderLoop]) -> _Places:
+def _places(moves: _Moves) -> _Places:
     at, number = np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64)
     together, shift = np.zeros(1, dtype=np.int64), 0
-    for loop in loops:
-        far, pieces = loop.step * loop.covered, loop.pieces
-        if loop.place == SHARED:
+    for place, far, pieces in moves.outside:
+        if place == SHARED:
             together = np.unique(together[:, None] + far * np.arange(pieces))
-        elif loop.place == ALL:
+        elif place == ALL:
             at, number = _moved(at, number, far * np.arange(pieces))
-        elif loop.place == ADVANCES:
+        elif place == ADVANCES:
             at, number = _moved(at, number, far * np.arange(1, pieces))
             shift += far
-        elif loop.place == WRAPS:
+        elif place == WRAPS:
             shift -= far * (pieces - 1)
     return _Places(at, number, together, shift)
 

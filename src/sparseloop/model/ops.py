@@ -131,7 +131,8 @@ def lattice(operation: str, arguments: Sequence[Array]) -> Array:
     columns = [np.asarray(a).astype(np.int64).reshape(-1) for a in np.broadcast_arrays(*arguments)]
     shape = np.broadcast_shapes(*(np.shape(a) for a in arguments))
     first, inverse = distinct_rows(columns)
-    values = np.array([function(*(int(c[i]) for c in columns)) for i in first], dtype=np.float64)
+    rows = np.stack([column[first] for column in columns], axis=1).tolist()
+    values = np.array([function(*row) for row in rows], dtype=np.float64)
     return values[inverse].reshape(shape)
 
 

@@ -14,7 +14,6 @@ from sparseloop.cli.failures import Interrupted
 from sparseloop.cli.options import OUTPUT, StudyOverrides, SummaryOption, Workers, output_mistakes
 from sparseloop.cli.output import note, print_tables, terminal_width, warn
 from sparseloop.cli.progress import codesign_progress
-from sparseloop.evaluation.humanize import objective_text, percent_text
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ def codesign_features(arguments: CodesignArguments) -> bool:
 
 def codesign_summary(best: CodesignResult, goal: str) -> list[str]:
     """What was searched and what is proven of the objective named `goal`."""
+    from sparseloop.evaluation.humanize import objective_text, percent_text  # loads the model
+
     size = f"{best.strategies} strategies of {best.mappings:.3g} mappings ({best.strategies * best.mappings:.2g} designs)"
     lines = [f"{size}, {best.bounded} sets bounded, {best.evaluated} mappings evaluated in {best.seconds:.1f} s"]
     if best.value is None:

@@ -140,8 +140,8 @@ def test_check(run, spec):
 
 
 def test_check_warns_of_what_eval_warns_of(run, tmp_path):
-    text = DENSE.partition("mapping:")[0] + "mapping: [DRAM: for m=64 n=64, RF: for k=64]\n"
-    text += "sparse: {DRAM: {formats: {A: csr}}, GLB: {formats: {A: csr}}, RF: {formats: {A: UOP B(m) B(k)}}}\n"
+    text = DENSE.partition("mapping:")[0] + "mapping: [DRAM: for m=64 n=64, GLB: bypass A, RF: for k=64]\n"
+    text += "sparse: {DRAM: {formats: {A: csr}}, GLB: {formats: {A: csr}}, RF: {formats: {A: csr}}}\n"
     (tmp_path / "s.yaml").write_text(text)
     (_, _, checked), (_, _, evaluated) = (run(command, tmp_path / "s.yaml") for command in ("check", "eval"))
     assert set(checked.splitlines()) == set(evaluated.splitlines())

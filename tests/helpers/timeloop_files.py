@@ -41,6 +41,107 @@ mapping:
 - {target: GLB, type: spatial, factors: "M4,N2", permutation: MNK, split: 1}
 - {target: RF, type: bypass, keep: [Z], bypass: [A, B]}
 """
+CONV = """
+problem:
+  shape:
+    name: conv1d
+    dimensions: [R, P, K]
+    data_spaces:
+    - {name: Outputs, projection: [[[P]], [[K]]], read_write: true}
+    - {name: Weights, projection: [[[R]], [[K]]]}
+    - {name: Inputs, projection: [[[R], [P]]]}
+  instance: {R: 3, P: 4, K: 2}
+architecture:
+  version: 0.3
+  subtree:
+  - name: system
+    local:
+    - {name: DRAM, class: DRAM, attributes: {word-bits: 16}}
+    - {name: Buffer, class: SRAM, attributes: {word-bits: 16, depth: 64, width: 16}}
+    - {name: MAC, class: intmac, attributes: {datawidth: 16}}
+mapping:
+- {target: DRAM, type: temporal, factors: R=1 P=4 K=2, permutation: KPR}
+- {target: Buffer, type: temporal, factors: R=3 P=1 K=1, permutation: RPK}
+"""
+"""Inputs: a window of 3 moves 3 times by 1: 6 words. With K inside P, v3.0.3 fetches each of the 4 windows."""
+
+CONV_STATS = """Buffer and Arithmetic Levels
+----------------------------
+Level 0
+-------
+=== MAC ===
+
+    SPECS
+    -----
+    Word bits             : 16
+    Compute energy        : 9.99 pJ
+
+    STATS
+    -----
+    Utilized instances      : 1
+    Computes (total)        : 24
+    Cycles                  : 24
+
+Level 1
+-------
+=== Buffer ===
+
+    SPECS
+    -----
+        Size                 : 64
+        Shared bandwidth     : -
+
+    MAPPING
+    -------
+    Loop nest:
+      for R in [0:3)
+
+    STATS
+    -----
+    Cycles               : 24
+    Bandwidth throttling : 1.00
+    Weights:
+        Partition size                           : 6
+        Utilized capacity                        : 3
+        Utilized instances (max)                 : 1
+        Scalar reads (per-instance)              : 24
+        Scalar fills (per-instance)              : 24
+    Inputs:
+        Utilized capacity                        : 3
+        Utilized instances (max)                 : 1
+        Scalar reads (per-instance)              : 24
+        Scalar fills (per-instance)              : 12
+
+Networks
+--------
+Network 0
+---------
+DRAM <==> Buffer
+
+    SPECS
+    -----
+        Type            : Legacy
+
+    STATS
+    -----
+    Weights:
+        Fanout                                  : 1
+        Ingresses                               : 24.00
+            @multicast 1 @scatter 1: 24.00
+    Inputs:
+        Ingresses                               :
+            @multicast 1 @scatter 1: 4.00
+            @multicast 1 @scatter 2: 2.00
+
+Summary Stats
+-------------
+Utilization: 1.00
+Cycles: 24
+Energy: 0.05 uJ
+Area: 0.00 mm^2
+
+Computes = 24
+"""
 
 
 def convert(*texts: str) -> Spec:

@@ -17,108 +17,7 @@ from sparseloop.cli.app import main
 from sparseloop.cli.compare import ComparedFigure, comparison
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.validation.timeloop import stats_output as stats
-
-CONV = """
-problem:
-  shape:
-    name: conv1d
-    dimensions: [R, P, K]
-    data_spaces:
-    - {name: Outputs, projection: [[[P]], [[K]]], read_write: true}
-    - {name: Weights, projection: [[[R]], [[K]]]}
-    - {name: Inputs, projection: [[[R], [P]]]}
-  instance: {R: 3, P: 4, K: 2}
-architecture:
-  version: 0.3
-  subtree:
-  - name: system
-    local:
-    - {name: DRAM, class: DRAM, attributes: {word-bits: 16}}
-    - {name: Buffer, class: SRAM, attributes: {word-bits: 16, depth: 64, width: 16}}
-    - {name: MAC, class: intmac, attributes: {datawidth: 16}}
-mapping:
-- {target: DRAM, type: temporal, factors: R=1 P=4 K=2, permutation: KPR}
-- {target: Buffer, type: temporal, factors: R=3 P=1 K=1, permutation: RPK}
-"""
-"""Inputs: a window of 3 moves 3 times by 1: 6 words. With K inside P, v3.0.3 fetches each of the 4 windows."""
-
-DENSE_STATS = """Buffer and Arithmetic Levels
-----------------------------
-Level 0
--------
-=== MAC ===
-
-    SPECS
-    -----
-    Word bits             : 16
-    Compute energy        : 9.99 pJ
-
-    STATS
-    -----
-    Utilized instances      : 1
-    Computes (total)        : 24
-    Cycles                  : 24
-
-Level 1
--------
-=== Buffer ===
-
-    SPECS
-    -----
-        Size                 : 64
-        Shared bandwidth     : -
-
-    MAPPING
-    -------
-    Loop nest:
-      for R in [0:3)
-
-    STATS
-    -----
-    Cycles               : 24
-    Bandwidth throttling : 1.00
-    Weights:
-        Partition size                           : 6
-        Utilized capacity                        : 3
-        Utilized instances (max)                 : 1
-        Scalar reads (per-instance)              : 24
-        Scalar fills (per-instance)              : 24
-    Inputs:
-        Utilized capacity                        : 3
-        Utilized instances (max)                 : 1
-        Scalar reads (per-instance)              : 24
-        Scalar fills (per-instance)              : 12
-
-Networks
---------
-Network 0
----------
-DRAM <==> Buffer
-
-    SPECS
-    -----
-        Type            : Legacy
-
-    STATS
-    -----
-    Weights:
-        Fanout                                  : 1
-        Ingresses                               : 24.00
-            @multicast 1 @scatter 1: 24.00
-    Inputs:
-        Ingresses                               :
-            @multicast 1 @scatter 1: 4.00
-            @multicast 1 @scatter 2: 2.00
-
-Summary Stats
--------------
-Utilization: 1.00
-Cycles: 24
-Energy: 0.05 uJ
-Area: 0.00 mm^2
-
-Computes = 24
-"""
+from tests.helpers.timeloop_files import CONV, CONV_STATS
 
 SPARSE = """
 problem:
@@ -244,7 +143,7 @@ def _different(paths: list[str], native: bool = False) -> dict[tuple[str, str, s
 
 
 def test_text_is_read_with_metadata_networks_and_summary(tmp_path: Path) -> None:
-    dense = stats.of_text(DENSE_STATS, tmp_path / "x.stats.txt")
+    dense = stats.of_text(CONV_STATS, tmp_path / "x.stats.txt")
     assert [(level["name"], level["type"]) for level in dense["levels"]] == [("MAC", "arithmetic"), ("Buffer", "storage")]
     assert dense["overall"] | {"energy_pJ": 50000.0, "cycles": 24.0} == dense["overall"]
     buffer = dense["levels"][1]
@@ -268,7 +167,7 @@ def test_xml_says_the_same_as_text(tmp_path: Path) -> None:
     assert metadata == {"rank0": [8.0, 0.0], "rank1": [0.0, 5.0]}
 
 
-@pytest.mark.parametrize("given", [{"x__stats__txt": DENSE_STATS}, {"x__map_stats__xml": XML}], ids=["text", "xml"])
+@pytest.mark.parametrize("given", [{"x__stats__txt": CONV_STATS}, {"x__map_stats__xml": XML}], ids=["text", "xml"])
 def test_a_window_fetched_whole_is_named(files: Files, given: dict[str, str]) -> None:
     different = _different(files(conv__yaml=CONV, **given))
     fills = next(row for (_, tensor, figure), row in different.items() if tensor == "Inputs" and "fills" in figure)
@@ -295,14 +194,14 @@ def test_native_reading_may_differ_more(files: Files) -> None:
 
 
 def test_an_output_that_is_cut_off_is_told(files: Files) -> None:
-    paths = files(conv__yaml=CONV, x__stats__txt=DENSE_STATS.partition("Summary Stats")[0])
+    paths = files(conv__yaml=CONV, x__stats__txt=CONV_STATS.partition("Summary Stats")[0])
     assert any("is it cut off?" in text for text in comparison(paths[:-1], Path(paths[-1])).left_out)
-    whole = files(conv__yaml=CONV, y__stats__txt=DENSE_STATS)
+    whole = files(conv__yaml=CONV, y__stats__txt=CONV_STATS)
     assert not any("is it cut off?" in text for text in comparison(whole[:-1], Path(whole[-1])).left_out)
 
 
 def test_json_csv_and_table_say_the_same(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = files(conv__yaml=CONV, x__stats__txt=DENSE_STATS)
+    paths = files(conv__yaml=CONV, x__stats__txt=CONV_STATS)
     assert main(["compare", *paths, "-f", "json"]) == 0
     shown = capsys.readouterr()
     record: dict[str, Any] = json.loads(shown.out)
@@ -326,11 +225,11 @@ def test_json_csv_and_table_say_the_same(files: Files, capsys: pytest.CaptureFix
 WRONG = [
     ("no levels here\n", "is no stats file of Timeloop: it names no level"),
     (
-        DENSE_STATS.replace("Computes (total)", "Additions"),
+        CONV_STATS.replace("Computes (total)", "Additions"),
         "one level must state 'Computes (total)' (older: 'Energy-per-op'), here: none",
     ),
-    (DENSE_STATS.replace("Cycles ", "Time ").replace("Cycles:", "Time:"), "no level states its cycles"),
-    (DENSE_STATS.replace("=== Buffer", "=== GLB"), "no storage level in common: theirs GLB; ours DRAM, Buffer"),
+    (CONV_STATS.replace("Cycles ", "Time ").replace("Cycles:", "Time:"), "no level states its cycles"),
+    (CONV_STATS.replace("=== Buffer", "=== GLB"), "no storage level in common: theirs GLB; ours DRAM, Buffer"),
     ('<?xml version="1.0"?>\n<a><b></a>', "is no complete XML (mismatched tag)"),
     (
         XML.replace("<keep>" + ITEMS.format(0, 1, 1), "<keep>" + ITEMS.format(0, 1, 1).replace("<item>0</item>", "")),
@@ -369,7 +268,7 @@ def test_bytes_and_folders_are_no_stats(files: Files, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("design", "text"), [(CONV, DENSE_STATS), (SPARSE, SPARSE_STATS), (CONV, XML)], ids=["text", "sparse", "xml"]
+    ("design", "text"), [(CONV, CONV_STATS), (SPARSE, SPARSE_STATS), (CONV, XML)], ids=["text", "sparse", "xml"]
 )
 def test_spoilt_output_is_a_diagnostic_or_compared(files: Files, design: str, text: str) -> None:
     rng = random.Random(0)
@@ -396,7 +295,7 @@ def test_spoilt_output_is_a_diagnostic_or_compared(files: Files, design: str, te
 # --- versions up to 3.0.0 -----------------------------------------------------------------------------------
 
 OLD = (
-    DENSE_STATS.replace("    Compute energy        : 9.99 pJ\n", "    Energy-per-op         : 9.99 pJ\n")
+    CONV_STATS.replace("    Compute energy        : 9.99 pJ\n", "    Energy-per-op         : 9.99 pJ\n")
     .replace("    Computes (total)        : 24\n", "")
     .replace("Computes = 24", "MACCs = 24")
 )
@@ -406,7 +305,7 @@ OLD = (
 def test_older_output_is_read(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Computes" not in OLD
     old = comparison(files(conv__yaml=CONV)[:1], Path(files(old__stats__txt=OLD)[0]))
-    new = comparison(files(conv__yaml=CONV)[:1], Path(files(new__stats__txt=DENSE_STATS)[0]))
+    new = comparison(files(conv__yaml=CONV)[:1], Path(files(new__stats__txt=CONV_STATS)[0]))
     assert old.rows == new.rows
     assert next(row for row in old.rows if row.figure == "computes (total)").theirs == 24
 
@@ -436,8 +335,8 @@ DRAM <==> Buffer
 def test_hops_and_leakage_stand_beside_ours(files: Files) -> None:
     leak = "  - {name: DRAM, actions: [{name: leak, energy: 2}]}\n  - {name: MAC, actions: [{name: leak, energy: 3}]}\n"
     text = CONV + f"ERT:\n  version: 0.4\n  tables:\n{leak}"
-    assert "\nSummary Stats" in DENSE_STATS
-    theirs = DENSE_STATS.replace(
+    assert "\nSummary Stats" in CONV_STATS
+    theirs = CONV_STATS.replace(
         "    Cycles                  : 24\n", "    Cycles : 24\n    Leakage energy (total) : 0.00 pJ\n", 1
     )
     theirs = theirs.replace("\nSummary Stats", f"{CONVENTIONS}\nSummary Stats", 1)

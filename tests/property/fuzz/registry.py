@@ -159,7 +159,7 @@ APPROXIMATIONS: tuple[Kind, ...] = (
     Kind("intersection units that jump ahead", jumps, METADATA, error=1.0),
     Kind("access blocks that end early", random_and(widens), error=1.0),
     Kind("turns of positions that are left in part", takes_turns_roughly, r"compute cycles", error=1.0),
-    Kind("metadata of windows", random_and(slides_sparsely), METADATA, error=1.0),
+    Kind("metadata of windows", random_and(slides_sparsely), METADATA, error=0.3),
     Kind("windows shared along a diagonal", random_and(lambda s: slides_sparsely(s) and shares_diagonally(s)), error=1.0),
     Kind("windows moved by two loops", random_and(lambda s: slides_sparsely(s) and turns_back(s)), error=1.0),
 )

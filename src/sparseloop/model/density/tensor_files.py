@@ -11,8 +11,8 @@ import numpy as np
 
 from sparseloop.model.density.base import Pattern
 
-# The package safetensors is not used: its NumPy side reads neither bfloat16 nor 8-bit floats, in which weights are stored, and its
-# bytes are those of the whole file in memory.
+# The package safetensors is not used: its NumPy side reads neither bfloat16 nor 8-bit floats, in which weights are stored,
+# and what it gives as bytes is the whole file.
 _BITS = {
     "F64": ("<u8", 0x7FF0000000000000), "F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80),
     "F8_E4M3": ("<u1", 0x7F), "F8_E5M2": ("<u1", 0x7C),

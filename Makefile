@@ -9,7 +9,7 @@ TEST := $(STATE)-test
 DEV := $(STATE)-dev
 DOCS := $(STATE)-docs
 
-.PHONY: demo test oldest fuzz lint bench docs clean
+.PHONY: demo test oldest fuzz draws lint bench docs clean
 .DELETE_ON_ERROR:
 
 demo: $(BASE) ## evaluate the shipped design: Eyeriss v1, AlexNet conv3, sparse
@@ -28,6 +28,9 @@ fuzz: MINUTES ?= 10
 fuzz: WORKERS ?= 2
 fuzz: $(TEST) ## random specifications, model against walker, for MINUTES with a fresh SEED; KIND: of one kind only
 	@$(BIN)/python -m tests.property.fuzz.run --minutes $(MINUTES) --workers $(WORKERS) $(SEED:%=--seed %) $(if $(KIND),--kind "$(KIND)")
+
+draws: $(TEST) ## the property tests with fresh draws; `make test` has the same ones each time
+	@$(BIN)/python -m pytest -q -n auto --hypothesis-profile fresh tests/property
 
 lint: $(DEV) ## style, types, layers
 	@$(BIN)/ruff check src tests bench docs

@@ -20,7 +20,7 @@ DEADLINE = 60
 """Seconds for one input, far above what any needs: it catches endless loops, not slow machines."""
 PLACELESS = ("error: the specification", "error: no 'problem'", "error: no 'architecture'")
 """What is missing altogether stands nowhere."""
-SHORT = settings(max_examples=600, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+SHORT = settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 LONG = settings(max_examples=20_000, derandomize=False, deadline=None, suppress_health_check=list(HealthCheck))
 
 

@@ -20,7 +20,6 @@ LAWS = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     max_examples=80,
-    derandomize=True,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 FRACTIONS = st.sampled_from([0.05, 0.3, 0.7, 1.0])

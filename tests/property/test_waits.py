@@ -21,7 +21,6 @@ EXACT = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     max_examples=120,
-    derandomize=True,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 WORD_BITS, METADATA_BITS = 16.0, 8.0

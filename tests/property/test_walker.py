@@ -23,7 +23,6 @@ EXACT = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     max_examples=60,
-    derandomize=True,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 RANDOM = settings(EXACT, max_examples=20)

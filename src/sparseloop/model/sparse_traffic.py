@@ -28,7 +28,7 @@ from sparseloop.model.sparsity.events import Events, mixed_events
 from sparseloop.model.sparsity.features import SafConditions, access_events, compute_events, fill_events, skipped_at_compute
 from sparseloop.model.sparsity.packing import packed_time
 from sparseloop.model.sparsity.timeloop_packing import positions_taken, time_on_instances_taken
-from sparseloop.model.traffic.dense import LinkTraffic, Traffic, advances
+from sparseloop.model.traffic.dense import Advance, LinkTraffic, Traffic, advances
 from sparseloop.model.traffic.stays import child_tile
 from sparseloop.model.traffic.tiles import join
 from sparseloop.model.units import Array, Count, Flag, Pj, Share, Words
@@ -117,12 +117,17 @@ class LinkSparse:
         arriving: Words = excess / tile.size
         if not (self.dense.link.no_reuse or self.resident.safs.plan.plain[self.dense.link.tensor]):
             steps = advances(self.resident.safs.tiles, self.dense.link)
-            served = ops.total(step.times * (excess - tile.part(step.kept).excess(room)) for step in steps)
+            served = ops.total(step.times * (excess - self._kept_excess(step, excess, room)) for step in steps)
             arriving = (excess + served) / (tile.size + ops.total(step.times * step.fresh for step in steps))
         tiles_used, tiles_filled = (ops.ratio(words, tile.expected) for words in (self.child.reads.actual, self.fills.actual))
         fills = ops.maximum(0.0, tiles_used * excess - tiles_filled * tile.size * arriving)
         fills = ops.zero_unless(self.fills.actual > 0, fills)  # results that start from nothing are not brought again
         return Overflow(fills * ops.ratio(self.reads.actual, self.fills.actual), fills)
+
+    def _kept_excess(self, step: Advance, excess: Words, room: Words) -> Words:
+        """Of the excess of a tile, what was in excess of the tile before: at most all, as `kept` counts padding, too."""
+        assert self.child is not None
+        return ops.minimum(excess, self.child.resident.words.part(step.kept).excess(room))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,18 @@ def test_words_of_a_window_that_are_used_again_are_streamed_again() -> None:
     assert overflow(text, "I", 1) == (2 * 3 * 2 - (2 + 1 + 1), 2 * 3 * 2 - (2 + 1 + 1))
 
 
+@pytest.mark.parametrize("loops", ["for m=2", "for p=1 m=2", "for m=2 p=1 r=1"])
+def test_padding_is_not_streamed_whatever_loops_of_one_iteration_there_are(loops: str) -> None:
+    """Six words beside two of padding, used twice with room for five."""
+    text = f"""
+workload: {{einsum: "Z[m,p] = I[2*p+r-2] * W[m,r]", shape: {{m: 2, p: 1, r: 8}}, extent: {{I: [7]}}}}
+mapping:
+  - L1: {loops}
+  - L0: for r=8 | keep I
+"""
+    assert overflow(text, "I", 5) == (1, 1)
+
+
 @pytest.mark.parametrize("feature", ["gate", "skip"])
 def test_tiles_that_are_not_delivered_are_not_streamed(feature: str) -> None:
     """One word of each of the 4 rows at 2 further uses: 8; half of the rows meet a zero."""

@@ -14,7 +14,7 @@ import sparseloop as sl
 from sparseloop.model.density import Actual, Banded, Coordinates, load_data
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 7), min_size=1, max_size=3), st.data())
 def test_counts_equal_those_of_the_array(seed: int, shape: list[int], draw: st.DataObject) -> None:
     pattern = np.random.default_rng(seed).random(shape) < 0.3

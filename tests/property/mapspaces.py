@@ -142,7 +142,7 @@ def _constraints(dice: random.Random, levels: int, ranks: list[str], names: tupl
 
 
 def _density(dice: random.Random, name: str, einsum: str, shape: dict[str, int]) -> Any:
-    kind = dice.choice(("dense", "uniform", "uniform", "uniform", "even", "block", "banded", "structured"))
+    kind = dice.choice(("dense", "uniform", "uniform", "uniform", "even", "block", "banded", "structured", "hierarchical"))
     if kind in ("uniform", "even"):
         return {"model": kind, "density": dice.choice((0.1, 0.25, 0.5, 0.9))}
     if kind == "block":
@@ -153,6 +153,8 @@ def _density(dice: random.Random, name: str, einsum: str, shape: dict[str, int])
     if kind == "structured":
         rank = dice.choice([r for r, n in shape.items() if n % 2 == 0] or list(shape))
         return {"model": "structured", "n": 1, "m": 2, "rank": rank}
+    if kind == "hierarchical":
+        return f"1:2 over 1:2 {dice.choice(list(shape))}"
     return None
 
 

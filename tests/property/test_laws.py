@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sparseloop.evaluation.recorded_batch import Program
-from sparseloop.model.density import Actual, Banded, DensityModel, Even, Structured, Uniform
+from sparseloop.model.density import Actual, Banded, DensityModel, Even, Hierarchical, Structured, Uniform
 from sparseloop.model.design.sparse import Saf, Sparse
 from sparseloop.model.pipeline import COLUMNS, evaluate_plan
 from sparseloop.model.plan import compile_plan
@@ -78,8 +78,11 @@ def test_another_feature_never_raises_an_actual_count(
             assert value <= before[name] * (1 + 1e-9) + 1e-9, name
 
 
+KINDS = ("uniform", "even", "structured", "hierarchical", "actual", "banded")
+
+
 @LAWS
-@given(cases((*PLAIN, *AFFINE)), FRACTIONS, st.sampled_from(["uniform", "even", "structured", "actual", "banded"]), st.data())
+@given(cases((*PLAIN, *AFFINE)), FRACTIONS, st.sampled_from(KINDS), st.data())
 def test_batch_equals_scalar(case: Case, fraction: float, kind: str, choice: st.DataObject) -> None:
     """The same code on a batch, on each of its mappings and recorded; a batch of other factors under the same template."""
     models: dict[str, DensityModel] = densities(case, fraction, Even if kind == "even" else Uniform)
@@ -91,6 +94,8 @@ def test_batch_equals_scalar(case: Case, fraction: float, kind: str, choice: st.
             models[name] = Banded(shape, 1)
         elif kind == "structured" and shape[-1] % 2 == 0:
             models[name] = Structured(shape, 1, 2, len(shape) - 1)
+        elif kind == "hierarchical":
+            models[name] = Hierarchical(shape, ((1, 2), (1, 2)), len(shape) - 1)
     loops = case.mapping.nest.loops
     columns = [list(case.mapping.bounds)]
     for _ in range(4):

@@ -16,6 +16,7 @@ from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.load import spec_of_data
 from sparseloop.input.networks.layers import NeuralNetwork
 from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
+from sparseloop.input.notation import parse_density
 from sparseloop.input.roles import roles_of
 from sparseloop.input.spec import Spec, with_shared
 from sparseloop.input.yaml.files import load_files
@@ -74,12 +75,13 @@ def _on_layer(layer: Fields, features: Fields, spec: Spec) -> Fields:
 
 
 def position_bits(density: Any) -> int | None:
-    """Bits that name one of m positions, of n:m weights; None of others."""
-    if isinstance(density, str) and (match := re.match(r"\s*\d+\s*:\s*(\d+)", density)):
-        return max(1, (int(match[1]) - 1).bit_length())
-    if isinstance(density, Mapping) and cast("Fields", density).get("model") == "structured":
-        return max(1, (int(cast("Fields", density)["m"]) - 1).bit_length())
-    return None
+    """Bits that name one of the m positions of each level, of n:m weights; None of others."""
+    plain = parse_density(density) if isinstance(density, str) else density
+    fields = cast("Fields", plain) if isinstance(plain, Mapping) else Fields()
+    if fields.get("model") not in ("structured", "hierarchical"):
+        return None
+    lengths = [fields["m"]] if "m" in fields else [ratio.partition(":")[2] for ratio in fields["ratios"]]
+    return max(1, sum((int(m) - 1).bit_length() for m in lengths))
 
 
 def _with_bits(value: Any, bits: int) -> Any:

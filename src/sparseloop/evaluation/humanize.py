@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from sparseloop.model.cost.waiting import Wait
-from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, GivenResult, Produced, Structured
+from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, GivenResult, Hierarchical, Produced, Structured
 from sparseloop.model.design.arch import Arch, Level
 from sparseloop.model.design.einsum import Einsum, Tensor
 from sparseloop.model.design.sparse import Saf, TensorFormat
@@ -128,6 +128,9 @@ def density_text(tensor: Tensor) -> str:
         case Structured():
             along = "+".join(t.rank for t in tensor.axes[model.axis].terms)
             return f"{model.n}:{model.m} along {along}"
+        case Hierarchical():
+            along = "+".join(t.rank for t in tensor.axes[model.axis].terms)
+            return f"{' over '.join(f'{n}:{m}' for n, m in model.ratios)} along {along}"
         case Block():
             return f"blocks of {'x'.join(map(str, model.block_shape))}, density {share}"
         case Banded():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal, NoReturn
@@ -72,6 +73,13 @@ def parse_fraction(value: object) -> float:
         hint = f"did you mean {value}%?" if 2 <= result <= 100 else None
         raise wrong(f"expected a fraction between 0 and 1, got {value}", hint)
     return result
+
+
+def parse_ratio(value: object) -> str:
+    """'2:4': n of m."""
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", value)):
+        return f"{int(match[1])}:{int(match[2])}"
+    _refused(value, "n:m, as 2:4")
 
 
 def parse_count(value: object, least: int = 1) -> int:
@@ -146,6 +154,7 @@ Variable = Annotated[float | str, BeforeValidator(parse_variable), _schema("numb
 Fraction = Annotated[float, BeforeValidator(parse_fraction), _schema("number", "0..1, '60%' or expression")]
 Whole = Annotated[int, BeforeValidator(partial(parse_count, least=0)), _schema("integer", "whole number >= 0 or expression")]
 Count = Annotated[int, BeforeValidator(parse_count), _schema("integer", "whole number >= 1 or expression")]
+Ratio = Annotated[str, BeforeValidator(parse_ratio), _schema("string", "n:m, as 2:4")]
 Energy = Annotated[float, BeforeValidator(parse_energy), _schema("number", "pJ, or with a unit")]
 Frequency = Annotated[float, BeforeValidator(parse_frequency), _schema("number", "Hz, or with a unit: 1 GHz")]
 Length = Annotated[float, BeforeValidator(parse_length), _schema("number", "mm, or with a unit")]

@@ -34,20 +34,28 @@ def _mistakes_at(error: NotationError, *path: str | int) -> Iterator[Mistake]:
 
 # --- density, bandwidth, metadata, fanout -------------------------------------------------------------------
 
-_STRUCTURED = re.compile(rf"\s*(\d+)\s*:\s*(\d+)(?:\s+(?:along\s+)?({_NAME}))?\s*$")
+_STRUCTURED = re.compile(rf"\s*(\d+\s*:\s*\d+(?:\s+over\s+\d+\s*:\s*\d+)*)(?:\s+(?:along\s+)?({_NAME}))?\s*$")
 _DATA_FILE = re.compile(r".*\.(npy|npz|mtx|safetensors|pt|pth|txt|csv|tsv)$")
 
 
 def parse_density(value: Plain) -> Plain:
-    """0.6, '60%', 'dense', 'produced', '2:4 c' (structured along rank c) or 'weights.npz' (given data)."""
+    """0.6, '60%', 'dense', 'produced', '2:4 c' (along rank c), '4:8 over 2:4 c' or 'weights.npz' (given data)."""
     if not isinstance(value, str):
         return {"density": value} if isinstance(value, int | float) else value
     if value.strip() in ("dense", "produced"):
         return {"density": 1.0} if value.strip() == "dense" else {"model": "produced"}
     if match := _STRUCTURED.match(value):
-        n, m, rank = match.groups()
+        ratios, rank = ratios_of(match[1]), match[2]
+        if len(ratios) > 1:
+            return {"model": "hierarchical", "ratios": ratios, "rank": rank}
+        n, _, m = ratios[0].partition(":")
         return {"model": "structured", "n": _whole(n), "m": _whole(m), "rank": rank}
     return {"model": "actual", "file": value} if _DATA_FILE.match(value) else {"density": value}
+
+
+def ratios_of(text: str) -> list[str]:
+    """'4:8 over 2:4' -> 4:8, 2:4."""
+    return [re.sub(r"\s", "", one) for one in re.split(r"\bover\b", text)]
 
 
 def parse_bandwidths(value: Plain) -> Plain:

@@ -74,6 +74,8 @@ def _density(density: Fields) -> Plain:
         return density["density"]
     if set(density) == {"model", "n", "m", "rank"}:
         return f"{density['n']}:{density['m']} {density['rank']}"
+    if set(density) == {"model", "ratios", "rank"}:
+        return f"{' over '.join(density['ratios'])} {density['rank']}"
     return density
 
 

@@ -22,6 +22,7 @@ from sparseloop.input.field_types import (
     Frequency,
     Number,
     Positive,
+    Ratio,
     TechnologyNode,
     Variable,
     Whole,
@@ -38,14 +39,17 @@ from sparseloop.input.yaml.files import NOWHERE, SourceMap
 class DensitySpec(Record):
     """Distribution of a tensor's non-zeros. 0.6 is short for {density: 0.6}, '2:4 c' for {model: structured, n: 2, ...}."""
 
-    model: Literal["uniform", "even", "structured", "block", "banded", "actual", "produced"] | None = Field(
+    model: Literal["uniform", "even", "structured", "hierarchical", "block", "banded", "actual", "produced"] | None = Field(
         default=None,
         description="None: actual with a file, else uniform (Timeloop's files: even). produced: as its operands make it.",
     )
     density: Fraction | None = Field(default=None, description="Fraction of non-zeros (uniform, even, block).")
     n: Count | None = Field(default=None, description="structured: non-zeros per group.")
     m: Count | None = Field(default=None, description="structured: group length.")
-    rank: str | None = Field(default=None, description="structured: rank variable along which groups lie.")
+    rank: str | None = Field(default=None, description="structured, hierarchical: rank variable along which groups lie.")
+    ratios: tuple[Ratio, ...] = Field(
+        default=(), description="hierarchical: n:m of each level, that of the largest groups first: [4:8, 2:4]."
+    )
     block: Sizes = Field(default=(), description="block: shape of a block, by rank variable or one number per axis.")
     inner: Fraction = Field(default=1.0, description="block: density inside occupied blocks; density / inner of the blocks are.")
     half_width: Whole | None = Field(default=None, description="banded: non-zero iff |i - j| <= half_width.")

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Structured, Uniform
+from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Hierarchical, Structured, Uniform
 
 Pattern = npt.NDArray[np.bool_]
-DensityKind = Literal["uniform", "even", "structured", "block", "banded", "given", "produced"]
+DensityKind = Literal["uniform", "even", "structured", "hierarchical", "block", "banded", "given", "produced"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Density:
     n: int = 1
     m: int = 1
     axis: int = 0
-    """structured: axis along which groups of m lie."""
+    """structured, hierarchical: axis along which groups of m lie."""
+    ratios: tuple[tuple[int, int], ...] = ()
+    """hierarchical: n and m of each level, that of the largest groups first."""
     block: tuple[int, ...] = ()
     inner: float = 1.0
     half_width: int = 0
@@ -47,7 +49,7 @@ class Density:
         """True if every draw gives the same pattern."""
         if self.kind in ("given", "banded", "produced"):
             return True  # what is produced follows from the operands
-        return self.kind != "structured" and self.fraction in (0.0, 1.0) and self.inner == 1.0
+        return self.kind not in ("structured", "hierarchical") and self.fraction in (0.0, 1.0) and self.inner == 1.0
 
     def model(self, shape: tuple[int, ...], touched: int) -> DensityModel:
         """The record that the model evaluates; `touched` words of the box are used by some point."""
@@ -58,6 +60,8 @@ class Density:
                 return Even(shape, self.fraction)
             case "structured":
                 return Structured(shape, self.n, self.m, self.axis, size=touched)
+            case "hierarchical":
+                return Hierarchical(shape, self.ratios, self.axis, size=touched)
             case "block":
                 return Block(shape, self.block, self.fraction, inner=self.inner)
             case "banded":
@@ -114,6 +118,8 @@ def sample(density: Density, words: Words, rng: np.random.Generator) -> Pattern:
             return flat.reshape(shape)
         case "structured":
             return _structured(density, shape, rng)
+        case "hierarchical":
+            return _hierarchical(density, shape, rng)
         case "block":
             return _blocks(density, shape, rng)
         case "banded":
@@ -139,6 +145,27 @@ def _structured(density: Density, shape: tuple[int, ...], rng: np.random.Generat
     full = (ranked < density.n).reshape(lines, groups * density.m)[:, : shape[density.axis]]
     moved = tuple(s for i, s in enumerate(shape) if i != density.axis)
     return np.moveaxis(full.reshape(*moved, shape[density.axis]), -1, density.axis)
+
+
+def _hierarchical(density: Density, shape: tuple[int, ...], rng: np.random.Generator) -> Pattern:
+    """n of m groups of n of m groups ..., line by line; the last of the largest groups is the part of a whole one that fits."""
+    extent = shape[density.axis]
+    length = math.prod(m for _, m in density.ratios)
+    lines = [
+        np.concatenate([_group(density.ratios, rng) for _ in range(-(-extent // length))])[:extent]
+        for _ in range(math.prod(shape) // extent)
+    ]
+    moved = tuple(s for i, s in enumerate(shape) if i != density.axis)
+    return np.moveaxis(np.array(lines).reshape(*moved, extent), -1, density.axis)
+
+
+def _group(ratios: tuple[tuple[int, int], ...], rng: np.random.Generator) -> Pattern:
+    if not ratios:
+        return np.ones(1, dtype=bool)
+    n, m = ratios[0]
+    inside = [_group(ratios[1:], rng) if some else None for some in chosen(m, n, rng)]
+    nothing = np.zeros(math.prod(m for _, m in ratios[1:]), dtype=bool)
+    return np.concatenate([nothing if one is None else one for one in inside])
 
 
 def _blocks(density: Density, shape: tuple[int, ...], rng: np.random.Generator) -> Pattern:

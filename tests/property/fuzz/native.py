@@ -98,6 +98,8 @@ def _density(tensor: Operand, shape: tuple[int, ...]) -> str:
         case "structured":
             rank = tensor.axes[density.axis].terms[0].rank
             return f"{{model: structured, n: {density.n}, m: {density.m}, rank: {rank}}}"
+        case "hierarchical":
+            return f"{' over '.join(f'{n}:{m}' for n, m in density.ratios)} {tensor.axes[density.axis].terms[0].rank}"
         case "block":
             volume = prod(density.block)
             filled = density.fraction * share(density.inner, volume) / volume

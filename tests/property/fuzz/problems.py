@@ -96,7 +96,7 @@ def draw_density(dice: random.Random, shape: Sequence[int], fixed: bool) -> Dens
         return Density()
     if fixed or not shape:
         return _known(dice, shape)
-    kind = dice.choice(("uniform", "uniform", "uniform", "even", "structured", "structured", "block", "given"))
+    kind = dice.choice(("uniform", "uniform", "uniform", "even", "structured", "structured", "hierarchical", "block", "given"))
     if kind == "given":
         return _known(dice, shape)
     fraction = dice.choice((0.1, 0.25, 0.4, 0.5, 0.75, 0.9))
@@ -104,6 +104,10 @@ def draw_density(dice: random.Random, shape: Sequence[int], fixed: bool) -> Dens
         axis = dice.choice([a for a, size in enumerate(shape) if size > 1] or [0])
         m = dice.choice([m for m in (2, 4, 4, 8, 3) if m <= shape[axis]] or [2, 4])
         return Density("structured", n=dice.choice((1, 1, m // 2, m - 1)), m=m, axis=axis)
+    if kind == "hierarchical":
+        axis = dice.choice([a for a, size in enumerate(shape) if size > 1] or [0])
+        ratios = tuple(dice.choice(((1, 2), (1, 2), (1, 3), (2, 3), (2, 4))) for _ in range(dice.choice((2, 2, 3))))
+        return Density("hierarchical", ratios=ratios, axis=axis)
     if kind == "block":
         block = tuple(dice.choice([b for b in (1, 2, 2, 3, 4) if b <= size]) for size in shape)
         return Density("block", fraction, block=block, inner=dice.choice((1.0, 1.0, 0.5, 0.7)))

@@ -70,10 +70,13 @@ def test_two_of_four_weights_are_twice_as_fast_on_the_sparse_tensor_core(tmp_pat
 
 
 def test_positions_take_the_bits_of_the_group(tmp_path: Path) -> None:
-    assert [position_bits(one) for one in ("2:4 c", {"model": "structured", "n": 2, "m": 8}, "1:6", 0.5, None)] == [
+    assert [
+        position_bits(one) for one in ("2:4 c", {"model": "structured", "n": 2, "m": 8}, "1:6", "4:8 over 2:4 c", 0.5, None)
+    ] == [
         2,
         3,
         3,
+        5,
         None,
         None,
     ]

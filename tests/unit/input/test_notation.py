@@ -16,6 +16,7 @@ from sparseloop.input.notation_writer import mapping_entry
         (notation.parse_density, 0.6, {"density": 0.6}),
         (notation.parse_density, "60%", {"density": "60%"}),
         (notation.parse_density, "2:4 c", {"model": "structured", "n": 2, "m": 4, "rank": "c"}),
+        (notation.parse_density, "4:8 over 2 : 4 c", {"model": "hierarchical", "ratios": ["4:8", "2:4"], "rank": "c"}),
         (notation.parse_density, "2:4 along c", {"model": "structured", "n": 2, "m": 4, "rank": "c"}),
         (notation.parse_density, "a/b.npz", {"model": "actual", "file": "a/b.npz"}),
         (notation.parse_bandwidths, "16 words/cycle", {"shared": "16 words/cycle"}),

@@ -99,7 +99,7 @@ def is_no_model_of_padding(name: str, model: str, spec: DensitySpec, axes: Seque
     along = axis_of(axes, spec.rank or "")
     if not sized or model in ("uniform", "even", "actual", "produced"):
         return False
-    if model == "structured" and (along is None or axes[along].size is None):
+    if model in ("structured", "hierarchical") and (along is None or axes[along].size is None):
         return False
     path = (*log.spec.workload_path, "density", name)
     log.error((*path, "model"), f"density of {name}: '{model}' is not modelled along an axis whose extent is given", key=True)

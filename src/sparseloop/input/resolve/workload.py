@@ -15,7 +15,18 @@ from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.resolve.padding import check_padding, in_padding, is_no_model_of_padding, true_extents
 from sparseloop.input.spec import DensitySpec, WorkloadSpec
 from sparseloop.model.axes import axis_groups, axis_of
-from sparseloop.model.density import Actual, Banded, Block, Coordinates, DensityModel, Even, Structured, Uniform, load_data
+from sparseloop.model.density import (
+    Actual,
+    Banded,
+    Block,
+    Coordinates,
+    DensityModel,
+    Even,
+    Hierarchical,
+    Structured,
+    Uniform,
+    load_data,
+)
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
 from sparseloop.model.design.result_density import produced_density
 
@@ -171,6 +182,7 @@ _NEEDED = {
     "uniform": ("density",),
     "even": ("density",),
     "structured": ("n", "m", "rank"),
+    "hierarchical": ("ratios", "rank"),
     "block": ("density", "block"),
     "banded": ("half_width",),
     "actual": ("file",),
@@ -196,6 +208,8 @@ def _model(
         return Even(shape, density)
     if model == "structured":
         return Structured(shape, n, m, _axis(axes, spec.rank or ""), size=size)
+    if model == "hierarchical":
+        return Hierarchical(shape, tuple(map(_ratio, spec.ratios)), _axis(axes, spec.rank or ""), size=size)
     if model == "block":
         if density > spec.inner:
             raise ValueError(f"is {density:g}, more than the density {spec.inner:g} inside blocks")
@@ -208,6 +222,12 @@ def _model(
             raise ValueError("a band is counted row by row, over at most 2**24 rows and columns")
         return Banded(shape, spec.half_width or 0)
     return None if model == "actual" else Uniform(shape, density, size=size)
+
+
+def _ratio(text: str) -> tuple[int, int]:
+    """'2:4' -> 2, 4."""
+    n, _, m = text.partition(":")
+    return int(n), int(m)
 
 
 def _axis(axes: tuple[Axis, ...], rank: str) -> int:

@@ -10,6 +10,7 @@ from sparseloop.model.density.given_result import Step as IndexStep
 from sparseloop.model.density.index import Coordinates
 from sparseloop.model.density.known import Actual, Banded
 from sparseloop.model.density.lattice import Extents, Lattice, LatticeLoop, side_numbers, sides_of
+from sparseloop.model.density.nested import Hierarchical
 from sparseloop.model.density.produced import OwnAxis, Produced, ProducingOperand
 from sparseloop.model.density.structured import Even, Structured
 from sparseloop.model.density.uniform import Uniform
@@ -24,6 +25,7 @@ __all__ = [
     "Even",
     "Extents",
     "GivenResult",
+    "Hierarchical",
     "IndexStep",
     "Lattice",
     "LatticeLoop",

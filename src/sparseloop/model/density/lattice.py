@@ -171,15 +171,8 @@ def groups(sides: tuple[int, ...], place: Place) -> tuple[Groups, ...]:
 
     `sides`: coordinates of a group along each axis of the lattice.
     """
-    loops = place.loops
-    origins = np.array([place.start], dtype=np.int64) % np.array(sides)
-    shares = np.ones(1)
-    for loop in loops:
-        pieces = max(loop.bound // loop.covered, 1)
-        moves = np.outer(np.arange(pieces), np.array(loop.steps) * loop.covered)
-        origins = (origins[:, None] + moves[None]).reshape(-1, len(sides)) % np.array(sides)
-        origins, shares = _gathered(origins, np.repeat(shares / pieces, pieces))
-    tile = _coordinates(loops, [loop.covered for loop in loops], len(sides))
+    tile = tile_points(place)
+    origins, shares = origins_of(sides, place)
     found: list[Groups] = []
     for origin, share in zip(origins, shares.tolist(), strict=True):
         _, sizes = np.unique((tile + origin) // np.array(sides), axis=0, return_counts=True)
@@ -188,9 +181,48 @@ def groups(sides: tuple[int, ...], place: Place) -> tuple[Groups, ...]:
     return tuple(found)
 
 
+class Origins(NamedTuple):
+    """Where a tile (or both tiles of a pair) lies, modulo the sides of a group, and the share of its places that are so."""
+
+    places: Integers
+    """One row each: a coordinate per axis; of a pair those of the first tile, then those of the second."""
+    shares: Floats
+
+
+def origins_of(sides: tuple[int, ...], place: Place) -> Origins:
+    """All places of a tile."""
+    origins = np.array([place.start], dtype=np.int64) % np.array(sides)
+    shares = np.ones(1)
+    for loop in place.loops:
+        pieces = max(loop.bound // loop.covered, 1)
+        moves = np.outer(np.arange(pieces), np.array(loop.steps) * loop.covered)
+        origins = (origins[:, None] + moves[None]).reshape(-1, len(sides)) % np.array(sides)
+        origins, shares = _gathered(origins, np.repeat(shares / pieces, pieces))
+    return Origins(origins, shares)
+
+
+def tile_points(place: Place, *, second: bool = False) -> Integers:
+    """Distinct coordinates of a tile at the origin, shape (words, axes); `second`: of the other tile of a pair."""
+    counts = [loop.other if second else loop.covered for loop in place.loops]
+    return _coordinates(place.loops, counts, len(place.axes))
+
+
 @memo(1 << 12)
 def common_groups(sides: tuple[int, ...], place: Place) -> tuple[Groups, ...] | None:
     """The same for two tiles with a common point, averaged over the points; None if there are too many relative places."""
+    origins = pair_origins(sides, place)
+    if origins is None:
+        return None
+    tiles = [tile_points(place), tile_points(place, second=True)]
+    found: list[Groups] = []
+    for at, share in zip(origins.places, origins.shares.tolist(), strict=True):
+        kinds, number = np.unique(_words_of_pair(tiles, at, sides), axis=0, return_counts=True)
+        found.append(Groups(share, kinds.astype(np.int64), number.astype(np.int64)))
+    return tuple(found)
+
+
+def pair_origins(sides: tuple[int, ...], place: Place) -> Origins | None:
+    """All relative places of two tiles with a common point; None if there are too many."""
     axes, loops = len(sides), place.loops
     places, shares = np.array([place.start + place.start], dtype=np.int64), np.ones(1)
     for loop in loops:
@@ -204,12 +236,7 @@ def common_groups(sides: tuple[int, ...], place: Place) -> tuple[Groups, ...] | 
         whole = places[:, :axes] // np.array(sides) * np.array(sides)
         places = places - np.concatenate([whole, whole], axis=1)
         places, shares = _gathered(places, np.outer(shares, portions).reshape(-1))
-    tiles = [_coordinates(loops, counts, axes) for counts in ([o.covered for o in loops], [o.other for o in loops])]
-    found: list[Groups] = []
-    for at, share in zip(places, shares.tolist(), strict=True):
-        kinds, number = np.unique(_words_of_pair(tiles, at, sides), axis=0, return_counts=True)
-        found.append(Groups(share, kinds.astype(np.int64), number.astype(np.int64)))
-    return tuple(found)
+    return Origins(places, shares)
 
 
 def _words_of_pair(tiles: Sequence[Integers], place: Integers, sides: tuple[int, ...]) -> Integers:

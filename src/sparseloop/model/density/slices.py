@@ -13,6 +13,8 @@ import numpy as np
 
 from sparseloop.model.density.base import SNAP, DensityModel, Occupancy
 from sparseloop.model.density.blocks import Block
+from sparseloop.model.density.cells import Levels, Node, among, cell_sides, empty_tree, mixture
+from sparseloop.model.density.nested import CellModel
 from sparseloop.model.density.structured import Even, Structured
 from sparseloop.model.density.uniform import Uniform, hypergeometric
 from sparseloop.model.memo import memo
@@ -60,6 +62,8 @@ def nonempty_slices(model: DensityModel, slices: Slices, filled: float) -> Occup
                 found = _of_structured(model, slices)
             case Block():
                 found = _of_blocks(model, slices)
+            case CellModel():
+                found = _of_cells(model.levels, slices)
             case _:
                 pass
     return found or binomial(slices.number, filled)
@@ -202,3 +206,57 @@ def _compound(times: Occupancy, one: Occupancy) -> Occupancy:
         found = added(one, number) if number else Occupancy(np.zeros(1), np.ones(1))
         weights[found.values.astype(np.int64)] += weight * found.weights
     return _likely(np.arange(float(length)), weights)
+
+
+def _of_cells(levels: Levels, slices: Slices) -> Occupancy | None:
+    """Of cells that hold whole slices, as many as are chosen; of slices that hold whole cells, as blocks; roots add."""
+    sides = cell_sides(levels)
+    if not slices.boxes or slices.size > math.prod(sides[0]):
+        return None
+    depth = 0  # of the smallest cells that hold whole slices; those inside lie in a slice each
+    while depth + 1 < len(levels) and all(a <= b for a, b in zip(slices.sides, sides[depth + 1], strict=True)):
+        depth += 1
+    inside = [tuple(map(min, slices.whole, one)) for one in (*sides[: depth + 1], slices.sides)]
+    for outer, inner in zip([slices.whole, *inside], inside, strict=False):
+        if any(a % b for a, b in zip(outer, inner, strict=True)):
+            return None
+    if any(a % b for a, b in zip(slices.sides, sides[depth + 1], strict=True)):
+        return None
+    found = _of_one_cell(levels[depth:], math.prod(slices.sides) // math.prod(sides[depth + 1]), _ratio(inside[-2], inside[-1]))
+    for level in reversed(range(depth)):
+        if found is None:
+            return None
+        found = _compound(among(levels[level], _ratio(inside[level], inside[level + 1])), found)
+    return None if found is None else added(found, _ratio(slices.whole, inside[0]))
+
+
+def _ratio(outer: tuple[int, ...], inner: tuple[int, ...]) -> int:
+    return math.prod(outer) // math.prod(inner)
+
+
+def _of_one_cell(levels: Levels, each: int, count: int) -> Occupancy | None:
+    """How many of `count` slices with `each` smaller cells hold something, of those that are chosen and not empty."""
+    level = levels[0]
+    node: Node = level.size
+    if len(levels) > 1:
+        for inner in reversed(levels[1:]):
+            node = float(inner.size) if inner is levels[-1] else ((node, inner.size),)
+        nothing = empty_tree(levels[1:], ((node, 1.0),))
+        parts = [(share, binomial(n, 1.0 - nothing)) for n, share in level.counts]
+        left = mixture(parts)
+    else:
+        left = Occupancy(np.array([float(n) for n, _ in level.counts]), np.array([share for _, share in level.counts]))
+    found: list[tuple[float, Occupancy]] = []
+    for n, share in zip(left.values.tolist(), left.weights.tolist(), strict=True):
+        n = round(n)
+        one = hypergeometric(level.size, n, count) if each == 1 else _of_uniform_or_all(level.size, n, count, each)
+        if one is None:
+            return None
+        found.append((share, one))
+    return mixture(found)
+
+
+def _of_uniform_or_all(total: int, full: int, count: int, size: int) -> Occupancy | None:
+    if full in (0, total):
+        return Occupancy(np.array([float(count if full else 0)]), np.ones(1))
+    return _of_uniform(total, full, count, size)

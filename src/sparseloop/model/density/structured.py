@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -288,23 +289,28 @@ class Structured(SmoothModel):
 
 @memo(2048)
 def _lines(n: int, m: int, lines: int, parts: tuple[tuple[int, int], ...]) -> Occupancy:
-    """Occupancy of `lines` independent lines: whole groups are certain, the partial ones add (power of the transform)."""
+    """Occupancy of `lines` independent lines: whole groups are certain, the partial ones add."""
+    return summed([(number * lines, hypergeometric(m, n, words)) for number, words in parts])
+
+
+def summed(parts: Sequence[tuple[int, Occupancy]]) -> Occupancy:
+    """The sum of independent whole numbers: how many there are of each kind, and their distribution (power of the transform)."""
     start, steps, spread, middle = 0.0, 0, 0.0, 0.0
     ones: list[tuple[int, Occupancy]] = []
-    for number, words in parts:
-        one = hypergeometric(m, n, words)
-        count = number * lines
-        start += count * float(one.values[0])
-        steps += count * (len(one.values) - 1)
+    for count, one in parts:
+        first, last = float(one.values[0]), float(one.values[-1])
+        start += count * first
+        steps += count * round(last - first)
         spread += count * one.variance
-        middle += count * (one.mean - float(one.values[0]))
-        if len(one.values) > 1 and count:
+        middle += count * (one.mean - first)
+        if last > first and count:
             ones.append((count, one))
-    widest = max((len(one.values) for _, one in ones), default=1)
+    widest = max((round(float(one.values[-1] - one.values[0])) + 1 for _, one in ones), default=1)
     length = min(steps + 1, max(math.ceil(24 * math.sqrt(spread) + 64), widest))
     power = np.ones(length // 2 + 1, dtype=complex)
     for count, one in ones:
-        power = power * np.fft.rfft(one.weights, length) ** count
+        weights = np.bincount((one.values - one.values[0]).astype(np.intp), weights=one.weights)
+        power = power * np.fft.rfft(weights, length) ** count
     wrapped = np.fft.irfft(power, length)
     centre = round(middle)
     first = min(max(centre - length // 2, 0), max(steps + 1 - length, 0))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Occupancy, Structured, Tile, Uniform
+from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Hierarchical, Occupancy, Structured, Tile, Uniform
 from sparseloop.model.density.uniform import _continued, probability_empty
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -23,6 +23,7 @@ MODELS = [
     Uniform((1000, 1000), 0.05),
     Even((64,), 0.3),
     Structured((4, 64), 2, 4, 1),
+    Hierarchical((4, 64), ((2, 4), (1, 2)), 1),
     Block((16, 16), (4, 2), 0.3),
     Block((16, 16), (4, 2), 0.3, inner=0.5),
     Banded((20, 30), 3),
@@ -213,6 +214,7 @@ DENSE = [
     Uniform((8, 8), 1.0),
     Even((8, 8), 1.0),
     Structured((8, 8), 4, 4, 0),
+    Hierarchical((8, 8), ((2, 2), (4, 4)), 0),
     Block((8, 8), (2, 4), 1.0),
     Banded((8, 8), 8),
     Actual(np.ones((8, 8))),

@@ -266,6 +266,17 @@ def test_sigma_uses_its_multipliers() -> None:
     assert half["actual"] == pytest.approx(0.2 * 0.5 * half["total"], rel=1e-4)
 
 
+def test_gamma_merges_long_rows_twice() -> None:
+    short, long = run("gamma", "architecture sparse uniform"), run("gamma", "architecture sparse long_rows")
+    products = [4096**3 * a * b for a, b in ((0.002, 0.002), (0.03, 0.01))]
+    for result, number, passes in ((short, products[0], 1), (long, products[1], 2)):
+        assert computes(result)["actual"] == pytest.approx(number, rel=1e-3)
+        assert level_cycles(result, "PE") == pytest.approx(passes * number / 32, rel=1e-3)
+    assert long.cycles == level_cycles(long, "PE")
+    assert short.cycles == level_cycles(short, "DRAM")
+    assert actual(short, "DRAM", "Z", "updates") == pytest.approx(4096**2 * (1 - (1 - 0.002**2) ** 4096), rel=1e-3)
+
+
 def test_extensor_skips_tiles_of_a_band() -> None:
     every, inner = run("extensor", "architecture sparse banded"), run("extensor", "architecture pe_only banded")
     band = [min(k + 8, 1023) - max(k - 8, 0) + 1 for k in range(1024)]

@@ -18,6 +18,7 @@ from sparseloop.validation.targets import spmspm
 from tests.helpers import doc_pages
 
 MASKS = Path(__file__).parents[3] / "shared" / "data" / "masks"
+MATRICES = MASKS.parent / "matrices"
 
 
 ELSEWHERE = ("timeloop", "spmspm")
@@ -121,6 +122,47 @@ def test_sigma_is_nearer_than_a_simulator() -> None:
     assert len(errors) == 10
     assert max(errors) < 0.026
     assert sum(errors) / 10 < 0.008
+
+
+# --- Gamma ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not MATRICES.is_dir(), reason=f"{MATRICES} is not there: the graphs are not shipped")
+@pytest.mark.parametrize("names", [("p2p-Gnutella31",), pytest.param(("wiki-Vote", "ca-CondMat"), marks=pytest.mark.slow)])
+def test_gamma_is_as_near_as_a_simulator(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / f"{name}.mtx.gz").symlink_to(MATRICES / f"{name}.mtx.gz")
+    findings = TARGETS["gamma"].run(ExternalData(matrices=tmp_path))
+    assert [row.case for row in findings.rows if row.figure == "cycles"] == list(names)
+    assert all(row.within for row in findings.rows)
+    exact = [row for row in findings.rows if row.figure in ("products", "non-zeros of the result")]
+    assert len(exact) == 2 * len(names)
+    assert all(row.limit == 1e-9 for row in exact)
+    assert len(findings.skipped) == 3 - len(names)
+    errors = {"p2p-Gnutella31": -0.0481, "wiki-Vote": -0.0289, "ca-CondMat": -0.0845}  # mean 5.4 %
+    assert {row.case: row.error for row in findings.rows if row.figure == "cycles"} == {
+        name: pytest.approx(errors[name], abs=1e-4) for name in names
+    }
+
+
+def test_gamma_names_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "gamma"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "--matrices" in out
+    assert "wiki-Vote.mtx" in out
+    findings = TARGETS["gamma"].run(ExternalData(matrices=tmp_path))
+    assert len(findings.skipped) == 3
+    assert not findings.rows
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("3 3 1\n1 2\n", "has 1 non-zeros in 3 x 3, the published matrix 103689"), ("3 3 2\n1 2\n", "wiki-Vote.mtx")],
+)
+def test_another_graph_is_a_mistake(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "wiki-Vote.mtx").write_text(f"%%MatrixMarket matrix coordinate pattern general\n{text}")
+    assert main(["validate", "gamma", "--matrices", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
 
 
 # --- sparse tensor cores --------------------------------------------------------------------------------------

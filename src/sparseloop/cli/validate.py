@@ -34,6 +34,7 @@ class ValidateArguments:
         ),
     ] = None
     masks: Annotated[str, typer.Option("--masks", metavar="DIR", help="Folder of given masks (0 and 1 per value).")] = ""
+    matrices: Annotated[str, typer.Option("--matrices", metavar="DIR", help="Folder of given matrices (.mtx, .mtx.gz).")] = ""
     form: Annotated[str, typer.Option("-f", "--format", metavar="FORM", help="How to write the result: table, json, csv.")] = (
         "table"
     )
@@ -59,7 +60,8 @@ def validate_targets(arguments: ValidateArguments) -> bool:
         for name in names:
             print(f"{name:<16}{TARGETS[name].title}")
         return True
-    sources = ExternalData(masks=Path(arguments.masks) if arguments.masks else None)
+    masks, matrices = (Path(given) if given else None for given in (arguments.masks, arguments.matrices))
+    sources = ExternalData(masks=masks, matrices=matrices)
     results = list[ValidatedTarget]()
     for pair in _run([TARGETS[name] for name in names], sources):
         results.append(pair)
@@ -104,8 +106,9 @@ def _check(arguments: ValidateArguments, names: list[str], known: tuple[str, ...
     wrong = [f"'{name}' is no target" for name in names if name not in known]
     if arguments.form not in ("table", "json", "csv"):
         wrong.append(f"-f/--format '{arguments.form}' is none of table, json, csv")
-    if arguments.masks and not Path(arguments.masks).is_dir():
-        wrong.append(f"--masks: {arguments.masks} is no folder")
+    for option, folder in (("--masks", arguments.masks), ("--matrices", arguments.matrices)):
+        if folder and not Path(folder).is_dir():
+            wrong.append(f"{option}: {folder} is no folder")
     if wrong:
         raise SpecError(Diagnostic(message=text, hint=f"targets: {', '.join(known)}") for text in wrong)
 
@@ -153,7 +156,7 @@ def _tables(results: list[ValidatedTarget]) -> None:
         console.print(target.citation, style="dim")
         reasons = tuple(dict.fromkeys(row.why for row in findings.rows if row.why))
         lines = _aligned([(*HEADS, ""), *(_cells(row, reasons) for row in findings.rows)])
-        fits = max(map(len, lines)) <= width
+        fits = max(map(len, lines), default=0) <= width
         for figure in dict.fromkeys(row.figure for row in findings.rows):
             rows = [row for row in findings.rows if row.figure == figure]
             if not fits:

@@ -197,8 +197,15 @@ def _made_imperfectly(plan: Plan, cost: Cost) -> bool:
 
 def _made_in_fibers(plan: Plan, cost: Cost) -> bool:
     made = {t.name for t in plan.einsum.tensors if t.density.produced and not t.density.deterministic}
-    forms = [form for (_, name), form in plan.sparse.formats.items() if name in made]
+    links = [k for k in plan.links if k.name in made and _adds_again(k, cost)]
+    forms = [form for k in links for form in (k.parent_format, k.child_format) if form is not None]
     return any(rank.kind in ("B", "UOP") for form in forms for rank in form.ranks)
+
+
+def _adds_again(link: Link, cost: Cost) -> bool:
+    """Does a loop outside the child come back to the same words?"""
+    outside = {*link.temporal, *link.between} - link.relevant
+    return any(float(cost.dense.tiles.bounds[slot]) > 1 for slot in outside)
 
 
 def _waiting_for_random_tiles(plan: Plan, cost: Cost) -> bool:

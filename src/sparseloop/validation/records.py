@@ -57,9 +57,10 @@ class Findings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalData:
-    """Data that is not shipped: a folder of `masks` (one text file of 0 and 1 per tensor)."""
+    """Data that is not shipped: a folder of `masks` (one text file of 0 and 1 per tensor), one of `matrices` (Matrix Market)."""
 
     masks: Path | None = None
+    matrices: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

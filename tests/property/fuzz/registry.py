@@ -54,8 +54,16 @@ def stores_fibers_of_its_result(spec: Specification) -> bool:
     """Has the result a bitmap or offsets, there as soon as the fiber has a word, or lanes that are served one by one?"""
     if spec.makes_its_result and any(name == spec.output.name for _, name in spec.no_multicast):
         return True
-    forms = [form for (_, name), form in spec.sparse.formats.items() if name == spec.output.name]
+    stored = [(level, form) for (level, name), form in spec.sparse.formats.items() if name == spec.output.name]
+    forms = [form for level, form in stored if adds_again(spec, level)]
     return spec.makes_its_result and any(rank.kind in ("B", "UOP") for form in forms for rank in form.ranks)
+
+
+def adds_again(spec: Specification, level: int) -> bool:
+    """Does a loop outside the next inner level that keeps the result come back to words that the level has had?"""
+    keepers = [at for at, place in enumerate(spec.places) if spec.output.name in place.keep]
+    child = next((at for at in keepers if at > level), len(spec.places))
+    return any(slot.bound > 1 and slot.level < child and slot.rank not in spec.output.ranks for slot in spec.slots)
 
 
 def has_features(spec: Specification) -> bool:

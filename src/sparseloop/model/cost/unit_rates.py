@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from sparseloop.model import ops
+from sparseloop.model.cost.merging import mean_passes
 from sparseloop.model.design.arch import UnitKind, UnitRate
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparse_traffic import LinkSparse, SparseTraffic
@@ -81,15 +79,12 @@ def _decoded(sparse: SparseTraffic, level: int, _: UnitRate) -> Words:
 
 
 def _merged(sparse: SparseTraffic, level: int, unit: UnitRate) -> Words:
-    """Words of results that arrive; where c of them come together on average they pass ceil(log_radix c) times, at least once."""
+    """Words of results that arrive, with every pass."""
     found: Words = 0.0
     for k in sparse.links_from(level):
         if k.dense.link.output:
-            arriving, passes = k.updates.busy, 1.0
-            if unit.radix is not None:
-                together = ops.maximum(1.0, ops.ratio(arriving, arriving - k.reads.busy))
-                passes = ops.maximum(1.0, ops.ceil(np.log(together) / math.log(unit.radix)))
-            found = found + arriving * passes
+            passes = 1.0 if unit.radix is None else mean_passes(k.resident.safs, k.dense.link, unit.radix)
+            found = found + k.updates.busy * passes
     return found
 
 

@@ -72,7 +72,7 @@ class UnitRate:
     """Units of one kind in every instance of a level.
 
     intersection: entries of the lists that are compared; index: lookups by a leader's coordinate; decode: words that leave their
-    compressed form; merge: words of results that arrive, each passing ceil(log_radix c) times where c come together.
+    compressed form; merge: words of results that arrive, each passing ceil(log_radix c) times where c lists come together.
     """
 
     kind: UnitKind

@@ -48,6 +48,9 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
   packed in waves fill it again in every wave, at least once.
 * Lanes that wait (`sync`): an interval lasts as long as its fullest lane, of which what lies inside evens out; a step as
   long as any other where every condition holds in some lane. Parents are averaged. Work that is dealt out counts in whole steps.
+* Mergers: words of one copy of the result that differ along the last axis only are a fiber; what of it arrives for the same
+  part of the contraction is a list, which is there if it has a contribution. Where c lists of a fiber are there, all its words
+  pass ceil(log_radix c) times, at least once, as if merging made them no fewer.
 * A result without a given pattern is made: a word counts as stored from its first contribution on that reached the
   copy. A copy is filled with what is there and returns all of it (`whole`), or what it added to (`changed`), or starts
   empty and its parent adds (`add`; a read is then a word that arrives where there is one). Leaders and what levels hold

@@ -13,6 +13,7 @@ from sparseloop.model.design.sparse import Sparse
 from sparseloop.validation.walker.checks import judge
 from sparseloop.validation.walker.draw import Draw
 from sparseloop.validation.walker.loads import LoadClock
+from sparseloop.validation.walker.merging import mean_passes
 from sparseloop.validation.walker.packing import Clock, passes_of
 from sparseloop.validation.walker.partials import PartialSums
 from sparseloop.validation.walker.plan import EventPlan
@@ -43,7 +44,8 @@ class Walker:
         """
         plan = self.plan
         nonzero = {n: self._used(data, n) & plan.paths[n].inside for n in plan.paths if n in data}
-        sums = self._made(nonzero)
+        contributes = self._contributing(nonzero)
+        sums = self._made(nonzero, contributes)
         draw = Draw(
             plan=plan,
             machine=self.machine,
@@ -65,20 +67,24 @@ class Walker:
             lane_work=tuple(np.bincount(lane, weights=verdict.wanted).tolist()),
             waits={level: _waits(draw, level) for level in self.machine.serial},
             skews={at: _skew(draw, at, clock.turns(at)) for at in {*self.machine.systolic, *self.machine.latency}},
+            passes={at: mean_passes(plan, at, radix, contributes) for at, radix in self.machine.radix.items()},
             lockstep_cycles=_steps_where_all([draw.holds[n] for n in stages.local], step),
         )
 
-    def _made(self, nonzero: dict[str, BoolArray]) -> PartialSums | None:
+    def _contributing(self, nonzero: dict[str, BoolArray]) -> BoolArray:
+        """Per point: are all operands non-zero there?"""
+        contributes = self.plan.paths[self.plan.einsum.tensors[-1].name].inside.copy()
+        for name in self.plan.inputs:
+            contributes &= nonzero[name]
+        return contributes
+
+    def _made(self, nonzero: dict[str, BoolArray], contributes: BoolArray) -> PartialSums | None:
         """The partial sums of a result without a pattern, which is added to `nonzero`; None if it has one."""
         plan = self.plan
         output = plan.einsum.tensors[-1].name
         if output in nonzero:
             return None
-        path = plan.paths[output]
-        contributes = path.inside.copy()
-        for name in plan.inputs:
-            contributes &= nonzero[name]
-        nonzero[output] = any_alike(path.word, contributes)
+        nonzero[output] = any_alike(plan.paths[output].word, contributes)
         return PartialSums(plan, contributes, self.machine.partials)
 
     def _used(self, data: MappingOf[str, BoolArray], name: str) -> BoolArray:

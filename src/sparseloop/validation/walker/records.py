@@ -58,6 +58,8 @@ class Machine:
     """Levels whose network passes words on from neighbour to neighbour, so that the farthest child starts last."""
     latency: Mapping[int, float] = field(default_factory=dict[int, float])
     """Level to the cycles that words take to its children whenever these are filled again."""
+    radix: Mapping[int, int] = field(default_factory=dict[int, int])
+    """Level that keeps the result to the lists that its mergers take at once."""
     ports: Mapping[int, Ports] = field(default_factory=dict[int, Ports])
     entries: Mapping[tuple[int, str], tuple[tuple[float, float], ...]] = field(
         default_factory=dict[tuple[int, str], tuple[tuple[float, float], ...]]
@@ -150,5 +152,7 @@ class Walk:
     """Of the levels with tensors that are loaded before work on them starts."""
     skews: Mapping[int, float]
     """Systolic levels to the cycles for which their children wait until the array is full again."""
+    passes: Mapping[int, float]
+    """Levels with mergers to how often a word that arrives there passes them, the mean over words with a contribution."""
     lockstep_cycles: float
     """Temporal steps in which every skip condition holds in some lane."""

@@ -17,7 +17,6 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from sparseloop.model import ops
 from sparseloop.model.density import Passes
 from sparseloop.model.density.base import ProducedResult
 from sparseloop.model.density.given_result import GivenResult, Values
@@ -28,7 +27,7 @@ from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.sparsity.nest_points import Nest, Row
 from sparseloop.model.sparsity.packing import asked_by_rows
 from sparseloop.model.sparsity.partial_sums import contraction_positions
-from sparseloop.model.traffic.tiles import FULL, Cover, join
+from sparseloop.model.traffic.tiles import Cover, join
 from sparseloop.model.units import Count, Integers, Share
 
 
@@ -50,11 +49,11 @@ def mean_passes(safs: SafConditions, link: Link, radix: int) -> Count:
 
         return asked_by_rows("passes through a merger", columns, counted)
     most = contraction_positions(tiles, link, staying) / contraction_positions(tiles, link, one)
-    return asked_by_rows(
-        "passes through a merger",
-        [most, _list_is_there(safs, link, one)],
-        lambda lists, there: binomial_passes(math.ceil(lists - 1e-9), there, radix),
-    )
+
+    def expected(lists: float, there: float) -> float:
+        return binomial_passes(math.ceil(lists - 1e-9), there, radix)
+
+    return asked_by_rows("passes through a merger", [most, _list_is_there(safs, link, one)], expected)
 
 
 def _staying(safs: SafConditions, link: Link) -> Cover:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import sparseloop as sl
 from sparseloop.evaluation.evaluate import own_mapping
 from sparseloop.model.cost.merging import binomial_passes, mean_passes
-from sparseloop.model.density import Actual, DensityModel, Uniform
+from sparseloop.model.density import Actual, DensityModel
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.result_density import produced_density
 from sparseloop.model.pipeline import evaluate_plan
@@ -74,7 +74,7 @@ sparse:
 
 
 def test_rows_by_hand() -> None:
-    """Rows of A with 1, 4 and 5 non-zeros; one of the five meets an empty row of B: four lists are two passes for two at a time."""
+    """Rows of A with 1, 4 and 5 non-zeros, of which one meets an empty row of B: 4 lists are two passes for two at a time."""
     a, b = np.zeros((6, 12), dtype=bool), np.ones((12, 5), dtype=bool)
     a[0, 3] = a[1, 2:6] = a[2, 4:9] = True
     b[8] = False

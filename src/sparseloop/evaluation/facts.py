@@ -9,6 +9,7 @@ from sparseloop.input.terminal import visible
 
 if TYPE_CHECKING:
     from sparseloop.evaluation.result import Result
+    from sparseloop.model.plan import Plan
 
 
 class Fact(NamedTuple):
@@ -51,7 +52,18 @@ def totals(result: Result) -> list[Fact]:
         Fact("area", wording.area_text(result.area_um2)),
         Fact("computes", f"{wording.count_text(total)}: {split}"),
         Fact("utilization", wording.percent_text(result.utilization)),
+        *(Fact("no effect", text) for text in without_effect(result.plan)),
     ]
+
+
+def without_effect(plan: Plan) -> list[str]:
+    """Formats and features of the machine that this mapping leaves without work, because it bypasses their tensor."""
+    names, keep, sparse = [level.name for level in plan.arch.storage], plan.nest.keep, plan.sparse
+    found = [f"{names[at]}: format of {tensor} (bypassed there)" for at, tensor in sparse.formats if tensor not in keep[at]]
+    for saf in sparse.safs:
+        if not any(saf.follower in kept for kept in keep[: saf.level + 1]):
+            found.append(f"{names[saf.level]}: {saf.kind} of {saf.follower} (bypassed from there outwards)")
+    return list(dict.fromkeys(found))
 
 
 # --- the loop nest --------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparseloop.evaluation import humanize as wording
 from sparseloop.evaluation.approximations import notices
+from sparseloop.evaluation.facts import without_effect
 from sparseloop.evaluation.violations import reasons
 from sparseloop.model.cost.actions import ActionCost
 from sparseloop.model.cost.cost import Cost
@@ -117,6 +118,7 @@ class Result:
             "waits": [wait_record(self.plan, wait) for wait in self.cost.waits],
             "units": [unit_record(self.plan, unit) for unit in self.cost.units],
             "networks": [network_record(self.plan, n) for n in self.cost.networks],
+            "no_effect": without_effect(self.plan),
             "warnings": list(self.warnings),
         }
 

@@ -91,11 +91,19 @@ def test_infeasible(run, spec):
 
 
 def test_warnings_go_to_stderr(run, spec):
-    changes = ["sparse.GLB.formats.Z=bitmask", "mapping[1].GLB=for n=8 k=8 | keep A B"]
-    status, out, err = run("eval", spec, "-f", "json", *(word for change in changes for word in ("--set", change)))
+    block = "workload.density.A={model: block, density: 0.25, inner: 0.5, block: [3, 3]}"
+    status, out, err = run("eval", spec, "-f", "json", "--set", block)
     assert status == 0
-    assert "warning: GLB: has a format for Z, which it bypasses" in err
+    assert "warning: density of A:" in err
     json.loads(out)
+
+
+def test_features_of_bypassed_tensors_are_named_with_the_result(run, spec):
+    changes = ["sparse.GLB.formats.Z=bitmask", "mapping[1].GLB=for n=8 k=8 | keep A B"]
+    status, out, err = run("eval", spec, "--summary", *(word for change in changes for word in ("--set", change)))
+    assert status == 0
+    assert "bypass" not in err
+    assert "no effect    GLB: format of Z (bypassed there)" in out
 
 
 @pytest.mark.parametrize(
@@ -140,8 +148,7 @@ def test_check(run, spec):
 
 
 def test_check_warns_of_what_eval_warns_of(run, tmp_path):
-    text = DENSE.partition("mapping:")[0] + "mapping: [DRAM: for m=64 n=64, GLB: bypass A, RF: for k=64]\n"
-    text += "sparse: {DRAM: {formats: {A: csr}}, GLB: {formats: {A: csr}}, RF: {formats: {A: csr}}}\n"
+    text = DENSE + "sparse: {DRAM: {formats: {A: csr}}, GLB: {formats: {A: csr}}, RF: {formats: {A: csr}, skip: [Z <- A]}}\n"
     (tmp_path / "s.yaml").write_text(text)
     (_, _, checked), (_, _, evaluated) = (run(command, tmp_path / "s.yaml") for command in ("check", "eval"))
     assert set(checked.splitlines()) == set(evaluated.splitlines())

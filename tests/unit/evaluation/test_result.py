@@ -38,7 +38,8 @@ def records(data):
 
 def test_schema(result):
     data = result.to_dict()
-    assert list(data) == ["schema", "workload", "status", "totals", "levels", "waits", "units", "networks", "warnings"]
+    keys = ["schema", "workload", "status", "totals", "levels", "waits", "units", "networks", "no_effect", "warnings"]
+    assert list(data) == keys
     assert data["schema"] == "sparseloop.result/1"
     assert list(data["totals"]) == ["energy_pj", "cycles", "edp_pj_cycles", "area_um2", "utilization", "slowest", "computes"]
     head = ["name", "kind", "instances", "instances_used", "energy_pj", "cycles", "area_um2", "parts"]

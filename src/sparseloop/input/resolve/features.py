@@ -108,12 +108,13 @@ def _check_kept(
     hierarchy: Hierarchy,
     log: ResolveLog,
 ) -> None:
-    """Warns of formats of tensors that a level bypasses; a level that is compressed below an uncompressed one is a mistake."""
+    """A level that is compressed below an uncompressed one is a mistake. (A format of a bypassed tensor is none: the machine
+    could, the mapping does not; results name it.)
+    """
     names = hierarchy.storage_names
     for (level, tensor), form in formats.items():
         path = ("sparse", names[level], "formats", tensor)
         if tensor not in keep[level]:
-            log.warn(f"{names[level]}: has a format for {tensor}, which it bypasses: no effect")
             continue
         outer = [i for i in range(level) if tensor in keep[i]]
         above = formats.get((outer[-1], tensor)) if outer else form
@@ -182,8 +183,6 @@ def _check_leaders(sparse: Sparse, keep: Kept, einsum: Einsum, hierarchy: Hierar
     names = hierarchy.storage_names
     for saf in sparse.safs:
         where = ("sparse", names[saf.level], saf.kind)
-        if keep is not None and saf.follower in einsum.index and not any(saf.follower in keep[i] for i in range(saf.level + 1)):
-            log.warn(f"{names[saf.level]}: {saf.kind} of {saf.follower} has no effect: no level from there outwards holds it")
         for leader in saf.leaders if saf.kind != "gate" else ():
             if leader not in einsum.index or einsum.tensor(leader).density.density >= 1:
                 continue

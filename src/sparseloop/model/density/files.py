@@ -60,7 +60,7 @@ def load_data(
     if array is not None and ending not in (".npz", ".safetensors"):
         raise ValueError(f"{file}: holds no named arrays, as .npz and .safetensors do")
     if ending in PICKLED:
-        raise ValueError(f"{file}: holds code, which is not run; save its tensors as .safetensors or .npz")
+        raise ValueError(_not_run(file, ending))
     reader = readers.get(ending)
     if reader is None:
         return _read_characters(file, shape, order)
@@ -68,6 +68,17 @@ def load_data(
     if shape is not None and data.shape != tuple(shape):
         raise ValueError(f"{file}: has shape {data.shape}, but the tensor has shape {tuple(shape)}")
     return data
+
+
+def _not_run(file: Path, ending: str) -> str:
+    """Why a pickled file is refused, and the lines that turn it into one that is read."""
+    torch = ending in (".pt", ".pth")
+    load = "torch.load(FILE, weights_only=True)" if torch else "pickle.load(open(FILE, 'rb'))"
+    numbers = "tensors[NAME].float().numpy()" if torch else "tensors[NAME]"
+    return (
+        f"{file}: loading it could run code, so it is not read; if you trust it, convert it once in Python: "
+        f"tensors = {load}; numpy.save('w.npy', {numbers})"
+    )
 
 
 def as_pattern(name: str, values: npt.NDArray[Any]) -> Pattern:

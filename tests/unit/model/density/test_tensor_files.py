@@ -103,10 +103,11 @@ def test_a_cut_file(tmp_path: Path) -> None:
         load_data(file)
 
 
-def test_pickles_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "w.pt").write_bytes(b"0")
-    with pytest.raises(ValueError, match=r"holds code, which is not run; save its tensors as \.safetensors"):
-        load_data(tmp_path / "w.pt", shape=(1,))
+@pytest.mark.parametrize(("name", "load"), [("w.pt", r"torch\.load\(FILE, weights_only=True\)"), ("w.pkl", r"pickle\.load")])
+def test_pickles_are_refused_with_the_way_to_convert_them(tmp_path: Path, name: str, load: str) -> None:
+    (tmp_path / name).write_bytes(b"0")
+    with pytest.raises(ValueError, match=rf"could run code, so it is not read; .*{load}.*numpy\.save"):
+        load_data(tmp_path / name, shape=(1,))
 
 
 def test_coordinates_are_transposed_like_arrays() -> None:

@@ -170,7 +170,7 @@ def check_command(files: InputFiles, overrides: Overrides = None) -> None:
 
 @_command("show", "sparseloop show matmul.yaml mapping sparse")
 def show_command(files: InputFiles, overrides: Overrides = None) -> None:
-    """Draw what was understood.
+    """Draw the specification as it was read.
 
     After the files, name what to draw: workload, arch, mapping, sparse, mapspace; default: all of them.
     """
@@ -229,8 +229,8 @@ def import_command(
 ) -> None:
     """Convert Timeloop's files, or a network, into a native one.
 
-    The file evaluates to the same numbers; what is read differently than Timeloop does is said. Of a network the layers are
-    written, and what is no layer is said.
+    The file evaluates to the same numbers. Keys without a counterpart, and operators of a network that are no layer, are
+    listed on stderr.
     """
     from sparseloop.cli.network import import_network, is_one_network, reading_options
     from sparseloop.input.write import import_files
@@ -410,7 +410,7 @@ def example_command(
         ),
     ] = None,
     notebook: Annotated[bool, typer.Option("--notebook", help="NAME is a notebook; without NAME: list them.")] = False,
-    path: Annotated[bool, typer.Option("--path", help="Print where it is instead.")] = False,
+    path: Annotated[bool, typer.Option("--path", help="Print the path of its files instead.")] = False,
     workloads: Annotated[bool, typer.Option("--workloads", help="NAME is a network; without NAME: list them.")] = False,
 ) -> None:
     """List the shipped designs, or print one.

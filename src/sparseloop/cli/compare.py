@@ -43,7 +43,7 @@ class CompareArguments:
         typer.Argument(metavar="FILE... STATS", help="Timeloop or native YAML; last a .stats.txt or .map+stats.xml of Timeloop."),
     ]
     overrides: Overrides = None
-    native: Annotated[bool, typer.Option("--native", help="Ours in our own reading of the sparse features.")] = False
+    native: Annotated[bool, typer.Option("--native", help="Read the sparse features by our rules instead of Timeloop's.")] = False
     everything: Annotated[bool, typer.Option("--all", help="Also the numbers that agree.")] = False
     form: FormOption = "table"
     summary: Annotated[bool, typer.Option("--summary", help="Only how many numbers agree.")] = False

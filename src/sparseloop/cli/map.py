@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class MapArguments:
     """The arguments of `sparseloop map`."""
 
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, in any order.")]
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of the specification, in any order.")]
     overrides: Overrides = None
     minimize: Annotated[
         str,
@@ -57,13 +57,13 @@ class MapArguments:
         ),
     ] = "auto"
     budget: Annotated[str | None, typer.Option(metavar="N|TIME", help="Mappings (100k) or time (10s, 2min).")] = None
-    memory: Annotated[float, typer.Option(metavar="GB", min=0.1, help="About what a proof may take.")] = 1.0
+    memory: Annotated[float, typer.Option(metavar="GB", min=0.1, help="Memory that a proof may use, about.")] = 1.0
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same answer (unless the budget is a time).")] = 0
     workers: Annotated[
         int, typer.Option(metavar="N", min=1, help="Worker processes; several layers are searched side by side.")
     ] = 1
     top: Annotated[int, typer.Option(metavar="N", min=1, help="How many of the best mappings to print.")] = 1
-    padded: Annotated[bool, typer.Option("--padded", help="Also sizes that fill the fanouts better (imperfect factors).")] = False
+    padded: Annotated[bool, typer.Option("--padded", help="Also try imperfect factors, which can use more of a fanout.")] = False
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the best mapping.")] = None
     resume: Annotated[
         str | None, typer.Option(metavar="DIR", help="Keep every finished layer there, and do not search it again.")

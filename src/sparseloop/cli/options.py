@@ -16,8 +16,8 @@ from sparseloop.input.diagnostics import Diagnostic, SpecError
 Form = Literal["table", "json", "csv"]
 """How results are written."""
 FormOption = Annotated[Form, typer.Option("-f", "--format", help="How to write the result.")]
-InputFiles = Annotated[list[str], typer.Argument(metavar="FILE...", help="Native or Timeloop YAML, .jinja2, .map.txt.")]
-SummaryOption = Annotated[bool, typer.Option("--summary", help="Of the tables the totals only; of several layers a line each.")]
+InputFiles = Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of one specification, in any order: YAML (ours, Timeloop, AccelForge), templates, networks.")]
+SummaryOption = Annotated[bool, typer.Option("--summary", help="Print the totals only; of several layers one line each.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the input (or of its template: jinja.NAME=VALUE)."),

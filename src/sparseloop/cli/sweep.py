@@ -35,7 +35,7 @@ class SweepArguments:
     ] = "local"
     workers: Workers = 1
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False
-    reuse: Annotated[list[str] | None, typer.Option(metavar="DIR", help="Take over what other studies evaluated.")] = None
+    reuse: Annotated[list[str] | None, typer.Option(metavar="DIR", help="Use the evaluations of this other study, too.")] = None
     check: Annotated[bool, typer.Option("--check", help="Only print the size of the study, and every mistake in it.")] = False
     form: Annotated[Form, typer.Option("-f", "--format", help="How to write the best points.")] = "table"
     summary: Annotated[bool, typer.Option("--summary", help="The best point only.")] = False

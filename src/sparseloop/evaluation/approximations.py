@@ -221,7 +221,7 @@ MEASURED = "pytest -s tests/property/test_approximations.py"
 
 APPROXIMATIONS: tuple[Approximation, ...] = (
     Approximation(
-        name="results of other than uniform data",
+        name="results of operands that are not uniform",
         what="positions of n:m, block, even operands, and of given beside random ones, are taken as independent of each other",
         mean=0.073,
         worst=0.76,
@@ -230,7 +230,7 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
         applies=_made_of_other_data,
     ),
     Approximation(
-        name="results and windows",
+        name="results of sliding windows",
         what="slices of a window overlap and are taken as independent",
         mean=0.021,
         worst=0.155,
@@ -239,7 +239,7 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
         applies=_made_in_windows,
     ),
     Approximation(
-        name="results whose operands share the contraction",
+        name="results whose operands share only some summed ranks",
         what="positions that share a word of an operand are taken as independent",
         mean=0.017,
         worst=0.095,
@@ -248,7 +248,7 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
         applies=_made_of_parts,
     ),
     Approximation(
-        name="results and imperfect factors",
+        name="results under imperfect factors",
         what="visits cut short count as whole ones",
         mean=0.0008,
         worst=0.0085,
@@ -257,7 +257,7 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
         applies=_made_imperfectly,
     ),
     Approximation(
-        name="results with other axes than ranks",
+        name="results indexed by sums of ranks",
         what="results of random operands with sums of ranks, or a rank twice, as an index are dense",
         mean=0.167,
         worst=0.595,
@@ -266,7 +266,7 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
         applies=_warned_of,
     ),
     Approximation(
-        name="fibers of results in the making",
+        name="metadata of partial results",
         what="bits and offsets of a fiber are there when a visit begins that adds its first word",
         mean=0.025,
         worst=0.76,
@@ -303,7 +303,7 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
         applies=_sharing_blocks,
     ),
     Approximation(
-        name="turns of positions that are left in part",
+        name="packed positions that are skipped in part",
         what="positions packed in waves: parts of them are skipped independently of each other; cycles of the compute level",
         mean=0.001,
         worst=0.25,

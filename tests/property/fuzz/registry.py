@@ -152,21 +152,21 @@ OPEN: tuple[Kind, ...] = ()
 
 APPROXIMATIONS: tuple[Kind, ...] = (
     Kind("accesses of blocks", shares_blocks, ACCESSES, error=1.0),
-    Kind("results with other axes than ranks", random_and(makes_an_odd_result), error=inf),
+    Kind("results indexed by sums of ranks", random_and(makes_an_odd_result), error=inf),
     Kind("random patterns with imperfect factors", random_and(is_imperfect), error=1.0),
-    Kind("results of other than uniform data", random_and(lambda s: s.makes_its_result and not only_uniform(s)), error=1.0),
-    Kind("results and windows", random_and(lambda s: s.makes_its_result and any(map(slides, s.tensors))), error=1.0),
-    Kind("results and imperfect factors", random_and(lambda s: s.makes_its_result and s.imperfect), error=1.0),
+    Kind("results of operands that are not uniform", random_and(lambda s: s.makes_its_result and not only_uniform(s)), error=1.0),
+    Kind("results of sliding windows", random_and(lambda s: s.makes_its_result and any(map(slides, s.tensors))), error=1.0),
+    Kind("results under imperfect factors", random_and(lambda s: s.makes_its_result and s.imperfect), error=1.0),
     Kind(
-        "results whose operands share the contraction",
+        "results whose operands share only some summed ranks",
         random_and(lambda s: s.makes_its_result and shares_contraction(s)),
         error=1.0,
     ),
-    Kind("fibers of results in the making", random_and(stores_fibers_of_its_result), METADATA, error=1.0),
+    Kind("metadata of partial results", random_and(stores_fibers_of_its_result), METADATA, error=1.0),
     # time, too: that of a level whose port is busy with metadata follows from it
     Kind("intersection units that jump ahead", jumps, METADATA, error=1.0),
     Kind("access blocks that end early", random_and(widens), error=1.0),
-    Kind("turns of positions that are left in part", takes_turns_roughly, r"compute cycles", error=1.0),
+    Kind("packed positions that are skipped in part", takes_turns_roughly, r"compute cycles", error=1.0),
     Kind("metadata of windows", random_and(slides_sparsely), METADATA, error=0.3),
     Kind("windows shared along a diagonal", random_and(lambda s: slides_sparsely(s) and shares_diagonally(s)), error=1.0),
     Kind("windows moved by two loops", random_and(lambda s: slides_sparsely(s) and turns_back(s)), error=1.0),

@@ -120,7 +120,7 @@ def leftover(section: Section, what: str, known: Collection[str] = ()) -> None:
             continue
         hint = did_you_mean(word, known) if len(known) and word not in known else None
         if hint and hint.startswith("did you mean"):
-            section.log.error((*section.path, key), f"unknown key '{key}' of {what}", hint)
+            section.log.error((*section.path, key), f"unknown key '{key}' of {what}", hint, key=True)
         elif word not in known:
             section.log.note((*section.path, key), f"'{key}' of {what} is unknown and was left out")
 

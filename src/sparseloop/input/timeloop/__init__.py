@@ -98,7 +98,7 @@ def _check_whole(root: Section) -> None:
 def _problem(root: Section) -> Problem | None:
     section = root.section("problem")
     if section is None:
-        root.log.error((), "no 'problem' in the files")
+        _lacks(root, "problem")
     return read_problem(section, root.section("shape")) if section else None
 
 
@@ -117,8 +117,14 @@ def _with_chain(root: Section, problem: Problem | None) -> Section:
 def _chain(root: Section) -> TimeloopChain | None:
     section = root.section("architecture", "arch")
     if section is None:
-        root.log.error((), "no 'architecture' in the files")
+        _lacks(root, "architecture")
     return read_architecture(section) if section else None
+
+
+def _lacks(root: Section, name: str) -> None:
+    """A section that every design needs stands in none of the files."""
+    there = ", ".join(f"'{key}'" for key in root.data)
+    root.log.error((), f"no '{name}' in the files", f"they have {there}; give the file with '{name}:' as well")
 
 
 def _result(root: Section, problem: Problem, machine: Machine, tables: PriceTables) -> dict[str, Plain]:

@@ -90,7 +90,7 @@ def read_problem(problem: Section, named: Section | None = None) -> Problem:
     log = problem.log
     shape = _shape(problem, named)
     instance = problem.section("instance") or problem
-    names = shape.names("dimensions") or ()
+    names = shape.names("dimensions") or _without_dimensions(shape)
     bounds = dict[str, int]()
     for name in names:
         bound = instance.integer(name)
@@ -115,6 +115,16 @@ def read_problem(problem: Section, named: Section | None = None) -> Problem:
         instance.unused(_PADDING, "the instance")
     problem.unused(_IGNORED, "the problem")
     return Problem(bounds=bounds, tensors=tensors, output=output, flattened=flattened, workload=workload)
+
+
+def _without_dimensions(shape: Section) -> tuple[str, ...]:
+    """Raises that a shape names no dimensions, or what the key was taken for: everything else would only follow from it."""
+    shape.take("data_spaces", "name", "coefficients")
+    shape.unused(_IGNORED, "the shape")
+    if not shape.log.diagnostics:
+        shape.log.error(shape.path, "the shape has no dimensions", "e.g. dimensions: [M, N, K]", key=True)
+    shape.log.raise_errors()
+    return ()
 
 
 def _plain(name: str) -> str:

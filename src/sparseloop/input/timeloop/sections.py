@@ -42,9 +42,9 @@ class ImportLog:
     diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
     notes: list[str] = field(default_factory=list[str])
 
-    def error(self, path: Path, message: str, hint: str | None = None) -> None:
-        """A mistake at `path`."""
-        self.diagnostics.append(Diagnostic(path=path, message=message, hint=hint))
+    def error(self, path: Path, message: str, hint: str | None = None, *, key: bool = False) -> None:
+        """A mistake at `path`; `key`: of the key itself, not of its value."""
+        self.diagnostics.append(Diagnostic(path=path, message=message, hint=hint, key=key))
 
     def note(self, path: Path, message: str) -> None:
         """Adds a note: something is read differently than written, or not at all."""
@@ -282,7 +282,8 @@ class Section:
             if key not in self.used and key not in ignored:
                 where = f" of {what}" if what else ""
                 if (meant := closest(key, missing, likeness)) and key not in self.asked:
-                    self.log.error((*self.path, spelled), f"unknown key '{spelled}'{where}", f"did you mean '{meant}'?")
+                    meant = meant.replace("_", "-") if "-" in spelled else meant
+                    self.log.error((*self.path, spelled), f"unknown key '{spelled}'{where}", f"did you mean '{meant}'?", key=True)
                     continue
                 self.log.note((*self.path, spelled), f"'{spelled}'{where} is not modelled and was left out")
 

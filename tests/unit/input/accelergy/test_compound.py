@@ -196,7 +196,7 @@ def test_all_mistakes_at_once_with_their_places():
     text = mistakes(wrong, ARCHITECTURE)
     assert "all.yaml:13:16: error: action 'read' uses unknown subcomponent 'storag'" in text
     assert "^^^^^^  did you mean 'storage'?" in text
-    assert "all.yaml:8:29: error: unknown key 'clas' of subcomponent storage" in text
+    assert "all.yaml:8:23: error: unknown key 'clas' of subcomponent storage" in text
     assert "subcomponent 'storage' needs a class" in text
 
 

@@ -53,6 +53,17 @@ def test_underscores_are_read_too():
 def test_missing_parts_are_named():
     assert "no 'architecture' in the files" in mistakes(PROBLEM)
     assert "no 'problem' in the files" in mistakes(ARCHITECTURE)
+    assert "they have 'architecture'; give the file with 'problem:' as well" in mistakes(ARCHITECTURE)
+
+
+def test_a_misspelt_key_is_pointed_at_and_hides_what_follows_from_it():
+    told = mistakes(PROBLEM.replace("dimensions", "dimenions"), ARCHITECTURE)
+    assert "unknown key 'dimenions' of the shape" in told
+    assert "^^^^^^^^^  did you mean 'dimensions'?" in told
+    assert told.splitlines()[-1] == "1 error"
+    hyphens = mistakes(PROBLEM.replace("data-spaces", "data-spacs"), ARCHITECTURE)
+    assert "^^^^^^^^^^  did you mean 'data-spaces'?" in hyphens
+    assert "the shape has no dimensions" in mistakes("problem: {shape: {name: empty}, instance: {M: 2}}", ARCHITECTURE)
 
 
 def test_unknown_keys_give_notes_with_lines():

@@ -29,7 +29,7 @@ class CodesignArguments:
     overrides: StudyOverrides = None
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="End after that time: 60s, 5min.")] = None
     within: Annotated[
-        float, typer.Option(metavar="SHARE", min=0.0, max=0.99, help="Stop when the answer is within this share of the best: 0.01 for 1 %.")
+        float, typer.Option(metavar="SHARE", min=0.0, max=0.99, help="Stop within this share of the best: 0.01 for 1 %.")
     ] = 0.0
     workers: Workers = 1
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the best design.")] = None

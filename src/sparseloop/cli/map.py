@@ -16,6 +16,7 @@ from sparseloop.cli import completion
 from sparseloop.cli.failures import Interrupted
 from sparseloop.cli.options import (
     OUTPUT,
+    SPECIFICATION,
     FormOption,
     Overrides,
     SummaryOption,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 class MapArguments:
     """The arguments of `sparseloop map`."""
 
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of the specification, in any order.")]
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help=SPECIFICATION)]
     overrides: Overrides = None
     minimize: Annotated[
         str,

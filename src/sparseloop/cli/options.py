@@ -16,7 +16,8 @@ from sparseloop.input.diagnostics import Diagnostic, SpecError
 Form = Literal["table", "json", "csv"]
 """How results are written."""
 FormOption = Annotated[Form, typer.Option("-f", "--format", help="How to write the result.")]
-InputFiles = Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of one specification, in any order: YAML (ours, Timeloop, AccelForge), templates, networks.")]
+SPECIFICATION = "Files of one specification, in any order: YAML (ours, Timeloop, AccelForge), templates, networks."
+InputFiles = Annotated[list[str], typer.Argument(metavar="FILE...", help=SPECIFICATION)]
 SummaryOption = Annotated[bool, typer.Option("--summary", help="Print the totals only; of several layers one line each.")]
 Overrides = Annotated[
     list[str] | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from textwrap import fill
 from typing import Any
 
 from sparseloop.input.extras import import_extra
@@ -13,6 +14,10 @@ from sparseloop.validation.records import PublishedFigure
 
 LINE_HEIGHT = 0.15
 """Inches per case."""
+AROUND = 0.65
+"""Inches of a row of panels beside its cases: title, ticks, unit."""
+LETTERS_PER_INCH, HEADING_LINE = 12.5, 0.14
+"""Of the bold heading: letters that surely fit, inches of a further line."""
 DECADES = 30.0
 """Values that differ by more are drawn on a logarithmic axis."""
 
@@ -26,19 +31,22 @@ def draw_comparisons(rows: Sequence[PublishedFigure], title: str) -> Any:
     ]
     columns = 2 if len(panels) > 1 else 1
     lines = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    heights = [0.65 + LINE_HEIGHT * max(sum(row.figure == figure for row in rows) for figure in line) for line in lines]
+    sizes = {figure: sum(row.figure == figure for row in rows) for figure in panels}
+    heights = [AROUND + LINE_HEIGHT * max(sizes[figure] for figure in line) for line in lines]
     with style.styled():
         width = style.PAGE if columns > 1 else style.COLUMN
-        made = import_extra("matplotlib.figure", "plot").Figure(figsize=(width, sum(heights) + 0.35))
+        heading = fill(title, round(LETTERS_PER_INCH * width))
+        above = 0.35 + HEADING_LINE * heading.count("\n")
+        made = import_extra("matplotlib.figure", "plot").Figure(figsize=(width, sum(heights) + above))
         grid = made.add_gridspec(len(lines), columns, height_ratios=heights)
         for i, line in enumerate(lines):
             for j, figure in enumerate(line):
                 axes = made.add_subplot(grid[i, j])
-                _panel(axes, [row for row in rows if row.figure == figure])
+                _panel(axes, [row for row in rows if row.figure == figure], max(sizes[one] for one in line))
                 axes.set_title(borders.figure(figure), loc="left")
-        handles, labels = made.axes[0].get_legend_handles_labels()
-        made.legend(handles, labels, loc="outside lower right", ncols=3)
-        made.suptitle(borders.figure(title), x=0.01, ha="left", fontsize=8, fontweight="bold")
+        shown = {label: handle for axes in made.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        made.legend(list(shown.values()), list(shown), loc="outside lower right", ncols=3)
+        made.suptitle(borders.figure(heading), x=0.01, ha="left", fontsize=8, fontweight="bold")
     return made
 
 
@@ -46,7 +54,8 @@ def _plain(rows: list[PublishedFigure]) -> bool:
     return len(rows) > 1 and len({row.published for row in rows} | {row.ours for row in rows}) == 1
 
 
-def _panel(axes: Any, rows: list[PublishedFigure]) -> None:
+def _panel(axes: Any, rows: list[PublishedFigure], height: int) -> None:
+    """One figure in a panel that has room for `height` cases; the axis begins at zero, so that distances are shares."""
     places = list(range(len(rows)))
     published, ours = [row.published for row in rows], [row.ours for row in rows]
     axes.hlines(places, published, ours, colors="#999999", linewidth=1.0)
@@ -64,12 +73,12 @@ def _panel(axes: Any, rows: list[PublishedFigure]) -> None:
         )
     axes.plot(ours, places, "D", markersize=2.8, color=style.colour(0), label="ours")
     axes.set_yticks(places, [borders.figure(row.case) for row in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_ylim(height - 0.4, -0.6)
     axes.grid(axis="x")
-    values = [abs(value) for value in (*published, *ours) if isfinite(value)]
+    values = [value for value in (*published, *ours) if isfinite(value)]
     if values and min(values) > 0 and max(values) / min(values) > DECADES:
-        axes.set_xscale("log")
+        style.log_axis(axes, "x")
     else:
-        axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
+        style.linear_axis(axes, "x", from_zero=bool(values) and min(values) >= 0)
     if rows[0].unit:
         axes.set_xlabel(borders.figure(rows[0].unit))

@@ -75,6 +75,21 @@ def log_axis(axes: Any, which: str) -> None:
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
+LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+"""Units of numbers on a linear axis."""
+
+
+def linear_axis(axes: Any, which: str, *, from_zero: bool) -> None:
+    """Ticks with k, M, G behind large numbers instead of a power of ten at the end of the axis, which may begin at zero."""
+    ticker = import_extra("matplotlib.ticker", "plot")
+    axis, high = getattr(axes, f"{which}axis"), getattr(axes, f"get_{which}lim")()[1]
+    scale, letter = next(((size, f" {letter}") for size, letter in LARGE if high >= size), (1.0, ""))
+    axis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value / scale:g}{letter if value else ''}"))
+    if from_zero:
+        getattr(axes, f"set_{which}lim")(0.0, high)
+
+
 def _tick_text(value: float, _: int) -> str:
     if 1e-3 <= value < 1e5:
         return f"{value:g}"

@@ -209,6 +209,14 @@ def test_a_bomb_of_sums_is_computed_once(run) -> None:
     assert run("eval", "spec.yaml")[0] == VALID
 
 
+def test_a_file_that_is_not_there_is_looked_for_nearby(run) -> None:
+    Path("matmul.yaml").write_text(BASE)
+    assert "did you mean 'matmul.yaml'?" in run("eval", "matmull.yaml")[2]
+    assert "did you mean 'matmul.yaml'?" in run("eval", "matmul.yml")[2]
+    assert "shipped designs: sparseloop example;" in run("eval", "eyeriss")[2]
+    assert "name the files in it" in run("eval", ".")[2]
+
+
 def test_no_file_a_folder_and_a_device(run, tmp_path) -> None:
     for name, message in (
         ("nowhere.yaml", "No such file"),

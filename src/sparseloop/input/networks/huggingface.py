@@ -106,11 +106,12 @@ class ModelRun:
 
 
 def is_config(file: str | Path) -> bool:
-    """True if a file is a `config.json`: a JSON object that names its `model_type`."""
+    """True if a file is called `config.json` or is a JSON object that names its `model_type`, and is no specification."""
     path = Path(file)
     if path.suffix != ".json" or not path.is_file():
         return False
-    return '"model_type"' in path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return '"model_type"' in text or (path.name == "config.json" and '"architecture"' not in text and '"workload"' not in text)
 
 
 def read_config(file: str | Path, options: ModelRun) -> NeuralNetwork:
@@ -184,7 +185,8 @@ def network_of_config(data: Mapping[str, Any], options: ModelRun, file: ConfigFi
         return _vision(fields, options)
     if kind not in FAMILIES:
         hint = did_you_mean(kind, FAMILIES) or f"known: {', '.join(sorted((*FAMILIES, 'vit')))}"
-        raise where.mistake("model_type", f"models of type '{kind}' are not known", hint)
+        told = f"models of type '{kind}' are not known" if kind else "the configuration names no 'model_type'"
+        raise where.mistake("model_type", told, hint)
     if options.seq is None:
         hint = "e.g. --dim seq=2048 --dim batch=1"
         raise where.mistake("model_type", "how many positions are computed? The axis 'seq' is free", hint)

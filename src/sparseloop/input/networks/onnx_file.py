@@ -15,6 +15,7 @@ import numpy as np
 
 from sparseloop.input.diagnostics import Diagnostic, Span, SpecError
 from sparseloop.input.extras import import_extra
+from sparseloop.input.yaml.nodes import missing_file_hint
 
 Array = np.ndarray[Any, Any]
 _EXTRA = "networks"
@@ -80,7 +81,7 @@ def load_onnx(file: str | Path) -> OnnxModel:
     try:
         proto = onnx.load(path, load_external_data=False)
     except OSError as error:
-        raise failed.mistake(f"cannot read the file: {error.strerror}") from None
+        raise failed.mistake(f"cannot read the file: {error.strerror}", missing_file_hint(path, error)) from None
     except Exception as error:  # protobuf has its own kinds of errors, one per implementation
         raise failed.mistake(f"this is no ONNX model ({str(error).partition('(')[0].strip()})") from None
     if not proto.graph.node:

@@ -59,7 +59,7 @@ class SourceOptions:
     def model_run(self) -> ModelRun:
         """As transformers understand them; other axes are mistakes."""
         if unknown := [name for name in self.dims if name not in ("seq", "batch")]:
-            raise _wrong(f"dim {unknown[0]}", f"the network has no free axis '{unknown[0]}'", "seq and batch")
+            raise _wrong(f"dim {unknown[0]}", f"the network has no free axis '{unknown[0]}'", "free axes: seq, batch")
         dims = self.dims
         return ModelRun(
             seq=dims.get("seq"), batch=dims.get("batch", 1), phase=cast("Any", self.phase), mla=cast("Any", self.mla or None)

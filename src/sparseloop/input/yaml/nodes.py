@@ -18,7 +18,8 @@ from typing import Any, cast
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sparseloop.input.diagnostics import Diagnostic, Path, Span, SpecError
+from sparseloop.input.diagnostics import Diagnostic, Path, Span, SpecError, closest
+from sparseloop.input.terminal import visible
 
 Plain = Any
 """dict (text keys), list, str, int, float, bool or None."""
@@ -115,6 +116,19 @@ def wrong_file(file: str, message: str, hint: str | None = None) -> SpecError:
     return SpecError([Diagnostic(message=message, hint=hint, span=Span(file, None, None))])
 
 
+def missing_file_hint(path: str, error: OSError) -> str | None:
+    """What else may be meant by a file that is not there: one of a similar name, or something shipped."""
+    file = FilePath(path)
+    if isinstance(error, FileNotFoundError) and file.parent.is_dir():
+        if found := closest(file.name, sorted(entry.name for entry in file.parent.iterdir())):
+            return f"did you mean '{visible(str(file.with_name(found)))}'?"
+        if not file.suffix and file.name == path:
+            return "shipped designs: sparseloop example; shipped networks: sparseloop example --workloads"
+    if isinstance(error, IsADirectoryError):
+        return "name the files in it, e.g. all of them: " + visible(str(file / "*.yaml"))
+    return None
+
+
 def file_text(path: str) -> str:
     """The text of a file (UTF-8 or UTF-16); `SpecError` if there is none."""
     try:
@@ -127,7 +141,7 @@ def file_text(path: str) -> str:
     except (OSError, ValueError) as error:
         if isinstance(error, ValueError):  # a name with a zero byte
             raise wrong_file(path, f"cannot read the file: {error}") from None
-        raise wrong_file(path, f"cannot read the file: {error.strerror}") from None
+        raise wrong_file(path, f"cannot read the file: {error.strerror}", missing_file_hint(path, error)) from None
     if len(raw) > MAX_BYTES:
         raise wrong_file(path, f"file is larger than {MAX_BYTES // 2**20} MiB")
     try:

@@ -85,7 +85,11 @@ def linear_axis(axes: Any, which: str, *, from_zero: bool) -> None:
     axis, high = getattr(axes, f"{which}axis"), getattr(axes, f"get_{which}lim")()[1]
     scale, letter = next(((size, f" {letter}") for size, letter in LARGE if high >= size), (1.0, ""))
     axis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value / scale:g}{letter if value else ''}"))
+
+    def text(value: float, _: int) -> str:
+        return f"{value / scale:g}{letter if value else ''}"
+
+    axis.set_major_formatter(ticker.FuncFormatter(text))
     if from_zero:
         getattr(axes, f"set_{which}lim")(0.0, high)
 

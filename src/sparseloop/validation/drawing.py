@@ -16,8 +16,10 @@ LINE_HEIGHT = 0.15
 """Inches per case."""
 AROUND = 0.65
 """Inches of a row of panels beside its cases: title, ticks, unit."""
-LETTERS_PER_INCH, HEADING_LINE = 12.5, 0.14
+LETTERS_PER_INCH, HEADING_LINE = 13.5, 0.14
 """Of the bold heading: letters that surely fit, inches of a further line."""
+VISIBLE = 0.01
+"""Error bars below this share of the largest value would hide behind the marks: none is drawn."""
 DECADES = 30.0
 """Values that differ by more are drawn on a logarithmic axis."""
 
@@ -41,8 +43,10 @@ def draw_comparisons(rows: Sequence[PublishedFigure], title: str) -> Any:
         grid = made.add_gridspec(len(lines), columns, height_ratios=heights)
         for i, line in enumerate(lines):
             for j, figure in enumerate(line):
-                axes = made.add_subplot(grid[i, j])
-                _panel(axes, [row for row in rows if row.figure == figure], max(sizes[one] for one in line))
+                own, most = sizes[figure], max(sizes[one] for one in line)
+                place = grid[i, j].subgridspec(2, 1, height_ratios=[own, most - own])[0] if own < most else grid[i, j]
+                axes = made.add_subplot(place)
+                _panel(axes, [row for row in rows if row.figure == figure])
                 axes.set_title(borders.figure(figure), loc="left")
         shown = {label: handle for axes in made.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
         made.legend(list(shown.values()), list(shown), loc="outside lower right", ncols=3)
@@ -54,13 +58,18 @@ def _plain(rows: list[PublishedFigure]) -> bool:
     return len(rows) > 1 and len({row.published for row in rows} | {row.ours for row in rows}) == 1
 
 
-def _panel(axes: Any, rows: list[PublishedFigure], height: int) -> None:
-    """One figure in a panel that has room for `height` cases; the axis begins at zero, so that distances are shares."""
+def _panel(axes: Any, rows: list[PublishedFigure]) -> None:
+    """One figure; a linear axis begins at zero, so that distances are shares."""
     places = list(range(len(rows)))
     published, ours = [row.published for row in rows], [row.ours for row in rows]
     axes.hlines(places, published, ours, colors="#999999", linewidth=1.0)
-    axes.plot(published, places, "o", markersize=5.5, markerfacecolor="white", markeredgecolor="black", label="published")
-    spread = [(place, row) for place, row in zip(places, rows, strict=True) if row.low is not None and row.high is not None]
+    axes.plot(published, places, "o", markersize=5.5, markerfacecolor="white", markeredgecolor="black", label="reference")
+    most = max(map(abs, (*published, *ours)))
+    spread = [
+        (place, row)
+        for place, row in zip(places, rows, strict=True)
+        if row.low is not None and row.high is not None and row.high - row.low > VISIBLE * most
+    ]
     if spread:
         axes.hlines(
             [place for place, _ in spread],
@@ -73,7 +82,7 @@ def _panel(axes: Any, rows: list[PublishedFigure], height: int) -> None:
         )
     axes.plot(ours, places, "D", markersize=2.8, color=style.colour(0), label="ours")
     axes.set_yticks(places, [borders.figure(row.case) for row in rows])
-    axes.set_ylim(height - 0.4, -0.6)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="x")
     values = [value for value in (*published, *ours) if isfinite(value)]
     if values and min(values) > 0 and max(values) / min(values) > DECADES:

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def spec(tmp_path: Path) -> str:
 def program(*arguments: str, stdout: object = subprocess.PIPE) -> subprocess.Popen[str]:
     """The program as a process of its own."""
     command = [sys.executable, "-m", "sparseloop", *arguments]
-    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)  # pyright: ignore
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it, and so would its children
+    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, preexec_fn=heard)  # pyright: ignore
 
 
 def raising(error: BaseException) -> Callable[..., None]:

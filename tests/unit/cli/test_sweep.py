@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,9 @@ def test_unwritable_folders_are_mistakes(tmp_path: Path, capsys: pytest.CaptureF
 def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
     many = studies.STUDY.replace("points: 10", "points: 1000")
     command = [sys.executable, "-m", "sparseloop", "sweep", str(studies.written(tmp_path, many)), "-o", str(tmp_path / "out")]
-    process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it, and so would its children
+    options = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True, "preexec_fn": heard}
+    process = subprocess.Popen([*command, "--workers", "2"], **options)
     while process.poll() is None and not any((tmp_path / "out").rglob("*.jsonl")):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)

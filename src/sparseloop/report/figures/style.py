@@ -64,14 +64,19 @@ FEW_TICKS = 200.0
 """An axis from 1 to this has ticks at 1, 2 and 5, a longer one at powers of ten: labels must not run into each other."""
 
 
+PLAIN = (1e-4, 1e5)
+"""Within these all ticks of a logarithmic axis are plain numbers, else all are powers of ten."""
+
+
 def log_axis(axes: Any, which: str) -> None:
     """Makes the axis `which` ('x' or 'y') logarithmic, with few ticks in plain numbers."""
     ticker = import_extra("matplotlib.ticker", "plot")
     getattr(axes, f"set_{which}scale")("log")
     low, high = getattr(axes, f"get_{which}lim")()
     axis = getattr(axes, f"{which}axis")
-    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0) if high < FEW_TICKS * low else (1.0,)))
-    axis.set_major_formatter(ticker.FuncFormatter(_tick_text))
+    plain = low >= PLAIN[0] and high <= PLAIN[1]
+    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0) if high < (FEW_TICKS if plain else 30.0) * low else (1.0,)))
+    axis.set_major_formatter(ticker.FuncFormatter(_plain_text if plain else _power_text))
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
@@ -91,12 +96,14 @@ def linear_axis(axes: Any, which: str, *, from_zero: bool) -> None:
 
     axis.set_major_formatter(ticker.FuncFormatter(text))
     if from_zero:
-        getattr(axes, f"set_{which}lim")(0.0, high)
+        getattr(axes, f"set_{which}lim")(0.0, 1.03 * high)
 
 
-def _tick_text(value: float, _: int) -> str:
-    if 1e-3 <= value < 1e5:
-        return f"{value:g}"
+def _plain_text(value: float, _: int) -> str:
+    return f"{value:g}"
+
+
+def _power_text(value: float, _: int) -> str:
     power = math.floor(math.log10(value) + 1e-9)
     factor = round(value / 10.0**power)
     return f"$10^{{{power}}}$" if factor == 1 else f"${factor}\\times10^{{{power}}}$"

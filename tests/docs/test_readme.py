@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,13 @@ def test_evaluation(run: Run) -> None:
     remaining = iter(run("eval", "matmul.yaml", "--summary"))
     for line in blocks("text")[0].splitlines():
         assert line in remaining, line
+
+
+def test_the_figure_shows_these_energies(run: Run) -> None:
+    drawn = (Path(__file__).parents[2] / "docs/figures/readme_breakdown.svg").read_text(encoding="utf-8")
+    for change in ((), ("--set", "sparse.RF.skip=null"), ("--set", "sparse=null")):
+        total = json.loads("".join(run("eval", "matmul.yaml", "-f", "json", *change)))["totals"]["energy_pj"]
+        assert f">{total / 1e6:.0f}</text>" in drawn
 
 
 def test_it_is_short() -> None:

@@ -16,6 +16,8 @@ from sparseloop.report.figures import style
 from sparseloop.report.figures.tables import StudyPoints
 
 Floats = npt.NDArray[np.float64]
+ONE_ROW = 20
+"""Letters of all entries of a legend that surely fit into one row of a column's width."""
 AXIS_WIDTH, DIGIT_WIDTH = 2.7, 0.062
 """Inches of the axis of parameters in a column of a paper, and of a digit of its labels."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -146,8 +148,8 @@ def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by
         axes.plot(crossing.x, crossing.y, "o", markersize=6, markerfacecolor="none", markeredgecolor="black", markeredgewidth=0.8)
         axes.annotate(letter, (crossing.x, crossing.y), xytext=(4, -9), textcoords="offset points", fontsize=7, style="italic")
     if data.crossovers:
-        told = ", ".join(f"{letter} {crossing.x:.3g}" for letter, crossing in zip(LETTERS, data.crossovers, strict=False))
-        axes.set_title(borders.figure(f"best changes at {x} {told}"), fontsize=7, loc="right")
+        told = ", ".join(f"{crossing.x:.3g} ({letter})" for letter, crossing in zip(LETTERS, data.crossovers, strict=False))
+        axes.set_title(borders.figure(f"the best changes at {x} {told}"), fontsize=7, loc="right")
     if len(data.x) <= MOST_TICKS:
         axes.set_xticks(data.x, tick_labels(data.x, log=table.logarithmic(x)))
         axes.set_xticks([], minor=True)
@@ -161,7 +163,7 @@ def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by
             title=borders.figure(by),
             loc="upper center",
             bbox_to_anchor=(0.5, -0.27),
-            ncols=2 + (len(data.kinds) > 4),
+            ncols=len(data.kinds) if sum(map(len, data.kinds)) <= ONE_ROW else 2 + (len(data.kinds) > 4),
             handlelength=2.2,
         )
     return fig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from sparseloop.explore.store import Row, Store
@@ -87,9 +88,12 @@ class StudyPoints:
         return bool(self._parameter(name)["numeric"])
 
     def logarithmic(self, name: str) -> bool:
-        """True if a parameter's values are better seen on a logarithmic axis."""
-        numbers = [v for v in self.values(name) if isinstance(v, int | float)]
-        return bool(self._parameter(name)["log"]) or (bool(numbers) and max(numbers) >= 20 * min(numbers) > 0)
+        """True if a parameter's values are better seen on a logarithmic axis: far apart, or each by the same factor larger."""
+        numbers = sorted(v for v in self.values(name) if isinstance(v, int | float))
+        if self._parameter(name)["log"] or not numbers or numbers[0] <= 0:
+            return bool(self._parameter(name)["log"])
+        factors = [after / before for before, after in pairwise(numbers)]
+        return numbers[-1] >= 20 * numbers[0] or (len(factors) > 1 and max(factors) < 1.02 * min(factors))
 
     def values(self, name: str) -> list[Any]:
         """The values that occur, numbers by size, others in the order of the study."""

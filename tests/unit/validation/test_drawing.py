@@ -39,3 +39,13 @@ def test_no_folder_to_draw_into(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (tmp_path / "file").write_text("")
     assert main(["validate", "dstc", "--plot", str(tmp_path / "file" / "plots")]) == 2
     assert "--plot: cannot make" in capsys.readouterr().err
+
+
+def test_panels_begin_at_zero_and_headings_fit() -> None:
+    rows = [row("a", "speed", 0.85, 0.93), row("a", "cycles", 15e3, 21e3)]
+    made = draw_comparisons(rows, "words " * 30)
+    made.draw_without_rendering()
+    assert [one.get_xlim()[0] for one in made.axes] == [0.0, 0.0]
+    assert all(one.get_xlim()[1] > high for one, high in zip(made.axes, (0.93, 21e3), strict=True))
+    assert made.axes[1].get_xticklabels()[1].get_text() == "5 k"
+    assert made._suptitle.get_window_extent().width < made.bbox.width

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sparseloop.model.barriers import barrier_level
 from sparseloop.model.cost.cost import Cost
+from sparseloop.model.cost.known_blocks import known_blocks
 from sparseloop.model.density import Uniform
 from sparseloop.model.plan import AxisLoops, Link, Plan
 from sparseloop.model.sparse_traffic import LinkSparse
@@ -82,6 +83,8 @@ def _sharing_blocks(plan: Plan, cost: Cost) -> bool:
 
 def _shares_blocks(plan: Plan, cost: Cost, k: LinkSparse) -> bool:
     link, imperfect = k.dense.link, not cost.dense.perfect
+    if known_blocks(k.resident.safs).tells(link):
+        return False
     here, inside = (plan.arch.levels[at].block_size / plan.width(link.tensor, at) for at in (link.parent, link.child))
     if link.to_compute:  # the totals of instances are rounded up from their mean
         events = k.updates if link.output else k.reads
@@ -295,7 +298,7 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
     Approximation(
         name="accesses of blocks",
         what="how full blocks are, where features leave parts of a delivery, or deliveries or words of instances are not equally "
-        "many; measured in accesses alone",
+        "many; not of given data, up to 2^16 points; measured in accesses alone",
         mean=0.0082,
         worst=1.139,
         specifications=201,

@@ -11,7 +11,7 @@ and with that of the lengths of stay. Both are small: specifications have at mos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -28,6 +28,7 @@ from sparseloop.model.sparsity.events import Events, mixed_events
 from sparseloop.model.sparsity.features import SafConditions, access_events, compute_events, fill_events, skipped_at_compute
 from sparseloop.model.sparsity.packing import packed_time
 from sparseloop.model.sparsity.timeloop_packing import positions_taken, time_on_instances_taken
+from sparseloop.model.sparsity.windows import Window
 from sparseloop.model.traffic.dense import Advance, LinkTraffic, Traffic, advances
 from sparseloop.model.traffic.stays import child_tile
 from sparseloop.model.traffic.tiles import join
@@ -35,6 +36,15 @@ from sparseloop.model.units import Array, Count, Flag, Pj, Share, Words
 
 Mix = Callable[[Sequence[Array]], Array]
 """One number from the same number under every alternative: a weighted sum, or an elementwise choice."""
+
+
+class Mixes(NamedTuple):
+    """How the numbers of one link are put together."""
+
+    all: Mix
+    reads: Mix
+    """Of results: without the first touch of a word."""
+    fills: Mix
 
 
 class Overflow(NamedTuple):
@@ -213,7 +223,9 @@ def _selected(index: Count, alternatives: Sequence[SparseTraffic]) -> SparseTraf
         return result
 
     return SparseTraffic(
-        links=_chained([_mixed_link(mix, column) for column in zip(*(a.links for a in alternatives), strict=True)]),
+        links=_chained(
+            [_mixed_link(Mixes(mix, mix, mix), column) for column in zip(*(a.links for a in alternatives), strict=True)]
+        ),
         computes=mixed_events(mix, [a.computes for a in alternatives]),
         skipped_at_compute=mix([a.skipped_at_compute for a in alternatives]),
         time=mix([a.time for a in alternatives]),
@@ -221,29 +233,31 @@ def _selected(index: Count, alternatives: Sequence[SparseTraffic]) -> SparseTraf
     )
 
 
-def _mixed_link(mix: Mix, links: Sequence[LinkSparse]) -> LinkSparse:
+def _mixed_link(mixes: Mixes, links: Sequence[LinkSparse]) -> LinkSparse:
     """One link from the same link under every alternative; the tile, its format and the dense counts do not differ."""
+    mix, reads, fills = mixes
     return replace(
         links[0],
-        reads=mixed_events(mix, [k.reads for k in links]),
-        fills=mixed_events(mix, [k.fills for k in links]),
+        reads=mixed_events(reads, [k.reads for k in links]),
+        fills=mixed_events(fills, [k.fills for k in links]),
         updates=mixed_events(mix, [k.updates for k in links]),
-        ranks=tuple(_mixed_rank(mix, ranks) for ranks in zip(*(k.ranks for k in links), strict=True)),
+        ranks=tuple(_mixed_rank(mixes, ranks) for ranks in zip(*(k.ranks for k in links), strict=True)),
         left=DeliveriesLeft(*(mix(shares) for shares in zip(*(k.left for k in links), strict=True))),
         decompress=mix([k.decompress for k in links]),
         compress=mix([k.compress for k in links]),
     )
 
 
-def _mixed_rank(mix: Mix, ranks: Sequence[RankTraffic]) -> RankTraffic:
+def _mixed_rank(mixes: Mixes, ranks: Sequence[RankTraffic]) -> RankTraffic:
     """One rank from the same rank under every alternative; widths too, so that bits round like all that is mixed."""
-    first = ranks[0]
+    first, mix = ranks[0], mixes.all
+    of_action = {"reads": mixes.reads, "fills": mixes.fills, "updates": mix}
     return replace(
         first,
         entry_bits=mix([r.entry_bits for r in ranks]),
         payload_bits=mix([r.payload_bits for r in ranks]),
-        entries={action: mixed_events(mix, [r.entries[action] for r in ranks]) for action in first.entries},
-        payloads={action: mixed_events(mix, [r.payloads[action] for r in ranks]) for action in first.payloads},
+        entries={action: mixed_events(of_action[action], [r.entries[action] for r in ranks]) for action in first.entries},
+        payloads={action: mixed_events(of_action[action], [r.payloads[action] for r in ranks]) for action in first.payloads},
     )
 
 
@@ -268,8 +282,9 @@ def _for_choice(mapped: _Mapped, active: frozenset[Saf]) -> SparseTraffic:
     used = [ops.product(w.used for w in group.values()) for group in groups]
     links: list[LinkSparse] = []
     for at in range(len(plan.links)):
-        weights = [ops.product(w.delivered if k == at else w.used for k, w in group.items()) for group in groups]
-        links.append(_mixed_link(_weighted(weights), [part.links[at] for part in parts]))
+        shares = [_stays_in_use(mapped, at, group) for group in groups]
+        mixes = Mixes(*(_weighted([ops.product(of_group) for of_group in column]) for column in zip(*shares, strict=True)))
+        links.append(_mixed_link(mixes, [part.links[at] for part in parts]))
     mix = _weighted(used)
     return replace(
         parts[0],
@@ -278,6 +293,30 @@ def _for_choice(mapped: _Mapped, active: frozenset[Saf]) -> SparseTraffic:
         skipped_at_compute=mix([part.skipped_at_compute for part in parts]),
         time=mix([part.time for part in parts]),
     )
+
+
+def _stays_in_use(mapped: _Mapped, at: int, group: Mapping[int, Window]) -> tuple[list[Share], list[Share], list[Share]]:
+    """Of all words that cross a link, of those read, and of those filled: the share with these lengths of stay, window by window.
+
+    Every word that arrives in a window of a result is touched for the first time once, however long it stays; so reads and fills
+    further in, which leave first touches out, are of words that stay long more often than all touches are.
+    """
+    dense = mapped.dense.links[at]
+    delivered = dense.words_per_child * dense.children
+    every, reads, fills = list[Share](), list[Share](), list[Share]()
+    for k, window in group.items():
+        share = window.delivered if k == at else window.used
+        every.append(share)
+        again = dense.link.output and k in mapped.plan.outer[at]
+        reads.append(_without_first(window, dense.updates, dense.reads) if again else share)
+        fills.append(_without_first(window, delivered, dense.fills) if again else share)
+    return every, reads, fills
+
+
+def _without_first(window: Window, touches: Count, again: Count) -> Share:
+    """Share of words that stay so long among touches but the first of each word."""
+    share = ops.ratio(touches * window.used - (touches - again) * window.delivered, again)
+    return ops.where(again > 0, share, window.used)
 
 
 def _weighted(weights: Sequence[Share]) -> Mix:

@@ -114,9 +114,10 @@ def widens(spec: Specification) -> bool:
 
 
 def shares_blocks(spec: Specification) -> bool:
-    """Do blocks hold words of tiles, or of instances, that are not all equally large?"""
+    """Do blocks hold words of tiles, or of instances, that are not all equally large, of tensors that are not given?"""
     uneven = spec.imperfect or has_features(spec) or any(slides(t) or not t.plain for t in spec.tensors)
-    return uneven and any(place.block > 1 for place in spec.places)
+    dense = spec.imperfect and any(t.density.dense for t in spec.tensors)
+    return uneven and (dense or not spec.fixed) and any(place.block > 1 for place in spec.places)
 
 
 def jumps(spec: Specification) -> bool:
@@ -167,7 +168,7 @@ APPROXIMATIONS: tuple[Kind, ...] = (
     Kind("intersection units that jump ahead", jumps, METADATA, error=1.0),
     Kind("access blocks that end early", random_and(widens), error=1.0),
     Kind("packed positions that are skipped in part", takes_turns_roughly, r"compute cycles", error=1.0),
-    Kind("metadata of windows", random_and(slides_sparsely), METADATA, error=0.3),
+    Kind("metadata of windows", random_and(slides_sparsely), METADATA, error=1.0),
     Kind("windows shared along a diagonal", random_and(lambda s: slides_sparsely(s) and shares_diagonally(s)), error=1.0),
     Kind("windows moved by two loops", random_and(lambda s: slides_sparsely(s) and turns_back(s)), error=1.0),
 )

@@ -10,12 +10,14 @@ Timeloop's files are counted as Timeloop does: plain words fill blocks without a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from sparseloop.model import ops
+from sparseloop.model.cost.known_blocks import known_blocks
 from sparseloop.model.formats.occupancy import ResidentTile, TileWords
+from sparseloop.model.plan import Link
 from sparseloop.model.sparse_traffic import LinkSparse
 from sparseloop.model.traffic.deliveries import Deliveries, received, sent
 from sparseloop.model.traffic.imperfect import instances_used
@@ -54,6 +56,8 @@ class Blocks:
     """None where the words of an instance follow each other without a break."""
     opened: Callable[[Filling], Count] | None = None
     """Deliveries of which features leave something; None where they leave all or nothing."""
+    known: Callable[[], Count] | None = None
+    """Accesses for the words that features leave, where every delivery is known."""
 
     @cached_property
     def _filling(self) -> Filling:
@@ -74,6 +78,8 @@ class Blocks:
 
         What is left of a delivery opens a block; every further word opens one as often as before the features.
         """
+        if self.known is not None:
+            return self.known() + (extra * self._filling.per_word if self.fill is not None else extra / self.size)
         if self.size <= 1 or self.opened is None:
             return self.all_or_nothing(actual + extra)
         opened = ops.minimum(self.opened(self._filling), actual)
@@ -94,9 +100,10 @@ def of_accesses(k: LinkSparse, action: str) -> Blocks:
     if _as_timeloop(k):
         return _blocks(k, lambda: _as_timeloop_fills(k))
     if link.to_compute:
-        return _blocks(k)
+        return replace(_blocks(k), known=_known(k, link, action))
     dense, left = (k.dense.reads, k.left.reads) if action == "read" else (k.dense.updates, k.left.updates)
-    return _of_deliveries(k, sent(tiles, k.dense), (k.child or k).resident, dense * left)
+    found = _of_deliveries(k, sent(tiles, k.dense), (k.child or k).resident, dense * left)
+    return replace(found, known=_known(k, link, action))
 
 
 def of_fills(k: LinkSparse, source: LinkSparse) -> Blocks:
@@ -104,7 +111,14 @@ def of_fills(k: LinkSparse, source: LinkSparse) -> Blocks:
     if _as_timeloop(k):
         return _blocks(k, lambda: _as_timeloop_fills(k))
     arriving = received(k.resident.safs.tiles, source.dense)
-    return _of_deliveries(k, arriving, k.resident, source.dense.fills * source.left.fills)
+    found = _of_deliveries(k, arriving, k.resident, source.dense.fills * source.left.fills)
+    return replace(found, known=_known(k, source.dense.link, "fill"))
+
+
+def _known(k: LinkSparse, link: Link, action: str) -> Callable[[], Count] | None:
+    """Accesses that cross a link at a level with blocks, if everything about them is known."""
+    found = known_blocks(k.resident.safs)
+    return partial(found.accesses, link, action) if words_in_block(k) > 1 and found.tells(link) else None
 
 
 def _as_timeloop(k: LinkSparse) -> bool:

@@ -17,8 +17,8 @@ from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.emptiness import Emptiness, tile_condition
 from sparseloop.model.sparsity.events import EventPart, EventParts
 from sparseloop.model.sparsity.features import SafConditions
-from sparseloop.model.sparsity.known_events import Decision, Looked, Stages, by_rows, decided_ranks
-from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, Truths, copies, few_points, first_of_key, numbered
+from sparseloop.model.sparsity.known_events import Decision, Looked, Stages, decided_ranks
+from sparseloop.model.sparsity.nest_points import ByMapping, Nest, NestPoints, Truths, copies, few_points, first_of_key, numbered
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Count, Floats, Integers
 
@@ -26,8 +26,6 @@ Action = Literal["reads", "fills", "updates"]
 ACTIONS: tuple[Action, ...] = ("reads", "fills", "updates")
 PARTS = ("entries", "payloads")
 NUMBERS = len(EventPart._fields)
-ROWS = 4096
-"""Mappings whose numbers are remembered."""
 
 
 Exists = tuple[Truths, Truths]
@@ -79,10 +77,7 @@ class KnownEntries:
     def __init__(self, safs: SafConditions) -> None:
         self.safs, self.tiles, self.plan = safs, safs.tiles, safs.plan
         self.decisions = safs.decisions()
-        slots = range(len(self.plan.loops))
-        residuals = self.tiles.bounds if self.tiles.residuals is None else self.tiles.residuals
-        self._columns = [*self.tiles.bounds, *(residuals[i] for i in slots)]
-        self._rows: dict[Row, dict[int, Floats]] = {}
+        self._mappings = ByMapping(safs.tiles, "entries of known patterns", self._look)
 
     def tells(self, link: Link) -> bool:
         """True if pattern and leaders are known, covers are not enough, and the points are few enough."""
@@ -93,19 +88,13 @@ class KnownEntries:
             return False
         index = self.plan.einsum.index
         jumped = {index[u] for saf in self.safs.acting(link) if saf.jumps for u in self.safs.leaders(saf)}
-        if not all(is_known(self.plan, t) for t in asked) or not all(_constant(self.plan, t) for t in jumped):
+        if not all(is_known(self.plan, t) for t in asked) or not all(constant_of(self.plan, t) for t in jumped):
             return False
         enough = self.tiles.residuals is None and all(self.plan.plain[t] for t in asked)
         return not enough and few_points(self.plan, self._ranks(link))
 
     def _stages(self, link: Link) -> Stages:
-        """What decides on the link's events, leaders without zeros left out."""
-
-        def real(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
-            return tuple(d for d in decisions if _constant(self.plan, d.leader) is not True)
-
-        found = self.decisions.links[link.index]
-        return Stages(outer=real(found.outer), local=real(found.local), inherited=real(found.inherited), gates=real(found.gates))
+        return without_sure_leaders(self.plan, self.decisions.links[link.index])
 
     def _ranks(self, link: Link) -> frozenset[str]:
         outer = self.plan.outer[link.index]
@@ -120,25 +109,13 @@ class KnownEntries:
         return EventParts((EventPart(*(self._number(link, start + i) for i in range(NUMBERS))),))
 
     def _number(self, link: Link, at: int) -> Count:
-        def numbers(*columns: Any) -> Any:
-            return by_rows(columns, lambda row: float(self._row(row)[link.index][at]))
+        return self._mappings.number(lambda found: float(found[link.index][at]))
 
-        traced = next((c for c in self._columns if hasattr(c, "call")), None)
-        if traced is not None:
-            return traced.call("entries of known patterns", numbers, self._columns)
-        return numbers(*self._columns)
-
-    def _row(self, row: Row) -> dict[int, Floats]:
-        if row not in self._rows:
-            if len(self._rows) >= ROWS:
-                self._rows.clear()
-            width = len(self.plan.loops)
-            nest = Nest(self.plan, row[:width], row[width:])
-            tiles = Tiles(self.plan, np.array(nest.bounds), None if nest.perfect else np.array(nest.residuals))
-            mapping = _Mapping(SafConditions(tiles, Emptiness(tiles), self.safs.active), Looked(nest))
-            links = [k for k in self.plan.links if k.parent_format is not None and self.tells(k)]
-            self._rows[row] = {k.index: mapping.numbers(k, self._stages, self._ranks(k)) for k in links}
-        return self._rows[row]
+    def _look(self, nest: Nest) -> dict[int, Floats]:
+        tiles = Tiles(self.plan, np.array(nest.bounds), None if nest.perfect else np.array(nest.residuals))
+        mapping = _Mapping(SafConditions(tiles, Emptiness(tiles), self.safs.active), Looked(nest))
+        links = [k for k in self.plan.links if k.parent_format is not None and self.tells(k)]
+        return {k.index: mapping.numbers(k, self._stages, self._ranks(k)) for k in links}
 
 
 class _Mapping:
@@ -172,11 +149,11 @@ class _Mapping:
         return sums.reshape(-1)
 
     def _nonzero(self, points: NestPoints, tensor: int) -> Truths:
-        constant = _constant(self.plan, tensor)
+        constant = constant_of(self.plan, tensor)
         return points.nonzero(tensor) if constant is None else np.full(len(points), constant)
 
     def _holds(self, points: NestPoints, decision: Decision) -> Truths:
-        constant = _constant(self.plan, decision.leader)
+        constant = constant_of(self.plan, decision.leader)
         return self.looked.holds(points, decision) if constant is None else np.full(len(points), constant)
 
     def _inside(self, rank: RankOnLoops) -> frozenset[int]:
@@ -322,25 +299,34 @@ class _Mapping:
                 sums[part, number] += left.sum()
 
 
+def without_sure_leaders(plan: Plan, stages: Stages) -> Stages:
+    """What decides on a link's events, leaders without zeros left out."""
+
+    def real(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+        return tuple(d for d in decisions if constant_of(plan, d.leader) is not True)
+
+    return Stages(outer=real(stages.outer), local=real(stages.local), inherited=real(stages.inherited), gates=real(stages.gates))
+
+
 def is_known(plan: Plan, tensor: int) -> bool:
     """Is every word of the tensor known?"""
     model = plan.einsum.tensors[tensor].density
-    return model.deterministic or _constant(plan, tensor) is not None
+    return model.deterministic or constant_of(plan, tensor) is not None
 
 
 def comes_to_be(plan: Plan, tensor: int) -> bool:
     """Is it a result of which all is known, that is stored as it is made?"""
     produced = plan.einsum.tensors[tensor].density.produced
-    return produced and is_known(plan, tensor) and _constant(plan, tensor) is not False
+    return produced and is_known(plan, tensor) and constant_of(plan, tensor) is not False
 
 
-def _constant(plan: Plan, tensor: int) -> bool | None:
+def constant_of(plan: Plan, tensor: int) -> bool | None:
     """True if no word is zero, False if all are, None if neither is sure."""
     model = plan.einsum.tensors[tensor].density.answering
     if model.deterministic and not model.produced:
         return None
     if model.produced:
-        operands = [_constant(plan, t) for t, one in enumerate(plan.einsum.tensors) if not one.output]
+        operands = [constant_of(plan, t) for t, one in enumerate(plan.einsum.tensors) if not one.output]
         return False if False in operands else True if all(operands) else None
     return {0.0: False, 1.0: True}.get(float(model.density))
 

@@ -222,7 +222,9 @@ class Metadata:
             left: list[Share] = [1.0, 1.0]  # by skips, by gates
             for one, on in zip(optional, applies, strict=True):
                 here = ops.both(here, one.known if on else ops.negate(one.known))
-                if not on and one.condition in jumping:
+                # what is left by a skip leaves nothing to a gate that jumps over the same entries
+                spared = one.gates and (one.condition in skipped or (one.condition, False) in jumping)
+                if not on and (one.condition, one.gates) in jumping and not spared:
                     left[one.gates] *= self._met(widen(frozenset({one.condition}), lookups.stay, self.tiles), units.exist)
             if here is not False:
                 part = self._split(count, units, (o, k, i, g), visits)
@@ -230,11 +232,11 @@ class Metadata:
                 result = EventParts(result.parts + (part if here is True else part * ops.zero_unless(here, 1.0)).parts)
         return result
 
-    def _jumping(self, c: LinkConditions) -> frozenset[Condition]:
-        """Local conditions whose intersection unit jumps to the other list's next coordinate."""
+    def _jumping(self, c: LinkConditions) -> frozenset[tuple[Condition, bool]]:
+        """Local conditions whose intersection unit jumps to the other list's next coordinate; does it gate, or else skip?"""
         index = self.safs.plan.einsum.index
         return frozenset(
-            tile_condition(self.tiles, index[leader], self.safs.granule(c.link, saf))
+            (tile_condition(self.tiles, index[leader], self.safs.granule(c.link, saf)), not saf.saves_time)
             for saf in self.safs.acting(c.link)
             if saf.jumps
             for leader in self.safs.leaders(saf)

@@ -14,15 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparseloop.model.plan import Link, Plan
-from sparseloop.model.sparsity.nest_points import Deliveries, Nest, NestPoints, Row, Truths, few_points, numbered
+from sparseloop.model.sparsity.nest_points import ByMapping, Deliveries, Nest, NestPoints, Truths, few_points, numbered
 from sparseloop.model.sparsity.nest_results import NestResults
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Floats, Integers, Share
 
 MOST_WORDS = 2**24
 """Words of a tensor whose pattern is spread out, so that means of it can be taken."""
-ROWS = 4096
-"""Mappings whose numbers are remembered."""
 
 
 class Decision(NamedTuple):
@@ -118,10 +116,7 @@ class KnownEvents:
     def __init__(self, tiles: Tiles, decisions: Decisions) -> None:
         self.tiles, self.plan = tiles, tiles.plan
         self.decisions = decisions
-        residuals = tiles.bounds if tiles.residuals is None else tiles.residuals
-        slots = range(len(self.plan.loops))
-        self._columns = [*tiles.bounds, *(residuals[i] for i in slots)]
-        self._rows: dict[Row, tuple[float, ...]] = {}
+        self._mappings = ByMapping(tiles, "share of events that known patterns leave", self._numbers)
 
     def tells(self, link: Link) -> bool:
         """True if the points that tell this link's events apart are few enough to be looked at."""
@@ -152,41 +147,16 @@ class KnownEvents:
 
     def work(self, apart: frozenset[int]) -> Floats:
         """Of a single mapping: the computes that keep their time, per instance along these spatial loops."""
-        row = tuple(int(n) for n in self._columns)
-        width = len(self.plan.loops)
-        return Looked(Nest(self.plan, row[:width], row[width:])).work(self.decisions, apart)
+        return Looked(self._mappings.only()).work(self.decisions, apart)
 
     def _number(self, at: int) -> Share:
-        def numbers(*columns: Any) -> Any:
-            return by_rows(columns, lambda row: self._row(row)[at])
+        return self._mappings.number(lambda numbers: numbers[at])
 
-        traced = next((c for c in self._columns if hasattr(c, "call")), None)
-        if traced is not None:
-            return traced.call("share of events that known patterns leave", numbers, self._columns)
-        return numbers(*self._columns)
-
-    def _row(self, row: Row) -> tuple[float, ...]:
-        if row not in self._rows:
-            if len(self._rows) >= ROWS:
-                self._rows.clear()
-            width = len(self.plan.loops)
-            looked = Looked(Nest(self.plan, row[:width], row[width:]))
-            numbers = list[float]()
-            for link in self.plan.links:
-                numbers += looked.link(link, self.decisions.links[link.index]) if self.tells(link) else [1.0] * 12
-            numbers += looked.computes(self.decisions) if self.tells_computes() else [1.0] * 3
-            self._rows[row] = tuple(numbers)
-        return self._rows[row]
-
-
-def by_rows(columns: tuple[Any, ...], function: Callable[[Row], float]) -> Any:
-    """The number of every distinct row of the columns."""
-    arrays = np.broadcast_arrays(*columns)
-    if not arrays or arrays[0].ndim == 0:
-        return function(tuple(int(a) for a in arrays))
-    rows, inverse = np.unique(np.stack([a.reshape(-1) for a in arrays]), axis=1, return_inverse=True)
-    values = np.array([function(tuple(map(int, row))) for row in rows.T])
-    return values[inverse.reshape(-1)].reshape(arrays[0].shape)
+    def _numbers(self, nest: Nest) -> list[float]:
+        looked, numbers = Looked(nest), list[float]()
+        for link in self.plan.links:
+            numbers += looked.link(link, self.decisions.links[link.index]) if self.tells(link) else [1.0] * 12
+        return numbers + list(looked.computes(self.decisions) if self.tells_computes() else [1.0] * 3)
 
 
 def _of_known(plan: Plan, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
@@ -220,14 +190,16 @@ def _word_ranks(plan: Plan, tensor: int, *, perfect: bool) -> frozenset[str]:
     return frozenset(rank for rank in every if rank in shared or every.count(rank) > 1)
 
 
-class _Delivered(NamedTuple):
-    """The points at which something crosses a link."""
+class Crossing(NamedTuple):
+    """What is left of the words that cross a link: per event how many of the nest it stands for, or 0."""
 
-    link: Link
     points: NestPoints
     found: Deliveries
-    weight: Floats
-    """How many points of the nest each stands for."""
+    reads: Floats
+    """Accesses, of a result those that are not the first of their word."""
+    updates: Floats
+    """Accesses, with what a result stores when it returns."""
+    fills: Floats
 
 
 class Packed(NamedTuple):
@@ -284,76 +256,76 @@ class Looked:
 
     def link(self, link: Link, stages: Stages) -> Iterator[float]:
         """The twelve numbers of `LinkSurvival`."""
-        known = self._known(link.tensor)
-        steps = [_of_known(self.plan, s) for s in (stages.outer, stages.local, stages.inherited, stages.gates)]
-        if not any(steps) and not (known and (link.compressed or link.child_compressed)):
+        steps = self._steps(stages)
+        if not any(steps) and not (self._known(link.tensor) and (link.compressed or link.child_compressed)):
             yield from [1.0] * 12
             return
-        if known and _is_made(self.plan, link.tensor):
-            yield from self._made_link(link, steps)
-            return
+        for whole, after in self._survivals(link, steps, self._told(link, steps)):
+            total = float(whole.sum())
+            yield from (float(left.sum()) / total if total else 1.0 for left in after)
+
+    def crossing(self, link: Link, stages: Stages) -> Crossing:
+        """What crosses a link word by word, random tensors not asked."""
+        steps = self._steps(stages)
+        made = _is_made(self.plan, link.tensor)
+        points = self.results().points if made else self.points({link.tensor}, tuple(d for step in steps for d in step))
+        accesses, repeated, fills = (list(after)[-1] for _, after in self._survivals(link, steps, points))
+        return Crossing(points, points.deliveries(link), repeated if link.output else accesses, accesses, fills)
+
+    def _steps(self, stages: Stages) -> list[tuple[Decision, ...]]:
+        return [_of_known(self.plan, s) for s in (stages.outer, stages.local, stages.inherited, stages.gates)]
+
+    def _told(self, link: Link, steps: list[tuple[Decision, ...]]) -> NestPoints:
+        """The points that tell a link's events apart."""
+        if _is_made(self.plan, link.tensor):
+            return self.results().points
         if any(steps):
-            points = self.points({link.tensor}, tuple(d for step in steps for d in step))
-        else:
-            points = self.of_ranks(_word_ranks(self.plan, link.tensor, perfect=self.nest.perfect))
+            return self.points({link.tensor}, tuple(d for step in steps for d in step))
+        return self.of_ranks(_word_ranks(self.plan, link.tensor, perfect=self.nest.perfect))
+
+    def _stored(self, link: Link, points: NestPoints) -> list[Any]:
+        """Of accesses, repeated ones and fills: is the word stored (or its share of stored words)? None: all are."""
+        found = points.deliveries(link)
+        if _is_made(self.plan, link.tensor):  # it comes to be: what is there when it is returned, read and filled
+            there = self.results().at(link)
+            filled = there.before[found.access_of_copy] if link.child_compressed else None
+            return [there.after, there.before, filled] if link.compressed else [None, None, filled]
+        if not self._known(link.tensor):
+            return [None] * 3
+        cut = any(points.passes[s] < self.nest.bounds[s] for s in link.relevant)
+        word: Any = points.share_nonzero(link.tensor) if cut else points.nonzero(link.tensor)
+        of_access = word[found.access_point] if link.compressed else None
+        return [of_access, of_access, word[found.copy_point] if link.child_compressed else None]
+
+    def _survivals(
+        self, link: Link, steps: list[tuple[Decision, ...]], points: NestPoints
+    ) -> Iterator[tuple[Floats, Iterator[Floats]]]:
+        """Of all accesses, repeated ones, and fills: how many words of the nest each stands for, whole and after each step."""
+        found, stored = points.deliveries(link), self._stored(link, points)
         cut = [s for s in link.relevant if points.passes[s] < self.nest.bounds[s]]
-        found, weight = points.deliveries(link), points.weight({*link.temporal, *cut}) * points.inside(link.tensor)
-        word: Any = None
-        if known:
-            word = points.share_nonzero(link.tensor) if cut else points.nonzero(link.tensor)
-        stored = [
-            word[point] if word is not None and compressed else None
-            for point, compressed in (
-                (found.access_point, link.compressed),
-                (found.access_point, link.compressed),
-                (found.copy_point, link.child_compressed),
-            )
-        ]
-        yield from self._survivals(_Delivered(link, points, found, weight), steps, stored)
-
-    def _made_link(self, link: Link, steps: list[tuple[Decision, ...]]) -> Iterator[float]:
-        """The same of a result that comes to be: what is there when it is read, returned and filled."""
-        results = self.results()
-        points = results.points
-        found, there = points.deliveries(link), results.at(link)
-        stored = [
-            there.after if link.compressed else None,
-            there.before if link.compressed else None,
-            there.before[found.access_of_copy] if link.child_compressed else None,
-        ]
-        yield from self._survivals(_Delivered(link, points, found, np.ones(len(points))), steps, stored)
-
-    def _survivals(self, of: _Delivered, steps: list[tuple[Decision, ...]], stored: list[Any]) -> Iterator[float]:
-        """Of all accesses, repeated ones, and fills: what is left after each step of decisions.
-
-        `stored`: of these three, per event, is its word stored (or its share of stored words)? None: all are.
-        """
-        link, found = of.link, of.found
-        holds = {d: self.holds(of.points, d) for step in steps for d in step}
+        weight = points.weight({*link.temporal, *cut}) * points.inside(link.tensor)
+        holds = {d: self.holds(points, d) for step in steps for d in step}
         accesses = {d: found.any_user(holds[d], of_copies=False) for d in holds}
 
-        def survival(point: Any, chosen: Truths | None, words: Any, decided: Callable[[Decision], Truths]) -> Iterator[float]:
-            left = of.weight[point] if chosen is None else of.weight[point] * chosen
-            total = float(left.sum())
-            if words is not None:
-                left = left * words
-            for step in steps:
-                for decision in step:
+        def after(left: Floats, words: Any, decided: Callable[[Decision], Truths], asked: Sequence[int]) -> Iterator[Floats]:
+            left = left if words is None else left * words
+            for number, step in enumerate(steps):
+                for decision in step if number in asked else ():
                     left = left * decided(decision)
-                yield float(left.sum()) / total if total else 1.0
-
-        yield from survival(found.access_point, None, stored[0], accesses.__getitem__)
-        again = ~found.first_accesses
-        yield from survival(found.access_point, again, stored[1], accesses.__getitem__) if link.output else [1.0] * 4
-        steps[2] = ()  # what skips of operands remove at the compute level does not stop a fill
+                yield left
 
         def of_copy(decision: Decision) -> Truths:
             if decision.per_copy and decision.link == link.index:
                 return found.any_user(holds[decision], of_copies=True)
             return accesses[decision][found.access_of_copy]
 
-        refilled = ~found.first_copies if link.output else None
-        yield from survival(found.copy_point, refilled, stored[2], of_copy)
+        sent, filled = weight[found.access_point], weight[found.copy_point]
+        again = sent * (~found.first_accesses if link.output else 0)
+        refilled = filled * ~found.first_copies if link.output else filled
+        yield sent, after(sent, stored[0], accesses.__getitem__, range(4))
+        yield again, after(again, stored[1], accesses.__getitem__, range(4))
+        # what skips of operands remove at the compute level does not stop a fill
+        yield refilled, after(refilled, stored[2], of_copy, (0, 1, 3))
 
     def computes(self, decisions: Decisions) -> Iterator[float]:
         """The three numbers of `ComputeSurvival`."""

@@ -8,29 +8,33 @@ but the first and the last, so they are cut to three passes, the middle one with
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sparseloop.model.plan import Link, Plan
-from sparseloop.model.units import Floats, Integers
+from sparseloop.model.traffic.tiles import Tiles
+from sparseloop.model.units import Count, Floats, Integers
 
 Truths = npt.NDArray[np.bool_]
+Found = TypeVar("Found")
 Row = tuple[int, ...]
 """One number per slot of one mapping."""
 MOST_POINTS = 2**21
 """Points that are looked at one by one."""
+REMEMBERED = 4096
+"""Mappings of which it is remembered what was found."""
 
 
-def few_points(plan: Plan, ranks: frozenset[str]) -> bool:
-    """True if no more than MOST_POINTS tell values of these ranks apart."""
+def few_points(plan: Plan, ranks: frozenset[str], most: int = MOST_POINTS) -> bool:
+    """True if no more than so many points tell values of these ranks apart."""
     extents = plan.einsum.extents
     others = sum(not loop.spatial and loop.rank not in ranks for loop in plan.loops)
-    return math.prod(extents[rank] for rank in ranks) * 3**others <= MOST_POINTS
+    return math.prod(extents[rank] for rank in ranks) * 3**others <= most
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,44 @@ class Nest:
             bound if loop.rank in kept or i in apart else 1 if loop.spatial else min(3, bound)
             for i, (loop, bound) in enumerate(zip(plan.loops, self.bounds, strict=True))
         )
+
+
+class ByMapping(Generic[Found]):
+    """What is found about the mappings of a batch, each of which is looked at once."""
+
+    def __init__(self, tiles: Tiles, what: str, look: Callable[[Nest], Found]) -> None:
+        residuals = tiles.bounds if tiles.residuals is None else tiles.residuals
+        self._columns = [*tiles.bounds, *(residuals[i] for i in range(len(tiles.plan.loops)))]
+        self._plan, self._what, self._look = tiles.plan, what, look
+        self._found: dict[Row, Found] = {}
+
+    def number(self, of: Callable[[Found], float]) -> Count:
+        """One number of what is found, mapping by mapping."""
+
+        def numbers(*columns: Any) -> Any:
+            arrays = np.broadcast_arrays(*columns)
+            if not arrays or arrays[0].ndim == 0:
+                return of(self._of(tuple(int(a) for a in arrays)))
+            rows, inverse = np.unique(np.stack([a.reshape(-1) for a in arrays]), axis=1, return_inverse=True)
+            values = np.array([of(self._of(tuple(map(int, row)))) for row in rows.T])
+            return values[inverse.reshape(-1)].reshape(arrays[0].shape)
+
+        traced = next((c for c in self._columns if hasattr(c, "call")), None)
+        return numbers(*self._columns) if traced is None else traced.call(self._what, numbers, self._columns)
+
+    def only(self) -> Nest:
+        """The mapping of a batch of one."""
+        return self._nest(tuple(int(n) for n in self._columns))
+
+    def _nest(self, row: Row) -> Nest:
+        return Nest(self._plan, row[: len(row) // 2], row[len(row) // 2 :])
+
+    def _of(self, row: Row) -> Found:
+        if row not in self._found:
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            self._found[row] = self._look(self._nest(row))
+        return self._found[row]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

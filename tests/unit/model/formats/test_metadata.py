@@ -99,3 +99,24 @@ mapping:
     )
     (link,) = (k for k in result.cost.sparse.links if k.dense.link.name == "A" and k.child is not None)
     assert (link.overflow.reads, link.overflow.fills) == (streamed, streamed)
+
+
+def test_a_skip_that_comes_too_late_does_not_jump_with_a_gate_of_the_same_leader() -> None:
+    """A is empty: the skip finds no word to write, but the bitmap was looked up before; the gate's unit jumps over all of it."""
+    text = """
+workload:
+  einsum: "Z[p] = A[p]"
+  shape: {p: 6}
+  density: {A: 0, Z: dense}
+architecture: {levels: [{name: L0, class: buffer, metadata: {word_bits: 8}}, {name: MAC, class: mac}]}
+mapping: [{L0: for p=6}]
+sparse:
+  L0:
+    formats: {A: B(*), Z: {ranks: [{kind: UB}, {kind: B}], automatic: true}}
+    skip: [{follower: Z, leaders: [A], intersection: two_finger}]
+    gate: [{follower: Z, leaders: [A], intersection: skip_ahead}]
+"""
+    link = next(k for k in sl.evaluate(sl.loads(text)).cost.sparse.links if k.dense.link.output)
+    bits = link.ranks[0].entries["updates"]
+    assert (float(bits.total), float(bits.gated), float(bits.skipped)) == (6, 6, 0)
+    assert float(link.updates.skipped) == 6

@@ -298,7 +298,7 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
     Approximation(
         name="accesses of blocks",
         what="how full blocks are, where features leave parts of a delivery, or deliveries or words of instances are not equally "
-        "many; not of given data, up to 2^16 points; measured in accesses alone",
+        "many; not of given data, up to 2^14 points; measured in accesses alone",
         mean=0.0082,
         worst=1.139,
         specifications=201,

@@ -115,8 +115,11 @@ def _counts(spec: Specification, walk: Walk, streams: Streams) -> Counts:
                 _put_ranks(counts, (at, kind), getattr(found, f"metadata_{kind}"), len(form.ranks))
     _put(counts, "computes", walk.computes)
     counts["steps"] = walk.cycles
-    counts["compute cycles"] = walk.compute_cycles
-    for level in range(len(spec.places)):
+    # Timeloop's files: positions that are never active save no time, which the walker does not say
+    packing = [saf.level for saf in spec.sparse.safs if saf.kind == "spatial_skip"] if spec.sparse.timeloop_reading else []
+    if not packing:
+        counts["compute cycles"] = walk.compute_cycles
+    for level in range(min(packing, default=len(spec.places) - 1) + 1):
         if not any(spec.shares_its_room(at) for at in range(len(spec.places))):
             counts[f"L{level} cycles"] = _cycles(spec, walk, level, streams)
     return counts

@@ -13,7 +13,7 @@ from sparseloop.model.sparsity.known_events import Crossing, Looked, Stages, dec
 from sparseloop.model.sparsity.nest_points import ByMapping, Nest, NestPoints, few_points, numbered
 from sparseloop.model.units import Count, Floats, Integers, Words
 
-MOST_POINTS = 2**16
+MOST_POINTS = 2**14
 """Points that are looked at for blocks alone."""
 ACTIONS = ("read", "fill", "update")
 
@@ -46,8 +46,9 @@ class KnownBlocks:
         density = plan.einsum.tensors[tensor].density
         if not all(is_known(plan, t) for t in asked) or (stored and density.produced and not density.deterministic):
             return False
-        if not any(plan.einsum.tensors[t].density.deterministic for t in asked):
-            return False
+        of_data = any(plan.einsum.tensors[t].density.deterministic for t in asked)
+        if not of_data and (plan.plain[tensor] or not link.output):
+            return False  # nothing is given; of the windows of a result, only words that come back are read and filled
         alike = not leaders and not link.to_compute and plan.plain[tensor] and self.tiles.residuals is None
         return not alike and few_points(plan, self._ranks(link, stages), MOST_POINTS)
 

@@ -82,7 +82,7 @@ class KnownEntries:
     def tells(self, link: Link) -> bool:
         """True if pattern and leaders are known, covers are not enough, and the points are few enough."""
         asked = {link.tensor, *(d.leader for d in self._stages(link).all)}
-        if comes_to_be(self.plan, link.tensor):
+        if link.compressed and comes_to_be(self.plan, link.tensor):
             asked |= set(range(len(self.plan.einsum.tensors)))  # what it holds depends on the operands
         if any(self.plan.padded[t] for t in asked):
             return False
@@ -99,7 +99,7 @@ class KnownEntries:
     def _ranks(self, link: Link) -> frozenset[str]:
         outer = self.plan.outer[link.index]
         decisions = self._stages(link).all + (self._stages(self.plan.links[outer[-1]]).all if outer else ())
-        if comes_to_be(self.plan, link.tensor):
+        if link.compressed and comes_to_be(self.plan, link.tensor):
             return frozenset(self.plan.einsum.ranks)
         return decided_ranks(self.plan, {link.tensor}, decisions)
 
@@ -188,7 +188,7 @@ class _Mapping:
     def _held(self, points: NestPoints, link: Link, rank: RankOnLoops, what: tuple[Found, Stored]) -> tuple[Exists, Exists]:
         """What exists when it is read, and when it is updated."""
         found, stored = what
-        if not comes_to_be(self.plan, link.tensor):
+        if not (link.compressed and comes_to_be(self.plan, link.tensor)):  # uncompressed, it has the list of the finished one
             exists = self._finished(points, link, stored)
             return exists, exists
         results = self.looked.results()
@@ -267,7 +267,7 @@ class _Mapping:
 
         steps = [[holds(d) for d in step] for step in (decided.outer, decided.local, (), decided.gates)]
         arriving = Found(found.copy_of_point, found.copy_point, found.first_copies)
-        if comes_to_be(self.plan, source.tensor):
+        if source.child_compressed and comes_to_be(self.plan, source.tensor):
             read = self.looked.results().moments(source, found).read
             exists = self._contents(source, stored, read[found.access_of_copy[found.copy_of_point]])
         else:

@@ -169,3 +169,20 @@ def test_a_batch_equals_its_mappings_one_by_one(tmp_path: Path) -> None:
     best = sl.search(spec, method="random", budget=300, seed=3, minimize="energy")
     assert best.mapping is not None
     assert evaluate_mapping(design_of(spec), best.mapping).energy_pj == pytest.approx(best.top[0].values[0], rel=1e-12)
+
+
+def test_offsets_of_a_result_that_stores_its_zeros_are_there_from_the_start(tmp_path: Path) -> None:
+    """Two fibers of two words: the first one has zeros only, yet nothing waits for a word of it to come."""
+    np.save(tmp_path / "a.npy", np.diag([0, 0, 1, 1]))
+    (tmp_path / "spec.yaml").write_text("""
+workload:
+  einsum: "Z[i] = A[i,i]"
+  shape: {i: 4}
+  density: {A: a.npy, Z: produced}
+architecture: {levels: [{name: L1, class: buffer, metadata: {word_bits: 8}}, {name: L0, class: buffer}, {name: MAC, class: mac}]}
+mapping: [{target: L1, loops: [{rank: i, bound: 2}]}, {target: L0, loops: [{rank: i, bound: 2}], keep: []}]
+sparse: {L1: {formats: {Z: {ranks: [{kind: UOP}], automatic: true}}}}
+""")
+    link = next(k for k in sl.evaluate(sl.load(tmp_path / "spec.yaml")).cost.sparse.links if k.dense.link.output)
+    offsets = link.ranks[0].payloads["updates"]
+    assert (float(offsets.total), float(offsets.actual)) == (3, 3)

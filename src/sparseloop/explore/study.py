@@ -180,7 +180,7 @@ class Study:
         for values in self._tries():
             unknown = [found.tried(self.definition.designs, values, workload) for workload in range(count)]
             found.mistakes += [mistake for mistake in unknown[0] if all(mistake in others for others in unknown)]
-        mistakes = list(dict.fromkeys(found.mistakes))
+        mistakes = _told_once(found.mistakes)
         if not mistakes:
             mistakes = [mistake for number, error in found.first.items() if number not in found.works for mistake in error]
         if mistakes:
@@ -257,6 +257,14 @@ class Explored:
         front = pareto(np.array([table[name].to_numpy() for name in names]))
         points = ", ".join(str(table["point"][int(i)].as_py()) for i in front)
         return self.store.query(f"select * from points where point in ({points}) order by {listed}, point").to_pylist()
+
+
+def _told_once(mistakes: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Every mistake once; a name that does not exist is the same mistake for every value of its parameter."""
+    first = dict[object, Diagnostic]()
+    for mistake in mistakes:
+        first.setdefault((mistake.message, mistake.hint) if mistake.unknown else mistake, mistake)
+    return list(first.values())
 
 
 @dataclass

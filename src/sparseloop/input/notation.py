@@ -35,7 +35,9 @@ def _mistakes_at(error: NotationError, *path: str | int) -> Iterator[Mistake]:
 # --- density, bandwidth, metadata, fanout -------------------------------------------------------------------
 
 _STRUCTURED = re.compile(rf"\s*(\d+\s*:\s*\d+(?:\s+over\s+\d+\s*:\s*\d+)*)(?:\s+(?:along\s+)?({_NAME}))?\s*$")
-_DATA_FILE = re.compile(r".*\.(npy|npz|mtx|safetensors|pt|pth|txt|csv|tsv)$")
+_FILE = re.compile(r".*\.([A-Za-z]\w*)$")
+_DATA_FILES = ("npy", "npz", "mtx", "safetensors", "pt", "pth", "pkl", "pickle", "txt", "csv", "tsv")
+"""Endings of files that are taken for given data; those that are pickled are refused when they are read."""
 
 
 def parse_density(value: Plain) -> Plain:
@@ -50,7 +52,14 @@ def parse_density(value: Plain) -> Plain:
             return {"model": "hierarchical", "ratios": ratios, "rank": rank}
         n, _, m = ratios[0].partition(":")
         return {"model": "structured", "n": _whole(n), "m": _whole(m), "rank": rank}
-    return {"model": "actual", "file": value} if _DATA_FILE.match(value) else {"density": value}
+    if (file := _FILE.match(value)) is None:
+        return {"density": value}
+    if file[1].lower() not in _DATA_FILES:
+        known = "known: .npy, .npz, .mtx, .safetensors, text of 0 and 1 as .txt"
+        raise wrong(
+            f"files ending in .{file[1]} are not read as data of a tensor", f"known: {known}", offset=0, length=len(value)
+        )
+    return {"model": "actual", "file": value}
 
 
 def ratios_of(text: str) -> list[str]:

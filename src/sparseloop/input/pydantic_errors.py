@@ -53,7 +53,7 @@ def _translated(item: Mapping[str, Any], model: type[BaseModel], data: Plain) ->
         word = str(loc[-1])
         known = {name for record in _models(model, loc[:-1]) for name in _names(record)}
         message = f"unknown field '{word}' in {_where(data, path[:-1])}"
-        yield Diagnostic(path=path, message=message, hint=did_you_mean(word, known), key=True)
+        yield Diagnostic(path=path, message=message, hint=did_you_mean(word, known), key=True, unknown=True)
     elif kind == "literal_error":
         expected: str = context["expected"]
         hint = did_you_mean(str(item["input"]), re.findall(r"'([^']*)'", expected))

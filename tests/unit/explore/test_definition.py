@@ -243,6 +243,14 @@ def test_mistakes_have_words_and_places(tmp_path: Path, capsys: pytest.CaptureFi
     assert ".yaml" in shown
 
 
+def test_a_path_that_does_not_exist_is_told_once_not_for_every_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    studies.written(tmp_path)
+    text = "spec: spec.yaml\nparameters:\n  glb: {path: architecture.levels.GLB.capcity, values: [1, 2, 4]}\n"
+    (tmp_path / "study.yaml").write_text(text)
+    assert main(["sweep", str(tmp_path / "study.yaml"), "--check"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "1 error"
+
+
 def test_all_mistakes_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     studies.written(tmp_path)
     text = "spec: spec.yaml\nparameters:\n  a: {path: workload.density.A, range: [3, 1], points: 2}\n  b: {values: []}\n"

@@ -73,6 +73,7 @@ CHANGED: list[Case] = [  # what is written, what instead, place, message
     ("A: 0.25", "A: .nan", LINES["density"], "expected a finite number"),
     ("A: 0.25", "A: .inf", LINES["density"], "expected a finite number"),
     ("A: 0.25", "A: '4:2 k'", LINES["density"], "4:2"),
+    ("A: 0.25", "A: weights.h5", LINES["density"], "files ending in .h5 are not read as data of a tensor"),
     ("A: 0.25", "A: {model: banded, half_width: 10**30}", LINES["density"], "too large"),
     ("A: 0.25", "A: {model: block, block: {m: 2**53, k: 2**53}, density: 0.5}", LINES["density"], "larger than 2**62"),
     ("A: 0.25", "A: nowhere.npy", LINES["density"], "No such file"),

@@ -357,12 +357,16 @@ def _mistakes(definition: StudyDefinition) -> Iterator[Diagnostic]:
     """What the study asks for that a joint search does not do."""
     spec = definition.spec
     if spec.pareto or definition.constraints:
-        yield Diagnostic(message="strategies are searched for one objective and without constraints", hint="minimize: edp")
+        where = "pareto" if spec.pareto else "constraints"
+        message = "strategies are searched for one objective and without constraints"
+        yield Diagnostic(path=(where,), message=message, hint="minimize: edp")
     goal = spec.mapping.minimize or ",".join(one.name for one in definition.objectives)
     if not {name.strip() for name in goal.split(",")} <= set(BOUNDED):
-        yield Diagnostic(message=f"strategies are not searched for {goal}", hint=f"minimize one of: {', '.join(BOUNDED)}")
+        message = f"strategies are not searched for {goal}"
+        yield Diagnostic(path=("minimize",), message=message, hint=f"minimize one of: {', '.join(BOUNDED)}")
     if definition.designs.mapper.method not in ("auto", "optimal"):
-        yield Diagnostic(message="the mapping is searched together with the strategy, with a proof", hint="mapping: optimal")
+        message = "codesign searches the mapping together with the features, with a proof"
+        yield Diagnostic(path=("mapping",), message=message, hint="mapping: optimal; sparseloop sweep takes any")
     for name in ("search", "combine", "cluster"):
         if name in spec.model_fields_set:
             yield Diagnostic(path=(name,), message=f"'{name}' is of use for sparseloop sweep only", hint="take it away")
@@ -373,7 +377,7 @@ def codesign(study: StudyDefinition | str | Path, options: CodesignOptions | Non
     definition = study if isinstance(study, StudyDefinition) else read_study(study)
     options = options or CodesignOptions()
     if mistakes := list(_mistakes(definition)):
-        raise SpecError(mistakes)
+        raise SpecError(mistakes).located(definition.source)
     bounder = SetBounder(definition.designs)
     with bounding_pool(bounder, options.workers) as workers:
         search = CodesignSearch(bounder, workers, options)

@@ -169,7 +169,7 @@ def test_nothing_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("minimize=area", "strategies are not searched for area"),
         ("minimize=power", "strategies are not searched for power"),
         ("minimize=idleness", "strategies are not searched for idleness"),
-        ("mapping=genetic", "with a proof"),
+        ("mapping=genetic", "error: codesign searches the mapping together with the features, with a proof"),
         ("spec.sparse={RF: {spatial_skip: [P <- Q]}}", "spatial skips and options cannot be searched jointly"),
         ("search={method: random, points: 3}", "'search' is of use for sparseloop sweep only"),
         ("parameters={}", "there are no strategies to choose between"),

@@ -62,10 +62,16 @@ def _compiled(key: _Template) -> Plan:
     return plan_of(key.design, key.nest)
 
 
+def check_is_spec(spec: Spec) -> None:
+    """Raises TypeError for what is no specification, with the ways to make one."""
+    if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
+        ways = "sparseloop.load(...) of files, loads(...) of text, build(...) of records"
+        raise TypeError(f"expected a Spec, got {type(spec).__name__}; a Spec comes from {ways}")
+
+
 def design_of(spec: Spec) -> Design:
     """The meaning of a specification; the same object for the same specification. Raises `SpecError`."""
-    if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"expected a Spec, got {type(spec).__name__}: read files with sparseloop.load(...), text with loads(...)")
+    check_is_spec(spec)
     if len(spec.layers) > 1:
         message = f"the specification has {len(spec.layers)} layers, and this takes one"
         hint = "take each of spec.per_layer(); or search them all: map_network(spec)"
@@ -136,7 +142,7 @@ def evaluate_sharing_counts(design: Design, mapping: Mapping) -> Result:
 def own_mapping(design: Design) -> Mapping:
     """The mapping that came with the specification; `SpecError` if there is none."""
     if design.mapping is None:
-        hint = "write one under mapping:, or search one: sparseloop map FILE..."
+        hint = "write one under mapping:, or search one: sparseloop map FILE..., in Python sparseloop.search(spec)"
         raise SpecError([Diagnostic(message="the specification has no mapping to evaluate", hint=hint)])
     return design.mapping
 

@@ -24,7 +24,7 @@ def _in_units(value: object, scales: Mapping[str, float], meaning: str) -> float
         given = f"has unit '{result.unit}'" if result.unit else "has no unit"
         raise wrong(f"{str(value).strip()!r} {given}, expected {meaning}")
     if result.number < 0:
-        raise wrong(f"expected {meaning} >= 0, got {value}")
+        raise wrong(f"expected {meaning if 'between' in meaning else f'{meaning} >= 0'}, got {value}")
     number = _measured(result.number * scales[result.unit], value)
     return float(f"{number:.15g}") if scales[result.unit] != 1 and result.unit else number
 
@@ -135,9 +135,10 @@ def parse_bandwidth(value: object) -> Quantity:
 def _with_unit(value: object, units: Mapping[str, str], meaning: str) -> Quantity:
     result = written_value(value)
     if result.unit not in units:
-        raise wrong(f"{str(value).strip()!r} has unit '{result.unit}', expected {meaning}")
+        given = "is a size" if result.unit in ("bits", "words") else f"has unit '{result.unit}'"
+        raise wrong(f"{str(value).strip()!r} {given}, expected {meaning}")
     if result.number < 0:
-        raise wrong(f"expected {meaning} >= 0, got {value}")
+        raise wrong(f"expected {meaning if 'between' in meaning else f'{meaning} >= 0'}, got {value}")
     return Quantity(_measured(result.number, value), units[result.unit])
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, final
 
 from sparseloop.evaluation.cache_key import evaluation_key
+from sparseloop.evaluation.evaluate import check_is_spec
 from sparseloop.evaluation.frames import pandas_frame, polars_frame
 from sparseloop.evaluation.result import Result
 from sparseloop.input.spec import Spec
@@ -173,6 +174,7 @@ def map_network(
     >>> [layer.name for layer in network.layers], network.complete
     (['einsum'], True)
     """
+    check_is_spec(spec)
     return _NetworkRun(list(spec.per_layer()), options or SearchOptions(), str(folder), watch).run()
 
 

@@ -69,7 +69,7 @@ CHANGED: list[Case] = [  # what is written, what instead, place, message
     ("B <- A", "B <-", "spec.yaml:20:", "is not a tensor name"),
     ("A: csr}}", "A: zip}}", "spec.yaml:19:", "unknown format 'zip'"),
     ("A: 0.25", "A: 1.5", LINES["density"], "between 0 and 1"),
-    ("A: 0.25", "A: -0.25", LINES["density"], ">= 0"),
+    ("A: 0.25", "A: -0.25", LINES["density"], "expected a fraction between 0 and 1, got -0.25"),
     ("A: 0.25", "A: .nan", LINES["density"], "expected a finite number"),
     ("A: 0.25", "A: .inf", LINES["density"], "expected a finite number"),
     ("A: 0.25", "A: '4:2 k'", LINES["density"], "4:2"),

@@ -341,3 +341,8 @@ def test_totals_count_a_layer_as_often_as_it_is_run(tmp_path: Path) -> None:
 def test_layers_that_are_run_a_different_number_of_times_are_equal(tmp_path: Path) -> None:
     file = network(tmp_path, SMALL, f"{SMALL}, times: 5")
     assert [layer.same_as for layer in sl.map_network(sl.load(file), sl.SearchOptions(method="exhaustive")).layers] == ["", "a"]
+
+
+def test_what_is_no_specification_is_told_with_the_ways_to_make_one() -> None:
+    with pytest.raises(TypeError, match=r"expected a Spec, got list; a Spec comes from .*build\(\.\.\.\) of records"):
+        sl.map_network([])  # pyright: ignore

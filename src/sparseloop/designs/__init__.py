@@ -70,10 +70,13 @@ def text_of(path: Path) -> str:
 
 
 def machine_files(name: str) -> tuple[Path, ...]:
-    """The files of a machine for networks: of a shipped design its architecture and its dataflow, else the files named (a+b)."""
-    path = FOLDER / name
-    if not Path(name).exists() and path.is_dir() and (path / "dataflow.yaml").is_file():
-        return path / "architecture.yaml", path / "dataflow.yaml"
+    """The files of a machine for networks: of a shipped design, or a folder like one, its architecture and its dataflow; of
+    another folder all; else the files named (a+b).
+    """
+    for path in (Path(name),) if Path(name).exists() else (FOLDER / name,):
+        machine = (path / "architecture.yaml", path / "dataflow.yaml")
+        if all(file.is_file() for file in machine):
+            return machine
     if Path(name).is_dir():
         return tuple(sorted(Path(name).glob("*.yaml")))
     return tuple(Path(part) if Path(part).exists() else path_of(part) for part in name.split("+"))

@@ -74,6 +74,8 @@ def written_path(data: Plain, loc: Path) -> Path:
     path = _walked(data, loc)
     if loc[:1] == ("layers",) and len(inherited := _walked(data, ("workload", *loc[2:]))) > max(1, len(path) - 1):
         return inherited
+    if loc[:1] == ("workload",) and len(first := _walked(data, ("layers", 0, *loc[1:]))) > len(path) + 1:
+        return first  # the first layer also stands for the workload that is not written
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,9 @@ def test_machines_by_name_file_and_folder(tmp_path: Path) -> None:
     assert [path.name for path in machine_files("nvdla/architecture+nvdla/dense")] == ["architecture.yaml", "dense.yaml"]
     (tmp_path / "a.yaml").touch()
     assert machine_files(str(tmp_path)) == (tmp_path / "a.yaml",)
+    copied = tmp_path / "copied"
+    shutil.copytree(FOLDER / "nvdla", copied)
+    assert [path.name for path in machine_files(str(copied))] == ["architecture.yaml", "dataflow.yaml"]
     with pytest.raises(SpecError, match=r"no shipped design 'eyeris_v1'\n +did you mean 'eyeriss_v1'"):
         machine_files("eyeris_v1")
 

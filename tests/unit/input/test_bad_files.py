@@ -210,6 +210,13 @@ def test_a_bomb_of_sums_is_computed_once(run) -> None:
     assert run("eval", "spec.yaml")[0] == VALID
 
 
+def test_a_mistake_of_the_first_layer_is_told_once_at_its_place(run) -> None:
+    Path("net.yaml").write_text("layers:\n  - {name: a, einsum: 'Z[m] = A[m]', shape: {m: 2.5}}\n")
+    told = run("eval", "net.yaml")[2]
+    assert "net.yaml:2:49: error: expected a whole number >= 1, got 2.5" in told
+    assert told.count("expected a whole number") == 1
+
+
 def test_a_file_that_is_not_there_is_looked_for_nearby(run) -> None:
     Path("matmul.yaml").write_text(BASE)
     assert "did you mean 'matmul.yaml'?" in run("eval", "matmull.yaml")[2]

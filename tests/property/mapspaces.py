@@ -142,7 +142,7 @@ def _constraints(dice: random.Random, levels: int, ranks: list[str], names: tupl
 
 
 def _density(dice: random.Random, name: str, einsum: str, shape: dict[str, int]) -> Any:
-    kind = dice.choice(("dense", "uniform", "uniform", "uniform", "even", "block", "banded", "structured", "hierarchical"))
+    kind = dice.choice(("dense", "uniform", "uniform", "uniform", "even", "block", "banded", "structured", "nested", "nested"))
     if kind in ("uniform", "even"):
         return {"model": kind, "density": dice.choice((0.1, 0.25, 0.5, 0.9))}
     if kind == "block":
@@ -153,8 +153,11 @@ def _density(dice: random.Random, name: str, einsum: str, shape: dict[str, int])
     if kind == "structured":
         rank = dice.choice([r for r, n in shape.items() if n % 2 == 0] or list(shape))
         return {"model": "structured", "n": 1, "m": 2, "rank": rank}
-    if kind == "hierarchical":
-        return f"1:2 over 1:2 {dice.choice(list(shape))}"
+    if kind == "nested":
+        inside = einsum[einsum.index(f"{name}[") + 2 :].split("]")[0]
+        rank, twos = dice.choice(list(shape)), "x".join("2" for _ in inside.split(","))
+        layers = (f"1:2 over 1:2 {rank}", f"1:2 {rank} over 1:2 {dice.choice(list(shape))}")
+        return dice.choice((*layers, f"rows {rank} 0.3 variation 1", f"clustered {twos} 0.4 correlation 0.5"))
     return None
 
 

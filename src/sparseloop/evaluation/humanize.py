@@ -5,7 +5,20 @@ from __future__ import annotations
 import math
 
 from sparseloop.model.cost.waiting import Wait
-from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, GivenResult, Hierarchical, Produced, Structured
+from sparseloop.model.density import (
+    Actual,
+    Banded,
+    Block,
+    Clustered,
+    DensityModel,
+    Even,
+    GivenResult,
+    Hierarchical,
+    Layered,
+    Produced,
+    Rows,
+    Structured,
+)
 from sparseloop.model.design.arch import Arch, Level
 from sparseloop.model.design.einsum import Einsum, Tensor
 from sparseloop.model.design.sparse import Saf, TensorFormat
@@ -133,6 +146,13 @@ def density_text(tensor: Tensor) -> str:
             return f"{' over '.join(f'{n}:{m}' for n, m in model.ratios)} along {along}"
         case Block():
             return f"blocks of {'x'.join(map(str, model.block_shape))}, density {share}"
+        case Rows():
+            along = ", ".join(t.rank for axis in model.axes for t in tensor.axes[axis].terms)
+            return f"{along} of different densities, density {share}"
+        case Clustered():
+            return f"clusters of {'x'.join(map(str, model.cell))}, correlation {model.correlation:g}, density {share}"
+        case Layered():
+            return f"{model.text or 'layers'}, density {share}"
         case Banded():
             return f"banded, density {share}"
         case Actual():

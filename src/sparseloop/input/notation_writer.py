@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 from sparseloop.input.yaml.nodes import Plain
@@ -76,7 +76,16 @@ def _density(density: Fields) -> Plain:
         return f"{density['n']}:{density['m']} {density['rank']}"
     if set(density) == {"model", "ratios", "rank"}:
         return f"{' over '.join(density['ratios'])} {density['rank']}"
+    for law in ("variation", "exponent"):
+        if set(density) == {"model", "rank", "density", law}:
+            return f"rows {density['rank']} {density['density']} {law} {density[law]}"
+    if set(density) == {"model", "block", "density", "correlation"} and not isinstance(density["block"], dict):
+        return f"clustered {_sides(density['block'])} {density['density']} correlation {density['correlation']}"
     return density
+
+
+def _sides(sizes: Iterable[int]) -> str:
+    return "x".join(map(str, sizes))
 
 
 def _features(level: Fields) -> Fields:

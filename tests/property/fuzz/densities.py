@@ -9,10 +9,41 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.model.density import Actual, Banded, Block, DensityModel, Even, Hierarchical, Structured, Uniform
+from sparseloop.model.density import (
+    Actual,
+    Banded,
+    Block,
+    Clustered,
+    DensityModel,
+    Even,
+    Hierarchical,
+    Layered,
+    Level,
+    Rows,
+    Structured,
+    Uniform,
+)
 
 Pattern = npt.NDArray[np.bool_]
-DensityKind = Literal["uniform", "even", "structured", "hierarchical", "block", "banded", "given", "produced"]
+DensityKind = Literal[
+    "uniform", "even", "structured", "hierarchical", "block", "rows", "clustered", "layered", "banded", "given", "produced"
+]
+RANDOM = ("structured", "hierarchical", "rows", "clustered", "layered")
+"""Kinds of which no draw is like the other, whatever their numbers."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One of the models of a product: of m cells along an axis n hold something, or a block of what is inside."""
+
+    n: int = 1
+    m: int = 1
+    axis: int = 0
+    block: tuple[int, ...] = ()
+    occupied: float | None = None
+    """A block of the first layer: share of the blocks that are not zero."""
+    fraction: float | None = None
+    """A block of the last layer: share of its words that are not zero."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +61,12 @@ class Density:
     """hierarchical: n and m of each level, that of the largest groups first."""
     block: tuple[int, ...] = ()
     inner: float = 1.0
+    correlation: float = 0.0
+    """clustered: of two words of a block."""
+    histogram: tuple[tuple[int, float], ...] = ()
+    """rows: non-zeros of a row (of all words with the same coordinate along the axis), and the share of such rows."""
+    layers: tuple[Layer, ...] = ()
+    """layered: the outermost first."""
     half_width: int = 0
     bits: tuple[bool, ...] = ()
     """given: the pattern, last axis fastest, of the shape `bits_shape`."""
@@ -49,7 +86,7 @@ class Density:
         """True if every draw gives the same pattern."""
         if self.kind in ("given", "banded", "produced"):
             return True  # what is produced follows from the operands
-        return self.kind not in ("structured", "hierarchical") and self.fraction in (0.0, 1.0) and self.inner == 1.0
+        return self.kind not in RANDOM and self.fraction in (0.0, 1.0) and self.inner == 1.0
 
     def model(self, shape: tuple[int, ...], touched: int) -> DensityModel:
         """The record that the model evaluates; `touched` words of the box are used by some point."""
@@ -64,6 +101,12 @@ class Density:
                 return Hierarchical(shape, self.ratios, self.axis, size=touched)
             case "block":
                 return Block(shape, self.block, self.fraction, inner=self.inner)
+            case "rows":
+                return Rows(shape, (self.axis,), self.histogram)
+            case "clustered":
+                return Clustered(shape, self.block, self.fraction, self.correlation)
+            case "layered":
+                return Layered(shape, _levels(self.layers, shape))
             case "banded":
                 return Banded(shape, self.half_width)
             case "produced":
@@ -122,6 +165,12 @@ def sample(density: Density, words: Words, rng: np.random.Generator) -> Pattern:
             return _hierarchical(density, shape, rng)
         case "block":
             return _blocks(density, shape, rng)
+        case "rows":
+            return _rows(density, shape, rng)
+        case "clustered":
+            return _clusters(density, shape, rng)
+        case "layered":
+            return _layers(density.layers, shape, rng)
         case "banded":
             rows, columns = np.indices(shape)
             return np.abs(rows - columns) <= density.half_width
@@ -178,3 +227,77 @@ def _blocks(density: Density, shape: tuple[int, ...], rng: np.random.Generator) 
         inside = chosen(volume, share(density.inner, volume), rng).reshape(density.block)
         whole[tuple(slice(p * b, (p + 1) * b) for p, b in zip(place, density.block, strict=True))] = inside
     return whole[tuple(slice(0, s) for s in shape)]
+
+
+def _rows(density: Density, shape: tuple[int, ...], rng: np.random.Generator) -> Pattern:
+    """Row by row a number of non-zeros, and where they are."""
+    words = math.prod(shape) // shape[density.axis]
+    counts = rng.choice([n for n, _ in density.histogram], size=shape[density.axis], p=[share for _, share in density.histogram])
+    lines = np.array([chosen(words, int(count), rng) for count in counts])
+    others = tuple(s for i, s in enumerate(shape) if i != density.axis)
+    return np.moveaxis(lines.reshape(shape[density.axis], *others), 0, density.axis)
+
+
+def _clusters(density: Density, shape: tuple[int, ...], rng: np.random.Generator) -> Pattern:
+    """Block by block a density, and every word by itself."""
+    odds = (1 - density.correlation) / density.correlation
+    grid = tuple(-(-s // b) for s, b in zip(shape, density.block, strict=True))
+    local = rng.beta(density.fraction * odds, (1 - density.fraction) * odds, size=grid)
+    for axis, side in enumerate(density.block):
+        local = np.repeat(local, side, axis=axis)
+    return rng.random(shape) < local[tuple(slice(0, s) for s in shape)]
+
+
+def _levels(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[Level, ...]:
+    """What the model is told of layers."""
+    sides, levels = (1,) * len(shape), list[Level]()
+    for layer in reversed(layers):
+        if not layer.block:
+            grid = tuple(layer.m if axis == layer.axis else 1 for axis in range(len(shape)))
+            levels.insert(0, Level(grid, ((layer.n, 1.0),)))
+        else:
+            grid = tuple(b // s for b, s in zip(layer.block, sides, strict=True))
+            filled = share(1.0 if layer.fraction is None else layer.fraction, math.prod(grid))
+            levels.insert(0, Level(grid, ((filled, 1.0),)))
+        sides = tuple(g * s for g, s in zip(grid, sides, strict=True))
+        if layer.occupied is not None:
+            grid = tuple(-(-s // side) for s, side in zip(shape, sides, strict=True))
+            levels.insert(0, Level(grid, ((share(layer.occupied, math.prod(grid)), 1.0),)))
+    return tuple(levels)
+
+
+def _layers(layers: tuple[Layer, ...], shape: tuple[int, ...], rng: np.random.Generator) -> Pattern:
+    """Cells of the first layer, side by side; those that reach over the end are cut."""
+    side = _side(layers, len(shape))
+    grid = tuple(-(-s // b) for s, b in zip(shape, side, strict=True))
+    occupied = layers[0].occupied
+    held = (
+        np.ones(grid, bool) if occupied is None else chosen(math.prod(grid), share(occupied, math.prod(grid)), rng).reshape(grid)
+    )
+    whole = np.zeros(tuple(g * b for g, b in zip(grid, side, strict=True)), dtype=bool)
+    for place in np.argwhere(held):
+        whole[tuple(slice(p * b, (p + 1) * b) for p, b in zip(place, side, strict=True))] = _cell(layers, len(shape), rng)
+    return whole[tuple(slice(0, s) for s in shape)]
+
+
+def _side(layers: tuple[Layer, ...], axes: int) -> tuple[int, ...]:
+    if not layers:
+        return (1,) * axes
+    inner = _side(layers[1:], axes)
+    return layers[0].block or tuple(s * (layers[0].m if axis == layers[0].axis else 1) for axis, s in enumerate(inner))
+
+
+def _cell(layers: tuple[Layer, ...], axes: int, rng: np.random.Generator) -> Pattern:
+    """One cell that holds something."""
+    if not layers:
+        return np.ones((1,) * axes, dtype=bool)
+    layer, inner = layers[0], _side(layers[1:], axes)
+    side = _side(layers, axes)
+    if layer.fraction is not None:
+        return chosen(math.prod(side), share(layer.fraction, math.prod(side)), rng).reshape(side)
+    grid = tuple(a // b for a, b in zip(side, inner, strict=True))
+    held = np.ones(grid, dtype=bool) if layer.block else chosen(layer.m, layer.n, rng).reshape(grid)
+    whole = np.zeros(side, dtype=bool)
+    for place in np.argwhere(held):
+        whole[tuple(slice(p * b, (p + 1) * b) for p, b in zip(place, inner, strict=True))] = _cell(layers[1:], axes, rng)
+    return whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from sparseloop.model.design.einsum import Axis
 from sparseloop.model.design.sparse import RankFormat, TensorFormat
-from tests.property.fuzz.densities import Density, share
+from tests.property.fuzz.densities import Density, Layer, share
 from tests.property.fuzz.specification import METADATA_BITS, WORD_BITS, Operand, Specification
 
 FILE = "{}.txt"
@@ -104,12 +104,28 @@ def _density(tensor: Operand, shape: tuple[int, ...]) -> str:
             volume = prod(density.block)
             filled = density.fraction * share(density.inner, volume) / volume
             return f"{{model: block, block: {list(density.block)}, density: {filled!r}, inner: {density.inner}}}"
+        case "rows":
+            rank = tensor.axes[density.axis].terms[0].rank
+            return f"{{model: rows, rank: {rank}, histogram: {_flow({n: repr(p) for n, p in density.histogram})}}}"
+        case "clustered":
+            beta = f"density: {density.fraction}, correlation: {density.correlation}"
+            return f"{{model: clustered, block: {list(density.block)}, {beta}}}"
+        case "layered":
+            ranks = [axis.terms[0].rank if axis.terms else "" for axis in tensor.axes]
+            return f"{{model: layered, layers: [{', '.join(_layer(layer, ranks) for layer in density.layers)}]}}"
         case "banded":
             return f"{{model: banded, half_width: {density.half_width}}}"
         case "given":
             if shape:
                 return f"{{model: actual, file: {FILE.format(tensor.name)}}}"
             return "" if bool(np.all(density.given(shape))) else "0.0"
+
+
+def _layer(layer: Layer, ranks: Sequence[str]) -> str:
+    if not layer.block:
+        return f"{{ratio: {layer.n}:{layer.m}, rank: {ranks[layer.axis]}}}"
+    occupied = "" if layer.occupied is None else f", occupied: {layer.occupied}"
+    return f"{{block: {list(layer.block)}{occupied}{'' if layer.fraction is None else f', density: {layer.fraction}'}}}"
 
 
 # --- architecture and mapping -------------------------------------------------------------------------------

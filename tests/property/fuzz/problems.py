@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from sparseloop.model.design.einsum import Axis, Term
-from tests.property.fuzz.densities import Density
+from tests.property.fuzz.densities import Density, Layer
 from tests.property.fuzz.specification import Operand
 
 NAMED = (
@@ -96,7 +97,22 @@ def draw_density(dice: random.Random, shape: Sequence[int], fixed: bool) -> Dens
         return Density()
     if fixed or not shape:
         return _known(dice, shape)
-    kind = dice.choice(("uniform", "uniform", "uniform", "even", "structured", "structured", "hierarchical", "block", "given"))
+    kind = dice.choice(
+        (
+            "uniform",
+            "uniform",
+            "uniform",
+            "even",
+            "structured",
+            "structured",
+            "hierarchical",
+            "block",
+            "rows",
+            "clustered",
+            "layered",
+            "given",
+        )
+    )
     if kind == "given":
         return _known(dice, shape)
     fraction = dice.choice((0.1, 0.25, 0.4, 0.5, 0.75, 0.9))
@@ -108,10 +124,35 @@ def draw_density(dice: random.Random, shape: Sequence[int], fixed: bool) -> Dens
         axis = dice.choice([a for a, size in enumerate(shape) if size > 1] or [0])
         ratios = tuple(dice.choice(((1, 2), (1, 2), (1, 3), (2, 3), (2, 4))) for _ in range(dice.choice((2, 2, 3))))
         return Density("hierarchical", ratios=ratios, axis=axis)
-    if kind == "block":
+    if kind == "rows":
+        axis = dice.choice([a for a, size in enumerate(shape) if size > 1] or [0])
+        words = prod(shape) // shape[axis]
+        counts = sorted(dice.sample(range(words + 1), min(words + 1, dice.choice((2, 2, 3)))))
+        weights = [dice.randint(1, 4) for _ in counts]
+        return Density("rows", axis=axis, histogram=tuple((n, w / sum(weights)) for n, w in zip(counts, weights, strict=True)))
+    if kind == "layered":
+        return Density("layered", layers=_draw_layers(dice, shape))
+    if kind in ("block", "clustered"):
         block = tuple(dice.choice([b for b in (1, 2, 2, 3, 4) if b <= size]) for size in shape)
+        if kind == "clustered":
+            return Density("clustered", fraction, block=block, correlation=dice.choice((0.1, 0.3, 0.6, 0.9)))
         return Density("block", fraction, block=block, inner=dice.choice((1.0, 1.0, 0.5, 0.7)))
     return Density("even" if kind == "even" else "uniform", fraction)
+
+
+def _draw_layers(dice: random.Random, shape: tuple[int, ...]) -> tuple[Layer, ...]:
+    """n:m of blocks, blocks of n:m groups, or n:m along two axes."""
+    axis = dice.choice([a for a, size in enumerate(shape) if size > 1] or [0])
+    n, m = dice.choice(((1, 2), (1, 2), (2, 3), (2, 4), (1, 3)))
+    block = tuple(dice.choice((1, 1, 2, 2, 3)) for _ in shape)
+    match dice.choice(("blocks of groups", "groups of blocks", "groups of groups")):
+        case "blocks of groups":
+            wide = tuple(side * (m if at == axis else 1) for at, side in enumerate(block))
+            return (Layer(block=wide, occupied=dice.choice((0.3, 0.5, 0.8))), Layer(n, m, axis))
+        case "groups of blocks":
+            return (Layer(n, m, axis), Layer(block=block, fraction=dice.choice((None, 0.5))))
+        case _:
+            return (Layer(n, m, axis), Layer(1, 2, dice.choice([a for a, size in enumerate(shape) if size > 1] or [0])))
 
 
 def _known(dice: random.Random, shape: tuple[int, ...]) -> Density:

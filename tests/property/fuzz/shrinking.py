@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sparseloop.model.design.einsum import Axis
 from sparseloop.model.design.sparse import RankFormat, Saf, TensorFormat
-from tests.property.fuzz.densities import Density
+from tests.property.fuzz.densities import RANDOM, Density
 from tests.property.fuzz.specification import Operand, Place, Slot, Specification, ordered
 
 Fails = Callable[[Specification], bool]
@@ -204,7 +204,7 @@ def _simpler_densities(density: Density) -> Iterator[Density]:
         for i, bit in enumerate(density.bits):
             if not bit:
                 yield replace(density, bits=(*density.bits[:i], True, *density.bits[i + 1 :]))
-    elif density.kind in ("structured", "block", "even"):
+    elif density.kind in ("block", "even", *RANDOM):
         yield Density("uniform", 0.5)
         if density.inner != 1:
             yield replace(density, inner=1.0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sparseloop.input.resolve.architecture import resolve_arch, resolve_hierarchy
 from sparseloop.input.resolve.constraints import check_constraints
+from sparseloop.input.resolve.densities import true_words
 from sparseloop.input.resolve.features import resolve_sparse, written_sparse
 from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.resolve.mapping import mapping_lines, resolve_mapping, visited_points
-from sparseloop.input.resolve.workload import resolve_workload, true_words
+from sparseloop.input.resolve.workload import resolve_workload
 from sparseloop.input.spec import Spec
 from sparseloop.input.yaml.files import SourceMap
 from sparseloop.model.design import Design

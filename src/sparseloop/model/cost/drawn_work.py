@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.model.density import Actual, DensityModel, Uniform
+from sparseloop.model.density import Actual, CellModel, DensityModel, Uniform
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.known_patterns import nonempty_counts
 from sparseloop.model.sparsity.large_patterns import TileInData
@@ -48,5 +48,5 @@ def drawn_largest(plan: Plan, bounds: tuple[int, ...], asked: tuple[TileInData, 
 
 
 def _pattern(model: DensityModel, dice: np.random.Generator) -> npt.NDArray[np.bool_] | None:
-    """A pattern as likely as the model says: a known one, or one of a uniform tensor."""
-    return model.drawn(dice) if isinstance(model, Uniform) else model.mask()
+    """A pattern as likely as the model says: a known one, or one of a model that draws."""
+    return model.drawn(dice) if isinstance(model, Uniform | CellModel) else model.mask()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sparseloop.model.density.base import DensityModel, Occupancy, Passes, Pattern, Tile
 from sparseloop.model.density.blocks import Block
+from sparseloop.model.density.cells import Level
 from sparseloop.model.density.files import load_data, load_pattern
 from sparseloop.model.density.given_result import Contributor, GivenResult
 from sparseloop.model.density.given_result import Step as IndexStep
 from sparseloop.model.density.index import Coordinates
 from sparseloop.model.density.known import Actual, Banded
 from sparseloop.model.density.lattice import Extents, Lattice, LatticeLoop, side_numbers, sides_of
-from sparseloop.model.density.nested import Hierarchical
+from sparseloop.model.density.nested import CellModel, Clustered, Hierarchical, Layered, Rows
 from sparseloop.model.density.produced import OwnAxis, Produced, ProducingOperand
 from sparseloop.model.density.structured import Even, Structured
 from sparseloop.model.density.uniform import Uniform
@@ -19,6 +20,8 @@ __all__ = [
     "Actual",
     "Banded",
     "Block",
+    "CellModel",
+    "Clustered",
     "Contributor",
     "Coordinates",
     "DensityModel",
@@ -29,12 +32,15 @@ __all__ = [
     "IndexStep",
     "Lattice",
     "LatticeLoop",
+    "Layered",
+    "Level",
     "Occupancy",
     "OwnAxis",
     "Passes",
     "Pattern",
     "Produced",
     "ProducingOperand",
+    "Rows",
     "Structured",
     "Tile",
     "Uniform",

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparseloop.model.density.base import SNAP, Occupancy, upper_tail
+from sparseloop.model.density.base import SNAP, Occupancy, Pattern, upper_tail
 from sparseloop.model.density.lattice import Place, origins_of, pair_origins, tile_points
 from sparseloop.model.density.structured import summed, weights_of
 from sparseloop.model.density.uniform import between, hypergeometric, probability_empty
@@ -230,6 +230,9 @@ def _empty(levels: Levels, node: Node) -> float:
     """Of one cell: the sum over j of P(j of the touched cells are chosen) times the mean of their products."""
     level = levels[0]
     if len(levels) == 1:
+        numbers, shares = np.array(level.counts).T
+        if node == int(node):  # C(N - n, w) / C(N, w), the same seen from the words of the tile
+            return float(shares @ probability_empty(level.size, min(int(node), level.size), numbers))
         return float(sum(share * float(probability_empty(level.size, n, node)) for n, share in level.counts))
     kinds = [(_empty(levels[1:], inner), number) for inner, number in node]
     touched = sum(number for _, number in kinds)
@@ -394,3 +397,17 @@ def _normal(levels: Levels, tree: Tree) -> Occupancy:
     mass: Floats = np.maximum(tail[:-1] - tail[1:], 0.0)
     mass = mass / mass.sum() * (1.0 - zero) if mass.sum() > 0 else np.full(len(values), (1.0 - zero) / len(values))
     return Occupancy(np.concatenate([[0.0], values]), np.concatenate([[zero], mass]))
+
+
+# --- drawing ------------------------------------------------------------------------------------------------
+
+
+def filled(level: Level, held: Pattern, dice: np.random.Generator) -> Pattern:
+    """The smaller cells that hold something, drawn for every cell that does: an array with as many times more entries."""
+    numbers = dice.choice([n for n, _ in level.counts], size=held.size, p=[share for _, share in level.counts])
+    ranked = np.argsort(np.argsort(dice.random((held.size, level.size)), axis=1), axis=1)
+    chosen = (ranked < numbers[:, None]) & held.reshape(-1, 1)
+    axes = held.ndim
+    order = [at for axis in range(axes) for at in (axis, axes + axis)]
+    spread = chosen.reshape(*held.shape, *level.grid).transpose(order)
+    return spread.reshape([a * b for a, b in zip(held.shape, level.grid, strict=True)])

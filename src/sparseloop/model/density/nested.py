@@ -1,4 +1,4 @@
-"""Models of cells within cells: n:m of n:m groups."""
+"""Models of cells within cells: n:m of n:m groups, rows and clusters with densities of their own, and products of such."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ from typing import Any, final
 import numpy as np
 
 from sparseloop.model.density import cells
-from sparseloop.model.density.base import SNAP, Occupancy, TabulatedModel, Tile, by_rows, check_shape, unwrapped
+from sparseloop.model.density.base import (
+    SNAP,
+    Occupancy,
+    Pattern,
+    TabulatedModel,
+    Tile,
+    by_rows,
+    check_fraction,
+    check_shape,
+    unwrapped,
+    upper_tail,
+)
 from sparseloop.model.density.cells import Level, Levels, Tree, Weighed
 from sparseloop.model.density.lattice import Extents, Lattice, marked, nests, places_of, run_of
-from sparseloop.model.units import Array, Share, Words
+from sparseloop.model.memo import memo
+from sparseloop.model.units import Array, Floats, Share, Words
 
 
 class CellModel(TabulatedModel):
@@ -124,6 +136,14 @@ class CellModel(TabulatedModel):
         assert found is not None
         return found
 
+    def drawn(self, dice: np.random.Generator) -> Pattern:
+        """A pattern, as likely as the model says."""
+        sides = cells.cell_sides(self.levels)[0]
+        held = np.ones(tuple(-(-extent // side) for extent, side in zip(self.shape, sides, strict=True)), dtype=np.bool_)
+        for level in self.levels:
+            held = cells.filled(level, held, dice)
+        return np.ascontiguousarray(held[tuple(slice(0, extent) for extent in self.shape)])
+
     def _trees(self, row: Sequence[float]) -> tuple[Weighed, ...]:
         numbers = len(self.levels) + 1
         if len(row) > numbers and row[numbers] > 0:
@@ -180,3 +200,210 @@ class Hierarchical(CellModel):
 
     def _along(self, m: int) -> tuple[int, ...]:
         return (*(1,) * self.axis, m, *(1,) * (len(self.shape) - self.axis - 1))
+
+
+@final
+@dataclass(frozen=True)
+class Rows(CellModel):
+    """Rows, channels or other fibers with densities of their own: each has a number of non-zeros that is drawn, anywhere in it.
+
+    `Rows((1024, 64), (0,), ((0, 0.5), (8, 0.5)))`: half of the rows are zero, the others have 8 of 64 words.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    """All words with the same coordinates along these axes are one row."""
+    counts: Counts
+    """Non-zeros of a row, ascending, and how likely that is."""
+
+    def __post_init__(self) -> None:
+        check_shape(self.shape, None)
+        if not self.axes or not all(0 <= axis < len(self.shape) for axis in self.axes):
+            raise ValueError(f"axes {self.axes}: needed is one or more of the axes 0 to {len(self.shape) - 1}")
+        check_counts(self.counts, math.prod(self._row))
+
+    @classmethod
+    def of_density(
+        cls, shape: tuple[int, ...], axes: tuple[int, ...], density: float, *, variation: float = 0.0, exponent: float = 0.0
+    ) -> Rows:
+        """Rows whose densities are lognormal with this coefficient of variation, or a power law with this exponent."""
+        check_fraction("density", density)
+        length = math.prod(1 if axis in axes else extent for axis, extent in enumerate(shape))
+        law = power_law(density, exponent, 1.0 / length) if exponent else lognormal(density, variation)
+        return cls(shape, axes, whole_counts([(share, fraction * length) for share, fraction in law]))
+
+    @property
+    def levels(self) -> Levels:
+        """One: the words of a row."""
+        return (Level(self._row, self.counts),)
+
+    @property
+    def _row(self) -> tuple[int, ...]:
+        return tuple(1 if axis in self.axes else extent for axis, extent in enumerate(self.shape))
+
+
+@final
+@dataclass(frozen=True)
+class Clustered(CellModel):
+    """Cells with a density of their own, which is Beta distributed; words of one cell are alike, those of different ones not.
+
+    With d the density and c the correlation of two words of a cell: Beta(d (1 - c) / c, (1 - d) (1 - c) / c).
+    """
+
+    shape: tuple[int, ...]
+    cell: tuple[int, ...]
+    fraction: float
+    correlation: float
+    """0: words are independent; 1: cells are full or zero."""
+
+    def __post_init__(self) -> None:
+        check_shape(self.shape, None)
+        check_shape(self.cell, None)
+        check_fraction("density", self.fraction)
+        check_fraction("correlation", self.correlation)
+        if math.prod(self.cell) > LARGEST_CELL:
+            raise ValueError(f"cell {self.cell}: has more than {LARGEST_CELL} words")
+        if len(self.cell) != len(self.shape):
+            raise ValueError(f"cell {self.cell}: needs {len(self.shape)} numbers, one per axis of {self.shape}")
+
+    @property
+    def density(self) -> float:
+        """The given fraction."""
+        return self.fraction
+
+    @property
+    def levels(self) -> Levels:
+        """One: the words of a cell."""
+        return (Level(self.cell, beta_binomial(math.prod(self.cell), self.fraction, self.correlation)),)
+
+
+@final
+@dataclass(frozen=True)
+class Layered(CellModel):
+    """A product of models: what one leaves out is zero, and what it chooses is as the next one says (`Level` by `Level`)."""
+
+    shape: tuple[int, ...]
+    layers: Levels
+    """The largest cells first."""
+    text: str = field(default="", compare=False)
+    """In words."""
+
+    def __post_init__(self) -> None:
+        check_shape(self.shape, None)
+        for level in self.layers:
+            check_shape(level.grid, None)
+            check_counts(level.counts, level.size)
+            if len(level.grid) != len(self.shape):
+                raise ValueError(f"grid {level.grid}: needs {len(self.shape)} numbers, one per axis of {self.shape}")
+
+    @property
+    def levels(self) -> Levels:
+        """As given."""
+        return self.layers
+
+
+# --- how many words of a cell hold something ----------------------------------------------------------------
+
+Counts = tuple[tuple[int, float], ...]
+"""Whole numbers, ascending, and how likely they are."""
+CLASSES = 128
+"""Classes of equal width on a logarithmic scale that stand for a continuous distribution of densities."""
+LARGEST_CELL = 2**16
+"""Words of a cell whose numbers of non-zeros are listed."""
+SINGLE = 256
+"""Numbers that are told apart one by one; larger ones are put together until no more than twice as many are left."""
+
+
+def check_counts(counts: Counts, most: int) -> None:
+    """ValueError unless they ascend from 0 or more to at most `most`, and the shares add up to 1."""
+    numbers = [count for count, _ in counts]
+    if not numbers or numbers != sorted(set(numbers)) or numbers[0] < 0 or numbers[-1] > most:
+        raise ValueError(f"numbers of non-zeros {numbers[:4]}...: must ascend from 0 or more to at most {most}")
+    if any(share < 0 for _, share in counts) or abs(math.fsum(share for _, share in counts) - 1.0) > 1e-6:
+        raise ValueError("shares of the numbers of non-zeros must not be negative and must add up to 1")
+
+
+def whole_counts(parts: Sequence[tuple[float, float]]) -> Counts:
+    """Shares and numbers: a fraction is the mean of its two neighbours; many large numbers are put together, at their mean."""
+    found = dict[int, float]()
+    for share, number in parts:
+        below = math.floor(number + SNAP)
+        rest = max(0.0, number - below)
+        for count, part in ((below, share * (1.0 - rest)), (below + 1, share * rest)):
+            if part > 0:
+                found[count] = found.get(count, 0.0) + part
+    every = sorted(found.items())
+    total = math.fsum(share for _, share in every)
+    if len(every) > 2 * SINGLE:
+        few, many = every[:SINGLE], every[SINGLE:]
+        cuts = np.unique(np.geomspace(1, len(many), SINGLE // 4).astype(int))
+        groups = [many[a:b] for a, b in pairwise([0, *cuts.tolist()])]
+        shares = [math.fsum(share for _, share in group) for group in groups]
+        means = [math.fsum(n * share for n, share in group) / all_ for group, all_ in zip(groups, shares, strict=True)]
+        return whole_counts([(share, float(n)) for n, share in few] + list(zip(shares, means, strict=True)))
+    return tuple((count, share / total) for count, share in every)
+
+
+def lognormal(mean: float, variation: float) -> list[tuple[float, float]]:
+    """Shares and densities of classes of a lognormal distribution with this coefficient of variation; densities end at 1."""
+    sigma = math.sqrt(math.log1p(variation * variation))
+    if sigma == 0 or mean in (0.0, 1.0):
+        return [(1.0, mean)]
+    edges = np.linspace(-6.0, 6.0, CLASSES + 1)
+    shares = np.diff(1.0 - np.asarray(upper_tail(edges)))
+    means = np.diff(1.0 - np.asarray(upper_tail(edges - sigma))) / shares
+    return _ending_at_one(shares / shares.sum(), means, mean)
+
+
+def power_law(mean: float, exponent: float, least: float) -> list[tuple[float, float]]:
+    """The same of densities x whose probability falls as x^-exponent, from a smallest one (`least` at least, else 0) to 1."""
+    if mean in (0.0, 1.0):
+        return [(1.0, mean)]
+    power = exponent - 1.0 + (1e-9 if exponent in (1.0, 2.0) else 0.0)
+    low, high = math.log(min(least, mean) * 1e-6), 0.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        if _bounded_mean(math.exp(middle), power) < mean:
+            low = middle
+        else:
+            high = middle
+    edges = np.geomspace(math.exp(low), 1.0, CLASSES + 1)
+    shares = np.diff(-(edges**-power)) / (math.exp(low) ** -power - 1.0)
+    means = np.diff(edges ** (1.0 - power)) * power / (1.0 - power) / (math.exp(low) ** -power - 1.0) / shares
+    return _ending_at_one(shares, means, mean)
+
+
+def _bounded_mean(low: float, power: float) -> float:
+    """The mean of a number between `low` and 1 that is larger than x with probability ~ x^-power - 1."""
+    return power / (1.0 - power) * (1.0 - low ** (1.0 - power)) / (low**-power - 1.0)
+
+
+def _ending_at_one(shares: Floats, sizes: Floats, mean: float) -> list[tuple[float, float]]:
+    """Densities in proportion to `sizes`, at most 1, with this mean."""
+    low, high = 0.0, 1.0 / float(sizes.min())
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(shares @ np.minimum(sizes * middle, 1.0)) < mean else (low, middle)
+    return list(zip(shares.tolist(), np.minimum(sizes * high, 1.0).tolist(), strict=True))
+
+
+@memo(256)
+def beta_binomial(words: int, mean: float, correlation: float) -> Counts:
+    """Non-zeros of a cell of words that are non-zero with a Beta distributed probability."""
+    if correlation >= 1 or mean in (0.0, 1.0) or words == 1:
+        return whole_counts([(1.0 - mean, 0.0), (mean, float(words))])
+    k = np.arange(words + 1.0)
+    factorials = _log_rising(1.0, words)
+    choices = factorials[-1] - factorials - factorials[::-1]
+    if correlation == 0:
+        logs = choices + k * math.log(mean) + (words - k) * math.log1p(-mean)
+    else:
+        a, b = (share * (1.0 - correlation) / correlation for share in (mean, 1.0 - mean))
+        logs = choices + _log_rising(a, words) + _log_rising(b, words)[::-1] - _log_rising(a + b, words)[-1]
+    weights = np.exp(logs)
+    return whole_counts([(w, n) for w, n in zip((weights / weights.sum()).tolist(), k.tolist(), strict=True) if w > 1e-18])
+
+
+def _log_rising(start: float, steps: int) -> Floats:
+    """ln of start (start + 1) ... of 0 ... `steps` factors."""
+    return np.concatenate([np.zeros(1), np.cumsum(np.log(start + np.arange(float(steps))))])

@@ -5,15 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 import sparseloop as sl
 from sparseloop.evaluation.humanize import density_text
-from sparseloop.model.density import Hierarchical, Lattice, Structured, Tile
-from sparseloop.model.density.cells import Level
+from sparseloop.model.density import (
+    Block,
+    CellModel,
+    Clustered,
+    Hierarchical,
+    Lattice,
+    Layered,
+    Level,
+    Rows,
+    Structured,
+    Tile,
+    Uniform,
+)
+from sparseloop.model.density.nested import lognormal, power_law
 from sparseloop.model.density.slices import Slices, nonempty_slices
 from tests.unit.model.density.test_lattice import SIDES, tiles_of
 
@@ -43,12 +55,16 @@ def patterns(levels: tuple[Level, ...], size: int) -> list[tuple[np.ndarray, flo
 
 
 RATIOS = [((1, 2), (1, 2)), ((2, 3), (1, 2)), ((1, 3), (2, 4)), ((1, 2), (1, 2), (1, 2)), ((2, 2), (1, 4))]
-SMALL = [Hierarchical((12,), ratios, 0) for ratios in RATIOS]
+SMALL: list[CellModel] = [
+    *(Hierarchical((12,), ratios, 0) for ratios in RATIOS),
+    Layered((12,), (Level((4,), ((0, 0.3), (3, 0.7))),)),
+    Layered((12,), (Level((3,), ((1, 0.5), (3, 0.5))), Level((2,), ((1, 0.3), (2, 0.7))))),
+]
 
 
 @pytest.mark.parametrize("model", SMALL, ids=repr)
 @pytest.mark.parametrize("side", SIDES, ids=lambda side: str([loop.covered for loop in side.loops]))
-def test_statistics_are_those_of_all_patterns(model: Hierarchical, side: Lattice) -> None:
+def test_statistics_are_those_of_all_patterns(model: CellModel, side: Lattice) -> None:
     counts = defaultdict[int, float](float)
     for pattern, weight in patterns(model.levels, 12):
         for words in tiles_of(side):
@@ -65,7 +81,7 @@ def test_statistics_are_those_of_all_patterns(model: Hierarchical, side: Lattice
 
 
 @pytest.mark.parametrize("model", SMALL, ids=repr)
-def test_pairs_of_tiles_with_a_common_point(model: Hierarchical) -> None:
+def test_pairs_of_tiles_with_a_common_point(model: CellModel) -> None:
     every = patterns(model.levels, 12)
     for one, two in itertools.combinations(SIDES, 2):
         pairs = list(zip(tiles_of(one), tiles_of(two), strict=True))
@@ -112,22 +128,199 @@ def test_slices_that_hold_something(width: int, whole: int, filled: dict[int, fl
     assert {int(k): w for k, w in zip(found.values, found.weights, strict=True) if w > 1e-12} == pytest.approx(filled)
 
 
-def test_structures_that_make_no_sense() -> None:
-    for ratios, axis, message in ((((5, 4),), 0, "structure 5:4"), ((), 0, "at least one"), (((1, 2),), 1, "axis 1")):
-        with pytest.raises(ValueError, match=message):
-            Hierarchical((4,), ratios, axis)
+# --- rows, clusters, products -------------------------------------------------------------------------------
 
 
-def test_in_a_specification() -> None:
-    text = """
-workload: {{einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {{m: 4, n: 2, k: 64}}, density: {{A: {density}}}}}
+def test_rows_by_hand() -> None:
+    """Half of the rows are zero, the others have 2 of 8 words."""
+    model = Rows((6, 8), (0,), ((0, 0.5), (2, 0.5)))
+    one = 0.5 + 0.5 * math.comb(4, 2) / math.comb(8, 2)
+    assert model.density == 1 / 8
+    assert model.empty(4, (1, 4)) == pytest.approx(one)
+    assert model.empty(12, (3, 4)) == pytest.approx(one**3)
+    assert model.empty(15, (3, 5)) == pytest.approx((0.5 + 0.5 * math.comb(3, 2) / math.comb(8, 2)) ** 3)
+    assert model.variance(48, (6, 8)) == pytest.approx(6 * 1.0)
+    assert (model.maximum(12, (3, 4)), model.minimum(48, (6, 8))) == (6, 0)
+    assert model.quantile(8, (1, 8), 0.4) == 0
+    assert model.quantile(8, (1, 8), 0.6) == 2
+
+
+def test_rows_of_one_number_are_uniform_in_each() -> None:
+    model, one = Rows((6, 8), (0,), ((2, 1.0),)), Uniform((8,), 0.25)
+    for words in range(1, 9):
+        assert model.empty(words, (1, words)) == pytest.approx(float(one.empty(words, (words,))))
+        assert model.variance(words, (1, words)) == pytest.approx(float(one.variance(words, (words,))))
+
+
+def test_channels_are_rows_of_several_axes() -> None:
+    model = Rows((3, 4, 5), (1,), ((0, 0.25), (15, 0.75)))
+    assert model.empty(6, (2, 1, 3)) == pytest.approx(0.25)
+    assert model.empty(12, (2, 2, 3)) == pytest.approx(0.25**2)
+
+
+@pytest.mark.parametrize(("mean", "variation"), [(0.1, 0.5), (0.02, 3.0), (0.6, 1.0), (0.3, 0.0), (1.0, 2.0), (0.0, 1.0)])
+def test_lognormal_rows_have_the_density(mean: float, variation: float) -> None:
+    shares, densities = np.array(lognormal(mean, variation)).T
+    assert shares.sum() == pytest.approx(1)
+    assert shares @ densities == pytest.approx(mean)
+    assert densities.max() <= 1
+    if 0 < mean * math.exp(6 * math.sqrt(math.log1p(variation**2))) < 1:  # none is cut off at 1
+        assert math.sqrt(shares @ (densities / mean - 1) ** 2) == pytest.approx(variation, rel=0.01)
+
+
+@pytest.mark.parametrize(("mean", "exponent"), [(0.1, 1.5), (0.01, 2.0), (0.01, 2.5), (0.001, 1.0), (0.3, 3.0)])
+def test_rows_of_a_power_law_have_the_density(mean: float, exponent: float) -> None:
+    """Over a tenfold range of densities above the smallest, the number beyond x falls as x^(1 - exponent)."""
+    shares, densities = np.array(power_law(mean, exponent, 1e-4)).T
+    assert shares.sum() == pytest.approx(1)
+    assert shares @ densities == pytest.approx(mean)
+    ratio = shares[10:50] / densities[10:50] ** (1 - exponent)  # classes of equal width on a logarithmic scale
+    assert ratio.max() / ratio.min() == pytest.approx(1, rel=0.02)
+    assert Rows.of_density((4, 1000), (0,), mean, exponent=exponent).density == pytest.approx(mean)
+
+
+def test_clusters_by_hand() -> None:
+    """Beta(1, 1), that is any density as likely as any other: n of n words are zero with probability 1 / (n + 1)."""
+    model = Clustered((8, 8), (4, 4), 0.5, 1 / 3)
+    for words, extents in ((1, (1, 1)), (2, (1, 2)), (16, (4, 4))):
+        assert model.empty(words, extents) == pytest.approx(1 / (words + 1))
+    assert model.empty(32, (8, 4)) == pytest.approx(1 / 17**2)
+    assert model.variance(16, (4, 4)) == pytest.approx(256 / 12 + 16 / 6)
+    assert Clustered((8, 8), (4, 4), 0.3, 0.0).empty(4, (2, 2)) == pytest.approx(0.7**4)
+    assert Clustered((8, 8), (4, 4), 0.3, 1.0).empty(4, (2, 2)) == pytest.approx(0.7)
+
+
+def test_layers_of_blocks_are_blocks() -> None:
+    plain = Block((8, 12), (2, 3), 0.4, inner=0.5)
+    layers = (Level((4, 4), ((plain.occupied, 1.0),)), Level((2, 3), ((plain.filling, 1.0),)))
+    nested = Layered((8, 12), layers)
+    assert nested.density == pytest.approx(plain.density)
+    for extents in itertools.product((1, 2, 4, 8), (1, 2, 3, 5, 12)):
+        ask = (math.prod(extents), extents)
+        for name in ("empty", "variance", "maximum", "minimum"):
+            assert getattr(nested, name)(*ask) == pytest.approx(getattr(plain, name)(*ask), abs=1e-9), (name, extents)
+        assert nested.quantile(*ask, 0.7) == plain.quantile(*ask, 0.7)
+        assert nested.excess(*ask, 2.0) == pytest.approx(plain.excess(*ask, 2.0))
+
+
+def test_two_of_four_inside_blocks_by_hand() -> None:
+    """Half of the blocks of 4 x 4 hold 2:4 rows."""
+    model = Layered((8, 8), (Level((2, 2), ((2, 1.0),)), Level((4, 1), ((4, 1.0),)), Level((1, 4), ((2, 1.0),))))
+    assert model.density == 0.25
+    assert model.empty(2, (1, 2)) == pytest.approx(1 / 2 + 1 / 2 * 1 / 6)
+    assert model.empty(4, (1, 4)) == pytest.approx(1 / 2)
+    assert model.empty(4, (2, 2)) == pytest.approx(1 / 2 + 1 / 2 * 1 / 36)
+
+
+DRAWN = [
+    Rows((6, 8), (0,), ((0, 0.3), (3, 0.5), (7, 0.2))),
+    Clustered((6, 7), (4, 4), 0.4, 0.4),
+    Hierarchical((3, 12), ((1, 2), (2, 3)), 1),
+    Layered((8, 6), (Level((4, 2), ((3, 1.0),)), Level((2, 3), ((2, 0.5), (6, 0.5))))),
+]
+
+
+@pytest.mark.parametrize("model", DRAWN, ids=lambda model: type(model).__name__)
+def test_drawn_patterns_are_as_likely_as_the_model_says(model: CellModel) -> None:
+    dice, many = np.random.default_rng(3), 2000
+    patterns = np.array([model.drawn(dice) for _ in range(many)])
+    for extents in ((1, 1), (2, 3), (3, 1)):
+        parts = patterns[:, : model.shape[0] // extents[0] * extents[0], : model.shape[1] // extents[1] * extents[1]]
+        rows, columns = (size // extent for size, extent in zip(parts.shape[1:], extents, strict=True))
+        counts = parts.reshape(many, rows, extents[0], columns, extents[1]).sum(axis=(2, 4)).reshape(many, -1)
+        assert (counts == 0).mean() == pytest.approx(
+            float(model.empty(math.prod(extents), extents)), abs=5 * 0.5 / math.sqrt(many)
+        )
+        assert counts.mean() == pytest.approx(math.prod(extents) * model.density, rel=0.1)
+
+
+def test_large_tensors_are_quick_and_nearly_normal() -> None:
+    model = Rows.of_density((20000, 20000), (0,), 0.002, exponent=2.2)
+    assert model.density == pytest.approx(0.002)
+    assert 0 < model.empty(32 * 32, (32, 32)) < 1
+    assert model.quantile(20000 * 128, (128, 20000), 0.99) > model.mean(20000 * 128)
+    block = Layered((4096, 4096), (Level((1024, 1024), ((2**19, 1.0),)), Level((4, 4), ((8, 1.0),))))
+    tile = block.occupancy(256 * 256, (256, 256))
+    assert tile.mean == pytest.approx(256 * 256 / 4, rel=1e-3)
+    assert tile.variance == pytest.approx(float(block.variance(256 * 256, (256, 256))), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Hierarchical((4,), ((5, 4),), 0), "structure 5:4"),
+        (lambda: Hierarchical((4,), (), 0), "at least one"),
+        (lambda: Hierarchical((4,), ((1, 2),), 1), "axis 1"),
+        (lambda: Rows((4, 4), (2,), ((0, 1.0),)), "axes"),
+        (lambda: Rows((4, 4), (0,), ((5, 1.0),)), "at most 4"),
+        (lambda: Rows((4, 4), (0,), ((1, 0.5), (2, 0.4))), "add up to 1"),
+        (lambda: Clustered((4, 4), (2,), 0.5, 0.5), "needs 2 numbers"),
+        (lambda: Clustered((4, 4), (2, 2), 0.5, 2.0), "correlation"),
+        (lambda: Clustered((400, 400), (300, 300), 0.5, 0.5), "65536"),
+        (lambda: Layered((4, 4), (Level((2,), ((1, 1.0),)),)), "needs 2 numbers"),
+    ],
+)
+def test_models_that_make_no_sense(make: Callable[[], CellModel], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# --- in a specification -------------------------------------------------------------------------------------
+
+TEXT = """
+workload: {{einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {{m: 16, n: 2, k: 64}}, density: {{A: {density}}}}}
 architecture: {{levels: [{{name: L0, class: buffer}}, {{name: MAC, class: mac}}]}}
-mapping: [{{L0: for m=4 n=2 k=64}}]
+mapping: [{{L0: for m=16 n=2 k=64}}]
 """
-    for density in ("4:8 over 2:4 k", "{model: hierarchical, ratios: [4:8, 2:4], rank: k}"):
-        spec = sl.loads(text.format(density=density))
-        tensor = sl.design_of(spec).einsum.tensor("A")
-        assert tensor.density == Hierarchical((4, 64), ((4, 8), (2, 4)), 1, size=256)
-        assert density_text(tensor) == "4:8 over 2:4 along k"
-    with pytest.raises(sl.SpecError, match="expected n:m"):
-        sl.loads(text.format(density="{model: hierarchical, ratios: [4:x], rank: k}"))
+HIGHLIGHT = Hierarchical((16, 64), ((4, 8), (2, 4)), 1, size=1024)
+GROUPS = Level((1, 4), ((2, 1.0),))
+
+
+@pytest.mark.parametrize(
+    ("density", "model", "text"),
+    [
+        ("4:8 over 2:4 k", HIGHLIGHT, "4:8 over 2:4 along k"),
+        ("{model: hierarchical, ratios: [4:8, 2:4], rank: k}", HIGHLIGHT, "4:8 over 2:4 along k"),
+        ("{model: rows, rank: m, histogram: {8: 0.5, 0: 0.5}}", Rows((16, 64), (0,), ((0, 0.5), (8, 0.5))), "m of different"),
+        ("rows k 0.1 variation 1.5", Rows.of_density((16, 64), (1,), 0.1, variation=1.5), "k of different"),
+        ("rows m 10% exponent 2.5", Rows.of_density((16, 64), (0,), 0.1, exponent=2.5), "m of different"),
+        ("clustered 4x8 0.6 correlation 0.3", Clustered((16, 64), (4, 8), 0.6, 0.3), "clusters of 4x8, correlation 0.3"),
+        (
+            "{model: clustered, block: {k: 4}, density: 0.6, correlation: 1}",
+            Clustered((16, 64), (1, 4), 0.6, 1.0),
+            "clusters of 1x4",
+        ),
+        ("4x4 0.25", Block((16, 64), (4, 4), 0.25), "blocks of 4x4"),
+        (
+            "4x4 0.25 over 2:4 k",
+            Layered((16, 64), (Level((4, 16), ((16, 1.0),)), Level((4, 1), ((4, 1.0),)), GROUPS)),
+            "4x4 0.25 over 2:4 k, density 0.125",
+        ),
+        ("2:4 k over 4x4 over 0.5", Layered((16, 64), (GROUPS, Level((4, 4), ((8, 1.0),)))), "2:4 k over 4x4 over 0.5"),
+        ("2:4 k over 1:2 m", Layered((16, 64), (GROUPS, Level((2, 1), ((1, 1.0),)))), "2:4 k over 1:2 m"),
+    ],
+)
+def test_in_a_specification(density: str, model: CellModel, text: str) -> None:
+    tensor = sl.design_of(sl.loads(TEXT.format(density=density))).einsum.tensor("A")
+    assert tensor.density == model
+    assert density_text(tensor).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("density", "message"),
+    [
+        ("{model: hierarchical, ratios: [4:x], rank: k}", "expected n:m"),
+        ("{model: rows, rank: m}", "needs a histogram, or a density with a variation or an exponent"),
+        ("{model: rows, rank: m, histogram: {0: 0.5, 8: 0.4}}", "add up to 0.9"),
+        ("rows q 0.1 variation 2", "no rank 'q'"),
+        ("2:4 k over 0.5", "stands in no block"),
+        ("{model: layered, layers: [{ratio: 2:4}]}", "2:4 needs a rank"),
+        ("{model: layered, layers: [{rank: k}]}", "either a ratio or a block"),
+        ("{model: layered, layers: [{ratio: 2:4, rank: k}, {block: [4, 4], occupied: 0.5}]}", "the first layer"),
+        ("{model: layered, layers: [{block: [4, 4], density: 0.5}, {ratio: 2:4, rank: k}]}", "only the last block"),
+        ("{model: layered, layers: [{block: [4, 6]}, {ratio: 2:4, rank: k}]}", "multiples of what is inside"),
+    ],
+)
+def test_mistakes_in_a_specification(density: str, message: str) -> None:
+    with pytest.raises(sl.SpecError, match=message):
+        sl.design_of(sl.loads(TEXT.format(density=density)))

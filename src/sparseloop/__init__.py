@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sparseloop.explore.codesign.search import CodesignOptions, CodesignResult, codesign
     from sparseloop.explore.store import Store
     from sparseloop.explore.study import RunOptions, Study
+    from sparseloop.input.densities.records import DensitySpec
     from sparseloop.input.diagnostics import Diagnostic, SpecError
     from sparseloop.input.hardware_spec import EnergySpec, MetadataSpec, NetworkSpec, UnitSpec
     from sparseloop.input.load import dumps, load, loads, schema
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from sparseloop.input.networks.sources import SourceOptions, read_network
     from sparseloop.input.spec import (
         ConstraintSpec,
-        DensitySpec,
         FormatSpec,
         RankFormatSpec,
         SafSpec,
@@ -118,7 +118,7 @@ _HOME = {
     "CodesignResult": "explore.codesign.search",
     "Compute": "designs.builders",
     "ConstraintSpec": "input.spec",
-    "DensitySpec": "input.spec",
+    "DensitySpec": "input.densities.records",
     "Design": "model.design",
     "Diagnostic": "input.diagnostics",
     "EnergySpec": "input.hardware_spec",

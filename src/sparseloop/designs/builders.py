@@ -12,11 +12,11 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel
 
+from sparseloop.input.densities.records import DensitySpec
 from sparseloop.input.hardware_spec import EnergySpec, MetadataSpec, NetworkSpec, UnitSpec
 from sparseloop.input.roles import Role
 from sparseloop.input.spec import (
     ConstraintSpec,
-    DensitySpec,
     FormatSpec,
     RankFormatSpec,
     SafSpec,

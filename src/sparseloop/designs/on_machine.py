@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from sparseloop.input.densities.words import parse_density
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.load import spec_of_data
 from sparseloop.input.networks.layers import NeuralNetwork
 from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
-from sparseloop.input.notation import parse_density
 from sparseloop.input.roles import roles_of
 from sparseloop.input.spec import Spec, with_shared
 from sparseloop.input.yaml.files import load_files

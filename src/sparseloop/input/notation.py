@@ -6,7 +6,7 @@ Every function takes what the user wrote and returns plain dicts and lists; what
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -15,14 +15,14 @@ from sparseloop.input.diagnostics import did_you_mean
 from sparseloop.input.expressions import Mistake, NotationError, wrong
 from sparseloop.input.yaml.nodes import Plain
 
-_NAME = r"[^\W\d]\w*"
+NAME = r"[^\W\d]\w*"
 _DIGITS = 400
 
 DEFAULT_WORD_BITS = 16
 """Width of a word where neither the tensor nor the level gives one."""
 
 
-def _whole(digits: str) -> int | str:
+def whole(digits: str) -> int | str:
     """A whole number; text that is none, or has too many digits, stays text, which the field then refuses."""
     return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else digits
 
@@ -32,87 +32,7 @@ def _mistakes_at(error: NotationError, *path: str | int) -> Iterator[Mistake]:
         yield Mistake(p.message, p.hint, p.offset, p.length, (*path, *p.path))
 
 
-# --- density, bandwidth, metadata, fanout -------------------------------------------------------------------
-
-_STRUCTURED = re.compile(rf"\s*(\d+\s*:\s*\d+(?:\s+over\s+\d+\s*:\s*\d+)*)(?:\s+(?:along\s+)?({_NAME}))?\s*$")
-_FILE = re.compile(r".*\.([A-Za-z]\w*)$")
-_DATA_FILES = ("npy", "npz", "mtx", "safetensors", "pt", "pth", "pkl", "pickle", "txt", "csv", "tsv")
-"""Endings of files that are taken for given data; those that are pickled are refused when they are read."""
-
-
-def parse_density(value: Plain) -> Plain:
-    """0.6, '60%', 'dense', 'produced', '2:4 c' (along rank c), '4:8 over 2:4 c' or 'weights.npz' (given data)."""
-    if not isinstance(value, str):
-        return {"density": value} if isinstance(value, int | float) else value
-    if value.strip() in ("dense", "produced"):
-        return {"density": 1.0} if value.strip() == "dense" else {"model": "produced"}
-    if match := _STRUCTURED.match(value):
-        ratios, rank = ratios_of(match[1]), match[2]
-        if len(ratios) > 1:
-            return {"model": "hierarchical", "ratios": ratios, "rank": rank}
-        n, _, m = ratios[0].partition(":")
-        return {"model": "structured", "n": _whole(n), "m": _whole(m), "rank": rank}
-    if plain := _words_of_density(value):
-        return plain
-    if (file := _FILE.match(value)) is None:
-        return {"density": value}
-    if file[1].lower() not in _DATA_FILES:
-        known = "known: .npy, .npz, .mtx, .safetensors, text of 0 and 1 as .txt"
-        raise wrong(
-            f"files ending in .{file[1]} are not read as data of a tensor", f"known: {known}", offset=0, length=len(value)
-        )
-    return {"model": "actual", "file": value}
-
-
-_SIDES = r"\d+(?:\s*x\s*\d+)*"
-_SHARE = r"[\d.][^\s:x]*"
-_ROWS = re.compile(rf"\s*rows\s+({_NAME})\s+({_SHARE})\s+(variation|exponent)\s+({_SHARE})\s*$")
-_CLUSTERED = re.compile(rf"\s*clustered\s+({_SIDES})\s+({_SHARE})\s+correlation\s+({_SHARE})\s*$")
-_LAYER = re.compile(rf"\s*(?:(\d+\s*:\s*\d+)\s+(?:along\s+)?({_NAME})|(\d+(?:\s*x\s*\d+)+)(?:\s+({_SHARE}))?|({_SHARE}))\s*$")
-
-
-def _words_of_density(text: str) -> Plain:
-    """'rows m 0.1 variation 2', 'clustered 4x4 0.6 correlation 0.3', '4x4 0.1', '4x4 0.1 over 2:4 k'; None of other text."""
-    if match := _ROWS.match(text):
-        return {"model": "rows", "rank": match[1], "density": match[2], match[3]: match[4]}
-    if match := _CLUSTERED.match(text):
-        return {"model": "clustered", "block": _sides(match[1]), "density": match[2], "correlation": match[3]}
-    parts = [_LAYER.match(part) for part in re.split(r"\bover\b", text)]
-    if any(part is None for part in parts):
-        return None
-    found = [part for part in parts if part is not None]
-    if len(found) == 1:
-        sides, share = found[0][3], found[0][4]
-        return {"model": "block", "block": _sides(sides), "density": share} if sides and share else None
-    ranks = {part[2] for part in found}
-    if all(part[1] for part in found) and len(ranks) == 1:
-        return {"model": "hierarchical", "ratios": [re.sub(r"\s", "", part[1]) for part in found], "rank": ranks.pop()}
-    return {"model": "layered", "layers": _layers(found)}
-
-
-def _layers(parts: Sequence[re.Match[str]]) -> list[Plain]:
-    """What stands between 'over': a share behind the first block is that of occupied blocks, any other that of words."""
-    layers = list[dict[str, Plain]]()
-    for part in parts:
-        if part[1]:
-            layers.append({"ratio": re.sub(r"\s", "", part[1]), "rank": part[2]})
-        elif part[3]:
-            share: dict[str, Plain] = {} if part[4] is None else {"density" if layers else "occupied": part[4]}
-            layers.append({"block": _sides(part[3]), **share})
-        elif layers and "block" in layers[-1]:
-            layers[-1]["density"] = part[5]
-        else:
-            raise wrong(f"{part[5]} stands in no block", "e.g. '4x4 0.1 over 0.5' or '2:4 k over 4x4'")
-    return list(layers)
-
-
-def _sides(text: str) -> list[Plain]:
-    return [_whole(side.strip()) for side in text.split("x")]
-
-
-def ratios_of(text: str) -> list[str]:
-    """'4:8 over 2:4' -> 4:8, 2:4."""
-    return [re.sub(r"\s", "", one) for one in re.split(r"\bover\b", text)]
+# --- bandwidth, metadata, fanout ----------------------------------------------------------------------------
 
 
 def parse_bandwidths(value: Plain) -> Plain:
@@ -128,7 +48,7 @@ def parse_metadata(value: Plain) -> Plain:
 def parse_fanout(value: Plain) -> Plain:
     """14 or '14' is {x: 14}; '14x12' is {x: 14, y: 12}."""
     if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", value)):
-        return {"x": _whole(match[1]), "y": _whole(match[2])}
+        return {"x": whole(match[1]), "y": whole(match[2])}
     return {"x": value} if isinstance(value, int | float | str) else value
 
 
@@ -191,7 +111,7 @@ def _rank_format(kind: str, arguments: str | None, offset: int) -> dict[str, Pla
     """One rank: names are flattened rank variables, numbers are bits (metadata, then payload; UOP: payload)."""
     names, bits = list[str](), list[float]()
     for word in re.finditer(r"[^\s,;]+", arguments or ""):
-        if re.fullmatch(rf"{_NAME}|\*", word[0]):
+        if re.fullmatch(rf"{NAME}|\*", word[0]):
             names.append(word[0])
         elif re.fullmatch(r"\d+(\.\d*)?", word[0]):
             bits.append(float(word[0]))
@@ -206,7 +126,7 @@ def _rank_format(kind: str, arguments: str | None, offset: int) -> dict[str, Pla
 
 # --- sparse acceleration features ---------------------------------------------------------------------------
 
-_SAF = re.compile(rf"\s*({_NAME})\s*(<->|<-)\s*(.*?)\s*$")
+_SAF = re.compile(rf"\s*({NAME})\s*(<->|<-)\s*(.*?)\s*$")
 
 
 def parse_safs(value: Plain) -> Plain:
@@ -246,7 +166,7 @@ def _saf(text: str) -> list[Plain]:
     follower, arrow, rest = match.groups()
     leaders = re.split(r"\s*[&,]\s*|\s+", rest)
     for leader in leaders:
-        if not re.fullmatch(_NAME, leader):
+        if not re.fullmatch(NAME, leader):
             at = match.start(3) + max(0, rest.find(leader))
             raise wrong(f"'{leader}' is not a tensor name", example, offset=at, length=max(1, len(leader)))
     if arrow == "<-":
@@ -259,7 +179,7 @@ def _saf(text: str) -> list[Plain]:
 # --- mapping ------------------------------------------------------------------------------------------------
 
 _WORD = re.compile(r"[|,]|[^\s|,=]+(?:\s*=\s*[^\s|,]*)?")
-_LOOP = re.compile(rf"({_NAME})\s*=\s*(\d+|{_NAME})(?:~(\d+|{_NAME}))?")
+_LOOP = re.compile(rf"({NAME})\s*=\s*(\d+|{NAME})(?:~(\d+|{NAME}))?")
 TENSOR_LISTS = ("keep", "bypass", "no_temporal_reuse", "no_multicast", "no_forwarding")
 
 
@@ -352,9 +272,9 @@ def _loop(token: str, axis: str | None, at: int) -> dict[str, Plain]:
     rank, bound, residual = match.groups()
     if (zero := next((group for group in (2, 3) if match[group] and match[group].strip("0") == ""), 0)) > 0:
         raise wrong(f"loop '{token}': a bound is at least 1", offset=at + match.start(zero), length=len(match[zero]))
-    loop: dict[str, Plain] = {"rank": rank, "bound": _whole(bound)}
+    loop: dict[str, Plain] = {"rank": rank, "bound": whole(bound)}
     if residual is not None:
-        loop["residual"] = _whole(residual)
+        loop["residual"] = whole(residual)
     return loop | ({"axis": axis} if axis else {})
 
 
@@ -391,8 +311,8 @@ class EinsumText:
 
 
 _EXAMPLE = "e.g. Z[m,n] = A[m,k] * B[k,n]"
-_ACCESS = re.compile(rf"\s*({_NAME})\s*(?:\[([^\[\]]*)\])?\s*")
-_TERM = re.compile(rf"\s*([+-]?)\s*(?:(\d+)\s*[*·]?\s*({_NAME})|({_NAME})\s*[*·]\s*(\d+)|({_NAME})|(\d+))\s*")
+_ACCESS = re.compile(rf"\s*({NAME})\s*(?:\[([^\[\]]*)\])?\s*")
+_TERM = re.compile(rf"\s*([+-]?)\s*(?:(\d+)\s*[*·]?\s*({NAME})|({NAME})\s*[*·]\s*(\d+)|({NAME})|(\d+))\s*")
 
 
 def checked_einsum(text: Plain) -> Plain:

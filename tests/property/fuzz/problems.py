@@ -125,11 +125,7 @@ def draw_density(dice: random.Random, shape: Sequence[int], fixed: bool) -> Dens
         ratios = tuple(dice.choice(((1, 2), (1, 2), (1, 3), (2, 3), (2, 4))) for _ in range(dice.choice((2, 2, 3))))
         return Density("hierarchical", ratios=ratios, axis=axis)
     if kind == "rows":
-        axis = dice.choice([a for a, size in enumerate(shape) if size > 1] or [0])
-        words = prod(shape) // shape[axis]
-        counts = sorted(dice.sample(range(words + 1), min(words + 1, dice.choice((2, 2, 3)))))
-        weights = [dice.randint(1, 4) for _ in counts]
-        return Density("rows", axis=axis, histogram=tuple((n, w / sum(weights)) for n, w in zip(counts, weights, strict=True)))
+        return _draw_rows(dice, shape)
     if kind == "layered":
         return Density("layered", layers=_draw_layers(dice, shape))
     if kind in ("block", "clustered"):
@@ -138,6 +134,15 @@ def draw_density(dice: random.Random, shape: Sequence[int], fixed: bool) -> Dens
             return Density("clustered", fraction, block=block, correlation=dice.choice((0.1, 0.3, 0.6, 0.9)))
         return Density("block", fraction, block=block, inner=dice.choice((1.0, 1.0, 0.5, 0.7)))
     return Density("even" if kind == "even" else "uniform", fraction)
+
+
+def _draw_rows(dice: random.Random, shape: tuple[int, ...]) -> Density:
+    """Rows with one of two or three numbers of non-zeros."""
+    axis = dice.choice([a for a, size in enumerate(shape) if size > 1] or [0])
+    words = prod(shape) // shape[axis]
+    counts = sorted(dice.sample(range(words + 1), min(words + 1, dice.choice((2, 2, 3)))))
+    weights = [dice.randint(1, 4) for _ in counts]
+    return Density("rows", axis=axis, histogram=tuple((n, w / sum(weights)) for n, w in zip(counts, weights, strict=True)))
 
 
 def _draw_layers(dice: random.Random, shape: tuple[int, ...]) -> tuple[Layer, ...]:

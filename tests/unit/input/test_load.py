@@ -9,10 +9,11 @@ import re
 import pytest
 
 from sparseloop.input import load as loading
+from sparseloop.input.densities.records import DensitySpec
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.expressions import Quantity
 from sparseloop.input.resolve import resolve
-from sparseloop.input.spec import DensitySpec, LevelSpec, Spec
+from sparseloop.input.spec import LevelSpec, Spec
 
 EXAMPLE = """\
 workload:
@@ -142,7 +143,8 @@ MISTAKES = [
     (("B[k,n]", "B[k;n]"), 1, 42, "cannot read index 'k;n'", "sums of coefficient*rank, e.g. 2*p+r"),
     (("A: 0.5", "A: 1.5"), 1, 88, "expected a fraction between 0 and 1, got 1.5", None),
     (("A: 0.5", "A: {model: unifrom}"), 1, 96,
-     "expected 'uniform', 'even', 'structured', 'block', 'banded', 'actual' or 'produced', got 'unifrom'",
+     "expected 'uniform', 'even', 'structured', 'hierarchical', 'block', 'rows', 'clustered', 'layered', "
+            "'banded', 'actual' or 'produced', got 'unifrom'",
      "did you mean 'uniform'?"),
     (("A: 0.5", "A: [1]"), 1, 88, "expected a mapping, got a list", None),
     (("{name: DRAM, class: dram}", "{name: DRAM}"), 4, 7, "level 'DRAM' lacks 'class'",

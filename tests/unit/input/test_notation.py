@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparseloop.input import notation
+from sparseloop.input.densities.words import parse_density
 from sparseloop.input.expressions import NotationError
 from sparseloop.input.notation import IndexForm
 from sparseloop.input.notation_writer import mapping_entry
@@ -13,12 +14,12 @@ from sparseloop.input.notation_writer import mapping_entry
 @pytest.mark.parametrize(
     ("function", "text", "value"),
     [
-        (notation.parse_density, 0.6, {"density": 0.6}),
-        (notation.parse_density, "60%", {"density": "60%"}),
-        (notation.parse_density, "2:4 c", {"model": "structured", "n": 2, "m": 4, "rank": "c"}),
-        (notation.parse_density, "4:8 over 2 : 4 c", {"model": "hierarchical", "ratios": ["4:8", "2:4"], "rank": "c"}),
-        (notation.parse_density, "2:4 along c", {"model": "structured", "n": 2, "m": 4, "rank": "c"}),
-        (notation.parse_density, "a/b.npz", {"model": "actual", "file": "a/b.npz"}),
+        (parse_density, 0.6, {"density": 0.6}),
+        (parse_density, "60%", {"density": "60%"}),
+        (parse_density, "2:4 c", {"model": "structured", "n": 2, "m": 4, "rank": "c"}),
+        (parse_density, "4:8 over 2 : 4 c", {"model": "hierarchical", "ratios": ["4:8", "2:4"], "rank": "c"}),
+        (parse_density, "2:4 along c", {"model": "structured", "n": 2, "m": 4, "rank": "c"}),
+        (parse_density, "a/b.npz", {"model": "actual", "file": "a/b.npz"}),
         (notation.parse_bandwidths, "16 words/cycle", {"shared": "16 words/cycle"}),
         (notation.parse_metadata, "8 KiB", {"capacity": "8 KiB"}),
         (notation.parse_fanout, 14, {"x": 14}),

@@ -8,10 +8,10 @@ from pathlib import Path as FilePath
 
 import numpy as np
 
+from sparseloop.input.densities.records import DensitySpec, LayerSpec
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.resolve.padding import in_padding, is_no_model_of_padding
-from sparseloop.input.spec import DensitySpec, LayerSpec
 from sparseloop.model.axes import axis_groups, axis_of
 from sparseloop.model.density import (
     Actual,

@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
+from sparseloop.input.densities.records import DensitySpec
 from sparseloop.input.resolve.log import ResolveLog
-from sparseloop.input.spec import DensitySpec
 from sparseloop.model.axes import axis_of, lowest
 from sparseloop.model.density import Actual, DensityModel
 from sparseloop.model.density.index import Coordinates

@@ -1,0 +1,1 @@
+"""Densities as a user writes them: the records, and the words that are short for them."""

@@ -219,6 +219,8 @@ class Features:
     """As `skip`, for each lane apart; the lanes left are packed."""
     intersection: Literal["two_finger", "leader_follower", "skip_ahead"] | None = None
     """For all features of the level."""
+    partials: Literal["whole", "changed", "add"] | None = None
+    """What copies of a compressed result further in do: come and go as a whole, return what changed, or start empty."""
 
 
 def build(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from sparseloop.model.cost.waiting import Wait
 from sparseloop.model.density import (
@@ -21,7 +22,7 @@ from sparseloop.model.density import (
 )
 from sparseloop.model.design.arch import Arch, Level
 from sparseloop.model.design.einsum import Einsum, Tensor
-from sparseloop.model.design.sparse import Saf, TensorFormat
+from sparseloop.model.design.sparse import Partials, Saf, TensorFormat
 
 # --- numbers ------------------------------------------------------------------------------------------------
 
@@ -193,6 +194,14 @@ def feature_sentence(saf: Saf) -> str:
         "spatial_skip": f"packs the lanes that do not need {saf.follower} (saves instances and energy)",
     }
     return f"{verbs[saf.kind]} where what it meets of {where} is all zero"
+
+
+PARTIALS: Mapping[Partials, str] = {
+    "whole": "copies come and go as a whole",
+    "changed": "copies return only the words that they added to",
+    "add": "copies start empty, and what they return is added here",
+}
+"""What copies of a compressed result do, in words."""
 
 
 # --- machine ------------------------------------------------------------------------------------------------

@@ -261,6 +261,11 @@ class LevelSparseSpec(Record):
     intersection: Literal["two_finger", "leader_follower", "skip_ahead"] | None = Field(
         default=None, description="For all features of the level; None: two_finger."
     )
+    partials: Literal["whole", "changed", "add"] | None = Field(
+        default=None,
+        description="Copies of a compressed result further in: filled with what is there and returned whole (None), only what "
+        "changed is returned, or they start empty and the level adds what returns.",
+    )
 
 
 # --- constraints, the whole ---------------------------------------------------------------------------------

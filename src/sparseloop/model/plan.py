@@ -10,7 +10,7 @@ from sparseloop.model.axes import AxisGroup, axis_groups
 from sparseloop.model.design.arch import Arch, Level
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor
 from sparseloop.model.design.mapping import Loop, LoopNest
-from sparseloop.model.design.sparse import Saf, Sparse, TensorFormat
+from sparseloop.model.design.sparse import Partials, Saf, Sparse, TensorFormat
 
 
 class AxisLoop(NamedTuple):
@@ -79,9 +79,18 @@ class LinkEnds:
         stored = None if self.to_compute else self.sparse.format(self.child, self.name)
         return stored is not None and stored.compressed
 
+    @property
+    def partials(self) -> Partials:
+        """What the child does with partial sums; `whole` where zeros are stored, or which words are zero is given."""
+        return _partials(self.sparse, self.parent, made=self.compressed and self.einsum.tensors[self.tensor].density.produced)
+
     def width(self, level: int) -> float:
         """Words of a level that one word of the tensor takes."""
         return words_per_word(self.einsum.tensors[self.tensor], self.arch.levels[level])
+
+
+def _partials(sparse: Sparse, parent: int, *, made: bool) -> Partials:
+    return sparse.partials.get(parent, "whole") if made else "whole"
 
 
 def words_per_word(tensor: Tensor, level: Level) -> float:
@@ -118,6 +127,8 @@ class Link:
     child_format: TensorFormat | None
     safs: tuple[Saf, ...]
     """Features acting on this link, in the order written."""
+    partials: Partials = "whole"
+    """What the child does with partial sums of a result that is made and stored compressed at the parent."""
 
     @property
     def compressed(self) -> bool:
@@ -269,6 +280,7 @@ def _link(index: int, t: int, ends: tuple[int, int], at: _Context) -> Link:
     relevant = _relevant(loops, tensor)
     between = tuple(i for i, s in enumerate(loops) if s.spatial and parent <= s.level < child)
     unshared = tuple(i for i in between if (loops[i].level, tensor.name) in at.nest.no_multicast)
+    form = at.sparse.format(parent, tensor.name)
     return Link(
         index=index,
         tensor=t,
@@ -283,9 +295,10 @@ def _link(index: int, t: int, ends: tuple[int, int], at: _Context) -> Link:
         multicast=tuple(i for i in between if i not in relevant and i not in unshared),
         unshared=unshared,
         no_reuse=child < at.compute and (child, tensor.name) in at.nest.no_temporal_reuse,
-        parent_format=at.sparse.format(parent, tensor.name),
+        parent_format=form,
         child_format=at.sparse.format(child, tensor.name) if child < at.compute else None,
         safs=tuple(s for s in at.sparse.safs if s.follower == tensor.name and parent <= s.level < child),
+        partials=_partials(at.sparse, parent, made=form is not None and form.compressed and tensor.density.produced),
     )
 
 

@@ -123,6 +123,8 @@ def sparse_picture(design: Design) -> str:
             if form := design.sparse.format(index, tensor.name):
                 what = "compressed" if form.compressed else "with metadata" if form.has_metadata else "plain"
                 lines.append(f"  {level.name}: {tensor.name} is stored {what} as {wording.format_text(form, tensor)}")
+        if (mode := design.sparse.partials.get(index, "whole")) != "whole":
+            lines.append(f"  {level.name}: partial sums: {wording.PARTIALS[mode]}")
         for saf in design.sparse.safs:
             if saf.level == index:
                 unit = "" if saf.kind == "gate" else f", {saf.intersection.replace('_', '-')} intersection"

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
-from sparseloop.model.design.sparse import FormatKind, RankFormat, Saf, Sparse, TensorFormat
+from sparseloop.model.design.sparse import FormatKind, Partials, RankFormat, Saf, Sparse, TensorFormat
 from tests.property.fuzz.densities import Density
 from tests.property.fuzz.problems import draw_density, draw_tensors
 from tests.property.fuzz.specification import Operand, Place, Slot, Specification, ordered
 
 SIZES = (1, 2, 2, 3, 4, 4, 5, 6, 8, 9, 12)
+PARTIALS: tuple[Partials, ...] = ("whole", "changed", "add")
 KINDS: tuple[Literal["skip", "gate", "spatial_skip"], ...] = ("skip", "skip", "skip", "gate", "gate", *["spatial_skip"] * 2)
 
 
@@ -47,7 +48,7 @@ def draw(seed: str, limits: Limits = Limits()) -> Specification:
         density = Density("produced") if result == "produced" else Density()
         filled = (*filled[:-1], replace(filled[-1], density=density))
     full = replace(bare, tensors=filled)
-    return _packed(dice, replace(full, sparse=_sparse(dice, full)))
+    return _with_partials(dice, _packed(dice, replace(full, sparse=_sparse(dice, full))))
 
 
 # --- loops --------------------------------------------------------------------------------------------------
@@ -152,6 +153,17 @@ def _sparse(dice: random.Random, spec: Specification) -> Sparse:
         implied_skips=not timeloop and dice.random() < 0.85,
         timeloop_reading=timeloop,
     )
+
+
+def _with_partials(dice: random.Random, spec: Specification) -> Specification:
+    """Some results that are made come and go otherwise than as whole copies, level by level."""
+    levels = range(len(spec.places))
+    if not spec.output.density.produced or spec.sparse.timeloop_reading or dice.random() < 0.6:
+        return spec
+    alike: Partials = dice.choice(("changed", "add"))
+    modes: dict[int, Partials] = {at: alike if dice.random() < 0.7 else dice.choice(PARTIALS) for at in levels}
+    found = replace(spec, sparse=replace(spec.sparse, partials=modes))
+    return found if found.einsum().tensors[-1].density.produced else spec  # others are dense, whatever comes and goes
 
 
 def _saf(dice: random.Random, spec: Specification) -> Saf:

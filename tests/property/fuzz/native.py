@@ -206,6 +206,8 @@ def _sparse(spec: Specification) -> str:
             ]
             if texts:
                 fields[kind] = f"[{', '.join(texts)}]"
+        if level in spec.sparse.partials:
+            fields["partials"] = spec.sparse.partials[level]
         if fields:
             lines.append(f"  L{level}: {_flow(fields)}")
     compute = {name: "true" for name, on in (("skip", spec.sparse.compute_skip), ("gate", spec.sparse.compute_gate)) if on}

@@ -63,6 +63,7 @@ def _without_level(spec: Specification, level: int) -> Iterator[Specification]:
     slots = tuple(replace(s, level=moved(s.level)) for s in spec.slots)
     sparse = replace(
         spec.sparse,
+        partials={moved(at): one for at, one in spec.sparse.partials.items() if at != level},
         formats={(moved(at), t): f for (at, t), f in spec.sparse.formats.items() if at != level},
         safs=tuple(replace(s, level=moved(s.level)) for s in spec.sparse.safs if s.level != level),
     )
@@ -145,6 +146,8 @@ def _features(spec: Specification) -> Iterator[Specification]:
     for name, plain in flags.items():
         if getattr(sparse, name) is not plain:
             yield replace(spec, sparse=replace(sparse, **{name: plain}))
+    for level in sparse.partials:
+        yield replace(spec, sparse=replace(sparse, partials={at: one for at, one in sparse.partials.items() if at != level}))
     if spec.no_temporal_reuse:
         yield replace(spec, no_temporal_reuse=frozenset())
     if spec.no_multicast:

@@ -97,6 +97,8 @@ class Strategies:
         base = self.features
         if any(saf.packs or saf.choice is not None for saf in {*features.safs} - {*base.safs}):
             raise SpecError([Diagnostic(message=f"'{one.name}': spatial skips and options cannot be searched jointly")])
+        if features.partials != base.partials:
+            raise SpecError([Diagnostic(message=f"'{one.name}': partials cannot be searched jointly")])
         places = {s for s in {*features.formats, *base.formats} if features.formats.get(s) != base.formats.get(s)}
         return Effect(
             formats={place: features.formats.get(place) for place in places},

@@ -42,7 +42,8 @@ def features_of(spec: Spec) -> Sparse:
 def with_features(spec: Spec, sparse: Sparse) -> Design:
     """The design of a specification with other sparse features, not checked, with the prices of their units."""
     log = ResolveLog(spec, spec.source)
-    einsum, hierarchy = resolve_workload(log), resolve_hierarchy(log)
+    moved = any(mode != "whole" for mode in sparse.partials.values())
+    einsum, hierarchy = resolve_workload(log, moved=moved), resolve_hierarchy(log)
     arch = resolve_arch(hierarchy, einsum, sparse, log)
     log.raise_errors()
     return Design(einsum=einsum, arch=arch, mapping=None, sparse=sparse)

@@ -11,7 +11,7 @@ from sparseloop.input.resolve.architecture import Hierarchy
 from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.spec import FormatSpec, LevelSparseSpec, RankFormatSpec, SafSpec
 from sparseloop.model.design.einsum import Einsum
-from sparseloop.model.design.sparse import Intersection, RankFormat, Saf, SafKind, Sparse, TensorFormat
+from sparseloop.model.design.sparse import Intersection, Partials, RankFormat, Saf, SafKind, Sparse, TensorFormat
 
 Kept = Sequence[frozenset[str]] | None
 """Tensors held per storage level; None if there is no mapping yet."""
@@ -25,13 +25,14 @@ def resolve_sparse(hierarchy: Hierarchy, einsum: Einsum, keep: Kept, log: Resolv
     _check_metadata_room(sparse.formats, hierarchy, log)
     _check_leaders(sparse, keep, einsum, hierarchy, log)
     _warn_of_idle_computes(sparse, einsum, hierarchy, log)
+    _warn_of_idle_partials(sparse, keep, einsum, hierarchy, log)
     return sparse
 
 
 def written_sparse(hierarchy: Hierarchy, einsum: Einsum, log: ResolveLog) -> Sparse:
     """The sparse features as written, not checked against each other and the machine."""
     formats, safs = dict[tuple[int, str], TensorFormat](), list[Saf]()
-    skip, gate = False, False
+    skip, gate, partials = False, False, dict[int, Partials]()
     compute = hierarchy.stages[-1].name if hierarchy.stages else ""
     for name, spec in log.spec.sparse.items():
         path = ("sparse", name)
@@ -41,6 +42,7 @@ def written_sparse(hierarchy: Hierarchy, einsum: Einsum, log: ResolveLog) -> Spa
             log.unknown(path, "level", name, [*hierarchy.storage, compute], key=True)
         else:
             level = hierarchy.storage[name]
+            partials |= {} if spec.partials is None else {level: spec.partials}
             formats |= {(level, t): f for t, f in _formats(spec, level, path, einsum, log).items()}
             safs += _features(spec, level, path, einsum, log)
     return Sparse(
@@ -48,6 +50,7 @@ def written_sparse(hierarchy: Hierarchy, einsum: Einsum, log: ResolveLog) -> Spa
         safs=tuple(safs),
         compute_skip=skip,
         compute_gate=gate,
+        partials=partials,
         implied_skips=log.native,
         timeloop_reading=not log.native,
     )
@@ -59,6 +62,9 @@ def _compute(spec: LevelSparseSpec, path: Path, log: ResolveLog) -> tuple[bool, 
         if value and not isinstance(value, bool):
             hint = f"write {name}: true" if name in ("skip", "gate") else "only skip: true and gate: true"
             log.error((*path, name), f"'{name}' of the compute level names no tensors", hint, key=True)
+    if spec.partials is not None:
+        hint = "partials belongs to the level that holds the result"
+        log.error((*path, "partials"), "the compute level holds no partial sums", hint, key=True)
     return spec.skip is True, spec.gate is True
 
 
@@ -213,6 +219,21 @@ def _warn_of_idle_computes(sparse: Sparse, einsum: Einsum, hierarchy: Hierarchy,
                 f"{level}: {saf.kind} of {saf.follower} on {leader} saves accesses of {saf.follower} only: "
                 f"computes with zeros of {leader} still take their time (to skip them: {compute}: {{skip: true}})"
             )
+
+
+def _warn_of_idle_partials(sparse: Sparse, keep: Kept, einsum: Einsum, hierarchy: Hierarchy, log: ResolveLog) -> None:
+    """Partial sums are all words, or as many as are given, unless the result is stored compressed and made by its operands."""
+    for level, mode in sparse.partials.items():
+        for result in (t for t in einsum.tensors if t.output and mode != "whole"):
+            form, reason = sparse.format(level, result.name), ""
+            if keep is not None and result.name not in keep[level]:
+                reason = f"it bypasses {result.name}"
+            elif form is None or not form.compressed:
+                reason = f"{result.name} is not stored compressed there"
+            elif not result.density.produced:
+                reason = f"the density of {result.name} is given" if log.spec.workload.density else f"{result.name} is dense"
+            if reason:
+                log.warn(f"{hierarchy.storage_names[level]}: partials: {mode} has no effect: {reason}")
 
 
 def _written_at(path: Path, follower: str, leaders: Sequence[str], log: ResolveLog) -> Path:

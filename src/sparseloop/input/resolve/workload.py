@@ -16,8 +16,11 @@ from sparseloop.model.design.einsum import Axis, Einsum, Tensor, Term
 from sparseloop.model.design.result_density import produced_density
 
 
-def resolve_workload(log: ResolveLog) -> Einsum:
-    """The einsum with all tensors, the result last; mistakes are logged, and a harmless value stands in for what is wrong."""
+def resolve_workload(log: ResolveLog, *, moved: bool = False) -> Einsum:
+    """The einsum with all tensors, the result last; mistakes are logged, and a harmless value stands in for what is wrong.
+
+    `moved`: partial sums come and go otherwise than as whole copies, whatever the specification says.
+    """
     spec, path = log.spec.workload, log.spec.workload_path
     text = parse_einsum(spec.einsum)
     if not spec.name.strip() or not spec.name.isprintable():
@@ -37,7 +40,7 @@ def resolve_workload(log: ResolveLog) -> Einsum:
             log.unknown((*path, "roles", role), "tensor", name, names)
     tensors = [_tensor(access, extents, log, output=i == 0) for i, access in enumerate(text.tensors)]
     check_padding(tensors, extents, log)
-    result = replace(tensors[0], density=_of_result(tensors[0], tensors[1:], extents, log))
+    result = replace(tensors[0], density=_of_result(tensors[0], tensors[1:], extents, log, moved or _moved(log)))
     return Einsum(
         name=spec.name,
         ranks=tuple(extents),
@@ -46,13 +49,20 @@ def resolve_workload(log: ResolveLog) -> Einsum:
     )
 
 
-def _of_result(result: Tensor, operands: Sequence[Tensor], extents: Mapping[str, int], log: ResolveLog) -> DensityModel:
+def _moved(log: ResolveLog) -> bool:
+    """Do partial sums come and go otherwise than as whole copies, so that it matters that dense ones are made, too?"""
+    return any(level.partials not in (None, "whole") for level in log.spec.sparse.values())
+
+
+def _of_result(
+    result: Tensor, operands: Sequence[Tensor], extents: Mapping[str, int], log: ResolveLog, moved: bool
+) -> DensityModel:
     """The density that is given; else, in a native specification, what the operands make of it."""
     spec = log.spec.workload.density.get(result.name)
     asked = spec is not None and spec.model == "produced"
     if not asked and (spec is not None or not log.native):
         return result.density
-    made = produced_density(result, operands, extents)
+    made = produced_density(result, operands, extents, dense_too=moved)
     if made is None and any(t.density.density < 1 for t in operands) and _is_told(result.name, log):
         log.warn(
             f"{result.name} is taken as dense, which counts too much: the density of a result with an index that is not one rank "

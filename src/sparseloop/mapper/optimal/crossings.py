@@ -38,7 +38,9 @@ class Crossing:
     timed_leaders: tuple[int, ...]
     """Those of skipping features: an access that is only gated still takes time."""
     read_words: float
-    """Words of the parent's bandwidth per dense access."""
+    """Words of the parent's bandwidth per dense read."""
+    update_words: float
+    """The same per dense update."""
     fill_words: float
     """Words of the child's bandwidth per dense fill."""
     sharing: float

@@ -388,9 +388,8 @@ class LevelBound:
             c = cost.crossing
             energy += cost.energy
             if self.bounds.timed:
-                taken = cost.busy * c.read_words
-                reads[c.parent] = reads.get(c.parent, 0.0) + cost.read * taken
-                writes[c.parent] = writes.get(c.parent, 0.0) + cost.updated * taken
+                reads[c.parent] = reads.get(c.parent, 0.0) + cost.read * (cost.busy * c.read_words)
+                writes[c.parent] = writes.get(c.parent, 0.0) + cost.updated * (cost.busy * c.update_words)
                 if c.child < self.bounds.levels:
                     writes[c.child] = writes.get(c.child, 0.0) + cost.filled * (cost.busy * c.fill_words)
         return Load(energy, reads, writes)

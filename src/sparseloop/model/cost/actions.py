@@ -120,8 +120,8 @@ def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> dic
     counts["decompress"] = lambda: source.decompress if source is not None else 0.0
     counts["compress"] = lambda: k.compress
     counts["address_generation"] = partial(_addresses, k, source)
-    if link.output and not link.to_compute and spec.reduction:  # the compute unit adds what it is given
-        counts["reduction"] = lambda: k.reads.actual
+    if link.partials == "add" or (link.output and not link.to_compute and spec.reduction):
+        counts["reduction"] = lambda: k.reads.actual  # else the compute unit adds what it is given
     counts["intersect"] = partial(_intersections, k)
     return counts
 

@@ -42,7 +42,8 @@ class NetworkTraffic:
 
     def _partial(self, k: LinkSparse) -> bool:
         """Partial sums also travel down where the parent cannot add in place."""
-        return not k.dense.link.output or not self.plan.arch.levels[k.dense.link.parent].reduction
+        link = k.dense.link
+        return not link.output or (link.partials != "add" and not self.plan.arch.levels[link.parent].reduction)
 
     @cached_property
     def words_down(self) -> dict[str, Words]:
@@ -250,4 +251,4 @@ def least_sum_pj(ends: LinkEnds, level: int) -> Pj:
 
 def sees_partial_sums(ends: LinkEnds) -> bool:
     """True if partial sums also travel down."""
-    return ends.output and not ends.arch.levels[ends.parent].reduction
+    return ends.output and ends.partials != "add" and not ends.arch.levels[ends.parent].reduction

@@ -23,17 +23,20 @@ MOST_POINTS = 2**21
 """Points of an einsum that are looked at one by one where indices are other than single ranks."""
 
 
-def produced_density(result: Tensor, operands: Sequence[Tensor], extents: Mapping[str, int]) -> DensityModel | None:
-    """The model of a result made of its operands; None if it is dense, or has an axis of several ranks."""
+def produced_density(
+    result: Tensor, operands: Sequence[Tensor], extents: Mapping[str, int], *, dense_too: bool = False
+) -> DensityModel | None:
+    """The model of a result made of its operands; None if it is dense (unless `dense_too`), or has an axis of several ranks."""
     ranks = [axis.terms[0].rank if len(axis.terms) == 1 else None for axis in result.axes]
     sparse = [t for t in operands if t.density.density < 1 or t.density.deterministic]
     padded = any(axis.padded(dict(extents)) for t in (result, *operands) for axis in t.axes)
     known = not padded and all(t.density.deterministic for t in sparse) and _can_be_listed([*sparse, result], extents)
     if known and (sparse or not _is_plain(result)):
         return _of_given(result, sparse, extents)
-    if any(t.density.density == 0 for t in operands):
+    odd = None in ranks or len(set(ranks)) < len(ranks)
+    if any(t.density.density == 0 for t in operands) and (odd or not dense_too):
         return Uniform(tuple(axis.extent(dict(extents)) for axis in result.axes), 0.0, size=result.density.total)
-    if not sparse or None in ranks or len(set(ranks)) < len(ranks):
+    if odd or not (sparse or dense_too):
         return None
     named = [rank for rank in ranks if rank is not None]
     owners = {rank: [t.name for t in operands if rank in t.ranks] for rank in named}

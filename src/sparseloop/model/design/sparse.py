@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 FormatKind = Literal["U", "UB", "B", "CP", "RLE", "UOP"]
 SafKind = Literal["skip", "gate", "spatial_skip"]
 Intersection = Literal["two_finger", "leader_follower", "skip_ahead"]
+Partials = Literal["whole", "changed", "add"]
+"""What a copy of a compressed result does: it is filled with what is there and returns all of it, or only the words it added to;
+or it starts empty and its parent adds what returns."""
 
 COMPRESSED_KINDS = frozenset({"B", "CP", "RLE"})
 BITMAP_KINDS = frozenset({"B", "UB"})
@@ -137,6 +140,8 @@ class Sparse:
     safs: tuple[Saf, ...] = ()
     compute_skip: bool = False
     compute_gate: bool = False
+    partials: Mapping[int, Partials] = field(default_factory=dict[int, Partials])
+    """Storage level to what copies of its compressed results further in do; missing: whole."""
     implied_skips: bool = True
     """True (native): a skipped cycle has no accesses. False: Timeloop's files, read literally."""
     timeloop_reading: bool = False

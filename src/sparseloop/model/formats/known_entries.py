@@ -7,7 +7,7 @@ its first word, so that overlapping windows share entries, and fibers of a last 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -191,13 +191,25 @@ class _Mapping:
         if not (link.compressed and comes_to_be(self.plan, link.tensor)):  # uncompressed, it has the list of the finished one
             exists = self._finished(points, link, stored)
             return exists, exists
-        results = self.looked.results()
+        results, travels = self.looked.results(), bool(rank.inner or rank.travels)
         if self._travels(link, rank):
             moments = results.moments(link, points.deliveries(link, self._inside(rank)))
         else:
             moments = results.uses(found.event)
         read, written = (self._contents(link, stored, moment[found.event]) for moment in moments)
-        return read, written
+        if link.partials == "whole":
+            return read, written
+        # all entries of a fiber return together; one that is looked at by itself is only touched where something comes for it
+        fiber, event = stored.entry, found.event
+        if travels:
+            fiber = stored.fiber
+            event = numbered(points.code(self.plan.spatial(link.parent)), moments.written[found.event])
+        come = stored.exists(results.comes(found.event, stored.entry), results.comes(event, fiber))
+        if link.partials == "changed":
+            return read, come
+        alone = stored if travels else replace(stored, fiber=stored.entry)
+        there = self._contents(link, alone, moments.read[found.event])
+        return (there[0] & come[0], there[1] & come[1]), come
 
     def _travels(self, link: Link, rank: RankOnLoops) -> bool:
         """Do entries go with deliveries to the child?"""
@@ -272,6 +284,8 @@ class _Mapping:
             exists = self._contents(source, stored, read[found.access_of_copy[found.copy_of_point]])
         else:
             exists = self._finished(points, source, stored)
+        if source.partials == "add":  # copies start empty
+            exists = (np.zeros_like(exists[0]), np.zeros_like(exists[1]))
         self._count(sums, points, (arriving, stored.units, exists), steps, found.first_copies if source.output else None)
 
     def _count(

@@ -26,6 +26,7 @@ from sparseloop.model.formats.ranks import (
     entry_bits,
     known_before,
     rank_units,
+    touched_alone,
 )
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, Emptiness, in_order, tile_condition, widen
@@ -184,12 +185,16 @@ class Metadata:
         `again`: only lookups that are not the first of an entry. What goes with the words of the compute level is not looked
         up where they are not.
         """
-        if not (c.link.to_compute and c.inherited) or rank.travels is False:
-            return self._looked_up(c, rank, units, again)
-        words = self._looked_up(c, rank, units, again, c.inherited)
+        alone = units
+        if units.exist and touched_alone(c.link, again=again):
+            alone = units._replace(exist=frozenset({rank.position}))
+        inherited = c.inherited if c.link.to_compute else NONE
+        if rank.travels is False or not (inherited or alone.exist != units.exist):
+            return self._looked_up(c, rank, alone, again)
+        words = self._looked_up(c, rank, units, again, inherited)
         if rank.travels is True:
             return words
-        others = self._looked_up(c, rank, units, again)
+        others = self._looked_up(c, rank, alone, again)
         return EventParts(
             (words * ops.zero_unless(rank.travels, 1.0)).parts + (others * ops.zero_unless(ops.negate(rank.travels), 1.0)).parts
         )
@@ -379,7 +384,8 @@ class Metadata:
 
         def arriving(one: Units) -> EventParts:
             sets = (o | one.exist, o | one.exist | k, o | one.exist | k, o | one.exist | k | g)
-            return self._split(positions, one, sets, c.visits(again, link.compressed and bool(one.exist)))
+            found = self._split(positions, one, sets, c.visits(again, link.compressed and bool(one.exist)))
+            return found.removed() if source.partials == "add" else found
 
         return _of_each(units, arriving)
 

@@ -245,6 +245,11 @@ class FormatRanks:
         return tile_condition(self.tiles, link.tensor, self.tiles.partial_cover(name, counts))
 
 
+def touched_alone(link: Link, *, again: bool) -> bool:
+    """Is an entry that is looked at by itself touched only if something comes for it? `again`: when it is read."""
+    return link.partials == "add" or (link.partials == "changed" and not again)
+
+
 def rank_units(rank: RankOnLoops) -> StoredUnits:
     """Entries and payloads per position; see the top of this module."""
     there = ops.zero_unless(rank.there, 1.0)

@@ -71,6 +71,8 @@ class Emptiness:
         produced result has come at these visits; None: it is complete. `seen`: events that are not alike at every place.
         """
         made = frozenset(c for c in conditions if self._is_produced(c[0]))
+        if made and progress is not None and progress.implies_operands:
+            conditions = made
         key = (conditions, repeats, progress.key if progress is not None and made else None, seen)
         if key not in self._nonempty:
             if made and self._is_known(min(made)[0]):
@@ -131,12 +133,26 @@ class Emptiness:
         if progress is None:
             zero = [self._zero_of_complete((tensor, cover), extents, subset) for subset in subsets]
             return ops.maximum(0.0, ops.total(s.sign * s.empty * (1.0 - z) for s, z in zip(subsets, zero, strict=True)))
+        if progress.implies_operands:
+            return self._of_contributions(model, extents, progress)
         before = [model.mean_empty(extents, passes_outside(tiles, progress, s, 0.0), s.taken) for s in subsets]
         there = ops.total(s.sign * s.empty * (1.0 - z) for s, z in zip(subsets, before, strict=True))
         if not progress.again:
             after = model.mean_empty(extents, passes_outside(tiles, progress, subsets[0], progress.run), subsets[0].taken)
             there = there + (before[0] - after)
         return ops.minimum(1.0, ops.maximum(0.0, there))
+
+    def _of_contributions(self, model: ProducedResult, extents: tuple[Coordinate, ...], progress: Progress) -> Share:
+        """P(a visit adds to a tile), and at reads that something of the tile is there already."""
+        nothing = Subset(1.0, 1.0, (0.0,) * len(self.tiles.plan.einsum.tensors[:-1]), ())
+        zero = model.mean_empty(extents, Passes((), (), (), progress.run, again=False), nothing.taken)
+        if not progress.again:
+            return 1.0 - zero
+        before, after = (
+            model.mean_empty(extents, passes_outside(self.tiles, progress, nothing, more), nothing.taken)
+            for more in (0.0, progress.run)
+        )
+        return ops.minimum(1.0, ops.maximum(0.0, (1.0 - before) + (after - zero)))
 
     def _result(self, tensor: int) -> ProducedResult:
         return cast("ProducedResult", self.tiles.plan.einsum.tensors[tensor].density)

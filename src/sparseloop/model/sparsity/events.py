@@ -89,6 +89,11 @@ class EventParts:
             )
         )
 
+    def removed(self) -> EventParts:
+        """None of them ever comes up."""
+        none = 0.0
+        return EventParts(tuple(EventPart(p.count, none, none, none, none) for p in self.parts))
+
     def counts(self) -> EventCounts:
         """The five numbers, computed now."""
         return EventCounts(total=self.total, actual=self.actual, gated=self.gated, skipped=self.skipped, absent=self.absent)

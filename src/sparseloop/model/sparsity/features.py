@@ -65,8 +65,7 @@ class LinkConditions:
     """Loops that all stand at index 0 at the parent's first touch of a word."""
     repeated_fills: Cover
     """The same for a child."""
-    progress: Progress | None = None
-    """Of a result: how far it has come."""
+    progress: Progress | None = None  # of a result: how far it has come
     words: Seen | None = None  # of a padded tensor: its true words
     known: LinkSurvival | None = None
     """What known patterns leave, event by event; None where covers say it exactly."""
@@ -319,13 +318,14 @@ def access_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: b
 
 
 def fill_events(count: Count, emptiness: Emptiness, c: LinkConditions, word: bool, repeats: bool) -> EventParts:
-    """(F3) Fills of the child: the link's own features decide; `word`: the child stores no zeros."""
+    """(F3) Fills of the child: the link's own features decide; `word`: it stores no zeros. None where copies start empty."""
     own = frozenset({c.word}) if word else NONE
     o = widen(c.outer | own, c.arrival, emptiness.tiles, but=c.word if word else None)
     k, g = (widen(x, c.arrival, emptiness.tiles) for x in (c.local, c.gates))
     again, known = c.repeated_fills if repeats else None, None if c.known is None else c.known.fills
     visits = replace(c.visits(again, word, known=known), seen=c.words)
-    return split_events(count, emptiness, (o, o | k, o | k, o | k | g), visits)
+    found = split_events(count, emptiness, (o, o | k, o | k, o | k | g), visits)
+    return found if c.link.partials != "add" else found.removed()
 
 
 def compute_events(safs: SafConditions, computes: Count) -> EventParts:
@@ -390,10 +390,9 @@ class LeastSurvival:
 
     leaders: Leaders
     """Conditions on tiles."""
-    stored: float
-    """Share of the parent's words that it stores."""
-    arriving: float
-    """Share of the words for the child that it stores."""
+    read: float  # share of the parent's words that are read
+    stored: float  # of those that it stores
+    arriving: float  # of the words for the child that it stores
 
 
 def least_survival(ends: LinkEnds) -> LeastSurvival:
@@ -402,7 +401,8 @@ def least_survival(ends: LinkEnds) -> LeastSurvival:
     if ends.compressed and (ends.to_compute or ends.child_compressed):
         leaders = leaders.without(ends.tensor)  # where the word is not zero, no tile that contains it is empty
     stored, arriving = (nonzero if compressed else 1.0 for compressed in (ends.compressed, ends.child_compressed))
-    return LeastSurvival(leaders, stored, arriving)
+    read, arriving = (stored, arriving) if ends.partials != "add" else (0.0, 0.0)  # what returns may meet nothing
+    return LeastSurvival(leaders, read, stored, arriving)
 
 
 def compute_leaders(einsum: Einsum, sparse: Sparse) -> Leaders:

@@ -289,6 +289,7 @@ class Looked:
         if _is_made(self.plan, link.tensor):  # it comes to be: what is there when it is returned, read and filled
             there = self.results().at(link)
             filled = there.before[found.access_of_copy] if link.child_compressed else None
+            filled = np.zeros(len(found.copy_point)) if link.partials == "add" else filled
             return [there.after, there.before, filled] if link.compressed else [None, None, filled]
         if not self._known(link.tensor):
             return [None] * 3

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from sparseloop.model.units import Integers, Share
 KEPT = 4
 """Lists of first contributions remembered by a result."""
 Condition = tuple[int, Cover]
+When = Literal["before", "after", "first"]
+"""Is something there when a visit begins, or when it ends, or does its first contribution come in it?"""
 
 
 def share_there(
@@ -84,6 +86,7 @@ class _Asking:
                 serves=chain[2 * at],
                 within=bounds if link.within is None else chain[2 * at + 1],
                 lanes=tuple(s for s in link.lanes if bounds[s] > 1),
+                restarts=link.restarts,
             )
             for at, link in enumerate(self.progress.chain)
         ]
@@ -91,10 +94,14 @@ class _Asking:
         first = frozenset(s for s in range(width) if again[s] > 1)
         nest = Nest(plan, bounds, last)
         visits = _Visits(nest, self.result[0], tile, stages, first)
+        if self.progress.implies_operands:
+            alone = _Visits(nest, self.result[0], tile, [stage._replace(restarts=True) for stage in stages], first)
+            return alone.share(None, "after") - (visits.share(None, "first") if self.progress.again else 0.0)
+        when: When = "before" if self.progress.again else "after"
         conditions = joint_list(nest, smallest(nest, asked)) if asked else None
         if asked and conditions is None:  # too many points to be numbered: taken as independent
-            return visits.share(None, after=not self.progress.again) * mean_of_mapping(nest, asked, ())
-        return visits.share(conditions, after=not self.progress.again)
+            return visits.share(None, when) * mean_of_mapping(nest, asked, ())
+        return visits.share(conditions, when)
 
 
 class _Stage(NamedTuple):
@@ -103,6 +110,8 @@ class _Stage(NamedTuple):
     serves: Row
     within: Row
     lanes: tuple[int, ...]
+    restarts: bool
+    """Every visit begins with an empty copy."""
 
 
 class _Segment(NamedTuple):
@@ -133,33 +142,33 @@ class _Visits:
                 s for s in busy if not loops[s].spatial and s not in seen and stage.serves[s] == 1 and stage.within[s] > 1
             )
             seen.update(passes)
-            self.segments.append(_Segment(lanes, passes))
+            self.segments.append(_Segment((*lanes, *passes), ()) if stage.restarts else _Segment(lanes, passes))
         self.visits = frozenset(s for s in busy if stages[-1].serves[s] == 1).union(seen)
         """Loops that tell visits apart."""
         self.apart = tuple(s for s in sorted(self.visits - seen) if loops[s].spatial and s not in relevant)
         """Lanes that are served one by one."""
         self.told = frozenset(s for s in busy if loops[s].rank in self.model.told)
 
-    def share(self, conditions: ListedIndicator | None, *, after: bool) -> float:
-        """Share of the visits, but those of `first`, at which the tile is there when they begin (or, `after`, end)."""
+    def share(self, conditions: ListedIndicator | None, when: When) -> float:
+        """Share of the visits, but those of `self.first`, at which the tile is there when they begin, or end, or first comes."""
         visits = self.visits | (frozenset(conditions.slots) if conditions is not None else frozenset[int]())
-        count = self._count(_Among(self, visits, conditions, frozenset()), after)
+        count = self._count(_Among(self, visits, conditions, frozenset()), when)
         size = float(math.prod(self.bounds[s] for s in visits))
         if self.first:
-            count -= self._count(_Among(self, visits, conditions, self.first), after)
+            count -= self._count(_Among(self, visits, conditions, self.first), when)
             size -= math.prod(self.bounds[s] for s in visits - self.first)
         return count / size if size > 0 else 1.0
 
-    def _count(self, among: _Among, after: bool) -> float:
+    def _count(self, among: _Among, when: When) -> float:
         """Visits at which something is there: it came at an earlier pass of some link; or else in this very visit."""
         known, total = self.words, 0.0
         for at, segment in enumerate(self.segments):
             known += segment.lanes
             groups = self.prefixes(at)
-            for number, slot in enumerate(segment.passes):
+            for number, slot in enumerate(segment.passes if when != "first" else ()):
                 total += among.later(groups, (*known, *segment.passes[:number]), slot)
             known += segment.passes
-        return total + among.at(self.prefixes(len(self.segments)), (*known, *self.apart)) if after else total
+        return total + among.at(self.prefixes(len(self.segments)), (*known, *self.apart)) if when != "before" else total
 
     # --- first contributions --------------------------------------------------------------------------------
 
@@ -294,7 +303,7 @@ class _Among:
         bounds, holds = self.of.bounds, self._holds
         asked = frozenset(holds.slots) if holds is not None else frozenset[int]()
         free = self.visits.difference(known) - {slot}
-        alike = [s for s in known if s not in groups.order and s not in self._passes]
+        alike = [s for s in known if s not in groups.order and s not in self._passes and s not in self.first]
         weight: Any = float(math.prod(bounds[s] for s in (*(free - asked - self.first), *alike)))
         for s in self.first.intersection(known):
             weight = weight * (groups.digit(s) == 0)

@@ -276,6 +276,12 @@ class NestPoints:
             self._deliveries[link.index, below] = self._found(link, self.word(link.tensor, below))
         return self._deliveries[link.index, below]
 
+    def stays(self, link: Link, key: Integers) -> Integers:
+        """Per point the stay of its key (a word, an entry, a fiber) at the child of a link."""
+        child = self.code(self.plan.spatial(link.child))
+        visit = numbered(child, self.code(reversed(link.temporal)))
+        return copies(visit, child, key, reuse=not (link.to_compute or link.no_reuse)).of_point
+
     def _found(self, link: Link, key: Integers) -> Deliveries:
         child, step = self.code(self.plan.spatial(link.child)), self.code(reversed(link.temporal))
         visit = numbered(child, step)

@@ -53,15 +53,36 @@ class NestResults:
             found = self.points.deliveries(link)
             since = self._since(link)[found.access_point]
             before = since <= self.moments(link, found).read
-            self._contents[link.index] = Contents(before, before | found.any_user(self._adds, of_copies=False))
+            comes = found.any_user(self._adds, of_copies=False)
+            after = before | comes if link.partials == "whole" else comes
+            self._contents[link.index] = Contents(before & comes if link.partials == "add" else before, after)
         return self._contents[link.index]
 
     def there(self, link: Link, code: Integers, moment: Integers) -> Truths:
         """Per point: does the parent of the link hold, at the point's moment, some word whose point has the same code?"""
-        group = numbered(self.points.code(self.plan.spatial(link.parent)), code)
+        group = self._copies(link, code)
         since = np.full(int(group.max()) + 1, NEVER)
         np.minimum.at(since, group, self._since(link))
         return since[group] <= moment
+
+    def comes(self, event: Integers, code: Integers) -> Truths:
+        """Per point: is something with the point's code added by its event?"""
+        group = numbered(event, code)
+        found = np.zeros(int(group.max()) + 1, dtype=np.bool_)
+        found[group[self._adds]] = True
+        return found[group]
+
+    def _source(self, link: Link) -> Link | None:
+        """The link over which the parent's copies are filled."""
+        outer = self.plan.outer[link.index]
+        return self.plan.links[outer[-1]] if outer else None
+
+    def _copies(self, link: Link, key: Integers) -> Integers:
+        """Per point the copy of its key (a word, an entry) at the link's parent: a new one at every stay that starts empty."""
+        source = self._source(link)
+        if source is not None and any(self.plan.links[at].partials == "add" for at in self.plan.outer[link.index]):
+            return self.points.stays(source, key)
+        return numbered(self.points.code(self.plan.spatial(link.parent)), key)
 
     def uses(self, event: Integers) -> Moments:
         """Moments of events that last from the first step they serve to the last; `event`: per point the one that serves it."""
@@ -78,13 +99,12 @@ class NestResults:
 
     def _first_held(self, link: Link) -> Integers:
         points, found = self.points, self.points.deliveries(link)
-        copy = numbered(points.code(self.plan.spatial(link.parent)), points.word(link.tensor))
+        copy = self._copies(link, points.word(link.tensor))
         since = np.full(int(copy.max()) + 1, NEVER)
         returned = found.any_user(self._adds, of_copies=False)
         np.minimum.at(since, copy[found.access_point[returned]], self.moments(link, found).written[returned])
-        outer = self.plan.outer[link.index]
-        if outer:
-            source = self.plan.links[outer[-1]]
+        source = self._source(link)
+        if source is not None and source.partials != "add":
             arrives = points.deliveries(source)
             there = self.at(source).before[arrives.access_of_copy]
             moment = self.moments(source, arrives).read[arrives.access_of_copy]

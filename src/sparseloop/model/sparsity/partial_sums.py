@@ -6,6 +6,10 @@ A copy of link i holds what its parent's copy held when it was filled, and what 
 to this one, sum_i q_i positions_i, q_i the passes made before in the present stay of link i's parent copy. Passes are the
 iterations of temporal loops that do not index the result; they are averaged.
 
+Children that return only what they added (`changed`, `add`) return a word if one of the positions of the visit contributes; a
+parent that adds it (`add`) reads a word that is there and comes: 1 - e_Z(so far) - e_Z(visit) + e_Z(both). Copies below such a
+parent start empty, so that further passes add nothing to what they hold.
+
 Conditions hold at whatever contributes. So a word that is there, and tiles of operands that are not zero, are
 
     P(so far and C) = sum over subsets S of C of (-1)^|S| [prod_u e_u(t_u) - e_Z(positions outside the tiles of S; t)]
@@ -22,6 +26,7 @@ from typing import NamedTuple
 
 from sparseloop.model import ops
 from sparseloop.model.density.produced import Passes
+from sparseloop.model.design.sparse import Partials
 from sparseloop.model.plan import Link
 from sparseloop.model.traffic.tiles import Cover, Tiles
 from sparseloop.model.units import Count, Share, Words
@@ -45,6 +50,8 @@ class Serving(NamedTuple):
     """What the parent's copy serves while it stays; None: it stays for good."""
     lanes: tuple[int, ...]
     """Spatial loops that tell the parent's instances apart without moving the result."""
+    restarts: bool
+    """The child's copy starts empty at every visit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +67,13 @@ class Progress:
     """The links that the visits lie behind, outermost first."""
     again: bool
     """At reads and fills, which the very first touch does not need; else at updates, which also hold what the visit added."""
+    partials: Partials
+    """Updates hold only what the visit added, unless `whole`; where the parent adds it (`add`), words are read that meet it."""
+
+    @property
+    def implies_operands(self) -> bool:
+        """Nothing happens without a contribution of this visit, for which no operand's tile is zero."""
+        return self.partials == "add" or (self.partials == "changed" and not self.again)
 
     def at_updates(self) -> Progress:
         """The same visits when they return."""
@@ -86,7 +100,8 @@ def progress_of(tiles: Tiles, link: Link, stays: Stays, stay: Cover) -> Progress
         run = contraction_positions(tiles, one, serves)
         step = run
         lanes_of_parent = tuple(s for s in tiles.plan.spatial(one.parent) if s not in one.relevant)
-        served.append(Serving(serves, None if parent is None else stays.own[parent], lanes_of_parent))
+        restarts = at != link.index and one.partials == "add"
+        served.append(Serving(serves, None if parent is None else stays.own[parent], lanes_of_parent, restarts))
         here: list[PassLoop] = []
         lanes = [slot for slot in reversed(one.unshared) if slot not in one.relevant]
         for slot in [*lanes, *(slot for slot in one.temporal if slot not in one.relevant)]:
@@ -97,8 +112,10 @@ def progress_of(tiles: Tiles, link: Link, stays: Stays, stay: Cover) -> Progress
             here.insert(0, PassLoop(slot, count, 0 * step if slot in lanes else step))
             step = step * count
         loops += here
+        if restarts:  # nothing that was added before is there
+            loops = [loop._replace(positions=0 * loop.positions) for loop in loops]
     key = ("progress", link.index, stay)
-    return Progress(key=key, loops=tuple(loops), run=run, chain=tuple(served), again=True)
+    return Progress(key=key, loops=tuple(loops), run=run, chain=tuple(served), again=True, partials=link.partials)
 
 
 def progress_held(tiles: Tiles, link: Link, stays: Stays) -> Progress:
@@ -106,12 +123,19 @@ def progress_held(tiles: Tiles, link: Link, stays: Stays) -> Progress:
     outer = tiles.plan.outer[link.index]
     if not outer:
         there = tiles.covering(set(range(len(tiles.bounds))) - set(tiles.plan.spatial(link.parent)))
-        return Progress(("held", link.index), (), contraction_positions(tiles, link, there), (), again=False)
+        return _complete(("held", link.index), contraction_positions(tiles, link, there))
     source = tiles.plan.links[outer[-1]]
     before = progress_of(tiles, source, stays, stays.shared[source.index])
     run = contraction_positions(tiles, source, stays.own[source.index])
-    done = ops.total((loop.count - 1) * loop.positions for loop in before.loops)
-    return Progress(("held", link.index, before.key), (), done + run, (), again=False)
+    done: Count = 0.0
+    if source.partials != "add":
+        done = ops.total((loop.count - 1) * loop.positions for loop in before.loops)
+    return _complete(("held", link.index, before.key), done + run)
+
+
+def _complete(key: Hashable, positions: Count) -> Progress:
+    """So many positions in a single visit."""
+    return Progress(key=key, loops=(), run=positions, chain=(), again=False, partials="whole")
 
 
 def contraction_positions(tiles: Tiles, link: Link, cover: Cover) -> Count:

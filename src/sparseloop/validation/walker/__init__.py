@@ -52,9 +52,10 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
   part of the contraction is a list, which is there if it has a contribution. Where c lists of a fiber are there, all its words
   pass ceil(log_radix c) times, at least once, as if merging made them no fewer.
 * A result without a given pattern is made: a word counts as stored from its first contribution on that reached the
-  copy. A copy is filled with what is there and returns all of it (`whole`), or what it added to (`changed`), or starts
-  empty and its parent adds (`add`; a read is then a word that arrives where there is one). Leaders and what levels hold
-  use the finished result.
+  copy. Level by level (`Sparse.partials`) a copy is filled with what is there and returns all of it (`whole`), or what it added
+  to (`changed`), or starts empty and its parent adds (`add`; a read is then a word that arrives where there is one, a fill
+  is absent). Entries and fibers are returned like words: if something under them was added to; entries of own ranks one by one.
+  Leaders and what levels hold use the finished result.
 """
 
 from sparseloop.validation.walker.count import Walker

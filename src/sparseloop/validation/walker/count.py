@@ -85,7 +85,7 @@ class Walker:
         if output in nonzero:
             return None
         nonzero[output] = any_alike(plan.paths[output].word, contributes)
-        return PartialSums(plan, contributes, self.machine.partials)
+        return PartialSums(plan, contributes)
 
     def _used(self, data: MappingOf[str, BoolArray], name: str) -> BoolArray:
         """Per point: is the word used there non-zero? Padding is to be masked out. Checks the shape."""

@@ -143,8 +143,10 @@ class Draw:
         if self._made(level, name):
             assert self.sums is not None
             present = self.sums.before(parent)[link.access_of_copy]
+        if self._starts_empty(level, name):
+            present = np.zeros_like(present)
         verdict = self._judge_fills(link, level, name, present)
-        chosen = path.inside[link.copies.point] & self._filled_again(link, parent, name)
+        chosen = path.inside[link.copies.point] & self._filled_again(link, name)
         happens = verdict.awake & chosen
         return Filled(
             classes=verdict.classes(1.0, chosen),
@@ -162,12 +164,17 @@ class Draw:
         stored = self._stored(parent, name)[link.copies.point]
         return visits.of_parent(filled.happens, room, stored), visits.of_children(filled.happens, room)
 
-    def _filled_again(self, link: Deliveries, parent: int, name: str) -> BoolArray:
-        """Per copy: is it filled? The first copy of a result starts from nothing, all do where the parent adds what returns."""
+    def _filled_again(self, link: Deliveries, name: str) -> BoolArray:
+        """Per copy: is it filled? The first copy of a result starts from nothing."""
         if not self.plan.paths[name].tensor.output:
             return np.ones(len(link.copies.point), dtype=np.bool_)
-        adds = self._made(parent, name) and self.machine.partials == "add"
-        return ~link.copies.first & (not adds)
+        return ~link.copies.first
+
+    def _starts_empty(self, level: int, name: str) -> bool:
+        """Do copies of a result begin with nothing, so that the parent adds what returns?"""
+        if self.sums is None or not self.plan.paths[name].tensor.output:
+            return False
+        return self.sums.mode(self.plan.paths[name].parent(level)) == "add"
 
     def _filled(self, level: int, name: str, rank: Rank | None) -> RankUnits:
         """Entries of a rank written into `level` from its parent."""
@@ -176,14 +183,15 @@ class Draw:
         link, counted, parent = rank.fills, list[WalkedCounts](), self.plan.paths[name].parent(level)
         assert parent is not None
         point = link.copies.point
-        chosen = rank.real[point] & self._filled_again(link, parent, name)
+        chosen = rank.real[point] & self._filled_again(link, name)
         below, fiber = self._stored_under(rank, name)
         if self._made(level, name):
             assert self.sums is not None
             moment = self.sums.moments(parent, link).read[link.access_of_copy][link.copies.of_point]
             below, fiber = (self.sums.there(parent, code, moment) for code in (rank.below, rank.fiber))
+        starts = not self._starts_empty(level, name)
         for units, exists in rank.units(below, fiber):
-            verdict = self._judge_fills(link, level, name, link.copies.any(exists))
+            verdict = self._judge_fills(link, level, name, link.copies.any(exists) & starts)
             counted.append(verdict.classes(units[point], chosen))
         return RankUnits(metadata=counted[0], payload=counted[1])
 
@@ -225,11 +233,16 @@ class Draw:
         assert sums is not None
         moments = sums.uses(looks.events) if looks.link is None else sums.moments(level, looks.link)
         of_point = looks.events.of_point
-        before = tuple(sums.there(level, code, moments.read[of_point]) for code in (rank.below, rank.fiber))
-        after = tuple(sums.there(level, code, moments.written[of_point]) for code in (rank.below, rank.fiber))
-        if self.machine.partials != "whole":
-            after = (looks.events.any(sums.contributes)[of_point], after[1])
-        return (before[0], before[1]), (after[0], after[1])
+        mode, start, end = sums.mode(level), moments.read[of_point], moments.written[of_point]
+        read = (sums.there(level, rank.below, start), sums.there(level, rank.fiber, start))
+        if mode == "whole":
+            return read, (sums.there(level, rank.below, end), sums.there(level, rank.fiber, end))
+        # an entry that is looked at by itself is only touched where something comes for it
+        link, fiber = (looks.link, rank.fiber) if looks.together else (None, rank.below)
+        come = (sums.comes(None, looks.events, rank.below), sums.comes(link, looks.events, fiber))
+        if mode == "changed":
+            return read, come
+        return (read[0] & come[0], sums.there(level, fiber, start) & come[1]), come
 
     def _looked_at(self, rank: Rank, under: tuple[BoolArray, BoolArray], chosen: BoolArray) -> RankUnits:
         """The chosen looks at a rank's entries; `under`: is something stored under the entry, and in its fiber?"""

@@ -44,6 +44,8 @@ class Looks:
     stages: Stages
     link: Deliveries | None = None
     """The deliveries that they are; None: looks of their own, that last while the entry is in use."""
+    together: bool = False
+    """All entries of a fiber that are under way at once return together."""
     jumps: Jumps | None = None
     jumping: frozenset[int] = frozenset()
     """Conditions whose intersection unit jumps."""
@@ -133,7 +135,7 @@ class RankBuilder:
         return self._of_link(self.path.entry_link(self.level, frozenset(below)))
 
     def _of_link(self, link: Deliveries) -> Looks:
-        return Looks(events=link.accesses, stages=self.stages, link=link)
+        return Looks(events=link.accesses, stages=self.stages, link=link, together=True)
 
     def _describe(self, rank: LaidRank, below: list[int], innermost: bool, looks: Looks) -> Rank:
         """Collects what the entries of a rank are."""

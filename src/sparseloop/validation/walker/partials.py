@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparseloop.model.design.sparse import Partials
 from sparseloop.validation.walker.plan import EventPlan
 from sparseloop.validation.walker.points import BoolArray, IntArray
-from sparseloop.validation.walker.records import Partials
 from sparseloop.validation.walker.residency import Deliveries, EventSet
+from sparseloop.validation.walker.tensor_path import any_alike
 
 NEVER = np.iinfo(np.int64).max
 BEGIN, READ, CONTRIBUTE, RETURN = range(4)
@@ -28,31 +29,44 @@ class PartialSums:
     """The contents of every copy of the result over time, from the points that contribute to it.
 
     A word contributes nothing where an operand is zero. A level's copy has a word as soon as a child returned a contribution
-    to it, or as soon as the copy was filled with one that was there (not where partial sums are added outside, `add`).
+    to it, or as soon as the copy was filled with one that was there. Where its parent adds what returns (`add`), every stay
+    begins with an empty copy.
     """
 
-    def __init__(self, plan: EventPlan, contributes: BoolArray, partials: Partials) -> None:
-        self.plan, self.contributes, self.partials = plan, contributes, partials
+    def __init__(self, plan: EventPlan, contributes: BoolArray) -> None:
+        self.plan, self.contributes = plan, contributes
         self.path = plan.paths[plan.einsum.tensors[-1].name]
         self.step = plan.points.step(plan.compute)
         self.since = dict[int, IntArray]()
         for level in self.path.levels:
             self.since[level] = self._since(level)
 
+    def mode(self, level: int | None) -> Partials:
+        """What the children of a level do with partial sums."""
+        if level is None or not self.plan.compressed(level, self.path.tensor.name):
+            return "whole"
+        return self.plan.sparse.partials.get(level, "whole")
+
     def _since(self, level: int) -> IntArray:
         """Per point: the moment from which the copy at the level that serves it holds the word used there."""
         link, parent = self.path.links[level], self.path.parent(level)
-        instance = self.plan.points.instance(level)
-        copy = np.unique(np.stack([instance, self.path.word]), axis=1, return_inverse=True)[1].reshape(-1)
+        copy = self._copies(level, self.path.word)
         since = np.full(int(copy.max()) + 1, NEVER)
         returned = link.accesses.any(self.contributes)
         np.minimum.at(since, copy[link.accesses.point[returned]], self.moments(level, link).written[returned])
-        if parent is not None and self.partials != "add":
+        if parent is not None and self.mode(parent) != "add":
             outer = self.path.links[parent]
             there = self.before(parent)[outer.access_of_copy]
             arrival = self.moments(parent, outer).read[outer.access_of_copy]
             np.minimum.at(since, copy[outer.copies.point[there]], arrival[there])
         return since[copy]
+
+    def _copies(self, level: int, key: IntArray) -> IntArray:
+        """Per point the number of the copy of its key (a word, an entry) at a level: as long as it goes on with what it had."""
+        parent = self.path.parent(level)
+        if parent is not None and any(self.mode(outer) == "add" for outer in self.path.levels if outer < level):
+            return self.path.stays(parent, key)
+        return np.unique(np.stack([self.plan.points.instance(level), key]), axis=1, return_inverse=True)[1].reshape(-1)
 
     def moments(self, level: int, link: Deliveries) -> Moments:
         """When the deliveries from a level to its child arrive and return."""
@@ -82,18 +96,26 @@ class PartialSums:
         """Per access of a level: is the word there when it is read? Where the level adds: is what returns there already?"""
         link = self.path.links[level]
         since, moments = self.since[level][link.accesses.point], self.moments(level, link)
-        if self.partials == "add":
+        if self.mode(level) == "add":
             return (since < moments.written) & link.accesses.any(self.contributes)
         return since <= moments.read
 
     def after(self, level: int) -> BoolArray:
         """Per access of a level: is the word in what returns?"""
         added = self.path.links[level].accesses.any(self.contributes)
-        return added | self.before(level) if self.partials == "whole" else added
+        return added | self.before(level) if self.mode(level) == "whole" else added
 
     def there(self, level: int, code: IntArray, moment: IntArray) -> BoolArray:
         """Per point: does the copy that serves it hold, at the point's moment, some word with the point's code?"""
-        group = np.unique(np.stack([self.plan.points.instance(level), code]), axis=1, return_inverse=True)[1].reshape(-1)
+        group = self._copies(level, code)
         since = np.full(int(group.max()) + 1, NEVER)
         np.minimum.at(since, group, self.since[level])
         return since[group] <= moment
+
+    def comes(self, link: Deliveries | None, events: EventSet, code: IntArray) -> BoolArray:
+        """Per point: does something with the point's code return with its event? All that returns with it, for deliveries."""
+        if link is None:
+            return events.any(self.contributes)[events.of_point]
+        together = link.departure[link.accesses.of_point]
+        group = np.unique(np.stack([together, code]), axis=1, return_inverse=True)[1].reshape(-1)
+        return any_alike(group, self.contributes)

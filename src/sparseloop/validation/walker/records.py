@@ -18,11 +18,6 @@ class WalkedCounts:
     absent: float = 0.0
 
 
-Partials = Literal["whole", "changed", "add"]
-"""What a copy of a compressed result does: it is filled with what is there and returns all of it, or only the words it added to;
-or it starts empty and its parent adds what returns."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """Words per cycle of one instance; None: unlimited."""
@@ -51,7 +46,6 @@ class Machine:
     """Level to when the lanes below it wait for each other; at most one. Without it all lanes even out."""
     dealt: bool = False
     """The work between two waits is dealt out in whole units."""
-    partials: Partials = "whole"
     serial: Mapping[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
     """Level to the tensors whose tile is there before work on it starts."""
     systolic: frozenset[int] = frozenset()

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparseloop.model.design.einsum import Tensor
 from sparseloop.validation.walker.points import BoolArray, IntArray, Points
-from sparseloop.validation.walker.residency import Deliveries, Ends, find_deliveries
+from sparseloop.validation.walker.residency import Deliveries, Ends, find_deliveries, trace
 from sparseloop.validation.walker.tiles import Visits, visits_of
 
 
@@ -70,6 +70,11 @@ class TensorPath:
     def visits(self, level: int) -> Visits:
         """What the child of `level` holds of the words in each of its visits."""
         return visits_of(self._ends(level, self.inside), self.word, self.links[level].traced)
+
+    def stays(self, level: int, key: IntArray) -> IntArray:
+        """Per point the stay of its key at the child of `level`."""
+        ends = self._ends(level, self.inside)
+        return trace(ends.child, ends.step, key, ends.reuse).of_point
 
     def _link_of(self, level: int, key: IntArray, exists: BoolArray) -> Deliveries:
         """The deliveries of `key` (words or metadata entries) from `level` to its child."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sparseloop.model.design.sparse import Sparse
-from sparseloop.validation.walker import Machine, Walker
+from sparseloop.validation.walker import Walker
 from tests.helpers.walks import einsum, fmt, mapped, matmul, split, tensor
 
 BOTH = {(0, "Z"): fmt("CP"), (1, "Z"): fmt("CP")}
@@ -16,7 +18,8 @@ ROW = einsum([tensor("A", "k", "m"), tensor("Z", "m", output=True)], k=3, m=4)
 def walked(problem, mapping, sparse, partials="whole", **data):
     given = {t.name: np.ones(problem.tensor_shape(t), dtype=bool) for t in problem.tensors if not t.output}
     given |= {name: np.array(pattern, dtype=bool) for name, pattern in data.items()}
-    return Walker(problem, [1] * len(mapping.nest.keep), mapping, sparse, Machine(partials=partials)).walk(given)
+    sparse = replace(sparse, partials=dict.fromkeys(range(len(mapping.nest.keep)), partials))
+    return Walker(problem, [1] * len(mapping.nest.keep), mapping, sparse).walk(given)
 
 
 class TestPasses:

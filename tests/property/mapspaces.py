@@ -177,5 +177,7 @@ def _sparse(dice: random.Random, levels: int, names: tuple[str, ...]) -> dict[st
             saf["choice"] = 1
         kind = dice.choice(("skip", "skip", "gate", "gate", "spatial_skip"))
         found[f"L{dice.randrange(levels)}"].setdefault(kind, []).append(saf)
+    for level in range(levels) if dice.random() < 0.4 else ():
+        found[f"L{level}"]["partials"] = dice.choice(("whole", "changed", "add"))
     found["MAC"] = {"skip": dice.random() < 0.2, "gate": dice.random() < 0.2}
     return {level: features for level, features in found.items() if features}

@@ -230,9 +230,10 @@ class Produced(DensityModel):
         return np.minimum(np.maximum(np.ceil(middle - 0.5), low), high)
 
     def blocks(self, size: Words, extents: tuple[Coordinate, ...], block: float) -> Count:
-        """E[ceil(k/B)]: P(k > 0) where one block holds the tile, else (mu + (B-1)/2 (1 - e)) / B."""
-        filled = 1.0 - self.empty(size, extents)
-        return unwrapped(np.where(size <= block, filled, (self.mean(size, extents) + (block - 1) / 2 * filled) / block))
+        """E[ceil(k/B)]: P(k > 0) in one block, ceil(k/B) where all words are there, else (mu + (B-1)/2 (1 - e)) / B."""
+        filled, mean = 1.0 - self.empty(size, extents), self.mean(size, extents)
+        several = np.where(mean >= size, np.ceil(np.divide(size, block)), (mean + (block - 1) / 2 * filled) / block)
+        return unwrapped(np.where(size <= block, filled, several))
 
     def excess(self, size: Words, extents: tuple[Coordinate, ...], capacity: Words) -> Words:
         """E[max(0, k - cap)] = sigma (phi(z) - z Q(z)), z = (cap - mu)/sigma: the normal approximation."""

@@ -30,6 +30,13 @@ _SECTIONS = {
 }
 """Top-level key of the native form to the sections it is made from."""
 
+_OF_PROBLEM = (
+    ("density", ("problem", "instance", "densities")),
+    ("density", ("problem", "densities")),
+    ("shape", ("problem", "instance")),
+)
+"""Key of the native workload to where the problem may have it."""
+
 _IGNORED = {
     "ERT_summary": "provenance only",
     "ART_summary": "provenance only",
@@ -55,13 +62,23 @@ def to_spec(data: Mapping[str, Plain], source: Locator | None = None) -> Spec:
 
 
 def native_places(source: SourceMap) -> SourceMap:
-    """The place of a path of the native form: the section of Timeloop's files that it comes from, not the line."""
+    """The place of a path of the native form: the section of Timeloop's files it is from; of densities and sizes their line."""
     kids = dict[str, tuple[Node, Node]]()
     for native, names in _SECTIONS.items():
         key = next((key for name in names if (key := source.walk((name,))[0])), None)
         if key is not None:
-            kids[native] = (key, replace(key, data=None, kids=None))
+            kids[native] = (key, replace(key, data=None, kids=_of_problem(source) if native == "workload" else None))
     return SourceMap(Node({}, source.root.file, kids=kids), source.lines)
+
+
+def _of_problem(source: SourceMap) -> dict[str, tuple[Node, Node]] | None:
+    """Densities and sizes of the problem, under the names that they have in the native form."""
+    kids = dict[str, tuple[Node, Node]]()
+    for native, path in _OF_PROBLEM:
+        key, node, found = source.walk(path)
+        if found == path and key is not None and isinstance(node.kids, dict):
+            kids.setdefault(native, (key, node))
+    return kids or None
 
 
 def native_data(data: Mapping[str, Plain], source: Locator | None = None) -> dict[str, Plain]:

@@ -93,8 +93,9 @@ def read_problem(problem: Section, named: Section | None = None) -> Problem:
     names = shape.names("dimensions") or _without_dimensions(shape)
     bounds = dict[str, int]()
     for name in names:
+        told = len(log.diagnostics)
         bound = instance.integer(name)
-        if bound is None or bound < 1:
+        if (bound is None or bound < 1) and len(log.diagnostics) == told:
             log.error(instance.key_path(name), f"dimension '{name}' needs a size of at least 1")
         bounds[name] = max(1, bound or 1)
     spaces = shape.sections("data_spaces")

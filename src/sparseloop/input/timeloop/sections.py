@@ -214,7 +214,9 @@ class Section:
         unread = [str(spelled) for name, spelled in self._keys.items() if name not in self.used]
         instead = closest(key, unread)
         place = self.key_path(key) if instead is None else (*self.path, instead)
-        self.log.error(place, f"{what} has no '{key}'", f"did you mean '{key}' by '{instead}'?" if instead else None)
+        hint = f"did you mean '{key}' by '{instead}'?" if instead else None
+        self.log.error(place, f"{what} has no '{key}'", hint, key=instead is not None)
+        self.used.add(canonical(instead) if instead else key)  # told once
         return ""
 
     def factors(self, key: str) -> Plain:

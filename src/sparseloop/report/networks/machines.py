@@ -131,11 +131,16 @@ def layers_table(machines: Machines) -> DataTable:
     rows = list[tuple[Cell, ...]]()
     for verdict in verdicts(machines):
         cells = [_edp(verdict, name) for name in machines]
-        times = f"{verdict.times} x" if verdict.times > 1 else ""
+        times = str(verdict.times)
         computes = partial(wording.count_text, verdict.computes)
         rows.append((verdict.name, times, computes, *cells, verdict.best, verdict.why))
     names = columns("*layer", "runs", "computes", *machines, "<best", "~why")
-    return DataTable(title="Layers", columns=names, rows=tuple(rows), note="EDP of one run; * gap to the bound above 1 %")
+    return DataTable(
+        title="Layers",
+        columns=names,
+        rows=tuple(rows),
+        note="EDP of one run; * may be more than 1 % above the best mapping, or not bounded",
+    )
 
 
 def _edp(verdict: LayerVerdict, name: str) -> str:

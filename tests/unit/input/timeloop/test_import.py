@@ -74,6 +74,17 @@ def test_unknown_keys_give_notes_with_lines():
     )
 
 
+def test_mistakes_stand_once_and_at_their_lines():
+    sizes, dense = "instance: {M: 8.5, N: 6, K: 4}", "instance: {M: 8, N: 6, K: 4, densities: {A: 2.5}}"
+    written = "instance: {M: 8, N: 6, K: 4}"
+    assert mistakes(PROBLEM.replace(written, sizes), ARCHITECTURE).splitlines()[-1] == "1 error"
+    told = mistakes(PROBLEM.replace(written, dense), ARCHITECTURE)
+    assert f"all.yaml:{line_of('densities', PROBLEM.replace(written, dense))}:47: error: workload.density.A" in told
+    told = mistakes(PROBLEM, ARCHITECTURE.replace("class: regfile", "clas: regfile"))
+    assert "component 'RF' has no 'class'" in told
+    assert "1 error" in told
+
+
 # --- problem ---------------------------------------------------------------------------------------------
 
 

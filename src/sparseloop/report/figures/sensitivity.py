@@ -36,13 +36,14 @@ class Share:
 
 
 def shares(table: StudyPoints, metric: str) -> tuple[Share, ...]:
-    """All parameters, those that matter most first."""
+    """All parameters that vary among these points, those that matter most first."""
     column = table.column(metric)
     rows = [row for row in table.valid if row[column] is not None and row[column] > 0]
     table.some(len(rows))
     y = np.log([row[column] for row in rows])
     whole = float(y.var())
-    found = [_share(name, _groups([row[name] for row in rows]), y, whole) for name in table.parameters]
+    values = {name: [row[name] for row in rows] for name in table.parameters}
+    found = [_share(name, _groups(own), y, whole) for name, own in values.items() if len(set(map(str, own))) > 1]
     return tuple(sorted(found, key=lambda share: -share.share))
 
 
@@ -69,10 +70,10 @@ def draw(table: StudyPoints, metric: str | None = None) -> Any:
     data = shares(table, metric)
     rest = max(0.0, 1 - sum(share.share for share in data))
     bars = [
-        *((share.parameter, share.share, f"{share.share:.1%}, {share.factor:.3g}x") for share in data),
-        (JOINT, rest, f"{rest:.1%}"),
+        *((share.parameter, share.share, f"{100 * share.share:.1f} %, {share.factor:.3g} x") for share in data),
+        (JOINT, rest, f"{100 * rest:.1f} %"),
     ]
-    fig, axes = style.figure(style.COLUMN, 0.7 + 0.2 * len(bars))
+    fig, axes = style.figure(style.COLUMN, 0.85 + 0.2 * len(bars))
     shades = [style.colour(0)] * len(data) + ["#bbbbbb"]
     axes.barh(range(len(bars)), [share for _, share, _ in bars], 0.6, color=shades)
     for place, (_, share, text) in enumerate(bars):
@@ -82,9 +83,9 @@ def draw(table: StudyPoints, metric: str | None = None) -> Any:
     longest = max(share for _, share, _ in bars) or 1.0
     axes.set_xlim(0, longest * 1.45)
     axes.set_xticks([tick for tick in axes.get_xticks() if tick <= min(1.0, longest * 1.05)])  # room for texts is no share
-    axes.xaxis.set_major_formatter(import_extra("matplotlib.ticker", "plot").PercentFormatter(1.0))
+    axes.xaxis.set_major_formatter(import_extra("matplotlib.ticker", "plot").PercentFormatter(1.0, symbol=" %"))
     axes.spines["bottom"].set_bounds(0, min(1.0, longest * 1.05))
     label = name_of(table.column(metric))
-    axes.set_xlabel(borders.figure(f"share of the variance of log {label}"))
+    axes.set_xlabel(borders.figure(f"share of the variance of log {label}\n(x: mean at the worst value over mean at the best)"))
     axes.grid(axis="x")
     return fig

@@ -5,6 +5,7 @@ Run with -s for the table of docs/designs.md.
 
 from __future__ import annotations
 
+import re
 import shlex
 from functools import cache
 from pathlib import Path
@@ -307,9 +308,19 @@ def test_scnn_multiplies_non_zeros(i: float, w: float) -> None:
     assert sparse.energy_pj < dense.energy_pj
 
 
-def test_print_table() -> None:
+def test_the_page_of_designs_has_these_numbers() -> None:
+    page = (Path(__file__).parents[2] / "docs/designs.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)`, .*? \| (\d+) \| ([\d.]+) \|", page, re.MULTILINE)
+    assert len(rows) > 15
+    results = list[tuple[str, Result]]()
     print("\n| design | files | cycles | uJ | utilization |")
     for design, files, overrides in ALL:
         result = evaluate(design, files, overrides)
+        results.append((design, result))
         names = " ".join([*(name.removesuffix(".yaml") for name in files), *overrides])
         print(f"| {design} | {names} | {result.cycles:.0f} | {result.energy_pj / 1e6:.4g} | {result.utilization:.1%} |")
+    assert {name for name, _, _ in rows} == {design for design, _ in results}
+    for name, cycles, energy in rows:
+        found = [result.energy_pj / 1e6 for design, result in results if design == name and f"{result.cycles:.0f}" == cycles]
+        unit = 10.0 ** -len(energy.partition(".")[2]) if len(energy) < 6 else 100.0  # of the last digit shown
+        assert any(abs(float(energy) - uj) <= 0.51 * unit for uj in found), (name, cycles, energy, found)

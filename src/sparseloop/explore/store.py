@@ -108,7 +108,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError) as error:
-            raise SpecError([Diagnostic(message=f"cannot read {file} ({error})")]) from None
+            raise SpecError([Diagnostic(message=f"cannot read {file} ({getattr(error, 'strerror', None) or error})")]) from None
         study = stored_study(record, file)
         missing = [name for name in POINT_COLUMNS if name not in study["columns"]]
         if missing:
@@ -268,7 +268,7 @@ class Store:
         try:
             columns = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise SpecError([Diagnostic(message=f"cannot read {file} ({error})")]) from None
+            raise SpecError([Diagnostic(message=f"cannot read {file} ({getattr(error, 'strerror', None) or error})")]) from None
         known = get_args(ColumnType)
         if not isinstance(columns, dict) or any(kind not in known for kind in columns.values()):  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
             raise SpecError([Diagnostic(message=f"{file} does not list columns with their types")])

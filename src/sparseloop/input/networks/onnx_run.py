@@ -75,7 +75,8 @@ def _samples(model: OnnxModel, file: str | Path, options: OnnxOptions) -> list[d
         with np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError) as error:
-        raise model.mistake(f"cannot read the inputs {file}: {error}", "an .npz file with an array per input") from None
+        why = getattr(error, "strerror", None) or error
+        raise model.mistake(f"cannot read the inputs {file}: {why}", "an .npz file with an array per input") from None
     kept = {tensor.name for tensor in model.graph.initializer}
     runs: list[dict[str, Array]] = []
     for value in model.graph.input:

@@ -29,8 +29,8 @@ fuzz: WORKERS ?= 2
 fuzz: $(TEST) ## random specifications, model against walker, for MINUTES with a fresh SEED; KIND: of one kind only
 	@$(BIN)/python -m tests.property.fuzz.run --minutes $(MINUTES) --workers $(WORKERS) $(SEED:%=--seed %) $(if $(KIND),--kind "$(KIND)")
 
-draws: $(TEST) ## the property tests with fresh draws; `make test` has the same ones each time
-	@$(BIN)/python -m pytest -q -n auto --hypothesis-profile fresh tests/property
+draws: $(TEST) ## the property tests with fresh draws, and the long tests that `make test` leaves out
+	@$(BIN)/python -m pytest -q -n auto --hypothesis-profile fresh -m "" tests/property tests/golden tests/paper
 
 lint: $(DEV) ## style, types, layers
 	@$(BIN)/ruff check src tests bench docs

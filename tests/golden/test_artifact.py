@@ -121,10 +121,12 @@ def test_printed_nests_are_the_mappings_they_show(tmp_path: Path) -> None:
 
 
 @here
-def test_artifact_differs_only_where_it_should(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))])
+def test_artifact_differs_only_where_it_should(first: int) -> None:
+    """Every fourth case."""
     found = list(artifact_table.cases())
     assert len(found) == 142
-    different = [one for case in found for one in artifact_table.compared(case) if not one.equal]
+    different = [one for case in found[first::4] for one in artifact_table.compared(case) if not one.equal]
     assert [f"{one.case} {one.figure}" for one in different if not one.reason] == []
 
 

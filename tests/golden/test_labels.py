@@ -95,7 +95,14 @@ def test_every_kind_of_label_has_a_test() -> None:
     assert kinds == {label for label, _, _ in WALKED} | DEFINED | NOT_A_DIFFERENCE
 
 
-@pytest.mark.parametrize(("label", "case", "path"), WALKED, ids=[label for label, _, _ in WALKED])
+LONG = ("S-nest", "D8")
+"""Half a minute each."""
+
+
+@pytest.mark.parametrize(
+    ("label", "case", "path"),
+    [pytest.param(*one, marks=[pytest.mark.slow] * (one[0] in LONG), id=one[0]) for one in WALKED],
+)
 def test_walker_decides(label: str, case: str, path: str) -> None:
     given = _cases()[case]
     assert label in given.labels.get(path, given.labels.get(EVERY_PATH, ()))

@@ -54,6 +54,26 @@ def test_figures_lie_within_their_limits(name: str) -> None:
     assert not outside
 
 
+# --- EIE ---------------------------------------------------------------------------------------------------
+
+
+def test_eie_layers() -> None:
+    rows = {(row.case, row.figure): row for row in found("eie").rows}
+    assert len(rows) == 36
+    # Densities are whole per cents: half a per cent of 9 % and of 4 % bounds what can be said.
+    assert abs(rows["Alex-6", "theoretical time"].error) < 0.5 / 9
+    assert abs(rows["VGG-7", "theoretical time"].error) < 0.5 / 4
+    assert rows["Alex-8", "entries per non-zero weight"].ours == 1.0  # a PE has 16 rows: no run of 16 zeros and a value
+
+
+def test_eie_the_slowest_pe_is_a_lower_bound_of_queues() -> None:
+    rows = {(row.case, row.figure): row for row in found("eie").rows}
+    for case in ("Alex-6", "VGG-7", "NT-We"):
+        mean = rows[case, "theoretical time"].ours
+        assert 1 < rows[case, "actual time"].ours / mean < rows[case, "actual / theoretical, queues"].ours + 0.01
+    assert abs(rows["NT-We", "actual / theoretical, queues"].error) < 0.02
+
+
 # --- Eyeriss v2 -----------------------------------------------------------------------------------------------
 
 

@@ -90,7 +90,7 @@ def test_a_batch_gives_the_same() -> None:
 
 
 def test_an_optimal_mapping_is_the_best_of_all() -> None:
-    fields = {"m": 6, "n": 6, "k": 2, "a": 0.4, "b": 0.5, "x": 2, "y": 3, "packing": "waves", "skips": "A <- A, B <- B"}
+    fields = {"m": 4, "n": 3, "k": 2, "a": 0.4, "b": 0.5, "x": 2, "y": 3, "packing": "waves", "skips": "A <- A, B <- B"}
     space = sl.mapspace(sl.loads(SPEC.format(**fields).partition("mapping:")[0]))
     best = sl.search(space, minimize="cycles", method="optimal")
     other = sl.search(space, minimize="cycles", method="exhaustive")

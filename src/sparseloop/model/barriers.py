@@ -112,10 +112,10 @@ def fullest(units: int, chance: float, lanes: int) -> float:
         weights[k.values.astype(np.int64)] = k.weights
         below: Floats = np.minimum(np.cumsum(weights / weights.sum()), 1.0)
         return float((1.0 - below[:-1] ** lanes).sum())
-    return units * chance + math.sqrt(units * chance * (1 - chance)) * _largest_normal(lanes)
+    return units * chance + math.sqrt(units * chance * (1 - chance)) * largest_normal(lanes)
 
 
-def _largest_normal(lanes: int) -> float:
+def largest_normal(lanes: int) -> float:
     """E of the largest of independent standard normal numbers."""
     step = 0.0045
     x = (np.arange(4000) - 1999.5) * step

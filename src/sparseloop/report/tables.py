@@ -246,7 +246,7 @@ def capacity_table(result: Result) -> DataTable:
     rows: list[tuple[Cell, ...]] = []
     for index, (level, cost) in enumerate(zip(result.plan.arch.storage, result.cost.levels, strict=False)):
         held = [k.resident for k in result.cost.sparse.links_from(index)]
-        words = (cost.capacity_expected, cost.capacity_worst, sum(r.counted for r in held))
+        words = (cost.capacity_expected, cost.capacity_worst, sum(r.level_words for r in held))
         rows.append((level.name, _instances(cost.instances_used, level), "words", *_room(level.capacity_words, words)))
         if float(cost.metadata_bits_worst):
             bits = (cost.metadata_bits_expected, cost.metadata_bits_worst, sum(r.metadata_bits_counted for r in held))

@@ -252,3 +252,15 @@ def test_show_one_part(part):
 )
 def test_humane_numbers(shown, expected):
     assert shown == expected
+
+
+def test_used_counts_words_of_the_level():
+    """A word of 32 bits takes four of a level of 8 bits: 8 x 8 of them and 2 x 64 of one fill 384 of 512."""
+    spec = """
+workload: {einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {m: 8, n: 8, k: 8}, word_bits: {A: 8, B: 8, Z: 32}}
+architecture: {levels: [{name: GLB, class: sram, word_bits: 8, capacity: 512 words}, {name: MAC, class: mac}]}
+mapping: [GLB: for m=8 n=8 k=8]
+"""
+    (table,) = [table for table in result_tables(sl.evaluate(sl.loads(spec))) if table.title == "Capacity"]
+    line = next(line for line in table_text(table, 100).plain.splitlines() if line.startswith("GLB"))
+    assert line.split()[4:] == ["words", "512", "384", "384", "75", "%", "██████"]

@@ -1,4 +1,4 @@
-"""SCNN: activities beside the walker's, cycles of a channel beside drawn ones, the sweep."""
+"""SCNN: activities beside the walker's, cycles of layers beside drawn ones, the sweep."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sparseloop.validation.targets import scnn
+from sparseloop.validation.targets.scnn_network import ConvLayer, dense_cycles, inception_layers, network_speed, sparse_cycles
 
 
 def test_every_activity_lies_within_the_walkers_errors() -> None:
@@ -25,20 +26,30 @@ def test_a_layer_within_one_per_cent() -> None:
 
 
 @pytest.mark.parametrize("density", [0.1, 0.5])
-def test_cycles_of_a_channel_equal_drawn_ones(density: float) -> None:
-    dice = np.random.default_rng(3)
-    total, size = 64 * 56 * 56, 49
-    full = round(density * total)
-    drawn = []
-    for _ in range(2000):
-        planes = dice.hypergeometric(full, total - full, size, 64)  # of a large tensor: nearly independent
-        weights = dice.hypergeometric(round(density * 192 * 576), round((1 - density) * 192 * 576), 72)
-        drawn.append(np.ceil(planes / 4).max() * np.ceil(weights / 4))
-    assert abs(scnn.cycles_of_channel(density) - np.mean(drawn)) < 4 * np.std(drawn) / len(drawn) ** 0.5
+def test_cycles_of_a_layer_equal_drawn_ones(density: float) -> None:
+    """8 x 8 PEs with 2 x 2 words or fewer of 64 channels: 36 of them have four; two groups of 64 channels, and one of 8."""
+    layer = ConvLayer(side=14, inputs=64, outputs=136, filter=3)
+    dice, drawn = np.random.default_rng(3), list[float]()
+    total = 64 * 14 * 14
+    for _ in range(200):
+        planes = dice.hypergeometric(round(density * total), total - round(density * total), 4, (36, 64))
+        slowest = np.ceil(planes / 4).sum(axis=1).max()
+        weights = dice.binomial([9 * 64, 9 * 64, 9 * 8], density, (64, 3))
+        drawn.append(slowest * np.ceil(weights / 4).mean(axis=0).sum())
+    assert sparse_cycles(layer, density) == pytest.approx(np.mean(drawn), rel=0.02)
 
 
 def test_dense_operands_fill_vectors_of_four() -> None:
-    assert scnn.cycles_of_channel(1.0) == 13 * 18  # 49 and 72 in fours
+    assert sparse_cycles(ConvLayer(56, 64, 8, 3), 1.0) == 64 * 13 * 18  # 49 and 72 in fours
+    assert sparse_cycles(ConvLayer(7, 832, 48, 1), 1.0) == 832 * 1 * 12  # a word for a vector of four
+    assert dense_cycles(ConvLayer(7, 832, 48, 1)) == 832 * 48 / 16
+
+
+def test_the_network_is_near_the_published_sweep() -> None:
+    """0.79 and 24 published; the network has 54 layers and 7 to 28 words a side."""
+    assert len(inception_layers()) == 54
+    assert network_speed(1.0) == pytest.approx(0.79, rel=0.06)
+    assert network_speed(0.1) == pytest.approx(24, rel=0.07)
 
 
 def test_energy_falls_with_density() -> None:

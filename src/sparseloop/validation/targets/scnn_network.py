@@ -61,8 +61,8 @@ def largest_part(layer: ConvLayer) -> Part:
 def sparse_cycles(layer: ConvLayer, density: float) -> float:
     """Sum over groups of E[slowest PE: sum over channels of ceil(kI / 4)] E[ceil(kW / 4)].
 
-    kI, kW: non-zeros of a PE's activations of a channel, and of a group's weights for it, from the density model; PEs wait for each
-    other at the end of a group, when they exchange halos. Many channels add up to a nearly normal number.
+    kI, kW: non-zeros of a PE's activations of a channel, and of a group's weights for it, from the density model; PEs wait for
+    each other at the end of a group, when they exchange halos. Many channels add up to a nearly normal number.
     """
     part = largest_part(layer)
     plane = Uniform((layer.inputs, layer.side, layer.side), density).occupancy(part.words, (1, part.words, 1))

@@ -117,8 +117,8 @@ NOTES = (
     "plane, 3 x 3 filter, 4 PEs), P10-P90 that of single draws; weight densities of Han (NIPS 2015), input densities of "
     "Chen (JSSC 2017), output densities those of the next layer (of the last layers their own); words and metadata together",
     "speed: the 54 convolutions of GoogLeNet's inception modules; vectors of 4, of which planes of 7 x 7 use one word in four; "
-    "as many output channels at once as the 1024 sums of a PE have room for; PEs wait for each other when they exchange halos, at "
-    "the end of such a group; without conflicts of accumulator banks and without the DRAM",
+    "as many output channels at once as the 1024 sums of a PE have room for; PEs wait for each other when they exchange halos, "
+    "at the end of such a group; without conflicts of accumulator banks and without the DRAM",
     "energy: `eval` of one 3 x 3 layer of the network",
     "the published break-even with DCNN-opt (0.60) is not compared: no such machine is shipped",
 )

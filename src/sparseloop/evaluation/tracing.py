@@ -365,6 +365,11 @@ class TracedResult(TracedDensity):
         """As the model."""
         return cast("ProducedResult", self.model).contraction
 
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """As the model."""
+        return cast("ProducedResult", self.model).steps
+
     def mean_empty(self, extents: tuple[Array, ...], passes: Passes, taken: tuple[Array, ...]) -> Array:
         """Mean over passes of P(tile empty so far)."""
         question = PassesQuestion(cast("ProducedResult", self.model), len(extents), len(passes.counts), passes.again)

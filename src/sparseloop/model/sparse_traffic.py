@@ -54,6 +54,8 @@ class Overflow(NamedTuple):
     """Of the parent."""
     fills: Words
     """Into the child."""
+    updates: Words = 0.0
+    """Of the parent."""
 
 
 class DeliveriesLeft(NamedTuple):
@@ -86,6 +88,8 @@ class LinkSparse:
     """Words a decompressor writes into the child."""
     compress: Words
     """Words a compressor writes into the parent."""
+    returned: Words
+    """Words of a result that leave the child, zeros that it stores and the parent does not among them; 0 where all fit."""
     misfit: Flag
     """True where the parent's format cannot be laid on the loops."""
     child: LinkSparse | None = None
@@ -118,21 +122,29 @@ class LinkSparse:
         A child that is checked by a quantile may hold tiles W that are larger than its room; of the k words of one the excess
         x(W) = max(0, k - room) is fetched anew at each use, the child's reads * E[x] / E[k] in all. One use of those that
         arrive is served by `fills`: of a tile that still has the words O of the one before that is x(W) - x(O), because the
-        room keeps as many of O as it can.
+        room keeps as many of O as it can. Words of results return at each use, too, and once of themselves.
         """
         if self.child is None or (room := self.child.room) is None:
             return Overflow(0.0, 0.0)
-        tile = self.child.resident.words
+        tile, moved = self.child.resident.words, self.child
         excess = tile.excess(room)
         arriving: Words = excess / tile.size
         if not (self.dense.link.no_reuse or self.resident.safs.plan.plain[self.dense.link.tensor]):
             steps = advances(self.resident.safs.tiles, self.dense.link)
             served = ops.total(step.times * (excess - self._kept_excess(step, excess, room)) for step in steps)
             arriving = (excess + served) / (tile.size + ops.total(step.times * step.fresh for step in steps))
-        tiles_used, tiles_filled = (ops.ratio(words, tile.expected) for words in (self.child.reads.actual, self.fills.actual))
-        fills = ops.maximum(0.0, tiles_used * excess - tiles_filled * tile.size * arriving)
-        fills = ops.zero_unless(self.fills.actual > 0, fills)  # results that start from nothing are not brought again
-        return Overflow(fills * ops.ratio(self.reads.actual, self.fills.actual), fills)
+
+        def streamed(used: Words, once: Words) -> Words:
+            tiles_used, tiles_moved = (ops.ratio(words, tile.expected) for words in (used, once))
+            return ops.maximum(0.0, tiles_used * excess - tiles_moved * tile.size * arriving)
+
+        fills = streamed(moved.reads.actual, self.fills.actual)
+        reads = fills * ops.ratio(self.reads.actual, self.fills.actual)
+        if not self.dense.link.output:
+            return Overflow(reads, fills)
+        stored = ops.ratio(self.updates.actual, self.returned)
+        back = streamed(moved.updates.actual, self.returned) * stored
+        return Overflow(ops.where(self.fills.actual > 0, reads, fills * stored), fills, back)
 
     def _kept_excess(self, step: Advance, excess: Words, room: Words) -> Words:
         """Of the excess of a tile, what was in excess of the tile before: at most all, as `kept` counts padding, too."""
@@ -245,6 +257,7 @@ def _mixed_link(mixes: Mixes, links: Sequence[LinkSparse]) -> LinkSparse:
         left=DeliveriesLeft(*(mix(shares) for shares in zip(*(k.left for k in links), strict=True))),
         decompress=mix([k.decompress for k in links]),
         compress=mix([k.compress for k in links]),
+        returned=mix([k.returned for k in links]),
     )
 
 
@@ -381,8 +394,17 @@ def _link(safs: SafConditions, metadata: Metadata, dense: LinkTraffic) -> LinkSp
         resident=ResidentTile(safs=safs, metadata=metadata, link=link),
         decompress=fills.actual if changes else 0.0,
         compress=updates.actual if changes and link.output else 0.0,
+        returned=_returned(safs, dense),
         misfit=False if layout is None else ops.either(layout.leftover, layout.mismatch),
     )
+
+
+def _returned(safs: SafConditions, dense: LinkTraffic) -> Words:
+    link, plan = dense.link, safs.plan
+    if not link.output or link.to_compute or not isinstance(plan.arch.levels[link.child].capacity_rule, float):
+        return 0.0
+    words = dense.updates * dense.sharing
+    return fill_events(words, safs.emptiness, safs.conditions(link), link.child_compressed, False).actual
 
 
 def _left(safs: SafConditions, dense: LinkTraffic) -> DeliveriesLeft:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.design.sparse import TensorFormat
-from sparseloop.validation.walker import RankUnits, Walk
+from sparseloop.model.sparse_traffic import Overflow
+from sparseloop.validation.walker import RankUnits, Walk, WalkedTensor
 from tests.property.fuzz.specification import METADATA_BITS, WORD_BITS, Specification
 
 CLASSES = ("total", "actual", "gated", "skipped", "absent")
@@ -40,7 +42,8 @@ def model_counts(cost: Cost) -> Counts:
         _put(counts, f"{at} updates", k.updates)
         if source is not None:
             _put(counts, f"{at} fills", source.fills)
-            counts[f"{at} streamed reads"], counts[f"{at} streamed fills"] = map(float, source.overflow)
+            for kind, words in source.overflow._asdict().items():
+                counts[f"{at} streamed {kind}"] = float(words)
         counts[f"{at} decompress"] = float(source.decompress) if source is not None else 0.0
         counts[f"{at} compress"] = float(k.compress)
         counts[f"{at} held mean"], counts[f"{at} held worst"] = float(k.resident.occupancy), float(k.resident.worst)
@@ -66,9 +69,9 @@ def laid_out(cost: Cost) -> bool:
 
 # --- the walker ---------------------------------------------------------------------------------------------
 
-Streams = Mapping[tuple[int, str], tuple[float, float]]
-"""(level, tensor) to words that do not fit and are streamed again after their delivery: reads of the parent, fills here."""
-NOTHING = (0.0, 0.0)
+Streams = Mapping[tuple[int, str], Overflow]
+"""(level, tensor) to words that do not fit and are streamed at each use: reads and updates of the parent, fills here."""
+NOTHING = Overflow(0.0, 0.0)
 
 
 def walked_counts(spec: Specification, walks: Sequence[Walk]) -> list[Counts]:
@@ -77,27 +80,33 @@ def walked_counts(spec: Specification, walks: Sequence[Walk]) -> list[Counts]:
 
 
 def _streams(spec: Specification, walks: Sequence[Walk]) -> list[Streams]:
-    """Uses of words beyond the room that no fill serves, of every walk.
-
-    Uses of a word in a visit are reads over words held, of all walks together. What a walk adds to that ratio is added to its
-    number, so that the numbers spread as their mean does (the delta method).
-    """
-    streams: list[dict[tuple[int, str], tuple[float, float]]] = [{} for _ in walks]
+    """Uses of words beyond the room that no fill serves, and no return of a word as a whole, of every walk."""
+    streams: list[dict[tuple[int, str], Overflow]] = [{} for _ in walks]
     for at in spec.machine().rooms:
-        reads = np.array([walk.tensors[at].reads.actual for walk in walks])
-        held = np.array([walk.tensors[at].beyond[1].held for walk in walks])
-        excess = np.array([[end.excess for end in walk.tensors[at].beyond] for walk in walks])
-        arriving = np.array([[end.arriving for end in walk.tensors[at].beyond] for walk in walks])
-        if not held.sum():
-            continue
-        uses = reads.sum() / held.sum()
-        if uses * excess[:, 1].sum() <= arriving[:, 1].sum():
-            continue
-        parts = (reads - uses * held) / held.mean()
-        for found, own, served, part in zip(streams, excess, arriving, parts, strict=True):
-            words = own * uses + excess.mean(axis=0) * part - served
-            found[at] = float(words[0]), float(words[1])
+        here = [walk.tensors[at] for walk in walks]
+        read = _streamed(here, [one.reads.actual for one in here], "arriving")
+        written = _streamed(here, [one.updates.actual for one in here], "departing")
+        for found, down, up in zip(streams, read, written, strict=True):
+            found[at] = Overflow(*down, float(up[0]))
     return streams
+
+
+def _streamed(found: Sequence[WalkedTensor], uses: Sequence[float], served: str) -> npt.NDArray[np.float64]:
+    """Words of every walk as the parent, and as the level itself sees them.
+
+    Uses of a word in a visit are accesses over words held, of all walks together. What a walk adds to that ratio is added to
+    its number, so that the numbers spread as their mean does (the delta method).
+    """
+    held = np.array([one.beyond[1].held for one in found])
+    excess = np.array([[end.excess for end in one.beyond] for one in found])
+    done = np.array([[getattr(end, served) for end in one.beyond] for one in found])
+    if not held.sum():
+        return np.zeros_like(excess)
+    each = np.sum(uses) / held.sum()
+    if each * excess[:, 1].sum() <= done[:, 1].sum():
+        return np.zeros_like(excess)
+    parts = (np.array(uses) - each * held) / held.mean()
+    return excess * each + np.outer(parts, excess.mean(axis=0)) - done
 
 
 def _counts(spec: Specification, walk: Walk, streams: Streams) -> Counts:
@@ -141,12 +150,12 @@ def _of_tiles(spec: Specification, walk: Walk, at: tuple[int, str], streams: Str
         return counts
     down, here = streams.get(inner, NOTHING) if inner else NOTHING, streams.get(at, NOTHING)
     if (level, tensor) != kept[0]:
-        counts[f"{name} streamed reads"], counts[f"{name} streamed fills"] = here
+        counts |= {f"{name} streamed {kind}": words for kind, words in here._asdict().items()}
     blocks = spec.places[level].block > 1  # Timeloop's files are counted in its own way
-    if not blocks or not (down[0] or here[1] or spec.sparse.timeloop_reading):
-        counts[f"{name} read accesses"] = found.accesses.reads + down[0]
-        counts[f"{name} fill accesses"] = found.accesses.fills + here[1]
-        counts[f"{name} update accesses"] = found.accesses.updates
+    if not blocks or not (any(down) or here.fills or spec.sparse.timeloop_reading):
+        counts[f"{name} read accesses"] = found.accesses.reads + down.reads
+        counts[f"{name} fill accesses"] = found.accesses.fills + here.fills
+        counts[f"{name} update accesses"] = found.accesses.updates + down.updates
     return counts
 
 
@@ -164,9 +173,10 @@ def _cycles(spec: Specification, walk: Walk, level: int, streams: Streams) -> fl
     for (at, tensor), found in walk.tensors.items():
         if at == level:
             reads += _slots(found.reads)
-            writes += _slots(found.fills) + _slots(found.updates) + streams.get((at, tensor), NOTHING)[1]
+            writes += _slots(found.fills) + _slots(found.updates) + streams.get((at, tensor), NOTHING).fills
             inner = next((key for key in walk.tensors if key[1] == tensor and key[0] > level), None)
-            reads += streams.get(inner, NOTHING)[0] if inner else 0.0
+            reads += streams.get(inner, NOTHING).reads if inner else 0.0
+            writes += streams.get(inner, NOTHING).updates if inner else 0.0
             form = spec.sparse.format(level, tensor)
             if form is not None:
                 reads += _metadata_words(form, found.metadata_reads)

@@ -1,6 +1,6 @@
 """Random specifications for a time: model against walker, and what disagrees made as small as it goes.
 
-python -m tests.property.fuzz.run --minutes 10 [--seed 7] [--workers 2] [--kind NAME] [--case SEED] [--all]
+python -m tests.property.fuzz.run --minutes 10 [--seed 7] [--workers 2] [--kind NAME | --measure NAME] [--case SEED] [--all]
 """
 
 from __future__ import annotations
@@ -40,11 +40,19 @@ class Options:
     """Only specifications of the open kind or approximation of this name."""
     everything: bool = False
     """Open kinds are reported like any other disagreement."""
+    measured: str = ""
+    """Only specifications of the approximation of this name, whose error is all that it may excuse."""
 
     @property
     def excuses(self) -> tuple[Kind, ...]:
-        """The kinds that excuse differences; if one is looked for, all others."""
-        return tuple(k for k in (*OPEN, *APPROXIMATIONS) if k.name != self.kind and (k.error is not None or not self.everything))
+        """The kinds that excuse differences, the measured one first; if one is looked for, all others."""
+        kinds = [k for k in (*OPEN, *APPROXIMATIONS) if k.name != self.kind and (k.error is not None or not self.everything)]
+        return tuple(sorted(kinds, key=lambda k: k.name != self.measured))
+
+    def wants(self, spec: Specification) -> bool:
+        """Is it of the kind that is looked for or measured, if any is?"""
+        wanted = self.kind or self.measured
+        return not wanted or any(k.applies(spec) for k in (*OPEN, *APPROXIMATIONS) if k.name == wanted)
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,8 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     open: Counter[str] = field(default_factory=Counter)
     errors: dict[str, list[float]] = field(default_factory=dict)
+    worst: dict[str, str] = field(default_factory=dict)
+    """Approximation to the seed with its largest error."""
     found: dict[str, list[str]] = field(default_factory=dict)
     """Signature to the seeds that have it."""
     smallest: dict[str, str] = field(default_factory=dict)
@@ -84,7 +94,9 @@ class Tally:
             self.refused[outcome.refused] += 1
         self.open.update(outcome.sorted.open)
         for name, error in outcome.sorted.approximate:
-            self.errors.setdefault(name, []).append(error)
+            if error > max(self.errors.setdefault(name, []), default=0.0):
+                self.worst[name] = outcome.seed
+            self.errors[name].append(error)
         if outcome.sorted.left:
             self.found.setdefault(outcome.signature, []).append(outcome.seed)
 
@@ -105,8 +117,7 @@ def outcome_of(seed: str, options: Options) -> Outcome | None:
     spec = draw(seed)
     if not small(spec):
         return None
-    wanted = [k for k in (*OPEN, *APPROXIMATIONS) if k.name == options.kind]
-    if options.kind and not any(k.applies(spec) for k in wanted):
+    if not options.wants(spec):
         return None
     verdict = compared(spec, seed, options)
     sorted_ = sort_differences(spec, verdict.differences, dict(verdict.walked), options.excuses)
@@ -192,7 +203,8 @@ def report(tally: Tally, options: Options) -> Iterator[str]:
     if tally.errors:
         yield "approximations (differences within five standard errors count as none):"
         for name, errors in sorted(tally.errors.items()):
-            yield f"  {name}: mean {sum(errors) / len(errors):.2%}, worst {max(errors):.1%} of {len(errors)} specifications"
+            worst = f"worst {max(errors):.1%} ({tally.worst.get(name, 'none')})"
+            yield f"  {name}: mean {sum(errors) / len(errors):.2%}, {worst} of {len(errors)} specifications"
     if tally.open:
         yield "open faults that were met:"
         yield from (f"  {count:6} {name}" for name, count in tally.open.most_common())
@@ -211,10 +223,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", default=None, help="a fresh one if left out; printed at the end")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kind", default="", choices=["", *(k.name for k in (*OPEN, *APPROXIMATIONS))], metavar="NAME")
+    parser.add_argument("--measure", default="", choices=["", *(k.name for k in APPROXIMATIONS)], metavar="NAME")
     parser.add_argument("--case", default=None, help="judge and minimise one specification again")
     parser.add_argument("--all", action="store_true", help="report open faults too")
     given = parser.parse_args(arguments)
-    options = Options(given.seed or secrets.token_hex(4), given.kind, given.all)
+    options = Options(given.seed or secrets.token_hex(4), given.kind, given.all, given.measure)
     if given.case:
         outcome = outcome_of(given.case, options)
         print(minimised(given.case, options) if outcome and outcome.sorted.left else f"agrees: {outcome}")

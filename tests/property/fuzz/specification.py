@@ -166,7 +166,8 @@ class Specification:
             for t in self.tensors
         ]
         if self.output.density.produced:
-            made = produced_density(tensors[-1], tensors[:-1], shape, dense_too=bool(self.sparse.partials))
+            apart = any(name == self.output.name for _, name in self.no_multicast)
+            made = produced_density(tensors[-1], tensors[:-1], shape, dense_too=apart or bool(self.sparse.partials))
             tensors[-1] = replace(tensors[-1], density=made or tensors[-1].density)
         return Einsum(ranks=tuple(shape), shape=tuple(shape.values()), tensors=tuple(tensors))
 

@@ -31,6 +31,7 @@ from sparseloop.model.density import (
     Layered,
     Level,
     OwnAxis,
+    PositionAxis,
     Produced,
     ProducingOperand,
     Rows,
@@ -62,8 +63,8 @@ MODELS: tuple[DensityModel, ...] = (
     Produced(
         (8, 12),
         (
-            ProducingOperand(Uniform((8, 16), 0.2), (OwnAxis(0, 0),), True),
-            ProducingOperand(Uniform((16, 12), 0.2), (OwnAxis(1, 1),), True),
+            ProducingOperand(Uniform((8, 16), 0.2), (OwnAxis(0, 0),), positions=(PositionAxis("k", 1, 1, 16, None),)),
+            ProducingOperand(Uniform((16, 12), 0.2), (OwnAxis(1, 1),), positions=(PositionAxis("k", 0, 1, 16, None),)),
         ),
         (),
         16,

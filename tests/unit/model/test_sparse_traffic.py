@@ -34,7 +34,7 @@ mapping:
 def overflow(text: str, tensor: str, room: int, lanes: int = 1) -> tuple[float, float]:
     cost = sl.evaluate(sl.loads(text + MACHINE.format(room=room, lanes=lanes))).cost
     (link,) = (k for k in cost.sparse.links if k.dense.link.name == tensor and k.child is not None)
-    reads, fills = link.overflow
+    reads, fills, _ = link.overflow
     return float(reads), float(fills)
 
 
@@ -102,3 +102,37 @@ mapping:
     reads, fills = overflow(text, "A", 3, lanes=2)
     assert fills == pytest.approx(8)
     assert reads == pytest.approx(8 * (1 - (4 * 3) / (8 * 7)))  # both of two words of B are zero
+
+
+LANES = """
+workload: {{einsum: "Z[m] = A[k,m]", shape: {{k: 4, m: 1}}, density: {density}}}
+architecture: {{levels: [{{name: L0, class: buffer}}, {{name: PE, fanout: 2}}, {{name: MAC, class: mac}}]}}
+mapping: [{{L0: for k=2}}, {{PE: x k=2 | no_multicast Z}}]
+sparse: {{L0: {{formats: {{Z: CP(*)}}}}}}
+"""
+
+
+@pytest.mark.parametrize(("density", "reads"), [("{A: 1}", 2.0), ("{A: 1, Z: 1}", 3.0), ("{A: 1, Z: dense}", 3.0)])
+def test_lanes_that_are_served_one_by_one_find_nothing_at_first(density: str, reads: float) -> None:
+    """Four visits add into one word: the two lanes of the first step read before anything is stored, unless it is given."""
+    (link,) = (k for k in sl.evaluate(sl.loads(LANES.format(density=density))).cost.sparse.links if k.dense.link.name == "Z")
+    assert float(link.reads.actual) == pytest.approx(reads, abs=1e-12)
+    assert float(link.updates.actual) == pytest.approx(4.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("outer", "streamed"), [(1, (8, 8, 8)), (2, (16, 16, 16))])
+def test_results_beyond_the_room_come_and_go_at_each_use(outer: int, streamed: tuple[int, int, int]) -> None:
+    """Two tiles of 4 words, of which 2 do not fit. In a visit each word is added to 3 times, read before all but the very first
+    time, and one return (in a second visit one read, too) is that of the tile: 2 * 3 - 2 updates; 2 * 2 reads, then 2 * 3 - 2."""
+    text = f"""
+workload: {{einsum: "Z[m] = A[m,k]", shape: {{m: 8, k: {3 * outer}}}}}
+mapping:
+  - L1: for k={outer} m=2
+  - L0: for k=3 m=4 | keep Z
+"""
+    cost = sl.evaluate(sl.loads(text + MACHINE.format(room=2, lanes=1))).cost
+    (link,) = (k for k in cost.sparse.links if k.dense.link.name == "Z" and k.child is not None)
+    assert tuple(map(float, link.overflow)) == streamed
+    counts = {a.action: float(a.count) for a in cost.levels[0].actions if a.tensor == "Z"}
+    assert counts["update"] == 8 * outer + streamed[2]
+    assert counts["read"] == 8 * (outer - 1) + streamed[0]

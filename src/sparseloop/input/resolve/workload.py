@@ -62,13 +62,21 @@ def _of_result(
     asked = spec is not None and spec.model == "produced"
     if not asked and (spec is not None or not log.native):
         return result.density
-    made = produced_density(result, operands, extents, dense_too=moved)
+    apart = _is_served_apart(result.name, log)
+    made = produced_density(result, operands, extents, dense_too=moved or apart)
     if made is None and any(t.density.density < 1 for t in operands) and _is_told(result.name, log):
         log.warn(
-            f"{result.name} is taken as dense, which counts too much: the density of a result with an index that is not one rank "
-            "(a sum, or a rank that occurs twice) is known only for given data of at most 2^21 points"
+            f"{result.name} is taken as dense, which counts too much: the density of a result with a sum of ranks as an index "
+            "is known only for given data of at most 2^21 points"
         )
     return made or result.density
+
+
+def _is_served_apart(name: str, log: ResolveLog) -> bool:
+    """True if some mapping may serve lanes one by one with the words of a tensor that is stored with a format."""
+    stored = any(name in level.formats for level in log.spec.sparse.values())
+    switches = (entry.no_multicast for entry in (*log.spec.mapping, *log.spec.constraints.values()))
+    return stored and any(name in names for names in switches)
 
 
 def _is_told(name: str, log: ResolveLog) -> bool:

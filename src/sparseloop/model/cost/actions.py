@@ -108,8 +108,7 @@ def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> dic
         blocks = of_fills(k, source) if action == "fill" and source is not None else of_accesses(k, action)
         for name, prefix in CLASS_PREFIX[1:]:
             counts[prefix + action] = partial(_not_happening, events, name, blocks)
-        extra = {"read": partial(_extra_reads, k, source), "fill": partial(_extra_fills, source)}.get(action, _no_extra)
-        counts[action] = partial(_accesses, events, blocks, extra)
+        counts[action] = partial(_accesses, events, blocks, partial(_EXTRA[action], k, source))
     if spec.metadata_access_bits and k.ranks:
         for action in ("read", "fill", "update"):
             for name, prefix in CLASS_PREFIX:
@@ -136,11 +135,12 @@ def _not_happening(events: Events, name: str, blocks: Blocks) -> Count:
     return blocks.all_or_nothing(getattr(events, name))
 
 
-def _no_extra() -> Words:
-    return 0.0
+def _extra_updates(k: LinkSparse, source: LinkSparse | None) -> Words:
+    """Updates beyond those of the classes: words of overbooked results that return at each use."""
+    return k.overflow.updates
 
 
-def _extra_fills(source: LinkSparse | None) -> Words:
+def _extra_fills(k: LinkSparse, source: LinkSparse | None) -> Words:
     """Fills beyond those of the classes: overbooked words that are streamed."""
     return source.overflow.fills if source is not None else 0.0
 
@@ -148,6 +148,13 @@ def _extra_fills(source: LinkSparse | None) -> Words:
 def _extra_reads(k: LinkSparse, source: LinkSparse | None) -> Words:
     """Reads beyond those of the classes: overbooked words streamed to the child, words passed on to a neighbour."""
     return k.overflow.reads + (source.forwarded if source is not None else 0.0)
+
+
+_EXTRA: dict[str, Callable[[LinkSparse, LinkSparse | None], Words]] = {
+    "read": _extra_reads,
+    "fill": _extra_fills,
+    "update": _extra_updates,
+}
 
 
 def _metadata_accesses(k: LinkSparse, action: str, name: str, access_bits: float) -> Count:

@@ -103,7 +103,7 @@ class NetworkTraffic:
         """Energy of a tensor's words that enter the network, if each makes that many hops: wires, routers, ingress."""
         n, name = self.network, k.dense.link.name
         bits = self.plan.einsum.tensors[k.dense.link.tensor].word_bits or n.word_bits
-        words = self.words_down[name] + self.words_up[name] + k.overflow.reads * self._spread(k)
+        words = self.words_down[name] + self.words_up[name] + (k.overflow.reads + k.overflow.updates) * self._spread(k)
         words = words * (bits / n.word_bits) + self.metadata_bits[name] / n.word_bits
         return words * word_pj(n, self._hop_pj, hops)
 

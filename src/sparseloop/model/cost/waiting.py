@@ -68,7 +68,7 @@ def sent(plan: Plan, k: LinkSparse, used: Count) -> PortWords:
     """What one instance of the parent of a link reads and writes for its child."""
     link = k.dense.link
     width, bits = plan.width(link.tensor, link.parent), plan.arch.levels[link.parent].word_bits
-    reads, writes = (k.reads.busy + k.overflow.reads) * width, k.updates.busy * width
+    reads, writes = (k.reads.busy + k.overflow.reads) * width, (k.updates.busy + k.overflow.updates) * width
     for rank in k.ranks:
         reads = reads + rank.bits("reads").busy / bits
         writes = writes + rank.bits("updates").busy / bits

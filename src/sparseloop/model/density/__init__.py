@@ -12,7 +12,7 @@ from sparseloop.model.density.index import Coordinates
 from sparseloop.model.density.known import Actual, Banded
 from sparseloop.model.density.lattice import Extents, Lattice, LatticeLoop, side_numbers, sides_of
 from sparseloop.model.density.nested import CellModel, Clustered, Hierarchical, Layered, Rows
-from sparseloop.model.density.produced import OwnAxis, Produced, ProducingOperand
+from sparseloop.model.density.produced import OwnAxis, PositionAxis, Produced, ProducingOperand
 from sparseloop.model.density.structured import Even, Structured
 from sparseloop.model.density.uniform import Uniform
 
@@ -38,6 +38,7 @@ __all__ = [
     "OwnAxis",
     "Passes",
     "Pattern",
+    "PositionAxis",
     "Produced",
     "ProducingOperand",
     "Rows",

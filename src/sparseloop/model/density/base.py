@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseloop.model.density.lattice import Extents, places_of
+from sparseloop.model.memo import memo
 from sparseloop.model.units import Array, Coordinate, Count, Flag, Floats, Share, Words
 
 Pattern = npt.NDArray[np.bool_]
@@ -103,6 +104,11 @@ class ProducedResult(Protocol):
     @property
     def contraction(self) -> int:
         """Points that are added up into one word."""
+        ...
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Distance of the words along each axis."""
         ...
 
     def mean_empty(self, extents: tuple[Coordinate, ...], passes: Passes, taken: tuple[Words, ...]) -> Share:
@@ -369,3 +375,48 @@ def check_fraction(name: str, fraction: float) -> None:
     """ValueError unless the fraction lies in [0, 1]."""
     if not 0 <= fraction <= 1:
         raise ValueError(f"{name} {fraction!r}: must lie between 0 and 1")
+
+
+# --- passes -------------------------------------------------------------------------------------------------
+
+EXACT_PASSES = 16
+"""Passes that are averaged one by one; further ones by three of every doubling."""
+
+
+class PassLoops(NamedTuple):
+    """Loops that count on like digits of one number."""
+
+    iterations: float
+    positions: float
+    outside: bool
+
+
+def merged_loops(counts: Sequence[float], positions: Sequence[float], outside: Sequence[float]) -> tuple[PassLoops, ...]:
+    """Loops of one iteration dropped, and loops that count on like digits of one number put together."""
+    merged = list[PassLoops]()
+    for count, step, is_outside in zip(counts, positions, outside, strict=True):
+        if count == 1:
+            continue
+        loop = PassLoops(count, step if is_outside else 0.0, bool(is_outside))
+        if merged and merged[-1].outside == loop.outside and math.isclose(merged[-1].positions, loop.positions * count):
+            loop = PassLoops(merged[-1].iterations * count, loop.positions, loop.outside)
+            merged.pop()
+        merged.append(loop)
+    return tuple(merged)
+
+
+@memo(4096)
+def nodes_of(count: float, loops: int) -> tuple[tuple[float, float], ...]:
+    """Indices and weights that stand for 0 ... count - 1: the first singly, then three of every doubling (Gauss, Legendre)."""
+    exact = min(count, EXACT_PASSES if loops == 1 else EXACT_PASSES / 4)
+    nodes = [(float(i), 1.0 / count) for i in range(math.ceil(exact))]
+    points, weights = np.polynomial.legendre.leggauss(3)
+    low = float(len(nodes))
+    while low < count:
+        high = min(2.0 * low, count)
+        half = (high - low) / 2
+        nodes += [
+            (low - 0.5 + half * (1.0 + p), half * w / count) for p, w in zip(points.tolist(), weights.tolist(), strict=True)
+        ]
+        low = high
+    return tuple(nodes)

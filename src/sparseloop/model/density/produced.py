@@ -16,8 +16,30 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from sparseloop.model.density.base import DensityModel, Occupancy, Passes, by_rows, unwrapped, upper_tail
-from sparseloop.model.density.products import NEVER, Grouped, Independent, Operand, Slices, positions_left, product_empty
+from sparseloop.model.density.base import (
+    DensityModel,
+    Occupancy,
+    Passes,
+    PassLoops,
+    by_rows,
+    merged_loops,
+    nodes_of,
+    unwrapped,
+    upper_tail,
+)
+from sparseloop.model.density.lattice import Extents, Lattice, LatticeLoop
+from sparseloop.model.density.operands import VALUES, Counted, Overlaps, Scattered, Strides, summed_up
+from sparseloop.model.density.products import (
+    NEVER,
+    Grouped,
+    Independent,
+    Operand,
+    Slices,
+    independent,
+    positions_left,
+    product_empty,
+)
+from sparseloop.model.density.slices import Slices as Along
 from sparseloop.model.density.structured import Structured
 from sparseloop.model.density.uniform import Uniform
 from sparseloop.model.memo import memo
@@ -25,8 +47,6 @@ from sparseloop.model.units import Array, Coordinate, Count, Floats, Share, Word
 
 OTHERS = 4
 """Tiles of one operand that conditions on an event may name besides the word that it needs."""
-EXACT_PASSES = 16
-"""Passes that are averaged one by one; further ones by three of every doubling."""
 
 
 class OwnAxis(NamedTuple):
@@ -36,6 +56,28 @@ class OwnAxis(NamedTuple):
     """The axis of the result."""
     operand: int
     """The axis of the operand."""
+    step: int = 1
+    """Distance of the operand's words along it."""
+    size: int = 0
+    """Iterations of the rank."""
+
+
+class PositionAxis(NamedTuple):
+    """A rank of the positions in an index of an operand."""
+
+    rank: str
+    operand: int
+    """The axis of the operand."""
+    step: int
+    """Distance of the operand's words along it."""
+    size: int
+    """Iterations of the rank."""
+    result: int | None
+    """Of a rank that the result has, too: its axis there."""
+
+    def iterations(self, extents: Sequence[float]) -> int:
+        """Of the rank in a tile of the result; all of a rank of the contraction."""
+        return self.size if self.result is None else round(extents[self.result])
 
 
 @dataclass(frozen=True)
@@ -44,27 +86,89 @@ class ProducingOperand:
 
     model: DensityModel
     own: tuple[OwnAxis, ...]
-    complete: bool
-    """It has all ranks of the positions, each as an axis of its own, so that its slices are disjoint."""
-    contracted: bool = True
-    """It has a rank of the contraction; else one slice serves all points that are added up."""
-    shared: tuple[int, ...] = ()
-    """Axes of the result that it has in common with another operand."""
     groups_along_positions: bool = False
     """It is n:m structured along a rank of the contraction."""
+    positions: tuple[PositionAxis, ...] = ()
+    """Ranks of the positions in its indices."""
+    elsewhere: int = 1
+    """Positions along ranks of the contraction that it has not."""
+    missing: tuple[int, ...] = ()
+    """Axes of the result along ranks that other operands share."""
+    separate: bool = True
+    """No rank occurs twice in its indices."""
+    inside: float = 1.0
+    """Share of what is met of it that is no padding."""
 
     def seen(self, extents: Sequence[float], taken: float) -> Operand:
         """Its slices at a tile of the result; `taken` of its words, outside all slices, are known to be zero."""
         words = math.prod(extents[axis.result] for axis in self.own)
         model = self.model
-        if self.complete and isinstance(model, Uniform):
-            return Slices(max(round(model.total - taken), 1), model.nonzeros, float(words))
-        if self.complete and self.groups_along_positions and isinstance(model, Structured):
+        if isinstance(model, Uniform):
+            total = max(round(model.total - taken), 1)
+            if not self.slides:
+                return Slices(total, model.nonzeros, float(words))
+            slices = self._overlaps(extents)
+            if slices.disjoint and self.inside == 1.0:
+                return Slices(total, model.nonzeros, slices.words)
+            if self.separate and model.nonzeros < model.total:
+                return Scattered(total, model.nonzeros, self.inside, slices)
+        if self.groups_along_positions and isinstance(model, Structured) and not self.slides and not taken:
             return Grouped(model.n, model.m, float(words))
-        box = [1.0] * len(model.shape)
+        sides = self._sides(extents, words)
+        filled = 1.0 - float(model.empty(words, sides))
+        if self.separate and not self.slides and all(abs(at.step) == 1 for at in (*self.own, *self.positions)):
+            return Counted(model, self._along(extents), filled, taken)
+        return Independent(filled)
+
+    @cached_property
+    def slides(self) -> bool:
+        """Is some index a sum of ranks, or partly padding? Then slices may share words."""
+        axes = [axis.operand for axis in (*self.own, *self.positions)]
+        return len(set(axes)) < len(axes) or self.inside < 1.0
+
+    def slices(self, extents: Sequence[float]) -> int:
+        """Number of different slices that a tile of the result meets."""
+        return math.prod(at.iterations(extents) for at in self.positions)
+
+    def serves(self, extents: Sequence[float]) -> int:
+        """Positions that have the same slice."""
+        return self.elsewhere * round(math.prod(extents[axis] for axis in self.missing))
+
+    def _sides(self, extents: Sequence[float], words: float) -> Extents:
+        """Sides of one slice, with its gaps where the model asks for them."""
+        sides = list[Coordinate | Lattice]()
+        for at in range(len(self.model.shape)):
+            own = [axis for axis in self.own if axis.operand == at]
+            apart = [axis for axis in self.positions if axis.operand == at]
+            reach = 1.0 + sum(abs(axis.step) * (extents[axis.result] - 1.0) for axis in own)
+            if at not in self.model.placed or (len(own) + len(apart) <= 1 and all(axis.step == 1 for axis in (*own, *apart))):
+                sides.append(reach)
+                continue
+            loops = [LatticeLoop((axis.step,), axis.size, extents[axis.result]) for axis in own]
+            loops += [LatticeLoop((axis.step,), axis.size, 1) for axis in apart]
+            start = sum(-axis.step * (axis.size - 1) for axis in (*own, *apart) if axis.step < 0)
+            size = min(reach, math.prod(extents[axis.result] for axis in own))
+            sides.append(Lattice((at,), size, False, (start,), tuple(loops)))
+        return tuple(sides)
+
+    def _along(self, extents: Sequence[float]) -> Along:
+        """The disjoint slices of all positions."""
+        sides = [1] * len(self.model.shape)
         for axis in self.own:
-            box[axis.operand] = extents[axis.result]
-        return Independent(1.0 - float(model.empty(words, tuple(box))))
+            sides[axis.operand] = round(extents[axis.result])
+        whole = list(sides)
+        for at in self.positions:
+            whole[at.operand] = at.iterations(extents)
+        return Along(math.prod(whole) // math.prod(sides), float(math.prod(sides)), tuple(sides), tuple(whole))
+
+    def _overlaps(self, extents: Sequence[float]) -> Overlaps:
+        own, apart = ([list[tuple[int, int]]() for _ in self.model.shape] for _ in range(2))
+        for axis in self.own:
+            own[axis.operand].append((axis.step, round(extents[axis.result])))
+        for at in self.positions:
+            apart[at.operand].append((at.step, at.iterations(extents)))
+        strides = tuple(Strides(tuple(a), tuple(b)) for a, b in zip(own, apart, strict=True))
+        return Overlaps(strides, self.serves(extents))
 
 
 @final
@@ -84,6 +188,8 @@ class Produced(DensityModel):
     """Points that are added up into one word."""
     steps: tuple[int, ...]
     """Distance of the words along each axis (strides leave holes)."""
+    repeated: tuple[int, ...] = ()
+    """Axes along a rank that an axis before has, too."""
 
     @property
     def produced(self) -> bool:
@@ -113,7 +219,8 @@ class Produced(DensityModel):
     @property
     def total(self) -> int:
         """Number of words."""
-        return math.prod((extent - 1) // step + 1 for extent, step in zip(self.shape, self.steps, strict=True))
+        sides = [(extent - 1) // step + 1 for extent, step in zip(self.shape, self.steps, strict=True)]
+        return math.prod(side for axis, side in enumerate(sides) if axis not in self.repeated)
 
     @property
     def _one(self) -> tuple[float, ...]:
@@ -127,6 +234,8 @@ class Produced(DensityModel):
     def _columns(self, extents: tuple[Coordinate, ...]) -> tuple[Coordinate, ...]:
         """Words along each axis, and contraction positions."""
         words = tuple((extent - 1) / step + 1 for extent, step in zip(extents, self.steps, strict=False))
+        if self.repeated:
+            words = tuple(1.0 if axis in self.repeated else side for axis, side in enumerate(words))
         return (*words, extents[-1] if len(extents) > len(self.shape) else float(self.contraction))
 
     def _zero(self, extents: tuple[float, ...], positions: float, taken: tuple[float, ...] = ()) -> float:
@@ -148,7 +257,7 @@ class Produced(DensityModel):
         if again and total <= 1:
             return first
         value, surely = 0.0, math.inf  # from so many positions on the tile is never empty
-        for nodes in product(*(_nodes(loop.iterations, len(loops)) for loop in loops)):
+        for nodes in product(*(nodes_of(loop.iterations, len(loops)) for loop in loops)):
             done = sum(node * loop.positions for (node, _), loop in zip(nodes, loops, strict=True))
             if done + more < surely:
                 zero = self._zero(tile, done + more, taken)
@@ -267,23 +376,42 @@ def _product_zero(model: Produced, extents: tuple[float, ...], positions: float,
         return 1.0
     groups = math.prod(extents[axis] for axis in model.shared)
     known = taken or (0.0,) * len(model.operands)
-    contracted, spread, fixed = list[Operand](), list[Operand](), 1.0
+    whole, spread, fixed = list[Operand](), dict[frozenset[str], _Spread](), 1.0
     for operand, words in zip(model.operands, known, strict=True):
         seen = operand.seen(extents, words)
-        if operand.contracted or model.positions == 1:
-            contracted.append(seen)
-        elif operand.shared:
-            spread.append(seen)
-        else:
+        ranks = frozenset(at.rank for at in operand.positions if at.iterations(extents) > 1)
+        if operand.slices(extents) == 1:
             fixed *= 1.0 - product_empty([seen], 1.0)
+        elif operand.serves(extents) == 1 or operand.slides:
+            whole.append(seen)
+        elif ranks in spread or not any(ranks & other for other in spread):
+            spread.setdefault(ranks, _Spread(operand.slices(extents), [])).operands.append(seen)
+        else:
+            whole.append(independent(seen))
+    if not (whole or spread):
+        return 1.0 - min(positions, 1.0) * fixed
+    return 1.0 - fixed * (1.0 - _empty_behind(list(spread.values()), whole, positions * groups))
+
+
+class _Spread(NamedTuple):
+    """Operands that lack the same ranks of the positions, so that a slice serves many of them."""
+
+    slices: int
+    operands: list[Operand]
+
+
+def _empty_behind(spread: Sequence[_Spread], whole: Sequence[Operand], positions: float) -> float:
+    """P(no position is left by operands with a slice for each, where those that serve several leave any)."""
     if not spread:
-        return 1.0 - fixed * (1.0 - product_empty(contracted, positions * groups))
-    # each of the groups of positions hangs on one slice of the operands that are not contracted
-    left = positions_left(spread, round(groups))
-    empty = sum(
-        w * product_empty(contracted, positions * j) for j, w in zip(left.values.tolist(), left.weights.tolist(), strict=True)
+        return product_empty(whole, positions)
+    most = VALUES if len(spread) == 1 else VALUES // 4
+    lefts = [summed_up(left.none, left.values, left.weights, most) for left in (positions_left(o, n) for n, o in spread)]
+    every = [list(zip(left.values.tolist(), left.weights.tolist(), strict=True)) for left in lefts]
+    among = math.prod(one.slices for one in spread)
+    return sum(
+        math.prod(weight for _, weight in each) * product_empty(whole, positions * math.prod(j for j, _ in each) / among)
+        for each in product(*every)
     )
-    return 1.0 - fixed * (1.0 - float(empty))
 
 
 @memo(1 << 17)
@@ -292,47 +420,5 @@ def _mean_of_row(model: Produced, loops: int, again: bool, numbers: tuple[float,
     axes = len(model.shape)
     tile, rest = numbers[:axes], numbers[axes:]
     counts, positions, outside = (rest[i * loops : (i + 1) * loops] for i in range(3))
-    plan = _merged(counts, positions, outside)
+    plan = merged_loops(counts, positions, outside)
     return model.mean_over(tile, plan, rest[3 * loops], again, rest[3 * loops + 1 :])
-
-
-# --- passes -------------------------------------------------------------------------------------------------
-
-
-class PassLoops(NamedTuple):
-    """Loops that count on like digits of one number."""
-
-    iterations: float
-    positions: float
-    outside: bool
-
-
-def _merged(counts: Sequence[float], positions: Sequence[float], outside: Sequence[float]) -> tuple[PassLoops, ...]:
-    """Loops of one iteration dropped, and loops that count on like digits of one number put together."""
-    merged = list[PassLoops]()
-    for count, step, is_outside in zip(counts, positions, outside, strict=True):
-        if count == 1:
-            continue
-        loop = PassLoops(count, step if is_outside else 0.0, bool(is_outside))
-        if merged and merged[-1].outside == loop.outside and math.isclose(merged[-1].positions, loop.positions * count):
-            loop = PassLoops(merged[-1].iterations * count, loop.positions, loop.outside)
-            merged.pop()
-        merged.append(loop)
-    return tuple(merged)
-
-
-@memo(4096)
-def _nodes(count: float, loops: int) -> tuple[tuple[float, float], ...]:
-    """Indices and weights that stand for 0 ... count - 1: the first singly, then three of every doubling (Gauss, Legendre)."""
-    exact = min(count, EXACT_PASSES if loops == 1 else EXACT_PASSES / 4)
-    nodes = [(float(i), 1.0 / count) for i in range(math.ceil(exact))]
-    points, weights = np.polynomial.legendre.leggauss(3)
-    low = float(len(nodes))
-    while low < count:
-        high = min(2.0 * low, count)
-        half = (high - low) / 2
-        nodes += [
-            (low - 0.5 + half * (1.0 + p), half * w / count) for p, w in zip(points.tolist(), weights.tolist(), strict=True)
-        ]
-        low = high
-    return tuple(nodes)

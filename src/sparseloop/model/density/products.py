@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparseloop.model.density.operands import Counted, Left, Scattered, summed_up
 from sparseloop.model.density.uniform import hypergeometric, probability_empty
 from sparseloop.model.memo import memo
 from sparseloop.model.units import Floats
@@ -76,32 +77,41 @@ class Slices(NamedTuple):
         return float(probability_empty(self.total, self.full, positions * self.words))
 
 
-class Left(NamedTuple):
-    """How many positions are left, and with which probability."""
-
-    none: float
-    """P(0 positions)."""
-    values: Floats
-    weights: Floats
-
-
-Operand = Slices | Independent | Grouped
+Other = Independent | Grouped | Counted
+Operand = Slices | Independent | Grouped | Counted | Scattered
 
 
 def product_empty(operands: Sequence[Operand], positions: float) -> float:
     """P(at each of `positions` positions some operand's slice is all zero).
 
     A fraction of a position mixes its neighbours. Uniform operands: exact up to 32 positions and where slices have one word; else
-    within 0.003.
+    within 0.003. The last one whose slices overlap is asked for what the others leave; further ones as if theirs did not.
     """
+    scattered = sorted(o for o in operands if isinstance(o, Scattered))
+    if scattered:
+        rest = [o for o in operands if not isinstance(o, Scattered)]
+        rest += [independent(o) for o in scattered[:-1]]
+        return _empty_of_left(scattered[-1], rest, positions)
     below = math.floor(positions)
     uniform = _sorted(o for o in operands if isinstance(o, Slices))
-    others = tuple(sorted((o for o in operands if not isinstance(o, Slices)), key=repr))
+    others = tuple(sorted((o for o in operands if isinstance(o, Independent | Grouped | Counted)), key=repr))
     value = _mixed(uniform, others, below)
     if below == positions:
         return value
     part = positions - below
     return (1.0 - part) * value + part * _mixed(uniform, others, below + 1)
+
+
+def _empty_of_left(last: Scattered, others: Sequence[Operand], positions: float) -> float:
+    """P(the slices of one operand are zero at all positions at which those of the others are not)."""
+    if positions <= 0:
+        return 1.0
+    if all(isinstance(o, Slices) and o.dense for o in others):
+        return last.empty(positions, positions)
+    left = positions_left(others, math.ceil(positions))
+    part = positions / math.ceil(positions)
+    found = zip(left.values.tolist(), left.weights.tolist(), strict=True)
+    return float(sum(weight * last.empty(positions, part * number) for number, weight in found))
 
 
 def closed_form(nonempty: Sequence[float], positions: float) -> float:
@@ -150,14 +160,21 @@ def positions_left(operands: Sequence[Operand], positions: int) -> Left:
         for operand in operands:
             left = thinning(operand, positions).T @ left if isinstance(operand, Slices) else left
         return Left(float(left[0]), np.arange(positions + 1.0), left)
-    return _left(tuple(Independent(1.0 - o.empty(1)) if isinstance(o, Slices) else o for o in operands), positions)
+    return _left(tuple(independent(o) for o in operands), positions)
+
+
+def independent(operand: Operand) -> Other:
+    """Slices of different positions as if they knew nothing of each other; of groups, within one."""
+    if isinstance(operand, Slices | Scattered):
+        return Independent(1.0 - (operand.empty(1) if isinstance(operand, Slices) else operand.one_empty()))
+    return operand
 
 
 # --- operands that are not uniform --------------------------------------------------------------------------
 
 
 @memo(65536)
-def _mixed(uniform: tuple[Slices, ...], others: tuple[Independent | Grouped, ...], positions: int) -> float:
+def _mixed(uniform: tuple[Slices, ...], others: tuple[Other, ...], positions: int) -> float:
     if not others or positions == 0:
         return _whole(uniform, positions)
     left = _left(others, positions)
@@ -166,9 +183,19 @@ def _mixed(uniform: tuple[Slices, ...], others: tuple[Independent | Grouped, ...
     return float(sum(w * _whole(uniform, int(j)) for j, w in zip(left.values.tolist(), left.weights.tolist(), strict=True)))
 
 
+def _left(others: tuple[Other, ...], positions: int) -> Left:
+    """Positions at which none of the operands has an empty slice, one operand after the other."""
+    simple = tuple(o for o in others if not isinstance(o, Counted))
+    left = _left_by_groups(simple, positions) if simple else Left(0.0, np.array([float(positions)]), np.ones(1))
+    for operand in others:
+        if isinstance(operand, Counted):
+            left = operand.left(left)
+    return left
+
+
 @memo(4096)
-def _left(others: tuple[Independent | Grouped, ...], positions: int) -> Left:
-    """Positions at which none of the operands has an empty slice; groups of different lengths are taken as independent."""
+def _left_by_groups(others: tuple[Independent | Grouped, ...], positions: int) -> Left:
+    """Groups of different lengths are taken as independent."""
     length = max((o.m for o in others if isinstance(o, Grouped)), default=1)
     parts = [(_group(others, length, length), positions // length), (_group(others, length, positions % length), 1)]
     none = math.prod(float(part[0]) ** times for part, times in parts)
@@ -177,22 +204,13 @@ def _left(others: tuple[Independent | Grouped, ...], positions: int) -> Left:
         for part, times in parts:
             weights = np.convolve(weights, _power(part, times))
         keep = weights > 1e-12 * weights.max()
-        return _thinned_out(none, np.flatnonzero(keep).astype(np.float64), weights[keep])
+        return summed_up(none, np.flatnonzero(keep).astype(np.float64), weights[keep])
     moments = [(_moments(part), times) for part, times in parts]
     mean = sum(m[0] * times for m, times in moments)
     spread = math.sqrt(sum(m[1] * times for m, times in moments))
     nodes, weights = np.polynomial.hermite_e.hermegauss(9)
     values = np.clip(np.rint(mean + spread * nodes), 0, positions)
     return Left(none, values, weights / weights.sum())
-
-
-def _thinned_out(none: float, values: Floats, weights: Floats) -> Left:
-    """At most 64 values: neighbours are put together at their mean."""
-    pieces = max(1, math.ceil(values.size / 64))
-    starts = np.arange(0, values.size, pieces)
-    together = np.add.reduceat(weights, starts)
-    means = np.rint(np.add.reduceat(values * weights, starts) / together)
-    return Left(none, means, together / together.sum())
 
 
 def _power(part: Floats, times: int) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sparseloop.model.density import (
     Contributor,
@@ -12,12 +12,13 @@ from sparseloop.model.density import (
     GivenResult,
     IndexStep,
     OwnAxis,
+    PositionAxis,
     Produced,
     ProducingOperand,
     Structured,
     Uniform,
 )
-from sparseloop.model.design.einsum import Axis, Tensor
+from sparseloop.model.design.einsum import Axis, Einsum, Tensor
 
 MOST_POINTS = 2**21
 """Points of an einsum that are looked at one by one where indices are other than single ranks."""
@@ -26,28 +27,53 @@ MOST_POINTS = 2**21
 def produced_density(
     result: Tensor, operands: Sequence[Tensor], extents: Mapping[str, int], *, dense_too: bool = False
 ) -> DensityModel | None:
-    """The model of a result made of its operands; None if it is dense (unless `dense_too`), or has an axis of several ranks."""
+    """The model of a result made of its operands; None if it is dense (unless `dense_too`), or has an index that is a sum of ranks.
+
+    `dense_too`: when words are made matters even if all are in the end: partial sums come and go as they are, or lanes that are
+    served one by one add into one word, and none of them finds what another adds at the same time.
+    """
     ranks = [axis.terms[0].rank if len(axis.terms) == 1 else None for axis in result.axes]
     sparse = [t for t in operands if t.density.density < 1 or t.density.deterministic]
     padded = any(axis.padded(dict(extents)) for t in (result, *operands) for axis in t.axes)
     known = not padded and all(t.density.deterministic for t in sparse) and _can_be_listed([*sparse, result], extents)
     if known and (sparse or not _is_plain(result)):
         return _of_given(result, sparse, extents)
-    odd = None in ranks or len(set(ranks)) < len(ranks)
+    odd = None in ranks
     if any(t.density.density == 0 for t in operands) and (odd or not dense_too):
         return Uniform(tuple(axis.extent(dict(extents)) for axis in result.axes), 0.0, size=result.density.total)
     if odd or not (sparse or dense_too):
         return None
     named = [rank for rank in ranks if rank is not None]
-    owners = {rank: [t.name for t in operands if rank in t.ranks] for rank in named}
-    contraction = {rank: size for rank, size in extents.items() if rank not in named and any(rank in t.ranks for t in operands)}
+    of = _Indices(tuple(named), {rank: tuple(t.name for t in operands if rank in t.ranks) for rank in named}, extents)
+    met = {rank for t in operands for rank in t.ranks} - set(named)
     return Produced(
         shape=tuple(axis.extent(dict(extents)) for axis in result.axes),
-        operands=tuple(_operand(t, named, owners, set(contraction)) for t in operands),
-        shared=tuple(at for at, rank in enumerate(named) if len(owners[rank]) > 1),
-        positions=math.prod(contraction.values()),
+        operands=tuple(_operand(t, of, {rank: extents[rank] for rank in extents if rank in met}) for t in operands),
+        shared=tuple(at for rank, at in of.places.items() if rank in of.common),
+        positions=math.prod(extents[rank] for rank in met),
         steps=tuple(abs(axis.terms[0].coefficient) for axis in result.axes),
+        repeated=tuple(at for at, rank in enumerate(named) if of.places[rank] != at),
     )
+
+
+class _Indices(NamedTuple):
+    """The ranks of a result."""
+
+    named: tuple[str, ...]
+    """One per axis."""
+    owners: Mapping[str, tuple[str, ...]]
+    """The operands that have them."""
+    extents: Mapping[str, int]
+
+    @property
+    def places(self) -> dict[str, int]:
+        """The first axis of each."""
+        return {rank: self.named.index(rank) for rank in self.named}
+
+    @property
+    def common(self) -> set[str]:
+        """Those that several operands have."""
+        return {rank for rank in self.named if len(self.owners[rank]) > 1}
 
 
 def _can_be_listed(tensors: Sequence[Tensor], extents: Mapping[str, int]) -> bool:
@@ -74,25 +100,35 @@ def _indices(tensor: Tensor) -> tuple[tuple[IndexStep, ...], ...]:
     return tuple(tuple(IndexStep(term.rank, term.coefficient) for term in axis.terms) for axis in tensor.axes)
 
 
-def _operand(
-    tensor: Tensor, named: Sequence[str], owners: Mapping[str, Sequence[str]], contraction: set[str]
-) -> ProducingOperand:
-    common = {rank for rank in named if len(owners[rank]) > 1}
+def _true_share(tensor: Tensor, extents: Mapping[str, int]) -> float:
+    """Share of what is met of a tensor, point by point, that is no padding."""
+    return Einsum(ranks=tuple(extents), shape=tuple(extents.values()), tensors=()).true_share(tensor)
+
+
+def _operand(tensor: Tensor, of: _Indices, contraction: Mapping[str, int]) -> ProducingOperand:
+    every = [(at, term) for at, axis in enumerate(tensor.axes) for term in axis.terms]
+    terms = [(at, term) for n, (at, term) in enumerate(every) if term.rank not in {t.rank for _, t in every[:n]}]
     ranks = [_rank(axis) for axis in tensor.axes]
-    single = {rank for rank in ranks if rank is not None}
-    own = tuple(
-        OwnAxis(named.index(rank), at)
-        for at, rank in enumerate(ranks)
-        if rank is not None and rank in named and owners[rank] == [tensor.name] and rank not in ranks[:at]
-    )
-    model = tensor.density
+    model, common, places = tensor.density, of.common, of.places
     return ProducingOperand(
         model=model,
-        own=own,
-        complete=None not in ranks and common <= single and (contraction <= single or not contraction & single),
+        own=tuple(
+            OwnAxis(places[term.rank], at, term.coefficient, of.extents[term.rank])
+            for at, term in terms
+            if of.owners.get(term.rank) == (tensor.name,)
+        ),
         groups_along_positions=isinstance(model, Structured) and ranks[model.axis] in contraction,
-        contracted=bool(contraction & tensor.ranks),
-        shared=tuple(named.index(rank) for rank in named if rank in common and rank in tensor.ranks),
+        positions=tuple(
+            PositionAxis(
+                term.rank, at, term.coefficient, of.extents[term.rank], places[term.rank] if term.rank in common else None
+            )
+            for at, term in terms
+            if term.rank in contraction or term.rank in common
+        ),
+        elsewhere=math.prod(size for rank, size in contraction.items() if rank not in tensor.ranks),
+        missing=tuple(at for rank, at in places.items() if rank in common and rank not in tensor.ranks),
+        separate=len(terms) == len(every),
+        inside=_true_share(tensor, of.extents),
     )
 
 

@@ -335,7 +335,7 @@ def compute_events(safs: SafConditions, computes: Count) -> EventParts:
     left = safs.left_of_computes
     if left is not None:
         skips, gates = random_only(safs.plan, skips), random_only(safs.plan, gates)
-    kept, awake = safs.emptiness.non_emptiness(skips), safs.emptiness.non_emptiness(skips | gates)
+    kept, awake = safs.emptiness.survival((skips, skips | gates), None, None)
     if left is not None:
         kept, awake = kept * left.kept, awake * left.awake
     return EventParts((EventPart(computes, 1.0, kept, kept, awake),))
@@ -350,7 +350,7 @@ def skipped_at_compute(safs: SafConditions, computes: Count) -> Count:
     left = safs.left_of_computes
     if left is not None:
         outer, own = random_only(safs.plan, outer), random_only(safs.plan, own)
-    reached, kept = safs.emptiness.non_emptiness(outer), safs.emptiness.non_emptiness(outer | own)
+    reached, kept = safs.emptiness.survival((outer, outer | own), None, None)
     if left is not None:
         reached, kept = reached * left.reached, kept * left.kept
     return computes * (reached - kept)

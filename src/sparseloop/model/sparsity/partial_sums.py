@@ -24,12 +24,14 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import NamedTuple
 
+import numpy as np
+
 from sparseloop.model import ops
 from sparseloop.model.density.produced import Passes
 from sparseloop.model.design.sparse import Partials
 from sparseloop.model.plan import Link
 from sparseloop.model.traffic.tiles import Cover, Tiles
-from sparseloop.model.units import Count, Share, Words
+from sparseloop.model.units import Coordinate, Count, Flag, Share, Words
 
 
 class PassLoop(NamedTuple):
@@ -150,6 +152,82 @@ def contraction_positions(tiles: Tiles, link: Link, cover: Cover) -> Count:
     return ops.product(by_rank.values())
 
 
+# --- fibers -------------------------------------------------------------------------------------------------
+
+
+NODES = 4
+"""Steps of a pass over a fiber that are looked at: all of up to so many, else as many by Gauss and Legendre."""
+
+
+class Growth(NamedTuple):
+    """A tile of a result, larger than what one visit serves, that is gone through word by word in every pass."""
+
+    words: tuple[Count, ...]
+    """Per axis of the result: visits that go along it."""
+    order: tuple[int, ...]
+    """The axes, outermost first."""
+    inner: Count
+    """Visits, one after the other, that add to a word in one pass."""
+    passes: Progress
+    """The passes, each of which adds to all words."""
+    slots: tuple[int, ...]
+    """The loops that go through the tile."""
+
+    @property
+    def steps(self) -> Count:
+        """Visits of one pass."""
+        return ops.product(self.words) * self.inner
+
+    def nodes(self) -> list[tuple[Count, Share]]:
+        """Visits 0 ... of a pass, and the weights of those that stand for all."""
+        points, weights = np.polynomial.legendre.leggauss(NODES)
+        few, steps = self.steps <= NODES, self.steps
+        return [
+            (
+                ops.where(few, 1.0 * i, ops.maximum(0.0, (1.0 + x) / 2 * steps - 0.5)),
+                ops.where(few, ops.where(i < steps, 1.0 / steps, 0.0), w / 2),
+            )
+            for i, (x, w) in enumerate(zip(points.tolist(), weights.tolist(), strict=True))
+        ]
+
+    def reached(self, extents: Sequence[Coordinate], done: Share, steps: Sequence[int]) -> tuple[Coordinate, ...]:
+        """Extents of what a pass has gone through, at least one visit: full rows, or a part of one."""
+        sides, left = list(extents), ops.maximum(done, 1.0 / ops.product(self.words))
+        for axis in self.order:
+            part = ops.maximum(left, 1.0 / self.words[axis])
+            sides[axis] = (((extents[axis] - 1) / steps[axis] + 1) * part - 1) * steps[axis] + 1
+            left = ops.minimum(1.0, left / part)
+        return tuple(sides)
+
+
+def growth_of(tiles: Tiles, tensor: int, cover: Cover, progress: Progress) -> Growth | None:
+    """How a tile of the result grows while visits go through it; None if one visit serves all of it."""
+    plan = tiles.plan
+    if not progress.chain:
+        return None
+    serves = progress.chain[-1].serves
+    slots = [s for s in sorted(plan.relevant[tensor]) if not plan.loops[s].spatial and cover[s] and serves[s] != cover[s]]
+    if not slots:
+        return None
+    along = {s: ops.maximum(1.0, tiles.count(cover[s], s) / (tiles.count(serves[s], s) if serves[s] else 1)) for s in slots}
+    words: list[Count] = [1.0] * len(plan.axes[tensor])
+    order = list[int]()
+    for slot in slots:
+        axis = next(at for at, loops in enumerate(plan.axes[tensor]) if any(s == slot for s, _ in loops))
+        words[axis] = words[axis] * along[slot]
+        order += [axis] if axis not in order else []
+    inner: Count = 1.0
+    loops = list[PassLoop]()
+    for loop in progress.loops:
+        behind: Flag = False
+        for slot in slots:
+            behind = ops.either(behind, along[slot] > 1) if slot < loop.slot and not plan.loops[loop.slot].spatial else behind
+        inner = inner * ops.one_unless(behind, loop.count)
+        loops.append(loop._replace(count=ops.one_unless(ops.negate(behind), loop.count)))
+    passes = replace(progress, loops=tuple(loops), run=progress.run * inner)
+    return Growth(tuple(words), tuple(order), inner, passes, tuple(slots))
+
+
 # --- conditions ---------------------------------------------------------------------------------------------
 
 
@@ -171,13 +249,13 @@ def passes_outside(tiles: Tiles, progress: Progress, subset: Subset, more: Count
     return Passes(
         counts=tuple(loop.count for loop in progress.loops),
         positions=tuple(loop.positions for loop in progress.loops),
-        outside=tuple(_outside(tiles, loop.slot, subset) for loop in progress.loops),
+        outside=tuple(outside_of(tiles, loop.slot, subset) for loop in progress.loops),
         more=more,
         again=progress.again,
     )
 
 
-def _outside(tiles: Tiles, slot: int, subset: Subset) -> Count:
+def outside_of(tiles: Tiles, slot: int, subset: Subset) -> Count:
     """1 where no tile of the subset is the same at all iterations of the loop, else 0."""
     outside: Count = 1.0
     for tensor, cover in subset.covers:

@@ -15,7 +15,7 @@ from sparseloop.validation.walker.points import BoolArray, FloatArray, IntArray
 from sparseloop.validation.walker.records import Accesses, Beyond, Machine, RankUnits, WalkedCounts, WalkedTensor
 from sparseloop.validation.walker.residency import Deliveries, EventSet
 from sparseloop.validation.walker.tensor_path import any_alike
-from sparseloop.validation.walker.tiles import block_accesses
+from sparseloop.validation.walker.tiles import Moved, block_accesses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -162,7 +162,21 @@ class Draw:
             return Beyond(), Beyond()
         visits, link = self.plan.visits(level, name), self.plan.paths[name].links[parent]
         stored = self._stored(parent, name)[link.copies.point]
-        return visits.of_parent(filled.happens, room, stored), visits.of_children(filled.happens, room)
+        held = filled.happens
+        if self.plan.paths[name].tensor.output:
+            held, stored = (returned[link.access_of_copy] for returned in self._returned(level, parent, name))
+        children = visits.of_children(Moved(held, filled.happens, held), room)
+        return visits.of_parent(Moved(held, filled.happens, stored), room), children
+
+    def _returned(self, level: int, parent: int, name: str) -> tuple[BoolArray, BoolArray]:
+        """Accesses of a parent by which words of a result return that the child stores, and those that the parent stores."""
+        access, plan = self.accessed(parent, name), self.plan
+        stored = access.written.awake & access.real
+        if plan.compressed(level, name):
+            return stored, stored
+        events = plan.paths[name].links[parent].accesses
+        every = judge(plan.stages[parent, name], self._for_users(events), access.real)
+        return every.awake, stored
 
     def _filled_again(self, link: Deliveries, name: str) -> BoolArray:
         """Per copy: is it filled? The first copy of a result starts from nothing."""

@@ -99,10 +99,8 @@ class Beyond:
     """Held, but for want of room to be streamed at each use."""
     arriving: float = 0.0
     """Those of them that arrive in this visit, so that one use is served by what fills the level anyway."""
-
-    def streamed(self, uses: float) -> float:
-        """Words that cross the link besides those that fill the level; `uses`: how often a word is used in a visit."""
-        return max(0.0, self.excess * uses - self.arriving)
+    departing: float = 0.0
+    """Of a result those that return in this visit anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,19 +17,36 @@ def block_accesses(delivery: IntArray, happens: BoolArray, words: int) -> float:
     return float(np.ceil(np.bincount(delivery, weights=happens) / words).sum())
 
 
-def beyond(holder: IntArray, words: BoolArray, fresh: BoolArray, room: float, sent: BoolArray) -> Beyond:
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """What moves of the words of visits, one entry per copy, or per word of a visit."""
+
+    held: BoolArray
+    """Stored by the level: filled, of a result returned in the end."""
+    filled: BoolArray
+    stored: BoolArray
+    """Sent by the parent where they are used; the others are known to be zero."""
+
+    def each(self) -> tuple[BoolArray, BoolArray, BoolArray]:
+        """All three."""
+        return self.held, self.filled, self.stored
+
+
+def beyond(holder: IntArray, words: Moved, ends: tuple[BoolArray, BoolArray], room: float) -> Beyond:
     """Words of all holders beyond the room that each of them finds.
 
-    One entry per holder and word that might be held: `words` that are, the `fresh` ones among them, and those that the
-    parent has to send for them (`sent`; the others are known to be zero).
+    One entry per holder and word that might be held; `ends`: is it the first visit of its stay, and the last one?
     """
-    held, arriving = np.bincount(holder, weights=words), np.bincount(holder, weights=words & fresh)
+    fresh, last = ends
+    held = np.bincount(holder, weights=words.held)
+    arriving, leaving = (np.bincount(holder, weights=words.held & part) for part in (words.filled & fresh, last))
     excess = np.maximum(held - room, 0.0)
-    share = np.bincount(holder, weights=words & sent) / np.maximum(held, 1.0)
+    share = np.bincount(holder, weights=words.held & words.stored) / np.maximum(held, 1.0)
     return Beyond(
         held=float(held.sum()),
         excess=float((excess * share).sum()),
         arriving=float((np.minimum(arriving, excess) * share).sum()),
+        departing=float((np.minimum(leaving, excess) * share).sum()),
     )
 
 
@@ -42,23 +59,24 @@ class Visits:
     """The stay of the word at the instance."""
     fresh: BoolArray
     """Does the stay begin in this visit?"""
+    last: BoolArray
+    """Does it end in this visit?"""
     shared: IntArray
     """Per entry: those with one number are one word of visits that instances of one parent make at once, with all words alike."""
 
-    def of_children(self, happens: BoolArray, room: float) -> Beyond:
-        """Beyond the room of every instance; `happens`: copies that are filled."""
-        words = happens[self.copy]
-        return beyond(self.visit, words, self.fresh, room, words)
+    def of_children(self, copies: Moved, room: float) -> Beyond:
+        """Beyond the room of every instance."""
+        words = Moved(*(of_copy[self.copy] for of_copy in copies.each()))
+        return beyond(self.visit, words, (self.fresh, self.last), room)
 
-    def of_parent(self, happens: BoolArray, room: float, stored: BoolArray) -> Beyond:
-        """The same as the parent sends it; `stored`: copies of words that it stores."""
+    def of_parent(self, copies: Moved, room: float) -> Beyond:
+        """The same as the parent sends it, and gets it back."""
         count = int(self.shared.max()) + 1
-        flags = [np.zeros(count, dtype=np.bool_) for _ in range(3)]
-        words = happens[self.copy]
-        for flag, chosen in zip(flags, (words, words & self.fresh, words & stored[self.copy]), strict=True):
+        flags = [np.zeros(count, dtype=np.bool_) for _ in range(5)]
+        words = [of_copy[self.copy] for of_copy in copies.each()]
+        for flag, chosen in zip(flags, (*words, self.fresh, self.last), strict=True):
             flag[self.shared[chosen]] = True
-        held, fresh, sent = flags
-        return beyond(self._groups(count), held, fresh, room, sent)
+        return beyond(self._groups(count), Moved(*flags[:3]), (flags[3], flags[4]), room)
 
     def _groups(self, count: int) -> IntArray:
         """Per shared word one visit that has it, the same for all words of visits that are alike."""
@@ -72,7 +90,7 @@ def visits_of(ends: Ends, key: IntArray, traced: Trace) -> Visits:
     visit = np.unique(np.stack([ends.child, ends.step]), axis=1, return_inverse=True)[1].reshape(-1)
     at = np.unique(np.stack([visit, traced.of_point]), axis=1, return_index=True)[1]
     visit_of, copy = visit[at], traced.of_point[at]
-    begin = visit[traced.first_point()]
+    begin, end = visit[traced.first_point()], visit[traced.last_point()]
     alike = dict[Hashable, int]()
     entries = [list[int]() for _ in range(int(visit.max()) + 1)]
     numbers: list[int] = visit_of.tolist()
@@ -85,7 +103,7 @@ def visits_of(ends: Ends, key: IntArray, traced: Trace) -> Visits:
         window = frozenset(key[points][ends.exists[points]].tolist())
         for entry, point in zip(members, points, strict=True):
             shared[entry] = alike.setdefault((place, window, int(key[point])), len(alike))
-    return Visits(visit=visit_of, copy=copy, fresh=begin[copy] == visit_of, shared=shared)
+    return Visits(visit=visit_of, copy=copy, fresh=begin[copy] == visit_of, last=end[copy] == visit_of, shared=shared)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -334,7 +334,7 @@ def test_blocks_hold_whole_words_and_the_tensor_keeps_its_density(inner: float, 
     ("einsum", "formats", "density", "told"),
     [
         ("Z[p+r] = A[p] * B[r]", "Z: CP(*)", "A: 0.3", True),
-        ("Z[p,p] = A[p,r]", "Z: CP(*)", "A: 0.3", True),
+        ("Z[p,p] = A[p,r]", "Z: CP(*)", "A: 0.3", False),
         ("Z[p+r] = A[p] * B[r]", "A: CP(*)", "A: 0.3", False),  # nobody asks where its zeros are
         ("Z[p+r] = A[p] * B[r]", "Z: CP(*)", "A: 0.3, Z: 0.5", False),
         ("Z[p] = A[p] * B[r]", "Z: CP(*)", "A: 0.3", False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations, pairwise, product
 from math import comb
@@ -9,8 +10,20 @@ from math import comb
 import numpy as np
 import pytest
 
-from sparseloop.model.density import OwnAxis, Passes, Produced, ProducingOperand, Uniform
+from sparseloop.model.density import (
+    Actual,
+    Block,
+    DensityModel,
+    OwnAxis,
+    Passes,
+    PositionAxis,
+    Produced,
+    ProducingOperand,
+    Uniform,
+)
 from sparseloop.model.density.products import Grouped, Independent, Slices, closed_form, product_empty
+from sparseloop.model.design.einsum import Axis, Tensor, Term
+from sparseloop.model.design.result_density import produced_density
 
 
 def counted(a: Slices, b: Slices, positions: int) -> float:
@@ -86,8 +99,8 @@ def test_groups_along_the_contraction() -> None:
 def matrix_product(m: int, n: int, k: int, a: float, b: float) -> Produced:
     """Z[m, n] = A[m, k] * B[k, n]."""
     operands = (
-        ProducingOperand(Uniform((m, k), a), (OwnAxis(0, 0),), True),
-        ProducingOperand(Uniform((k, n), b), (OwnAxis(1, 1),), True),
+        ProducingOperand(Uniform((m, k), a), (OwnAxis(0, 0),), positions=(PositionAxis("k", 1, 1, k, None),)),
+        ProducingOperand(Uniform((k, n), b), (OwnAxis(1, 1),), positions=(PositionAxis("k", 0, 1, k, None),)),
     )
     return Produced((m, n), operands, (), k, (1, 1))
 
@@ -127,3 +140,85 @@ def test_tiles_that_are_never_empty_are_not_searched_for(total: int, share: floa
     """P(empty) is at most P(one position without a contribution), which has no digits left here."""
     operand = Slices(total, int(share * total), words)
     assert product_empty([operand, operand], positions) == pytest.approx(0.0, abs=1e-14)
+
+
+Operands = Mapping[str, tuple[Sequence[str], float | DensityModel]]
+
+
+def result_of(shape: dict[str, int], result: Sequence[str], operands: Operands) -> Produced:
+    """The density model of a result; axes are ranks, or sums of them as `p+r`."""
+    axes = {
+        name: tuple(Axis(terms=tuple(Term(rank=rank) for rank in text.split("+"))) for text in of)
+        for name, (of, _) in operands.items()
+    }
+    tensors = [
+        Tensor(
+            name=name,
+            axes=axes[name],
+            density=of if isinstance(of, DensityModel) else Uniform(tuple(axis.extent(shape) for axis in axes[name]), of),
+        )
+        for name, (_, of) in operands.items()
+    ]
+    made = Tensor(name="Z", axes=tuple(Axis(terms=(Term(rank=rank),)) for rank in result), output=True, density=Uniform((), 1.0))
+    found = produced_density(made, tensors, shape)
+    assert isinstance(found, Produced)
+    return found
+
+
+def test_a_window_of_one_step_is_the_tensor_itself() -> None:
+    """Z[p] = I[p+r] with r = 1: one non-zero of four words is in all of them, in half of two, in a quarter of one."""
+    model = result_of({"p": 4, "r": 1}, ["p"], {"I": (["p+r"], 0.25)})
+    assert [model.empty(n, (n,)) for n in (1.0, 2.0, 4.0)] == pytest.approx([0.75, 0.5, 0.0], abs=1e-12)
+
+
+def test_every_placement_of_a_convolution() -> None:
+    """Z[p] = I[p+r] * W[r]: slices of neighbouring taps share words of I."""
+    model = result_of({"p": 3, "r": 3}, ["p"], {"I": (["p+r"], 0.4), "W": (["r"], 0.5)})
+    made = [
+        [any(p + r in i and r in w for r in range(3)) for p in range(3)]
+        for i in combinations(range(5), 2)
+        for w in combinations(range(3), 2)
+    ]
+    for width in (1, 2, 3):
+        empty = np.mean([not any(z[:width]) for z in made])
+        assert model.empty(float(width), (float(width),)) == pytest.approx(empty, abs=1e-12)
+
+
+def test_a_diagonal_of_results() -> None:
+    """Z[i,i] = A[i]: as many words as A has, along both axes."""
+    model = result_of({"i": 8}, ["i", "i"], {"A": (["i"], 0.25)})
+    assert model.total == 8
+    assert model.empty(3.0, (3.0, 3.0)) == pytest.approx(comb(5, 2) / comb(8, 2), abs=1e-12)
+
+
+def test_blocks_that_are_added_up() -> None:
+    """Z = A[j]: one of two blocks of two words has one non-zero. It is there after all four, after two in half of all cases."""
+    model = result_of({"j": 4}, [], {"A": (["j"], Block((4,), (2,), 0.5, inner=0.5))})
+    assert model.empty(1.0, ()) == pytest.approx(0.0, abs=1e-12)
+    assert model.empty(1.0, (2.0,)) == pytest.approx(0.5, abs=1e-12)
+    # the other two words are known to be zero: then it is surely among these
+    assert model.mean_empty((), Passes((), (), (), 2.0, again=False), (2.0,)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_rows_of_known_data_are_not_alike() -> None:
+    """Z[m,n] = A[m,k] * B[k,n], rows of A with 4 and 0 non-zeros, one word in four of B: the row has words, the other none."""
+    known = Actual(np.array([[True] * 4, [False] * 4]))
+    model = result_of({"m": 2, "n": 1, "k": 4}, ["m", "n"], {"A": (["m", "k"], known), "B": (["k", "n"], 0.25)})
+    assert model.empty(1.0, (1.0, 1.0)) == pytest.approx(0.5, abs=1e-12)
+    assert model.empty(1.0, (1.0, 1.0, 2.0)) == pytest.approx(0.75, abs=1e-12)
+
+
+def test_operands_that_share_out_the_contraction() -> None:
+    """Z[i,j] = A[i,k,l] * B[k,j] * C[l,j]: one k, one l and two of four (k, l) are not zero; they meet in half of all cases."""
+    model = result_of(
+        {"i": 1, "j": 1, "k": 2, "l": 2},
+        ["i", "j"],
+        {"A": (["i", "k", "l"], 0.5), "B": (["k", "j"], 0.5), "C": (["l", "j"], 0.5)},
+    )
+    assert model.empty(1.0, (1.0, 1.0)) == pytest.approx(0.5, abs=1e-12)
+
+
+def test_one_word_serves_a_whole_row() -> None:
+    """Z[i,j] = A[i,j] * C[i]: a row of three words is zero with the word of C, or with all of its own."""
+    model = result_of({"i": 2, "j": 3}, ["i", "j"], {"A": (["i", "j"], 0.5), "C": (["i"], 0.5)})
+    assert model.empty(3.0, (1.0, 3.0)) == pytest.approx(1 - 0.5 * (1 - 1 / 20), abs=1e-12)

@@ -92,7 +92,7 @@ def test_overbooking_streams_what_does_not_fit() -> None:
     link = next(k for k in result.cost.sparse.links if k.dense.link.name == "B")
     excess = sum(w * max(0.0, k - held) for k, w in zip(tile.values, tile.weights, strict=True))
     uses = 4.0  # every word is read once per m
-    reads, fills = link.overflow
+    reads, fills, _ = link.overflow
     assert float(fills) == pytest.approx(4 * excess * (uses - 1))
     assert float(reads) == pytest.approx(float(fills))
     actions = result.cost.levels[0].actions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -162,9 +162,11 @@ class Draw:
             return Beyond(), Beyond()
         visits, link = self.plan.visits(level, name), self.plan.paths[name].links[parent]
         stored = self._stored(parent, name)[link.copies.point]
-        held = filled.happens
-        if self.plan.paths[name].tensor.output:
-            held, stored = (returned[link.access_of_copy] for returned in self._returned(level, parent, name))
+        if not self.plan.paths[name].tensor.output:
+            held = filled.happens
+            ends = visits.of_parent(Moved(held, held, stored), room), visits.of_children(Moved(held, held, held), room)
+            return replace(ends[0], departing=0.0), replace(ends[1], departing=0.0)
+        held, stored = (returned[link.access_of_copy] for returned in self._returned(level, parent, name))
         children = visits.of_children(Moved(held, filled.happens, held), room)
         return visits.of_parent(Moved(held, filled.happens, stored), room), children
 

@@ -100,7 +100,15 @@ class Beyond:
     arriving: float = 0.0
     """Those of them that arrive in this visit, so that one use is served by what fills the level anyway."""
     departing: float = 0.0
-    """Of a result those that return in this visit anyway."""
+    """Of a result those whose stay ends in this visit, so that they return anyway."""
+
+    def streamed(self, uses: float) -> float:
+        """Words that come besides those that fill the level; `uses`: how often a word is used in a visit."""
+        return max(0.0, self.excess * uses - self.arriving)
+
+    def returned(self, uses: float) -> float:
+        """Words of a result that go back besides those that return in the end; `uses`: additions to a word in a visit."""
+        return max(0.0, self.excess * uses - self.departing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

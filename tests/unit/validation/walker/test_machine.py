@@ -140,6 +140,15 @@ def test_words_beyond_the_room() -> None:
     assert counted.tensors[0, "A"].held == (4, 4)
 
 
+def test_words_of_a_result_beyond_the_room() -> None:
+    """Four words, added to three times in each of two tiles: of two the first read finds nothing, all others come and go."""
+    problem = einsum([tensor("A", "m", "k"), tensor("Z", "m", output=True)], m=8, k=3)
+    counted = walked(problem, mapped("m2|k3 m4", "AZ|Z"), Sparse(formats={}), machine=Machine(rooms={(1, "Z"): 2}))
+    parent, here = counted.tensors[1, "Z"].beyond
+    assert parent == here == Beyond(held=8, excess=4, arriving=0, departing=4)
+    assert (here.streamed(uses=2), here.returned(uses=3)) == (8, 8)
+
+
 def test_bounds_that_never_come_are_not_looked_at() -> None:
     """A block of two words of A[b,k] is one of two k where b has a bound of 2 but a size of 1."""
     problem = einsum([tensor("A", "b", "k"), tensor("B", "k"), tensor("Z", "b", output=True)], b=1, k=2)

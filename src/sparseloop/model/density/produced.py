@@ -28,7 +28,6 @@ from sparseloop.model.density.base import (
     upper_tail,
 )
 from sparseloop.model.density.lattice import Extents, Lattice, LatticeLoop
-from sparseloop.model.density.operands import VALUES, Counted, Overlaps, Scattered, Strides, summed_up
 from sparseloop.model.density.products import (
     NEVER,
     Grouped,
@@ -39,9 +38,10 @@ from sparseloop.model.density.products import (
     positions_left,
     product_empty,
 )
+from sparseloop.model.density.slices import VALUES, Counted, summed_up
 from sparseloop.model.density.slices import Slices as Along
 from sparseloop.model.density.structured import Structured
-from sparseloop.model.density.uniform import Uniform
+from sparseloop.model.density.uniform import Overlaps, Scattered, Strides, Uniform
 from sparseloop.model.memo import memo
 from sparseloop.model.units import Array, Coordinate, Count, Floats, Share, Words
 

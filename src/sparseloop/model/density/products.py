@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparseloop.model.density.operands import Counted, Left, Scattered, summed_up
-from sparseloop.model.density.uniform import hypergeometric, probability_empty
+from sparseloop.model.density.slices import Counted, Left, summed_up
+from sparseloop.model.density.uniform import Scattered, hypergeometric, probability_empty
 from sparseloop.model.memo import memo
 from sparseloop.model.units import Floats
 

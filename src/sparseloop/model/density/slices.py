@@ -14,11 +14,13 @@ import numpy as np
 from sparseloop.model.density.base import SNAP, DensityModel, Occupancy
 from sparseloop.model.density.blocks import Block
 from sparseloop.model.density.cells import Levels, Node, among, cell_sides, empty_tree, mixture
+from sparseloop.model.density.index import distinct_keys
+from sparseloop.model.density.known import DeterministicModel
 from sparseloop.model.density.nested import CellModel
 from sparseloop.model.density.structured import Even, Structured
-from sparseloop.model.density.uniform import Uniform, hypergeometric
+from sparseloop.model.density.uniform import Uniform, hypergeometric, probability_empty
 from sparseloop.model.memo import memo
-from sparseloop.model.units import Floats
+from sparseloop.model.units import Floats, Integers
 
 REACH = 9.5
 """Standard deviations of a normal number beyond which its transform is nothing."""
@@ -28,6 +30,8 @@ LARGE = 40.0
 """e^z - 1 is e^z beyond it."""
 NEGLIGIBLE = 1e-15
 """Probabilities that are left out."""
+VALUES = 64
+"""Values that a distribution has at most; neighbours are put together at their mean."""
 
 
 class Slices(NamedTuple):
@@ -260,3 +264,107 @@ def _of_uniform_or_all(total: int, full: int, count: int, size: int) -> Occupanc
     if full in (0, total):
         return Occupancy(np.array([float(count if full else 0)]), np.ones(1))
     return _of_uniform(total, full, count, size)
+
+
+# --- what an operand leaves of the positions of a contraction -----------------------------------------------
+#
+# Which slices hold a non-zero is taken as random once their number is known, so that of fewer positions it is hypergeometric.
+
+
+class Left(NamedTuple):
+    """How many positions are left, and with which probability."""
+
+    none: float
+    """P(0 positions)."""
+    values: Floats
+    weights: Floats
+
+
+class Counted(NamedTuple):
+    """An operand whose slices have a distribution of their own."""
+
+    model: DensityModel
+    slices: Slices
+    """Those of all positions."""
+    filled: float
+    """P(a slice is not zero)."""
+    taken: float = 0.0
+    """Words, outside the slices in question, that are known to be zero."""
+
+    @property
+    def known(self) -> int:
+        """Whole slices that are known to be zero; one is left at least."""
+        return min(self.slices.number - 1, math.floor(self.taken / self.slices.size + 1e-9))
+
+    def left(self, before: Left) -> Left:
+        """What is left of positions that others left."""
+        return _left(self, before.none, tuple(before.values.tolist()), tuple(before.weights.tolist()))
+
+
+def summed_up(none: float, values: Floats, weights: Floats, most: int = VALUES) -> Left:
+    """At most so many values: neighbours are put together at their mean."""
+    kept = weights > 0
+    values, weights = values[kept], weights[kept]
+    pieces = max(1, math.ceil(values.size / most))
+    starts = np.arange(0, values.size, pieces)
+    together = np.add.reduceat(weights, starts)
+    means = np.rint(np.add.reduceat(values * weights, starts) / together)
+    return Left(none, means, together / together.sum())
+
+
+@memo(4096)
+def _left(operand: Counted, none: float, values: tuple[float, ...], weights: tuple[float, ...]) -> Left:
+    found = _filled(operand)
+    whole = operand.slices.number - operand.known
+    most = round(max(values))
+    left = np.zeros(most + 1)
+    for positions, weight in zip(values, weights, strict=True):
+        # more positions than the operand has: those of several tiles, as if they were alike
+        scale = max(1.0, positions / whole)
+        for filled, share in zip(found.values.tolist(), found.weights.tolist(), strict=True):
+            total, full = round(scale * whole), round(scale * filled)
+            part = hypergeometric(total, full, min(round(positions), total))
+            left[part.values.astype(np.int64)] += weight * share * part.weights
+    kept = left > 1e-12 * left.max()
+    return summed_up(float(left[0]), np.flatnonzero(kept).astype(np.float64), left[kept])
+
+
+@memo(4096)
+def _filled(operand: Counted) -> Left:
+    """The number of slices of all positions that hold a non-zero."""
+    model = operand.model
+    found = _of_data(model, operand.slices) if isinstance(model, DeterministicModel) else None
+    found = found or nonempty_slices(model, operand.slices, operand.filled)
+    values, weights = found.values, found.weights
+    if operand.known:  # P(these are zero | so many are not), whichever they are
+        number = operand.slices.number
+        fitting = values <= number - operand.known
+        values = values[fitting]
+        zero = np.array([float(probability_empty(number, round(v), operand.known)) for v in values.tolist()])
+        weights = weights[fitting] * zero
+        if not weights.sum():
+            return Left(1.0, np.zeros(1), np.ones(1))
+        weights = weights / weights.sum()
+    return summed_up(float(weights[values == 0].sum()), values, weights)
+
+
+def _of_data(model: DeterministicModel, slices: Slices) -> Occupancy | None:
+    """Counted tile by tile; a tile at the border may be smaller."""
+    if not slices.boxes:
+        return None
+    places = model.coordinates().axes()
+    tiles = [-(-extent // side) for extent, side in zip(model.shape, slices.whole, strict=True)]
+    within = [whole // side for whole, side in zip(slices.whole, slices.sides, strict=True)]
+    tile, slice_ = np.zeros(len(places[0]), dtype=np.int64), np.zeros(len(places[0]), dtype=np.int64)
+    for at, side, whole, number, inside in zip(places, slices.sides, slices.whole, tiles, within, strict=True):
+        tile = tile * number + at // whole
+        slice_ = slice_ * inside + at % whole // side
+    numbers = _distinct_of(tile * slices.number + slice_) // slices.number
+    filled = np.bincount(distinct_keys(numbers)[1], minlength=1) if len(numbers) else np.zeros(1, dtype=np.int64)
+    filled[0] = math.prod(tiles) - filled[1:].sum()
+    kept = np.flatnonzero(filled)
+    return Occupancy(kept.astype(np.float64), filled[kept] / filled.sum())
+
+
+def _distinct_of(numbers: Integers) -> Integers:
+    return distinct_keys(numbers)[0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, final
+from itertools import product
+from typing import Any, NamedTuple, final
 
 import numpy as np
 
@@ -239,3 +240,147 @@ class Uniform(SmoothModel):
 
     def _inside(self, size: Array) -> Array:
         return np.minimum(np.maximum(size, 0), self.total)
+
+
+# --- slices that share words: windows, and ranks that an operand of a product has not ------------------------
+#
+# Of some positions j random ones are left by the other operands. A word that c of the K have in their slices lies in none of them
+# with probability C(K - c, j) / C(K, j), so the expected number of words of their union is exact. Its spread is looked at
+# where positions are so few that all choices can be listed; else the union has its mean size.
+
+LISTED = 10
+"""Positions of which all choices are listed, and the words that slices may have then."""
+LISTED_WORDS = 4096
+
+
+class Strides(NamedTuple):
+    """Coordinates along one axis of an operand: sums of one multiple each of these steps, 0 ... count - 1 times."""
+
+    own: tuple[tuple[int, int], ...]
+    """(step, count) of ranks that lie inside a slice."""
+    apart: tuple[tuple[int, int], ...]
+    """The same of ranks that tell positions apart."""
+
+
+class Overlaps(NamedTuple):
+    """The slices of all positions."""
+
+    axes: tuple[Strides, ...]
+    elsewhere: int
+    """Positions that have the same slice, because the operand has not their ranks."""
+
+    @property
+    def positions(self) -> int:
+        """K: all of them."""
+        return self.elsewhere * math.prod(count for axis in self.axes for _, count in axis.apart)
+
+    @property
+    def words(self) -> float:
+        """Words of one slice."""
+        return float(math.prod(np.count_nonzero(_own(axis)) for axis in self.axes))
+
+    @property
+    def disjoint(self) -> bool:
+        """Has no word a place in two slices?"""
+        return set(_shared(self)) <= {1}
+
+
+class Scattered(NamedTuple):
+    """A uniform operand whose slices overlap."""
+
+    total: int
+    """Words of the operand."""
+    full: int
+    """Non-zeros among them."""
+    inside: float
+    """Share of the words of slices that are no padding."""
+    slices: Overlaps
+
+    def empty(self, positions: float, left: float) -> float:
+        """P(the slices at `left` random ones of `positions` positions are all zero)."""
+        if left <= 0:
+            return 1.0
+        whole, chosen = self.slices.positions, round(left)
+        if whole <= LISTED and positions <= whole and (sizes := _listed(self.slices)) is not None:
+            return float(np.mean(self._zero(sizes[min(chosen, whole)])))
+        copies = max(1, math.ceil(positions / whole - 1e-9))
+        return float(self._zero(np.array([copies * _mean_size(self.slices, copies, chosen)]))[0])
+
+    def one_empty(self) -> float:
+        """P(a slice is all zero)."""
+        return float(self._zero(np.array([self.slices.words]))[0])
+
+    def _zero(self, sizes: Floats) -> Floats:
+        """P(so many words are all zero); numbers between whole ones are interpolated."""
+        words = sizes * self.inside
+        below = np.floor(words + 1e-9)
+        part = np.maximum(0.0, words - below)
+        low, high = (np.asarray(probability_empty(self.total, self.full, n)) for n in (below, below + 1.0))
+        return (1.0 - part) * low + part * high
+
+
+def _mean_size(slices: Overlaps, copies: int, chosen: int) -> float:
+    """E[words of the union of the slices of `chosen` positions] / copies, of `copies` sets of positions that share nothing."""
+    whole = copies * slices.positions
+    return sum(
+        words * (1.0 - float(probability_empty(whole, min(chosen, whole), float(times))))
+        for times, words in _shared(slices).items()
+    )
+
+
+@memo(4096)
+def _shared(slices: Overlaps) -> dict[int, int]:
+    """Number of slices that have a word, to the number of such words."""
+    found = {slices.elsewhere: 1}
+    for axis in slices.axes:
+        times, words = np.unique(np.rint(np.convolve(_own(axis), _apart(axis))).astype(np.int64), return_counts=True)
+        along = [(t, n) for t, n in zip(times.tolist(), words.tolist(), strict=True) if t]
+        joined: dict[int, int] = {}
+        for (a, n), (b, m) in product(found.items(), along):
+            joined[a * b] = joined.get(a * b, 0) + n * m
+        found = joined
+    return found
+
+
+@memo(1024)
+def _listed(slices: Overlaps) -> list[Floats] | None:
+    """Words of the union of every choice of 0, 1, ... positions; None if words are too many."""
+    covered = np.ones((slices.elsewhere, 1), dtype=np.bool_)
+    for axis in slices.axes:
+        own, apart = _own(axis) > 0, _apart(axis)
+        rows = [
+            np.concatenate([np.zeros(at), own, np.zeros(len(apart) - 1 - at)])
+            for at, n in enumerate(apart)
+            for _ in range(int(n))
+        ]
+        along = np.array(rows) > 0
+        if covered.shape[1] * along.shape[1] > LISTED_WORDS:
+            return None
+        covered = np.einsum("ij,kl->ikjl", covered, along).reshape(len(covered) * len(along), -1)
+    choices = np.array(list(product((False, True), repeat=len(covered))))
+    sizes = (choices.astype(np.int64) @ covered.astype(np.int64) > 0).sum(axis=1).astype(np.float64)
+    numbers = choices.sum(axis=1)
+    return [sizes[numbers == number] for number in range(len(covered) + 1)]
+
+
+def _own(axis: Strides) -> Floats:
+    """1 at every coordinate, from the lowest, that one slice has."""
+    return (_sums(axis.own) > 0).astype(np.float64)
+
+
+def _apart(axis: Strides) -> Floats:
+    """Number of positions whose slices begin at a coordinate, from the lowest."""
+    return _sums(axis.apart)
+
+
+def _sums(terms: tuple[tuple[int, int], ...]) -> Floats:
+    """Number of ways to make 0, 1, ... as a sum of the terms."""
+    ways = np.ones(1)
+    for step, count in terms:
+        comb = np.zeros(abs(step) * (count - 1) + 1)
+        if step:
+            comb[:: abs(step)] = 1.0
+        else:
+            comb[0] = float(count)
+        ways = np.convolve(ways, comb)
+    return ways

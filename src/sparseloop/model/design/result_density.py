@@ -27,7 +27,7 @@ MOST_POINTS = 2**21
 def produced_density(
     result: Tensor, operands: Sequence[Tensor], extents: Mapping[str, int], *, dense_too: bool = False
 ) -> DensityModel | None:
-    """The model of a result made of its operands; None if it is dense (unless `dense_too`), or has an index that is a sum of ranks.
+    """The model of a result made of its operands; None if it is dense (unless `dense_too`), or has a sum of ranks as an index.
 
     `dense_too`: when words are made matters even if all are in the end: partial sums come and go as they are, or lanes that are
     served one by one add into one word, and none of them finds what another adds at the same time.

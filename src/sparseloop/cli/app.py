@@ -12,13 +12,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparseloop.cli import completion
 from sparseloop.cli.codesign import CodesignArguments
 from sparseloop.cli.compare import CompareArguments
+from sparseloop.cli.density import density_command
+from sparseloop.cli.energy import energy_command
 from sparseloop.cli.failures import ClosedOutput, Interrupted, drop_output, plain_warnings, refusal
 from sparseloop.cli.map import MapArguments
 from sparseloop.cli.network import NetworkArguments
-from sparseloop.cli.options import Command, Dims, FormOption, InputFiles, Overrides, PhaseOption, PruneOption, SummaryOption
+from sparseloop.cli.options import (
+    Command,
+    Dims,
+    FormOption,
+    InputFiles,
+    Overrides,
+    PhaseOption,
+    PruneOption,
+    SummaryOption,
+    example_names,
+)
 from sparseloop.cli.output import be_quiet, complain, note, print_results, terminal_width, warn
 from sparseloop.cli.plot import PlotArguments
 from sparseloop.cli.registration import add_command
@@ -200,22 +211,8 @@ def why_command(files: InputFiles, overrides: Overrides = None) -> None:
         print(why(layer, number, width=terminal_width()))
 
 
-@_command("energy", "sparseloop energy matmul.yaml --ert ert.yaml")
-def energy_command(
-    files: InputFiles,
-    overrides: Overrides = None,
-    form: FormOption = "table",
-    ert: Annotated[str, typer.Option("--ert", metavar="FILE", help="Also write ERT and ART for Accelergy and Timeloop.")] = "",
-    summary: Annotated[bool, typer.Option("--summary", help="Area and leakage of every component only.")] = False,
-) -> None:
-    """List every price with its source.
-
-    The energy of every action of every component, areas and leakage: from your tables, or from which estimate. --ert writes them
-    for Accelergy and Timeloop.
-    """
-    from sparseloop.cli.energy import print_prices
-
-    print_prices(files, overrides or (), form, ert, summary=summary)
+_command("energy", "sparseloop energy matmul.yaml --ert ert.yaml")(energy_command)
+_command("density", "sparseloop density weights.npz --ranks m,k")(density_command)
 
 
 @_command("import", "sparseloop import arch.yaml problem.yaml map.yaml -o native.yaml")
@@ -405,9 +402,7 @@ _command("compare", "sparseloop compare arch.yaml problem.yaml map.yaml timeloop
 def example_command(
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[NAME]", autocompletion=completion.example_names, help="A design, or a file of one: eyeriss_v1/conv3."
-        ),
+        typer.Argument(metavar="[NAME]", autocompletion=example_names, help="A design, or a file of one: eyeriss_v1/conv3."),
     ] = None,
     notebook: Annotated[bool, typer.Option("--notebook", help="NAME is a notebook; without NAME: list them.")] = False,
     path: Annotated[bool, typer.Option("--path", help="Print the path of its files instead.")] = False,

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from sparseloop.cli.options import Form, FormOption, InputFiles, Overrides
 from sparseloop.cli.output import print_csv, print_json, terminal_width, warn
 from sparseloop.input.diagnostics import SpecError
 
 if TYPE_CHECKING:
-    from sparseloop.cli.options import Form
     from sparseloop.input.accelergy import ReferenceTables
     from sparseloop.input.spec import Spec
     from sparseloop.model.design.arch import Arch
+
+
+def energy_command(
+    files: InputFiles,
+    overrides: Overrides = None,
+    form: FormOption = "table",
+    ert: Annotated[str, typer.Option("--ert", metavar="FILE", help="Also write ERT and ART for Accelergy and Timeloop.")] = "",
+    summary: Annotated[bool, typer.Option("--summary", help="Area and leakage of every component only.")] = False,
+) -> None:
+    """List every price with its source.
+
+    The energy of every action of every component, areas and leakage: from your tables, or from which estimate. --ert writes them
+    for Accelergy and Timeloop.
+    """
+    print_prices(files, overrides or (), form, ert, summary=summary)
 
 
 def print_prices(files: Sequence[str], overrides: Sequence[str], form: Form, ert: str = "", *, summary: bool = False) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparseloop.cli import completion
 from sparseloop.cli.failures import Interrupted
 from sparseloop.cli.options import (
     OUTPUT,
@@ -20,7 +19,9 @@ from sparseloop.cli.options import (
     FormOption,
     Overrides,
     SummaryOption,
+    method_names,
     no_folder,
+    objective_names,
     option_mistakes,
     output_mistakes,
     writable_folder,
@@ -44,7 +45,7 @@ class MapArguments:
         str,
         typer.Option(
             metavar="WHAT",
-            autocompletion=completion.objective_names,
+            autocompletion=objective_names,
             help="energy, cycles, edp, ed2p ...; 'energy,cycles'; '0.7*energy + cycles'.",
         ),
     ] = "edp"
@@ -53,7 +54,7 @@ class MapArguments:
         str,
         typer.Option(
             metavar="METHOD",
-            autocompletion=completion.method_names,
+            autocompletion=method_names,
             help="auto, optimal, genetic, annealing, random or exhaustive.",
         ),
     ] = "auto"

@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sparseloop.cli import completion
-from sparseloop.cli.options import Overrides
+from sparseloop.cli.options import Overrides, figure_kinds
 from sparseloop.cli.output import warn
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.yaml.whole_files import write_text_whole
@@ -29,7 +28,7 @@ class PlotArguments:
         typer.Option(
             "--kind",
             metavar="KIND",
-            autocompletion=completion.figure_kinds,
+            autocompletion=figure_kinds,
             help=f"{KINDS}; default: breakdown, of a study pareto.",
         ),
     ] = ""

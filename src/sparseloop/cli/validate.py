@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from sparseloop.cli import completion
+from sparseloop.cli.options import target_names
 from sparseloop.cli.output import is_quiet, print_table, terminal_width
 from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
@@ -29,9 +29,7 @@ class ValidateArguments:
 
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...", autocompletion=completion.target_names, help="Targets; default: all. --list names them."
-        ),
+        typer.Argument(metavar="[NAME]...", autocompletion=target_names, help="Targets; default: all. --list names them."),
     ] = None
     masks: Annotated[str, typer.Option("--masks", metavar="DIR", help="Folder of given masks (0 and 1 per value).")] = ""
     matrices: Annotated[str, typer.Option("--matrices", metavar="DIR", help="Folder of given matrices (.mtx, .mtx.gz).")] = ""

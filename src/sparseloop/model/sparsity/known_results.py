@@ -135,14 +135,15 @@ class _Visits:
         """Loops that tell tiles apart."""
         seen = set(self.words)
         self.segments = list[_Segment]()
-        for stage in stages:
+        for at, stage in enumerate(stages):
             lanes = tuple(s for s in stage.lanes if s not in seen)
             seen.update(lanes)
             passes = tuple(
                 s for s in busy if not loops[s].spatial and s not in seen and stage.serves[s] == 1 and stage.within[s] > 1
             )
             seen.update(passes)
-            self.segments.append(_Segment((*lanes, *passes), ()) if stage.restarts else _Segment(lanes, passes))
+            forgets = any(inner.restarts for inner in stages[at:])  # what earlier passes added is not there
+            self.segments.append(_Segment((*lanes, *passes), ()) if forgets else _Segment(lanes, passes))
         self.visits = frozenset(s for s in busy if stages[-1].serves[s] == 1).union(seen)
         """Loops that tell visits apart."""
         self.apart = tuple(s for s in sorted(self.visits - seen) if loops[s].spatial and s not in relevant)

@@ -78,3 +78,16 @@ def test_the_compute_level_has_none() -> None:
     text = SPEC.format(partials="add", density="0.5") + "  MAC: {partials: add}\n"
     with pytest.raises(sl.SpecError, match="the compute level holds no partial sums"):
         sl.evaluate(sl.loads(text))
+
+
+def test_copies_below_one_that_starts_empty_start_empty(tmp_path) -> None:
+    """L1 adds, so L2 begins anew in each of the two passes over k at L0, though L1 itself goes on with what it had."""
+    np.save(tmp_path / "A.npy", np.ones((2, 4)))
+    text = SPEC.format(partials="changed", density=f"{{model: actual, file: {tmp_path / 'A.npy'}}}").replace("k: 3", "k: 2")
+    text = text.replace("    - {name: MAC", "    - {name: L2, class: buffer}\n    - {name: MAC")
+    text = text.replace("  - L0: for k=3 m=2\n  - L1: for m=2\n", "  - L0: for k=2 m=2\n  - L1:\n  - L2: for m=2\n")
+    text = text.replace("L1: {formats: {Z: CP}}", "L1: {formats: {Z: CP}, partials: add}\n  L2: {formats: {Z: CP}}")
+    cost = sl.evaluate(sl.loads(text)).cost
+    outer, middle, inner = (k for k in cost.sparse.links if k.dense.link.name == "Z")
+    assert [float(k.updates.actual) for k in (outer, middle, inner)] == [8, 8, 8]
+    assert [float(k.reads.actual) for k in (outer, middle, inner)] == [4, 4, 0]

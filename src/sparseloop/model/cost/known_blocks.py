@@ -9,7 +9,7 @@ import numpy as np
 from sparseloop.model.formats.known_entries import comes_to_be, constant_of, is_known, without_sure_leaders
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.features import SafConditions
-from sparseloop.model.sparsity.known_events import Crossing, Looked, Stages, decided_ranks
+from sparseloop.model.sparsity.known_events import Looked, Stages, WordsCrossing, decided_ranks
 from sparseloop.model.sparsity.nest_points import ByMapping, Nest, NestPoints, few_points, numbered
 from sparseloop.model.units import Count, Floats, Integers, Words
 
@@ -97,7 +97,7 @@ def known_blocks(safs: SafConditions) -> KnownBlocks:
 class _Packed:
     """The blocks of one link of one mapping."""
 
-    def __init__(self, crossing: Crossing, link: Link, blocks: Ends) -> None:
+    def __init__(self, crossing: WordsCrossing, link: Link, blocks: Ends) -> None:
         self.crossing, self.link, self.blocks = crossing, link, blocks
         points, found = crossing.points, crossing.found
         step = points.code(reversed(link.temporal))

@@ -190,7 +190,7 @@ def _word_ranks(plan: Plan, tensor: int, *, perfect: bool) -> frozenset[str]:
     return frozenset(rank for rank in every if rank in shared or every.count(rank) > 1)
 
 
-class Crossing(NamedTuple):
+class WordsCrossing(NamedTuple):
     """What is left of the words that cross a link: per event how many of the nest it stands for, or 0."""
 
     points: NestPoints
@@ -264,13 +264,13 @@ class Looked:
             total = float(whole.sum())
             yield from (float(left.sum()) / total if total else 1.0 for left in after)
 
-    def crossing(self, link: Link, stages: Stages) -> Crossing:
+    def crossing(self, link: Link, stages: Stages) -> WordsCrossing:
         """What crosses a link word by word, random tensors not asked."""
         steps = self._steps(stages)
         made = _is_made(self.plan, link.tensor)
         points = self.results().points if made else self.points({link.tensor}, tuple(d for step in steps for d in step))
         accesses, repeated, fills = (list(after)[-1] for _, after in self._survivals(link, steps, points))
-        return Crossing(points, points.deliveries(link), repeated if link.output else accesses, accesses, fills)
+        return WordsCrossing(points, points.deliveries(link), repeated if link.output else accesses, accesses, fills)
 
     def _steps(self, stages: Stages) -> list[tuple[Decision, ...]]:
         return [_of_known(self.plan, s) for s in (stages.outer, stages.local, stages.inherited, stages.gates)]

@@ -341,7 +341,7 @@ class Produced(DensityModel):
     def blocks(self, size: Words, extents: tuple[Coordinate, ...], block: float) -> Count:
         """E[ceil(k/B)]: P(k > 0) in one block, ceil(k/B) where all words are there, else (mu + (B-1)/2 (1 - e)) / B."""
         filled, mean = 1.0 - self.empty(size, extents), self.mean(size, extents)
-        several = np.where(mean >= size, np.ceil(np.divide(size, block)), (mean + (block - 1) / 2 * filled) / block)
+        several: Count = np.where(mean >= size, np.ceil(np.asarray(size) / block), (mean + (block - 1) / 2 * filled) / block)
         return unwrapped(np.where(size <= block, filled, several))
 
     def excess(self, size: Words, extents: tuple[Coordinate, ...], capacity: Words) -> Words:

@@ -57,7 +57,7 @@ class _Stays:
         return [
             Window(
                 delivered=share,
-                used=share * visits / used,
+                used=ops.ratio(share * visits, used),
                 cover=self.tiles.partial_cover(
                     f"window{self.link.index}:{visits}", {s: ops.one_unless(moving[s], visits) for s in self.slots}
                 ),
@@ -91,7 +91,7 @@ class _Stays:
             common = [self._common(slot, v) for v in range(1, longest + 3)]
             words = common[0] - common[1]
             for v in range(longest):
-                h = (common[v] - 2 * common[v + 1] + common[v + 2]) / words
+                h = ops.ratio(common[v] - 2 * common[v + 1] + common[v + 2], words)
                 shares[v] = ops.where(moving[slot], h, shares[v])
         return shares
 

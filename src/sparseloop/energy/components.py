@@ -210,6 +210,7 @@ UNIT_ACTIONS = {
     "decoder": ("decode", "decode"),
     "adder": ("reduction", "add"),
     "address_generator": ("address_generation", "address_generation"),
+    "merger": ("merge", "merge"),
 }
 """Class of a unit to the action of the level that it prices, and its own name of it."""
 
@@ -224,7 +225,7 @@ def _services(component: Component) -> Iterator[Piece]:
                 bits = max(1, math.ceil(math.log2(max(component.rows, 2))))
                 unit = Unit(name="addresses", class_name=class_name, count=1, attributes={"bits": bits})
                 yield replace(_piece(component, unit), share=1 / component.block_size)
-        elif class_name not in present:
+        elif class_name not in present and class_name != "merger":  # mergers are there where they are named
             yield _piece(component, Unit(name=class_name, class_name=class_name, count=0, attributes={"bits": bits}))
 
 

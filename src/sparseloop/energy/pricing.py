@@ -34,15 +34,15 @@ PREFIXES = ("", "gated_", "skipped_")
 DATA_ACTIONS = ("read", "fill", "update")
 METADATA_ACTIONS = ("metadata_read", "metadata_fill", "metadata_update")
 ACCESSES = tuple(c + a for a in (*DATA_ACTIONS, *METADATA_ACTIONS) for c in PREFIXES)
-SERVICE_ACTIONS = ("decompress", "compress", "intersect", "decode", "address_generation", "reduction", "leak")
+SERVICE_ACTIONS = ("decompress", "compress", "intersect", "decode", "address_generation", "reduction", "merge", "leak")
 COMPUTES = ("compute", "gated_compute", "skipped_compute")
 
 STORAGE_ACTIONS = (*ACCESSES, *SERVICE_ACTIONS)
 COMPUTE_ACTIONS = (*COMPUTES, "leak")
 ACTIONS = (*ACCESSES, *COMPUTES, *SERVICE_ACTIONS)
 """Every canonical action name. Data accesses are per physical (vector) access, metadata per metadata access,
-`decode` per metadata access, `decompress`, `compress`, `reduction` and `address_generation` per word, `leak` per cycle and
-instance."""
+`decode` per metadata access, `decompress`, `compress`, `reduction`, `merge` and `address_generation` per word, `leak` per cycle
+and instance."""
 
 GIVEN, TABLE = 1.0, 0.95
 """Confidence of a price the user wrote at the level, and of one from an energy table."""
@@ -123,6 +123,7 @@ NATIVE_NAMES: FallbackNames = {
     "decode": ("decode",),
     "address_generation": ("address_generation",),
     "reduction": ("reduction", "temporal_reduction"),
+    "merge": ("merge",),
     "leak": ("leak",),
 }
 """Accepted names per action in native descriptions: no fall-back from one action to another."""
@@ -152,6 +153,7 @@ TIMELOOP_NAMES: FallbackNames = {
     "decode": (),
     "address_generation": (),
     "reduction": (),
+    "merge": (),
     "leak": ("leak",),
 }
 """Fall-back chains of Timeloop's development head."""

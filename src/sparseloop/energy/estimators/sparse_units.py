@@ -6,6 +6,7 @@ All are put together from registers, comparators, adders and gates, as ExTensor'
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from sparseloop.energy.estimators import scaling
@@ -82,9 +83,16 @@ def address_generator(query: Query) -> Answer:
 
 
 def merger(query: Query) -> Answer:
-    """The next entry of `radix` sorted lists of entries of `bits`: a tree of radix - 1 comparators with a register each."""
-    nodes, bits = max(1.0, query.number("radix", 2) - 1), bits_of(query)
-    return _assembled("merge", [comparator(_of(query, nodes * bits)), register(_of(query, nodes * bits))])
+    """The next entry of `radix` sorted lists of entries of `bits`: a tree of radix - 1 comparators with a register each.
+
+    For one entry the log2(radix) nodes between a list and the root work.
+    """
+    radix, bits = max(2.0, query.number("radix", 2)), bits_of(query)
+
+    def nodes(count: float) -> Answer:
+        return _assembled("merge", [comparator(_of(query, count * bits)), register(_of(query, count * bits))])
+
+    return replace(nodes(radix - 1), energy_pj=nodes(math.log2(radix)).energy_pj)
 
 
 def index(query: Query) -> Answer:

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from sparseloop.model import ops
 from sparseloop.model.cost.blocks import Blocks, of_accesses, of_fills
+from sparseloop.model.cost.unit_rates import words_merged
 from sparseloop.model.design.arch import Arch, Price
 from sparseloop.model.design.einsum import Einsum
 from sparseloop.model.design.sparse import Sparse
@@ -122,6 +123,8 @@ def _tensor_actions(plan: Plan, k: LinkSparse, source: LinkSparse | None) -> dic
     if link.partials == "add" or (link.output and not link.to_compute and spec.reduction):
         counts["reduction"] = lambda: k.reads.actual  # else the compute unit adds what it is given
     counts["intersect"] = partial(_intersections, k)
+    if link.output and (merger := next((unit for unit in spec.rates if unit.kind == "merge"), None)):
+        counts["merge"] = partial(words_merged, k, merger)
     return counts
 
 
@@ -338,6 +341,7 @@ ACTION_RULES: Mapping[str, ActionRule] = {
     "metadata_fill": ActionRule(least=_least_metadata_fills),
     "decode": ActionRule(least=_least_decodes, needed_by="formats"),
     "intersect": ActionRule(least=_least_comparisons, needed_by="features"),
+    "merge": ActionRule(least=_none),
     "compute": ActionRule(least=_none),
     "leak": ActionRule(least=_none),
 }

@@ -80,12 +80,12 @@ def _decoded(sparse: SparseTraffic, level: int, _: UnitRate) -> Words:
 
 def _merged(sparse: SparseTraffic, level: int, unit: UnitRate) -> Words:
     """Words of results that arrive, with every pass."""
-    found: Words = 0.0
-    for k in sparse.links_from(level):
-        if k.dense.link.output:
-            passes = 1.0 if unit.radix is None else mean_passes(k.resident.safs, k.dense.link, unit.radix)
-            found = found + k.updates.busy * passes
-    return found
+    return ops.total(words_merged(k, unit) for k in sparse.links_from(level) if k.dense.link.output)
+
+
+def words_merged(k: LinkSparse, unit: UnitRate) -> Words:
+    """Words of a result that arrive over its link, as often as they pass the merger."""
+    return k.updates.busy * (1.0 if unit.radix is None else mean_passes(k.resident.safs, k.dense.link, unit.radix))
 
 
 PROCESSED: Mapping[UnitKind, Callable[[SparseTraffic, int, UnitRate], Count]] = {

@@ -90,8 +90,12 @@ def test_many_parts_pass_a_merger_several_times(radix: int | None, passes: int) 
         .replace("GLB: for m=4 n=3", "GLB: for m=4 n=3 | bypass Z")
     )
     merge = "{count: 2}" if radix is None else f"{{count: 2, radix: {radix}}}"
-    (unit,) = sl.evaluate(sl.loads(text, overrides=[f"architecture.levels.DRAM.units={{merge: {merge}}}"])).to_dict()["units"]
+    result = sl.evaluate(sl.loads(text, overrides=[f"architecture.levels.DRAM.units={{merge: {merge}}}"]))
+    (unit,) = result.to_dict()["units"]
     assert unit["processed"] == 8 * 24 * passes
+    (merged,) = (action for level in result.cost.levels for action in level.actions if action.action == "merge")
+    assert merged.count == 8 * 24 * passes
+    assert merged.energy_pj_each > 0
     assert unit["cycles"] == 8 * 24 * passes / 2
     assert passes == max(1, math.ceil(math.log(8, radix) - 1e-9)) if radix else passes == 1
 

@@ -138,6 +138,8 @@ def density_text(tensor: Tensor) -> str:
     """The distribution of a tensor's non-zeros: dense, uniform 0.25, 2:4 along c."""
     model: DensityModel = getattr(tensor.density, "model", tensor.density)
     share = f"{float(model.density):.4g}"
+    if tensor.same_as is not None:
+        return f"zeros of {tensor.same_as}, density {share}"
     match model:
         case Structured():
             along = "+".join(t.rank for t in tensor.axes[model.axis].terms)

@@ -22,7 +22,7 @@ DEFAULT_WORD_BITS = 16
 """Width of a word where neither the tensor nor the level gives one."""
 
 
-def whole(digits: str) -> int | str:
+def whole_number(digits: str) -> int | str:
     """A whole number; text that is none, or has too many digits, stays text, which the field then refuses."""
     return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else digits
 
@@ -48,7 +48,7 @@ def parse_metadata(value: Plain) -> Plain:
 def parse_fanout(value: Plain) -> Plain:
     """14 or '14' is {x: 14}; '14x12' is {x: 14, y: 12}."""
     if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", value)):
-        return {"x": whole(match[1]), "y": whole(match[2])}
+        return {"x": whole_number(match[1]), "y": whole_number(match[2])}
     return {"x": value} if isinstance(value, int | float | str) else value
 
 
@@ -272,9 +272,9 @@ def _loop(token: str, axis: str | None, at: int) -> dict[str, Plain]:
     rank, bound, residual = match.groups()
     if (zero := next((group for group in (2, 3) if match[group] and match[group].strip("0") == ""), 0)) > 0:
         raise wrong(f"loop '{token}': a bound is at least 1", offset=at + match.start(zero), length=len(match[zero]))
-    loop: dict[str, Plain] = {"rank": rank, "bound": whole(bound)}
+    loop: dict[str, Plain] = {"rank": rank, "bound": whole_number(bound)}
     if residual is not None:
-        loop["residual"] = whole(residual)
+        loop["residual"] = whole_number(residual)
     return loop | ({"axis": axis} if axis else {})
 
 

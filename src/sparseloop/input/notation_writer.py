@@ -76,6 +76,8 @@ def _density(density: Fields) -> Plain:
         return f"{density['n']}:{density['m']} {density['rank']}"
     if set(density) == {"model", "ratios", "rank"}:
         return f"{' over '.join(density['ratios'])} {density['rank']}"
+    if set(density) == {"model", "same_as"}:
+        return f"same as {density['same_as']}"
     for law in ("variation", "exponent"):
         if set(density) == {"model", "rank", "density", law}:
             return f"rows {density['rank']} {density['density']} {law} {density[law]}"

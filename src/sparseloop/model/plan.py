@@ -179,6 +179,12 @@ class Plan:
         return tuple(_relevant(self.loops, t) for t in self.einsum.tensors)
 
     @cached_property
+    def twins(self) -> tuple[int, ...]:
+        """Per tensor: the one that stands for its zeros, itself or another with zeros at the same places (`Tensor.same_as`)."""
+        index = self.einsum.index
+        return tuple(at if t.same_as is None else index[t.same_as] for at, t in enumerate(self.einsum.tensors))
+
+    @cached_property
     def of_rank(self) -> dict[str, tuple[int, ...]]:
         """Rank to its slots, innermost first."""
         inwards = [(i, self.loops[i].rank) for i in reversed(range(len(self.loops)))]

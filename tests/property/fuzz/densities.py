@@ -13,12 +13,12 @@ from sparseloop.model.density import (
     Actual,
     Banded,
     Block,
+    CellGrid,
     Clustered,
     DensityModel,
     Even,
     Hierarchical,
     Layered,
-    Level,
     Rows,
     Structured,
     Uniform,
@@ -26,9 +26,20 @@ from sparseloop.model.density import (
 
 Pattern = npt.NDArray[np.bool_]
 DensityKind = Literal[
-    "uniform", "even", "structured", "hierarchical", "block", "rows", "clustered", "layered", "banded", "given", "produced"
+    "uniform",
+    "even",
+    "structured",
+    "hierarchical",
+    "block",
+    "rows",
+    "clustered",
+    "layered",
+    "same",
+    "banded",
+    "given",
+    "produced",
 ]
-RANDOM = ("structured", "hierarchical", "rows", "clustered", "layered")
+RANDOM = ("structured", "hierarchical", "rows", "clustered", "layered", "same")
 """Kinds of which no draw is like the other, whatever their numbers."""
 
 
@@ -61,6 +72,8 @@ class Density:
     """hierarchical: n and m of each level, that of the largest groups first."""
     block: tuple[int, ...] = ()
     inner: float = 1.0
+    of: str = ""
+    """same: the operand whose pattern it has."""
     correlation: float = 0.0
     """clustered: of two words of a block."""
     histogram: tuple[tuple[int, float], ...] = ()
@@ -109,7 +122,7 @@ class Density:
                 return Layered(shape, _levels(self.layers, shape))
             case "banded":
                 return Banded(shape, self.half_width)
-            case "produced":
+            case "produced" | "same":
                 return Uniform(shape, 1.0, size=touched)  # the model has no density of its own for results yet
             case "given":
                 return Actual(self.given(shape)) if shape else Uniform((), float(self.given(shape)))
@@ -176,8 +189,8 @@ def sample(density: Density, words: Words, rng: np.random.Generator) -> Pattern:
             return np.abs(rows - columns) <= density.half_width
         case "given":
             return density.given(shape)
-        case "produced":
-            raise ValueError("what is produced is not drawn")
+        case "produced" | "same":
+            raise ValueError("what is produced, or the same as another pattern, is not drawn")
 
 
 def _evenly(words: int, fraction: float, rng: np.random.Generator) -> Pattern:
@@ -248,21 +261,21 @@ def _clusters(density: Density, shape: tuple[int, ...], rng: np.random.Generator
     return rng.random(shape) < local[tuple(slice(0, s) for s in shape)]
 
 
-def _levels(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[Level, ...]:
+def _levels(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[CellGrid, ...]:
     """What the model is told of layers."""
-    sides, levels = (1,) * len(shape), list[Level]()
+    sides, levels = (1,) * len(shape), list[CellGrid]()
     for layer in reversed(layers):
         if not layer.block:
             grid = tuple(layer.m if axis == layer.axis else 1 for axis in range(len(shape)))
-            levels.insert(0, Level(grid, ((layer.n, 1.0),)))
+            levels.insert(0, CellGrid(grid, ((layer.n, 1.0),)))
         else:
             grid = tuple(b // s for b, s in zip(layer.block, sides, strict=True))
             filled = share(1.0 if layer.fraction is None else layer.fraction, math.prod(grid))
-            levels.insert(0, Level(grid, ((filled, 1.0),)))
+            levels.insert(0, CellGrid(grid, ((filled, 1.0),)))
         sides = tuple(g * s for g, s in zip(grid, sides, strict=True))
         if layer.occupied is not None:
             grid = tuple(-(-s // side) for s, side in zip(shape, sides, strict=True))
-            levels.insert(0, Level(grid, ((share(layer.occupied, math.prod(grid)), 1.0),)))
+            levels.insert(0, CellGrid(grid, ((share(layer.occupied, math.prod(grid)), 1.0),)))
     return tuple(levels)
 
 

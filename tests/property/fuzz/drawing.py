@@ -29,6 +29,10 @@ def draw(seed: str, limits: Limits = Limits()) -> Specification:
     """One specification; the same for the same seed."""
     dice = random.Random(seed)
     tensors = draw_tensors(dice)
+    twins = random.Random(f"{seed} twins")
+    twin = twins.choice(tensors[:-1]).name if 1 < len(tensors) <= 4 and twins.random() < 0.06 else ""
+    if twin:
+        tensors = (*tensors[:-1], *(replace(t, name="T") for t in tensors if t.name == twin), tensors[-1])
     levels = min(dice.choice((1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6)), limits.levels)
     ranks = tuple(dict.fromkeys(r for t in tensors for r in t.ranks))
     slots = _slots(dice, ranks, levels, dice.choice((24, 64, 150, limits.points)))
@@ -43,6 +47,10 @@ def draw(seed: str, limits: Limits = Limits()) -> Specification:
         )
     fixed = dice.random() < 0.5
     filled = tuple(replace(t, density=draw_density(dice, bare.data_shape(t), fixed)) for t in tensors)
+    if twin:
+        first = next(t for t in filled if t.name == twin)
+        same = first.density if first.density.fixed(bare.data_shape(first)) else Density("same", of=twin)
+        filled = tuple(replace(t, density=same) if t.name == "T" else t for t in filled)
     result = dice.choice(("produced", "produced", "dense", "any"))
     if result != "any":
         density = Density("produced") if result == "produced" else Density()

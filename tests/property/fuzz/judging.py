@@ -145,7 +145,9 @@ class Bench:
     def walk(self, rng: np.random.Generator) -> Walk:
         """One draw of all tensors, walked."""
         drawn = [t for t in self.spec.tensors if not t.density.produced]
-        data: dict[str, Pattern] = {t.name: sample(t.density, self.words[t.name], rng) for t in drawn}
+        own = [t for t in drawn if t.density.kind != "same"]
+        data: dict[str, Pattern] = {t.name: sample(t.density, self.words[t.name], rng) for t in own}
+        data |= {t.name: data[t.density.of] for t in drawn if t.density.kind == "same"}
         return self.walker.walk(data)
 
     def compare(self, expected: Counts, seed: int, settled: Settled) -> Verdict:

@@ -93,6 +93,8 @@ def _density(tensor: Operand, shape: tuple[int, ...]) -> str:
             return "" if density.dense else f"{{model: uniform, density: {density.fraction}}}"
         case "produced":
             return "produced"
+        case "same":
+            return f"same as {density.of}"
         case "even":
             return f"{{model: even, density: {density.fraction}}}"
         case "structured":

@@ -32,6 +32,9 @@ def smallest(spec: Specification, fails: Fails, seconds: float = 60.0) -> Specif
 def _whole(spec: Specification) -> bool:
     """Is it still a specification: the result named last, every feature about a tensor that is there?"""
     names = {t.name for t in spec.tensors}
+    twins = [(t, spec.drawn_as(t)) for t in spec.tensors if t.density.of in names] if names else []
+    if any(t.density.of and t.density.of not in names for t in spec.tensors) or any(a.axes != b.axes for a, b in twins):
+        return False
     return all(saf.leaders and {saf.follower, *saf.leaders} <= names for saf in spec.sparse.safs) and bool(spec.places)
 
 

@@ -153,6 +153,10 @@ class Specification:
 
     # --- records ------------------------------------------------------------------------------------------------
 
+    def drawn_as(self, tensor: Operand) -> Operand:
+        """The operand whose pattern a tensor has: itself, or the one that it is the same as."""
+        return next(t for t in self.tensors if t.name == (tensor.density.of or tensor.name))
+
     def einsum(self) -> Einsum:
         """The tensor operation with its density models."""
         shape = self.shape
@@ -161,7 +165,8 @@ class Specification:
                 name=t.name,
                 axes=t.axes,
                 output=t is self.output,
-                density=t.density.model(self.data_shape(t), len(self.touched(t))),
+                density=self.drawn_as(t).density.model(self.data_shape(t), len(self.touched(t))),
+                same_as=t.density.of or None,
             )
             for t in self.tensors
         ]

@@ -144,7 +144,7 @@ MISTAKES = [
     (("A: 0.5", "A: 1.5"), 1, 88, "expected a fraction between 0 and 1, got 1.5", None),
     (("A: 0.5", "A: {model: unifrom}"), 1, 96,
      "expected 'uniform', 'even', 'structured', 'hierarchical', 'block', 'rows', 'clustered', 'layered', "
-            "'banded', 'actual' or 'produced', got 'unifrom'",
+            "'same', 'banded', 'actual' or 'produced', got 'unifrom'",
      "did you mean 'uniform'?"),
     (("A: 0.5", "A: [1]"), 1, 88, "expected a mapping, got a list", None),
     (("{name: DRAM, class: dram}", "{name: DRAM}"), 4, 7, "level 'DRAM' lacks 'class'",

@@ -81,7 +81,7 @@ class DensityFit:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Proposal:
     """A model that was fitted, before it is judged."""
 
     text: str
@@ -128,7 +128,7 @@ def _sides(extent: int) -> list[int]:
     return sorted({2**power for power in range(extent.bit_length()) if 2**power <= extent} | {extent})
 
 
-def _judged(one: Candidate, tiles: Sequence[tuple[int, ...]], truth: Floats, predicted: Floats) -> FittedModel:
+def _judged(one: Proposal, tiles: Sequence[tuple[int, ...]], truth: Floats, predicted: Floats) -> FittedModel:
     if not len(truth):
         return FittedModel(
             text=one.text, model=one.model, mean_error=0.0, worst_error=0.0, worst_tile=(), measured=0.0, predicted=0.0
@@ -149,9 +149,9 @@ def _judged(one: Candidate, tiles: Sequence[tuple[int, ...]], truth: Floats, pre
 # --- candidates, the simplest first -------------------------------------------------------------------------
 
 
-def _candidates(given: Actual, ranks: tuple[str, ...]) -> Iterator[Candidate]:
+def _candidates(given: Actual, ranks: tuple[str, ...]) -> Iterator[Proposal]:
     density = _short(given.density)
-    yield Candidate(f"{density:g}", Uniform(given.shape, density), "uniform")
+    yield Proposal(f"{density:g}", Uniform(given.shape, density), "uniform")
     if not 0 < given.density < 1:
         return
     for axis, rank in enumerate(ranks):
@@ -179,7 +179,7 @@ def _counts(given: Actual, cell: tuple[int, ...]) -> tuple[Floats, Floats]:
     return values.astype(np.float64), tiles / tiles.sum()
 
 
-def _structured(given: Actual, axis: int, rank: str) -> Iterator[Candidate]:
+def _structured(given: Actual, axis: int, rank: str) -> Iterator[Proposal]:
     """n:m, and n:m of n:m, where every group is as it says."""
 
     def all_have(m: int, among: tuple[int, ...]) -> bool:
@@ -190,17 +190,17 @@ def _structured(given: Actual, axis: int, rank: str) -> Iterator[Candidate]:
 
     plain = [(n, m) for n, m in RATIOS if all_have(m, (n,))]
     for n, m in plain:
-        yield Candidate(f"{n}:{m} {rank}", Structured(given.shape, n, m, axis), "structured")
+        yield Proposal(f"{n}:{m} {rank}", Structured(given.shape, n, m, axis), "structured")
     for n, m in RATIOS:
         if not plain and all_have(m, (0, n)):
             share = given.density * m / n
             for outer in RATIOS:
                 if math.isclose(outer[0] / outer[1], share) and all_have(m * outer[1], (n * outer[0],)):
                     text = f"{outer[0]}:{outer[1]} over {n}:{m} {rank}"
-                    yield Candidate(text, Hierarchical(given.shape, (outer, (n, m)), axis), "structured")
+                    yield Proposal(text, Hierarchical(given.shape, (outer, (n, m)), axis), "structured")
 
 
-def _blocks(given: Actual, cell: tuple[int, ...]) -> Iterator[Candidate]:
+def _blocks(given: Actual, cell: tuple[int, ...]) -> Iterator[Proposal]:
     """As many blocks that hold something, and as many non-zeros in them on average, as there are."""
     values, shares = _counts(given, cell)
     occupied = 1.0 - float(shares[values == 0].sum())
@@ -212,10 +212,10 @@ def _blocks(given: Actual, cell: tuple[int, ...]) -> Iterator[Candidate]:
         text = f"{sides} {density:g}" if len(cell) > 1 else f"{{model: block, block: [{sides}], density: {density:g}}}"
     else:
         text = f"{{model: block, block: [{', '.join(map(str, cell))}], density: {density:g}, inner: {inner:g}}}"
-    yield Candidate(text, Block.of_density(given.shape, cell, min(density, inner), inner=inner), "block")
+    yield Proposal(text, Block.of_density(given.shape, cell, min(density, inner), inner=inner), "block")
 
 
-def _rows(given: Actual, axis: int, rank: str) -> Iterator[Candidate]:
+def _rows(given: Actual, axis: int, rank: str) -> Iterator[Proposal]:
     """Lognormal and power law by their moments, and the histogram."""
     values, shares = _counts(given, tuple(1 if at == axis else extent for at, extent in enumerate(given.shape)))
     mean = float(values @ shares)
@@ -223,17 +223,17 @@ def _rows(given: Actual, axis: int, rank: str) -> Iterator[Candidate]:
     density = _short(given.density)
     if variation > 0:
         model = Rows.of_density(given.shape, (axis,), density, variation=variation)
-        yield Candidate(f"rows {rank} {density:g} variation {variation:g}", model, "rows, lognormal")
+        yield Proposal(f"rows {rank} {density:g} variation {variation:g}", model, "rows, lognormal")
         some = values > 0
         tail = float(np.log(values[some] / (values[some].min() - 0.5)) @ shares[some]) / float(shares[some].sum())
         exponent = _short(1.0 + 1.0 / tail)
         model = Rows.of_density(given.shape, (axis,), density, exponent=exponent)
-        yield Candidate(f"rows {rank} {density:g} exponent {exponent:g}", model, "rows, power law")
+        yield Proposal(f"rows {rank} {density:g} exponent {exponent:g}", model, "rows, power law")
     histogram = _few(values, shares)
     text = ", ".join(f"{count}: {share:g}" for count, share in histogram)
     total = math.fsum(share for _, share in histogram)
     model = Rows(given.shape, (axis,), tuple((count, share / total) for count, share in histogram))
-    yield Candidate(f"{{model: rows, rank: {rank}, histogram: {{{text}}}}}", model, "rows, measured")
+    yield Proposal(f"{{model: rows, rank: {rank}, histogram: {{{text}}}}}", model, "rows, measured")
 
 
 def _few(values: Floats, shares: Floats) -> list[tuple[int, float]]:
@@ -253,7 +253,7 @@ def _few(values: Floats, shares: Floats) -> list[tuple[int, float]]:
     return [(count, _short(share)) for count, share in sorted(found.items()) if _short(share) > 0]
 
 
-def _clusters(given: Actual, cell: tuple[int, ...]) -> Iterator[Candidate]:
+def _clusters(given: Actual, cell: tuple[int, ...]) -> Iterator[Proposal]:
     """The correlation from the variance of the cells: var = B d (1 - d) (1 + (B - 1) c); another from the share of empty ones."""
     values, shares = _counts(given, cell)
     words, density = math.prod(cell), _short(given.density)
@@ -267,7 +267,7 @@ def _clusters(given: Actual, cell: tuple[int, ...]) -> Iterator[Candidate]:
         if correlation >= 0.0005:
             c = min(_short(correlation), 1.0)
             text = f"clustered {'x'.join(map(str, cell))} {density:g} correlation {c:g}"
-            yield Candidate(text, Clustered(given.shape, cell, density, c), "clustered")
+            yield Proposal(text, Clustered(given.shape, cell, density, c), "clustered")
 
 
 def _correlation(words: int, density: float, empty: float) -> float:

@@ -41,6 +41,7 @@ class DensitySpec(Record):
             "rows",
             "clustered",
             "layered",
+            "same",
             "banded",
             "actual",
             "produced",
@@ -70,6 +71,7 @@ class DensitySpec(Record):
     )
     layers: tuple[LayerSpec, ...] = Field(default=(), description="layered: models inside one another, the outermost first.")
     inner: Fraction = Field(default=1.0, description="block: density inside occupied blocks; density / inner of the blocks are.")
+    same_as: str | None = Field(default=None, description="same: the operand whose zeros are at the same places.")
     half_width: Whole | None = Field(default=None, description="banded: non-zero iff |i - j| <= half_width.")
     file: str | None = Field(default=None, description="actual: .npy, .npz, .mtx, .safetensors or a text file of 0 and 1.")
     array: str | None = Field(default=None, description="actual: which array of a .npz or .safetensors file with several.")

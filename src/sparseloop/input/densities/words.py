@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from sparseloop.input.expressions import wrong
-from sparseloop.input.notation import NAME, whole
+from sparseloop.input.notation import NAME, whole_number
 from sparseloop.input.yaml.nodes import Plain
 
 _STRUCTURED = re.compile(rf"\s*(\d+\s*:\s*\d+(?:\s+over\s+\d+\s*:\s*\d+)*)(?:\s+(?:along\s+)?({NAME}))?\s*$")
@@ -26,7 +26,7 @@ def parse_density(value: Plain) -> Plain:
         if len(ratios) > 1:
             return {"model": "hierarchical", "ratios": ratios, "rank": rank}
         n, _, m = ratios[0].partition(":")
-        return {"model": "structured", "n": whole(n), "m": whole(m), "rank": rank}
+        return {"model": "structured", "n": whole_number(n), "m": whole_number(m), "rank": rank}
     if plain := _words_of_density(value):
         return plain
     if (file := _FILE.match(value)) is None:
@@ -39,13 +39,16 @@ def parse_density(value: Plain) -> Plain:
 
 _SIDES = r"\d+(?:\s*x\s*\d+)*"
 _SHARE = r"[\d.][^\s:x]*"
+_SAME = re.compile(rf"\s*same\s+as\s+({NAME})\s*$")
 _ROWS = re.compile(rf"\s*rows\s+({NAME})\s+({_SHARE})\s+(variation|exponent)\s+({_SHARE})\s*$")
 _CLUSTERED = re.compile(rf"\s*clustered\s+({_SIDES})\s+({_SHARE})\s+correlation\s+({_SHARE})\s*$")
 _LAYER = re.compile(rf"\s*(?:(\d+\s*:\s*\d+)\s+(?:along\s+)?({NAME})|(\d+(?:\s*x\s*\d+)+)(?:\s+({_SHARE}))?|({_SHARE}))\s*$")
 
 
 def _words_of_density(text: str) -> Plain:
-    """'rows m 0.1 variation 2', 'clustered 4x4 0.6 correlation 0.3', '4x4 0.1', '4x4 0.1 over 2:4 k'; None of other text."""
+    """'rows m 0.1 variation 2', 'clustered 4x4 0.6 correlation 0.3', '4x4 0.1', '4x4 0.1 over 2:4 k', 'same as A'; else None."""
+    if match := _SAME.match(text):
+        return {"model": "same", "same_as": match[1]}
     if match := _ROWS.match(text):
         return {"model": "rows", "rank": match[1], "density": match[2], match[3]: match[4]}
     if match := _CLUSTERED.match(text):
@@ -80,7 +83,7 @@ def _layers(parts: Sequence[re.Match[str]]) -> list[Plain]:
 
 
 def _sides(text: str) -> list[Plain]:
-    return [whole(side.strip()) for side in text.split("x")]
+    return [whole_number(side.strip()) for side in text.split("x")]
 
 
 def ratios_of(text: str) -> list[str]:

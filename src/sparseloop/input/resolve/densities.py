@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 import numpy as np
@@ -17,13 +18,13 @@ from sparseloop.model.density import (
     Actual,
     Banded,
     Block,
+    CellGrid,
     Clustered,
     Coordinates,
     DensityModel,
     Even,
     Hierarchical,
     Layered,
-    Level,
     Rows,
     Structured,
     Uniform,
@@ -31,7 +32,7 @@ from sparseloop.model.density import (
 )
 from sparseloop.model.density.base import count_of
 from sparseloop.model.density.nested import LARGEST_CELL, beta_binomial
-from sparseloop.model.design.einsum import Axis
+from sparseloop.model.design.einsum import Axis, Tensor
 
 _LARGEST_AXIS = 2**24
 """Largest extent of an axis of a band."""
@@ -109,6 +110,7 @@ _NEEDED = {
     "rows": ("rank",),
     "clustered": ("density", "block", "correlation"),
     "layered": ("layers",),
+    "same": ("same_as",),
     "banded": ("half_width",),
     "actual": ("file",),
     "produced": (),
@@ -129,7 +131,7 @@ def _model(
 ) -> DensityModel | None:  # fmt: skip
     """The model of a tensor; None if its data is in a file."""
     density, n, m = spec.density or 0.0, spec.n or 1, spec.m or 1
-    if model == "produced":
+    if model in ("produced", "same"):
         return Uniform(shape, 1.0, size=size)
     if model == "even":
         return Even(shape, density)
@@ -190,7 +192,7 @@ def _rows(spec: DensitySpec, axes: tuple[int, ...], shape: tuple[int, ...]) -> R
 
 def _layered(layers: Sequence[LayerSpec], axes: tuple[Axis, ...], shape: tuple[int, ...]) -> Layered:
     """Cell by cell from the words outwards."""
-    sides, levels = (1,) * len(shape), list[Level]()
+    sides, levels = (1,) * len(shape), list[CellGrid]()
     for at, layer in reversed(list(enumerate(layers))):
         last, first = at == len(layers) - 1, at == 0
         if (layer.ratio is None) == (not layer.block):
@@ -207,17 +209,17 @@ def _layered(layers: Sequence[LayerSpec], axes: tuple[Axis, ...], shape: tuple[i
             along = _axis(axes, layer.rank)
             n, m = _ratio(layer.ratio)
             grid = tuple(m if axis == along else 1 for axis in range(len(shape)))
-            levels.insert(0, Level(grid, ((n, 1.0),)))
+            levels.insert(0, CellGrid(grid, ((n, 1.0),)))
         else:
             block = _block_shape(layer.block, axes)
             if len(block) != len(shape) or any(b % side for b, side in zip(block, sides, strict=True)):
                 raise ValueError(f"block {block}: needs {len(shape)} numbers, multiples of what is inside: {sides}")
             grid = tuple(b // side for b, side in zip(block, sides, strict=True))
-            levels.insert(0, Level(grid, _inside(layer, math.prod(grid))))
+            levels.insert(0, CellGrid(grid, _inside(layer, math.prod(grid))))
         sides = tuple(g * side for g, side in zip(levels[0].grid, sides, strict=True))
         if layer.occupied is not None:
             grid = tuple(-(-extent // side) for extent, side in zip(shape, sides, strict=True))
-            levels.insert(0, Level(grid, ((count_of(layer.occupied, math.prod(grid)), 1.0),)))
+            levels.insert(0, CellGrid(grid, ((count_of(layer.occupied, math.prod(grid)), 1.0),)))
     return Layered(shape, tuple(levels), " over ".join(map(_layer_text, layers)))
 
 
@@ -264,3 +266,29 @@ def _given(spec: DensitySpec, axes: tuple[Axis, ...], shape: tuple[int, ...], fi
     order = [places.index(at) for at in range(len(axes))]
     data = load_data(file, shape=tuple(shape[at] for at in places), order=spec.layout, array=spec.array)
     return Actual(data.transposed(order) if isinstance(data, Coordinates) else np.ascontiguousarray(data.transpose(order)))
+
+
+def with_twins(tensors: Sequence[Tensor], log: ResolveLog) -> list[Tensor]:
+    """Operands that are `same as` another one get its zeros; the result, which is the first, has none of its own."""
+    named, path = {t.name: t for t in tensors}, (*log.spec.workload_path, "density")
+    asked = {name: spec.same_as for name, spec in log.spec.workload.density.items() if spec.same_as and name in named}
+    found = dict(named)
+    for name, other in asked.items():
+        tensor, at = named[name], (*path, name, "same_as")
+        if other not in named:
+            log.unknown(at, "tensor", other, list(named))
+        elif other in asked or other == name:
+            log.error(at, f"{other} has no zeros of its own: name the operand that has")
+        elif tensor.output or named[other].output:
+            log.error(at, "the zeros of a result follow from its operands: only operands are the same as each other")
+        elif tensor.density.shape != named[other].density.shape:
+            shapes = " and ".join("x".join(map(str, t.density.shape)) for t in (tensor, named[other]))
+            log.error(at, f"{name} and {other} have different shapes: {shapes}")
+        else:
+            alike = tensor.axes == named[other].axes
+            model = named[other].density
+            if not alike and not model.deterministic and model.density < 1:
+                log.warn(f"zeros of {name} are counted as independent of those of {other}: the two have different indices")
+            twin = other if alike and not model.deterministic else None
+            found[name] = replace(tensor, density=model, same_as=twin)
+    return [found[t.name] for t in tensors]

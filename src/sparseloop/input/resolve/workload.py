@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sparseloop.input.notation import Access, parse_einsum
-from sparseloop.input.resolve.densities import LARGEST_TENSOR, density_of
+from sparseloop.input.resolve.densities import LARGEST_TENSOR, density_of, with_twins
 from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.resolve.padding import check_padding, true_extents
 from sparseloop.input.spec import WorkloadSpec
@@ -39,6 +39,7 @@ def resolve_workload(log: ResolveLog, *, moved: bool = False) -> Einsum:
         if name not in names:
             log.unknown((*path, "roles", role), "tensor", name, names)
     tensors = [_tensor(access, extents, log, output=i == 0) for i, access in enumerate(text.tensors)]
+    tensors = with_twins(tensors, log)
     check_padding(tensors, extents, log)
     result = replace(tensors[0], density=_of_result(tensors[0], tensors[1:], extents, log, moved or _moved(log)))
     return Einsum(

@@ -38,6 +38,7 @@ def drawn_largest(plan: Plan, bounds: tuple[int, ...], asked: tuple[TileInData, 
     dice, found = np.random.default_rng(SEED), np.empty(DRAWS)
     for number in range(DRAWS):
         patterns = {at: _pattern(tensor.density, dice) for at, tensor in tensors.items()}
+        patterns = {at: patterns.get(plan.twins[at], pattern) for at, pattern in patterns.items()}
         models = {at: Actual(pattern) for at, pattern in patterns.items() if pattern is not None}
         if len(models) < len(tensors):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sparseloop.model.density.base import DensityModel, Occupancy, Passes, Pattern, Tile
 from sparseloop.model.density.blocks import Block
-from sparseloop.model.density.cells import Level
+from sparseloop.model.density.cells import CellGrid
 from sparseloop.model.density.files import load_data, load_pattern
 from sparseloop.model.density.given_result import Contributor, GivenResult
 from sparseloop.model.density.given_result import Step as IndexStep
@@ -20,6 +20,7 @@ __all__ = [
     "Actual",
     "Banded",
     "Block",
+    "CellGrid",
     "CellModel",
     "Clustered",
     "Contributor",
@@ -33,7 +34,6 @@ __all__ = [
     "Lattice",
     "LatticeLoop",
     "Layered",
-    "Level",
     "Occupancy",
     "OwnAxis",
     "Passes",

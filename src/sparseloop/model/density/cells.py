@@ -34,7 +34,7 @@ DEVIATIONS = 12.0
 """Standard deviations from the mean beyond which a normal distribution is nothing."""
 
 
-class Level(NamedTuple):
+class CellGrid(NamedTuple):
     """How a cell is made of smaller cells."""
 
     grid: tuple[int, ...]
@@ -58,7 +58,7 @@ class Level(NamedTuple):
         return sum(n * (n - 1) * share for n, share in self.counts) / max(self.size * (self.size - 1), 1)
 
 
-Levels = tuple[Level, ...]
+Levels = tuple[CellGrid, ...]
 """The largest cells first."""
 Node = Any
 """Words (of a cell of words), or pairs of a node and the number of smaller cells that have it."""
@@ -248,7 +248,7 @@ def _empty(levels: Levels, node: Node) -> float:
 
 
 @memo(1 << 12)
-def among(level: Level, touched: int) -> Occupancy:
+def among(level: CellGrid, touched: int) -> Occupancy:
     """How many of the touched cells hold something."""
     return mixture([(share, hypergeometric(level.size, n, touched)) for n, share in level.counts])
 
@@ -267,29 +267,29 @@ def mixture(parts: Sequence[tuple[float, Occupancy]]) -> Occupancy:
 # --- numbers of non-zeros -----------------------------------------------------------------------------------
 
 
-class Moments(NamedTuple):
+class MeanAndVariance(NamedTuple):
     """Mean and variance of a number of non-zeros."""
 
     mean: float
     variance: float
 
 
-def tree_moments(levels: Levels, tree: Tree) -> Moments:
+def tree_moments(levels: Levels, tree: Tree) -> MeanAndVariance:
     """Roots add."""
     every = [(_moments(levels, node), number) for node, number in tree]
-    return Moments(sum(m.mean * number for m, number in every), sum(m.variance * number for m, number in every))
+    return MeanAndVariance(sum(m.mean * number for m, number in every), sum(m.variance * number for m, number in every))
 
 
 @memo(1 << 15)
-def _moments(levels: Levels, node: Node) -> Moments:
+def _moments(levels: Levels, node: Node) -> MeanAndVariance:
     """With p = P(a cell is chosen) and q = P(two are): variance sum p v + p m^2 + q ((sum m)^2 - sum m^2) - (p sum m)^2."""
     p, q = levels[0].chosen, levels[0].both
     if len(levels) == 1:
-        return Moments(node * p, max(0.0, node * p + node * (node - 1.0) * q - (node * p) ** 2))
+        return MeanAndVariance(node * p, max(0.0, node * p + node * (node - 1.0) * q - (node * p) ** 2))
     inner = [(_moments(levels[1:], part), number) for part, number in node]
     whole, squares = sum(m.mean * n for m, n in inner), sum(m.mean**2 * n for m, n in inner)
     spread = p * (sum(m.variance * n for m, n in inner) + squares) + q * (whole**2 - squares) - (p * whole) ** 2
-    return Moments(p * whole, max(0.0, spread))
+    return MeanAndVariance(p * whole, max(0.0, spread))
 
 
 def most(levels: Levels, tree: Tree) -> float:
@@ -402,7 +402,7 @@ def _normal(levels: Levels, tree: Tree) -> Occupancy:
 # --- drawing ------------------------------------------------------------------------------------------------
 
 
-def filled(level: Level, held: Pattern, dice: np.random.Generator) -> Pattern:
+def filled(level: CellGrid, held: Pattern, dice: np.random.Generator) -> Pattern:
     """The smaller cells that hold something, drawn for every cell that does: an array with as many times more entries."""
     numbers = dice.choice([n for n, _ in level.counts], size=held.size, p=[share for _, share in level.counts])
     ranked = np.argsort(np.argsort(dice.random((held.size, level.size)), axis=1), axis=1)

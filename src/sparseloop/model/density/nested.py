@@ -24,7 +24,7 @@ from sparseloop.model.density.base import (
     unwrapped,
     upper_tail,
 )
-from sparseloop.model.density.cells import Level, Levels, Tree, Weighed
+from sparseloop.model.density.cells import CellGrid, Levels, Tree, Weighed
 from sparseloop.model.density.lattice import Extents, Lattice, marked, nests, places_of, run_of
 from sparseloop.model.memo import memo
 from sparseloop.model.units import Array, Floats, Share, Words
@@ -127,7 +127,7 @@ class CellModel(TabulatedModel):
         return lengths, scattered
 
     def tabulate(self, *parameters: float) -> Occupancy:
-        """Level by level the sum over all choices of cells, the mean over the places."""
+        """CellGrid by level the sum over all choices of cells, the mean over the places."""
         found, share = None, 0.0
         for some in self._trees(parameters):
             one = cells.tree_occupancy(self.levels, some.tree)
@@ -196,7 +196,7 @@ class Hierarchical(CellModel):
     @property
     def levels(self) -> Levels:
         """One per n:m, along the axis."""
-        return tuple(Level(self._along(m), ((n, 1.0),)) for n, m in self.ratios)
+        return tuple(CellGrid(self._along(m), ((n, 1.0),)) for n, m in self.ratios)
 
     def _along(self, m: int) -> tuple[int, ...]:
         return (*(1,) * self.axis, m, *(1,) * (len(self.shape) - self.axis - 1))
@@ -235,7 +235,7 @@ class Rows(CellModel):
     @property
     def levels(self) -> Levels:
         """One: the words of a row."""
-        return (Level(self._row, self.counts),)
+        return (CellGrid(self._row, self.counts),)
 
     @property
     def _row(self) -> tuple[int, ...]:
@@ -274,13 +274,13 @@ class Clustered(CellModel):
     @property
     def levels(self) -> Levels:
         """One: the words of a cell."""
-        return (Level(self.cell, beta_binomial(math.prod(self.cell), self.fraction, self.correlation)),)
+        return (CellGrid(self.cell, beta_binomial(math.prod(self.cell), self.fraction, self.correlation)),)
 
 
 @final
 @dataclass(frozen=True)
 class Layered(CellModel):
-    """A product of models: what one leaves out is zero, and what it chooses is as the next one says (`Level` by `Level`)."""
+    """A product of models: what one leaves out is zero, and what it chooses is as the next one says, grid by grid."""
 
     shape: tuple[int, ...]
     layers: Levels

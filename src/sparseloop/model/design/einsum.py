@@ -47,6 +47,8 @@ class Tensor:
     output: bool = False
     density: DensityModel
     word_bits: int | None = None
+    same_as: str | None = None
+    """Another operand whose zeros are at the same places of the same index; it stands for this one wherever zeros matter."""
 
     @property
     def ranks(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 from sparseloop.model.density import (
@@ -48,12 +49,19 @@ def produced_density(
     met = {rank for t in operands for rank in t.ranks} - set(named)
     return Produced(
         shape=tuple(axis.extent(dict(extents)) for axis in result.axes),
-        operands=tuple(_operand(t, of, {rank: extents[rank] for rank in extents if rank in met}) for t in operands),
+        operands=tuple(_operand(_alone(t), of, {rank: extents[rank] for rank in extents if rank in met}) for t in operands),
         shared=tuple(at for rank, at in of.places.items() if rank in of.common),
         positions=math.prod(extents[rank] for rank in met),
         steps=tuple(abs(axis.terms[0].coefficient) for axis in result.axes),
         repeated=tuple(at for at, rank in enumerate(named) if of.places[rank] != at),
     )
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """An operand whose zeros are those of another one takes none away."""
+    if tensor.same_as is None:
+        return tensor
+    return replace(tensor, density=Uniform(tensor.density.shape, 1.0, size=tensor.density.total))
 
 
 class _Indices(NamedTuple):

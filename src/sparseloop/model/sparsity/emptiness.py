@@ -39,7 +39,8 @@ NONE: Conditions = frozenset()
 
 
 def tile_condition(tiles: Tiles, tensor: int, cover: Cover) -> Condition:
-    """The condition that a tensor is not all zero under a cover."""
+    """The condition that a tensor is not all zero under a cover; of tensors with the same zeros it is one condition."""
+    tensor = tiles.plan.twins[tensor]
     return tensor, tiles.restrict(cover, tensor)
 
 

@@ -14,12 +14,12 @@ import sparseloop as sl
 from sparseloop.evaluation.humanize import density_text
 from sparseloop.model.density import (
     Block,
+    CellGrid,
     CellModel,
     Clustered,
     Hierarchical,
     Lattice,
     Layered,
-    Level,
     Rows,
     Structured,
     Tile,
@@ -30,7 +30,7 @@ from sparseloop.model.density.slices import Slices, nonempty_slices
 from tests.unit.model.density.test_lattice import SIDES, tiles_of
 
 
-def all_of(levels: tuple[Level, ...]) -> Iterator[tuple[np.ndarray, float]]:
+def all_of(levels: tuple[CellGrid, ...]) -> Iterator[tuple[np.ndarray, float]]:
     """Every pattern of one cell, and how likely it is."""
     if not levels:
         yield np.ones((1,) * 1, bool), 1.0
@@ -47,7 +47,7 @@ def all_of(levels: tuple[Level, ...]) -> Iterator[tuple[np.ndarray, float]]:
             yield pattern, share / len(choices) * math.prod(weight for _, weight in filled)
 
 
-def patterns(levels: tuple[Level, ...], size: int) -> list[tuple[np.ndarray, float]]:
+def patterns(levels: tuple[CellGrid, ...], size: int) -> list[tuple[np.ndarray, float]]:
     """Every pattern of a tensor of one axis."""
     roots = list(all_of(levels))
     every = itertools.product(roots, repeat=-(-size // roots[0][0].size))
@@ -57,8 +57,8 @@ def patterns(levels: tuple[Level, ...], size: int) -> list[tuple[np.ndarray, flo
 RATIOS = [((1, 2), (1, 2)), ((2, 3), (1, 2)), ((1, 3), (2, 4)), ((1, 2), (1, 2), (1, 2)), ((2, 2), (1, 4))]
 SMALL: list[CellModel] = [
     *(Hierarchical((12,), ratios, 0) for ratios in RATIOS),
-    Layered((12,), (Level((4,), ((0, 0.3), (3, 0.7))),)),
-    Layered((12,), (Level((3,), ((1, 0.5), (3, 0.5))), Level((2,), ((1, 0.3), (2, 0.7))))),
+    Layered((12,), (CellGrid((4,), ((0, 0.3), (3, 0.7))),)),
+    Layered((12,), (CellGrid((3,), ((1, 0.5), (3, 0.5))), CellGrid((2,), ((1, 0.3), (2, 0.7))))),
 ]
 
 
@@ -192,7 +192,7 @@ def test_clusters_by_hand() -> None:
 
 def test_layers_of_blocks_are_blocks() -> None:
     plain = Block((8, 12), (2, 3), 0.4, inner=0.5)
-    layers = (Level((4, 4), ((plain.occupied, 1.0),)), Level((2, 3), ((plain.filling, 1.0),)))
+    layers = (CellGrid((4, 4), ((plain.occupied, 1.0),)), CellGrid((2, 3), ((plain.filling, 1.0),)))
     nested = Layered((8, 12), layers)
     assert nested.density == pytest.approx(plain.density)
     for extents in itertools.product((1, 2, 4, 8), (1, 2, 3, 5, 12)):
@@ -205,7 +205,7 @@ def test_layers_of_blocks_are_blocks() -> None:
 
 def test_two_of_four_inside_blocks_by_hand() -> None:
     """Half of the blocks of 4 x 4 hold 2:4 rows."""
-    model = Layered((8, 8), (Level((2, 2), ((2, 1.0),)), Level((4, 1), ((4, 1.0),)), Level((1, 4), ((2, 1.0),))))
+    model = Layered((8, 8), (CellGrid((2, 2), ((2, 1.0),)), CellGrid((4, 1), ((4, 1.0),)), CellGrid((1, 4), ((2, 1.0),))))
     assert model.density == 0.25
     assert model.empty(2, (1, 2)) == pytest.approx(1 / 2 + 1 / 2 * 1 / 6)
     assert model.empty(4, (1, 4)) == pytest.approx(1 / 2)
@@ -216,7 +216,7 @@ DRAWN = [
     Rows((6, 8), (0,), ((0, 0.3), (3, 0.5), (7, 0.2))),
     Clustered((6, 7), (4, 4), 0.4, 0.4),
     Hierarchical((3, 12), ((1, 2), (2, 3)), 1),
-    Layered((8, 6), (Level((4, 2), ((3, 1.0),)), Level((2, 3), ((2, 0.5), (6, 0.5))))),
+    Layered((8, 6), (CellGrid((4, 2), ((3, 1.0),)), CellGrid((2, 3), ((2, 0.5), (6, 0.5))))),
 ]
 
 
@@ -239,7 +239,7 @@ def test_large_tensors_are_quick_and_nearly_normal() -> None:
     assert model.density == pytest.approx(0.002)
     assert 0 < model.empty(32 * 32, (32, 32)) < 1
     assert model.quantile(20000 * 128, (128, 20000), 0.99) > model.mean(20000 * 128)
-    block = Layered((4096, 4096), (Level((1024, 1024), ((2**19, 1.0),)), Level((4, 4), ((8, 1.0),))))
+    block = Layered((4096, 4096), (CellGrid((1024, 1024), ((2**19, 1.0),)), CellGrid((4, 4), ((8, 1.0),))))
     tile = block.occupancy(256 * 256, (256, 256))
     assert tile.mean == pytest.approx(256 * 256 / 4, rel=1e-3)
     assert tile.variance == pytest.approx(float(block.variance(256 * 256, (256, 256))), rel=1e-2)
@@ -257,7 +257,7 @@ def test_large_tensors_are_quick_and_nearly_normal() -> None:
         (lambda: Clustered((4, 4), (2,), 0.5, 0.5), "needs 2 numbers"),
         (lambda: Clustered((4, 4), (2, 2), 0.5, 2.0), "correlation"),
         (lambda: Clustered((400, 400), (300, 300), 0.5, 0.5), "65536"),
-        (lambda: Layered((4, 4), (Level((2,), ((1, 1.0),)),)), "needs 2 numbers"),
+        (lambda: Layered((4, 4), (CellGrid((2,), ((1, 1.0),)),)), "needs 2 numbers"),
     ],
 )
 def test_models_that_make_no_sense(make: Callable[[], CellModel], message: str) -> None:
@@ -273,7 +273,7 @@ architecture: {{levels: [{{name: L0, class: buffer}}, {{name: MAC, class: mac}}]
 mapping: [{{L0: for m=16 n=2 k=64}}]
 """
 HIGHLIGHT = Hierarchical((16, 64), ((4, 8), (2, 4)), 1, size=1024)
-GROUPS = Level((1, 4), ((2, 1.0),))
+GROUPS = CellGrid((1, 4), ((2, 1.0),))
 
 
 @pytest.mark.parametrize(
@@ -293,11 +293,11 @@ GROUPS = Level((1, 4), ((2, 1.0),))
         ("4x4 0.25", Block((16, 64), (4, 4), 0.25), "blocks of 4x4"),
         (
             "4x4 0.25 over 2:4 k",
-            Layered((16, 64), (Level((4, 16), ((16, 1.0),)), Level((4, 1), ((4, 1.0),)), GROUPS)),
+            Layered((16, 64), (CellGrid((4, 16), ((16, 1.0),)), CellGrid((4, 1), ((4, 1.0),)), GROUPS)),
             "4x4 0.25 over 2:4 k, density 0.125",
         ),
-        ("2:4 k over 4x4 over 0.5", Layered((16, 64), (GROUPS, Level((4, 4), ((8, 1.0),)))), "2:4 k over 4x4 over 0.5"),
-        ("2:4 k over 1:2 m", Layered((16, 64), (GROUPS, Level((2, 1), ((1, 1.0),)))), "2:4 k over 1:2 m"),
+        ("2:4 k over 4x4 over 0.5", Layered((16, 64), (GROUPS, CellGrid((4, 4), ((8, 1.0),)))), "2:4 k over 4x4 over 0.5"),
+        ("2:4 k over 1:2 m", Layered((16, 64), (GROUPS, CellGrid((2, 1), ((1, 1.0),)))), "2:4 k over 1:2 m"),
     ],
 )
 def test_in_a_specification(density: str, model: CellModel, text: str) -> None:
@@ -324,3 +324,53 @@ def test_in_a_specification(density: str, model: CellModel, text: str) -> None:
 def test_mistakes_in_a_specification(density: str, message: str) -> None:
     with pytest.raises(sl.SpecError, match=message):
         sl.design_of(sl.loads(TEXT.format(density=density)))
+
+
+# --- equal patterns -----------------------------------------------------------------------------------------
+
+TWINS = """
+workload: {{einsum: "{einsum}", shape: {{m: 8, n: 4, k: 16}}, density: {{A: 0.25, M: {mask}}}}}
+architecture: {{levels: [{{name: L0, class: buffer}}, {{name: L1, class: regfile}}, {{name: MAC, class: mac}}]}}
+mapping: [{{L0: for m=8 n=4}}, {{L1: for k=16}}]
+sparse: {{L0: {{formats: {{A: UOP CP, M: UOP CP}}}}, L1: {{formats: {{A: CP(*), M: CP(*)}}, skip: [B <- A, B <- M]}}}}
+"""
+MASKED = "Z[m,n] = A[m,k] * M[m,k] * B[k,n]"
+
+
+def test_a_mask_that_is_used_twice_decides_once() -> None:
+    """8 x 16 x 4 points: a quarter is computed if both masks are the same, a sixteenth if they are independent."""
+    once, twice = (sl.evaluate(sl.loads(TWINS.format(einsum=MASKED, mask=mask))) for mask in ("same as A", "0.25"))
+    assert once.cycles == pytest.approx(512 / 4)
+    assert twice.cycles == pytest.approx(512 / 16)
+    word = once.design.einsum.tensor("Z").density
+    assert word.density == pytest.approx(1 - float(Uniform((8, 16), 0.25).empty(16, (1, 16))))
+    assert density_text(once.design.einsum.tensor("M")) == "zeros of A, density 0.25"
+
+
+def test_equal_operands_with_different_indices_are_told_to_count_as_independent() -> None:
+    text = """
+workload: {{einsum: "Z[m,n] = A[m,k] * M[n,k]", shape: {{m: 8, n: 8, k: 16}}, density: {{A: {density}, M: same as A}}}}
+architecture: {{levels: [{{name: L0, class: buffer}}, {{name: MAC, class: mac}}]}}
+mapping: [{{L0: for m=8 n=8 k=16}}]
+"""
+    design = sl.design_of(sl.loads(text.format(density=0.25)))
+    assert any("counted as independent" in warning for warning in design.warnings)
+    assert design.einsum.tensor("M").same_as is None
+    assert design.einsum.tensor("M").density.density == 0.25
+    assert not any(
+        "independent" in w for w in sl.design_of(sl.loads(text.format(density="{model: banded, half_width: 1}"))).warnings
+    )
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ("same as Q", "unknown tensor 'Q'"),
+        ("same as M", "no zeros of its own"),
+        ("same as Z", "the zeros of a result"),
+        ("same as B", "different shapes: 8x16 and 16x4"),
+    ],
+)
+def test_mistakes_about_equal_patterns(mask: str, message: str) -> None:
+    with pytest.raises(sl.SpecError, match=message):
+        sl.evaluate(sl.loads(TWINS.format(einsum=MASKED, mask=mask)))

@@ -144,6 +144,8 @@ class LinkSparse:
             return Overflow(reads, fills)
         stored = ops.ratio(self.updates.actual, self.returned)
         back = streamed(moved.updates.actual, self.returned) * stored
+        if self.dense.link.partials == "add":  # copies start from nothing each time, and the parent has what returned before
+            return Overflow(back, 0.0, back)
         return Overflow(ops.where(self.fills.actual > 0, reads, fills * stored), fills, back)
 
     def _kept_excess(self, step: Advance, excess: Words, room: Words) -> Words:

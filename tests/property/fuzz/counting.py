@@ -88,7 +88,19 @@ def _streams(spec: Specification, walks: Sequence[Walk]) -> list[Streams]:
         written = _streamed(here, [one.updates.actual for one in here], "departing")
         for found, down, up in zip(streams, read, written, strict=True):
             found[at] = Overflow(*down, float(up[0]))
+            if _is_added(spec, at):  # nothing comes, and the parent has what returned before
+                found[at] = Overflow(float(up[0]), 0.0, float(up[0]))
     return streams
+
+
+def _is_added(spec: Specification, at: tuple[int, str]) -> bool:
+    """Does the next outer level of a result in the making add what returns to it?"""
+    level, name = at
+    outer = next((i for i in reversed(range(level)) if name in spec.places[i].keep), None)
+    form = None if outer is None else spec.sparse.format(outer, name)
+    if outer is None or form is None or not form.compressed or name != spec.output.name:
+        return False
+    return spec.output.density.produced and spec.sparse.partials.get(outer) == "add"
 
 
 def _streamed(found: Sequence[WalkedTensor], uses: Sequence[float], served: str) -> npt.NDArray[np.float64]:

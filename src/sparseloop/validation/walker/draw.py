@@ -167,6 +167,7 @@ class Draw:
             ends = visits.of_parent(Moved(held, held, stored), room), visits.of_children(Moved(held, held, held), room)
             return replace(ends[0], departing=0.0), replace(ends[1], departing=0.0)
         held, stored = (returned[link.access_of_copy] for returned in self._returned(level, parent, name))
+        held, stored = held | filled.happens, stored | filled.happens
         children = visits.of_children(Moved(held, filled.happens, held), room)
         return visits.of_parent(Moved(held, filled.happens, stored), room), children
 

@@ -162,6 +162,9 @@ class Metadata:
             keys = Keys(f"walked {rank.name}", link, rank.position[1], link.parent)
             met = entries_met(tiles, keys, link.temporal, counts.told | counts.passed)
             count, first = met.visits * outside / rank.along, met.distinct * outside / rank.along
+            if rank.travels is not False and not (link.to_compute or link.no_reuse):
+                sent, again = (self._sent(link, rank, again=only) / rank.along for only in (False, True))
+                count, first = ops.where(rank.travels, sent, count), ops.where(rank.travels, sent - again, first)
         elif tiles.residuals is None:
             count = ops.product(counts.told.values())
             first = count / tiles.passes(repeats)
@@ -444,7 +447,4 @@ def _of_each(units: StoredUnits, count: Callable[[Units], EventParts]) -> RankEv
 
 
 def _together(a: RankEvents, b: RankEvents) -> RankEvents:
-    return RankEvents(
-        EventParts(a.entries.parts + b.entries.parts),
-        EventParts(a.payloads.parts + b.payloads.parts),
-    )
+    return RankEvents(EventParts(a.entries.parts + b.entries.parts), EventParts(a.payloads.parts + b.payloads.parts))

@@ -169,8 +169,8 @@ class FormatRanks:
         start, stop = loops.span
         own = [s for s in sorted(link.relevant) if start <= s < stop]
         inside = [s for s in sorted(link.relevant) if s >= stop]
-        length = self.tiles.product(own)
-        has_loops = length > 1
+        length = self._length(link, f"{link.index}:{at}", dict.fromkeys(own, True))
+        has_loops = self.tiles.product(own) > 1
         last: Flag = self.tiles.product(inside) == 1 if inside else True
         if len(layout.format.ranks) > 1 and not self.plan.sparse.timeloop_reading:
             last = loops.rank == len(layout.format.ranks) - 1
@@ -220,11 +220,18 @@ class FormatRanks:
             travels=False if loops.inner else ops.either(held, ops.both(ops.negate(own), last if link.to_compute else True)),
             along=ops.product(ops.one_unless(m, bounds[s]) for s, m in between.outside.items() if s >= start),
             innermost=last,
-            length=ops.product(ops.one_unless(m, bounds[s]) for s, m in loops.masks.items()),
+            length=self._length(link, name, loops.masks),
             padded=self.plan.padded[link.tensor],
             position=self._tile(link, f"position{name}", between, {}),
             fiber=self._tile(link, f"fiber{name}", between, loops.masks),
         )
+
+    def _length(self, link: Link, name: str, own: Masks) -> Count:
+        """Positions of a fiber of these loops; where their indices add up, as many as have words of their own."""
+        counts = {s: ops.one_unless(m, self.tiles.bounds[s]) for s, m in own.items()}
+        if self.plan.plain[link.tensor] or self.plan.padded[link.tensor] or len(counts) < 2:
+            return ops.product(counts.values())
+        return self.tiles.size(link.tensor, self.tiles.partial_cover(f"length{name}", counts))
 
     def _reached(self, link: Link, between: Between) -> list[Flag]:
         """Per slot: does it lie at or outside the innermost of the level's loops that lie outside the rank, or are its own?"""

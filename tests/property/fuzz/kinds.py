@@ -24,8 +24,8 @@ class Kind:
     """Approximations: the largest error that is accepted, as `error_of` measures it; None: an open fault."""
 
     def covers(self, name: str) -> bool:
-        """May the count of this name differ?"""
-        return re.match(self.counts, name) is not None
+        """May the count of this name differ? How many events there are is never approximate, only what becomes of them."""
+        return re.match(self.counts, name) is not None and not name.endswith(" total")
 
 
 @dataclass(frozen=True)

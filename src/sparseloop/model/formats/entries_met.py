@@ -12,6 +12,30 @@ from sparseloop.model.traffic.tiles import Cover, Tiles
 from sparseloop.model.units import Coordinate, Count, Words
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookups:
+    """How often the entries of an own rank are looked up."""
+
+    count: Count
+    first: Count
+    """Those of them that are the first of an entry."""
+    stay: Cover
+    """What one lookup serves."""
+    repeats: Cover
+    """Irrelevant loops among those that advance: all at index 0 when an entry is looked up for the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupCounts:
+    """By slot the iterations that lookups of a rank are told apart by."""
+
+    told: dict[int, Count]
+    passed: dict[int, Count]
+    """1 for loops inside the rank's."""
+    again: dict[int, Count]
+    """Of loops that are irrelevant to the tensor."""
+
+
 class Keys(NamedTuple):
     """The first words of the entries in a tile."""
 

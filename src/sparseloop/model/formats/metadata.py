@@ -14,7 +14,7 @@ from itertools import product
 from typing import NamedTuple
 
 from sparseloop.model import ops
-from sparseloop.model.formats.entries_met import Keys, entries_met
+from sparseloop.model.formats.entries_met import Keys, LookupCounts, Lookups, entries_met
 from sparseloop.model.formats.known_entries import ACTIONS, Action, KnownEntries
 from sparseloop.model.formats.layout import Layout
 from sparseloop.model.formats.ranks import (
@@ -72,30 +72,6 @@ class RankTraffic:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lookups:
-    """How often the entries of an own rank are looked up."""
-
-    count: Count
-    first: Count
-    """Those of them that are the first of an entry."""
-    stay: Cover
-    """What one lookup serves."""
-    repeats: Cover
-    """Irrelevant loops among those that advance: all at index 0 when an entry is looked up for the first time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """By slot the iterations that lookups of a rank are told apart by."""
-
-    told: dict[int, Count]
-    passed: dict[int, Count]
-    """1 for loops inside the rank's."""
-    again: dict[int, Count]
-    """Of loops that are irrelevant to the tensor."""
-
-
 class Metadata:
     """Metadata of all tensors at all levels for one batch; use `at(link)`."""
 
@@ -147,11 +123,11 @@ class Metadata:
             stay[slot] = ops.one_unless(ops.negate(apart), tiles.bounds[slot])
         cover = join(join(child_tile(tiles, link), tiles.covering(passed)), tiles.partial_cover(f"walk{rank.name}", stay))
         repeats = tiles.partial_cover(f"again{rank.name}", again)
-        counts = _Counts(told | {slot: tiles.bounds[slot] for slot in stepping}, dict.fromkeys(passed, 1), again)
+        counts = LookupCounts(told | {slot: tiles.bounds[slot] for slot in stepping}, dict.fromkeys(passed, 1), again)
         count, first = self._numbers(link, rank, counts, repeats)
         return Lookups(count=count, first=first, stay=cover, repeats=repeats)
 
-    def _numbers(self, link: Link, rank: RankOnLoops, counts: _Counts, repeats: Cover) -> tuple[Count, Count]:
+    def _numbers(self, link: Link, rank: RankOnLoops, counts: LookupCounts, repeats: Cover) -> tuple[Count, Count]:
         """Lookups of all instances, and those of them that are the first of an entry."""
         tiles = self.tiles
         words = link.to_compute and not rank.padded
@@ -172,6 +148,11 @@ class Metadata:
             again = counts.again
             new = {slot: ops.where(again[slot] > 1, 1, n) if slot in again else n for slot, n in counts.told.items()}
             count, first = existing(tiles, counts.told), existing(tiles, new)
+            if rank.travels is not False and not link.to_compute:  # as many as there are words, the last tiles being shorter
+                each, dense = mean_size(tiles, *rank.position) * rank.along, self.dense[link.index]
+                sent, again = (dense.updates, dense.reads) if link.output else (dense.reads, dense.reads)
+                count = ops.where(rank.travels, sent / each, count)
+                first = ops.where(rank.travels, (sent - again) / each, first)
         if words and rank.innermost is not False:
             every, new_ones = self._accesses_of_words(link)
             count, first = ops.where(rank.innermost, every, count), ops.where(rank.innermost, new_ones, first)

@@ -120,3 +120,36 @@ sparse:
     bits = link.ranks[0].entries["updates"]
     assert (float(bits.total), float(bits.gated), float(bits.skipped)) == (6, 6, 0)
     assert float(link.updates.skipped) == 6
+
+
+@pytest.mark.parametrize("density", [1, 0.5])
+def test_entries_that_go_with_shorter_last_tiles(density: float) -> None:
+    """Three words in tiles of two and one: three bits, not four."""
+    cost = sl.evaluate(
+        sl.loads(f"""
+workload: {{einsum: "Z = A[i]", shape: {{i: 3}}, density: {{A: {density}}}}}
+architecture:
+  levels: [{{name: L1, class: buffer}}, {{name: L0, class: buffer}}, {{name: PE, fanout: 2}}, {{name: MAC, class: mac}}]
+mapping: [{{L1: }}, {{L0: for i=2}}, {{PE: x i=2~1}}]
+sparse: {{L1: {{formats: {{A: UB}}}}}}
+""")
+    ).cost
+    (link,) = (k for k in cost.sparse.links if k.dense.link.name == "A" and k.child is not None)
+    assert float(link.ranks[0].entries["reads"].actual) == pytest.approx(3, abs=1e-12)
+
+
+def test_bits_of_windows_that_go_with_deliveries() -> None:
+    """I[p+r], 3 lanes along p, r one after the other: both steps bring 3 words with bits; 4 words have 5 offsets."""
+    cost = sl.evaluate(
+        sl.loads("""
+workload: {einsum: "Z[p] = I[p+r]", shape: {p: 3, r: 2}, density: {I: 0.5}}
+architecture:
+  levels: [{name: L1, class: buffer}, {name: PE, fanout: 3}, {name: L0, class: buffer}, {name: MAC, class: mac}]
+mapping: [{L1: for r=2}, {PE: x p=3}, {L0: }]
+sparse: {L1: {formats: {I: UOP(*) B(*)}}}
+""")
+    ).cost
+    (link,) = (k for k in cost.sparse.links if k.dense.link.name == "I" and k.child is not None)
+    offsets, bits = link.ranks
+    assert float(offsets.payloads["reads"].total) == pytest.approx(5, abs=1e-12)
+    assert float(bits.entries["reads"].total) == pytest.approx(6, abs=1e-12)

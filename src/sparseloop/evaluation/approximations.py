@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sparseloop.model.barriers import barrier_level
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.cost.known_blocks import known_blocks
-from sparseloop.model.density import Uniform
+from sparseloop.model.density import CellModel, Uniform
 from sparseloop.model.plan import AxisLoops, Link, Plan
 from sparseloop.model.sparse_traffic import LinkSparse
 from sparseloop.model.traffic.deliveries import sent
@@ -66,6 +66,11 @@ def _draws(plan: Plan) -> bool:
 
 def _imperfect(plan: Plan, cost: Cost) -> bool:
     return _draws(plan) and not cost.dense.perfect
+
+
+def _cells_imperfectly(plan: Plan, cost: Cost) -> bool:
+    cells = any(isinstance(tensor.density, CellModel) for tensor in plan.einsum.tensors)
+    return cells and _imperfect(plan, cost)
 
 
 def _jumping(plan: Plan, cost: Cost) -> bool:
@@ -276,6 +281,15 @@ APPROXIMATIONS: tuple[Approximation, ...] = (
         specifications=51,
         command=FUZZ,
         applies=_made_in_fibers,
+    ),
+    Approximation(
+        name="cells under imperfect factors",
+        what="tiles of n:m of n:m, rows, clusters and products have the mean size of the whole and the shorter last ones",
+        mean=0.0139,
+        worst=0.333,
+        specifications=89,
+        command=FUZZ,
+        applies=_cells_imperfectly,
     ),
     Approximation(
         name="random patterns with imperfect factors",

@@ -77,6 +77,11 @@ def is_imperfect(spec: Specification) -> bool:
     return spec.imperfect and has_features(spec)
 
 
+def has_cells(spec: Specification) -> bool:
+    """Has some operand cells that are alike inside: n:m of n:m, rows, clusters, products?"""
+    return any(t.density.kind in ("hierarchical", "rows", "clustered", "layered") for t in spec.tensors)
+
+
 def slides_sparsely(spec: Specification) -> bool:
     """Has it windows and sparse features?"""
     return has_features(spec) and any(slides(t) for t in spec.tensors)
@@ -154,6 +159,7 @@ OPEN: tuple[Kind, ...] = ()
 APPROXIMATIONS: tuple[Kind, ...] = (
     Kind("accesses of blocks", shares_blocks, ACCESSES, error=1.0),
     Kind("results indexed by sums of ranks", random_and(makes_an_odd_result), error=inf),
+    Kind("cells under imperfect factors", random_and(lambda s: is_imperfect(s) and has_cells(s)), error=1.0),
     Kind("random patterns with imperfect factors", random_and(is_imperfect), error=1.0),
     Kind("results of operands that are not uniform", random_and(lambda s: s.makes_its_result and not only_uniform(s)), error=1.0),
     Kind("results of sliding windows", random_and(lambda s: s.makes_its_result and any(map(slides, s.tensors))), error=1.0),

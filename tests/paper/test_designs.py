@@ -278,6 +278,35 @@ def test_gamma_merges_long_rows_twice() -> None:
     assert actual(short, "DRAM", "Z", "updates") == pytest.approx(4096**2 * (1 - (1 - 0.002**2) ** 4096), rel=1e-3)
 
 
+def test_outerspace_writes_and_reads_every_product() -> None:
+    multiply, merge = run("outerspace", "architecture multiply_sparse multiply"), run("outerspace", "architecture merge_sparse merge")
+    products = 4096 * 8 * 8
+    assert computes(multiply)["actual"] == pytest.approx(products)
+    assert actual(multiply, "DRAM", "P", "updates") == actual(merge, "DRAM", "P") == pytest.approx(products)
+    assert actual(multiply, "DRAM", "A") == actual(multiply, "DRAM", "B") == pytest.approx(8 * 4096)
+    results = 4096**2 * (1 - (1 - (8 / 4096) ** 2) ** 4096)  # independent lists
+    assert actual(merge, "DRAM", "Z", "updates") == pytest.approx(results, rel=1e-4)
+    (merger,) = merge.to_dict()["units"]
+    assert merger["processed"] == pytest.approx(products)
+    assert [result.cycles for result in (multiply, merge)] == [level_cycles(result, "DRAM") for result in (multiply, merge)]
+
+
+@pytest.mark.parametrize(("case", "share"), [("dense dense_weights", 1), ("sparse 2_4", 2), ("sparse 4_8_over_2_4", 4)])
+def test_highlight_is_busy_on_both_levels(case: str, share: int) -> None:
+    result = run("highlight", f"architecture {case}")
+    assert result.cycles == 64 * 1024 * 512 / 1024 / share
+    assert result.utilization == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("case", "bits", "share"), [("fp16_dense", 16, 1), ("fp16_2_4", 16, 2), ("int8_dense", 8, 1), ("int8_2_4", 8, 2)]
+)
+def test_a100_at_its_peak(case: str, bits: int, share: int) -> None:
+    result = run("a100", f"architecture {'sparse' if share == 2 else 'dense'} {case}")
+    assert result.cycles == pytest.approx(4096 * 5184 * 5120 / (108 * 4 * 4096 / bits) / share)
+    assert 0.9 < level_cycles(result, "SMEM") / result.cycles < 1
+
+
 def test_extensor_skips_tiles_of_a_band() -> None:
     every, inner = run("extensor", "architecture sparse banded"), run("extensor", "architecture pe_only banded")
     band = [min(k + 8, 1023) - max(k - 8, 0) + 1 for k in range(1024)]

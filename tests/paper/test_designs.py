@@ -279,7 +279,7 @@ def test_gamma_merges_long_rows_twice() -> None:
 
 
 def test_outerspace_writes_and_reads_every_product() -> None:
-    multiply, merge = run("outerspace", "architecture multiply_sparse multiply"), run("outerspace", "architecture merge_sparse merge")
+    multiply, merge = (run("outerspace", f"architecture {phase}_sparse {phase}") for phase in ("multiply", "merge"))
     products = 4096 * 8 * 8
     assert computes(multiply)["actual"] == pytest.approx(products)
     assert actual(multiply, "DRAM", "P", "updates") == actual(merge, "DRAM", "P") == pytest.approx(products)

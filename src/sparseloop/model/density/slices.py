@@ -192,14 +192,21 @@ def _of_blocks(model: Block, slices: Slices) -> Occupancy | None:
     groups = slices.number // shared
     filled = hypergeometric(model.count, model.occupied, groups) if whole == 1 else None
     filled = filled or _of_uniform(model.count, model.occupied, groups, whole)
-    if filled is None or shared == 1:
+    beyond = any(block > all_of_it for all_of_it, block in zip(slices.whole, model.block_shape, strict=True))
+    if filled is None or (shared == 1 and not beyond):
         return filled
     if model.filling == model.volume:
         return Occupancy(filled.values * shared, filled.weights)
     if whole > 1:
         return None
-    parts = _of_uniform(model.volume, model.filling, shared, slices.size)
+    parts = _of_uniform(model.volume, model.filling, shared, slices.size) if shared > 1 else _of_part(model, slices.size)
     return None if parts is None else _compound(filled, parts)
+
+
+def _of_part(model: Block, words: float) -> Occupancy:
+    """Whether so many words of an occupied block hold a non-zero, the rest of which no slice has."""
+    some = 1.0 - float(probability_empty(model.volume, model.filling, words))
+    return Occupancy(np.array([0.0, 1.0]), np.array([1.0 - some, some]))
 
 
 def _compound(times: Occupancy, one: Occupancy) -> Occupancy:

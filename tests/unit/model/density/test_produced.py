@@ -200,6 +200,14 @@ def test_blocks_that_are_added_up() -> None:
     assert model.mean_empty((), Passes((), (), (), 2.0, again=False), (2.0,)) == pytest.approx(0.0, abs=1e-12)
 
 
+def test_parts_of_blocks_that_are_added_up() -> None:
+    """Z[n] = P[k,n], two of four rows are blocks with one non-zero in four words: a word is missing in both of them, or is not."""
+    model = result_of({"k": 4, "n": 4}, ["n"], {"P": (["k", "n"], Block((4, 4), (1, 4), 0.5, inner=0.25))})
+    assert model.empty(1.0, (1.0,)) == pytest.approx((3 / 4) ** 2, abs=1e-12)
+    assert model.empty(2.0, (2.0,)) == pytest.approx((2 / 4) ** 2, abs=1e-12)
+    assert model.empty(4.0, (4.0,)) == pytest.approx(0.0, abs=1e-12)
+
+
 def test_rows_of_known_data_are_not_alike() -> None:
     """Z[m,n] = A[m,k] * B[k,n], rows of A with 4 and 0 non-zeros, one word in four of B: the row has words, the other none."""
     known = Actual(np.array([[True] * 4, [False] * 4]))

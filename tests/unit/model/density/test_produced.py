@@ -201,7 +201,7 @@ def test_blocks_that_are_added_up() -> None:
 
 
 def test_parts_of_blocks_that_are_added_up() -> None:
-    """Z[n] = P[k,n], two of four rows are blocks with one non-zero in four words: a word is missing in both of them, or is not."""
+    """Z[n] = P[k,n], two of four rows are blocks with one non-zero in four words: a word is missing in both, or is not."""
     model = result_of({"k": 4, "n": 4}, ["n"], {"P": (["k", "n"], Block((4, 4), (1, 4), 0.5, inner=0.25))})
     assert model.empty(1.0, (1.0,)) == pytest.approx((3 / 4) ** 2, abs=1e-12)
     assert model.empty(2.0, (2.0,)) == pytest.approx((2 / 4) ** 2, abs=1e-12)

@@ -105,15 +105,17 @@ def test_no_larger_tile_is_empty_more_often_than_the_bound_says(model: DensityMo
 # --- formats and features -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", get_args(FormatKind))
-def test_every_rank_format_has_at_least_the_entries_of_its_bound(kind: FormatKind) -> None:
-    assert least_units(kind).per_word >= 0
-    text = MATMUL.partition("sparse:")[0] + f"sparse: {{DRAM: {{formats: {{A: {kind}}}}}, GLB: {{formats: {{A: {kind}}}}}}}\n"
+@pytest.mark.parametrize("reading", ["native", "timeloop"])
+@pytest.mark.parametrize("kind", [*get_args(FormatKind), *(f"UOP {kind}" for kind in get_args(FormatKind)), "B CP"])
+def test_every_list_of_rank_formats_has_at_least_the_entries_of_its_bound(kind: str, reading: str) -> None:
+    assert all(least_units(kind).per_word >= 0 for kind in get_args(FormatKind))
+    text = MATMUL.partition("sparse:")[0]
+    text += f"reading: {reading}\nsparse: {{DRAM: {{formats: {{A: {kind}}}}}, GLB: {{formats: {{A: {kind}}}}}}}\n"
     result = sl.evaluate(sl.loads(text))
     held = [k for k in result.cost.sparse.links if k.dense.link.name == "A" and k.dense.link.parent < 2]
     for k in held:
         level = result.plan.arch.levels[k.dense.link.parent]
-        bits, _ = least_bits(k.dense.link.parent_format, level.metadata_word_bits)
+        bits, _ = least_bits(k.dense.link.parent_format, level.metadata_word_bits, bare=reading == "native")
         nonzero = float(k.reads.total) * result.plan.einsum.tensor("A").density.density
         assert float(sum(rank.bits("reads").actual for rank in k.ranks)) >= bits * nonzero * (1 - 1e-12)
 

@@ -317,7 +317,7 @@ def _least_metadata(ends: LinkEnds, level: int) -> tuple[float, bool]:
     spec, stored = ends.arch.levels[level], ends.sparse.format(level, ends.name)
     if not spec.metadata_access_bits or any(saf.jumps and saf.level == level for saf in ends.sparse.safs):
         return 0.0, False
-    bits, units = least_bits(stored, spec.metadata_word_bits)
+    bits, units = least_bits(stored, spec.metadata_word_bits, bare=not ends.sparse.timeloop_reading)
     return bits / spec.metadata_access_bits, units.zeros_too and ends.tensor not in link_leaders(ends).all
 
 

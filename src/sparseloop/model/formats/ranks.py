@@ -303,7 +303,7 @@ def known_before(tiles: Tiles, entered: Masks, leader: Condition) -> Flag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeastUnits:
-    """Entries that a rank has at least, if it is the only one of its format, or the innermost that has a loop."""
+    """Entries that a rank has at least, if it leads to the words: the last one of its list, or the innermost that has a loop."""
 
     per_word: float
     """For every word that is not zero."""
@@ -312,27 +312,28 @@ class LeastUnits:
 
 
 def least_units(kind: FormatKind) -> LeastUnits:
-    """Beside `rank_units`: of a single rank, `position` is one word, and a word that is not zero makes `fiber` non-empty."""
+    """Beside `rank_units`: of such a rank, `position` is one word, and a word that is not zero makes `fiber` non-empty."""
     match kind:
         case "CP" | "RLE":
             return LeastUnits(per_word=1.0)
         case "B":
             return LeastUnits(per_word=1.0, zeros_too=True)
-        case "UOP" | "UB" | "U":  # offsets are spread over the fiber; what is not compressed is moved with the words
+        case "UOP" | "UB" | "U":  # the offset of a word is the data itself; what is not compressed is moved with the words
             return LeastUnits(per_word=0.0)
 
 
-def least_bits(stored: TensorFormat | None, word_bits: float) -> tuple[float, LeastUnits]:
+def least_bits(stored: TensorFormat | None, word_bits: float, *, bare: bool = True) -> tuple[float, LeastUnits]:
     """Metadata bits per non-zero word at least, and the units they are of; `word_bits`: the level's default width.
 
-    The innermost loop of a tensor may go to any rank of a list: the least of all ranks, none where one has no entries (csr).
-    Zeros have entries for sure only where there is one rank: inner fibers are smaller than the tile.
+    `bare`: ranks without loops are there, so the last one leads to the words whatever the loops. Else the innermost loop of a
+    tensor may go to any rank of a list: the least of all ranks. Zeros have entries for sure only where there is one rank: inner
+    fibers are smaller than the tile. Offsets of ranks further out (csr) are few per word where fibers are long.
     """
     if stored is None:
         return 0.0, LeastUnits(per_word=0.0)
-    every = [(least_units(rank.kind), rank) for rank in stored.ranks]
+    every = [(least_units(rank.kind), rank) for rank in (stored.ranks[-1:] if bare else stored.ranks)]
     bits = min(units.per_word * entry_bits(rank, word_bits) for units, rank in every)
-    zeros_too = len(every) == 1 and every[0][0].zeros_too
+    zeros_too = len(stored.ranks) == 1 and every[0][0].zeros_too
     return bits, LeastUnits(per_word=min(units.per_word for units, _ in every), zeros_too=zeros_too)
 
 

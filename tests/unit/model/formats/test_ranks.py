@@ -103,9 +103,11 @@ def test_widths_and_bounds() -> None:
     assert entry_bits(RankFormat(kind="CP", metadata_bits=5), 8) == 5
     assert least_bits(fmt("CP"), 8) == (8, LeastUnits(per_word=1))
     assert least_bits(fmt("B"), 8) == (1, LeastUnits(per_word=1, zeros_too=True))
-    assert least_bits(fmt("UOP", "CP"), 8)[0] == least_bits(None, 8)[0] == 0
-    assert least_bits(fmt("CP", "RLE"), 8) == (8, LeastUnits(per_word=1))
+    assert least_bits(fmt("UOP", "CP"), 8) == least_bits(fmt("CP", "RLE"), 8) == (8, LeastUnits(per_word=1))
     assert least_bits(fmt("B", "B"), 8) == least_bits(fmt("CP", "B"), 8) == (1, LeastUnits(per_word=1))
+    assert least_bits(fmt("CP", "UOP"), 8)[0] == least_bits(None, 8)[0] == 0
+    assert least_bits(fmt("UOP", "CP"), 8, bare=False)[0] == 0
+    assert least_bits(fmt("CP", "B"), 8, bare=False) == (1, LeastUnits(per_word=1))
     assert least_costly_format([None, fmt("U")], ("m", "k")) is None
     bare = least_costly_format([None, fmt("UOP", "CP")], ("m", "k"))
     assert bare is not None

@@ -1,8 +1,8 @@
 """Zeros of stored weights: measured, described by the simplest density model that is exact, pruned by magnitude.
 
-n:m and blocks are recognised where every group and every block is as the model says; what is neither is `uniform`, with the share
-of empty tiles along each rank beside that of the model. A density per channel, and one that varies in space, have their place in
-`fitted_density` once there are models for them.
+n:m and blocks are recognised where every group and every block is as the model says. What is neither is `rows` (channels with
+densities of their own) where that predicts the share of empty tiles clearly better, else `uniform`; the share of empty tiles
+along each rank stands beside that of uniform zeros. `sparseloop density` compares more models, over tiles of all shapes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from sparseloop.model.density import Rows
+
 Array = np.ndarray[Any, Any]
 _AXES = {"m": 1, "c": 2}
 """Axis of a rank in weights [g, m, c, r, s]."""
 _GROUPS = ((1, 2), (1, 4), (2, 4), (3, 4), (1, 8), (2, 8), (4, 8), (2, 6))
 _BLOCKS = (16, 8, 4, 2)
+CLEARLY = 0.01
+"""By how much the predicted share of empty tiles must be nearer to the measured one."""
 TILE = 8
 """Words of the tiles along a rank by which a density is judged."""
 
@@ -39,7 +43,27 @@ def fitted_density(weights: Array) -> Any:
         blocks = _blocks(full, size, size)
         if blocks is not None and bool(np.isin(blocks.sum(axis=(2, 4)), (0, size * size)).all()):
             return {"model": "block", "density": density, "block": {"m": size, "c": size}}
-    return {"density": density}
+    return _uneven_channels(full, density) or {"density": density}
+
+
+def _uneven_channels(full: Array, density: float) -> Any:
+    """Output or input channels with densities of their own, if these predict empty tiles clearly better than uniform zeros."""
+    best, model = CLEARLY, None
+    if full.shape[0] > 1:
+        return None
+    measured = {one.rank: one for one in empty_tiles(full)}
+    for rank, along in (("m", "c"), ("c", "m")):
+        if rank not in measured or along not in measured:
+            continue
+        axis, tile = _AXES[rank], measured[along]
+        counts = np.moveaxis(full, axis, 0).reshape(full.shape[axis], -1).sum(axis=1)
+        variation = round(float(counts.std() / counts.mean()), 3)
+        rows = Rows.of_density(full.shape, (axis,), density, variation=variation)
+        sides = tuple(float(TILE) if at == _AXES[along] else 1.0 for at in range(full.ndim))
+        gain = abs(tile.uniform - tile.measured) - abs(float(rows.empty(TILE, sides)) - tile.measured)
+        if gain > best:
+            best, model = gain, {"model": "rows", "rank": rank, "density": density, "variation": variation}
+    return model
 
 
 def _group_counts(full: Array, axis: int, m: int) -> Array | None:

@@ -47,6 +47,19 @@ def test_a_share_of_the_weights() -> None:
     assert np.abs(less[less != 0]).min() >= np.abs(weights(2, 10, 10, 3, 3)[less == 0]).max()
 
 
+@pytest.mark.parametrize(("rank", "axis"), [("m", 1), ("c", 2)])
+def test_channels_with_densities_of_their_own(rank: str, axis: int) -> None:
+    """A quarter of the channels has ten times as many non-zeros as the others: their tiles are empty less often."""
+    dice = np.random.default_rng(3)
+    shares = np.expand_dims(np.where(np.arange(64) % 4 == 0, 0.6, 0.06), [at for at in range(5) if at != axis])
+    less = np.where(dice.random((1, 64, 64, 3, 3)) < shares, 1.0, 0.0)
+    found = fitted_density(less)
+    assert (found["model"], found["rank"]) == ("rows", rank)
+    assert found["density"] == pytest.approx(0.195, abs=0.01)
+    assert found["variation"] == pytest.approx(1.2, abs=0.1)  # 0.234 / 0.195
+    assert fitted_density(np.concatenate([less, less])) == {"density": pytest.approx(found["density"])}  # groups: one for all
+
+
 def test_empty_tiles_along_each_rank() -> None:
     full = np.zeros((1, 8, 16, 1, 1))
     full[:, 0] = 1  # one output channel of eight: no tile along m is empty, seven of eight along c are

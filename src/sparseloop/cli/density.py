@@ -10,6 +10,7 @@ import typer
 from sparseloop.cli.options import FormOption
 from sparseloop.cli.output import print_csv, print_json, print_table
 from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.yaml.nodes import missing_file_hint, wrong_file
 
 WELL = 0.02
 """Mean error of the share of empty tiles up to which a model describes a tensor well."""
@@ -38,6 +39,8 @@ def density_command(
     except ValueError as error:
         message = f"--shape {shape}: needed are whole numbers, as 64x256" if "invalid literal" in str(error) else str(error)
         raise SpecError([Diagnostic(message=message)]) from None
+    except OSError as error:
+        raise wrong_file(file, f"cannot read the file: {error.strerror}", missing_file_hint(file, error)) from None
     if form == "json":
         print_json([{"file": file, **study_table.fit_dict(fit)}])
     elif form == "csv":

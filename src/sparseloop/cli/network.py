@@ -108,8 +108,14 @@ def _specifications(arguments: NetworkArguments) -> dict[str, Spec]:
         spec = network_on(network, machine_files(name), overrides)
         for layer in spec.per_layer():
             design_of(layer)
-        specs[Path(name).stem if Path(name).exists() and "+" not in name else name] = spec
+        label = _label(name)
+        specs[name if label in specs else label] = spec
     return specs
+
+
+def _label(machine: str) -> str:
+    """What tables call a machine: files without folders and endings, 'vx+dataflow'."""
+    return "+".join(Path(part).stem if Path(part).exists() else part for part in machine.split("+"))
 
 
 def _check(arguments: NetworkArguments) -> None:

@@ -33,7 +33,8 @@ class PlotArguments:
         ),
     ] = ""
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="File: .pdf, .svg, .png; default KIND.pdf.")
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="File: .pdf, .svg, .png; default figure.pdf, or KIND.pdf."),
     ] = None
     by: Annotated[
         str | None, typer.Option("--by", metavar="NAME", help="breakdown: level, tensor, action; pareto, sweep: a parameter.")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
+from sparseloop.input.yaml.nodes import missing_file_hint
 
 FOLDER = Path(__file__).parent
 
@@ -79,4 +80,13 @@ def machine_files(name: str) -> tuple[Path, ...]:
             return machine
     if Path(name).is_dir():
         return tuple(sorted(Path(name).glob("*.yaml")))
-    return tuple(Path(part) if Path(part).exists() else path_of(part) for part in name.split("+"))
+    return tuple(Path(part) if Path(part).exists() else _shipped_machine(part) for part in name.split("+"))
+
+
+def _shipped_machine(part: str) -> Path:
+    """The file or folder of a shipped design; `SpecError` that also names a file like it, as one may be meant."""
+    try:
+        return path_of(part)
+    except SpecError as error:
+        hint = error.diagnostics[0].hint or missing_file_hint(part, FileNotFoundError())
+        raise SpecError([Diagnostic(message=f"there is no file, folder or shipped design '{part}'", hint=hint)]) from None

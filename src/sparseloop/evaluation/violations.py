@@ -118,9 +118,21 @@ def _format(cost: Cost, violated: Requirement) -> str:
     head = f"the format of {link.name} in {levels[link.parent].name} ({' '.join(mine)})"
     if theirs and (mine[:1] * len(theirs) + mine)[-len(theirs) :] != theirs:
         return f"{head} does not end like the one in {levels[link.child].name} ({' '.join(theirs)})"
-    slots = range(plan.starts[link.parent], plan.starts[link.child])
-    met = [s for s in slots if s in link.relevant and int(bounds[s]) > 1]
-    loops = ", ".join(f"{plan.loops[s].rank}={int(bounds[s])} at {levels[plan.loops[s].level].name}" for s in met)
+
+    def met(slots: range) -> list[int]:
+        return [s for s in slots if s in link.relevant and int(bounds[s]) > 1]
+
+    within = met(range(plan.starts[link.child], len(plan.loops)))
+    if inner and inner.automatic and len(within) > len(theirs) and not any(rank.groups for rank in inner.ranks):
+        repeated = theirs[:1] * (len(within) - len(theirs)) + theirs
+        if (mine[:1] * len(repeated) + mine)[-len(repeated) :] != repeated:
+            loops = " ".join(f"{plan.loops[s].rank}={int(bounds[s])}" for s in within)
+            return (
+                f"{head} does not end like the one in {levels[link.child].name}: {' '.join(theirs)}, its outermost rank "
+                f"repeated, is {' '.join(repeated)} for the loops {loops}"
+            )
+    left = met(range(plan.starts[link.parent], plan.starts[link.child]))
+    loops = ", ".join(f"{plan.loops[s].rank}={int(bounds[s])} at {levels[plan.loops[s].level].name}" for s in left)
     rest = f" besides the tile in {levels[link.child].name}" if not link.to_compute else ""
     return f"{head} has too few ranks for the loops {loops or 'of the mapping'}{rest}"
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
@@ -110,12 +110,19 @@ class SearchSpec(Record):
     batch: Count = Field(default=32, description="Points asked at a time (not grid, random); the population of nsga2 and nsga3.")
 
 
+def _walltime(value: object) -> object:
+    """As batch systems write times: hours, minutes and seconds, of SLURM also minutes, or days in front."""
+    if re.fullmatch(r"(\d+-)?\d+(:\d\d){1,2}|\d+-\d+|[1-9]\d*", str(value)):
+        return str(value)
+    raise expr.wrong(f"'{value}' is no time of a job", 'e.g. "08:00:00" (eight hours)')
+
+
 class ClusterSpec(Record):
     """What a job of the cluster asks for (slurm, pbs, sge); see dask-jobqueue."""
 
     cores: Count = Field(default=1, description="Processor cores of a job; each is a worker.")
     memory: str = Field(default="4 GiB", description="Memory of a job.")
-    walltime: str = Field(default="01:00:00", description="Time of a job.")
+    walltime: Annotated[str, BeforeValidator(_walltime)] = Field(default="01:00:00", description="Time of a job: hh:mm:ss.")
     queue: str | None = Field(default=None, description="Queue or partition.")
     account: str | None = Field(default=None, description="Account or project that is charged.")
     interface: str | None = Field(default=None, description="Network interface of the workers: ib0.")
@@ -131,6 +138,8 @@ def _inline(value: object) -> str:
 
 class StudySpec(Record):
     """A study: a specification, what varies, what runs, what is minimized."""
+
+    called: ClassVar[str] = "the study"
 
     name: str = Field(default="study", description="Name in the folder of results and in figures.")
     spec: Annotated[Annotated[dict[str, Any], Tag("inline")] | Annotated[Texts, Tag("files")], Discriminator(_inline)] = Field(

@@ -48,11 +48,11 @@ def _translated(item: Mapping[str, Any], model: type[BaseModel], data: Plain) ->
             )
     elif kind == "missing":
         example = _description(model, loc)
-        yield Diagnostic(path=path, message=f"{_where(data, path)} lacks '{loc[-1]}'", hint=example, key=True)
+        yield Diagnostic(path=path, message=f"{_where(model, data, path)} lacks '{loc[-1]}'", hint=example, key=True)
     elif kind == "extra_forbidden":
         word = str(loc[-1])
         known = {name for record in _models(model, loc[:-1]) for name in _names(record)}
-        message = f"unknown field '{word}' in {_where(data, path[:-1])}"
+        message = f"unknown field '{word}' in {_where(model, data, path[:-1])}"
         yield Diagnostic(path=path, message=message, hint=did_you_mean(word, known), key=True, unknown=True)
     elif kind == "literal_error":
         expected: str = context["expected"]
@@ -61,7 +61,11 @@ def _translated(item: Mapping[str, Any], model: type[BaseModel], data: Plain) ->
         message = f"expected {expected}, got {_shown(item['input'])}"
         yield Diagnostic(path=path, message=message, hint=hint, key=loc[-1] == "[key]")
     else:
-        yield Diagnostic(path=path, message=_plain_words(item))
+        is_array = "density" in path and hasattr(item["input"], "shape")
+        yield Diagnostic(path=path, message=_plain_words(item), hint=_FROM_ARRAY if is_array else None)
+
+
+_FROM_ARRAY = "given data comes from a file: numpy.save('A.npy', array) or scipy.sparse.save_npz('A.npz', matrix), then 'A.npy'"
 
 
 # --- paths --------------------------------------------------------------------------------------------------
@@ -120,14 +124,14 @@ def _only_key(data: Plain) -> str | None:
     return next(iter(entry)) if len(entry) == 1 and "target" not in entry else None
 
 
-def _where(data: Plain, path: Path) -> str:
-    """The thing at a path in words: level 'GLB', 'workload', the specification."""
+def _where(model: type[BaseModel], data: Plain, path: Path) -> str:
+    """The thing at a path in words: level 'GLB', 'workload', the specification, the study."""
     for part in path:
         data = data[part]
     name = cast("dict[str, Plain]", data).get("name") if isinstance(data, dict) else None
     if path[:2] == ("architecture", "levels") and len(path) == 3:
         return f"level '{name}'" if name else f"level {path[2]}"
-    return f"'{dotted(path)}'" if path else "the specification"
+    return f"'{dotted(path)}'" if path else getattr(model, "called", "the specification")
 
 
 # --- words --------------------------------------------------------------------------------------------------

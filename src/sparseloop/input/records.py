@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
@@ -22,6 +22,8 @@ class Record(BaseModel):
     """Base of everything a user writes: frozen, unknown keys are errors, an empty value means the default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    called: ClassVar[str] = "the specification"
+    """What messages call the whole."""
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Only what was given: defaults say nothing."""

@@ -121,6 +121,26 @@ def test_a_network_on_two_machines(run, tmp_path: Path) -> None:
     assert table.out.splitlines()[0].startswith("machine,layer,times,energy_pj")
 
 
+def test_machines_are_called_by_their_files_and_none_is_lost(run, tmp_path: Path) -> None:
+    machine = "architecture: {levels: [{name: DRAM, class: dram}, {name: MAC, class: mac}]}"
+    (tmp_path / "net.yaml").write_text(NET, encoding="utf-8")
+    (tmp_path / "flow.yaml").write_text("constraints: {DRAM: {order: m ...}}", encoding="utf-8")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "vx.yaml").write_text(machine, encoding="utf-8")
+    again = f"{tmp_path / 'b' / 'vx.yaml'}"
+    designs = (
+        "--on",
+        f"{tmp_path / 'a' / 'vx.yaml'}+{tmp_path / 'flow.yaml'}",
+        "--on",
+        tmp_path / "a" / "vx.yaml",
+        "--on",
+        again,
+    )
+    shown = run("network", tmp_path / "net.yaml", *designs, "--method", "random", "--budget", "5", "-f", "json", "-q")
+    assert list(json.loads(shown.out)["machines"]) == ["vx+flow", "vx", again]
+
+
 def test_an_interrupt_has_its_own_exit_status(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -129,6 +149,7 @@ def test_an_interrupt_has_its_own_exit_status(run, tmp_path: Path, monkeypatch: 
     (tmp_path / "net.yaml").write_text(NET, encoding="utf-8")
     shown = run("network", tmp_path / "net.yaml", "--on", "nvdla")
     assert shown.status == INTERRUPTED
+    assert re.search(r"^nvdla +(- +){6}0  0 of 2 proven; not searched: first,", shown.out, re.MULTILINE)
     assert shown.err.endswith("interrupted\n")
 
 
@@ -143,14 +164,18 @@ def test_what_is_read_is_said_once(run, files: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--on", "nvdle"), "there is no shipped design 'nvdle'"),
+        (("--on", "nvdle"), "there is no file, folder or shipped design 'nvdle'\n     did you mean 'nvdla'?"),
+        (("--on", "nvdla", "--on", "nte.yaml+nvdla"), "shipped design 'nte.yaml'\n     did you mean 'net.yaml'?"),
         (("--on", "nvdla", "--budget", "never"), "cannot read the budget 'never'"),
         (("--on", "nvdla", "-o", "/nowhere/page.html"), "/nowhere"),
         (("--on", "nvdla", "--dim", "seq=4"), "there is no network among the files"),
     ],
 )
-def test_mistakes_before_a_search(run, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+def test_mistakes_before_a_search(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str
+) -> None:
     (tmp_path / "net.yaml").write_text(NET, encoding="utf-8")
-    shown = run("network", tmp_path / "net.yaml", *options)
+    monkeypatch.chdir(tmp_path)
+    shown = run("network", "net.yaml", *options)
     assert shown.status == 2
     assert message in shown.err

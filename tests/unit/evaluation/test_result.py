@@ -146,6 +146,15 @@ def test_reason_of_loops_left_over():
     assert reason.startswith("the format of A in GLB (UOP CP) has too few ranks for the loops k=8 at GLB, m=8 at GLB besides")
 
 
+def test_reason_of_a_repeated_rank():
+    """CP of two loops is CP CP, and csr does not end so."""
+    (reason,) = sl.evaluate(sl.loads(MATMUL, overrides=["sparse.RF.formats.A=CP"])).reasons
+    assert reason == (
+        "the format of A in GLB (UOP CP) does not end like the one in RF: CP, its outermost rank repeated, is CP CP "
+        "for the loops m=2 k=8"
+    )
+
+
 @pytest.mark.parametrize("override", INVALID)
 def test_every_violated_limit_has_a_reason(override):
     result = sl.evaluate(sl.loads(MATMUL, overrides=[override]))

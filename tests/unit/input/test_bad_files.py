@@ -50,6 +50,9 @@ CHANGED: list[Case] = [  # what is written, what instead, place, message
     ("name: GLB", "name: ''", LINES["GLB"], "is empty or cannot be printed"),
     ("capacity: 16 KiB", "capasity: 16 KiB", LINES["GLB"], "did you mean 'capacity'?"),
     ("capacity: 16 KiB", "capacity: 16 KiloB", LINES["GLB"], "unknown unit 'KiloB'"),
+    ("capacity: 16 KiB", "bandwidth: 16 GBps", LINES["GLB"], "did you mean 'GB/s'?"),
+    ("capacity: 16 KiB", "bandwidth: 16 Mbitps", LINES["GLB"], "did you mean 'Mb/s'?"),
+    ("A: 0.25", "A: w.mtx.gz", LINES["density"], "unpack the file first"),
     ("A: 0.25", "Q: 0.25", LINES["density"], "unknown tensor 'Q'"),
     ("k: 8}", "k: 8, z: 4}", LINES["shape"], "unknown rank 'z'"),
     ("- DRAM: for", "- DRAN: for", LINES["m=4"], "did you mean 'DRAM'?"),
@@ -223,6 +226,18 @@ def test_a_file_that_is_not_there_is_looked_for_nearby(run) -> None:
     assert "did you mean 'matmul.yaml'?" in run("eval", "matmul.yml")[2]
     assert "shipped designs: sparseloop example;" in run("eval", "eyeriss")[2]
     assert "name the files in it" in run("eval", ".")[2]
+
+
+def test_data_that_is_not_there_or_not_read_is_told(run) -> None:
+    Path("matmul.yaml").write_text(BASE.replace("A: 0.25", "A: mask.npz"))
+    Path("masks.npz").write_bytes(b"")
+    assert "did you mean 'masks.npz'?" in run("eval", "matmul.yaml")[2]
+    status, _, told = run("density", "mask.npz")
+    assert status == WRONG
+    assert "cannot read the file: No such file or directory\n     did you mean 'masks.npz'?" in told
+    assert "No such file" in run("density", "mask.tab")[2]
+    Path("mask.mtx.gz").write_bytes(b"\x1f\x8b")
+    assert "is compressed and not read as it is; unpack it first" in run("density", "mask.mtx.gz")[2]
 
 
 def test_no_file_a_folder_and_a_device(run, tmp_path) -> None:

@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 
+import numpy as np
 import pytest
 
 from sparseloop.input import load as loading
@@ -220,6 +221,12 @@ def test_python_users_get_paths():
     assert "architecture.levels[0].nam: error: unknown field 'nam' in level 0" in lines
     with pytest.raises(SpecError, match="density: error: expected a fraction"):
         DensitySpec(density=3)
+
+
+def test_an_array_as_density_is_told_how_to_be_given():
+    workload = {"einsum": "Z[m] = A[m]", "shape": {"m": 2}, "density": {"A": np.ones(2)}}
+    with pytest.raises(SpecError, match=r"(?s)workload.density.A: .*got ndarray.*numpy.save"):
+        Spec.model_validate({"workload": workload, "architecture": {"levels": [{"name": "MAC", "class": "mac"}]}})
 
 
 def test_spec_built_from_parts_is_the_loaded_one():

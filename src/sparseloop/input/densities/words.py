@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sparseloop.input.expressions import wrong
 from sparseloop.input.notation import NAME, whole_number
 from sparseloop.input.yaml.nodes import Plain
+from sparseloop.model.density.files import PACKED
 
 _STRUCTURED = re.compile(rf"\s*(\d+\s*:\s*\d+(?:\s+over\s+\d+\s*:\s*\d+)*)(?:\s+(?:along\s+)?({NAME}))?\s*$")
 _FILE = re.compile(r".*\.([A-Za-z]\w*)$")
@@ -33,6 +34,8 @@ def parse_density(value: Plain) -> Plain:
         return {"density": value}
     if file[1].lower() not in _DATA_FILES:
         known = "known: .npy, .npz, .mtx, .safetensors, text of 0 and 1 as .txt"
+        if f".{file[1].lower()}" in PACKED:
+            known += "; unpack the file first"
         raise wrong(f"files ending in .{file[1]} are not read as data of a tensor", known, offset=0, length=len(value))
     return {"model": "actual", "file": value}
 

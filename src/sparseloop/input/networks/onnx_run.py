@@ -42,7 +42,7 @@ def activation_densities(
         try:
             results = dict(zip(fetched, session.run(fetched, sample), strict=True)) if fetched else {}
         except Exception as error:  # onnxruntime has its own kinds of errors
-            raise model.mistake(f"the model cannot be run on {inputs}: {str(error).splitlines()[0]}") from None
+            raise model.mistake(f"the model cannot be run on {inputs}: {' '.join(str(error).split())}") from None
         for name, zero in wanted.items():
             values = results.get(name, sample.get(name))
             if values is not None and np.size(values):

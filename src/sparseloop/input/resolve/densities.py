@@ -13,6 +13,7 @@ from sparseloop.input.densities.records import DensitySpec, LayerSpec
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.resolve.padding import in_padding, is_no_model_of_padding
+from sparseloop.input.yaml.nodes import missing_file_hint
 from sparseloop.model.axes import axis_groups, axis_of
 from sparseloop.model.density import (
     Actual,
@@ -76,7 +77,11 @@ def density_of(name: str, axes: tuple[Axis, ...], extents: Mapping[str, int], lo
     except MemoryError:
         log.error((*path, "file"), f"density of {name}: the data does not fit into memory")
     except OSError as error:
-        log.error((*path, "file"), f"density of {name}: {error.strerror} ({error.filename})")
+        log.error(
+            (*path, "file"),
+            f"density of {name}: {error.strerror} ({error.filename})",
+            missing_file_hint(str(error.filename), error),
+        )
     except ValueError as error:
         log.error((*path, "file" if model == "actual" else "model"), f"density of {name}: {error}")
     except KeyError as error:

@@ -20,6 +20,8 @@ from sparseloop.model.density.tensor_files import chosen_array, read_safetensors
 
 Order = Literal["first_fastest", "last_fastest"]
 
+PACKED = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".zst")
+"""Endings of archives and compressed files, as matrices are published."""
 PICKLED = (".pt", ".pth", ".pkl", ".pickle")
 """Endings of files that are programs for Python's unpickler."""
 DENSE_LIMIT = 2**32
@@ -63,6 +65,9 @@ def load_data(
         raise ValueError(_not_run(file, ending))
     reader = readers.get(ending)
     if reader is None:
+        file.stat()  # a file that is not there has no kind
+        if ending in PACKED:
+            raise ValueError(f"{file}: is compressed and not read as it is; unpack it first")
         return _read_characters(file, shape, order)
     data = reader(file)
     if shape is not None and data.shape != tuple(shape):

@@ -132,7 +132,9 @@ def _records(path: str) -> list[Mapping[str, Any]]:
     every: list[Any] = held if isinstance(held, list) else [held]  # pyright: ignore[reportUnknownVariableType]
     if not every or not all(_is_record(item) for item in every):
         hint = f"results are written by: sparseloop eval FILE... -f json (schema {SCHEMA})"
-        raise SpecError([Diagnostic(message=f"{path} holds no result of this version", hint=hint)])
+        kinds = {str(item.get("schema") or "no schema") for item in every if isinstance(item, Mapping) and not _is_record(item)}  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        held = f" (it has {', '.join(sorted(kinds))})" if kinds else ""
+        raise SpecError([Diagnostic(message=f"{path} holds no result of this version{held}", hint=hint)])
     return every
 
 

@@ -96,7 +96,10 @@ def totals_table(machines: Machines) -> DataTable:
     rows = list[tuple[Cell, ...]]()
     for name, network in machines.items():
         totals, first = network.totals, next((one.result for one in network.layers if one.result is not None), None)
-        clock = first.plan.arch.clock_hz if first is not None else 1e9
+        if first is None:  # nothing is not a total of 0
+            rows.append((name, *["-"] * 6, str(wins.count(name)), _proven(network)))
+            continue
+        clock = first.plan.arch.clock_hz
         rows.append(
             (
                 name,
@@ -105,7 +108,7 @@ def totals_table(machines: Machines) -> DataTable:
                 wording.time_text(totals.cycles / clock),
                 wording.edp_text(totals.edp, clock),
                 partial(wording.percent_text, totals.utilization),
-                wording.area_text(first.area_um2) if first is not None else "",
+                wording.area_text(first.area_um2),
                 str(wins.count(name)),
                 _proven(network),
             )
@@ -122,8 +125,12 @@ def _proven(network: NetworkResult) -> str:
     gaps = [best.top[0].values[0] / best.lower_bound - 1 for best in open_ones if best.lower_bound]
     if gaps:
         text += f", gaps up to {wording.percent_text(max(gaps))}"
-    missing = [layer.name for layer in network.layers if layer.result is None]
-    return text + (f"; no mapping: {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}" if missing else "")
+    missing = [layer for layer in network.layers if layer.result is None]
+    for what, unsearched in (("no mapping", False), ("not searched", True)):
+        names = [layer.name for layer in missing if (layer.best is None) is unsearched]
+        if names:
+            text += f"; {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+    return text
 
 
 def layers_table(machines: Machines) -> DataTable:

@@ -312,5 +312,5 @@ def test_zeros_of_activations_from_a_run(saved: Saved) -> None:
     with pytest.raises(SpecError, match="cannot read the inputs"):
         read_onnx(file, inputs=str(saved.folder / "nothing.npz"))
     np.savez(saved.folder / "wide.npz", x=np.zeros((2, 1, 9), np.float32))
-    with pytest.raises(SpecError, match="the model cannot be run on"):
+    with pytest.raises(SpecError, match=r"the model cannot be run on .* Got: 9 Expected: \d+ "):
         read_onnx(file, inputs=str(saved.folder / "wide.npz"))

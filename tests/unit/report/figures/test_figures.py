@@ -343,6 +343,7 @@ def test_commands_write_figures_and_say_what_is_wrong(tmp_path: Path, capsys: py
     held.write_text(json.dumps(sl.evaluate(sl.load(spec)).to_dict()))
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "other.json").write_text("[1]")
+    (tmp_path / "network.json").write_text('{"schema": "sparseloop.network/1"}')
     assert cli.main(["plot", str(spec), str(held), "-o", str(figure)]) == cli.OK
     assert "<svg" in figure.read_text()
     for arguments, message in (
@@ -353,6 +354,7 @@ def test_commands_write_figures_and_say_what_is_wrong(tmp_path: Path, capsys: py
         ([str(spec), "-o", "x.gif"], "-o/--output 'x.gif': the ending says no known format"),
         ([str(tmp_path / "broken.json"), str(tmp_path / "other.json")], "broken.json is no JSON"),
         ([str(tmp_path / "broken.json"), str(tmp_path / "other.json")], "other.json holds no result of this version"),
+        ([str(tmp_path / "network.json")], "no result of this version (it has sparseloop.network/1)"),
         ([str(tmp_path)], "there is no study in the folder"),
         ([str(tmp_path / "missing.json")], "cannot read"),
     ):

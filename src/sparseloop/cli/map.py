@@ -98,7 +98,7 @@ def map_layers(arguments: MapArguments) -> bool:
     from sparseloop.mapper.network import map_network, unique_layer_names
 
     _check(arguments)
-    spec = load(*arguments.files, overrides=arguments.overrides or ())
+    spec = load(*arguments.files, overrides=arguments.overrides or ()).unmapped()
     names = unique_layer_names([layer.workload.name for layer in spec.per_layer()])
     files = dict(zip(names, output_paths(arguments.output, names), strict=True)) if arguments.output else {}
     _check_places(arguments, list(files.values()))

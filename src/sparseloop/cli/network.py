@@ -105,7 +105,7 @@ def _specifications(arguments: NetworkArguments) -> dict[str, Spec]:
         network = read_network(network, SourceOptions().with_values(reading))
         note("\n".join(summary_lines(network)))
     for name in dict.fromkeys(arguments.machines):
-        spec = network_on(network, machine_files(name), overrides)
+        spec = network_on(network, machine_files(name), overrides).unmapped()
         for layer in spec.per_layer():
             design_of(layer)
         label = _label(name)

@@ -95,10 +95,14 @@ def study_summary(explored: Explored) -> list[str]:
     lines += [f"warning: {text}" for text in study_warnings(explored)]
     if tally.faults:
         lines.append("these points are tried again with --resume")
-    if not tally.valid:
-        question = "select why, count(*) as points from points group by why order by points desc limit 3"
-        lines.append(f"no valid point of study '{study.definition.spec.name}':")
-        lines += [f"  {row['points']} points: {row['why']}" for row in explored.store.query(question).to_pylist()]
+    question = "select why, count(*) as points from points where not valid group by why order by points desc, why"
+    if reasons := explored.store.query(question).to_pylist():
+        invalid, name = sum(row["points"] for row in reasons), study.definition.spec.name
+        lines.append(f"{invalid} points are not valid:" if tally.valid else f"no valid point of study '{name}':")
+        shown = reasons if len(reasons) <= 3 else reasons[:2]
+        lines += [f"  {row['points']} x {row['why']}" for row in shown]
+        if len(shown) < len(reasons):
+            lines.append(f"  others: sparseloop query {explored.store.path} 'select point, why from points where not valid'")
     return lines
 
 

@@ -101,6 +101,8 @@ class Designs:
             spec = Spec.model_validate(root.data).with_source(source)
         except SpecError as error:
             raise error.located(source) from None
+        if not self.fixed:
+            spec = spec.unmapped()
         return spec if base.layer is None else list(spec.per_layer())[base.layer]
 
     def key(self, spec: Spec) -> str:

@@ -369,6 +369,13 @@ class Spec(Record):
         if not self.layers:
             yield self
 
+    def unmapped(self) -> Spec:
+        """The specification of a search, which looks at no mapping: without those of the file, which need not fit its shape."""
+        if not self.mapping and all(layer.mapping is None for layer in self.layers):
+            return self
+        layers = tuple(layer.model_copy(update={"mapping": None}) for layer in self.layers)
+        return self.model_copy(update={"mapping": (), "layers": layers})
+
     def _of_workload(self, workload: WorkloadSpec) -> dict[str, Any]:
         """What one workload changes: what it says of its own, and its tensors in the place of roles."""
         roles = roles_of(workload.einsum, workload.roles)

@@ -175,7 +175,7 @@ def map_network(
     (['einsum'], True)
     """
     check_is_spec(spec)
-    return _NetworkRun(list(spec.per_layer()), options or SearchOptions(), str(folder), watch).run()
+    return _NetworkRun(list(spec.unmapped().per_layer()), options or SearchOptions(), str(folder), watch).run()
 
 
 def map_machines(
@@ -185,7 +185,7 @@ def map_machines(
 
     The layers of all machines share the workers and the folder.
     """
-    parts = {machine: list(spec.per_layer()) for machine, spec in machines.items()}
+    parts = {machine: list(spec.unmapped().per_layer()) for machine, spec in machines.items()}
     run = _NetworkRun([layer for layers in parts.values() for layer in layers], options or SearchOptions(), str(folder), watch)
     names = {machine: unique_layer_names([layer.workload.name for layer in layers]) for machine, layers in parts.items()}
     run.names = [f"{machine}: {name}" for machine in parts for name in names[machine]]

@@ -28,6 +28,8 @@ def test_the_best_points_and_the_front(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["sweep", str(file)]) == 0
     shown = capsys.readouterr()
     assert "120 points (80 valid); 120 evaluations" in shown.err
+    assert "40 points are not valid:\n  24 x GLB must hold 80 words" in shown.err
+    assert "others: sparseloop query" in shown.err
     assert shown.out.splitlines()[0] == "best of 80 points by edp"
     best = min((row for row in studies.points(tmp_path / "study-results") if row["valid"]), key=lambda row: row["edp"])
     assert shown.out.splitlines()[3].split()[0] == str(best["point"])
@@ -72,6 +74,12 @@ def test_values_that_do_not_go_together_are_told(tmp_path: Path, capsys: pytest.
     why = studies.points(tmp_path / "out")[1]["why"]
     assert "m" in why
     assert "9" in why
+
+
+def test_a_searched_study_varies_the_shape_whatever_the_mapping_of_the_file_is(tmp_path: Path) -> None:
+    text = "spec: spec.yaml\nmapping: {method: random, budget: 50}\nparameters:\n  m: {path: workload.shape.m, values: [8, 9]}\n"
+    assert main(["sweep", str(studies.written(tmp_path, text)), "-o", str(tmp_path / "out")]) == 0
+    assert [row["valid"] for row in studies.points(tmp_path / "out")] == [True, True]
 
 
 def test_unwritable_folders_are_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,8 @@ from sparseloop.model.design.sparse import Sparse
 
 _STORAGE = ("dram", "sram", "regfile", "buffer")
 _COMPUTE = ("mac", "alu", "mult", "compute")
+SLOWEST_CLOCK = 1e3
+"""In Hz: slower than any machine; who writes `clock: 1` means GHz."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +173,10 @@ def resolve_arch(hierarchy: Hierarchy, einsum: Einsum, sparse: Sparse, log: Reso
     _warn_of_free_networks(levels, log)
     if log.native:
         warn_of_extrapolation([(stage.name, *_place_in_technology(stage.spec, log)) for stage in hierarchy.stages], levels, log)
-    return Arch(levels=tuple(levels), clock_hz=log.spec.architecture.clock)
+    clock = log.spec.architecture.clock
+    if log.native and clock < SLOWEST_CLOCK:
+        log.warn(f"the clock is {clock:g} Hz (a number without a unit is in Hz): write e.g. clock: 1 GHz")
+    return Arch(levels=tuple(levels), clock_hz=clock)
 
 
 def _place_in_technology(spec: LevelSpec, log: ResolveLog) -> tuple[float, float | None]:

@@ -89,6 +89,9 @@ def _read_formats(target: Section, level: LevelFeatures, problem: Problem, metad
         if "representation-format" in target.data and any("flattened_rankIDs" in rank.data for rank in given):
             message = "'flattened_rankIDs' is read, though Timeloop v3 skips this spelling (it writes flattened-rankIDs)"
             space.log.note(space.path, message)
+        if any(rank["kind"] in ("CP", "RLE", "UOP") and not (rank["metadata_bits"] or rank["payload_bits"]) for rank in ranks):
+            message = f"the metadata of '{name}' has no width here and counts 0 bits, as in Timeloop"
+            space.log.note(space.path, f"{message}: set metadata_storage_width and metadata_datawidth of the level")
         if not ranks:
             space.log.error(space.path, f"the format of '{name}' has no ranks")
         level.formats[name] = {"ranks": ranks, "order": order, "automatic": False}

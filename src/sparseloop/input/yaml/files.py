@@ -13,7 +13,7 @@ from typing import Any, cast
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from sparseloop.input.diagnostics import Diagnostic, Path, Span, SpecError, dotted
+from sparseloop.input.diagnostics import Diagnostic, Path, Span, SpecError, did_you_mean, dotted
 from sparseloop.input.yaml import jinja as templates
 from sparseloop.input.yaml import map_txt as printed
 from sparseloop.input.yaml.nodes import NOWHERE, Node, Plain, SourceMap, documents, file_text, same_data, scalar, wrong_file
@@ -217,7 +217,8 @@ def _position(node: Node, part: str | int, whole: Path, file: str) -> int:
     for i, item in enumerate(cast("list[Plain]", node.data)):
         if i == part or part in _names(item):
             return i
-    raise wrong_file(file, f"{dotted(whole)}: there is no element '{part}'")
+    known = [name for item in cast("list[Plain]", node.data) for name in _names(item)]
+    raise wrong_file(file, f"{dotted(whole)}: there is no element '{part}'", did_you_mean(str(part), map(str, known)))
 
 
 def _names(item: Plain) -> list[Plain]:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.evaluation.evaluate import design_of, evaluate_batch
+from sparseloop.evaluation.evaluate import check_is_spec, design_of, evaluate_batch
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.space.constraints import (
@@ -287,6 +287,8 @@ class Mapspace:
 
 def mapspace(spec: Spec, *, padded: bool = False) -> Mapspace:
     """The mapspace of a specification; `padded` also admits sizes that use the lanes of a fanout in the fewest passes."""
+    check_is_spec(spec)
+    spec = spec.unmapped()
     design = design_of(spec)
     if padded and (names := [t.name for t in design.einsum.tensors if design.einsum.has_padding(t)]):
         message = f"imperfect factors are not modelled where a tensor has padding, as {names[0]} has"

@@ -53,7 +53,7 @@ def plot(
     Kinds: breakdown, roofline, loopnest; pareto, parallel, sensitivity, sweep. The rest as in `Choices`. `SpecError` if this
     cannot be drawn; `save_figure` writes a file.
     """
-    return draw_figure(source_of(what), kind, Choices(by=by, x=x, y=y, where=where))
+    return style.with_notebook_view(draw_figure(source_of(what), kind, Choices(by=by, x=x, y=y, where=where)))
 
 
 def draw_figure(what: FigureSource, kind: str, choices: Choices) -> Any:

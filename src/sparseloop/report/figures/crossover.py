@@ -160,7 +160,7 @@ def draw(table: StudyPoints, metric: str | None = None, x: str | None = None, by
     axes.grid(which="major")
     if by:
         axes.legend(
-            title=borders.figure(by),
+            title=borders.figure(table.scale(by).label),
             loc="upper center",
             bbox_to_anchor=(0.5, -0.27),
             ncols=len(data.kinds) if sum(map(len, data.kinds)) <= ONE_ROW else 2 + (len(data.kinds) > 4),

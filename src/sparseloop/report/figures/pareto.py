@@ -63,7 +63,7 @@ def draw(table: StudyPoints, columns: Sequence[str] = (), by: str | None = None)
     axes.grid(which="major")
     if len(every) > 1:
         axes.legend(
-            title=borders.figure(data.by),
+            title=borders.figure(table.scale(data.by).label),
             loc="upper center",
             bbox_to_anchor=(0.5, -0.2),
             ncols=3,

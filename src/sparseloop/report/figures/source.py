@@ -128,7 +128,9 @@ def _records(path: str) -> list[Mapping[str, Any]]:
     except OSError as error:
         raise SpecError([Diagnostic(message=f"cannot read {path}: {error.strerror or error}")]) from None
     except ValueError as error:
-        raise SpecError([Diagnostic(message=f"{path} is no JSON: {error}")]) from None
+        empty = Path(path).stat().st_size == 0
+        said = "is empty: the command that should have written it has failed" if empty else f"is no JSON: {error}"
+        raise SpecError([Diagnostic(message=f"{path} {said}")]) from None
     every: list[Any] = held if isinstance(held, list) else [held]  # pyright: ignore[reportUnknownVariableType]
     if not every or not all(_is_record(item) for item in every):
         hint = f"results are written by: sparseloop eval FILE... -f json (schema {SCHEMA})"

@@ -8,6 +8,7 @@ import io
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ COLUMN, PAGE = 3.5, 7.16
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "oo", "++", "--")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINE_STYLES = ("-", "--", "-.", ":")
+NOTEBOOK_DPI = 150
+"""A column of a paper is 525 pixels wide in a notebook."""
 FIGURE_SUFFIXES = (".pdf", ".svg", ".png")
 RC_PARAMS: dict[str, Any] = {
     "font.size": 8,
@@ -58,6 +61,19 @@ def figure(width: float = COLUMN, height: float = 2.4) -> tuple[Any, Any]:
     """(figure, axes), made without a window system."""
     made = import_extra("matplotlib.figure", "plot").Figure(figsize=(width, height))
     return made, made.add_subplot()
+
+
+def with_notebook_view(figure: Any) -> Any:
+    """The same figure, which a notebook draws whether or not pyplot has been imported (matplotlib leaves it to pyplot)."""
+    figure._repr_png_ = partial(_png, figure)
+    return figure
+
+
+def _png(figure: Any) -> bytes:
+    drawn = io.BytesIO()
+    with styled():
+        figure.savefig(drawn, format="png", dpi=NOTEBOOK_DPI)
+    return drawn.getvalue()
 
 
 FEW_TICKS = 200.0

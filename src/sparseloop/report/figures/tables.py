@@ -153,7 +153,9 @@ class StudyPoints:
         by_name = {objective["name"]: objective["column"] for objective in self.study["objectives"]}
         if name in by_name:
             return by_name[name]
-        hint = f"there are: {', '.join(n for n in self.study['columns'] if n not in ('point', 'keys', 'why', 'valid'))}"
+        columns = [n for n in self.study["columns"] if n not in ("point", "keys", "why", "valid")]
+        near = next((n for n in columns if n.lower() == name.lower() or n.startswith(f"{name.lower()}_")), None)
+        hint = f"did you mean '{near}'?" if near else f"there are: {', '.join(columns)}"
         raise SpecError([Diagnostic(message=f"the study has no column '{name}'", hint=hint)])
 
     def some(self, count: int) -> None:

@@ -39,6 +39,14 @@ def test_formats_and_widths():
     assert "metadata_word_bits 5 does not divide the storage width 24: taken as 6" in spec.notes[0]
 
 
+def test_coordinates_without_a_width_are_told():
+    """Timeloop counts 0 bits of metadata then: in a comparison of formats such a one would win for nothing."""
+    sparse = SPARSE.replace(", payload-word-bits: 0", "").replace(", metadata-word-bits: 5", "")
+    spec = convert(PROBLEM, ARCHITECTURE, MAPPING, sparse)
+    assert [rank.metadata_bits for rank in spec.sparse["DRAM"].formats["A"].ranks] == [0, 0]
+    assert "the metadata of 'A' has no width here and counts 0 bits" in spec.notes[0]
+
+
 def test_features():
     spec = convert(PROBLEM, WITH_METADATA, MAPPING, SPARSE)
     dram, mac = spec.sparse["DRAM"], spec.sparse["MAC"]

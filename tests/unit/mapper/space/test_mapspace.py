@@ -26,6 +26,13 @@ def test_the_size_is_that_of_an_enumeration_from_first_principles(extra: str) ->
     assert sl.mapspace(spec).size == brute_size(spec)
 
 
+def test_the_mapping_of_the_file_need_not_fit_what_is_searched() -> None:
+    mapped = spec_of("mapping: [DRAM: for m=5 | keep Q]")
+    assert sl.mapspace(mapped).size == sl.mapspace(spec_of("")).size
+    with pytest.raises(sl.SpecError):
+        sl.evaluate(mapped)
+
+
 @pytest.mark.parametrize("extra", [FIXED, CONSTRAINED])
 def test_everything_listed_is_a_member_once(extra: str) -> None:
     space = sl.mapspace(spec_of(extra))

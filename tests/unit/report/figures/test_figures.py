@@ -360,3 +360,10 @@ def test_commands_write_figures_and_say_what_is_wrong(tmp_path: Path, capsys: py
     ):
         assert cli.main(["plot", *arguments, *(() if "-o" in arguments else ("-o", str(figure)))]) == cli.WRONG_INPUT
         assert message in capsys.readouterr().err
+
+
+def test_a_figure_draws_itself_in_a_notebook(result: sl.Result) -> None:
+    """Without pyplot, which alone would teach the notebook how."""
+    drawn = sl.plot(result, "breakdown")._repr_png_()
+    assert drawn[:4] == b"\x89PNG"
+    assert int.from_bytes(drawn[16:20], "big") == style.COLUMN * style.NOTEBOOK_DPI

@@ -33,6 +33,11 @@ def steps(tensor: Operand) -> bool:
 # --- specifications -----------------------------------------------------------------------------------------
 
 
+def makes_its_result(spec: Specification) -> bool:
+    """Do counts rest on which words of the result are made? Results with sums of ranks as indices are a kind of their own."""
+    return spec.makes_its_result and not slides(spec.output)
+
+
 def only_uniform(spec: Specification) -> bool:
     """Are all operands uniform or dense?"""
     return all(t.density.kind == "uniform" for t in spec.tensors[:-1])
@@ -42,7 +47,7 @@ def shares_contraction(spec: Specification) -> bool:
     """Has some operand only some of the ranks of the contraction?"""
     contraction = {rank for t in spec.tensors[:-1] for rank in t.ranks} - set(spec.output.ranks)
     partly = any(0 < len(contraction & set(t.ranks)) < len(contraction) for t in spec.tensors[:-1])
-    return spec.makes_its_result and partly
+    return makes_its_result(spec) and partly
 
 
 def makes_an_odd_result(spec: Specification) -> bool:
@@ -52,11 +57,11 @@ def makes_an_odd_result(spec: Specification) -> bool:
 
 def stores_fibers_of_its_result(spec: Specification) -> bool:
     """Has the result a bitmap or offsets, there as soon as the fiber has a word, or lanes that are served one by one?"""
-    if spec.makes_its_result and any(name == spec.output.name for _, name in spec.no_multicast):
+    if makes_its_result(spec) and any(name == spec.output.name for _, name in spec.no_multicast):
         return True
     stored = [(level, form) for (level, name), form in spec.sparse.formats.items() if name == spec.output.name]
     forms = [form for level, form in stored if adds_again(spec, level)]
-    return spec.makes_its_result and any(rank.kind in ("B", "UOP") for form in forms for rank in form.ranks)
+    return makes_its_result(spec) and any(rank.kind in ("B", "UOP") for form in forms for rank in form.ranks)
 
 
 def adds_again(spec: Specification, level: int) -> bool:
@@ -157,25 +162,25 @@ OPEN: tuple[Kind, ...] = ()
 """Faults that are known and not yet mended; whoever mends one takes it out."""
 
 APPROXIMATIONS: tuple[Kind, ...] = (
-    Kind("accesses of blocks", shares_blocks, ACCESSES, error=1.0),
+    # the largest errors that were met, with a margin of a third: specifications of a few events are off most
+    Kind("accesses of blocks", shares_blocks, ACCESSES, error=1.5),  # met 1.14
+    # dense by definition, with a warning when it is read: the error is the density that the result really has
     Kind("results indexed by sums of ranks", random_and(makes_an_odd_result), error=inf),
-    Kind("cells under imperfect factors", random_and(lambda s: is_imperfect(s) and has_cells(s)), error=1.0),
-    Kind("random patterns with imperfect factors", random_and(is_imperfect), error=1.0),
-    Kind("results of operands that are not uniform", random_and(lambda s: s.makes_its_result and not only_uniform(s)), error=1.0),
-    Kind("results of sliding windows", random_and(lambda s: s.makes_its_result and any(map(slides, s.tensors))), error=1.0),
-    Kind("results under imperfect factors", random_and(lambda s: s.makes_its_result and s.imperfect), error=1.0),
+    Kind("cells under imperfect factors", random_and(lambda s: is_imperfect(s) and has_cells(s)), error=0.7),  # met 0.33
+    Kind("random patterns with imperfect factors", random_and(is_imperfect), error=0.7),  # met 0.5
     Kind(
-        "results whose operands share only some summed ranks",
-        random_and(lambda s: s.makes_its_result and shares_contraction(s)),
-        error=1.0,
+        "results of operands that are not uniform", random_and(lambda s: makes_its_result(s) and not only_uniform(s)), error=1.0
     ),
-    Kind("metadata of partial results", random_and(stores_fibers_of_its_result), METADATA, error=1.0),
+    Kind("results of sliding windows", random_and(lambda s: makes_its_result(s) and any(map(slides, s.tensors))), error=1.0),
+    Kind("results under imperfect factors", random_and(lambda s: makes_its_result(s) and s.imperfect), error=0.7),
+    Kind("results whose operands share only some summed ranks", random_and(shares_contraction), error=1.0),  # met 0.74
+    Kind("metadata of partial results", random_and(stores_fibers_of_its_result), METADATA, error=0.8),  # met 0.55
     # time, too: that of a level whose port is busy with metadata follows from it
-    Kind("intersection units that jump ahead", jumps, METADATA, error=1.0),
-    Kind("access blocks that end early", random_and(widens), error=1.0),
-    Kind("packed positions that are skipped in part", takes_turns_roughly, r"compute cycles", error=1.0),
-    Kind("metadata of windows", random_and(slides_sparsely), METADATA, error=1.0),
-    Kind("windows shared along a diagonal", random_and(lambda s: slides_sparsely(s) and shares_diagonally(s)), error=1.0),
-    Kind("windows moved by two loops", random_and(lambda s: slides_sparsely(s) and turns_back(s)), error=1.0),
+    Kind("intersection units that jump ahead", jumps, METADATA, error=1.0),  # met 0.89
+    Kind("access blocks that end early", random_and(widens), error=0.75),  # met 0.56
+    Kind("packed positions that are skipped in part", takes_turns_roughly, r"compute cycles", error=0.5),  # met 0.25
+    Kind("metadata of windows", random_and(slides_sparsely), METADATA, error=0.3),  # met 0.06
+    Kind("windows shared along a diagonal", random_and(lambda s: slides_sparsely(s) and shares_diagonally(s)), error=0.3),
+    Kind("windows moved by two loops", random_and(lambda s: slides_sparsely(s) and turns_back(s)), error=0.5),  # met 0.22
 )
 """What the model does not claim to be exact."""

@@ -343,6 +343,12 @@ def _filled(operand: Counted) -> Left:
     found = _of_data(model, operand.slices) if isinstance(model, DeterministicModel) else None
     found = found or nonempty_slices(model, operand.slices, operand.filled)
     values, weights = found.values, found.weights
+    if operand.slices.boxes:  # the model knows better than slices by themselves whether all of them are zero
+        none = float(model.empty(operand.slices.number * operand.slices.size, tuple(map(float, operand.slices.whole))))
+        some = weights[values > 0]
+        if some.sum() > 0 and none < 1:
+            values = np.concatenate([np.zeros(1), values[values > 0]])
+            weights = np.concatenate([np.array([none]), some * ((1.0 - none) / some.sum())])
     if operand.known:  # P(these are zero | so many are not), whichever they are
         number = operand.slices.number
         fitting = values <= number - operand.known

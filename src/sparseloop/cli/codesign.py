@@ -106,7 +106,7 @@ def _write(file: str, best: CodesignResult) -> None:
     assert best.spec is not None
     assert best.mapping is not None
     try:
-        write_text_whole(Path(file), text_with_mapping(best.spec, best.mapping))
+        write_text_whole(Path(file), text_with_mapping(best.spec, best.mapping, Path(file).parent))
     except OSError as error:
         raise SpecError([Diagnostic(message=f"{OUTPUT}: cannot write {file} ({error.strerror})")]) from None
 

@@ -141,7 +141,7 @@ class _Shown:
             return
         file = self.files[layer.name]
         try:
-            write_text_whole(file, text_with_mapping(layer.spec, layer.best.mapping, self.arguments.files))
+            write_text_whole(file, text_with_mapping(layer.spec, layer.best.mapping, file.parent, self.arguments.files))
         except OSError as error:  # e.g. a full disk
             self.unwritten.append(f"cannot write {file} ({error.strerror})")
 

@@ -69,7 +69,7 @@ def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
     """The specification that data read from files says, in the native form or in Timeloop's."""
     try:
         refuse_looptree(data)
-        _refuse_study(data)
+        _refuse_others(data)
         if is_accelforge(data):
             from sparseloop.input.accelforge import importer  # only where it is needed
 
@@ -89,8 +89,13 @@ def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
         raise error.located(source) from None
 
 
-def _refuse_study(data: Mapping[str, Any]) -> None:
-    """A study is told by its specification and its parameters; both are mistakes here, but this says which."""
+def _refuse_others(data: Mapping[str, Any]) -> None:
+    """A study is told by its specification and its parameters, a result by its schema; this says which it is."""
+    if (kind := str(data.get("schema", ""))).startswith("sparseloop."):
+        hint = "plot and report read results of eval; the other commands read the specification again"
+        raise SpecError(
+            [Diagnostic(path=("schema",), message=f"this is a result ({kind}), not a specification", hint=hint, key=True)]
+        )
     if {"spec", "parameters"} <= set(data) and not {"architecture", "workload", "layers"} & set(data):
         hint = "run it with sparseloop sweep or codesign; its specification is what stands under spec:"
         raise SpecError([Diagnostic(path=("spec",), message="this is a study, not a specification", hint=hint, key=True)])

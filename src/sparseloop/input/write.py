@@ -32,21 +32,28 @@ def import_files(files: Sequence[str | PathLike[str]], output: str = "", overrid
 
 def native_text(spec: Spec, folder: FilePath) -> str:
     """The specification as native YAML for a file in `folder`: files that it names are found from there."""
+    return yamlio.to_yaml(_data_in(spec, folder))
+
+
+def _data_in(spec: Spec, folder: FilePath) -> dict[str, Plain]:
+    """The specification as plain data; files that it names are written as found from a folder."""
     data = to_data(spec)
     for holder, key, path in _named_files(data):
         there = spec.source.directory(path) / str(holder[key])
         holder[key] = FilePath(os.path.relpath(there, folder)).as_posix()
-    return yamlio.to_yaml(data)
+    return data
 
 
-def text_with_mapping(spec: Spec, mapping: Mapping, files: Sequence[str] = ()) -> str:
-    """The specification with a mapping, as native YAML; read from one native file, it keeps the comments of that file."""
-    lines = mapping_lines(mapping, spec)
+def text_with_mapping(spec: Spec, mapping: Mapping, folder: FilePath, files: Sequence[str] = ()) -> str:
+    """The specification with a mapping, as native YAML for a file in `folder`; read from one native file, it keeps the
+    comments of that file.
+    """
+    written = {**_data_in(spec, folder), "mapping": mapping_lines(mapping, spec)}
     if len(files) == 1 and spec.reading == "native" and not spec.layers:
-        text = yamlio.rewritten(FilePath(files[0]).read_text(encoding="utf-8"), {"mapping": lines})
-        if loads(text) == Spec.model_validate({**to_data(spec), "mapping": lines}):
+        text = yamlio.rewritten(FilePath(files[0]).read_text(encoding="utf-8"), {"mapping": written["mapping"]})
+        if loads(text) == Spec.model_validate(written):
             return text
-    return dumps(Spec.model_validate({**to_data(spec), "mapping": lines}))
+    return dumps(Spec.model_validate(written))
 
 
 def _named_files(data: dict[str, Plain]) -> Iterator[tuple[dict[str, Plain], str, Path]]:

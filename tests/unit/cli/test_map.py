@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sparseloop as sl
@@ -35,6 +36,24 @@ def test_the_best_mapping_is_written_and_reads_back(tmp_path: Path, capsys: pyte
     assert search["gap"] == 0
     assert search["value"] == search["lower_bound"] == found["totals"]["edp_pj_cycles"]
     assert sl.design_of(sl.load(best)).mapping in sl.mapspace(sl.load(best))
+
+
+def test_data_files_are_found_from_where_the_mapping_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one file with comments, and of layers."""
+    there, out = tmp_path / "there", tmp_path / "out"
+    there.mkdir(), out.mkdir()
+    np.save(there / "mask.npy", np.eye(2))
+    machine = "architecture: {levels: [{name: DRAM, class: dram}, {name: MAC, class: mac}]}  # small\n"
+    work = "{name: NAME, einsum: 'Z[m] = A[m,k]', shape: {m: 2, k: 2}, density: {A: mask.npy}}"
+    (there / "one.yaml").write_text(machine + f"workload: {work}\n")
+    (there / "two.yaml").write_text(machine + f"layers:\n- {work.replace('NAME', 'a')}\n- {work.replace('NAME', 'b')}\n")
+    for name in ("one", "two"):
+        assert cli.main(["map", str(there / f"{name}.yaml"), "-o", str(out / f"{name}.yaml"), "-q"]) == cli.OK
+    for written in ("one", "two-a", "two-b"):
+        assert cli.main(["eval", str(out / f"{written}.yaml")]) == cli.OK
+    capsys.readouterr()
+    assert cli.main(["map", str(there / "one.yaml"), "-o", str(there / "best.yaml"), "-q"]) == cli.OK
+    assert "# small" in (there / "best.yaml").read_text()
 
 
 def test_tables_front_and_top(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

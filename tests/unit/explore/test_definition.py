@@ -69,6 +69,12 @@ def test_a_study_is_no_specification() -> None:
     assert [one.message for one in told.value.diagnostics] == ["this is a study, not a specification"]
 
 
+def test_a_result_is_no_specification() -> None:
+    with pytest.raises(SpecError) as told:
+        sl.loads('{"schema": "sparseloop.result/1", "workload": {}, "totals": {}}')
+    assert [one.message for one in told.value.diagnostics] == ["this is a result (sparseloop.result/1), not a specification"]
+
+
 def test_conditions_and_expressions(tmp_path: Path) -> None:
     points = list(
         space(

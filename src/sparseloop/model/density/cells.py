@@ -103,7 +103,7 @@ def straight(touched: Sequence[float], roots: float) -> tuple[Weighed, ...]:
 def trees(levels: Levels, shape: tuple[int, ...], places: tuple[Place, ...]) -> tuple[Weighed, ...]:
     """The trees of a tile at all its places."""
     cuts = cutting(levels, shape)
-    options = [origins_of(_moduli(levels, cuts, place), place) for place in places]
+    options = [origins_of(_moduli(levels, shape, cuts, place), place) for place in places]
     points = [tile_points(place) for place in places]
     parts = [
         [_Part(place.axes, _flagged(some, place, cuts, start, None, None), share) for start, share in zip(*origins, strict=True)]
@@ -118,7 +118,7 @@ def pair_trees(levels: Levels, shape: tuple[int, ...], places: tuple[Place, ...]
     cuts = cutting(levels, shape)
     parts: list[list[_Part]] = []
     for place in places:
-        origins = pair_origins(_moduli(levels, cuts, place), place)
+        origins = pair_origins(_moduli(levels, shape, cuts, place), place)
         if origins is None:
             return None
         one, two, axes = tile_points(place), tile_points(place, second=True), len(place.axes)
@@ -140,9 +140,14 @@ class _Part(NamedTuple):
     share: float
 
 
-def _moduli(levels: Levels, cuts: tuple[bool, ...], place: Place) -> tuple[int, ...]:
-    """Distances after which cells lie as before; 1 where it does not matter."""
-    return tuple(cell_sides(levels)[0][axis] if cuts[axis] else 1 for axis in place.axes)
+def _moduli(levels: Levels, shape: tuple[int, ...], cuts: tuple[bool, ...], place: Place) -> tuple[int, ...]:
+    """Distances after which cells lie as before, along the axes of a place; 1 where it does not matter."""
+    return tuple(_period(levels, shape, axis) if cuts[axis] else 1 for axis in place.axes)
+
+
+def _period(levels: Levels, shape: tuple[int, ...], axis: int) -> int:
+    """The longest side of a cell that is shorter than the tensor: inside one root all cells are alike."""
+    return next((sides[axis] for sides in cell_sides(levels) if sides[axis] < shape[axis]), 1)
 
 
 def _flagged(
@@ -166,19 +171,21 @@ def _flagged(
 def _gathered_trees(levels: Levels, shape: tuple[int, ...], parts: Sequence[Sequence[_Part]]) -> tuple[Weighed, ...]:
     found: dict[Tree, float] = {}
     for choice in product(*parts):
-        inside = [_inside(part, cell_sides(levels)[0], shape) for part in choice]
+        inside = [_inside(part, levels, shape) for part in choice]
         tree = _kinds(levels, 0, [part.axes for part in choice], inside)
         found[tree] = found.get(tree, 0.0) + math.prod(part.share for part in choice)
     return tuple(Weighed(share, tree) for tree, share in found.items())
 
 
-def _inside(part: _Part, sides: tuple[int, ...], shape: tuple[int, ...]) -> Integers:
-    """Without coordinates beyond the end of a tensor that is one cell."""
-    held = np.ones(len(part.points), dtype=np.bool_)
+def _inside(part: _Part, levels: Levels, shape: tuple[int, ...]) -> Integers:
+    """Inside a root that is as long as the tensor: from its corner on, and without coordinates beyond its end."""
+    held, points = np.ones(len(part.points), dtype=np.bool_), part.points.copy()
     for at, axis in enumerate(part.axes):
-        if sides[axis] >= shape[axis]:
-            held &= part.points[:, at] < sides[axis]
-    return part.points[held] if held.any() else part.points
+        side, period = cell_sides(levels)[0][axis], _period(levels, shape, axis)
+        if side >= shape[axis]:
+            points[:, at] -= points[:, at].min() // period * period
+            held &= points[:, at] < side
+    return points[held] if held.any() else points
 
 
 def _kinds(levels: Levels, depth: int, axes: Sequence[tuple[int, ...]], parts: Sequence[Integers]) -> Any:

@@ -1,4 +1,6 @@
-"""The factors that a mapspace admits, level by level, and in how many ways the rest can be factored further out."""
+"""The factors that a mapspace admits, level by level, in how many ways the rest can be factored further out, and which tiles of a
+level have room for their metadata.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,13 @@ import numpy as np
 
 from sparseloop.mapper.optimal.crossings import AxisSplits, SpatialChoices
 from sparseloop.mapper.optimal.effort import Effort, unlimited
-from sparseloop.mapper.optimal.lower_bounds import TileTable
-from sparseloop.mapper.optimal.quantities import Floats, Ints
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
+from sparseloop.mapper.optimal.quantities import Flags, Floats, Ints, TileNumbers
 from sparseloop.mapper.optimal.wires import axes_matter, best_ways, hops_of_ways
 from sparseloop.mapper.space.mapspace import Mapspace
+from sparseloop.model.cost.requirements import TOLERANCE
+from sparseloop.model.design.sparse import TensorFormat
+from sparseloop.model.formats.occupancy import least_bits_counted
 
 Split = tuple[int, ...]
 """Factors of one rank along the axes of a fanout."""
@@ -137,3 +142,45 @@ class LevelChoices:
 
     def _axes(self, rank: int, level: int) -> list[str]:
         return [str(loop.axis) for loop in self.space.ranks[rank].loops if loop.level == level and loop.spatial]
+
+
+def metadata_fits(bounds: LowerBounds, level: int, inner: TileNumbers, outer: TileNumbers) -> Flags:
+    """Whether a level has room for the metadata of its tiles, if the next level inside holds tiles `inner` of them.
+
+    Only what is counted at least of random operands that both levels store, in ranks of single loops: offsets are many where the
+    fibers inside are short.
+    """
+    design, table = bounds.design, bounds.tiles
+    spec, bits = design.arch.levels[level], np.zeros(len(outer))
+    kept = bounds.keep[level] & bounds.keep[level + 1] if level + 1 < bounds.levels else frozenset[str]()
+    if spec.metadata_capacity_bits is None or spec.capacity_rule == "expected" or design.sparse.timeloop_reading:
+        return np.ones(len(outer), dtype=bool)
+    for t, tensor in enumerate(design.einsum.tensors):
+        stored, inside = (design.sparse.format(at, tensor.name) for at in (level, level + 1))
+        known = tensor.name in kept and table.plan.plain[t] and not table.plan.padded[t]
+        if not known or stored is None or inside is None or not stored.compressed or tensor.density.produced:
+            continue
+        if tensor.density.deterministic or any(rank.groups for one in (stored, inside) for rank in one.ranks):
+            continue
+        counted = table.counted(t, level, True)[outer] / table.plan.width(t, level)
+        longest = _longest_fiber(bounds, (t, level), inside, inner, outer)
+        bits += least_bits_counted(stored, (table.size(t)[outer], counted), longest, spec.metadata_word_bits)
+    return bits <= spec.metadata_capacity_bits * (1 + TOLERANCE)
+
+
+def _longest_fiber(
+    bounds: LowerBounds, place: tuple[int, int], inside: TensorFormat, inner: TileNumbers, outer: TileNumbers
+) -> Floats:  # fmt: skip
+    """Positions at most in a fiber of the last rank, which takes the innermost loop of the tensor; `place`: tensor and level.
+
+    A single loop inside goes to the first rank of a list that is laid from outside; the last one has fibers of one element.
+    """
+    (t, level), table = place, bounds.tiles
+    rows = [i for i, rank in enumerate(table.ranks) if rank in bounds.design.einsum.tensors[t].ranks]
+    held = table.extents[rows][:, inner]
+    longest = held.max(axis=0, initial=1).astype(np.float64)
+    one_each = level + 2 == bounds.levels and all(n == 1 for n in bounds.spatial_most[level + 1].values())
+    if one_each and len(inside.ranks) > 1 and inside.order == "outer_to_inner":
+        longest = np.where((held > 1).sum(axis=0) < 2, 1.0, longest)
+    around = (table.extents[rows][:, outer] / held).max(axis=0, initial=1)
+    return np.where((held > 1).any(axis=0), longest, around)

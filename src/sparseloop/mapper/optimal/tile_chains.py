@@ -17,7 +17,7 @@ import numpy as np
 from sparseloop.mapper.optimal.cost_to_go import CostToGo
 from sparseloop.mapper.optimal.crossings import Crossing, Waiting, WaitingCrossing
 from sparseloop.mapper.optimal.effort import Effort, TooManyChains
-from sparseloop.mapper.optimal.level_choices import LevelChoice, LevelChoices
+from sparseloop.mapper.optimal.level_choices import LevelChoice, LevelChoices, metadata_fits
 from sparseloop.mapper.optimal.level_cost import LevelBound
 from sparseloop.mapper.optimal.lower_bounds import LowerBounds
 from sparseloop.mapper.optimal.quantities import CostBound, Energy, Factors, Flags, Floats, Ints, Lanes, TileNumbers
@@ -134,7 +134,9 @@ class ChainSearch:
                 source, spatial = openings.source[at], openings.spatial[at]
                 ways = inner.ways[source] * choice.spatial.ways[spatial] * self._ways(choice.ways_outside, steps.tile)
                 fits = admitted[steps.tile]
-                self.pruned["capacity"] += float(ways[~fitting[steps.tile]].sum())
+                room = metadata_fits(self.bounds, choice.level, inner.tile[source], steps.tile)
+                self.pruned["capacity"] += float(ways[~fitting[steps.tile] | (fits & ~room)].sum())
+                fits &= room
                 lanes = inner.lanes[source] * choice.spatial.lanes[spatial]
                 reached = CostBound(openings.energy[at], openings.cycles[at])
                 totals = self._with_cost_to_go(reached, steps.tile, lanes, choice.level)

@@ -10,8 +10,9 @@ from sparseloop.model import ops
 from sparseloop.model.density import DensityModel, Extents, Lattice
 from sparseloop.model.density.base import KnownPattern
 from sparseloop.model.design.arch import Level
+from sparseloop.model.design.sparse import TensorFormat
 from sparseloop.model.formats.metadata import Metadata
-from sparseloop.model.formats.ranks import Offsets, RankOnLoops, Units, entry_bits, rank_units
+from sparseloop.model.formats.ranks import Offsets, RankOnLoops, Units, entry_bits, least_bits, rank_units
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.sparsity.padding import Seen
@@ -245,3 +246,22 @@ def _worst_units(rank: RankOnLoops, positions: Count, nonzeros: Words) -> tuple[
             return there * positions, payload * positions
         case "U":
             return 0.0, 0.0
+
+
+# --- bounds -------------------------------------------------------------------------------------------------
+
+
+def least_bits_counted(stored: TensorFormat, tile: tuple[Words, Words], longest: Words, word_bits: Bits) -> Bits:
+    """Metadata bits that a fit test counts at least of a tile, beside `_worst_units`; ranks without loops are there.
+
+    `tile`: its words, and the non-zeros that are counted; `longest`: positions at most of a fiber of the last rank; `word_bits`:
+    the level's default width. The last rank has an entry per non-zero. Offsets outside it have P = words / longest positions at
+    least, in fibers of F: min(P / F, nonzeros) (F + 1) >= min(P, 2 nonzeros).
+    """
+    words, nonzeros = tile
+    bits = nonzeros * least_bits(stored, word_bits)[0]
+    outside = stored.ranks[-2] if len(stored.ranks) > 1 else None
+    if outside is None or outside.kind != "UOP":
+        return bits
+    width = word_bits if outside.payload_bits is None else outside.payload_bits
+    return bits + width * ops.minimum(words / longest, 2 * nonzeros)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import sparseloop as sl
-from sparseloop.mapper.optimal.level_choices import LevelChoices
-from sparseloop.mapper.optimal.lower_bounds import TileTable
+from sparseloop.mapper.optimal.level_choices import LevelChoices, metadata_fits
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
 from sparseloop.mapper.optimal.wires import best_ways
 from sparseloop.mapper.space.factorizations import divisors
 from tests.helpers.tiny_spaces import CONSTRAINED, spec_of
@@ -73,3 +73,42 @@ def test_of_the_ways_on_a_priced_mesh_only_those_are_kept_that_nothing_beats() -
 
 def test_a_way_that_is_longer_for_one_tensor_only_is_kept_where_another_tensor_gains() -> None:
     assert best_ways(np.array([[3.0, 1.0, 2.0, 1.0], [1.0, 3.0, 3.0, 3.0]])) == [0, 1]
+
+
+STORED = """\
+workload: {{einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {{m: 8, n: 2, k: 12}}, density: {{A: {density}}}}}
+architecture:
+  levels:
+    - {{name: DRAM, class: dram}}
+    - {{name: GLB, class: sram, capacity: 4 KiB, capacity_rule: {rule}, metadata: {{word_bits: 4, capacity: {bits} b}}}}
+    - {{fanout: {{x: 2, y: 2}}}}
+    - {{name: RF, class: regfile, capacity: 1 KiB}}
+    - {{name: MAC, class: mac}}
+constraints:
+  DRAM: {{order: n m k}}
+  GLB: {{order: n {order}, keep: A, bypass: B Z}}
+  RF: {{order: n {order}, keep: A B Z}}
+sparse: {{GLB: {{formats: {{A: {list}}}}}, RF: {{formats: {{A: {list}}}}}}}
+"""
+
+
+@pytest.mark.parametrize("stored", ["UOP CP", "UOP UOP CP", "UOP B", "CP CP"])
+@pytest.mark.parametrize(
+    ("density", "rule", "order"), [("0.3", "worst", "m k"), ("2:4 k", "worst", "k m"), ("2x2 0.5", "0.9", "m k")]
+)
+def test_without_room_for_the_metadata_counted_at_least_no_mapping_fits(stored: str, density: str, rule: str, order: str) -> None:
+    bits = 48 if stored in {"UOP B", "CP CP"} else 100
+    space = sl.mapspace(sl.loads(STORED.format(list=stored, density=density, rule=rule, order=order, bits=bits)))
+    sizes, names = [rank.size for rank in space.ranks], [rank.rank for rank in space.ranks]
+    table = TileTable(space.design, names, sizes, [divisors(n) for n in sizes])
+    refused = 0
+    for batch in space.sample(2000, 1).parts:
+        bounds = LowerBounds(space, table, batch.nest.keep)
+        inner, outer = (np.ones((len(names), len(batch)), dtype=np.int64) for _ in range(2))
+        for loop, bound in zip(batch.nest.loops, batch.bounds, strict=True):
+            inner[names.index(loop.rank)] *= bound if loop.level >= RF else 1
+            outer[names.index(loop.rank)] *= bound if loop.level >= GLB else 1
+        fits = metadata_fits(bounds, GLB, table.code(inner), table.code(outer))
+        refused += int((~fits).sum())
+        assert (space.columns(batch, ("status",))["status"][~fits] != 0).all()
+    assert refused > 10

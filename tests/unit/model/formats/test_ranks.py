@@ -8,7 +8,7 @@ import pytest
 
 from sparseloop.model.density import Uniform
 from sparseloop.model.design.sparse import RankFormat, Sparse, TensorFormat
-from sparseloop.model.formats.occupancy import TileWords
+from sparseloop.model.formats.occupancy import TileWords, least_bits_counted
 from sparseloop.model.formats.ranks import FormatRanks, LeastUnits, entry_bits, least_bits, least_costly_format, rank_units
 from sparseloop.model.pipeline import evaluate_plan
 from sparseloop.model.sparsity.emptiness import NONE
@@ -108,6 +108,9 @@ def test_widths_and_bounds() -> None:
     assert least_bits(fmt("CP", "UOP"), 8)[0] == least_bits(None, 8)[0] == 0
     assert least_bits(fmt("UOP", "CP"), 8, bare=False)[0] == 0
     assert least_bits(fmt("CP", "B"), 8, bare=False) == (1, LeastUnits(per_word=1))
+    assert float(least_bits_counted(fmt("UOP", "CP"), (16.0, 8.0), 4.0, 8)) == 8 * 8 + 8 * 4, "8 coordinates, 4 fibers"
+    assert float(least_bits_counted(fmt("UOP", "CP"), (16.0, 2.0), 1.0, 8)) == 2 * 8 + 8 * 4, "2 fibers of one offset and its end"
+    assert float(least_bits_counted(fmt("CP", "B"), (16.0, 8.0), 4.0, 8)) == 8
     assert least_costly_format([None, fmt("U")], ("m", "k")) is None
     bare = least_costly_format([None, fmt("UOP", "CP")], ("m", "k"))
     assert bare is not None

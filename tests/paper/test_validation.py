@@ -21,8 +21,8 @@ MASKS = Path(__file__).parents[3] / "shared" / "data" / "masks"
 MATRICES = MASKS.parent / "matrices"
 
 
-ELSEWHERE = ("timeloop", "spmspm")
-"""tests/golden runs the corpus; the small matrices are in tests/unit/validation/targets, the large ones below."""
+ELSEWHERE = ("timeloop", "spmspm", "a100")
+"""tests/golden runs the corpus; tests/unit/validation/targets has small matrices and two searches, the rest is below."""
 RUNS = {name: target.run for name, target in TARGETS.items()}
 
 

@@ -29,7 +29,11 @@ class ValidateArguments:
 
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", autocompletion=target_names, help="Targets; default: all. --list names them."),
+        typer.Argument(
+            metavar="[NAME]...",
+            autocompletion=target_names,
+            help="Targets; default: all that take no longer than a minute or two. --list names all.",
+        ),
     ] = None
     masks: Annotated[str, typer.Option("--masks", metavar="DIR", help="Folder of given masks (0 and 1 per value).")] = ""
     matrices: Annotated[str, typer.Option("--matrices", metavar="DIR", help="Folder of given matrices (.mtx, .mtx.gz).")] = ""
@@ -52,11 +56,12 @@ def validate_targets(arguments: ValidateArguments) -> bool:
     """Runs the targets and prints them; whether every figure lies within its limit."""
     from sparseloop.validation.registry import TARGETS  # with its tables: only this command needs them
 
-    names = list(dict.fromkeys(arguments.names or TARGETS))
+    every = TARGETS if arguments.listed else [name for name, target in TARGETS.items() if not target.long]
+    names = list(dict.fromkeys(arguments.names or every))
     _check(arguments, names, tuple(TARGETS))
     if arguments.listed:
         for name in names:
-            print(f"{name:<16}{TARGETS[name].title}")
+            print(f"{name:<16}{TARGETS[name].title}{f' ({TARGETS[name].long})' if TARGETS[name].long else ''}")
         return True
     masks, matrices = (Path(given) if given else None for given in (arguments.masks, arguments.matrices))
     sources = ExternalData(masks=masks, matrices=matrices)

@@ -71,3 +71,5 @@ class Target:
     title: str
     citation: str
     run: Callable[[ExternalData], Findings]
+    long: str = ""
+    """Why it runs only if it is named; empty: it is one of those that run by default."""

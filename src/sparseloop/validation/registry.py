@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sparseloop.validation.records import Target
 from sparseloop.validation.targets import (
+    a100,
     dstc,
     eie,
     eyeriss_v1,
@@ -28,6 +29,7 @@ TARGETS: dict[str, Target] = {
     "dstc": dstc.TARGET,
     "fig1": micro22_fig1.TARGET,
     "fig15": micro22_fig15.TARGET,
+    "a100": a100.TARGET,
     "spmspm": spmspm.TARGET,
     "imbalance": imbalance.TARGET,
     "timeloop": timeloop.TARGET,

@@ -40,4 +40,4 @@ def test_the_achieved_share_is_fitted_to_dense_times(monkeypatch: pytest.MonkeyP
 
 def test_it_runs_only_if_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "--list"]) == 0
-    assert "(takes some minutes)" in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("a100"))
+    assert "(takes up to half an hour)" in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("a100"))

@@ -33,7 +33,10 @@ def test_both_forms_of_a_product_are_searched() -> None:
 
 
 def test_the_achieved_share_is_fitted_to_dense_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(a100, "searched", lambda product, sparse: Limits(compute=product.n * 1410.0, memory=0.0, proven=True))
+    def searched(product: Product, _: bool) -> Limits:
+        return Limits(compute=product.n * 1410.0, memory=0.0, proven=True)
+
+    monkeypatch.setattr(a100, "searched", searched)
     measured = [Product(precision="INT8", n=n, m=1, c=1, dense_us=n / 0.6 + 5, sparse_us=1.0) for n in (0, 100, 1000)]
     assert a100.fitted(measured) == Machine(achieved=0.6, launch_us=5.0)
 

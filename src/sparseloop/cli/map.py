@@ -26,7 +26,7 @@ from sparseloop.cli.options import (
     output_mistakes,
     writable_folder,
 )
-from sparseloop.cli.output import note, print_json, print_results, print_table, print_tables, terminal_width, warn
+from sparseloop.cli.output import complain, note, print_json, print_results, print_table, print_tables, terminal_width, warn
 from sparseloop.cli.progress import status_line
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
@@ -130,7 +130,8 @@ class _Shown:
         if progress.finished is None:
             self.show(network_progress_line(progress))
             return
-        note("\n".join(layer_lines(progress.finished, several=progress.total > 1)))
+        say = note if progress.finished.result else complain  # why there is no mapping explains the exit status
+        say("\n".join(layer_lines(progress.finished, several=progress.total > 1)))
         self._write(progress.finished)
 
     def _write(self, layer: LayerResult) -> None:

@@ -68,6 +68,14 @@ def test_quiet_keeps_mistakes_and_the_reason_of_the_exit_status(run):
     assert err.startswith("the mapping is not valid: ")
 
 
+def test_quiet_says_why_there_is_no_mapping(run):
+    """The exit status is 1 and the output empty: nothing else would tell."""
+    full = ("--set", "architecture.levels.GLB.capacity=1", "--set", "constraints.GLB.keep=[A, B, Z]")
+    status, out, err = run("map", "spec.yaml", "-q", "--method", "random", "--budget", "20", "-f", "json", *full)
+    assert (status, out) == (1, "")
+    assert "no valid mapping among 20 evaluated" in err
+
+
 def test_quiet_does_not_last(run):
     run("eval", "spec.yaml", *WARNED, "--quiet")
     assert run("eval", "spec.yaml", *WARNED)[2]

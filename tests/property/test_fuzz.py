@@ -45,6 +45,7 @@ def test_the_draws_have_everything() -> None:
     assert {saf.kind for s in drawn for saf in s.sparse.safs} == {"skip", "gate", "spatial_skip"}
     assert any(s.imperfect and s.fixed and s.sparse.safs for s in drawn)
     assert any(not s.output.axes for s in drawn)
+    assert {s.padded(s.output) for s in drawn if any(map(s.padded, s.tensors))} == {True, False}
     assert any(saf.follower in saf.leaders for s in drawn for saf in s.sparse.safs)
     assert any(s.output.name in saf.leaders for s in drawn for saf in s.sparse.safs)
     assert any(p.waves and p.lanes for s in drawn for p in s.places)

@@ -193,7 +193,22 @@ class Plan:
     @cached_property
     def plain(self) -> tuple[bool, ...]:
         """Per tensor: every axis is a single rank and no rank occurs twice (no halos, no holes), and nothing is padding."""
-        return tuple(_plain(t) and not padded for t, padded in zip(self.einsum.tensors, self.padded, strict=True))
+        return tuple(single and not padded for single, padded in zip(self.single, self.padded, strict=True))
+
+    @cached_property
+    def single(self) -> tuple[bool, ...]:
+        """Per tensor: every axis is a single rank and no rank occurs twice."""
+        return tuple(map(_plain, self.einsum.tensors))
+
+    @cached_property
+    def looked_at(self) -> tuple[bool, ...]:
+        """Per tensor: are its zeros known? Of given data, and beside such of dense tensors with padding."""
+        densities = [t.density.answering for t in self.einsum.tensors]
+        given = any(density.deterministic for density in densities)
+        return tuple(
+            density.deterministic or (given and padded and not density.produced and float(density.density) == 1)
+            for density, padded in zip(densities, self.padded, strict=True)
+        )
 
     @cached_property
     def padded(self) -> tuple[bool, ...]:

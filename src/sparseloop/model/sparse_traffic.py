@@ -128,11 +128,11 @@ class LinkSparse:
             return Overflow(0.0, 0.0)
         tile, moved = self.child.resident.words, self.child
         excess = tile.excess(room)
-        arriving: Words = excess / tile.size
+        arriving: Words = ops.ratio(excess, tile.size)
         if not (self.dense.link.no_reuse or self.resident.safs.plan.plain[self.dense.link.tensor]):
             steps = advances(self.resident.safs.tiles, self.dense.link)
             served = ops.total(step.times * (excess - self._kept_excess(step, excess, room)) for step in steps)
-            arriving = (excess + served) / (tile.size + ops.total(step.times * step.fresh for step in steps))
+            arriving = ops.ratio(excess + served, tile.size + ops.total(step.times * step.fresh for step in steps))
 
         def streamed(used: Words, once: Words) -> Words:
             tiles_used, tiles_moved = (ops.ratio(words, tile.expected) for words in (used, once))

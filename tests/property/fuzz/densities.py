@@ -101,17 +101,17 @@ class Density:
             return True  # what is produced follows from the operands
         return self.kind not in RANDOM and self.fraction in (0.0, 1.0) and self.inner == 1.0
 
-    def model(self, shape: tuple[int, ...], touched: int) -> DensityModel:
-        """The record that the model evaluates; `touched` words of the box are used by some point."""
+    def model(self, shape: tuple[int, ...], words: int) -> DensityModel:
+        """The record that the model evaluates; `words`: of the tensor, those of the box that no index can meet left out."""
         match self.kind:
             case "uniform":
-                return Uniform(shape, self.fraction, size=touched)
+                return Uniform(shape, self.fraction, size=words)
             case "even":
                 return Even(shape, self.fraction)
             case "structured":
-                return Structured(shape, self.n, self.m, self.axis, size=touched)
+                return Structured(shape, self.n, self.m, self.axis, size=words)
             case "hierarchical":
-                return Hierarchical(shape, self.ratios, self.axis, size=touched)
+                return Hierarchical(shape, self.ratios, self.axis, size=words)
             case "block":
                 return Block(shape, self.block, self.fraction, inner=self.inner)
             case "rows":
@@ -123,7 +123,7 @@ class Density:
             case "banded":
                 return Banded(shape, self.half_width)
             case "produced" | "same":
-                return Uniform(shape, 1.0, size=touched)  # the model has no density of its own for results yet
+                return Uniform(shape, 1.0, size=words)  # the model has no density of its own for results yet
             case "given":
                 return Actual(self.given(shape)) if shape else Uniform((), float(self.given(shape)))
 
@@ -153,8 +153,8 @@ class Words:
     """The words of one tensor that a pattern is drawn for."""
 
     shape: tuple[int, ...]
-    touched: npt.NDArray[np.int64]
-    """Flat positions of the words that some point uses."""
+    present: npt.NDArray[np.int64]
+    """Flat positions of the words of the tensor."""
     order: npt.NDArray[np.int64]
     """The same words, such that every tile that anything depends on is an interval (for evenly spread words)."""
 
@@ -165,8 +165,8 @@ def sample(density: Density, words: Words, rng: np.random.Generator) -> Pattern:
     match density.kind:
         case "uniform":
             flat = np.zeros(math.prod(shape), dtype=bool)
-            count = share(density.fraction, len(words.touched))
-            flat[words.touched[chosen(len(words.touched), count, rng)]] = True
+            count = share(density.fraction, len(words.present))
+            flat[words.present[chosen(len(words.present), count, rng)]] = True
             return flat.reshape(shape)
         case "even":
             flat = np.zeros(math.prod(shape), dtype=bool)

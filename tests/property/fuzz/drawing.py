@@ -9,6 +9,7 @@ from typing import Literal
 
 from sparseloop.model.design.sparse import FormatKind, Partials, RankFormat, Saf, Sparse, TensorFormat
 from tests.property.fuzz.densities import Density
+from tests.property.fuzz.padding import as_modelled, draw_padding
 from tests.property.fuzz.problems import draw_density, draw_tensors
 from tests.property.fuzz.specification import Operand, Place, Slot, Specification, ordered
 
@@ -23,6 +24,8 @@ class Limits:
 
     points: int = 300
     levels: int = 6
+    padding: float = 0.15
+    """Share of the draws with perfect factors that have padding."""
 
 
 def draw(seed: str, limits: Limits = Limits()) -> Specification:
@@ -45,8 +48,12 @@ def draw(seed: str, limits: Limits = Limits()) -> Specification:
             no_temporal_reuse=frozenset((dice.randrange(levels), dice.choice(names)) for _ in range(dice.randint(0, 2))),
             no_multicast=frozenset((dice.randrange(levels), dice.choice(names)) for _ in range(dice.randint(0, 2))),
         )
+    extents = random.Random(f"{seed} padding")  # of its own, so that the rest of a draw is what it would be without
+    if not (bare.imperfect or twin) and extents.random() < limits.padding:
+        bare = draw_padding(extents, bare)
     fixed = dice.random() < 0.5
-    filled = tuple(replace(t, density=draw_density(dice, bare.data_shape(t), fixed)) for t in tensors)
+    drawn = (replace(t, density=draw_density(dice, bare.data_shape(t), fixed)) for t in bare.tensors)
+    filled = tuple(as_modelled(t) for t in drawn)
     if twin:
         first = next(t for t in filled if t.name == twin)
         same = first.density if first.density.fixed(bare.data_shape(first)) else Density("same", of=twin)

@@ -15,7 +15,7 @@ from sparseloop.model.pipeline import evaluate_plan, plan_of
 from sparseloop.validation.walker import Walk, Walker
 from tests.property.fuzz.counting import Counts, laid_out, model_counts, total_of, walked_counts
 from tests.property.fuzz.densities import Pattern, Words, sample
-from tests.property.fuzz.specification import Specification
+from tests.property.fuzz.specification import Operand, Specification
 from tests.property.fuzz.spreading import Overlapping, interval_order
 
 EXACT = 1e-9
@@ -130,17 +130,25 @@ class Bench:
             raise Refused(f"walker: {error}") from None
         self.words = dict[str, Words]()
         for tensor in spec.tensors:
-            touched = np.unique(self.walker.plan.paths[tensor.name].word)
-            order = self._order(tensor.name) if tensor.density.kind == "even" else touched
-            self.words[tensor.name] = Words(spec.data_shape(tensor), touched, order)
+            words = spec.words(tensor)
+            order = self._order(tensor, words) if tensor.density.kind == "even" else words
+            self.words[tensor.name] = Words(spec.data_shape(tensor), words, order)
 
-    def _order(self, name: str) -> np.ndarray:
+    def _order(self, tensor: Operand, words: np.ndarray) -> np.ndarray:
+        """The words in an order in which everything that is asked about is an interval; those that are not met come last."""
         if self.spec.makes_its_result:
             raise Refused("even: which words of the result are made depends on more than tiles")
         try:
-            return interval_order(self.walker.plan, name)
+            met = interval_order(self.walker.plan, tensor.name)
         except Overlapping as error:
             raise Refused(f"even: {error}") from None
+        plan = self.walker.plan
+        path, true = plan.paths[tensor.name], np.zeros(len(plan.points), dtype=np.int64)
+        for axis, extent in zip(plan.points.true_word(path.tensor), self.spec.data_shape(tensor), strict=True):
+            true = true * extent + axis
+        place = dict(zip(path.word[path.inside].tolist(), true[path.inside].tolist(), strict=True))
+        first = [place[word] for word in met.tolist() if word in place]
+        return np.array(first + sorted(set(words.tolist()) - set(first)), dtype=np.int64)
 
     def walk(self, rng: np.random.Generator) -> Walk:
         """One draw of all tensors, walked."""

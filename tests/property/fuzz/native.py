@@ -82,7 +82,14 @@ def _workload(spec: Specification) -> str:
     if spec.output.density.dense:
         density[spec.output.name] = "dense"
     lines = ["workload:", f'  einsum: "{einsum(spec)}"', f"  shape: {_flow(spec.shape)}"]
-    return "\n".join(lines + ([f"  density: {_flow(density)}"] if density else []))
+    lines += [f"  {key}: {_flow(value)}" for key, value in (("extent", _extent(spec)), ("density", density)) if value]
+    return "\n".join(lines)
+
+
+def _extent(spec: Specification) -> dict[str, str]:
+    """True extents, by rank."""
+    sizes = {t.name: {axis.terms[0].rank: axis.size for axis in t.axes if axis.size is not None} for t in spec.tensors}
+    return {name: _flow(of_rank) for name, of_rank in sizes.items() if of_rank}
 
 
 def _density(tensor: Operand, shape: tuple[int, ...]) -> str:

@@ -55,6 +55,12 @@ def makes_an_odd_result(spec: Specification) -> bool:
     return spec.makes_its_result and slides(spec.output)
 
 
+def makes_its_result_in_padding(spec: Specification) -> bool:
+    """Has it padding, and operands that are not given, or dense all of them?"""
+    given = spec.fixed and any(t.density.kind in ("given", "banded") and t.axes for t in spec.tensors[:-1])
+    return makes_its_result(spec) and any(map(spec.padded, spec.tensors)) and not given
+
+
 def stores_fibers_of_its_result(spec: Specification) -> bool:
     """Has the result a bitmap or offsets, there as soon as the fiber has a word, or lanes that are served one by one?"""
     if makes_its_result(spec) and any(name == spec.output.name for _, name in spec.no_multicast):
@@ -93,7 +99,7 @@ def slides_sparsely(spec: Specification) -> bool:
 
 
 def takes_turns_roughly(spec: Specification) -> bool:
-    """Do positions take turns of which not all is decided by whole tiles that are apart?"""
+    """Do positions take turns of which not all is decided by whole tiles that are apart, or some lie in padding?"""
     packing = {saf.level for saf in spec.sparse.safs if saf.kind == "spatial_skip"}
     if not any(spec.places[level].waves for level in packing):
         return False
@@ -104,7 +110,7 @@ def takes_turns_roughly(spec: Specification) -> bool:
     inner = any(slot.bound > 1 and slot.level > min(packing) for slot in spec.slots)
     deeper = any(saf.kind != "gate" and saf.level > min(packing) for saf in spec.sparse.safs)
     results = {saf.follower for saf in spec.sparse.safs if saf.kind != "gate"} & {spec.output.name}
-    windows = any(slides(t) for t in spec.tensors)
+    windows = any(slides(t) or spec.padded(t) for t in spec.tensors)
     return bool(inner or deeper or results or windows or spec.sparse.compute_skip or three_lead(spec))
 
 
@@ -126,8 +132,7 @@ def widens(spec: Specification) -> bool:
 def shares_blocks(spec: Specification) -> bool:
     """Do blocks hold words of tiles, or of instances, that are not all equally large, of tensors that are not given?"""
     uneven = spec.imperfect or has_features(spec) or any(slides(t) or not t.plain for t in spec.tensors)
-    dense = spec.imperfect and any(t.density.dense for t in spec.tensors)
-    return uneven and (dense or not spec.fixed) and any(place.block > 1 for place in spec.places)
+    return uneven and (spec.imperfect or not spec.fixed) and any(place.block > 1 for place in spec.places)
 
 
 def jumps(spec: Specification) -> bool:
@@ -171,6 +176,7 @@ APPROXIMATIONS: tuple[Kind, ...] = (
     Kind(
         "results of operands that are not uniform", random_and(lambda s: makes_its_result(s) and not only_uniform(s)), error=1.0
     ),
+    Kind("results and padding", makes_its_result_in_padding, error=inf),  # met 2.0
     Kind("results of sliding windows", random_and(lambda s: makes_its_result(s) and any(map(slides, s.tensors))), error=1.0),
     Kind("results under imperfect factors", random_and(lambda s: makes_its_result(s) and s.imperfect), error=0.7),
     Kind("results whose operands share only some summed ranks", random_and(shares_contraction), error=1.0),  # met 0.74

@@ -9,6 +9,7 @@ from dataclasses import replace
 from sparseloop.model.design.einsum import Axis
 from sparseloop.model.design.sparse import RankFormat, Saf, TensorFormat
 from tests.property.fuzz.densities import RANDOM, Density
+from tests.property.fuzz.padding import accepted
 from tests.property.fuzz.specification import Operand, Place, Slot, Specification, ordered
 
 Fails = Callable[[Specification], bool]
@@ -35,7 +36,8 @@ def _whole(spec: Specification) -> bool:
     twins = [(t, spec.drawn_as(t)) for t in spec.tensors if t.density.of in names] if names else []
     if any(t.density.of and t.density.of not in names for t in spec.tensors) or any(a.axes != b.axes for a, b in twins):
         return False
-    return all(saf.leaders and {saf.follower, *saf.leaders} <= names for saf in spec.sparse.safs) and bool(spec.places)
+    whole = all(saf.leaders and {saf.follower, *saf.leaders} <= names for saf in spec.sparse.safs) and bool(spec.places)
+    return whole and accepted(spec)
 
 
 def smaller(spec: Specification) -> Iterator[Specification]:
@@ -230,7 +232,9 @@ def _axes(spec: Specification) -> Iterator[Specification]:
 
 
 def _simpler_axes(axis: Axis) -> Iterator[Axis]:
-    if axis.offset:
+    if axis.size is not None:
+        yield replace(axis, offset=0, size=None)
+    elif axis.offset:
         yield replace(axis, offset=0)
     for t, term in enumerate(axis.terms):
         if len(axis.terms) > 1:

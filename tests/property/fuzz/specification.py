@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import inf, prod
@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 
 from sparseloop.energy.pricing import ACTIONS
+from sparseloop.input.resolve.padding import in_padding
+from sparseloop.model.density import DensityModel
 from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Arch, Level, Network, Price
 from sparseloop.model.design.einsum import Axis, Einsum, Tensor
@@ -120,9 +122,13 @@ class Specification:
         return prod(slot.bound for slot in self.slots)
 
     def data_shape(self, tensor: Operand) -> tuple[int, ...]:
-        """Bounding box of the tensor's words."""
+        """Shape of the tensor itself: its true extents where they are given, else what is met."""
         shape = self.shape
-        return tuple(axis.extent(shape) for axis in tensor.axes)
+        return tuple(axis.extent(shape) if axis.size is None else axis.size for axis in tensor.axes)
+
+    def padded(self, tensor: Operand) -> bool:
+        """Does its index meet coordinates that hold no words?"""
+        return any(axis.padded(self.shape) for axis in tensor.axes)
 
     @property
     def fixed(self) -> bool:
@@ -136,19 +142,20 @@ class Specification:
         looked_up = any(tensor == name for _, tensor in self.sparse.formats)
         return self.output.density.produced and (looked_up or any(name in saf.leaders for saf in self.sparse.safs))
 
-    def touched(self, tensor: Operand) -> np.ndarray:
-        """Flat positions, in the bounding box, of the words that some point uses (by looking at every point)."""
-        shape = self.shape
-        ranks = list(dict.fromkeys(tensor.ranks))
-        box = self.data_shape(tensor)
+    def words(self, tensor: Operand) -> np.ndarray:
+        """Flat positions, in the tensor's own box, of its words: all along axes with an extent, else those some point uses."""
+        shape, box = self.shape, self.data_shape(tensor)
+        ranks = list(dict.fromkeys(term.rank for axis in tensor.axes if axis.size is None for term in axis.terms))
         used = set[int]()
         for values in product(*(range(shape[rank]) for rank in ranks)):
-            at = dict(zip(ranks, values, strict=True))
-            flat = 0
+            at, flat = dict(zip(ranks, values, strict=True)), [0]
             for axis, extent in zip(tensor.axes, box, strict=True):
-                lowest = sum(t.coefficient * (shape[t.rank] - 1) for t in axis.terms if t.coefficient < 0)
-                flat = flat * extent + sum(t.coefficient * at[t.rank] for t in axis.terms) - lowest
-            used.add(flat)
+                places: Iterable[int] = range(extent)
+                if axis.size is None:
+                    lowest = sum(t.coefficient * (shape[t.rank] - 1) for t in axis.terms if t.coefficient < 0)
+                    places = [sum(t.coefficient * at[t.rank] for t in axis.terms) - lowest]
+                flat = [before * extent + place for before in flat for place in places]
+            used.update(flat)
         return np.array(sorted(used), dtype=np.int64)
 
     # --- records ------------------------------------------------------------------------------------------------
@@ -165,7 +172,7 @@ class Specification:
                 name=t.name,
                 axes=t.axes,
                 output=t is self.output,
-                density=self.drawn_as(t).density.model(self.data_shape(t), len(self.touched(t))),
+                density=self._model(t),
                 same_as=t.density.of or None,
             )
             for t in self.tensors
@@ -175,6 +182,12 @@ class Specification:
             made = produced_density(tensors[-1], tensors[:-1], shape, dense_too=apart or bool(self.sparse.partials))
             tensors[-1] = replace(tensors[-1], density=made or tensors[-1].density)
         return Einsum(ranks=tuple(shape), shape=tuple(shape.values()), tensors=tuple(tensors))
+
+    def _model(self, tensor: Operand) -> DensityModel:
+        """The density; of given data that of what the index meets."""
+        density = self.drawn_as(tensor).density
+        made = density.model(self.data_shape(tensor), len(self.words(tensor)))
+        return in_padding(made, tensor.axes, self.shape) if density.kind == "given" and tensor.axes else made
 
     def mapping(self) -> Mapping:
         """The nest with its bounds."""

@@ -13,7 +13,7 @@ from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.model.axes import axis_of, lowest
 from sparseloop.model.density import Actual, DensityModel
 from sparseloop.model.density.index import Coordinates
-from sparseloop.model.design.einsum import Axis, Tensor
+from sparseloop.model.design.einsum import Axis, Tensor, true_share_along
 
 _LONGEST = 2**20
 """Most coordinates of an axis with padding."""
@@ -75,7 +75,8 @@ def check_padding(tensors: Sequence[Tensor], extents: Mapping[str, int], log: Re
                     log.error((*path, tensor.name), f"axis {at} of {tensor.name} has a constant and no extent", key=True)
                 continue
             first = axis.offset + lowest(extents, axis)
-            if first >= axis.size or first + axis.extent(dict(extents)) <= 0:
+            outside = first >= axis.size or first + axis.extent(dict(extents)) <= 0
+            if outside or not true_share_along(axis, extents):
                 log.error((*path, tensor.name), f"the index of axis {at} of {tensor.name} meets padding alone", key=True)
             if not axis.padded(dict(extents)):
                 continue

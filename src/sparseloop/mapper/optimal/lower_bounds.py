@@ -39,7 +39,7 @@ from sparseloop.model.design.mapping import Loop, LoopNest
 from sparseloop.model.formats.occupancy import TileWords
 from sparseloop.model.plan import LinkEnds, Plan, compile_plan
 from sparseloop.model.sparsity.features import compute_leaders, earlier_leaders, least_survival
-from sparseloop.model.sparsity.padding import mean_over_places
+from sparseloop.model.sparsity.padding import mean_over_places, mean_words
 from sparseloop.model.traffic.tiles import Cover, Tiles, words_met
 from sparseloop.model.units import Share, Words
 
@@ -108,6 +108,12 @@ class TileTable:
             return self._full(self.around.size(tensor, self.inner))
         return self._full(self.tiles.size(tensor, self.tiles.inside(0)))
 
+    def _average(self, tensor: int, *, known: bool) -> Floats:
+        """The same on average over all places, as `formats.occupancy` has it: of a known pattern with the padding."""
+        if known or not self.plan.padded[tensor]:
+            return self.met(tensor)
+        return self._full(mean_words(self.around, tensor, self.inner))
+
     def met(self, tensor: int) -> Floats:
         """|T(tile)|, padding included."""
         return self._full(words_met(self.tiles, tensor, self.tiles.inside(0)))
@@ -144,6 +150,7 @@ class TileTable:
             words = TileWords(
                 model=model,
                 size=self.size(tensor),
+                average=self._average(tensor, known=compressed and model.deterministic),
                 sides=(*self.tiles.sides(tensor, self.tiles.inside(0)), *([self._added(tensor)] if made else [])),
                 compressed=compressed,
                 rule="expected" if made and isinstance(rule, float) else rule,

@@ -22,7 +22,7 @@ import numpy as np
 
 from sparseloop.mapper.optimal.quantities import Floats, Ints
 from sparseloop.mapper.space.loop_orders import sliding_rank
-from sparseloop.model.design.einsum import Axis, Einsum, Tensor
+from sparseloop.model.design.einsum import Axis, Einsum, Tensor, true_share_along
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ def axis_padding(einsum: Einsum, axis: Axis, numbers: Mapping[str, int]) -> Axis
     met = axis.offset + _sums([(t.coefficient, einsum.extents[t.rank]) for t in axis.terms])
     points = math.prod(einsum.extents[t.rank] for t in axis.terms)
     words = int(((met >= 0) & (met < axis.size)).sum())
-    meetings = points - round(points * einsum.true_share_along(axis))
+    meetings = points - round(points * true_share_along(axis, einsum.extents))
     lost: dict[int, float] = {}
     for term in axis.terms:
         if term.rank in numbers:

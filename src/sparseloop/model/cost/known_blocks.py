@@ -13,12 +13,12 @@ from sparseloop.model.sparsity.known_events import Looked, Stages, WordsCrossing
 from sparseloop.model.sparsity.nest_points import ByMapping, Nest, NestPoints, few_points, numbered
 from sparseloop.model.units import Count, Floats, Integers, Words
 
-MOST_POINTS = 2**14
+MOST_OF_BLOCKS = 2**14
 """Points that are looked at for blocks alone."""
 ACTIONS = ("read", "fill", "update")
 
 
-class Ends(NamedTuple):
+class BlockWords(NamedTuple):
     """Words of a tensor in a block at the two ends of a link."""
 
     parent: float
@@ -46,11 +46,12 @@ class KnownBlocks:
         density = plan.einsum.tensors[tensor].density
         if not all(is_known(plan, t) for t in asked) or (stored and density.produced and not density.deterministic):
             return False
-        of_data = any(plan.einsum.tensors[t].density.deterministic for t in asked)
-        if not of_data and (plan.plain[tensor] or not link.output):
+        of_data = any(plan.einsum.tensors[t].density.deterministic or plan.padded[t] for t in asked)
+        windows = not plan.plain[tensor] and (link.output or plan.padded[tensor])
+        if not of_data and not windows:
             return False  # nothing is given; of the windows of a result, only words that come back are read and filled
         alike = not leaders and not link.to_compute and plan.plain[tensor] and self.tiles.residuals is None
-        return not alike and few_points(plan, self._ranks(link, stages), MOST_POINTS)
+        return not alike and few_points(plan, self._ranks(link, stages), MOST_OF_BLOCKS)
 
     def _ranks(self, link: Link, stages: Stages) -> frozenset[str]:
         if comes_to_be(self.plan, link.tensor):
@@ -60,10 +61,10 @@ class KnownBlocks:
     def _stages(self, link: Link) -> Stages:
         return without_sure_leaders(self.plan, self.decisions.links[link.index])
 
-    def _blocks(self, link: Link) -> Ends:
+    def _blocks(self, link: Link) -> BlockWords:
         levels, width = self.plan.arch.levels, self.plan.width
         here = levels[link.parent].block_size / width(link.tensor, link.parent)
-        return Ends(here, 0.0 if link.to_compute else levels[link.child].block_size / width(link.tensor, link.child))
+        return BlockWords(here, 0.0 if link.to_compute else levels[link.child].block_size / width(link.tensor, link.child))
 
     def accesses(self, link: Link, action: str) -> Count:
         """Blocks read or updated at the parent of a link, or filled at its child."""
@@ -77,7 +78,7 @@ class KnownBlocks:
         """The three numbers of a link."""
         stages, plan = self._stages(link), self.plan
         none = [d for d in stages.all if constant_of(plan, d.leader) is False]
-        crossing, blocks = looked.crossing(link, stages), self._blocks(link)
+        crossing, blocks = looked.crossing(link, stages.without(none)), self._blocks(link)
         empty = constant_of(plan, link.tensor) is False
         kept = 0.0 if none or (empty and link.compressed) else 1.0
         filled = 0.0 if [d for d in none if d not in stages.inherited] or (empty and link.child_compressed) else 1.0
@@ -97,7 +98,7 @@ def known_blocks(safs: SafConditions) -> KnownBlocks:
 class _Packed:
     """The blocks of one link of one mapping."""
 
-    def __init__(self, crossing: WordsCrossing, link: Link, blocks: Ends) -> None:
+    def __init__(self, crossing: WordsCrossing, link: Link, blocks: BlockWords) -> None:
         self.crossing, self.link, self.blocks = crossing, link, blocks
         points, found = crossing.points, crossing.found
         step = points.code(reversed(link.temporal))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sparseloop.model.borders import ALL, real_words
@@ -94,17 +95,18 @@ class Einsum:
 
     def true_share(self, tensor: Tensor) -> float:
         """Share of the points of the operation space that meet no padding of the tensor."""
-        return math.prod(self.true_share_along(axis) for axis in tensor.axes)
-
-    def true_share_along(self, axis: Axis) -> float:
-        """The same along one axis."""
-        if axis.size is None:
-            return 1.0
-        terms = [(t.coefficient, self.extents[t.rank]) for t in axis.terms]
-        met = real_words(axis.offset, axis.size, *(x for c, n in terms for x in (c, n, 1, ALL)))
-        return met / math.prod(n for _, n in terms)
+        return math.prod(true_share_along(axis, self.extents) for axis in tensor.axes)
 
     def true_shape(self, tensor: Tensor) -> tuple[int, ...]:
         """Shape of the tensor itself: the true extents where there are any, else what is met."""
         met = self.tensor_shape(tensor)
         return tuple(size if axis.size is None else axis.size for axis, size in zip(tensor.axes, met, strict=True))
+
+
+def true_share_along(axis: Axis, extents: Mapping[str, int]) -> float:
+    """Share of the points of an operation space that meet no padding along an axis."""
+    if axis.size is None:
+        return 1.0
+    terms = [(t.coefficient, extents[t.rank]) for t in axis.terms]
+    met = real_words(axis.offset, axis.size, *(x for c, n in terms for x in (c, n, 1, ALL)))
+    return met / math.prod(n for _, n in terms)

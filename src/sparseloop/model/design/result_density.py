@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+
 from sparseloop.model.density import (
+    Actual,
     Contributor,
     DensityModel,
     GivenResult,
@@ -23,6 +26,8 @@ from sparseloop.model.design.einsum import Axis, Einsum, Tensor
 
 MOST_POINTS = 2**21
 """Points of an einsum that are looked at one by one where indices are other than single ranks."""
+MOST_POINTS_PADDED = 2**14
+"""The same where tensors have padding."""
 
 
 def produced_density(
@@ -35,13 +40,16 @@ def produced_density(
     """
     ranks = [axis.terms[0].rank if len(axis.terms) == 1 else None for axis in result.axes]
     sparse = [t for t in operands if t.density.density < 1 or t.density.deterministic]
-    padded = any(axis.padded(dict(extents)) for t in (result, *operands) for axis in t.axes)
-    known = not padded and all(t.density.deterministic for t in sparse) and _can_be_listed([*sparse, result], extents)
+    padded = [t for t in (result, *operands) if any(axis.padded(dict(extents)) for axis in t.axes)]
+    known = all(t.density.deterministic for t in sparse) and _can_be_listed([*sparse, result], extents)
+    if padded:
+        known = known and bool(sparse) and math.prod(extents.values()) <= MOST_POINTS_PADDED
     if known and (sparse or not _is_plain(result)):
-        return _of_given(result, sparse, extents)
+        borders = [replace(t, density=_true_words(t, extents)) for t in padded if not t.density.deterministic]
+        return _of_given(result, [*sparse, *borders], extents)
     odd = None in ranks
     if any(t.density.density == 0 for t in operands) and (odd or not dense_too):
-        return Uniform(tuple(axis.extent(dict(extents)) for axis in result.axes), 0.0, size=result.density.total)
+        return Uniform(result.density.shape, 0.0, size=result.density.total)
     if odd or not (sparse or dense_too):
         return None
     named = [rank for rank in ranks if rank is not None]
@@ -82,6 +90,17 @@ class _Indices(NamedTuple):
     def common(self) -> set[str]:
         """Those that several operands have."""
         return {rank for rank in self.named if len(self.owners[rank]) > 1}
+
+
+def _true_words(tensor: Tensor, extents: Mapping[str, int]) -> Actual:
+    """The words of a dense tensor among all that its index meets: none where it is padding."""
+    inside = np.ones((), dtype=np.bool_)
+    for axis in tensor.axes:
+        first = axis.offset + sum(min(0, t.coefficient) * (extents[t.rank] - 1) for t in axis.terms)
+        at = first + np.arange(axis.extent(dict(extents)))
+        true = np.ones(len(at), dtype=np.bool_) if axis.size is None else (at >= 0) & (at < axis.size)
+        inside = inside[..., None] & true
+    return Actual(inside)
 
 
 def _can_be_listed(tensors: Sequence[Tensor], extents: Mapping[str, int]) -> bool:

@@ -18,7 +18,19 @@ from sparseloop.model.sparsity.emptiness import Emptiness, tile_condition
 from sparseloop.model.sparsity.events import EventPart, EventParts
 from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.sparsity.known_events import Decision, Looked, Stages, decided_ranks
-from sparseloop.model.sparsity.nest_points import ByMapping, Nest, NestPoints, Truths, copies, few_points, first_of_key, numbered
+from sparseloop.model.sparsity.nest_points import (
+    MOST_PADDED,
+    MOST_POINTS,
+    ByMapping,
+    Nest,
+    NestPoints,
+    Truths,
+    copies,
+    few_points,
+    first_of_key,
+    numbered,
+    some_alike,
+)
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Count, Floats, Integers
 
@@ -84,14 +96,13 @@ class KnownEntries:
         asked = {link.tensor, *(d.leader for d in self._stages(link).all)}
         if link.compressed and comes_to_be(self.plan, link.tensor):
             asked |= set(range(len(self.plan.einsum.tensors)))  # what it holds depends on the operands
-        if any(self.plan.padded[t] for t in asked):
-            return False
         index = self.plan.einsum.index
         jumped = {index[u] for saf in self.safs.acting(link) if saf.jumps for u in self.safs.leaders(saf)}
         if not all(is_known(self.plan, t) for t in asked) or not all(constant_of(self.plan, t) for t in jumped):
             return False
         enough = self.tiles.residuals is None and all(self.plan.plain[t] for t in asked)
-        return not enough and few_points(self.plan, self._ranks(link))
+        most = MOST_PADDED if any(self.plan.padded[t] for t in asked) else MOST_POINTS
+        return not enough and few_points(self.plan, self._ranks(link), most)
 
     def _stages(self, link: Link) -> Stages:
         return without_sure_leaders(self.plan, self.decisions.links[link.index])
@@ -168,17 +179,18 @@ class _Mapping:
         relevant = sorted(link.relevant)
         entry = numbered(points.code([s for s in relevant if s not in below]))
         fiber = numbered(points.code([s for s in relevant if s not in whole]))
-        members = np.unique(np.stack([fiber, points.word(link.tensor, below)]), axis=1)[0]
-        length, one = np.bincount(members)[fiber], np.ones(len(points))
+        real = some_alike(entry, points.inside(link.tensor))
+        members = np.unique(np.stack([fiber, points.word(link.tensor, below)])[:, real], axis=1)[0]
+        length, one = np.maximum(np.bincount(members, minlength=int(fiber.max()) + 1), 1)[fiber], np.ones(len(points)) * real
         kind = rank.format.kind
         entries = 0 * one if kind in ("UOP", "U") else one
-        payloads = 0 * one if kind == "U" or rank.innermost else 1 + 1 / length if kind == "UOP" else one
+        payloads = 0 * one if kind == "U" or rank.innermost else one * (1 + 1 / length) if kind == "UOP" else one
         return Stored(kind, bool(rank.innermost), (entries, payloads), entry, fiber)
 
     def _finished(self, points: NestPoints, link: Link, stored: Stored) -> Exists:
         """What exists of a tensor that does not change."""
         nonzero = self._nonzero(points, link.tensor)
-        return stored.exists(_any_alike(stored.entry, nonzero), _any_alike(stored.fiber, nonzero))
+        return stored.exists(some_alike(stored.entry, nonzero), some_alike(stored.fiber, nonzero))
 
     def _contents(self, link: Link, stored: Stored, moment: Integers) -> Exists:
         """What the parent of a link holds of a result that comes to be, at the moment of each point."""
@@ -315,17 +327,13 @@ class _Mapping:
 
 def without_sure_leaders(plan: Plan, stages: Stages) -> Stages:
     """What decides on a link's events, leaders without zeros left out."""
-
-    def real(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
-        return tuple(d for d in decisions if constant_of(plan, d.leader) is not True)
-
-    return Stages(outer=real(stages.outer), local=real(stages.local), inherited=real(stages.inherited), gates=real(stages.gates))
+    return stages.without([d for d in stages.all if constant_of(plan, d.leader) is True])
 
 
 def is_known(plan: Plan, tensor: int) -> bool:
     """Is every word of the tensor known?"""
-    model = plan.einsum.tensors[tensor].density
-    return model.deterministic or constant_of(plan, tensor) is not None
+    model = plan.einsum.tensors[tensor].density.answering
+    return model.deterministic or constant_of(plan, tensor) is not None or (not model.produced and float(model.density) == 1)
 
 
 def comes_to_be(plan: Plan, tensor: int) -> bool:
@@ -342,14 +350,9 @@ def constant_of(plan: Plan, tensor: int) -> bool | None:
     if model.produced:
         operands = [constant_of(plan, t) for t, one in enumerate(plan.einsum.tensors) if not one.output]
         return False if False in operands else True if all(operands) else None
+    if plan.padded[tensor] and float(model.density) > 0:
+        return None  # what is met outside is zero
     return {0.0: False, 1.0: True}.get(float(model.density))
-
-
-def _any_alike(code: Integers, holds: Truths) -> Truths:
-    """Per point: does `holds` hold at some point with the same code?"""
-    some = np.zeros(int(code.max()) + 1, dtype=np.bool_)
-    some[code[holds]] = True
-    return some[code]
 
 
 def _any_user(event: Integers, size: int, holds: Truths) -> Truths:

@@ -315,7 +315,7 @@ class Metadata:
         positions = self._positions(c.link, rank)
         o, k, g = (widen(x, c.stay, self.tiles) for x in (c.outer, c.local, c.gates))
         o = o | units.exist
-        count = accesses / self._delivered_tile(c.link) * positions
+        count = ops.ratio(accesses, self._delivered_tile(c.link)) * positions
         if self._slides(c.link) and not c.link.no_reuse:
             count = self._sent(c.link, rank, again)
         visits = c.visits(c.repeats if again else None, c.link.compressed and bool(units.exist))
@@ -381,7 +381,7 @@ class Metadata:
             met = entries_met(self.tiles, keys, source.temporal, {})
             return (met.visits - met.distinct if source.output else met.visits) * self.dense[source.index].children
         if self.safs.plan.padded[source.tensor]:
-            return words / self._delivered_tile(source) * self._positions(source, rank)
+            return ops.ratio(words, self._delivered_tile(source)) * self._positions(source, rank)
         return words / mean_size(self.tiles, *rank.position)
 
     def _source(self, link: Link) -> Link | None:

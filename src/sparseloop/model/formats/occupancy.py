@@ -15,7 +15,7 @@ from sparseloop.model.formats.metadata import Metadata
 from sparseloop.model.formats.ranks import Offsets, RankOnLoops, Units, entry_bits, least_bits, rank_units
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.features import SafConditions
-from sparseloop.model.sparsity.padding import Seen
+from sparseloop.model.sparsity.padding import Seen, mean_words
 from sparseloop.model.traffic.tiles import Cover, words_met
 from sparseloop.model.units import Bits, Coordinate, Count, Share, Words
 
@@ -26,7 +26,9 @@ class TileWords:
 
     model: DensityModel
     size: Words
-    """Distinct words of the dense tile."""
+    """Distinct words of the dense tile, where fewest of them are padding."""
+    average: Words
+    """The same on average over all places; of a known pattern, which has zeros in padding, with the padding."""
     sides: Extents
     """What the density model is told of the tile besides its size; of a produced result also the positions added up."""
     compressed: bool
@@ -36,7 +38,7 @@ class TileWords:
     @cached_property
     def expected(self) -> Words:
         """Expected number."""
-        return self.model.mean(self.size, self.sides) if self.compressed else self.size
+        return self.model.mean(self.average, self.sides) if self.compressed else self.average
 
     @cached_property
     def worst(self) -> Words:
@@ -55,7 +57,7 @@ class TileWords:
         axes = len(self.sides) - (1 if self.model.produced else 0)
         boxes = len(places) == axes and not any(isinstance(side, Lattice) for side in self.sides[:axes])
         sides = (*places, *self.sides[axes:]) if boxes else self.sides
-        return replace(self, size=ops.product(places), sides=sides)
+        return replace(self, size=ops.product(places), average=ops.product(places), sides=sides)
 
     def excess(self, room: Words) -> Words:
         """Expected number of those that do not fit into the room."""
@@ -93,7 +95,7 @@ class ResidentTile:
     def _steps(self) -> tuple[int, ...]:
         """Per axis of a known pattern the elements from one word that is used to the next; 1 for all others."""
         plan, tensor = self.safs.plan, self.safs.plan.einsum.tensors[self.link.tensor]
-        if not (tensor.density.deterministic and plan.plain[self.link.tensor]):
+        if not (tensor.density.deterministic and plan.single[self.link.tensor]):
             return (1,) * len(tensor.axes)
         return tuple(max((abs(term.coefficient) for term in axis.terms), default=1) for axis in tensor.axes)
 
@@ -115,10 +117,16 @@ class ResidentTile:
         return TileWords(
             model=self.model,
             size=tiles.size(tensor, cover),
+            average=self._average(cover),
             sides=(*sides, *self._positions),
             compressed=self.link.compressed,
             rule=self.rule,
         )
+
+    def _average(self, cover: Cover) -> Words:
+        tiles, tensor = self.safs.tiles, self.link.tensor
+        known = self.model.deterministic and self.link.compressed
+        return words_met(tiles, tensor, cover) if known else mean_words(tiles, tensor, cover)
 
     def _in_steps(self, extents: tuple[Coordinate, ...]) -> tuple[Coordinate, ...]:
         """Bounding extents, holes left out."""

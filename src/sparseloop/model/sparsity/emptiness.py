@@ -46,7 +46,7 @@ def tile_condition(tiles: Tiles, tensor: int, cover: Cover) -> Condition:
 
 def random_only(plan: Plan, conditions: Conditions) -> Conditions:
     """The conditions on tensors whose pattern is not known."""
-    return frozenset(c for c in conditions if not plan.einsum.tensors[c[0]].density.deterministic)
+    return frozenset(c for c in conditions if not plan.looked_at[c[0]])
 
 
 def in_order(conditions: Conditions) -> list[Condition]:

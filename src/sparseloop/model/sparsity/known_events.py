@@ -7,7 +7,7 @@ covers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -48,6 +48,12 @@ class Stages:
     def all(self) -> tuple[Decision, ...]:
         """All of them."""
         return self.outer + self.local + self.inherited + self.gates
+
+    def without(self, some: Collection[Decision]) -> Stages:
+        """The others."""
+        stages = (self.outer, self.local, self.inherited, self.gates)
+        outer, local, inherited, gates = (tuple(d for d in stage if d not in some) for stage in stages)
+        return Stages(outer=outer, local=local, inherited=inherited, gates=gates)
 
 
 class Survival(NamedTuple):
@@ -101,8 +107,7 @@ class Decisions:
 def is_needed(tiles: Tiles, decisions: Decisions) -> bool:
     """True if a known tensor decides and factors are imperfect, indices are sums of ranks, or checks look at blocks."""
     plan = tiles.plan
-    einsum = plan.einsum
-    known = [t for t, tensor in enumerate(einsum.tensors) if tensor.density.deterministic]
+    known = [t for t, looked_at in enumerate(plan.looked_at) if looked_at]
     stored = any(link.compressed or link.child_compressed for link in plan.links if link.tensor in known)
     if not stored and not any(d.leader in known for d in decisions.all):
         return False
@@ -161,7 +166,7 @@ class KnownEvents:
 
 def _of_known(plan: Plan, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
     """Those whose leader is known."""
-    return tuple(d for d in decisions if plan.einsum.tensors[d.leader].density.deterministic)
+    return tuple(d for d in decisions if plan.looked_at[d.leader])
 
 
 def _is_made(plan: Plan, tensor: int) -> bool:
@@ -265,8 +270,8 @@ class Looked:
             yield from (float(left.sum()) / total if total else 1.0 for left in after)
 
     def crossing(self, link: Link, stages: Stages) -> WordsCrossing:
-        """What crosses a link word by word, random tensors not asked."""
-        steps = self._steps(stages)
+        """What crosses a link word by word; all leaders must be known, or dense in their padding."""
+        steps = [stages.outer, stages.local, stages.inherited, stages.gates]
         made = _is_made(self.plan, link.tensor)
         points = self.results().points if made else self.points({link.tensor}, tuple(d for step in steps for d in step))
         accesses, repeated, fills = (list(after)[-1] for _, after in self._survivals(link, steps, points))

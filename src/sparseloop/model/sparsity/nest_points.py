@@ -26,6 +26,8 @@ Row = tuple[int, ...]
 """One number per slot of one mapping."""
 MOST_POINTS = 2**21
 """Points that are looked at one by one."""
+MOST_PADDED = 2**14
+"""The same where a tensor has padding, which covers say nearly as well."""
 REMEMBERED = 4096
 """Mappings of which it is remembered what was found."""
 
@@ -224,8 +226,11 @@ class NestPoints:
         return math.prod(bounds[i] for i in range(slot + 1, len(bounds)) if loops[i].rank == loops[slot].rank)
 
     def nonzero(self, tensor: int) -> Truths:
-        """Is the word of a known tensor non-zero?"""
-        places, word = self.plan.einsum.tensors[tensor].density.coordinates().flat, self.word(tensor)
+        """Is the word of a known tensor non-zero? One that is dense has zeros in its padding alone."""
+        density = self.plan.einsum.tensors[tensor].density
+        if not density.deterministic:
+            return self.inside(tensor)
+        places, word = density.coordinates().flat, self.word(tensor)
         if not len(places):
             return np.zeros(len(word), dtype=np.bool_)
         return places[np.minimum(np.searchsorted(places, word), len(places) - 1)] == word
@@ -273,7 +278,10 @@ class NestPoints:
     def deliveries(self, link: Link, below: frozenset[int] = frozenset()) -> Deliveries:
         """What crosses a link: its words, or the metadata entries above the loops `below`."""
         if (link.index, below) not in self._deliveries:
-            self._deliveries[link.index, below] = self._found(link, self.word(link.tensor, below))
+            exists = self.inside(link.tensor)
+            if below and not exists.all():
+                exists = some_alike(numbered(self.code(s for s in sorted(link.relevant) if s not in below)), exists)
+            self._deliveries[link.index, below] = self._found(link, self.word(link.tensor, below), exists)
         return self._deliveries[link.index, below]
 
     def stays(self, link: Link, key: Integers) -> Integers:
@@ -282,7 +290,7 @@ class NestPoints:
         visit = numbered(child, self.code(reversed(link.temporal)))
         return copies(visit, child, key, reuse=not (link.to_compute or link.no_reuse)).of_point
 
-    def _found(self, link: Link, key: Integers) -> Deliveries:
+    def _found(self, link: Link, key: Integers, exists: Truths) -> Deliveries:
         child, step = self.code(self.plan.spatial(link.child)), self.code(reversed(link.temporal))
         visit = numbered(child, step)
         stays = copies(visit, child, key, reuse=not (link.to_compute or link.no_reuse))
@@ -291,7 +299,7 @@ class NestPoints:
         if math.prod(self.passes[i] for i in link.between) == 1:
             access_of_copy = np.arange(len(point))
         else:
-            access_of_copy = numbered(*place, *_together(stays.begin, key[point]), key[point])
+            access_of_copy = numbered(*place, *_together(stays.begin, key[point], exists[point]), key[point])
         access_point = np.empty(int(access_of_copy.max()) + 1, dtype=np.int64)
         earliest = np.lexsort((child[point], step[point]))[::-1]
         access_point[access_of_copy[earliest]] = point[earliest]
@@ -369,8 +377,8 @@ def numbered(*columns: Integers) -> Integers:
     return np.unique(code, return_inverse=True)[1].reshape(-1)
 
 
-def _together(begin: Integers, key: Integers) -> list[Integers]:
-    """Per copy two numbers for the set of keys that enter with it; equal sets have equal numbers.
+def _together(begin: Integers, key: Integers, exists: Truths) -> list[Integers]:
+    """Per copy two numbers for the set of keys that enter with it, padding left out; equal sets have equal numbers.
 
     Sums of hashes: two of 62 bits, so that different sets are taken for equal once in 10^37.
     """
@@ -383,8 +391,16 @@ def _together(begin: Integers, key: Integers) -> list[Integers]:
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
         mixed ^= mixed >> np.uint64(31)
+        mixed *= exists
         found.append(numbered((np.add.reduceat(mixed[order], starts)[group] >> np.uint64(2)).astype(np.int64)))
     return found
+
+
+def some_alike(code: Integers, holds: Truths) -> Truths:
+    """Per point: does `holds` hold at some point with the same code?"""
+    some = np.zeros(int(code.max()) + 1, dtype=np.bool_)
+    some[code[holds]] = True
+    return some[code]
 
 
 def first_of_key(owner: Integers, key: Integers, time: Integers, instance: Integers) -> Truths:

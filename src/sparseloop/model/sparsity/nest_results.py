@@ -44,6 +44,8 @@ class NestResults:
         for at, tensor in enumerate(tensors):
             if tensor.density.deterministic and not tensor.output:
                 self._adds &= points.nonzero(at)
+            elif self.plan.padded[at]:
+                self._adds &= points.inside(at)
         self._contents: dict[int, Contents] = {}
         self._held: dict[int, Integers] = {}
 

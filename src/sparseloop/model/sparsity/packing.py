@@ -25,7 +25,7 @@ from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.sparsity.known_events import Decision, Looked, Packed
 from sparseloop.model.sparsity.known_patterns import nonempty_counts
 from sparseloop.model.sparsity.large_patterns import TileInData
-from sparseloop.model.sparsity.nest_points import Nest, few_points
+from sparseloop.model.sparsity.nest_points import MOST_PADDED, MOST_POINTS, Nest, few_points
 from sparseloop.model.traffic.imperfect import existing
 from sparseloop.model.traffic.tiles import Cover, Tiles, join
 from sparseloop.model.units import Array, Count, Share
@@ -47,11 +47,11 @@ def packed_time(safs: SafConditions, busy: Share) -> Share:
     """Time of what skips leave of the computes, over the steps of the nest; `busy`: the share of computes that is left.
 
     Packing levels come from the inside out; the time of each is that of its positions, one after the other or in turns. Known
-    patterns are looked at point by point where several levels pack or imperfect factors leave some positions out.
+    patterns are looked at point by point where several levels pack, or imperfect factors or padding leave some positions out.
     """
     plan, tiles = safs.plan, safs.tiles
     packing = [level for level in range(plan.compute) if plan.sparse.packs(level)]
-    if any(plan.arch.levels[level].waves for level in packing) and (tiles.clipped or len(packing) > 1):
+    if any(plan.arch.levels[level].waves for level in packing) and (tiles.clipped or any(plan.padded) or len(packing) > 1):
         decided = _known_decisions(safs)
         if decided is not None:
             return _looked_at(safs, packing, decided)
@@ -78,10 +78,11 @@ def packed_time(safs: SafConditions, busy: Share) -> Share:
 def _known_decisions(safs: SafConditions) -> tuple[Decision, ...] | None:
     """What decides on the time of computes, if it is all known and the points are few enough to be looked at."""
     plan, decisions = safs.plan, safs.decisions()
-    tensors = plan.einsum.tensors
-    timed = tuple(d for d in (*decisions.skips, *decisions.own) if tensors[d.leader].density.answering.density < 1)
-    known = all(tensors[d.leader].density.deterministic for d in timed)
-    return timed if known and not any(plan.padded) and few_points(plan, frozenset(plan.einsum.ranks)) else None
+    densities, padded = [t.density.answering for t in plan.einsum.tensors], plan.padded
+    timed = tuple(d for d in (*decisions.skips, *decisions.own) if padded[d.leader] or densities[d.leader].density < 1)
+    known = all(densities[d.leader].deterministic or (padded[d.leader] and densities[d.leader].density == 1) for d in timed)
+    most = MOST_PADDED if any(padded) else MOST_POINTS
+    return timed if known and few_points(plan, frozenset(plan.einsum.ranks), most) else None
 
 
 def _looked_at(safs: SafConditions, packing: Sequence[int], timed: tuple[Decision, ...]) -> Array:

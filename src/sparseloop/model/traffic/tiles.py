@@ -286,9 +286,9 @@ class Tiles:
         extents = tuple(self._extent(axis, cover) for axis in self.plan.axes[tensor])
         if not self.clipped and not self.plan.padded[tensor]:
             return extents
-        axes = self.plan.einsum.tensors[tensor].axes
-        shape = [axis.extent(self.plan.einsum.extents) for axis in axes]
-        shape = [met if axis.size is None else min(met, axis.size) for met, axis in zip(shape, axes, strict=True)]
+        operand = self.plan.einsum.tensors[tensor]
+        known, shape = operand.density.deterministic, self.plan.einsum.tensor_shape(operand)  # known patterns have the padding
+        shape = [n if known or a.size is None else min(n, a.size) for n, a in zip(shape, operand.axes, strict=True)]
         return tuple(ops.minimum(extent, size) for extent, size in zip(extents, shape, strict=True))
 
     def _extent(self, axis: AxisLoops, cover: Cover) -> Coordinate:

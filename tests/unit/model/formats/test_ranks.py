@@ -89,7 +89,7 @@ def test_conditions_of_positions_and_fibers() -> None:
 
 def test_words_that_a_fit_test_counts() -> None:
     def words(rule: str | float, compressed: bool = True) -> TileWords:
-        return TileWords(model=Uniform((32,), 0.25), size=16.0, sides=(16.0,), compressed=compressed, rule=rule)
+        return TileWords(model=Uniform((32,), 0.25), size=16.0, average=16.0, sides=(16.0,), compressed=compressed, rule=rule)
 
     assert words("worst").counted == 8
     assert words("expected").counted == 4

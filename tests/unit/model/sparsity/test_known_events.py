@@ -301,3 +301,34 @@ sparse:
     free = sl.loads((text[:start] + text[end:]).replace("a.npy", str(tmp_path / "a.npy")))
     sl.search(free, method="random", budget=300, seed=1)
     assert len(counted) <= 10  # of more than a thousand questions
+
+
+def test_bits_of_given_data_are_only_where_a_row_has_a_word(tmp_path: Path) -> None:
+    """Of row 1 of A (the rows begin at 0, the columns end after one), m=0 is zero: two bits of m, one of n below m=1."""
+    text = """
+workload:
+  einsum: "Z = A[k+1,m,n]"
+  shape: {k: 1, m: 2, n: 2}
+  extent: {A: {k: 2, n: 1}}
+  density: {A: a.npy, Z: dense}
+architecture: {levels: [{name: L0, class: buffer, metadata: {word_bits: 8}}, {name: MAC, class: mac}]}
+mapping: [L0: for m=2 n=2]
+sparse: {L0: {formats: {A: B B}}}
+"""
+    np.save(tmp_path / "a.npy", np.array([[[1], [1]], [[0], [1]]]))
+    (tmp_path / "spec.yaml").write_text(text)
+    link = next(k for k in sl.evaluate(sl.load(tmp_path / "spec.yaml")).cost.sparse.links if k.dense.link.name == "A")
+    assert [float(rank.entries["reads"].actual) for rank in link.ranks] == [2, 1]
+    assert float(link.resident.occupancy) == 1
+
+
+def test_an_empty_operand_makes_an_empty_result_in_padding() -> None:
+    """Z has no word at q=1, and none that is not zero elsewhere: nothing is written."""
+    text = """
+workload: {einsum: "Z[p,q] = I[p]", shape: {p: 2, q: 2}, extent: {Z: {q: 1}}, density: {I: 0}}
+architecture: {levels: [{name: L0, class: buffer}, {name: MAC, class: mac}]}
+mapping: [L0: for p=2 q=2]
+sparse: {L0: {formats: {Z: B B}}}
+"""
+    (made,) = (k for k in sl.evaluate(sl.loads(text)).cost.sparse.links if k.dense.link.output)
+    assert (float(made.updates.total), float(made.updates.actual)) == (2, 0)

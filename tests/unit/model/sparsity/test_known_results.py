@@ -186,3 +186,16 @@ sparse: {L1: {formats: {Z: {ranks: [{kind: UOP}], automatic: true}}}}
     link = next(k for k in sl.evaluate(sl.load(tmp_path / "spec.yaml")).cost.sparse.links if k.dense.link.output)
     offsets = link.ranks[0].payloads["updates"]
     assert (float(offsets.total), float(offsets.actual)) == (3, 3)
+
+
+def test_padding_adds_nothing_to_a_result(tmp_path: Path) -> None:
+    """B has one word, met at k=1: the first visit leaves Z empty, the second one writes it and finds nothing to read."""
+    np.save(tmp_path / "a.npy", np.ones(2))
+    (tmp_path / "spec.yaml").write_text("""
+workload: {einsum: "Z = A[k] * B[k-1]", shape: {k: 2}, extent: {B: [1]}, density: {A: a.npy, Z: produced}}
+architecture: {levels: [{name: L0, class: buffer, metadata: {word_bits: 8}}, {name: MAC, class: mac}]}
+mapping: [L0: for k=2]
+sparse: {L0: {formats: {Z: CP}}}
+""")
+    link = next(k for k in sl.evaluate(sl.load(tmp_path / "spec.yaml")).cost.sparse.links if k.dense.link.output)
+    assert (float(link.updates.actual), float(link.reads.actual)) == (1, 0)

@@ -84,8 +84,11 @@ def test_extents_are_checked(text: str, told: str | None) -> None:
     assert told in str(caught.value)
 
 
-def test_what_is_met_must_not_be_padding_alone() -> None:
-    text = BASE.replace("OUTER", "p=8").replace("INNER", "r=3").replace("DENSITY", "").replace("r-1", "r-10")
+@pytest.mark.parametrize("index", [("p+r-1", "p+r-10"), ("p+r-1]", "2*p+2*r-11]")])
+def test_what_is_met_must_not_be_padding_alone(index: tuple[str, str]) -> None:
+    """The second one steps over all true words: -11, -9, ..., of a tensor of one."""
+    text = BASE.replace("OUTER", "p=8").replace("INNER", "r=3").replace("DENSITY", "").replace(*index)
+    text = text.replace("extent: {I: [8]}", "extent: {I: [1]}") if "2*p" in text else text
     with pytest.raises(SpecError, match="meets padding alone"):
         evaluate(loads(text))
 

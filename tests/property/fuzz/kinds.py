@@ -23,9 +23,12 @@ class Kind:
     error: float | None = None
     """Approximations: the largest error that is accepted, as `error_of` measures it; None: an open fault."""
 
+    totals: bool = False
+    """May there be more or fewer events, too?"""
+
     def covers(self, name: str) -> bool:
-        """May the count of this name differ? How many events there are is never approximate, only what becomes of them."""
-        return re.match(self.counts, name) is not None and not name.endswith(" total")
+        """May the count of this name differ? Unless `totals`, not how many events there are, only what becomes of them."""
+        return re.match(self.counts, name) is not None and (self.totals or not name.endswith(" total"))
 
 
 @dataclass(frozen=True)

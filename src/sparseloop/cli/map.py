@@ -215,7 +215,7 @@ def _print_network(network: NetworkResult, arguments: MapArguments) -> None:
         for text in [f"{layer.name}:", *texts] if texts and several else texts:
             print(text, file=sys.stdout if tables else sys.stderr)
     results = [layer.result for layer in network.layers if layer.result is not None]
-    if arguments.form == "json" and results:
+    if arguments.form == "json":  # an empty list where nothing was found
         print_json(
             [
                 layer.result.to_dict() | {"search": search_figures(layer.best)}

@@ -49,7 +49,7 @@ def totals(result: Result) -> list[Fact]:
         Fact("energy", f"{wording.energy_text(result.energy_pj)}   ({result.energy_pj / total:.3g} pJ per dense compute)"),
         Fact("cycles", f"{wording.count_text(result.cycles)}   ({time})"),
         Fact("EDP", wording.edp_in_full(result.edp, clock)),
-        Fact("area", wording.area_text(result.area_um2)),
+        Fact("area", wording.total_area_text(result.area_um2)),
         Fact("computes", f"{wording.count_text(total)}: {split}"),
         Fact("utilization", wording.percent_text(result.utilization)),
         *(Fact("no effect", text) for text in without_effect(result.plan)),

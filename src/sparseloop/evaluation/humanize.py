@@ -68,6 +68,11 @@ def area_text(um2: float) -> str:
     return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
 
 
+def total_area_text(um2: float) -> str:
+    """Area of a whole machine; 0 where no file and no estimator gives one."""
+    return area_text(um2) if um2 else "not known"
+
+
 def objective_text(name: str, value: float, clock_hz: float) -> str:
     """What was minimized, in six digits with its unit: '3.17e-16 J*s (317344 pJ*cycles)'."""
     if name == "edp":

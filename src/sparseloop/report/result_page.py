@@ -57,7 +57,7 @@ def _recorded_totals(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("energy", wording.energy_text(found["energy_pj"])),
         ("cycles", wording.count_text(found["cycles"])),
         ("EDP", f"{found['edp_pj_cycles']:.4g} pJ*cycles"),
-        ("area", wording.area_text(found["area_um2"])),
+        ("area", wording.total_area_text(found["area_um2"])),
         (
             "computes",
             f"{wording.count_text(found['computes']['total'])}, {wording.count_text(found['computes']['actual'])} actual",

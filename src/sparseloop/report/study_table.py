@@ -57,7 +57,7 @@ def _metric(row: Mapping[str, Any], name: str) -> Cell:
     if name == "cycles":
         return partial(humanize.count_text, value)
     if name == "area_um2":
-        return humanize.area_text(value)
+        return humanize.total_area_text(value)
     if name == "edp" and row["latency_s"]:
         return humanize.edp_text(value, row["cycles"] / row["latency_s"])
     return f"{value:.4g}"

@@ -93,6 +93,12 @@ def test_nothing_found_is_status_1_with_the_reason(tmp_path: Path, capsys: pytes
     assert "no valid mapping among 1000 evaluated" in shown.err
 
 
+def test_nothing_found_is_an_empty_list_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = "constraints: {RF: {keep: [A, B, Z], factors: {m: 4, n: 2}}}\n"
+    assert cli.main(["map", file(tmp_path, rules), "--method", "random", "--budget", "10", "-f", "json"]) == cli.INFEASIBLE
+    assert json.loads(capsys.readouterr().out) == []
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [

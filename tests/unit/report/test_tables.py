@@ -240,6 +240,8 @@ def test_show_one_part(part):
         (wording.time_text(5.07e-5), "50.7 us"),
         (wording.area_text(999), "999 um2"),
         (wording.area_text(7.2e6), "7.2 mm2"),
+        (wording.total_area_text(7.2e6), "7.2 mm2"),
+        (wording.total_area_text(0.0), "not known"),
         (wording.percent_text(0.1234), "12.3 %"),
         (wording.percent_text(0.00312), "0.31 %"),
         (wording.percent_text(1e-7), "<0.01 %"),

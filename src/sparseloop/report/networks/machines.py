@@ -108,7 +108,7 @@ def totals_table(machines: Machines) -> DataTable:
                 wording.time_text(totals.cycles / clock),
                 wording.edp_text(totals.edp, clock),
                 partial(wording.percent_text, totals.utilization),
-                wording.area_text(first.area_um2),
+                wording.total_area_text(first.area_um2),
                 str(wins.count(name)),
                 _proven(network),
             )

@@ -146,6 +146,7 @@ def test_an_interrupt_has_its_own_exit_status(run, tmp_path: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(networks, "run_search", interrupted)
+    monkeypatch.setenv("COLUMNS", "120")
     (tmp_path / "net.yaml").write_text(NET, encoding="utf-8")
     shown = run("network", tmp_path / "net.yaml", "--on", "nvdla")
     assert shown.status == INTERRUPTED

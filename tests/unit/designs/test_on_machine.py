@@ -127,7 +127,7 @@ def test_machines_by_name_file_and_folder(tmp_path: Path) -> None:
     copied = tmp_path / "copied"
     shutil.copytree(FOLDER / "nvdla", copied)
     assert [path.name for path in machine_files(str(copied))] == ["architecture.yaml", "dataflow.yaml"]
-    with pytest.raises(SpecError, match=r"no shipped design 'eyeris_v1'\n +did you mean 'eyeriss_v1'"):
+    with pytest.raises(SpecError, match=r"no file, folder or shipped design 'eyeris_v1'\n +did you mean 'eyeriss_v1'"):
         machine_files("eyeris_v1")
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from sparseloop.input.expressions import wrong
 from sparseloop.input.notation import NAME, whole_number
 from sparseloop.input.yaml.nodes import Plain
-from sparseloop.model.density.files import PACKED
 
 _STRUCTURED = re.compile(rf"\s*(\d+\s*:\s*\d+(?:\s+over\s+\d+\s*:\s*\d+)*)(?:\s+(?:along\s+)?({NAME}))?\s*$")
 _FILE = re.compile(r".*\.([A-Za-z]\w*)$")
@@ -33,6 +32,8 @@ def parse_density(value: Plain) -> Plain:
     if (file := _FILE.match(value)) is None:
         return {"density": value}
     if file[1].lower() not in _DATA_FILES:
+        from sparseloop.model.density.files import PACKED  # numpy, which commands without data do without
+
         known = "known: .npy, .npz, .mtx, .safetensors, text of 0 and 1 as .txt"
         if f".{file[1].lower()}" in PACKED:
             known += "; unpack the file first"

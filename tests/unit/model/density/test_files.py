@@ -153,6 +153,7 @@ def test_malformed_numpy(tmp_path: Path) -> None:
             load_pattern(tmp_path / name)
     with pytest.raises(ValueError, match=r"has shape \(3, 4\), but the tensor has shape \(4, 3\)"):
         load_pattern(tmp_path / "a.npy", shape=(4, 3))
+    (tmp_path / "a.bits").write_text("101", encoding="utf-8")
     with pytest.raises(ValueError, match="needs the shape"):
         load_pattern(tmp_path / "a.bits")
 

@@ -121,12 +121,12 @@ def test_printed_nests_are_the_mappings_they_show(tmp_path: Path) -> None:
 
 
 @here
-@pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))])
+@pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 10))])
 def test_artifact_differs_only_where_it_should(first: int) -> None:
-    """Every fourth case."""
+    """Every tenth case."""
     found = list(artifact_table.cases())
     assert len(found) == 142
-    different = [one for case in found[first::4] for one in artifact_table.compared(case) if not one.equal]
+    different = [one for case in found[first::10] for one in artifact_table.compared(case) if not one.equal]
     assert [f"{one.case} {one.figure}" for one in different if not one.reason] == []
 
 

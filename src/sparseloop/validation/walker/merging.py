@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparseloop.validation.walker.plan import EventPlan
-from sparseloop.validation.walker.points import BoolArray, IntArray
+from sparseloop.validation.walker.points import BoolArray, IntArray, numbered
 
 
 def mean_passes(plan: EventPlan, level: int, radix: int, contributes: BoolArray) -> float:
@@ -22,9 +22,9 @@ def mean_passes(plan: EventPlan, level: int, radix: int, contributes: BoolArray)
     contracted = [i for i, loop in enumerate(points.nest.loops) if loop.rank not in path.tensor.ranks]
     first = np.full(len(accesses.point), np.iinfo(np.int64).max)
     np.minimum.at(first, accesses.of_point, points.code(contracted))
-    fiber = _numbered(points.instance(level), _stay(plan, level), *(points.coordinate(a) for a in path.tensor.axes[:-1]))
+    fiber = numbered(points.instance(level), _stay(plan, level), *(points.coordinate(a) for a in path.tensor.axes[:-1]))
     fiber, first = fiber[accesses.point][arrives], first[arrives]
-    of_list = np.unique(_numbered(fiber, first), return_index=True)[1]
+    of_list = np.unique(numbered(fiber, first), return_index=True)[1]
     lists = np.bincount(fiber[of_list], minlength=int(fiber.max()) + 1)[fiber]
     passes = np.ones(len(fiber))
     limit = radix
@@ -42,7 +42,3 @@ def _stay(plan: EventPlan, level: int) -> IntArray:
         return np.zeros(len(plan.points), dtype=np.int64)
     link = path.links[parent]
     return link.arrival[link.copies.of_point]
-
-
-def _numbered(*codes: IntArray) -> IntArray:
-    return np.unique(np.stack(codes), axis=1, return_inverse=True)[1].reshape(-1)

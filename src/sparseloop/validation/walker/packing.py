@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from sparseloop.validation.walker.plan import EventPlan
-from sparseloop.validation.walker.points import BoolArray, IntArray
+from sparseloop.validation.walker.points import BoolArray, IntArray, numbered
 from sparseloop.validation.walker.records import Machine
 
 
@@ -64,8 +64,8 @@ class Clock:
         points, loops = self.plan.points, self.plan.points.nest.loops
         lanes = [i for i, loop in enumerate(loops) if loop.spatial and loop.level == level]
         interval = {"step": self.step, "pass": passes_of(self.plan, level), "end": np.zeros_like(self.step)}[sync]
-        place = np.unique(np.stack([interval, points.instance(level)]), axis=1, return_inverse=True)[1].reshape(-1)
-        lane = np.unique(np.stack([place, points.code(lanes)]), axis=1, return_inverse=True)[1].reshape(-1)
+        place = numbered(interval, points.instance(level))
+        lane = numbered(place, points.code(lanes))
         inner = math.prod(points.bounds[i] for i, loop in enumerate(loops) if loop.spatial and loop.level > level)
         parents = len(np.unique(points.instance(level)))
         work = np.bincount(lane, weights=self.wanted) / inner
@@ -110,7 +110,7 @@ class Clock:
         level, inner = packing[0], packing[1:]
         # one level further in than the parent's: the temporal loops of the parent's own level lie outside the fanout
         step, parent = self.plan.points.step(level + 1)[points], self.plan.points.instance(level)[points]
-        groups = np.unique(np.stack([step, parent]), axis=1, return_inverse=True)[1].reshape(-1)
+        groups = numbered(step, parent)
         times = [self._wave(points[groups == g], level, inner) for g in range(int(groups.max()) + 1)]
         return len(np.unique(step)) * float(np.mean(times))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sparseloop.model.design.sparse import Partials
 from sparseloop.validation.walker.plan import EventPlan
-from sparseloop.validation.walker.points import BoolArray, IntArray
+from sparseloop.validation.walker.points import BoolArray, IntArray, numbered
 from sparseloop.validation.walker.residency import Deliveries, EventSet
 from sparseloop.validation.walker.tensor_path import any_alike
 
@@ -66,7 +66,7 @@ class PartialSums:
         parent = self.path.parent(level)
         if parent is not None and any(self.mode(outer) == "add" for outer in self.path.levels if outer < level):
             return self.path.stays(parent, key)
-        return np.unique(np.stack([self.plan.points.instance(level), key]), axis=1, return_inverse=True)[1].reshape(-1)
+        return numbered(self.plan.points.instance(level), key)
 
     def moments(self, level: int, link: Deliveries) -> Moments:
         """When the deliveries from a level to its child arrive and return."""
@@ -75,7 +75,7 @@ class PartialSums:
             at = 4 * self.step[link.accesses.point]
             return Moments(at + READ, at + CONTRIBUTE)
         points = self.plan.points
-        visit = np.unique(np.stack([points.instance(child), points.step(child)]), axis=1, return_inverse=True)[1].reshape(-1)
+        visit = numbered(points.instance(child), points.step(child))
         start, end = np.full(int(visit.max()) + 1, NEVER), np.zeros(int(visit.max()) + 1, dtype=np.int64)
         np.minimum.at(start, visit, self.step)
         np.maximum.at(end, visit, self.step)
@@ -117,5 +117,5 @@ class PartialSums:
         if link is None:
             return events.any(self.contributes)[events.of_point]
         together = link.departure[link.accesses.of_point]
-        group = np.unique(np.stack([together, code]), axis=1, return_inverse=True)[1].reshape(-1)
+        group = numbered(together, code)
         return any_alike(group, self.contributes)

@@ -17,6 +17,11 @@ BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 
 
+def numbered(*codes: IntArray) -> IntArray:
+    """One number per entry, equal where all of the codes are equal."""
+    return np.unique(np.stack(codes), axis=1, return_inverse=True)[1].reshape(-1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Points:
     """Every existing iteration of a nest: row p of `index` holds the loop indices of point p, outermost loop first."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparseloop.validation.walker.points import BoolArray, IntArray
+from sparseloop.validation.walker.points import BoolArray, IntArray, numbered
 from sparseloop.validation.walker.records import Beyond
 from sparseloop.validation.walker.residency import Ends, Trace
 
@@ -87,7 +87,7 @@ class Visits:
 
 def visits_of(ends: Ends, key: IntArray, traced: Trace) -> Visits:
     """The visits of the child of a link."""
-    visit = np.unique(np.stack([ends.child, ends.step]), axis=1, return_inverse=True)[1].reshape(-1)
+    visit = numbered(ends.child, ends.step)
     at = np.unique(np.stack([visit, traced.of_point]), axis=1, return_index=True)[1]
     visit_of, copy = visit[at], traced.of_point[at]
     begin, end = visit[traced.first_point()], visit[traced.last_point()]
@@ -123,6 +123,6 @@ class Tiles:
 
 def tiles_of(instance: IntArray, step: IntArray, word: IntArray) -> Tiles:
     """The working sets from the instance, step and word of every point."""
-    visit = np.unique(np.stack([instance, step]), axis=1, return_inverse=True)[1].reshape(-1)
+    visit = numbered(instance, step)
     point = np.unique(np.stack([visit, word]), axis=1, return_index=True)[1]
     return Tiles(visit[point], point)

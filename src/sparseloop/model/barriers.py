@@ -16,13 +16,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from sparseloop.model import ops
+from sparseloop.model.density.base import asked_by_rows
 from sparseloop.model.density.slices import binomial
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.emptiness import Condition, tile_condition
 from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.sparsity.known_patterns import nonempty_counts
 from sparseloop.model.sparsity.large_patterns import TileInData
-from sparseloop.model.sparsity.packing import DENSE_LIMIT, asked_by_rows
+from sparseloop.model.sparsity.packing import DENSE_LIMIT
 from sparseloop.model.traffic.tiles import join
 from sparseloop.model.units import Floats, Share
 

@@ -18,14 +18,13 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from sparseloop.model.density import Passes
-from sparseloop.model.density.base import ProducedResult
+from sparseloop.model.density.base import ProducedResult, asked_by_rows
 from sparseloop.model.density.given_result import GivenResult, Values
 from sparseloop.model.density.slices import REACH, binomial
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.emptiness import tile_condition
 from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.sparsity.nest_points import Nest, Row
-from sparseloop.model.sparsity.packing import asked_by_rows
 from sparseloop.model.sparsity.partial_sums import contraction_positions
 from sparseloop.model.traffic.tiles import Cover, join
 from sparseloop.model.units import Count, Integers, Share

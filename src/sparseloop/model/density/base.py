@@ -306,6 +306,16 @@ def by_rows(columns: Sequence[Array], value: Callable[..., float]) -> Array:
     return results[inverse.reshape(-1)].reshape(wide[0].shape)[()]
 
 
+def asked_by_rows(name: str, columns: Sequence[Any], answer: Callable[..., float]) -> Any:
+    """The same of columns that may be traced, for which it is an opaque function of this name."""
+
+    def rows(*given: Array) -> Array:
+        return by_rows(given, answer)
+
+    traced = next((c for c in columns if hasattr(c, "call")), None)
+    return rows(*columns) if traced is None else traced.call(name, rows, columns)
+
+
 def _row_codes(columns: Sequence[Floats]) -> npt.NDArray[np.int64]:
     """One integer per row, equal for equal rows only: the columns as digits (small integers directly, else by rank)."""
     code, span = np.zeros(columns[0].size, dtype=np.int64), 1

@@ -26,6 +26,7 @@ from sparseloop.model.density.lattice import (
     Groups,
     Lattice,
     Place,
+    columns_of,
     combined,
     common_groups,
     groups,
@@ -117,11 +118,8 @@ class Block(TabulatedModel):
 
     def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Share:
         """As of one tile: the blocks that either tile touches, with their words in either; the mean over the places."""
-        sides = [side for tile in (first, second) for side in tile.extents]
-        lattices = [side for side in sides if isinstance(side, Lattice)]
-        if not lattices or len(lattices) < len(sides):
-            return super().empty_union(first, second, shared)
-        return by_rows([column for side in lattices for column in side.columns], self._empty_pair)
+        columns = columns_of((*first.extents, *second.extents))
+        return super().empty_union(first, second, shared) if columns is None else by_rows(columns, self._empty_pair)
 
     def _empty_pair(self, *columns: float) -> float:
         """The same for one mapping: the lattices of the tiles as numbers."""

@@ -96,6 +96,14 @@ def sides_of(like: Extents, numbers: Sequence[Array]) -> Extents:
     return tuple(found)
 
 
+def columns_of(sides: Extents) -> list[Array] | None:
+    """The numbers of sides that are all told with their gaps; None if some are mere lengths, or there are none."""
+    lattices = [side for side in sides if isinstance(side, Lattice)]
+    if not lattices or len(lattices) < len(sides):
+        return None
+    return [column for side in lattices for column in side.columns]
+
+
 class RowLoop(NamedTuple):
     """A loop of one mapping, with what one or two tiles contain of it."""
 

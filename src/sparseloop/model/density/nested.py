@@ -25,7 +25,7 @@ from sparseloop.model.density.base import (
     upper_tail,
 )
 from sparseloop.model.density.cells import CellGrid, Levels, Tree, Weighed
-from sparseloop.model.density.lattice import Extents, Lattice, marked, nests, places_of, run_of
+from sparseloop.model.density.lattice import Extents, Lattice, columns_of, marked, nests, places_of, run_of
 from sparseloop.model.memo import memo
 from sparseloop.model.units import Array, Floats, Share, Words
 
@@ -54,11 +54,8 @@ class CellModel(TabulatedModel):
 
     def empty_union(self, first: Tile, second: Tile, shared: Tile) -> Share:
         """As of one tile: the words of each cell that are in either tile; the mean over the places."""
-        sides = [side for tile in (first, second) for side in tile.extents]
-        lattices = [side for side in sides if isinstance(side, Lattice)]
-        if not lattices or len(lattices) < len(sides):
-            return super().empty_union(first, second, shared)
-        return by_rows([column for side in lattices for column in side.columns], self._empty_pair)
+        columns = columns_of((*first.extents, *second.extents))
+        return super().empty_union(first, second, shared) if columns is None else by_rows(columns, self._empty_pair)
 
     def _empty_pair(self, *columns: float) -> float:
         """The same for one mapping: the lattices of the tiles as numbers."""
@@ -127,7 +124,7 @@ class CellModel(TabulatedModel):
         return lengths, scattered
 
     def tabulate(self, *parameters: float) -> Occupancy:
-        """CellGrid by level the sum over all choices of cells, the mean over the places."""
+        """Level by level the sum over all choices of cells, the mean over the places."""
         found, share = None, 0.0
         for some in self._trees(parameters):
             one = cells.tree_occupancy(self.levels, some.tree)

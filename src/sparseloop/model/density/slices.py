@@ -20,7 +20,7 @@ from sparseloop.model.density.nested import CellModel
 from sparseloop.model.density.structured import Even, Structured
 from sparseloop.model.density.uniform import Uniform, hypergeometric, probability_empty
 from sparseloop.model.memo import memo
-from sparseloop.model.units import Floats, Integers
+from sparseloop.model.units import Floats
 
 REACH = 9.5
 """Standard deviations of a normal number beyond which its transform is nothing."""
@@ -372,12 +372,8 @@ def _of_data(model: DeterministicModel, slices: Slices) -> Occupancy | None:
     for at, side, whole, number, inside in zip(places, slices.sides, slices.whole, tiles, within, strict=True):
         tile = tile * number + at // whole
         slice_ = slice_ * inside + at % whole // side
-    numbers = _distinct_of(tile * slices.number + slice_) // slices.number
+    numbers = distinct_keys(tile * slices.number + slice_)[0] // slices.number
     filled = np.bincount(distinct_keys(numbers)[1], minlength=1) if len(numbers) else np.zeros(1, dtype=np.int64)
     filled[0] = math.prod(tiles) - filled[1:].sum()
     kept = np.flatnonzero(filled)
     return Occupancy(kept.astype(np.float64), filled[kept] / filled.sum())
-
-
-def _distinct_of(numbers: Integers) -> Integers:
-    return distinct_keys(numbers)[0]

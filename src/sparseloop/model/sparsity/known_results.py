@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
-from sparseloop.model.density.base import by_rows
+from sparseloop.model.density.base import asked_by_rows
 from sparseloop.model.density.given_result import GivenResult
 from sparseloop.model.density.index import distinct_keys
 from sparseloop.model.sparsity.known_patterns import joint_list, mean_of_mapping, smallest
@@ -43,11 +43,7 @@ def share_there(
     `repeats`: visits at which all of these loops stand at index 0 are left out.
     """
     asking = _Asking(tiles, result, others, repeats, progress)
-    columns = asking.columns()
-    traced = next((c for c in columns if hasattr(c, "call")), None)
-    if traced is not None:
-        return traced.call("share of words that are there in the data", asking.evaluate, columns)
-    return asking.evaluate(*columns)
+    return asked_by_rows("share of words that are there in the data", asking.columns(), asking.answer)
 
 
 @dataclass(frozen=True)
@@ -72,11 +68,9 @@ class _Asking:
         columns += [tiles.bounds[s] if tiles.residuals is None else tiles.residuals[s] for s in slots]
         return columns
 
-    def evaluate(self, *columns: Any) -> Any:
-        """The share of every row."""
-        return by_rows(columns, lambda *row: self._one(tuple(int(n) for n in row)))
-
-    def _one(self, row: Row) -> float:
+    def answer(self, *numbers: float) -> float:
+        """The share of one row."""
+        row = tuple(map(int, numbers))
         plan, width = self.tiles.plan, len(self.tiles.bounds)
         parts = [row[at * width : (at + 1) * width] for at in range(4 + len(self.others) + 2 * len(self.progress.chain))]
         bounds, tile, others = parts[0], parts[1], parts[2 : 2 + len(self.others)]

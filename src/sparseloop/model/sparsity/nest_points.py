@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sparseloop.model.density.base import asked_by_rows
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Count, Floats, Integers
@@ -87,17 +88,7 @@ class ByMapping(Generic[Found]):
 
     def number(self, of: Callable[[Found], float]) -> Count:
         """One number of what is found, mapping by mapping."""
-
-        def numbers(*columns: Any) -> Any:
-            arrays = np.broadcast_arrays(*columns)
-            if not arrays or arrays[0].ndim == 0:
-                return of(self._of(tuple(int(a) for a in arrays)))
-            rows, inverse = np.unique(np.stack([a.reshape(-1) for a in arrays]), axis=1, return_inverse=True)
-            values = np.array([of(self._of(tuple(map(int, row)))) for row in rows.T])
-            return values[inverse.reshape(-1)].reshape(arrays[0].shape)
-
-        traced = next((c for c in self._columns if hasattr(c, "call")), None)
-        return numbers(*self._columns) if traced is None else traced.call(self._what, numbers, self._columns)
+        return asked_by_rows(self._what, self._columns, lambda *row: of(self._of(tuple(map(int, row)))))
 
     def only(self) -> Nest:
         """The mapping of a batch of one."""

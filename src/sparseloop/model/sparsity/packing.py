@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparseloop.model import ops
-from sparseloop.model.density.base import Occupancy, by_rows
+from sparseloop.model.density.base import Occupancy, asked_by_rows
 from sparseloop.model.density.slices import Slices, binomial, nonempty_slices
 from sparseloop.model.sparsity.active_positions import Active, Together, both_active, longest, thinned
 from sparseloop.model.sparsity.emptiness import Condition, Conditions, minimal, tile_condition
@@ -375,13 +375,3 @@ def _reach(tiles: Tiles, tensor: int, axis: int, cover: Cover) -> Count:
     """Bounding extent of a tile along an axis."""
     loops = tiles.plan.moves[tensor][axis]
     return 1 + ops.total(abs(c) * tiles.stride[i] * (tiles.count(cover[i], i) - 1) for i, c in loops if cover[i])
-
-
-def asked_by_rows(name: str, columns: list[Array], answer: Callable[..., float]) -> Array:
-    """An opaque function of the columns, row by row."""
-
-    def rows(*given: Array) -> Array:
-        return by_rows(given, answer)
-
-    traced = next((c for c in columns if hasattr(c, "call")), None)
-    return rows(*columns) if traced is None else traced.call(name, rows, columns)

@@ -1,4 +1,4 @@
-"""Tables of what is compared: the points of a study (in the units of every other table), density models fitted to given data."""
+"""The points of a study as a table: parameters, objectives and what else is asked first, in the units of every other table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from sparseloop.evaluation import humanize
-from sparseloop.input.densities.fit import DensityFit, FittedModel
 from sparseloop.report.datatable import Cell, DataTable, columns
 
 NAMES = {"energy_pj": "energy", "edp": "EDP", "area_um2": "area"}
@@ -61,57 +60,3 @@ def _metric(row: Mapping[str, Any], name: str) -> Cell:
     if name == "edp" and row["latency_s"]:
         return humanize.edp_text(value, row["cycles"] / row["latency_s"])
     return f"{value:.4g}"
-
-
-# --- density models -----------------------------------------------------------------------------------------
-
-FIT_COLUMNS = ("density", "mean_error", "worst_error", "worst_tile", "measured", "predicted")
-"""Columns of `fit_rows`."""
-
-
-def fit_table(fit: DensityFit, name: str) -> DataTable:
-    """The models fitted to given data, the best one first: errors of the share of empty tiles, the largest with its tile."""
-    rows = [
-        (
-            str(number),
-            _fitted_text(one),
-            humanize.percent_text(one.mean_error),
-            humanize.percent_text(one.worst_error),
-            "x".join(map(str, one.worst_tile)),
-            humanize.percent_text(one.measured),
-            humanize.percent_text(one.predicted),
-        )
-        for number, one in enumerate(fit.models, start=1)
-    ]
-    shape = "x".join(map(str, fit.shape))
-    note = f"share of empty tiles over {fit.tiles} shapes" if fit.tiles else "no tiles"
-    return DataTable(
-        title=f"{name}: {shape}, {fit.nonzeros} non-zeros, density {fit.density:.4g}",
-        note=note,
-        columns=columns("*no.", "~density model", "mean error", "worst", "at tile", "measured", "predicted"),
-        rows=tuple(rows),
-    )
-
-
-def _fitted_text(one: FittedModel) -> str:
-    """As it is written; of a histogram the beginning."""
-    return one.text if len(one.text) <= LONGEST_MODEL else f"{one.text[: LONGEST_MODEL - 3].rpartition(' ')[0]} ..."
-
-
-LONGEST_MODEL = 50
-"""Characters of a model in a table."""
-
-
-def fit_dict(fit: DensityFit) -> dict[str, Any]:
-    """The same as data."""
-    head = {"shape": list(fit.shape), "nonzeros": fit.nonzeros, "density": fit.density, "tiles": fit.tiles}
-    models = [dict(zip(FIT_COLUMNS, row, strict=True)) for row in fit_rows(fit)]
-    return {**head, "best": fit.best.text, "models": models}
-
-
-def fit_rows(fit: DensityFit) -> list[tuple[Any, ...]]:
-    """One row each."""
-    return [
-        (one.text, one.mean_error, one.worst_error, "x".join(map(str, one.worst_tile)), one.measured, one.predicted)
-        for one in fit.models
-    ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sparseloop.input import timeloop
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.input.spec import LevelSpec, Spec
+from sparseloop.input.timeloop import importer
 from sparseloop.input.yaml import files as yamlio
 
 PROBLEM = """
@@ -146,7 +146,7 @@ Computes = 24
 
 def convert(*texts: str) -> Spec:
     data, source = yamlio.load_text("\n".join(texts), name="all.yaml")
-    return timeloop.to_spec(data, source)
+    return importer.to_spec(data, source)
 
 
 def mistakes(*texts: str) -> str:

@@ -6,7 +6,6 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,15 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClosedOutput:
         drop_output()
         return WRONG_INPUT
-    except (OSError, MemoryError, BrokenExecutor) as error:
-        if "--debug" in given:
-            raise
-        drop_output()
-        complain(f"sparseloop: the system refused: {refusal(error)}")
-        return WRONG_INPUT
     except Exception as error:
         if "--debug" in given:
             raise
+        if (said := refusal(error)) is not None:
+            drop_output()
+            complain(f"sparseloop: the system refused: {said}")
+            return WRONG_INPUT
         complain(lines(f"sparseloop: internal error: {type(error).__name__}: {error}"))
         complain("This is a bug of ours: please report it, with the output of the same command and --debug.")
         return BUG

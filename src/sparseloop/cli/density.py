@@ -11,7 +11,6 @@ import typer
 from sparseloop.cli.options import FormOption
 from sparseloop.cli.output import print_csv, print_json, print_table
 from sparseloop.input.diagnostics import Diagnostic, SpecError
-from sparseloop.input.yaml.nodes import missing_file_hint, wrong_file
 
 if TYPE_CHECKING:
     from sparseloop.input.densities.fit import DensityFit, FittedModel
@@ -42,6 +41,8 @@ def density_command(
     except ValueError as error:  # what the file holds, or the number of ranks
         raise SpecError([Diagnostic(message=str(error))]) from None
     except OSError as error:
+        from sparseloop.input.yaml.nodes import missing_file_hint, wrong_file
+
         raise wrong_file(file, f"cannot read the file: {error.strerror}", missing_file_hint(file, error)) from None
     if form == "json":
         print_json([{"file": file, **_fit_dict(fit)}])

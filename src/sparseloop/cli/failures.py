@@ -56,11 +56,13 @@ def drop_output() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def refusal(error: BaseException) -> str:
-    """What the system said."""
+def refusal(error: BaseException) -> str | None:
+    """What the system said, if it is the system that refused."""
+    from concurrent.futures import BrokenExecutor  # with logging: only failures need it
+
     if isinstance(error, MemoryError):
         return "too little memory"
     if isinstance(error, OSError):
         name = f" ({error.filename})" if error.filename else ""
         return lines(f"{error.strerror or error}{name}")
-    return "a worker process ended unexpectedly (out of memory?)"
+    return "a worker process ended unexpectedly (out of memory?)" if isinstance(error, BrokenExecutor) else None

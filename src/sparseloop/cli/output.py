@@ -79,13 +79,14 @@ def print_results(results: Sequence[Result], form: Form, *, summary: bool = Fals
 
 def print_tables(results: Sequence[Result], *, summary: bool, times: Sequence[int] = ()) -> None:
     """The tables of every result, then one line a layer; `summary`: of several only the latter, of one the totals."""
-    from sparseloop.report.networks.layers import results_table
     from sparseloop.report.tables import print_result
 
     several = len(results) > 1
     for result in results if not (several and summary) else ():
         print_result(result, sys.stdout, width=terminal_width(), summary=summary)
     if several:
+        from sparseloop.report.networks.layers import results_table  # with the mapper: a single result needs none of it
+
         print_table(results_table(results, times))
 
 

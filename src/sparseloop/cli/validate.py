@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -15,8 +15,10 @@ from sparseloop.cli.output import is_quiet, print_table, terminal_width
 from sparseloop.input import terminal
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.report.borders import write_csv
-from sparseloop.report.datatable import DataTable, columns
 from sparseloop.validation.records import ExternalData, Findings, FindingsTable, PublishedFigure, Target
+
+if TYPE_CHECKING:
+    from sparseloop.report.datatable import DataTable
 
 COLUMNS = ("target", "case", "figure", "unit", "published", "ours", "error", "low", "high", "limit", "within", "why")
 HEADS = ("", "published", "ours", "error", "P10-P90")
@@ -182,6 +184,8 @@ def _tables(results: list[ValidatedTarget]) -> None:
 
 def _narrow(figure: str, rows: Sequence[PublishedFigure], reasons: tuple[str, ...]) -> DataTable:
     """The rows of a figure as a table that goes on below where the terminal is too narrow for all columns."""
+    from sparseloop.report.datatable import DataTable, columns
+
     cells = [_cells(row, reasons) for row in rows]
     shown = [i for i in range(len(HEADS) + 1) if any(row[i] for row in cells)]
     names = columns(*((*HEADS, "<")[i] if i else "*case" for i in shown))
@@ -227,6 +231,8 @@ def _number(value: float, unit: str = "") -> str:
 
 
 def _table(table: FindingsTable) -> DataTable:
+    from sparseloop.report.datatable import DataTable, columns
+
     numbers = [all(isinstance(row[i], float | int | None) for row in table.rows) for i in range(len(table.columns))]
     marks = ["*" if i == 0 else "" if numeric else "~" for i, numeric in enumerate(numbers)]
     rows = [tuple("" if c is None else c if isinstance(c, str) else f"{c:.6g}" for c in row) for row in table.rows]

@@ -76,14 +76,12 @@ def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
             return Spec.model_validate(importer.native_data(data, source)).with_source(source)
         data = _with_named_tables(data, source)
         if is_timeloop(data):
-            from sparseloop.input import (
-                accelergy,  # only where they are needed
-                timeloop,
-            )
+            from sparseloop.input import accelergy  # only where they are needed
+            from sparseloop.input.timeloop import importer
 
             data, notes = accelergy.with_tables(data, source, accelergy.built_in())
-            spec = timeloop.to_spec(data, source)
-            return spec.model_copy(update={"notes": (*notes, *spec.notes)}).with_source(timeloop.native_places(source))
+            spec = importer.to_spec(data, source)
+            return spec.model_copy(update={"notes": (*notes, *spec.notes)}).with_source(importer.native_places(source))
         return Spec.model_validate(data).with_source(source)
     except SpecError as error:
         raise error.located(source) from None

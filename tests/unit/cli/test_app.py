@@ -229,7 +229,15 @@ def test_as_a_program(spec):
     assert program("eval", spec, PYTHONIOENCODING="ascii").returncode == 0
 
 
-def test_light_commands_load_no_tables():
-    program = "import sys; from sparseloop.cli.app import main; main(['schema']); print(' '.join(sys.modules), file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not set(done.stderr.split()) & {"numpy", "sparseloop.report.tables", "sparseloop.evaluation.tracing"}
+def loaded_by(*arguments: object) -> set[str]:
+    """The modules that a command loads."""
+    words = list(map(str, arguments))
+    program = f"import sys; from sparseloop.cli.app import main; main({words}); print(' '.join(sys.modules), file=sys.stderr)"
+    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr.split())
+
+
+def test_commands_load_only_what_they_need(spec):
+    assert not loaded_by("--version") & {"numpy", "pydantic", "rich", "ruamel.yaml", "logging"}
+    assert not loaded_by("schema") & {"numpy", "sparseloop.report.tables", "sparseloop.evaluation.tracing"}
+    others = {"sparseloop.mapper.search", "sparseloop.input.accelergy.ert", "sparseloop.input.timeloop.importer"}
+    assert not loaded_by("eval", spec) & others

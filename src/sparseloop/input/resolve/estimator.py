@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 from sparseloop.energy.estimators import OPTIONS, registry
 from sparseloop.energy.tools import Backend
-from sparseloop.energy.tools.hwcomponents import Hwcomponents
-from sparseloop.input.accelergy.installed import Accelergy
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.resolve.log import ResolveLog
 from sparseloop.input.spec import LevelSpec
@@ -29,7 +28,7 @@ def wanted_estimator(path: Path, name: str | None, log: ResolveLog) -> WantedEst
     path, name = (path, name) if name else (DEFAULT, log.spec.energy.estimator)
     if not name:
         return WantedEstimator()
-    known = (*registry().names, *(other for other in BACKENDS if other not in registry().names))
+    known = (*registry().names, *(other for other in backends() if other not in registry().names))
     if name not in known:
         log.unknown(path, "estimator", name, known)
         return WantedEstimator()
@@ -38,11 +37,11 @@ def wanted_estimator(path: Path, name: str | None, log: ResolveLog) -> WantedEst
         return WantedEstimator()
     if name in registry().names:
         return WantedEstimator(name)
-    missing = BACKENDS[name].missing()
+    missing = backends()[name].missing()
     if missing:
         log.warn(f"estimator '{name}' is skipped: {missing}")
         return WantedEstimator()
-    return WantedEstimator(name, BACKENDS[name])
+    return WantedEstimator(name, backends()[name])
 
 
 def check_attributes(spec: LevelSpec, path: Path, whom: WantedEstimator, log: ResolveLog) -> None:
@@ -62,4 +61,10 @@ def check_attributes(spec: LevelSpec, path: Path, whom: WantedEstimator, log: Re
             log.error(at, f"{name} must be a number above 0, not {value!r}")
 
 
-BACKENDS: Mapping[str, Backend] = {backend.name: backend for backend in (Hwcomponents(), Accelergy())}
+@cache
+def backends() -> Mapping[str, Backend]:
+    """Other tools by name; loaded where one is named, as few specifications do."""
+    from sparseloop.energy.tools.hwcomponents import Hwcomponents
+    from sparseloop.input.accelergy.installed import Accelergy
+
+    return {backend.name: backend for backend in (Hwcomponents(), Accelergy())}

@@ -203,17 +203,17 @@ def test_timeloops_rules_ask_nobody_and_say_so() -> None:
 
 @pytest.mark.usefixtures("hwcomponents")
 def test_units_and_names_of_hwcomponents() -> None:
-    memory = backends.BACKENDS["hwcomponents"].estimate(SRAM)
+    memory = backends.backends()["hwcomponents"].estimate(SRAM)
     assert memory is not None
     assert {name: e.value for name, e in memory.energy_pj.items()} == pytest.approx({"read": 0.256, "write": 0.512})
     assert memory.area_um2 is not None
     assert memory.leak_mw is not None
     assert (memory.area_um2.value, memory.leak_mw.value) == pytest.approx((2000, 3e-3))
     assert {e.confidence for e in (*memory.energy_pj.values(), memory.area_um2, memory.leak_mw)} == {0.8}
-    mac = backends.BACKENDS["hwcomponents"].estimate(MAC)
+    mac = backends.backends()["hwcomponents"].estimate(MAC)
     assert mac is not None
     assert {name: e.value for name, e in mac.energy_pj.items()} == pytest.approx({"compute": 0.256})
-    assert backends.BACKENDS["hwcomponents"].estimate(replace(MAC, kind="unit", class_name="adder")) is None
+    assert backends.backends()["hwcomponents"].estimate(replace(MAC, kind="unit", class_name="adder")) is None
 
 
 @pytest.mark.usefixtures("hwcomponents")
@@ -239,7 +239,7 @@ def test_of_a_long_log_only_the_errors_are_told(hwcomponents: Path) -> None:
     log = "Can not find a model\\n| SRAM:\\n|  | File x\\n|  | Exception: CACTI failed with exit code 1\\n|  | \\nWhy"
     hwcomponents.write_text(f"def get_model(*args):\n    raise RuntimeError('{log}')\n")
     with pytest.raises(RuntimeError, match=r"^Exception: CACTI failed with exit code 1$"):
-        backends.BACKENDS["hwcomponents"].estimate(SRAM)
+        backends.backends()["hwcomponents"].estimate(SRAM)
 
 
 def test_supply() -> None:
@@ -288,7 +288,7 @@ def test_floats_have_exponent_and_mantissa() -> None:
 
 @pytest.mark.usefixtures("command")
 def test_units_of_accelergy() -> None:
-    answer = backends.BACKENDS["accelergy"].estimate(SRAM)
+    answer = backends.backends()["accelergy"].estimate(SRAM)
     assert answer is not None
     assert {name: e.value for name, e in answer.energy_pj.items()} == pytest.approx({"read": 6.4, "write": 6.4})
     assert answer.area_um2 is not None
@@ -301,7 +301,7 @@ def test_units_of_accelergy() -> None:
 @pytest.mark.usefixtures("command")
 def test_one_question_is_one_run(tmp_path: Path) -> None:
     for query in (SRAM, replace(SRAM), replace(SRAM, vdd=0.7), MAC):
-        backends.BACKENDS["accelergy"].estimate(query)
+        backends.backends()["accelergy"].estimate(query)
     assert (tmp_path / "runs").read_text().count("run") == 2
 
 
@@ -347,12 +347,12 @@ def test_a_command_that_does_not_run_or_end(tmp_path: Path, monkeypatch: pytest.
     file = _command(tmp_path, monkeypatch, "")
     file.write_text("no program")
     with pytest.raises(RuntimeError, match="cannot be run"):
-        backends.BACKENDS["accelergy"].estimate(SRAM)
+        backends.backends()["accelergy"].estimate(SRAM)
     accelergy._reply.cache_clear()
     file.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(20)")
     monkeypatch.setattr(accelergy, "LONGEST_RUN_S", 0.3)
     with pytest.raises(RuntimeError, match=r"no answer after 0\.3 s"):
-        backends.BACKENDS["accelergy"].estimate(SRAM)
+        backends.backends()["accelergy"].estimate(SRAM)
 
 
 def test_a_package_without_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

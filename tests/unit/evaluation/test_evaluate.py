@@ -123,6 +123,19 @@ def test_similar_designs_share_counts_and_nothing_else(change: str) -> None:
     assert api._cached_totals.cache_info().misses == (1 if change in SIMILAR else 2)  # pyright: ignore[reportPrivateUsage]
 
 
+def test_the_room_of_overbooked_tiles_is_no_matter_of_price() -> None:
+    """Words that do not fit are streamed, so that counts depend on the capacity where a quantile of the tiles must fit."""
+    found = list[float]()
+    for words in (30, 40):
+        text = studies.SPEC.replace("capacity: 256", f"capacity: {words}, capacity_rule: 0.9")
+        design = sl.design_of(sl.loads(text))
+        assert isinstance(design.arch.levels[1].capacity_rule, float)
+        mapping = api.own_mapping(design)
+        found.append(api.evaluate_sharing_counts(design, mapping).energy_pj)
+        assert found[-1] == api.evaluate_mapping(design, mapping).energy_pj
+    assert found[0] > found[1]
+
+
 def test_alternatives_are_chosen_by_price_for_every_design() -> None:
     text = studies.SPEC.replace("skip: [B <- A, Z <- A]", "skip: {options: [B <- A, A <- B]}").replace(
         "formats: {A: csr}", "formats: {A: csr, B: csr}"

@@ -26,9 +26,12 @@ PRICE_ONLY: Mapping[type, frozenset[str]] = {
 """Fields that no count depends on; all others belong to the key, those of tomorrow too. The mapping is a key of its own."""
 
 
-def counting_key(design: Design) -> Hashable:
-    """Designs with equal keys have equal counts under every mapping, unless prices choose between alternative features."""
-    return _key(design)
+def counting_key(part: Design | Level) -> Hashable:
+    """Designs with equal keys have equal counts under every mapping, unless prices choose between alternative features.
+
+    Of a level: designs that differ in levels with equal keys only have equal keys.
+    """
+    return _key(part)
 
 
 def _key(value: Any) -> Hashable:
@@ -36,6 +39,8 @@ def _key(value: Any) -> Hashable:
     left_out = next((names for kind, names in PRICE_ONLY.items() if isinstance(value, kind)), None)
     if left_out is not None:
         assert is_dataclass(value)
+        if isinstance(value, Level) and isinstance(value.capacity_rule, float):
+            left_out = left_out - {"capacity_words"}  # what does not fit is streamed
         return (type(value), *((f.name, _key(getattr(value, f.name))) for f in fields(value) if f.name not in left_out))
     if isinstance(value, tuple):
         return tuple(_key(one) for one in cast("tuple[Any, ...]", value))

@@ -1,8 +1,8 @@
 """A network on a machine: its layers, and what the machine's files say in roles, become one specification.
 
 What depends on a layer is settled here: formats of a tensor that is dense are left out (they would only add metadata), the
-variable `BITS` is the width of a position in n:m weights, and a layer of experts gets the feature that leaves out those without a
-token.
+variable `BITS` is the width of a position in n:m weights, widths of words by role are those of its tensors, and a layer of
+experts gets the feature that leaves out those without a token.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from sparseloop.input.diagnostics import Diagnostic, SpecError
 from sparseloop.input.load import spec_of_data
 from sparseloop.input.networks.layers import NeuralNetwork
 from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
-from sparseloop.input.roles import roles_of
+from sparseloop.input.roles import ROLES, roles_of
 from sparseloop.input.spec import Spec, with_shared
 from sparseloop.input.yaml.files import load_files
 
 BITS = "BITS"
 """The variable of a design's files that stands for the bits of a position in n:m weights; such a design needs n:m weights."""
+KEPT, GROUP = "KEPT", "GROUP"
+"""Variables of a design's files: of n:m weights it takes those with m = GROUP and n of at most KEPT; without them any."""
 Fields = dict[str, Any]
 
 
@@ -50,7 +52,7 @@ def network_on(network: str | Path | NeuralNetwork, design: Sequence[str | Path]
         raise SpecError([Diagnostic(message="a network needs a machine in the native format", hint="sparseloop import")])
     features = cast("Fields", data.get("sparse") or {})
     shared = cast("Fields", data.get("workload") or {})
-    whole = [with_shared(layer, shared) for layer in cast("list[Fields]", data["layers"])]
+    whole = [_with_word_bits(layer, shared) for layer in cast("list[Fields]", data["layers"])]
     layers = [_on_layer(layer, features, spec) for layer in whole]
     return Spec.model_validate({**data, "workload": {}, "layers": layers}).with_source(source)
 
@@ -59,12 +61,12 @@ def _on_layer(layer: Fields, features: Fields, spec: Spec) -> Fields:
     """The layer with the sparse features that the machine has for it, where these are not those of all."""
     if layer.get("sparse") is not None:
         return layer
-    einsum = str(layer["einsum"])
-    roles = roles_of(einsum, layer.get("roles") or {})
+    einsum, roles = str(layer["einsum"]), _roles(layer)
     density: Fields = layer.get("density") or {}
     own = features
     if BITS in spec.variables:
-        bits = position_bits(density.get(roles.get("weights", "")))
+        weights = density.get(roles.get("weights", ""))
+        bits = position_bits(weights) if _takes(weights, spec.variables) else None
         own = Fields() if bits is None else _with_bits(own, bits)
     own = {name: _without_dense(level or {}, density, roles) for name, level in own.items()}
     if "* R[" in einsum:
@@ -74,14 +76,43 @@ def _on_layer(layer: Fields, features: Fields, spec: Spec) -> Fields:
     return {**layer, "sparse": {**{name: Fields() for name in features}, **own}}
 
 
+def _roles(layer: Fields) -> dict[str, str]:
+    return roles_of(str(layer["einsum"]), layer.get("roles") or {})
+
+
+def _with_word_bits(layer: Fields, shared: Fields) -> Fields:
+    """The layer with what all have in common; widths that the machine gives by role are those of its tensors."""
+    widths = shared.get("word_bits")
+    if not isinstance(widths, dict):
+        return with_shared(layer, shared)
+    roles, by_name = _roles({**shared, **layer}), cast("Fields", widths)
+    named = {roles.get(name, name): bits for name, bits in by_name.items() if name in roles or name not in ROLES}
+    return with_shared(layer, {**shared, "word_bits": named})
+
+
+def _takes(density: Any, variables: Mapping[str, Any]) -> bool:
+    """False if the machine takes other n:m weights only."""
+    if GROUP not in variables:
+        return True
+    ratios = _ratios(density)
+    return len(ratios) == 1 and ratios[0][1] == int(variables[GROUP]) and ratios[0][0] <= int(variables[KEPT])
+
+
 def position_bits(density: Any) -> int | None:
     """Bits that name one of the m positions of each level, of n:m weights; None of others."""
+    ratios = _ratios(density)
+    return max(1, sum((m - 1).bit_length() for _, m in ratios)) if ratios else None
+
+
+def _ratios(density: Any) -> list[tuple[int, int]]:
+    """n and m of each level of n:m weights, outermost first; none of others."""
     plain = parse_density(density) if isinstance(density, str) else density
     fields = cast("Fields", plain) if isinstance(plain, Mapping) else Fields()
     if fields.get("model") not in ("structured", "hierarchical"):
-        return None
-    lengths = [fields["m"]] if "m" in fields else [ratio.partition(":")[2] for ratio in fields["ratios"]]
-    return max(1, sum((int(m) - 1).bit_length() for m in lengths))
+        return []
+    if "m" in fields:
+        return [(int(fields["n"]), int(fields["m"]))]
+    return [(int(n), int(m)) for n, _, m in (ratio.partition(":") for ratio in fields["ratios"])]
 
 
 def _with_bits(value: Any, bits: int) -> Any:

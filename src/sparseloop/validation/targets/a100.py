@@ -91,11 +91,11 @@ def searched(product: Product, sparse: bool) -> Limits:
 def _searched(bits: int, n: int, m: int, c: int, sparse: bool) -> Limits:
     lanes = 256 // bits
     overrides = [
-        f"variables={{BITS: {bits}, LANES: {lanes}, STEP: {2 * lanes if sparse else lanes}}}",
+        f"variables={{WIDTH: {bits}, LANES: {lanes}, STEP: {2 * lanes if sparse else lanes}}}",
         f"workload.shape={{n: {n}, m: {-(-m // BLOCK) * BLOCK}, c: {c}}}",
         f"workload.density={{W: {'2:4 c' if sparse else 'dense'}}}",
     ]
-    design = [FOLDER / "a100" / f"{name}.yaml" for name in ("architecture", "sparse" if sparse else "dense")]
+    design = [FOLDER / "a100" / f"{name}.yaml" for name in ("architecture", "kernel", "sparse" if sparse else "dense")]
     product = files("sparseloop.validation").joinpath("specs/a100/product.yaml")
     spec = load(*design, str(product), overrides=overrides)
     found = search(spec, minimize="cycles", method="optimal", budget=BUDGET)

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from sparseloop.model import ops
-from sparseloop.model.density.base import asked_by_rows
 from sparseloop.model.density.slices import binomial
 from sparseloop.model.plan import Plan
+from sparseloop.model.rows import asked_by_rows
 from sparseloop.model.sparsity.emptiness import Condition, tile_condition
 from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.sparsity.known_patterns import nonempty_counts

@@ -18,10 +18,11 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from sparseloop.model.density import Passes
-from sparseloop.model.density.base import ProducedResult, asked_by_rows
+from sparseloop.model.density.base import ProducedResult
 from sparseloop.model.density.given_result import GivenResult, Values
 from sparseloop.model.density.slices import REACH, binomial
 from sparseloop.model.plan import Link
+from sparseloop.model.rows import asked_by_rows
 from sparseloop.model.sparsity.emptiness import tile_condition
 from sparseloop.model.sparsity.features import SafConditions
 from sparseloop.model.sparsity.nest_points import Nest, Row

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sparseloop.model.density.lattice import Extents, places_of
 from sparseloop.model.memo import memo
+from sparseloop.model.rows import by_rows
 from sparseloop.model.units import Array, Coordinate, Count, Flag, Floats, Share, Words
 
 Pattern = npt.NDArray[np.bool_]
@@ -292,44 +293,6 @@ class SmoothModel(DensityModel):
         loss = spread * np.maximum(np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi) - z * upper_tail(z), 0.0)
         columns = (*self.parameters(size, extents), capacity)
         return replaced(loss, sigma < NORMAL_FROM, columns, lambda *row: self.tabulate(*row[:-1]).excess(row[-1]))
-
-
-def by_rows(columns: Sequence[Array], value: Callable[..., float]) -> Array:
-    """`value(*row)` for every row of the broadcast columns, computed once per distinct row."""
-    if all(isinstance(column, int | float) for column in columns):
-        return np.float64(value(*map(float, columns)))
-    wide = np.broadcast_arrays(*(np.asarray(c, dtype=np.float64) for c in columns))
-    flat = [c.reshape(-1) for c in wide]
-    _, first, inverse = np.unique(_row_codes(flat), return_index=True, return_inverse=True)
-    rows = zip(*(column[first].tolist() for column in flat), strict=True)
-    results = np.array([value(*row) for row in rows], dtype=np.float64)
-    return results[inverse.reshape(-1)].reshape(wide[0].shape)[()]
-
-
-def asked_by_rows(name: str, columns: Sequence[Any], answer: Callable[..., float]) -> Any:
-    """The same of columns that may be traced, for which it is an opaque function of this name."""
-
-    def rows(*given: Array) -> Array:
-        return by_rows(given, answer)
-
-    traced = next((c for c in columns if hasattr(c, "call")), None)
-    return rows(*columns) if traced is None else traced.call(name, rows, columns)
-
-
-def _row_codes(columns: Sequence[Floats]) -> npt.NDArray[np.int64]:
-    """One integer per row, equal for equal rows only: the columns as digits (small integers directly, else by rank)."""
-    code, span = np.zeros(columns[0].size, dtype=np.int64), 1
-    for column in columns:
-        digits = column.astype(np.int64)
-        low, high = int(digits.min(initial=0)), int(digits.max(initial=0))
-        if low < 0 or high >= 2**20 or not (digits == column).all():
-            digits = np.unique(column, return_inverse=True)[1].reshape(-1)
-            high = int(digits.max(initial=0))
-        if span * (high + 1) >= 2**62:
-            code = np.unique(code, return_inverse=True)[1].reshape(-1)
-            span = int(code.max(initial=0)) + 1
-        code, span = code * (high + 1) + digits, span * (high + 1)
-    return code
 
 
 def replaced(rough: Array, where: Array, columns: Sequence[Array], value: Callable[..., float]) -> Array:

@@ -15,7 +15,6 @@ from sparseloop.model.density.base import (
     TabulatedModel,
     Tile,
     by_place,
-    by_rows,
     check_fraction,
     check_shape,
     count_of,
@@ -38,6 +37,7 @@ from sparseloop.model.density.lattice import (
 from sparseloop.model.density.structured import weights_of
 from sparseloop.model.density.uniform import between, hypergeometric, probability_empty, variance_of
 from sparseloop.model.memo import memo
+from sparseloop.model.rows import by_rows
 from sparseloop.model.units import Array, Integers, Share, Words
 
 CONVOLUTION_LIMIT = 2**22

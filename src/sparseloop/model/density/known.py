@@ -12,10 +12,11 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.model.density.base import Occupancy, Pattern, TabulatedModel, by_rows, check_shape
+from sparseloop.model.density.base import Occupancy, Pattern, TabulatedModel, check_shape
 from sparseloop.model.density.files import as_pattern
 from sparseloop.model.density.index import Coordinates, grid
 from sparseloop.model.memo import memo
+from sparseloop.model.rows import by_rows
 from sparseloop.model.units import Array, Coordinate, Integers, Share, Words
 
 TABLE_LIMIT = 2**26

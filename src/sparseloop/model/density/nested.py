@@ -18,7 +18,6 @@ from sparseloop.model.density.base import (
     Pattern,
     TabulatedModel,
     Tile,
-    by_rows,
     check_fraction,
     check_shape,
     unwrapped,
@@ -27,6 +26,7 @@ from sparseloop.model.density.base import (
 from sparseloop.model.density.cells import CellGrid, Levels, Tree, Weighed
 from sparseloop.model.density.lattice import Extents, Lattice, columns_of, marked, nests, places_of, run_of
 from sparseloop.model.memo import memo
+from sparseloop.model.rows import by_rows
 from sparseloop.model.units import Array, Floats, Share, Words
 
 

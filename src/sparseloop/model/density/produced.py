@@ -21,7 +21,6 @@ from sparseloop.model.density.base import (
     Occupancy,
     Passes,
     PassLoops,
-    by_rows,
     merged_loops,
     nodes_of,
     unwrapped,
@@ -43,6 +42,7 @@ from sparseloop.model.density.slices import Slices as Along
 from sparseloop.model.density.structured import Structured
 from sparseloop.model.density.uniform import Overlaps, Scattered, Strides, Uniform
 from sparseloop.model.memo import memo
+from sparseloop.model.rows import by_rows, known_rows
 from sparseloop.model.units import Array, Coordinate, Count, Floats, Share, Words
 
 OTHERS = 4
@@ -246,7 +246,7 @@ class Produced(DensityModel):
         axes, loops, again = len(self.shape), len(passes.counts), passes.again
         columns = (*self._columns(extents)[:axes], *passes.counts, *passes.positions, *passes.outside, passes.more, *taken)
 
-        return by_rows(columns, lambda *row: _mean_of_row(self, loops, again, row))
+        return known_rows((self, loops, again), columns, lambda *row: _mean_of_row(self, loops, again, row))
 
     def mean_over(
         self, tile: tuple[float, ...], loops: tuple[PassLoops, ...], more: float, again: bool, taken: tuple[float, ...]

@@ -16,7 +16,6 @@ from sparseloop.model.density.base import (
     SmoothModel,
     Tile,
     by_place,
-    by_rows,
     check_fraction,
     check_shape,
     snapped,
@@ -36,6 +35,7 @@ from sparseloop.model.density.lattice import (
 )
 from sparseloop.model.density.uniform import hypergeometric, probability_empty, tilt_of, variance_of
 from sparseloop.model.memo import memo
+from sparseloop.model.rows import by_rows
 from sparseloop.model.units import Array, Count, Floats, Share, Words
 
 

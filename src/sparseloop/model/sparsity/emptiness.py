@@ -20,13 +20,12 @@ from sparseloop.model.sparsity.known_patterns import mean_non_empty
 from sparseloop.model.sparsity.known_results import share_there
 from sparseloop.model.sparsity.padding import Seen, mean_over_places, mean_words
 from sparseloop.model.sparsity.partial_sums import (
-    Growth,
     Progress,
     Subset,
     growth_of,
-    outside_of,
     passes_outside,
     positions_inside,
+    share_growing,
 )
 from sparseloop.model.traffic.imperfect import mean_size
 from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, common_part, join, within
@@ -146,7 +145,7 @@ class Emptiness:
             return self._of_contributions(model, extents, progress)
         growth = growth_of(tiles, tensor, cover, progress)
         if growth is not None:
-            return self._of_growing(model, extents, growth, subsets)
+            return share_growing(tiles, model, extents, growth, subsets)
         before = [model.mean_empty(extents, passes_outside(tiles, progress, s, 0.0), s.taken) for s in subsets]
         there = ops.total(s.sign * s.empty * (1.0 - z) for s, z in zip(subsets, before, strict=True))
         if not progress.again:
@@ -165,31 +164,6 @@ class Emptiness:
             for more in (0.0, progress.run)
         )
         return ops.minimum(1.0, ops.maximum(0.0, (1.0 - before) + (after - zero)))
-
-    def _of_growing(self, model: ProducedResult, extents: tuple[Coordinate, ...], growth: Growth, subsets: list[Subset]) -> Share:
-        """Of a tile that visits go through word by word: in a first pass only what they have reached can be there."""
-        passes, result = growth.passes, 0.0
-        number = ops.product(loop.count for loop in passes.loops if not self.tiles.plan.loops[loop.slot].spatial)
-        first = ops.ratio(growth.inner - 1, number * growth.inner - 1) if passes.again else 1.0 / number
-
-        def empty(subset: Subset, done: Share) -> Share:
-            added = passes.run * ops.product(outside_of(self.tiles, slot, subset) for slot in growth.slots)
-            part = ops.minimum(1.0, done * ops.product(growth.words))
-            sides = growth.reached(extents, done, model.steps)
-            grown = model.mean_empty(sides, Passes((), (), (), added * part, again=False), subset.taken)
-            every = model.mean_empty(extents, passes_outside(self.tiles, passes, subset, added * done), subset.taken)
-            if passes.again:
-                return first * grown + (1.0 - first) * every
-            whole = model.mean_empty(extents, Passes((), (), (), added * done, again=False), subset.taken)
-            return every + first * (grown - whole)
-
-        for step, weight in growth.nodes():
-            before = [empty(subset, step / growth.steps) for subset in subsets]
-            there = ops.total(s.sign * s.empty * (1.0 - z) for s, z in zip(subsets, before, strict=True))
-            if not passes.again:
-                there = there + (before[0] - empty(subsets[0], (step + 1.0) / growth.steps))
-            result = result + weight * there
-        return ops.minimum(1.0, ops.maximum(0.0, result))
 
     def _result(self, tensor: int) -> ProducedResult:
         return cast("ProducedResult", self.tiles.plan.einsum.tensors[tensor].density)

@@ -18,9 +18,9 @@ from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
-from sparseloop.model.density.base import asked_by_rows
 from sparseloop.model.density.given_result import GivenResult
 from sparseloop.model.density.index import distinct_keys
+from sparseloop.model.rows import asked_by_rows
 from sparseloop.model.sparsity.known_patterns import joint_list, mean_of_mapping, smallest
 from sparseloop.model.sparsity.large_patterns import ListedIndicator, TileInData
 from sparseloop.model.sparsity.nest_points import Nest, Row

@@ -16,8 +16,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.model.density.base import asked_by_rows
 from sparseloop.model.plan import Link, Plan
+from sparseloop.model.rows import asked_by_rows
 from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Count, Floats, Integers
 

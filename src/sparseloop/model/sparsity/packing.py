@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparseloop.model import ops
-from sparseloop.model.density.base import Occupancy, asked_by_rows
+from sparseloop.model.density.base import Occupancy
 from sparseloop.model.density.slices import Slices, binomial, nonempty_slices
+from sparseloop.model.rows import asked_by_rows
 from sparseloop.model.sparsity.active_positions import Active, Together, both_active, longest, thinned
 from sparseloop.model.sparsity.emptiness import Condition, Conditions, minimal, tile_condition
 from sparseloop.model.sparsity.features import SafConditions

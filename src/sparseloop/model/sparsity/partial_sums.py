@@ -19,17 +19,20 @@ with t_u the words of operand u in the tiles of S, and e_Z(.; t) the probability
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import NamedTuple
+from itertools import combinations, islice
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from sparseloop.model import ops
-from sparseloop.model.density.produced import Passes
+from sparseloop.model.density.base import DensityModel, Passes, ProducedResult
 from sparseloop.model.design.sparse import Partials
+from sparseloop.model.memo import memo
 from sparseloop.model.plan import Link
+from sparseloop.model.rows import asked_by_rows
 from sparseloop.model.traffic.tiles import Cover, Tiles
 from sparseloop.model.units import Coordinate, Count, Flag, Share, Words
 
@@ -173,32 +176,6 @@ class Growth(NamedTuple):
     slots: tuple[int, ...]
     """The loops that go through the tile."""
 
-    @property
-    def steps(self) -> Count:
-        """Visits of one pass."""
-        return ops.product(self.words) * self.inner
-
-    def nodes(self) -> list[tuple[Count, Share]]:
-        """Visits 0 ... of a pass, and the weights of those that stand for all."""
-        points, weights = np.polynomial.legendre.leggauss(NODES)
-        few, steps = self.steps <= NODES, self.steps
-        return [
-            (
-                ops.where(few, 1.0 * i, ops.maximum(0.0, (1.0 + x) / 2 * steps - 0.5)),
-                ops.where(few, ops.where(i < steps, 1.0 / steps, 0.0), w / 2),
-            )
-            for i, (x, w) in enumerate(zip(points.tolist(), weights.tolist(), strict=True))
-        ]
-
-    def reached(self, extents: Sequence[Coordinate], done: Share, steps: Sequence[int]) -> tuple[Coordinate, ...]:
-        """Extents of what a pass has gone through, at least one visit: full rows, or a part of one."""
-        sides, left = list(extents), ops.maximum(done, 1.0 / ops.product(self.words))
-        for axis in self.order:
-            part = ops.maximum(left, 1.0 / self.words[axis])
-            sides[axis] = (((extents[axis] - 1) / steps[axis] + 1) * part - 1) * steps[axis] + 1
-            left = ops.minimum(1.0, left / part)
-        return tuple(sides)
-
 
 def growth_of(tiles: Tiles, tensor: int, cover: Cover, progress: Progress) -> Growth | None:
     """How a tile of the result grows while visits go through it; None if one visit serves all of it."""
@@ -289,3 +266,125 @@ def positions_inside(tiles: Tiles, result: tuple[int, Cover], subset: Subset) ->
                 common = common * (least / whole if slot in relevant else least)
             inside = inside + (common if size % 2 else -common)
     return inside
+
+
+# --- tiles that grow while visits go through them --------------------------------------------------------------
+
+
+def share_growing(
+    tiles: Tiles, model: ProducedResult, extents: tuple[Coordinate, ...], growth: Growth, subsets: Sequence[Subset]
+) -> Share:
+    """P(a tile holds a non-zero, and no tile of the conditions is zero) of a tile that visits go through word by word.
+
+    In a first pass only what visits have reached can be there. All steps of a pass are one question to the model, answered once
+    per distinct row.
+    """
+    passes = growth.passes
+    number = ops.product(loop.count for loop in passes.loops if not tiles.plan.loops[loop.slot].spatial)
+    first = ops.ratio(growth.inner - 1, number * growth.inner - 1) if passes.again else 1.0 / number
+    columns = [first, passes.run, growth.inner, *extents, *growth.words]
+    columns += [loop.count for loop in passes.loops] + [loop.positions for loop in passes.loops]
+    for subset in subsets:
+        columns += [subset.empty, ops.product(outside_of(tiles, slot, subset) for slot in growth.slots), *subset.taken]
+        columns += [outside_of(tiles, loop.slot, subset) for loop in passes.loops]
+    asked = _Growing(
+        model=cast("ProducedResult", cast("DensityModel", model).answering),
+        order=growth.order,
+        loops=len(passes.loops),
+        again=passes.again,
+        operands=len(subsets[0].taken),
+        signs=tuple(subset.sign for subset in subsets),
+    )
+    return asked_by_rows("share that is there while tiles grow", columns, lambda *row: _growing_share(asked, row), about=asked)
+
+
+class _Growing(NamedTuple):
+    """What all rows of one question have in common."""
+
+    model: ProducedResult
+    order: tuple[int, ...]
+    loops: int
+    again: bool
+    operands: int
+    signs: tuple[float, ...]
+
+
+class _Pass(NamedTuple):
+    """`Growth` in numbers of one row."""
+
+    extents: tuple[float, ...]
+    words: tuple[float, ...]
+    inner: float
+
+    @property
+    def steps(self) -> float:
+        """Visits of one pass."""
+        return math.prod(self.words) * self.inner
+
+    def reached(self, order: Sequence[int], done: float, apart: Sequence[int]) -> tuple[float, ...]:
+        """Extents of what a pass has gone through, at least one visit: full rows, or a part of one; words lie `apart`."""
+        sides, left = list(self.extents), max(done, 1.0 / math.prod(self.words))
+        for axis in order:
+            part = max(left, 1.0 / self.words[axis])
+            sides[axis] = (((self.extents[axis] - 1) / apart[axis] + 1) * part - 1) * apart[axis] + 1
+            left = min(1.0, left / part)
+        return tuple(sides)
+
+
+class _SubsetRow(NamedTuple):
+    """`Subset` in numbers of one row."""
+
+    empty: float
+    apart: float
+    """1 if no tile of it is the same at all visits that go through the tile of the result."""
+    taken: tuple[float, ...]
+    outside: tuple[float, ...]
+
+
+@memo(1 << 16)
+def _growing_share(asked: _Growing, row: tuple[float, ...]) -> float:
+    """The mean over the visits of a pass."""
+    numbers = iter(row)
+
+    def following(count: int) -> tuple[float, ...]:
+        return tuple(islice(numbers, count))
+
+    first, run, inner = following(3)
+    axes, loops, model = len(asked.model.steps), asked.loops, asked.model
+    tile = _Pass(following(axes), following(axes), inner)
+    counts, positions = following(loops), following(loops)
+    subsets = list[_SubsetRow]()
+    for _ in asked.signs:
+        share, apart = following(2)
+        subsets.append(_SubsetRow(share, apart, following(asked.operands), following(loops)))
+
+    def empty(subset: _SubsetRow, done: float) -> float:
+        added, part = run * subset.apart, min(1.0, done * math.prod(tile.words))
+        passes = Passes(counts, positions, subset.outside, added * done, asked.again)
+        every = model.mean_empty(tile.extents, passes, subset.taken)
+        if not first:
+            return every
+        sides = tile.reached(asked.order, done, model.steps)
+        grown = model.mean_empty(sides, Passes((), (), (), added * part, again=False), subset.taken)
+        if asked.again:
+            return first * grown + (1.0 - first) * every
+        whole = model.mean_empty(tile.extents, Passes((), (), (), added * done, again=False), subset.taken)
+        return every + first * (grown - whole)
+
+    result = 0.0
+    for step, weight in steps_of(tile.steps):
+        before = [empty(subset, step / tile.steps) for subset in subsets]
+        there = sum(sign * s.empty * (1.0 - z) for sign, s, z in zip(asked.signs, subsets, before, strict=True))
+        if not asked.again:
+            there += before[0] - empty(subsets[0], (step + 1.0) / tile.steps)
+        result += weight * there
+    return min(1.0, max(0.0, result))
+
+
+@memo(4096)
+def steps_of(count: float) -> tuple[tuple[float, float], ...]:
+    """Visits 0 ... count - 1 of a pass, and the weights of those that stand for all."""
+    if count <= NODES:
+        return tuple((float(i), 1.0 / count) for i in range(math.ceil(count)))
+    points, weights = np.polynomial.legendre.leggauss(NODES)
+    return tuple((max(0.0, (1.0 + x) / 2 * count - 0.5), w / 2) for x, w in zip(points.tolist(), weights.tolist(), strict=True))

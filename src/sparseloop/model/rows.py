@@ -1,0 +1,136 @@
+"""Functions of rows of numbers, on arrays: computed once per distinct row, and remembered between calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseloop.model.memo import memo
+from sparseloop.model.units import Array, Floats
+
+Codes = npt.NDArray[np.uint64]
+KNOWN_ROWS = 1 << 16
+"""Rows of one question that are remembered."""
+PLACE_BITS = 16
+"""Bits of a fingerprint by which they are looked up."""
+
+
+def by_rows(columns: Sequence[Array], value: Callable[..., float]) -> Array:
+    """`value(*row)` for every row of the broadcast columns, computed once per distinct row."""
+    if all(isinstance(column, int | float) for column in columns):
+        return np.float64(value(*map(float, columns)))
+    wide = np.broadcast_arrays(*(np.asarray(c, dtype=np.float64) for c in columns))
+    flat = [c.reshape(-1) for c in wide]
+    _, first, inverse = np.unique(_row_codes(flat), return_index=True, return_inverse=True)
+    rows = zip(*(column[first].tolist() for column in flat), strict=True)
+    results = np.array([value(*row) for row in rows], dtype=np.float64)
+    return results[inverse.reshape(-1)].reshape(wide[0].shape)[()]
+
+
+def asked_by_rows(name: str, columns: Sequence[Any], answer: Callable[..., float], about: Hashable = None) -> Any:
+    """The same of columns that may be traced, for which it is an opaque function of this name; `about` as `known_rows` has it."""
+
+    def rows(*given: Array) -> Array:
+        return by_rows(given, answer) if about is None else known_rows(about, given, answer)
+
+    traced = next((c for c in columns if hasattr(c, "call")), None)
+    return rows(*columns) if traced is None else traced.call(name, rows, columns)
+
+
+def known_rows(about: Hashable, columns: Sequence[Array], value: Callable[..., float]) -> Array:
+    """`by_rows` that remembers arrays of answers between calls; the same question is `about` the same thing."""
+    if all(isinstance(column, int | float) for column in columns):
+        return np.float64(value(*map(float, columns)))
+    return _answers(about).to(columns, value)
+
+
+@memo(64)
+def _answers(about: Hashable) -> _Answers:
+    return _Answers()
+
+
+@final
+class _Answers:
+    """Answers to distinct rows, found by fingerprints: two rows with the same 128 bits do not occur."""
+
+    def __init__(self) -> None:
+        self._codes = np.zeros(1, dtype=np.uint64)
+        self._checks = np.zeros(1, dtype=np.uint64)
+        self._values = np.zeros(1)
+        self._places = np.zeros(1 << PLACE_BITS, dtype=np.int32)
+        """By the first bits of a code: the place of a row that has them."""
+
+    def to(self, columns: Sequence[Array], value: Callable[..., float]) -> Array:
+        """The answers to some rows; those that were never asked for are computed."""
+        shape = np.broadcast_shapes(*(np.shape(column) for column in columns))
+        codes, checks = _fingerprints(columns, shape)
+        at = self._places[(codes >> np.uint64(64 - PLACE_BITS)).astype(np.int64)]
+        results = self._values[at]
+        other = np.flatnonzero((self._codes[at] != codes) | (self._checks[at] != checks))
+        if other.size:  # rows that share a place, and new ones
+            at = np.minimum(np.searchsorted(self._codes, codes[other]), len(self._codes) - 1)
+            results[other] = self._values[at]
+            new = other[(self._codes[at] != codes[other]) | (self._checks[at] != checks[other])]
+            asked = [np.broadcast_to(np.asarray(c, dtype=np.float64), shape).reshape(-1)[new] for c in columns]
+            found, first, inverse = np.unique(codes[new], return_index=True, return_inverse=True)
+            rows = zip(*(column[first].tolist() for column in asked), strict=True)
+            values = np.array([value(*row) for row in rows], dtype=np.float64)
+            results[new] = values[inverse.reshape(-1)]
+            self._remember(found, checks[new][first], values)
+        return results.reshape(shape)
+
+    def _remember(self, codes: Codes, checks: Codes, values: Floats) -> None:
+        """The first row is none: no fingerprint is 0."""
+        kept = len(self._codes) if len(self._codes) + len(codes) <= KNOWN_ROWS else 1
+        room = KNOWN_ROWS - kept
+        self._codes, first = np.unique(np.concatenate([self._codes[:kept], codes[:room]]), return_index=True)
+        self._checks = np.concatenate([self._checks[:kept], checks[:room]])[first]
+        self._values = np.concatenate([self._values[:kept], values[:room]])[first]
+        self._places[:] = 0
+        self._places[(self._codes >> np.uint64(64 - PLACE_BITS)).astype(np.int64)] = np.arange(len(self._codes))
+
+
+def _fingerprints(columns: Sequence[Array], shape: tuple[int, ...]) -> tuple[Codes, Codes]:
+    """Two sums of the bits of each row, with weights that have nothing to do with each other."""
+    places = [i for i, column in enumerate(columns) if np.ndim(column)]
+    wide = np.empty((len(places), *shape))
+    for at, i in enumerate(places):
+        wide[at] = columns[i]
+    alike = np.array([0.0 if np.ndim(column) else column for column in columns], dtype=np.float64)
+    weights = _weights(len(columns) + 1)
+    fixed = weights[:, :-1] @ _mixed_bits(alike) + weights[:, -1]
+    moving = weights[:, places]
+    bits = _mixed_bits(wide.reshape(len(places), -1))
+    return moving[0] @ bits + fixed[0], moving[1] @ bits + fixed[1]
+
+
+def _mixed_bits(numbers: Floats) -> Codes:
+    """The bits of numbers; round ones, too, differ in the lowest of them."""
+    bits = numbers.view(np.uint64)
+    bits ^= (bits >> np.uint64(32)) ^ (bits >> np.uint64(52))
+    return bits
+
+
+@memo(64)
+def _weights(count: int) -> Codes:
+    """Two odd numbers of 64 bits for every column."""
+    return np.random.default_rng(count).integers(0, 2**63, (2, count), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+
+
+def _row_codes(columns: Sequence[Floats]) -> npt.NDArray[np.int64]:
+    """One integer per row, equal for equal rows only: the columns as digits (small integers directly, else by rank)."""
+    code, span = np.zeros(columns[0].size, dtype=np.int64), 1
+    for column in columns:
+        digits = column.astype(np.int64)
+        low, high = int(digits.min(initial=0)), int(digits.max(initial=0))
+        if low < 0 or high >= 2**20 or not (digits == column).all():
+            digits = np.unique(column, return_inverse=True)[1].reshape(-1)
+            high = int(digits.max(initial=0))
+        if span * (high + 1) >= 2**62:
+            code = np.unique(code, return_inverse=True)[1].reshape(-1)
+            span = int(code.max(initial=0)) + 1
+        code, span = code * (high + 1) + digits, span * (high + 1)
+    return code

@@ -17,15 +17,12 @@ from sparseloop.cli.density import density_command
 from sparseloop.cli.energy import energy_command
 from sparseloop.cli.failures import ClosedOutput, Interrupted, drop_output, plain_warnings, refusal
 from sparseloop.cli.map import MapArguments
-from sparseloop.cli.network import NetworkArguments
+from sparseloop.cli.network import ImportArguments, NetworkArguments
 from sparseloop.cli.options import (
     Command,
-    Dims,
     FormOption,
     InputFiles,
     Overrides,
-    PhaseOption,
-    PruneOption,
     SummaryOption,
     example_names,
 )
@@ -212,32 +209,27 @@ _command("energy", "sparseloop energy matmul.yaml --ert ert.yaml")(energy_comman
 _command("density", "sparseloop density weights.npz --ranks m,k")(density_command)
 
 
-@_command("import", "sparseloop import arch.yaml problem.yaml map.yaml -o native.yaml")
-def import_command(
-    files: InputFiles,
-    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")] = "",
-    overrides: Overrides = None,
-    dims: Dims = None,
-    phase: PhaseOption = None,
-    prune: PruneOption = None,
-) -> None:
+def import_command(arguments: ImportArguments) -> None:
     """Convert Timeloop's files, or a network, into a native one.
 
     The file evaluates to the same numbers. Keys without a counterpart, and operators of a network that are no layer, are
     listed on stderr.
     """
-    from sparseloop.cli.network import import_network, is_one_network, reading_options
+    from sparseloop.cli.network import import_network, is_one_network
     from sparseloop.input.write import import_files
 
-    overrides = [*(overrides or ()), *reading_options(dims, phase, prune)]
-    if is_one_network(files):
-        import_network(files[0], output, overrides)
+    overrides = arguments.reading
+    if is_one_network(arguments.files):
+        import_network(arguments.files[0], arguments.output, overrides)
         return
-    text, spec = import_files(files, output, overrides or ())
+    text, spec = import_files(arguments.files, arguments.output, overrides)
     for line in spec.notes:
         note(f"warning: {line}")
-    if not output:
+    if not arguments.output:
         print(text, end="")
+
+
+_command("import", "sparseloop import arch.yaml problem.yaml map.yaml -o native.yaml")(Command(import_command, ImportArguments))
 
 
 # --- searches and studies -----------------------------------------------------------------------------------

@@ -17,8 +17,11 @@ from sparseloop.cli.options import (
     OUTPUT,
     Dims,
     FormOption,
+    InputFiles,
     Overrides,
     PhaseOption,
+    PruneGlobal,
+    PruneLayers,
     PruneOption,
     Workers,
     no_folder,
@@ -38,20 +41,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkArguments:
+class ReadingArguments:
+    """What commands that read a network say of it."""
+
+    overrides: Overrides = None
+    dims: Dims = None
+    phase: PhaseOption = None
+    prune: PruneOption = None
+    prune_layers: PruneLayers = None
+    prune_global: PruneGlobal = False
+    inputs: Annotated[
+        str | None, typer.Option(metavar="FILE", help="An .npz of samples: runs the model once for the zeros of its activations.")
+    ] = None
+
+    @property
+    def reading(self) -> list[str]:
+        """All of them as overrides."""
+        named = {
+            "phase": self.phase,
+            "prune": self.prune,
+            "prune_layers": self.prune_layers,
+            "prune_global": "true" if self.prune_global else None,
+            "inputs": self.inputs,
+        }
+        texts = [f"network.{name}={value}" for name, value in named.items() if value]
+        return [*(self.overrides or ()), *(f"dim.{dim}" for dim in self.dims or ()), *texts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportArguments(ReadingArguments):
+    """The arguments of `sparseloop import`."""
+
+    files: InputFiles
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkArguments(ReadingArguments):
     """The arguments of `sparseloop network`."""
 
     network: Annotated[str, typer.Argument(metavar="NET", help="ONNX, config.json, YAML with layers, or a shipped network.")]
     machines: Annotated[
         list[str], typer.Option("--on", metavar="DESIGN", help="A shipped design, a folder, a file, or files: a.yaml+b.yaml.")
     ]
-    overrides: Overrides = None
-    dims: Dims = None
-    phase: PhaseOption = None
-    prune: PruneOption = None
-    inputs: Annotated[
-        str | None, typer.Option(metavar="FILE", help="An .npz of samples: runs the model once for the zeros of its activations.")
-    ] = None
     minimize: Annotated[str, typer.Option(metavar="WHAT", help="energy, cycles, edp, ed2p ...")] = "edp"
     method: Annotated[str, typer.Option(metavar="METHOD", help="As for map.")] = "auto"
     budget: Annotated[str, typer.Option(metavar="N|TIME", help="Of one layer on one machine.")] = "20s"
@@ -94,10 +126,7 @@ def _specifications(arguments: NetworkArguments) -> dict[str, Spec]:
     from sparseloop.evaluation.evaluate import design_of
     from sparseloop.input.networks.sources import SourceOptions, is_network, read_network, source_overrides, summary_lines
 
-    overrides = [
-        *(arguments.overrides or ()),
-        *reading_options(arguments.dims, arguments.phase, arguments.prune, arguments.inputs),
-    ]
+    overrides = arguments.reading
     specs: dict[str, Spec] = {}
     network: str | NeuralNetwork = arguments.network
     if is_network(network):  # read once for all machines; a file with its layers is read with each
@@ -169,14 +198,6 @@ def _print(machines: dict[str, NetworkResult], arguments: NetworkArguments) -> N
     except OSError as error:
         raise SpecError([Diagnostic(path=(OUTPUT,), message=f"cannot write {arguments.output} ({error.strerror})")]) from None
     note(f"written to {arguments.output}")
-
-
-def reading_options(
-    dims: Sequence[str] | None, phase: str | None, prune: str | None, inputs: str | None = None
-) -> list[str]:  # fmt: skip
-    """The options --dim, --phase, --prune and --inputs as overrides."""
-    named = {"phase": phase, "prune": prune, "inputs": inputs}
-    return [*(f"dim.{dim}" for dim in dims or ()), *(f"network.{name}={value}" for name, value in named.items() if value)]
 
 
 def is_one_network(files: Sequence[str]) -> bool:

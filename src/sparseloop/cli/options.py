@@ -31,6 +31,10 @@ Dims = Annotated[
 PruneOption = Annotated[
     str | None, typer.Option("--prune", metavar="HOW", help="Prune the weights of a model: 2:4, 4x4:0.25, 0.3 (what stays).")
 ]
+PruneLayers = Annotated[
+    str | None, typer.Option("--prune-layers", metavar="PATTERN", help="Which layers --prune prunes, by name: 'Conv*'.")
+]
+PruneGlobal = Annotated[bool, typer.Option("--global", help="--prune: what stays is the share of all layers together.")]
 PhaseOption = Annotated[Literal["prefill", "decode"] | None, typer.Option("--phase", help="What of a language model is run.")]
 
 OUTPUT = "-o/--output"

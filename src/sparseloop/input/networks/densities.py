@@ -1,4 +1,4 @@
-"""Zeros of stored weights: measured, described by the simplest density model that is exact, pruned by magnitude.
+"""Zeros of stored weights: measured, described by the simplest density model that is exact.
 
 n:m and blocks are recognised where every group and every block is as the model says. What is neither is `rows` (channels with
 densities of their own) where that predicts the share of empty tiles clearly better, else `uniform`; the share of empty tiles
@@ -8,7 +8,6 @@ along each rank stands beside that of uniform zeros. `sparseloop density` compar
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +39,7 @@ def fitted_density(weights: Array) -> Any:
             if counts is not None and bool((counts == n).all()):
                 return {"model": "structured", "n": n, "m": m, "rank": rank}
     for size in _BLOCKS:
-        blocks = _blocks(full, size, size)
+        blocks = block_view(full, size, size)
         if blocks is not None and bool(np.isin(blocks.sum(axis=(2, 4)), (0, size * size)).all()):
             return {"model": "block", "density": density, "block": {"m": size, "c": size}}
     return _uneven_channels(full, density) or {"density": density}
@@ -74,8 +73,8 @@ def _group_counts(full: Array, axis: int, m: int) -> Array | None:
     return np.moveaxis(full, axis, -1).reshape(-1, m).sum(axis=-1)
 
 
-def _blocks(values: Array, rows: int, columns: int) -> Array | None:
-    """[others, m, rows, c, columns]; None if m or c is no multiple."""
+def block_view(values: Array, rows: int, columns: int) -> Array | None:
+    """Weights as [others, m, rows, c, columns], for blocks over output and input channels; None if m or c is no multiple."""
     m, c = values.shape[1:3]
     if m % rows or c % columns:
         return None
@@ -113,59 +112,6 @@ def empty_tiles(weights: Array) -> tuple[EmptyTiles, ...]:
 def _none_of(words: int, nonzeros: int, tile: int) -> float:
     """Probability that none of `nonzeros` among `words` lies in a tile: C(words - tile, nonzeros) / C(words, nonzeros)."""
     return math.prod(max(0, words - nonzeros - i) / (words - i) for i in range(tile))
-
-
-# --- pruning ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruning:
-    """Which weights become zero, by magnitude: n of m along c, or a share of blocks or of single weights that stays."""
-
-    n: int = 0
-    m: int = 0
-    block: tuple[int, int] = (1, 1)
-    """Rows (m) and columns (c)."""
-    keep: float = 1.0
-
-
-def parse_pruning(text: str) -> Pruning:
-    """'2:4', '4x4:0.25' (a quarter of the blocks stays) or '0.3' (of the weights stays); raises ValueError."""
-    if match := re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text):
-        n, m = int(match[1]), int(match[2])
-        if not 0 < n < m:
-            raise ValueError
-        return Pruning(n=n, m=m)
-    match = re.fullmatch(r"\s*(?:(\d+)x(\d+):)?\s*(0?\.\d+|1|1\.0)\s*", text)
-    if match is None or (match[1] and 0 in (int(match[1]), int(match[2]))):
-        raise ValueError
-    block = (int(match[1]), int(match[2])) if match[1] else (1, 1)
-    return Pruning(block=block, keep=float(match[3]))
-
-
-def pruned(weights: Array, how: Pruning) -> Array | None:
-    """The weights with the smallest ones zero; None if channels are no multiple of the groups or blocks."""
-    size: Array = np.abs(weights.astype(np.float64))
-    if how.n:
-        c = weights.shape[2]
-        if c % how.m:
-            return None
-        groups: Array = np.moveaxis(size, 2, -1).reshape(-1, how.m)
-        order = np.argsort(-groups, axis=1, kind="stable")
-        stays: Array = np.zeros(groups.shape, bool)
-        np.put_along_axis(stays, order[:, : how.n], True, axis=1)
-        shape = np.moveaxis(size, 2, -1).shape
-        return np.where(np.moveaxis(stays.reshape(shape), -1, 2), weights, 0)
-    blocks = _blocks(size, *how.block)
-    if blocks is None:
-        return None
-    sums: Array = blocks.sum(axis=(2, 4))
-    count = round(how.keep * sums.size)
-    stays: Array = np.zeros(sums.size, bool)
-    stays[np.argsort(-sums.ravel(), kind="stable")[:count]] = True
-    spread: Array = np.repeat(np.repeat(stays.reshape(sums.shape), how.block[0], axis=1), how.block[1], axis=2)
-    g, m, c, *kernel = weights.shape
-    return np.where(np.moveaxis(spread.reshape(g, *kernel, m, c), (-2, -1), (1, 2)), weights, 0)
 
 
 def density_note(name: str, weights: Array, density: Mapping[str, Any]) -> str:

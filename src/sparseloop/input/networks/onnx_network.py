@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sparseloop.input.networks.densities import Pruning, density_note, fitted_density, pruned
+from sparseloop.input.networks.densities import density_note, fitted_density
 from sparseloop.input.networks.layers import NetworkLayer, NeuralNetwork
 from sparseloop.input.networks.onnx_file import OnnxModel, load_onnx
 from sparseloop.input.networks.onnx_graph import GraphReader, LoweredNode, OnnxOptions
+from sparseloop.input.networks.pruning import Pruning, pruned_layers
 
 
 def read_onnx(
@@ -26,7 +27,10 @@ def read_onnx(
     reader.read()
     named = distinct_names([layer for lowered in reader.lowered for layer in lowered.layers])
     notes = list[str]()
-    layers = tuple(_with_density(layer, reader.model, prune, notes) for layer in named)
+    for layer in named:
+        _check_finite(layer, reader.model)
+    less = _less_weights(named, reader.model, prune, notes) if prune is not None else named
+    layers = tuple(_with_density(layer, notes) for layer in less)
     if inputs:
         layers = _with_activations(layers, reader, inputs, notes)
     if not layers:
@@ -60,23 +64,34 @@ def _with_activations(
     return tuple(changed)
 
 
-def _with_density(layer: NetworkLayer, model: OnnxModel, prune: Pruning | None, notes: list[str]) -> NetworkLayer:
+def _check_finite(layer: NetworkLayer, model: OnnxModel) -> None:
+    weights = layer.weights
+    if weights is not None and weights.dtype.kind == "f" and not np.isfinite(weights).all():
+        raise model.mistake(f"node '{layer.name}' ({layer.type}): its weights are not all finite numbers")
+
+
+def _less_weights(
+    layers: Sequence[NetworkLayer], model: OnnxModel, how: Pruning, notes: list[str]
+) -> tuple[NetworkLayer, ...]:  # fmt: skip
+    """The layers with pruned weights; those whose channels do not divide are noted."""
+    stored = [layer for layer in layers if layer.weights is not None]
+    chosen = [layer for layer in stored if how.selects(layer.name)]
+    if not chosen:
+        names = ", ".join(layer.name for layer in stored[:3])
+        raise model.mistake(f"no layer with stored weights is called '{how.layers}'", f"layers: {names} ...")
+    less = dict(zip((layer.name for layer in chosen), pruned_layers([layer.weights for layer in chosen], how), strict=True))
+    notes += [f"{name}: not pruned, which needs {how.needs}" for name, weights in less.items() if weights is None]
+    return tuple(layer if less.get(layer.name) is None else replace(layer, weights=less[layer.name]) for layer in layers)
+
+
+def _with_density(layer: NetworkLayer, notes: list[str]) -> NetworkLayer:
     """The layer with the density of its weights, if they are stored; what is to be said about them is noted."""
     weights = layer.weights
-    if weights is None:
+    density = None if weights is None else fitted_density(weights)
+    if weights is None or density is None:
         return layer
-    if weights.dtype.kind == "f" and not np.isfinite(weights).all():
-        raise model.mistake(f"node '{layer.name}' ({layer.type}): its weights are not all finite numbers")
-    if prune is not None:
-        less = pruned(weights, prune)
-        if less is None:
-            notes.append(f"{layer.name}: not pruned, its {layer.shape['c']} input channels do not divide evenly")
-        weights = weights if less is None else less
-    density = fitted_density(weights)
-    if density is None:
-        return replace(layer, weights=weights)
     notes.append(density_note(layer.name, weights, density))
-    return replace(layer, weights=weights, density={**layer.density, "W": density})
+    return replace(layer, density={**layer.density, "W": density})
 
 
 def lowered_nodes(file: str | Path, options: OnnxOptions | None = None) -> list[LoweredNode]:

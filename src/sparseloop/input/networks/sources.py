@@ -14,9 +14,10 @@ from sparseloop.input.networks.zoo import ZOO, zoo_network
 from sparseloop.input.yaml.files import to_yaml
 
 if TYPE_CHECKING:
-    from sparseloop.input.networks.densities import Pruning
+    from sparseloop.input.networks.pruning import Pruning
 
-_PHASES, _MLA = ("prefill", "decode"), ("absorbed", "expanded")
+_CHOICES = {"phase": ("prefill", "decode"), "mla": ("absorbed", "expanded"), "prune_global": ("true", "false")}
+_TEXTS = ("prune", "prune_layers", "inputs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,10 @@ class SourceOptions:
     mla: str = ""
     prune: str = ""
     """'2:4', '4x4:0.25' or '0.3': which weights of an ONNX model become zero, by magnitude."""
+    prune_layers: str = ""
+    """Pattern of the names of the layers that are pruned: 'Conv*'."""
+    prune_global: bool = False
+    """The share that stays is that of all layers together."""
     inputs: str = ""
     """An .npz file of samples on which an ONNX model is run, for the zeros of its activations."""
     values: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -44,17 +49,34 @@ class SourceOptions:
             elif name.startswith(_INPUT):
                 options = replace(options, values={**options.values, name.removeprefix(_INPUT): _number(text, value)})
             else:
-                key = name.removeprefix(_NETWORK)
-                if key in ("prune", "inputs"):
-                    options = replace(options, prune=value) if key == "prune" else replace(options, inputs=value)
-                    continue
-                known = {"phase": _PHASES, "mla": _MLA}
-                if key not in known:
-                    raise _wrong(text, f"a network has no option '{key}'", did_you_mean(key, known))
-                if value not in known[key]:
-                    raise _wrong(text, f"{key}: expected {' or '.join(known[key])}, got '{value}'")
-                options = replace(options, phase=value) if key == "phase" else replace(options, mla=value)
+                options = options._with_choice(text, name.removeprefix(_NETWORK), value)
         return options
+
+    def _with_choice(self, text: str, key: str, value: str) -> SourceOptions:
+        """The options with the value of 'network.KEY=VALUE'."""
+        if key not in _TEXTS and key not in _CHOICES:
+            raise _wrong(text, f"a network has no option '{key}'", did_you_mean(key, [*_CHOICES, *_TEXTS]))
+        if key in _CHOICES and value not in _CHOICES[key]:
+            raise _wrong(text, f"{key}: expected {' or '.join(_CHOICES[key])}, got '{value}'")
+        changes: dict[str, Any] = {key: value == "true" if key == "prune_global" else value}
+        return replace(self, **changes)
+
+    def pruning(self) -> Pruning | None:
+        """What is pruned, None without `prune`."""
+        from sparseloop.input.networks.pruning import parse_pruning  # with NumPy
+
+        if not self.prune:
+            if self.prune_layers or self.prune_global:
+                raise _wrong("--prune-layers" if self.prune_layers else "--global", "says how --prune prunes, which is not given")
+            return None
+        try:
+            found = parse_pruning(self.prune, across=self.prune_global, layers=self.prune_layers)
+        except ValueError:
+            hint = "2:4, 4x4:0.25 (a quarter of the blocks stays) or 0.3 (of the weights stays)"
+            raise _wrong("--prune", f"cannot read '{self.prune}'", hint) from None
+        if found.n and found.across:
+            raise _wrong("--global", f"{self.prune} keeps {found.n} of every {found.m} weights in all layers alike")
+        return found
 
     def model_run(self) -> ModelRun:
         """As transformers understand them; other axes are mistakes."""
@@ -126,23 +148,19 @@ def _read(file: str | Path, options: SourceOptions) -> NeuralNetwork:
         from sparseloop.input.networks.onnx_network import read_onnx
 
         left_open = OnnxOptions(dims=options.dims, values=options.values)
-        return read_onnx(file, left_open, prune=_pruning(options.prune), inputs=options.inputs)
-    if options.prune or options.inputs:
-        raise _wrong("--prune" if options.prune else "--inputs", "only models of ONNX have weights and can be run")
+        return read_onnx(file, left_open, prune=options.pruning(), inputs=options.inputs)
+    asked = {
+        "--prune": options.prune,
+        "--prune-layers": options.prune_layers,
+        "--global": options.prune_global,
+        "--inputs": options.inputs,
+    }
+    if given := [name for name, value in asked.items() if value]:
+        raise _wrong(given[0], "only models of ONNX have weights and can be run")
     if options.values:
         raise _wrong(f"input.{next(iter(options.values))}", "only models of ONNX have inputs that are set")
     run = options.model_run()
     return read_config(file, run) if Path(file).exists() else zoo_network(str(file), run)
-
-
-def _pruning(text: str) -> Pruning | None:
-    from sparseloop.input.networks.densities import parse_pruning  # with NumPy
-
-    try:
-        return parse_pruning(text) if text else None
-    except ValueError:
-        hint = "2:4, 4x4:0.25 (a quarter of the blocks stays) or 0.3 (of the weights stays)"
-        raise _wrong("--prune", f"cannot read '{text}'", hint) from None
 
 
 def network_text(network: NeuralNetwork) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparseloop.input.networks.densities import Pruning, empty_tiles, fitted_density, parse_pruning, pruned
+from sparseloop.input.networks.densities import empty_tiles, fitted_density
+from sparseloop.input.networks.pruning import Pruning, parse_pruning, pruned, pruned_layers
 
 
 def weights(*shape: int) -> Any:
@@ -45,6 +46,19 @@ def test_a_share_of_the_weights() -> None:
     assert less is not None
     assert fitted_density(less) == {"density": pytest.approx(0.3)}
     assert np.abs(less[less != 0]).min() >= np.abs(weights(2, 10, 10, 3, 3)[less == 0]).max()
+
+
+@pytest.mark.parametrize("how", ["0.3", "2x2:0.3"])
+def test_a_share_of_all_layers_together(how: str) -> None:
+    """One threshold for all: of two layers, one ten times as large, the large one keeps what is kept."""
+    small, large, odd = weights(1, 10, 10, 1, 1), 10 * weights(1, 10, 10, 1, 1), weights(1, 5, 5, 1, 1)
+    apart = pruned_layers([small, large], parse_pruning(how))
+    assert [round(float((one != 0).mean()), 1) for one in apart if one is not None] == [0.3, 0.3]
+    kept = pruned_layers([small, large], parse_pruning(how, across=True))
+    shares = [float((one != 0).mean()) for one in kept if one is not None]
+    assert sum(shares) == pytest.approx(0.6)
+    assert shares[0] < 0.1 < 0.5 < shares[1]
+    assert (pruned_layers([small, odd], parse_pruning(how, across=True))[1] is None) is (how != "0.3")
 
 
 @pytest.mark.parametrize(("rank", "axis"), [("m", 1), ("c", 2)])

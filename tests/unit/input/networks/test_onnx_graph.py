@@ -13,10 +13,11 @@ onnx = pytest.importorskip("onnx", reason="the extra 'networks' is not installed
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from sparseloop.input.diagnostics import SpecError  # noqa: E402
-from sparseloop.input.networks.densities import parse_pruning  # noqa: E402
 from sparseloop.input.networks.layers import NeuralNetwork  # noqa: E402
 from sparseloop.input.networks.onnx_graph import OnnxOptions  # noqa: E402
 from sparseloop.input.networks.onnx_network import read_onnx  # noqa: E402
+from sparseloop.input.networks.pruning import parse_pruning  # noqa: E402
+from sparseloop.input.networks.sources import SourceOptions, read_network  # noqa: E402
 
 FLOAT, INT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
@@ -287,6 +288,27 @@ def test_zeros_of_weights_are_measured_and_pruned(saved: Saved) -> None:
     assert quarter.layers[0].density == {"W": {"model": "structured", "n": 1, "m": 4, "rank": "c"}}
     kept = read_onnx(file, prune=parse_pruning("1:3"))
     assert "not pruned" in kept.notes[0]
+
+
+def test_layers_are_pruned_by_name_and_all_by_one_threshold(saved: Saved) -> None:
+    small, large = (np.random.default_rng(3).standard_normal((8, 8)).astype(np.float32) * size for size in (1, 100))
+    nodes = [helper.make_node("MatMul", ["x", "v"], ["y"], "a_small"), helper.make_node("MatMul", ["y", "w"], ["z"], "b_large")]
+    file = saved.save(nodes, [value("x", [2, 8])], [stored("v", small), stored("w", large)])
+
+    def kept(*options: str) -> list[float]:
+        layers = read_network(file, SourceOptions().with_values([f"network.{one}" for one in options])).layers
+        return [round(float((layer.weights != 0).mean()), 3) for layer in layers]
+
+    assert kept("prune=0.5") == [0.5, 0.5]
+    assert kept("prune=0.5", "prune_layers=b*") == [1.0, 0.5]
+    assert kept("prune=0.5", "prune_global=true")[1] > 0.95
+    for options, message in (
+        (("prune=0.5", "prune_layers=c*"), r"no layer with stored weights is called 'c\*'"),
+        (("prune=2:4", "prune_global=true"), "2:4 keeps 2 of every 4 weights in all layers alike"),
+        (("prune_layers=b*",), "says how --prune prunes, which is not given"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            kept(*options)
 
 
 def test_weights_that_are_no_numbers(saved: Saved) -> None:

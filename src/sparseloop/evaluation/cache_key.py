@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping as Dict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,39 @@ def digest(data: object) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def evaluation_key(spec: Spec, settings: Dict[str, Any]) -> str:
-    """Equal for equal searches: the specification but for name, times and roles of the layer, its files, the settings."""
+MACHINE = ("node", "vdd", "clock")
+"""Fields of the architecture that concern all of its levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyParts:
+    """Digests of the parts of a specification; specifications with equal parts have equal keys."""
+
+    levels: tuple[str, ...]
+    """Of every level and fanout."""
+    machine: str
+    """Of what concerns all levels."""
+    rest: str
+    """Of all else, and of the files that it names."""
+
+    def key(self, settings: Dict[str, Any]) -> str:
+        """What identifies the evaluation with these settings, in this version."""
+        return digest([self.rest, self.machine, self.levels, dict(settings), __version__])
+
+
+def key_parts(spec: Spec) -> KeyParts:
+    """Digests of a specification but for name, times and roles of the layer."""
     data = spec.model_dump(mode="json", by_alias=True)
     for name in ("name", "times", "roles"):
         del data["workload"][name]
+    levels, machine = data["architecture"].pop("levels"), {name: data["architecture"].pop(name) for name in MACHINE}
     files = {where: _file_digest(file) for where, file in _files(spec)}
-    return digest({"spec": data, "files": files, "settings": dict(settings), "version": __version__})
+    return KeyParts(tuple(map(digest, levels)), digest(machine), digest({"spec": data, "files": files}))
+
+
+def evaluation_key(spec: Spec, settings: Dict[str, Any]) -> str:
+    """Equal for equal searches: the specification but for name, times and roles of the layer, its files, the settings."""
+    return key_parts(spec).key(settings)
 
 
 def _files(spec: Spec) -> list[tuple[str, Path]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from sparseloop.model.cost.cost import Cost
 from sparseloop.model.cost.requirements import Demand, Kind, Requirement
 from sparseloop.model.plan import Link
@@ -13,9 +15,10 @@ ORDER = (Status.BAD_FACTORS, Status.OVER_FANOUT, Status.OVER_CAPACITY, Status.UN
 """The flags in the order of the sentences."""
 
 
-def reasons(cost: Cost) -> tuple[str, ...]:
-    """One clear sentence per violated requirement of a single mapping; none if it is valid."""
-    violated = [one for one in cost.requirements if bool(one.violated)]
+def reasons(cost: Cost, *, at: int | None = None) -> tuple[str, ...]:
+    """One clear sentence per violated requirement of a single mapping, of a batch of that at a place; none if it is valid."""
+    every = cost.requirements if at is None else [one.at(at) for one in cost.requirements if np.any(one.violated)]
+    violated = [one for one in every if bool(one.violated)]
     return tuple(sentence(cost, one) for flag in ORDER for one in violated if one.flag == flag)
 
 

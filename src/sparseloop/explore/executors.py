@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 
+from sparseloop.explore.grouping.together import GroupedDesigns
 from sparseloop.explore.point import SYSTEM, Designs, Job, JobOutcome
 from sparseloop.explore.schema import ClusterSpec
 from sparseloop.input.diagnostics import Diagnostic, SpecError
@@ -60,8 +61,8 @@ def lost_jobs(jobs: Jobs, why: str = LOST) -> Outcomes:
     return [JobOutcome(job, fault=why) for job in jobs]
 
 
-def _evaluate(designs: Designs, jobs: Jobs) -> Outcomes:
-    return [designs.evaluated(job) for job in jobs]
+def _evaluate(designs: GroupedDesigns, jobs: Jobs) -> Outcomes:
+    return designs.evaluated(jobs)
 
 
 # --- this process -------------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ def _evaluate(designs: Designs, jobs: Jobs) -> Outcomes:
 class InProcess:
     """Evaluates in this process."""
 
-    designs: Designs
+    designs: GroupedDesigns
     waiting: list[Jobs] = field(default_factory=list[Jobs])
 
     @property
@@ -100,11 +101,6 @@ class InProcess:
 # --- worker processes ---------------------------------------------------------------------------------------
 
 
-def _same_designs(designs: Designs) -> Designs:
-    """What every worker holds: the designs of the study."""
-    return designs
-
-
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     """Jobs under way, begun for the first time (1), the second ..."""
@@ -118,7 +114,7 @@ class LocalProcesses:
     """Worker processes on this machine."""
 
     def __init__(self, designs: Designs, workers: int) -> None:
-        self._pool = WorkerPool(workers, _same_designs, designs)
+        self._pool = WorkerPool(workers, GroupedDesigns, designs)
         self._running: dict[Future[Outcomes], _Attempt] = {}
 
     @property
@@ -185,8 +181,8 @@ class LocalProcesses:
 # --- Dask ---------------------------------------------------------------------------------------------------
 
 
-def _loaded(designs: bytes) -> Designs:
-    return pickle.loads(designs)
+def _loaded(designs: bytes) -> GroupedDesigns:
+    return GroupedDesigns(pickle.loads(designs))
 
 
 @final
@@ -293,7 +289,7 @@ def executor(designs: Designs, name: str, workers: int, cluster: ClusterSpec) ->
     """Workers for the time of a study; `name` is one of `EXECUTORS`, or the address of a Dask scheduler."""
     chosen: Executor
     if name == "local":
-        chosen = LocalProcesses(designs, workers) if workers > 1 else InProcess(designs)
+        chosen = LocalProcesses(designs, workers) if workers > 1 else InProcess(GroupedDesigns(designs))
     elif "://" in name:
         chosen = DaskExecutor(designs, _client(name))
     elif name in EXECUTORS:

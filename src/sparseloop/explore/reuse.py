@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sparseloop.explore.grouping.together import GroupedDesigns
 from sparseloop.explore.point import Designs, Job
 from sparseloop.explore.store import EVALUATION_COLUMNS, Row, Store
 
@@ -39,6 +40,7 @@ class EvaluationCache:
         self._learnt: dict[Identity, Row] = {}
         self._repeats = repeats
         """False: no two points of the study are equal."""
+        self._grouped = GroupedDesigns(designs)
         self._recent: dict[tuple[Any, ...], PreparedJob] = {}
 
     @cached_property
@@ -55,10 +57,14 @@ class EvaluationCache:
     def prepared(self, job: Job) -> PreparedJob:
         """The job with its identity: its key where that is worth its price, else the values that matter.
 
-        Where a key is needed, the specification is built and hashed here, once, and goes to the worker with the job.
+        Where a key is needed it is put together from parts that are known, or the specification is built and hashed here, once,
+        and goes to the worker with the job.
         """
-        if any(len(keys) for keys in self._keys) or not self._designs.fixed:
+        if not self._designs.fixed:
             return self._keyed(job)
+        if any(len(keys) for keys in self._keys):
+            key = self._grouped.key(job)
+            return self._keyed(job) if key is None else PreparedJob(replace(job, key=key), key)
         if not self._repeats:
             return PreparedJob(job, None)
         names = self._designs.workloads[job.workload].names

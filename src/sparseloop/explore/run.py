@@ -21,7 +21,7 @@ from sparseloop.explore.samplers import SAMPLERS, Feedback, Point, Sampler
 from sparseloop.explore.store import Row, Store, TableRow, Writer
 from sparseloop.explore.transfer import Hint, bandwidth_parameters, widest_point
 
-TASK_SECONDS, LARGEST_TASK = 0.5, 256
+TASK_SECONDS, LARGEST_TASK = 0.5, 4096
 """Jobs are submitted together until they take about that long, at most that many."""
 AHEAD = 2
 """Submissions under way for every worker: one is done, one waits."""

@@ -110,6 +110,21 @@ def total(values: Iterable[Array]) -> Array:
     return result
 
 
+def root(a: Array) -> Array:
+    """Elementwise square root."""
+    return math.sqrt(a) if isinstance(a, _SCALARS) else np.sqrt(a)
+
+
+def some(a: Array | None) -> bool:
+    """True unless it is 0 in all of the batch: what is free everywhere need not be counted."""
+    return bool(a) if a is None or isinstance(a, _SCALARS) else bool(np.any(a))
+
+
+def entry(a: Array, place: int) -> Array:
+    """The number of one mapping of a batch, which may be the same for all."""
+    return a[place].item() if np.ndim(a) else a
+
+
 def ratio(a: Array, b: Array) -> Array:
     """a / b, and 0 where b is 0."""
     if isinstance(b, _SCALARS):

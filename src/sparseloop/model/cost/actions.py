@@ -49,7 +49,7 @@ class ActionCost:
     @cached_property
     def energy_pj(self) -> Pj:
         """Energy of all of them; a free action is not even counted."""
-        return self.count * self.energy_pj_each if self.energy_pj_each else 0.0
+        return self.count * self.energy_pj_each if ops.some(self.energy_pj_each) else 0.0
 
 
 def actions_of_level(plan: Plan, sparse: SparseTraffic, level: int, used: Count, cycles: Cycles) -> tuple[ActionCost, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -86,8 +85,8 @@ class NetworkTraffic:
     def energy_pj(self) -> Pj:
         """Wires, routers, ingress and additions; a free network is not even counted."""
         n, hop = self.network, self._hop_pj
-        energy: Pj = self.additions * n.adder_pj if n.adder_pj else 0.0
-        if not (hop or n.router_pj or n.ingress_pj):
+        energy: Pj = self.additions * n.adder_pj if ops.some(n.adder_pj) else 0.0
+        if not any(map(ops.some, (hop, n.router_pj, n.ingress_pj))):
             return energy
         for k in self.passing:
             if k.dense.link.child == self.level + 1:
@@ -137,12 +136,12 @@ def hop_pj(arch: Arch, level: int) -> Pj:
     assert n is not None
     if n.energy_per_hop_pj is not None:
         return n.energy_per_hop_pj
-    return n.wire_pj_per_bit_mm * n.word_bits * tile_width_mm(arch, level) if n.wire_pj_per_bit_mm else 0.0
+    return n.wire_pj_per_bit_mm * n.word_bits * tile_width_mm(arch, level) if ops.some(n.wire_pj_per_bit_mm) else 0.0
 
 
 def word_pj(n: Network, hop: Pj, hops: Count) -> Pj:
     """Energy of a word of the network that makes so many hops at `hop` pJ each: wires, routers, ingress."""
-    routers = n.router_pj * (1.0 + np.floor(hops + 1e-9)) if n.router_pj else 0.0
+    routers = n.router_pj * (1.0 + np.floor(hops + 1e-9)) if ops.some(n.router_pj) else 0.0
     return hops * hop + routers + n.ingress_pj
 
 
@@ -156,7 +155,7 @@ def tile_width_mm(arch: Arch, level: int) -> float:
     for inner in range(compute, level, -1):
         x, y = arch.fanout(inner) if inner < compute else (1, 1)
         area = arch.levels[inner].area_um2 + x * y * area
-    return math.sqrt(area) / 1000.0
+    return ops.root(area) / 1000.0
 
 
 def mean_hops(plan: Plan, tiles: Tiles, link: Link, level: int) -> Count:

@@ -16,7 +16,7 @@ One rule decides: what must be equal is compared exactly, every other need may e
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sparseloop.model import ops
@@ -64,6 +64,11 @@ class Requirement:
     available: Array
     demands: tuple[Demand, ...] = ()
     """What the words or bits in question are made of."""
+
+    def at(self, place: int) -> Requirement:
+        """That of one mapping of the batch."""
+        demands = tuple(Demand(one.tensor, ops.entry(one.amount, place)) for one in self.demands)
+        return replace(self, needed=ops.entry(self.needed, place), available=ops.entry(self.available, place), demands=demands)
 
     @property
     def flag(self) -> Status:

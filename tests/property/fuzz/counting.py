@@ -146,12 +146,21 @@ def _counts(spec: Specification, walk: Walk, streams: Streams) -> Counts:
     return counts
 
 
+def _holds_what_stays_add(spec: Specification, outside: int | None) -> bool:
+    """Results of given data, copies of which start empty: their contents are counted."""
+    known = spec.einsum().tensors[-1].density.deterministic
+    return known and outside is not None and spec.sparse.partials.get(outside) == "add"
+
+
 def _of_tiles(spec: Specification, walk: Walk, at: tuple[int, str], streams: Streams) -> Counts:
     """What depends on tiles: words held, words streamed, accesses of blocks; nothing where the semantics do not say it."""
     (level, tensor), found = at, walk.tensors[at]
     name, counts = f"L{level} {tensor}", Counts()
     operand = next(t for t in spec.tensors if t.name == tensor)
+    outside = max((other for other, name in walk.tensors if name == tensor and other < level), default=None)
     even = operand.plain and not spec.imperfect and not operand.density.produced
+    if operand.density.produced and operand.plain and not spec.imperfect and _holds_what_stays_add(spec, outside):
+        counts[f"{name} held mean"], counts[f"{name} held worst"] = found.held
     if even:
         counts[f"{name} held mean"] = found.held[0]
     if even and operand.density.fixed(spec.data_shape(operand)):

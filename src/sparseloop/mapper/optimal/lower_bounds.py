@@ -158,7 +158,8 @@ class TileTable:
             counted = self._full(words.counted)
             if made and isinstance(rule, float):  # a quantile of a partial sum may fall while it grows; it stays above its mean
                 counted = np.maximum(counted - 0.5, 0.0) if rule >= 0.5 else 0.0 * counted
-            self._counted[key] = counted * self.plan.width(tensor, level)
+            less = compressed and model.produced and not made and "add" in self.design.sparse.partials.values()
+            self._counted[key] = counted * self.plan.width(tensor, level) * (not less)  # copies that start empty may hold nothing
         return self._counted[key]
 
     def _added(self, tensor: int) -> Floats:
@@ -440,8 +441,7 @@ class LowerBounds:
         least = False  # what is counted of some tile is a lower bound: it says nothing of too little use
         for t, tensor in enumerate(self.design.einsum.tensors):
             if tensor.name in self.keep[level]:
-                stored = self.design.sparse.format(level, tensor.name)
-                compressed = stored is not None and stored.compressed
+                compressed = (stored := self.design.sparse.format(level, tensor.name)) is not None and stored.compressed
                 least |= compressed and tensor.density.produced
                 demands.append(Demand(tensor.name, self.tiles.counted(t, level, compressed)))
         for one in data_requirements(level, spec, demands) if demands else ():

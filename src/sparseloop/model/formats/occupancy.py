@@ -15,7 +15,9 @@ from sparseloop.model.formats.metadata import Metadata
 from sparseloop.model.formats.ranks import Offsets, RankOnLoops, Units, entry_bits, least_bits, rank_units
 from sparseloop.model.plan import Link
 from sparseloop.model.sparsity.features import SafConditions
+from sparseloop.model.sparsity.known_results import HeldInData
 from sparseloop.model.sparsity.padding import Seen, mean_words
+from sparseloop.model.sparsity.partial_sums import starts_empty
 from sparseloop.model.traffic.tiles import Cover, words_met
 from sparseloop.model.units import Bits, Coordinate, Count, Share, Words
 
@@ -48,9 +50,7 @@ class TileWords:
     @cached_property
     def counted(self) -> Words:
         """The number that the fit test counts."""
-        if self.rule == "worst":
-            return self.worst
-        return self.expected if self.rule == "expected" else self.quantile(float(self.rule))
+        return counted_words(self, self.rule)
 
     def part(self, places: tuple[Words, ...]) -> TileWords:
         """A part of the tile, so many places along every axis; of scattered tiles only its size is told."""
@@ -66,6 +66,13 @@ class TileWords:
     def quantile(self, confidence: float) -> Words:
         """The number that is not exceeded in this share of the tiles."""
         return self.model.quantile(self.size, self.sides, confidence) if self.compressed else self.size
+
+
+def counted_words(of: TileWords | HeldInData, rule: str | float) -> Words:
+    """What a fit test counts: worst, expected, or a quantile."""
+    if rule == "worst":
+        return of.worst
+    return of.expected if rule == "expected" else of.quantile(float(rule))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,7 +142,15 @@ class ResidentTile:
     @property
     def _positions(self) -> tuple[Count, ...]:
         held = self.safs.held(self.link)
-        return () if held is None else (held.run,)
+        return () if held is None or self.model.deterministic else (held.run,)
+
+    @cached_property
+    def _held(self) -> TileWords | HeldInData:
+        """Stored words at the end of a visit: those of the finished tile, but for copies of known results that start empty."""
+        safs, link = self.safs, self.link
+        if not (link.compressed and self.model.produced and self.model.deterministic and starts_empty(safs.tiles, link)):
+            return self.words
+        return HeldInData(safs.tiles, link.tensor, safs.copy_stay[safs.plan.outer[link.index][-1]])
 
     @property
     def footprint(self) -> Words:
@@ -156,17 +171,17 @@ class ResidentTile:
     @property
     def occupancy(self) -> Words:
         """Expected stored words."""
-        return self.words.expected
+        return self._held.expected
 
     @property
     def worst(self) -> Words:
         """Largest possible number of stored words."""
-        return self.words.worst
+        return self._held.worst
 
     @property
     def counted(self) -> Words:
         """Words the fit test counts: worst, expected or a quantile, as the level's rule says."""
-        return self.words.counted
+        return counted_words(self._held, self.rule)
 
     @cached_property
     def level_words(self) -> Words:
@@ -175,7 +190,7 @@ class ResidentTile:
 
     def quantile(self, confidence: float) -> Words:
         """Stored words that are not exceeded in this share of the tiles."""
-        return self.words.quantile(confidence)
+        return self._held.quantile(confidence)
 
     @cached_property
     def metadata_bits(self) -> Bits:

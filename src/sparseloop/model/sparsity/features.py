@@ -220,9 +220,9 @@ class SafConditions:
         return progress_of(self.tiles, link, Stays(self.stay, self.copy_stay), stay) if made else None
 
     def held(self, link: Link) -> Progress | None:
-        """What an instance of the link's parent holds of a random result when its own parent's last visit ends; else None."""
-        density, stays = self.plan.einsum.tensors[link.tensor].density, Stays(self.stay, self.copy_stay)
-        if not density.produced or density.deterministic:
+        """What an instance of the link's parent holds of a result at the end of a visit; None if that is as if finished."""
+        stays = Stays(self.stay, self.copy_stay)
+        if not self.plan.einsum.tensors[link.tensor].density.produced:
             return None
         return self.tiles.once(("held", link.index, self.copy_stay[link.index]), lambda: progress_held(self.tiles, link, stays))
 

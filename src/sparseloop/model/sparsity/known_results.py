@@ -11,13 +11,14 @@ Exact for perfect factors and tensors of plain ranks. With imperfect factors the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
+from sparseloop.model.density.base import Occupancy
 from sparseloop.model.density.given_result import GivenResult
 from sparseloop.model.density.index import distinct_keys
 from sparseloop.model.rows import asked_by_rows
@@ -26,7 +27,7 @@ from sparseloop.model.sparsity.large_patterns import ListedIndicator, TileInData
 from sparseloop.model.sparsity.nest_points import Nest, Row
 from sparseloop.model.sparsity.partial_sums import Progress
 from sparseloop.model.traffic.tiles import Cover, Tiles
-from sparseloop.model.units import Integers, Share
+from sparseloop.model.units import Integers, Share, Words
 
 KEPT = 4
 """Lists of first contributions remembered by a result."""
@@ -193,14 +194,7 @@ class _Visits:
         if found is None:
             found = np.zeros(0, dtype=np.int64)
             for values in self.model.contributions():
-                count = max((len(v) for v in values.values()), default=1)
-                number = np.zeros(count, dtype=np.int64)
-                for slot in self._order:
-                    number *= self.bounds[slot]
-                    digit = values[loops[slot].rank]
-                    digit = digit // strides[slot] if strides[slot] > 1 else digit
-                    outermost = slot == self.plan.of_rank[loops[slot].rank][-1]
-                    number += digit if outermost else digit % self.bounds[slot]
+                number = self.nest.numbers(values, self._order)
                 found = self._first_of(distinct_keys(np.concatenate([found, distinct_keys(number)[0]]))[0])
         answers[question] = found
         while len(answers) > KEPT:
@@ -324,3 +318,60 @@ class _Among:
             order = np.argsort(keys, kind="stable")
             keys, weights = keys[order], weights[order]
         return keys, np.concatenate([[0.0], np.cumsum(weights)])
+
+
+# --- what copies hold that start empty ----------------------------------------------------------------------
+
+
+class HeldInData:
+    """Words of a result of known operands that a copy holds when a stay ends at whose beginning it was empty.
+
+    `stay`: the tile, and what one copy serves of the contraction. Perfect factors, and a result with single ranks as indices.
+    """
+
+    def __init__(self, tiles: Tiles, tensor: int, stay: Cover) -> None:
+        self.tiles, self.tensor = tiles, tensor
+        self._columns = [*tiles.bounds, *(tiles.count(stay[s], s) for s in range(len(tiles.bounds)))]
+        self._found: dict[Row, Occupancy] = {}
+
+    @property
+    def expected(self) -> Words:
+        """Mean over all stays of all copies."""
+        return self._asked(lambda held: held.mean)
+
+    @property
+    def worst(self) -> Words:
+        """The largest number."""
+        return self._asked(lambda held: float(held.values[-1]))
+
+    def quantile(self, confidence: float) -> Words:
+        """The number that is not exceeded in this share of the stays."""
+        return self._asked(lambda held: held.quantile(confidence))
+
+    def _asked(self, number: Callable[[Occupancy], float]) -> Words:
+        return asked_by_rows("words that copies hold in the data", self._columns, lambda *row: number(self._of(row)))
+
+    def _of(self, numbers: Sequence[float]) -> Occupancy:
+        row = tuple(map(int, numbers))
+        if row not in self._found:
+            slots = len(row) // 2
+            self._found[row] = self._counted(Nest(self.tiles.plan, row[:slots], row[:slots]), row[slots:])
+        return self._found[row]
+
+    def _counted(self, nest: Nest, stay: Row) -> Occupancy:
+        plan, bounds = nest.plan, nest.bounds
+        model = cast("GivenResult", plan.einsum.tensors[self.tensor].density.answering)
+        told = [s for s in range(len(bounds)) if bounds[s] > 1 and plan.loops[s].rank in model.told]
+        apart = [s for s in told if stay[s] == 1]
+        words = [s for s in told if stay[s] > 1 and s in plan.relevant[self.tensor]]
+        alike = math.prod(bounds[s] for s in plan.relevant[self.tensor] if stay[s] > 1 and s not in words)
+        codes = np.zeros(0, dtype=np.int64)
+        for values in model.contributions():
+            number = distinct_keys(nest.numbers(values, (*apart, *words)))[0]
+            codes = distinct_keys(np.concatenate([codes, number]))[0]
+        held = distinct_keys(codes // math.prod(bounds[s] for s in words))[1]
+        empty = math.prod(bounds[s] for s in apart) - len(held)
+        counts, times = np.unique(held, return_counts=True)
+        values = np.concatenate([[0.0] if empty else [], counts * float(alike)])
+        weights = np.concatenate([[float(empty)] if empty else [], times])
+        return Occupancy(values, weights / weights.sum())

@@ -8,7 +8,7 @@ but the first and the last, so they are cut to three passes, the middle one with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -61,6 +61,18 @@ class Nest:
             strides[slot] = inner.get(rank, 1)
             inner[rank] = strides[slot] * self.bounds[slot]
         return tuple(strides)
+
+    def numbers(self, values: Mapping[str, Integers], order: Sequence[int]) -> Integers:
+        """Row-major numbers of the indices that some loops have at points, of which the values of ranks are given."""
+        loops, strides = self.plan.loops, self.strides()
+        number = np.zeros(max((len(v) for v in values.values()), default=1), dtype=np.int64)
+        for slot in order:
+            number *= self.bounds[slot]
+            digit = values[loops[slot].rank]
+            digit = digit // strides[slot] if strides[slot] > 1 else digit
+            outermost = slot == self.plan.of_rank[loops[slot].rank][-1]
+            number += digit if outermost else digit % self.bounds[slot]
+        return number
 
     def imperfect_ranks(self) -> frozenset[str]:
         """Ranks with a loop whose last pass is shorter."""

@@ -123,9 +123,17 @@ def progress_of(tiles: Tiles, link: Link, stays: Stays, stay: Cover) -> Progress
     return Progress(key=key, loops=tuple(loops), run=run, chain=tuple(served), again=True, partials=link.partials)
 
 
-def progress_held(tiles: Tiles, link: Link, stays: Stays) -> Progress:
-    """What an instance of the link's parent holds at the end: all that its own parent's last visit found and added."""
+def progress_held(tiles: Tiles, link: Link, stays: Stays) -> Progress | None:
+    """What an instance of the link's parent holds at the end: all that its own parent's last visit found and added.
+
+    A result of known operands counts as finished (None), unless every visit starts with an empty copy.
+    """
     outer = tiles.plan.outer[link.index]
+    if tiles.plan.einsum.tensors[link.tensor].density.deterministic:
+        if not starts_empty(tiles, link):
+            return None
+        source = tiles.plan.links[outer[-1]]
+        return progress_of(tiles, source, stays, stays.own[source.index]).at_updates()
     if not outer:
         there = tiles.covering(set(range(len(tiles.bounds))) - set(tiles.plan.spatial(link.parent)))
         return _complete(("held", link.index), contraction_positions(tiles, link, there))
@@ -136,6 +144,13 @@ def progress_held(tiles: Tiles, link: Link, stays: Stays) -> Progress:
     if source.partials != "add":
         done = ops.total((loop.count - 1) * loop.positions for loop in before.loops)
     return _complete(("held", link.index, before.key), done + run)
+
+
+def starts_empty(tiles: Tiles, link: Link) -> bool:
+    """Does the copy that a link's parent holds of a result start every visit empty? Where it is counted: see `HeldInData`."""
+    outer, tensor = tiles.plan.outer[link.index], link.tensor
+    counted = not tiles.clipped and tiles.plan.single[tensor] and not tiles.plan.padded[tensor]
+    return counted and bool(outer) and tiles.plan.links[outer[-1]].partials == "add"
 
 
 def _complete(key: Hashable, positions: Count) -> Progress:

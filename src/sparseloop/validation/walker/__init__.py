@@ -55,7 +55,8 @@ machine is the one that docs/concepts describes. Decisions where that descriptio
   copy. Level by level (`Sparse.partials`) a copy is filled with what is there and returns all of it (`whole`), or what it added
   to (`changed`), or starts empty and its parent adds (`add`; a read is then a word that arrives where there is one, a fill
   is absent). Entries and fibers are returned like words: if something under them was added to; entries of own ranks one by one.
-  Leaders and what levels hold use the finished result.
+  Leaders use the finished result. What a level holds of it is what its copy has in the end; where copies start empty, what one
+  stay adds.
 """
 
 from sparseloop.validation.walker.count import Walker

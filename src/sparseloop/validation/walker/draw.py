@@ -78,7 +78,7 @@ class Draw:
             compress=updates.actual if packs else 0.0,
             accesses=self._accesses(level, name, access, filled),
             beyond=(Beyond(), Beyond()) if filled is None else self._beyond(level, name, filled),
-            held=plan.tiles[level, name].held(self._stored(level, name)),
+            held=plan.tiles[level, name].held(self._held(level, name)),
         )
 
     def accessed(self, level: int, name: str) -> Accessed:
@@ -116,6 +116,13 @@ class Draw:
     def _stored(self, level: int, name: str) -> BoolArray:
         """Per point: does the level store the word used there?"""
         return self.nonzero[name] if self.plan.compressed(level, name) else self.plan.paths[name].inside
+
+    def _held(self, level: int, name: str) -> BoolArray:
+        """Per point: is the word in the copy that serves it when that stay, or the last one of a copy that goes on, ends?"""
+        if self._made(level, name):
+            assert self.sums is not None
+            return self.sums.comes_to_be(level)
+        return self._stored(level, name)
 
     def _for_users(self, events: EventSet) -> HoldsForSome:
         """A condition holds for an event if it holds for one of its users."""

@@ -61,6 +61,10 @@ class PartialSums:
             np.minimum.at(since, copy[outer.copies.point[there]], arrival[there])
         return since[copy]
 
+    def comes_to_be(self, level: int) -> BoolArray:
+        """Per point: does the copy at the level that serves it ever hold the word used there?"""
+        return self.since[level] != NEVER
+
     def _copies(self, level: int, key: IntArray) -> IntArray:
         """Per point the number of the copy of its key (a word, an entry) at a level: as long as it goes on with what it had."""
         parent = self.path.parent(level)

@@ -95,6 +95,23 @@ def test_counts_are_those_of_the_walker(tmp_path: Path, order: str, form: str) -
         assert model == pytest.approx(walked, rel=1e-9, abs=1e-9), name
 
 
+@pytest.mark.parametrize("order", MAPPINGS)
+def test_what_copies_hold_that_start_empty_is_that_of_the_walker(tmp_path: Path, order: str) -> None:
+    """Mean and largest number of words, and bits of metadata that follow from it."""
+    text = HEAD + MAPPINGS[order] + SPARSE.replace("ZZ", "CP CP").replace("skip: [B <- A", "partials: add, skip: [B <- A")
+    a, b = drawn(1)
+    compared(tmp_path, text, a, b)
+    result = sl.evaluate(sl.load(tmp_path / "spec.yaml"))
+    plan = result.plan
+    blocks = [level.block_size for level in plan.arch.storage]
+    walk = Walker(plan.einsum, blocks, result.design.mapping, plan.sparse).walk({"A": a, "B": b})
+    links = [k for k in result.cost.sparse.links if k.dense.link.name == "Z"]
+    assert [k.dense.link.partials for k in links] == ["add", "add", "whole"]
+    for k in links[1:]:
+        found = (k.resident.occupancy, k.resident.worst)
+        assert found == pytest.approx(walk.tensors[k.dense.link.parent, "Z"].held), k.dense.link.parent
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("shape", "mapping"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import comb
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +45,19 @@ def test_given_data(tmp_path) -> None:
     assert words("whole", given) == {"updates": 8, "reads": 5, "fills": 5, "computes read": 5, "computes write": 8}
     assert words("changed", given) == {"updates": 4, "reads": 5, "fills": 5, "computes read": 5, "computes write": 8}
     assert words("add", given) == {"updates": 4, "reads": 1, "fills": 0, "computes read": 0, "computes write": 4}
+
+
+def test_what_copies_of_given_data_hold(tmp_path: Path) -> None:
+    """With `add` L1 has 2 and 0 words of the two tiles in the first pass, 1 and 1 in the second, none in the third."""
+    np.save(tmp_path / "A.npy", np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]))
+    for partials, mean, worst in (("whole", 3 / 2, 2), ("add", 4 / 6, 2)):
+        spec = sl.loads(SPEC.format(partials=partials, density=f"{{model: actual, file: {tmp_path / 'A.npy'}}}"))
+        held = next(
+            k.resident for k in sl.evaluate(spec).cost.sparse.links if (k.dense.link.name, k.dense.link.parent) == ("Z", 1)
+        )
+        assert (held.occupancy, held.worst) == (pytest.approx(mean), worst)
+        assert float(held.metadata_bits) == pytest.approx(mean * 8)  # a coordinate of 8 bits for each word
+        assert held.quantile(0.5) == (1 if partials == "whole" else 0)
 
 
 @pytest.mark.parametrize("density", [0.25, 0.5])

@@ -21,6 +21,7 @@ from sparseloop.validation.timeloop import stats_output as stats
 
 if TYPE_CHECKING:
     from sparseloop.input.spec import Spec
+    from sparseloop.validation.timeloop.causes import Cause
     from sparseloop.validation.timeloop.compare import Evaluation, Figure
 
 COLUMNS = ("level", "tensor", "figure", "theirs", "ours", "ratio", "faults", "possible")
@@ -82,7 +83,8 @@ def print_comparison(arguments: CompareArguments) -> None:
     """Reads both sides and prints them."""
     if len(arguments.files) < 2:
         raise SpecError([Diagnostic(message="too few arguments: sparseloop compare FILE... STATS", hint=stats.HINT)])
-    compared = comparison(arguments.files[:-1], Path(arguments.files[-1]), arguments.overrides or (), native=arguments.native)
+    files, path = _sides(arguments.files)
+    compared = comparison(files, path, arguments.overrides or (), native=arguments.native)
     warn(compared.left_out)
     rows = compared.rows if arguments.everything else compared.different
     if arguments.form == "json":
@@ -95,6 +97,13 @@ def print_comparison(arguments: CompareArguments) -> None:
         if rows and not arguments.summary:
             _print_table(compared, rows)
         print(textwrap.fill(_totals(compared), terminal_width()))
+
+
+def _sides(files: Sequence[str]) -> tuple[list[str], Path]:
+    """The files of the design, and the output: the one that is called like one, else the last."""
+    outputs = [file for file in files if file.endswith((".stats.txt", ".xml"))]
+    output = outputs[0] if len(outputs) == 1 else files[-1]
+    return [file for file in files if file is not output], Path(output)
 
 
 def comparison(files: Sequence[str], path: Path, overrides: Sequence[str] = (), *, native: bool = False) -> Comparison:
@@ -178,9 +187,9 @@ def _evaluated(spec: Spec, figures: stats.StatsFigures, path: Path, native: bool
 
 
 def _rows(evaluation: Evaluation) -> list[ComparedFigure]:
-    from sparseloop.validation.timeloop.causes import Cause, causes, of_leakage
+    from sparseloop.validation.timeloop.causes import causes, of_leakage
 
-    rows, behind = list[ComparedFigure](), Counter[Cause]()
+    rows, behind = list[ComparedFigure](), Counter["Cause"]()
     for figure in (*evaluation.figures, *evaluation.network_energies, *evaluation.conventions):
         if figure.path.endswith(EACH) and figure.path.replace(EACH, TOTAL) in evaluation.by_path:
             continue  # the total says the same
@@ -195,7 +204,7 @@ def _rows(evaluation: Evaluation) -> list[ComparedFigure]:
         rows.append(_row(figure, ours, found))
     if energy := _whole(evaluation):
         behind.update(of_leakage(evaluation, energy))
-        found = tuple(cause for cause, _ in behind.most_common()) if energy.differs_from(energy.ours) else ()
+        found = _of_a_sum([cause for cause, _ in behind.most_common()]) if energy.differs_from(energy.ours) else ()
         rows.insert(0, _row(energy, energy.ours, found))
     rows.sort(key=lambda row: row.level != WHOLE)
     return rows
@@ -233,6 +242,12 @@ def _words(names: Sequence[str]) -> list[str]:
     """A figure's name as the stats file says it; metadata with its rank and kind."""
     name = names[0].replace("_per_instance", " (per-instance)").replace("_total", " (total)").replace("_", " ")
     return [name, names[1], ("metadata", "payload")[int(names[2])]] if len(names) == 3 else [name]
+
+
+def _of_a_sum(found: Sequence[Cause]) -> tuple[Cause, ...]:
+    """The causes of a sum, each once: given exactly only if those of all its parts are."""
+    sure = all(cause.sure for cause in found)
+    return tuple(found) if sure else tuple(dict.fromkeys(replace(cause, sure=False) for cause in found))
 
 
 # --- writing ------------------------------------------------------------------------------------------------
@@ -282,5 +297,5 @@ def _totals(compared: Comparison) -> str:
     if not differ:
         return text
     named = sum(bool(row.faults) for row in compared.different)
-    maybe = sum(bool(row.possible) for row in compared.different)
+    maybe = sum(bool(row.possible) and not row.faults for row in compared.different)
     return f"{text}; of the {differ} others a known fault gives {named} exactly and may stand behind {maybe} ('?')"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -18,7 +18,16 @@ TYPE_NAMES = ("<list[str]>", "<str>")
 
 
 class HelpedCommand(TyperCommand):
-    """A command whose help names arguments as the user knows them."""
+    """A command whose help names arguments as the user knows them, and whose messages are in plain words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the arguments."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if isinstance(message := getattr(error, "message", None), str):
+                cast("Any", error).message = message.removeprefix("Value error, ")
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the arguments and options, without names of Python types."""

@@ -143,9 +143,13 @@ class _Reader:
         source, inline = self.mistakes.source, isinstance(self.spec.spec, dict)
         pieces = [source.walk(("spec",))[1]] if inline and self.spec.spec else []
         pieces += [source.walk((*at, "spec"))[1]] if entry.spec else []
-        files = [] if isinstance(self.spec.spec, dict) else [source.directory(("spec",)) / name for name in self.spec.spec]
-        files += [source.directory(at) / name for name in entry.files]
-        base = _native(yamlio.source_map_of(pieces, files, source.lines))
+        given = [] if isinstance(self.spec.spec, dict) else [(("spec", i), name) for i, name in enumerate(self.spec.spec)]
+        given += [((*at, "files", i), name) for i, name in enumerate(entry.files)]
+        files = {str(source.directory(path) / name): path for path, name in given}
+        try:
+            base = _native(yamlio.source_map_of(pieces, files, source.lines))
+        except SpecError as error:
+            raise SpecError([self._in_the_list(mistake, files) for mistake in error.diagnostics]) from None
         changes = [self.mistakes.change((*at, "set", text), text, node) for text, node in self.mistakes.kids((*at, "set"))]
         root = yamlio.with_values(base.root, [change for change in changes if change])
         changed = SourceMap(root, base.lines)
@@ -162,6 +166,13 @@ class _Reader:
             workload = Workload(name=name, weight=entry.weight, root=root, lines=changed.lines, names=frozenset({*called, name}))
             workloads.append(replace(workload, layer=i) if spec.layers else workload)
         return workloads
+
+    def _in_the_list(self, mistake: Diagnostic, files: Mapping[str, Path]) -> Diagnostic:
+        """A mistake about a file as a whole, at its name in the study."""
+        span = mistake.span
+        if span is None or span.line is not None or span.file not in files:
+            return mistake
+        return replace(mistake, span=self.mistakes.source.span(replace(mistake, path=files[span.file])))
 
     # --- objectives and mapper ------------------------------------------------------------------------------
 

@@ -110,6 +110,8 @@ class ParameterReader:
         """Parameters are columns of the results and words of conditions."""
         if not _NAME.fullmatch(self.name):
             hint = "letters, digits and _, not a digit first"
+            if "." in self.name:
+                hint = f"a name of yours before it: {self.name.rsplit('.')[-1]}: {{path: {self.name}, values: [...]}}"
             self.mistakes.error(self.at, f"'{self.name}' cannot be the name of a parameter", hint, key=True)
         elif self.name in POINT_COLUMNS or self.name in _WORDS:
             hint = f"e.g. {self.name}_"

@@ -36,8 +36,16 @@ def _signed(value: object) -> float:
     return cast("float", value) if result is None else result.number
 
 
+def _values(value: object) -> object:
+    if isinstance(value, str) and value.lstrip().startswith("range("):
+        raise expr.wrong(f"expected a list, got '{value}'", "numbers in steps are written range: [0.1, 0.9], step: 0.2")
+    return value
+
+
 def _parameter(value: Any) -> Any:
     """A list is short for `values`, a text for `value` (an expression)."""
+    if isinstance(value, str) and value.lstrip().startswith("range("):
+        return {"values": value}
     if isinstance(value, list | tuple):
         return {"values": cast("object", value)}
     return {"value": value} if isinstance(value, str | int | float) else cast("object", value)
@@ -47,7 +55,9 @@ class ParameterSpec(Record):
     """Something that varies: one of `values`, `range`, `choices` and `value` says how."""
 
     path: Texts = Field(default=(), description="Where it is written in the specification, as with --set; also several.")
-    values: tuple[Any, ...] | None = Field(default=None, description="The values, in order; whole sub-trees too.")
+    values: Annotated[tuple[Any, ...] | None, BeforeValidator(_values)] = Field(
+        default=None, description="The values, in order; whole sub-trees too."
+    )
     range: tuple[Annotated[float, BeforeValidator(_signed)], Annotated[float, BeforeValidator(_signed)]] | None = Field(
         default=None, description="[first, last]; with step or points a list, without them any number between."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -184,8 +184,24 @@ class Study:
         if not mistakes:
             mistakes = [mistake for number, error in found.first.items() if number not in found.works for mistake in error]
         if mistakes:
-            raise SpecError(dict.fromkeys(mistakes))
+            placed = [self._at_its_parameter(mistake) for mistake in mistakes]
+            raise SpecError(dict.fromkeys(placed))
         return tuple(dict.fromkeys(found.warnings))
+
+    def _at_its_parameter(self, mistake: Diagnostic) -> Diagnostic:
+        """A mistake in what a parameter writes, with the line of the study; an unknown name stands in its path."""
+        source, span = self.definition.source, mistake.span
+        if span is None or span.line is None or span.file not in source.lines:
+            return mistake
+        word = str(mistake.path[-1]) if mistake.unknown and mistake.path else ""
+        hint = mistake.hint if not word or (mistake.hint or "").startswith("did") else _native_words(word) or mistake.hint
+        for name, parameter in self.definition.spec.parameters.items():
+            for text in parameter.path if word else ():
+                node = source.walk(("parameters", name, "path"))[1]
+                if node.line == span.line - 1 and isinstance(node.data, str) and word in text.split("."):
+                    at = Diagnostic(path=("parameters", name, "path"), message="", offset=text.find(word), length=len(word))
+                    return replace(mistake, span=source.span(at), hint=hint)
+        return replace(mistake, span=replace(span, text=source.lines[span.file][span.line - 1]), hint=hint)
 
     def _tries(self) -> Iterator[dict[str, Value]]:
         space = self.definition.designs.space
@@ -292,6 +308,35 @@ class _Found:
             return [mistake for mistake in error.diagnostics if mistake.unknown]
         self.works.add(workload)
         return []
+
+
+_OF_LEVELS = {
+    **dict.fromkeys(("depth", "data_storage_depth", "memory_depth", "sizeKB", "entries"), "capacity"),
+    **dict.fromkeys(("width", "data_storage_width", "memory_width", "block-size", "cluster-size"), "block_size"),
+    **dict.fromkeys(("datawidth", "word-bits", "data_width"), "word_bits"),
+    "read_bandwidth": "bandwidth.read",
+    "write_bandwidth": "bandwidth.write",
+}
+_OF_FILES = (
+    "problem",
+    "subtree",
+    "nodes",
+    "local",
+    "instance",
+    "densities",
+    "attributes",
+    "meshX",
+    "meshY",
+    "sparse_optimizations",
+)
+
+
+def _native_words(word: str) -> str | None:
+    """What a key of Timeloop's files is called in studies, whose paths are native."""
+    if word in _OF_LEVELS:
+        return f"studies name native keys, over Timeloop's files too: architecture.levels.NAME.{_OF_LEVELS[word]}"
+    paths = "workload.shape.M, workload.density.A, architecture.levels.NAME.capacity, sparse.NAME.skip"
+    return f"studies name native keys, over Timeloop's files too: {paths}" if word in _OF_FILES else None
 
 
 def _first(parameter: Parameter) -> Value:

@@ -177,6 +177,8 @@ def _unit_hint(word: str) -> str | None:
     """The unit that is probably meant; of those that differ in case only, all, and how to tell them apart."""
     if match := re.match(r"([kMGT]i?[Bb])(?:its?|ytes?)?(?:p?s|persec)$", word):  # GBps, Gbitps, GBs
         return f"did you mean '{match[1]}/s'?"
+    if word == "per":
+        return "a slash says it: 16 words/cycle"
     hint = did_you_mean(word, UNIT_VALUES)
     return f"{hint} (B: bytes, b: bits)" if hint and "B' or '" in hint else hint
 

@@ -47,7 +47,9 @@ def _translated(item: Mapping[str, Any], model: type[BaseModel], data: Plain) ->
                 length=mistake.length,
             )
     elif kind == "missing":
-        example = _description(model, loc)
+        example = (
+            _ALONE if loc == ("workload",) and "architecture" in cast("dict[str, Plain]", data) else _description(model, loc)
+        )
         yield Diagnostic(path=path, message=f"{_where(model, data, path)} lacks '{loc[-1]}'", hint=example, key=True)
     elif kind == "extra_forbidden":
         word = str(loc[-1])
@@ -65,6 +67,7 @@ def _translated(item: Mapping[str, Any], model: type[BaseModel], data: Plain) ->
         yield Diagnostic(path=path, message=_plain_words(item), hint=_FROM_ARRAY if is_array else None)
 
 
+_ALONE = "give the file that has it, too; for the prices of an architecture alone: sparseloop energy FILE"
 _FROM_ARRAY = "given data comes from a file: numpy.save('A.npy', array) or scipy.sparse.save_npz('A.npz', matrix), then 'A.npy'"
 
 

@@ -30,8 +30,8 @@ NO_ROOM = 1e-9
 """What no room at all counts as, so that smaller needs are nearer."""
 SECONDS, LEAST_SECONDS = 20.0, 2.0
 """Time for all of it (the nearest miss, and a set of limits that conflict), and the least of it under a short budget of time."""
-FEW = 16
-"""Mappings with imperfect factors between two looks at the clock: they are counted one by one."""
+GLANCE = 0.2
+"""Seconds between two looks at the clock: imperfect factors and large given tensors are counted mapping by mapping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +157,15 @@ def nearest_miss(space: Mapspace, seed: int, *, until: float, templates: int = 6
 
 def _overshoots(space: Mapspace, template: Template, factors: Ints, until: float) -> Floats:
     """`overshoot` of every column of factors; inf for those that the clock leaves out. At least some are looked at."""
-    step, found = FEW if space.padded else factors.shape[1], np.full(factors.shape[1], np.inf)
-    for at in range(0, factors.shape[1], step):
+    found = np.full(factors.shape[1], np.inf)
+    at, step = 0, 1
+    while at < len(found):
+        begun = time.monotonic()
         found[at : at + step] = overshoot(space, space.batch(template, factors[:, at : at + step]))
         if found[at : at + step].min() == 0 or time.monotonic() > until:
             break
+        pace = max(time.monotonic() - begun, 1e-6) / step
+        at, step = at + step, max(1, int(GLANCE / pace))
     return found
 
 

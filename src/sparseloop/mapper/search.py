@@ -19,11 +19,9 @@ from sparseloop.mapper.searchers import SEARCHERS, Genetic, Searcher
 from sparseloop.mapper.space.mapspace import Mapspace, mapspace
 from sparseloop.mapper.task import CHUNK, Batch, Best, Budget, Goal, SearchTally, Task, Watch, silent
 
-GLANCE, FIRST_BATCH, LEAST_BATCH = 0.2, 256, 8
-"""Seconds that a batch may take under a budget of time, and mappings of the first one and of the smallest.
-
-Mappings with imperfect factors are counted one by one, some of them for a second: they begin with the smallest.
-"""
+GLANCE = 0.2
+"""Seconds that a batch may take under a budget of time. The first has one mapping: over large given tensors, or with imperfect
+factors, one can take seconds."""
 
 Method = Callable[[Task, Watch], Best]
 
@@ -46,8 +44,8 @@ def _loop(searcher: Searcher, tally: SearchTally, evaluator: BatchEvaluator, wat
     """Keeps as many batches under way as the searcher allows; why it ended."""
     task = evaluator.task
     ahead = 1 if searcher.learns else max(1, task.workers)
-    first, pace = LEAST_BATCH if task.space.padded else FIRST_BATCH, 0.0
-    """Mappings of the first batch, and seconds per mapping: with a budget of time no batch may take long."""
+    pace = 0.0
+    """Seconds per mapping: with a budget of time no batch may take long."""
     waiting: deque[tuple[Batch, Pending]] = deque()
     asked_for, limit, stopped = 0, task.budget.mappings, "budget"
     open_ended = True
@@ -55,7 +53,7 @@ def _loop(searcher: Searcher, tally: SearchTally, evaluator: BatchEvaluator, wat
         while open_ended and len(waiting) < ahead:
             count = CHUNK if limit is None else min(CHUNK, limit - asked_for)
             if task.budget.seconds is not None:
-                count = min(count, max(LEAST_BATCH, int(GLANCE / pace)) if pace else first)
+                count = min(count, max(1, int(GLANCE / pace)) if pace else 1)
             batch = searcher.ask(count) if count > 0 else None
             if batch is None:
                 open_ended, stopped = False, "budget" if count <= 0 else "done"

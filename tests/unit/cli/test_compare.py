@@ -200,6 +200,17 @@ def test_an_output_that_is_cut_off_is_told(files: Files) -> None:
     assert not any("is it cut off?" in text for text in comparison(whole[:-1], Path(whole[-1])).left_out)
 
 
+def test_the_output_is_told_from_the_design_by_its_name(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    """In any order; the output alone, where a design is asked for, is told as such."""
+    design, output = files(conv__yaml=CONV, x__stats__txt=CONV_STATS)
+    for order in ((design, output), (output, design)):
+        assert main(["compare", *order, "--summary", "-q"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
+    assert main(["eval", design, output]) == 2
+    assert "this is no input but an output" in capsys.readouterr().err
+
+
 def test_json_csv_and_table_say_the_same(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     paths = files(conv__yaml=CONV, x__stats__txt=CONV_STATS)
     assert main(["compare", *paths, "-f", "json"]) == 0

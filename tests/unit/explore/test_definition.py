@@ -204,11 +204,16 @@ def test_designs_are_mapped_and_proven(tmp_path: Path) -> None:
 
 WRONG = {
     "parameters:\n  glb: {path: architecture.levels.GLBB.capacity, values: [1]}": "3:15: error: architecture.levels.GLBB",
-    "parameters:\n  glb: {path: architecture.levels.GLB.capcity, values: [1]}": "unknown field 'capcity' in level 'GLB'",
+    "parameters:\n  glb: {path: architecture.levels.GLB.capcity, values: [1]}": "3:39: error: unknown field 'capcity'",
+    "parameters:\n  glb: {path: architecture.levels.GLB.depth, values: [1]}": "^^^^^  studies name native keys",
+    "parameters:\n  m: {path: problem.instance.M, values: [1]}": "^^^^^^^  studies name native keys",
     "parameters:\n  g: {path: architecture.levels.GLB.capacity, values: [1, 64 parsecs]}": "3:62: error: unknown unit 'parsecs'",
     "parameters:\n  glb: {path: architecture.levels.GLB.capacity, values: [1, 1]}": "'1' stands twice",
     "parameters:\n  glb: {path: architecture.levels.GLB.capacity}": "'glb' has no values",
     "parameters:\n  glb:": "'glb' has no values",
+    "parameters:\n  workload.density.A: [1]": "A: {path: workload.density.A, values: [...]}",
+    "parameters:\n  A: {path: workload.density.A, values: range(0, 1, 0.1)}": "in steps are written range: [0.1, 0.9], step: 0.2",
+    "parameters:\n  A: range(0, 1, 0.1)": "^^^^^^^^^^^^^^^^  numbers in steps are written range: [0.1, 0.9], step: 0.2",
     "parameters:\n  glb: {path: architecture.levels.GLB.capacity, values: [1], range: [1, 2]}": "has values and range",
     "parameters:\n  glb: {path: architecture.levels.GLB.capacity, range: [4, 2], step: 1}": "the range must rise",
     "parameters:\n  glb: {path: architecture.levels.GLB.capacity, range: [0, 2], points: 3, scale: log}": "begins above 0",

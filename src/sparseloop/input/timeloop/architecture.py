@@ -18,6 +18,8 @@ _CLASSES: tuple[tuple[ComponentKind, tuple[str, ...]], ...] = (
     ("network", ("XY_NoC", "Legacy", "ReductionTree", "SimpleMulticast")),
 )
 _NO_PART = "is not part of the model"
+_OTHER_RANGE = re.compile(r"^(.*?)\s*\[\s*(?:0\s*[-:,]\s*(\d{1,15})|(\d{1,15}))\s*\]$")
+"""What looks like a range, 'PE[0-15]' or 'PE[16]', and is a name of one instance to Timeloop."""
 _RANGE = re.compile(r"^(.*?)\s*\[\s*(\d{1,15})\s*\.\.\s*(\d{1,15})\s*\]$")
 _IGNORED = {
     "version": "format",
@@ -105,10 +107,20 @@ def _containers(root: Section) -> Iterator[tuple[Section, int]]:
         if len(children) > 1:
             node.log.error(node.key_path("subtree"), "only one subtree per node is modelled (the machine is a chain)")
         node = children[0]
-        _, more = split_range(node.required("name", "a node"))
+        _, more = _named(node, "a node")
         count *= _at_least_one(more, node)
         yield node, count
     return
+
+
+def _named(item: Section, what: str) -> tuple[str, int]:
+    """Name and count of a node or a component; a mistake where the brackets are not what Timeloop counts by."""
+    text = item.required("name", what)
+    if wrong := _OTHER_RANGE.match(text.strip()):
+        count = int(wrong[2]) + 1 if wrong[2] else int(wrong[3])
+        message = f"'{text}' has no range that Timeloop reads: it would be one instance"
+        item.log.error(item.key_path("name"), message, f"{count} instances: {wrong[1]}[0..{max(count, 1) - 1}]")
+    return split_range(text)
 
 
 def _at_least_one(count: int, named: Section) -> int:
@@ -128,7 +140,7 @@ def _locals(container: Section, count: int) -> Iterator[TimeloopComponent]:
 
 
 def _component(item: Section, attributes: Section, count: int) -> Iterator[TimeloopComponent]:
-    name, own = split_range(item.required("name", "a component"))
+    name, own = _named(item, "a component")
     class_name = item.required("class", f"component '{name}'")
     kind = component_kind(class_name)
     if kind is None:

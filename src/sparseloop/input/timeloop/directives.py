@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from sparseloop.input.diagnostics import Path, did_you_mean
 from sparseloop.input.timeloop.levels import Machine
@@ -29,6 +30,10 @@ def one_string(value: Plain) -> str:
 
 def parse_factors(value: Plain, bounds: Mapping[str, int], path: Path, log: ImportLog) -> list[Factor]:
     """Reads 'P=8 R=1', 'P8,R1', 'P<=4'; the bound 0 means the whole dimension."""
+    if isinstance(value, dict):
+        written = " ".join(f"{name}={bound}" for name, bound in cast("dict[str, Plain]", value).items())
+        log.error(path, "factors are written as a text", f"factors: {written}")
+        return []
     text, at, result = one_string(value), 0, list[Factor]()
     names = "|".join(sorted(map(re.escape, bounds), key=len, reverse=True))
     term = re.compile(rf"({names})\s*(<=|>=|=*)\s*(\d+)(?:,(\d+))?")

@@ -141,7 +141,10 @@ def _chain(root: Section) -> TimeloopChain | None:
 def _lacks(root: Section, name: str) -> None:
     """A section that every design needs stands in none of the files."""
     there = ", ".join(f"'{key}'" for key in root.data)
-    root.log.error((), f"no '{name}' in the files", f"they have {there}; give the file with '{name}:' as well")
+    hint = f"they have {there}; give the file with '{name}:' as well"
+    if name == "problem" and root.has("architecture"):
+        hint += "; for the prices of an architecture alone: sparseloop energy FILE"
+    root.log.error((), f"no '{name}' in the files", hint)
 
 
 def _result(root: Section, problem: Problem, machine: Machine, tables: PriceTables) -> dict[str, Plain]:

@@ -96,10 +96,10 @@ def _surroundings(chain: TimeloopChain) -> dict[str, Plain]:
     """Technology node and clock, where the file states them."""
     result: dict[str, Plain] = {}
     text = (chain.node or "").strip().lower()
-    if text.endswith("nm") and text[:-2].strip().isdigit():
-        result["node"] = text
+    if text.removesuffix("nm").strip().isdigit():
+        result["node"] = f"{text.removesuffix('nm').strip()}nm"
     if chain.cycle_seconds:
-        result["clock"] = 1 / chain.cycle_seconds
+        result["clock"] = float(f"{1 / chain.cycle_seconds:.12g}")
     return result
 
 

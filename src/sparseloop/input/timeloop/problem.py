@@ -248,7 +248,8 @@ def _density(section: Section, key: str) -> dict[str, Plain]:
     assert item is not None
     name = item.required("distribution", f"the density of {key}").replace("-", "_")
     if name and name not in DISTRIBUTIONS:
-        hint = "'uniform' of the paper is written hypergeometric" if name == "uniform" else None
+        hint = did_you_mean(name, [word.replace("_", "-") for word in DISTRIBUTIONS])
+        hint = "'uniform' of the paper is written hypergeometric" if name == "uniform" else hint
         item.log.error(item.key_path("distribution"), f"unknown density distribution '{name}'", hint)
     model = DISTRIBUTIONS.get(name, "uniform")
     result: dict[str, Plain] = {"model": model}

@@ -93,6 +93,9 @@ def _documents(path: str, reader: templates.TemplateReader) -> Iterable[Node]:
     except SpecError:
         if templates.looks_like_template(text):  # AccelForge's plain .yaml
             return reader.read(path)
+        if path.endswith((".stats.txt", ".xml")) or text.lstrip().startswith("<?xml"):
+            hint = "beside the files of its design: sparseloop compare FILE... STATS"
+            raise wrong_file(path, "this is no input but an output, as Timeloop's statistics are", hint) from None
         raise
 
 

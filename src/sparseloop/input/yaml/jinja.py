@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
@@ -150,7 +151,8 @@ def _mistake(error: Exception, source: str, name: str) -> SpecError:
         trace = trace.tb_next
     lines = source.splitlines()
     text = lines[line - 1] if line and line <= len(lines) else ""
-    hint = "set it: --set jinja.NAME=VALUE" if type(error).__name__ == "UndefinedError" else None
+    unknown = re.fullmatch(r"'(\w+)' is undefined", str(error)) if type(error).__name__ == "UndefinedError" else None
+    hint = f"set it: --set jinja.{unknown[1]}=VALUE" if unknown else None
     message = "templates include each other" if isinstance(error, RecursionError) else f"template: {error}"
     return SpecError([Diagnostic(message=message, hint=hint, span=Span(name, line, 1 if line else None, len(text), text))])
 

@@ -139,7 +139,7 @@ class BranchAndBound:
         if self.task.budget.seconds is None:
             return CHUNK
         glance = max(GLANCE, self.task.budget.seconds / GLANCES)
-        return int(min(ROUND, max(8, glance / self.pace))) if self.pace > 0 else 256
+        return int(min(ROUND, max(1, glance / self.pace))) if self.pace > 0 else 1
 
     def _evaluate_chains(self, completion: Completion, chains: TileChains) -> None:
         for sample in completion.samples(chains):
@@ -151,10 +151,11 @@ class BranchAndBound:
             self.heuristics.turn()
 
     def _some_answer(self) -> None:
-        """A mapping where the budget ended before any valid one was met."""
-        searcher = Random(self.space, self.task.seed)
+        """A mapping where the budget ended before any valid one was met; for that it may take the same time once more."""
+        searcher, seconds = Random(self.space, self.task.seed), self.task.budget.seconds
         for _ in range(LAST_TRIES):
-            batch = None if self.tally.top else searcher.ask(self._at_a_time())
+            late = seconds is not None and self.tally.seconds >= 2 * seconds
+            batch = None if self.tally.top or late else searcher.ask(self._at_a_time())
             if batch is None:
                 return
             self.tally.add(batch, self.evaluator.columns(batch, self.evaluator.begin(batch)))

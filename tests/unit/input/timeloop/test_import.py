@@ -50,10 +50,17 @@ def test_underscores_are_read_too():
     assert convert(swapped).model_dump() == convert(PROBLEM, ARCHITECTURE, MAPPING).model_dump()
 
 
+def test_a_node_needs_no_unit():
+    """It stands beside a name: `technology: 45` is 45 nm too."""
+    named = ARCHITECTURE.replace("- name: system", "- name: system\n    attributes: {technology: NODE}", 1)
+    for text in ("45", "45nm", "45 nm"):
+        assert convert(PROBLEM, named.replace("NODE", text)).architecture.node == 45
+
+
 def test_missing_parts_are_named():
     assert "no 'architecture' in the files" in mistakes(PROBLEM)
     assert "no 'problem' in the files" in mistakes(ARCHITECTURE)
-    assert "they have 'architecture'; give the file with 'problem:' as well" in mistakes(ARCHITECTURE)
+    assert "give the file with 'problem:' as well; for the prices of an architecture alone" in mistakes(ARCHITECTURE)
 
 
 def test_a_misspelt_key_is_pointed_at_and_hides_what_follows_from_it():

@@ -293,7 +293,10 @@ def with_twins(tensors: Sequence[Tensor], log: ResolveLog) -> list[Tensor]:
             alike = tensor.axes == named[other].axes
             model = named[other].density
             if not alike and not model.deterministic and model.density < 1:
-                log.warn(f"zeros of {name} are counted as independent of those of {other}: the two have different indices")
+                log.warn(
+                    f"zeros of {name} are counted as independent of those of {other}: the two have different indices, "
+                    "and more of the result is there where these are equal"
+                )
             twin = other if alike and not model.deterministic else None
             found[name] = replace(tensor, density=model, same_as=twin)
     return [found[t.name] for t in tensors]

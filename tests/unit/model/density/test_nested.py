@@ -347,6 +347,23 @@ def test_a_mask_that_is_used_twice_decides_once() -> None:
     assert density_text(once.design.einsum.tensor("M")) == "zeros of A, density 0.25"
 
 
+def test_a_matrix_times_itself_differs_from_two_matrices_on_the_diagonal_alone() -> None:
+    """Z[m,n] = A[m,k] A[n,k] of random A, drawn: what the model says of all words holds off the diagonal."""
+    model, dice = Uniform((16, 16), 0.3), np.random.default_rng(1)
+    drawn = [np.asarray(model.drawn(dice)).astype(int) for _ in range(400)]
+    results = np.array([a @ a.T > 0 for a in drawn])
+    off = ~np.eye(16, dtype=bool)
+    text = """
+workload: {einsum: "Z[m,n] = A[m,k] * B[n,k]", shape: {m: 16, n: 16, k: 16}, density: {A: 0.3, B: 0.3}}
+architecture: {levels: [{name: L0, class: buffer}, {name: MAC, class: mac}]}
+mapping: [{L0: for m=16 n=16 k=16}]
+"""
+    said = sl.design_of(sl.loads(text)).einsum.tensor("Z").density.density
+    assert results[:, off].mean() == pytest.approx(said, abs=0.01)
+    assert results[:, ~off].mean() == pytest.approx(1 - float(model.empty(16, (1, 16))), abs=0.002)
+    assert said < 0.8
+
+
 def test_equal_operands_with_different_indices_are_told_to_count_as_independent() -> None:
     text = """
 workload: {{einsum: "Z[m,n] = A[m,k] * M[n,k]", shape: {{m: 8, n: 8, k: 16}}, density: {{A: {density}, M: same as A}}}}

@@ -42,7 +42,7 @@ def asked_by_rows(name: str, columns: Sequence[Any], answer: Callable[..., float
 
 def known_rows(about: Hashable, columns: Sequence[Array], value: Callable[..., float]) -> Array:
     """`by_rows` that remembers arrays of answers between calls; the same question is `about` the same thing."""
-    if all(isinstance(column, int | float) for column in columns):
+    if not any(map(np.ndim, columns)):
         return np.float64(value(*map(float, columns)))
     return _answers(about).to(columns, value)
 

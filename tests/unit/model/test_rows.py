@@ -30,4 +30,5 @@ def test_rows_of_zeros_and_numbers_without_axes() -> None:
     assert known_rows("zeros", [np.zeros(2), 0.0], lambda *row: 3.0 + sum(row)).tolist() == [3.0, 3.0]
     assert known_rows("zeros", [np.array([0.0, 0.5]), 0.0], lambda *row: 3.0 + sum(row)).tolist() == [3.0, 3.5]
     assert known_rows("one", [2, 0.5], lambda *row: sum(row)) == 2.5
+    assert known_rows("one", [np.int64(2), np.array(0.5)], lambda *row: sum(row)) == 2.5
     assert known_rows("none", [np.zeros(0)], lambda *row: sum(row)).shape == (0,)

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel
 
 from sparseloop.input.densities.records import DensitySpec
+from sparseloop.input.diagnostics import check_arguments, check_fields
 from sparseloop.input.hardware_spec import EnergySpec, MetadataSpec, NetworkSpec, UnitSpec
 from sparseloop.input.roles import Role
 from sparseloop.input.spec import (
@@ -200,6 +201,9 @@ class Loops:
     no_multicast: Tensors | None = None
     no_forwarding: Tensors | None = None
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
@@ -244,6 +248,7 @@ def build(
     >>> spec.workload.shape["m"]
     16
     """
+    check_arguments(build, locals())
     several = not isinstance(workload, Workload)
     data: dict[str, Any] = {
         "layers" if several else "workload": _plain(workload),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sparseloop.input.densities.words import parse_density
-from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.diagnostics import Diagnostic, SpecError, check_arguments
 from sparseloop.input.load import spec_of_data
 from sparseloop.input.networks.layers import NeuralNetwork
 from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
@@ -30,6 +30,7 @@ Fields = dict[str, Any]
 
 def network_on(network: str | Path | NeuralNetwork, design: Sequence[str | Path], overrides: Sequence[str] = ()) -> Spec:
     """A network (read, a file, a shipped one, or YAML with `layers:`) on a machine, given by its files; raises `SpecError`."""
+    check_arguments(network_on, locals())
     reading, rest = source_overrides(overrides)
     files, texts = list(design), dict[str, str]()
     if isinstance(network, NeuralNetwork):

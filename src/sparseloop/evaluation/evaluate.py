@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sparseloop.evaluation.host_nest import hosted_batches
 from sparseloop.evaluation.result import Result
-from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.diagnostics import Diagnostic, SpecError, check_arguments, did_you_mean
 from sparseloop.input.resolve import resolve
 from sparseloop.input.spec import Spec
 from sparseloop.model.design import Design
@@ -62,16 +62,9 @@ def _compiled(key: _Template) -> Plan:
     return plan_of(key.design, key.nest)
 
 
-def check_is_spec(spec: Spec) -> None:
-    """Raises TypeError for what is no specification, with the ways to make one."""
-    if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
-        ways = "sparseloop.load(...) of files, loads(...) of text, build(...) of records"
-        raise TypeError(f"expected a Spec, got {type(spec).__name__}; a Spec comes from {ways}")
-
-
 def design_of(spec: Spec) -> Design:
     """The meaning of a specification; the same object for the same specification. Raises `SpecError`."""
-    check_is_spec(spec)
+    check_arguments(design_of, locals())
     if len(spec.layers) > 1:
         message = f"the specification has {len(spec.layers)} layers, and this takes one"
         hint = "take each of spec.per_layer(); or search them all: map_network(spec)"
@@ -84,10 +77,12 @@ def evaluate(spec: Spec, mapping: Mapping | None = None) -> Result: ...
 
 
 @overload
-def evaluate(spec: Spec, mapping: object, *, keep: tuple[str, ...] | None = None) -> Any: ...
+def evaluate(spec: Spec, mapping: MappingBatch | Sample | Mapping | None, *, keep: tuple[str, ...] | None = None) -> Any: ...
 
 
-def evaluate(spec: Spec, mapping: object = None, *, keep: tuple[str, ...] | None = None) -> Any:
+def evaluate(
+    spec: Spec, mapping: Mapping | MappingBatch | Sample | None = None, *, keep: tuple[str, ...] | None = None
+) -> Any:  # fmt: skip
     """Energy, cycles, area, traffic and validity of one mapping, or columns of them for many.
 
     Without `mapping` the specification's own is evaluated; it or a `Mapping` gives a `Result` (pJ, cycles, um2, words; a mapping
@@ -99,12 +94,14 @@ def evaluate(spec: Spec, mapping: object = None, *, keep: tuple[str, ...] | None
     >>> result.valid, f"{result.energy_pj / 1e6:.0f} uJ", f"{result.cycles:.0f} cycles"
     (True, '147 uJ', '123215 cycles')
     """
+    check_arguments(evaluate, locals())
     design = design_of(spec)
     if mapping is None:
         mapping = own_mapping(design)
     if isinstance(mapping, Mapping):
         if keep is not None:
-            raise ValueError("keep is for a batch of mappings: the result of one mapping has everything")
+            message = "keep is for a batch of mappings: the result of one mapping has everything"
+            raise SpecError([Diagnostic(path=("keep",), message=message)])
         return evaluate_mapping(design, mapping)
     return evaluate_batch(design, mapping, keep)
 
@@ -147,14 +144,13 @@ def own_mapping(design: Design) -> Mapping:
     return design.mapping
 
 
-def evaluate_batch(design: Design, batch: object, keep: tuple[str, ...] | None) -> dict[str, npt.NDArray[Any]]:
+def evaluate_batch(design: Design, batch: MappingBatch | Sample, keep: tuple[str, ...] | None) -> dict[str, npt.NDArray[Any]]:
     """Columns of many mappings, one entry a mapping."""
-    if not isinstance(batch, MappingBatch | Sample):
-        raise TypeError(f"expected a Mapping, a MappingBatch or a Sample, got {type(batch).__name__}")
     keep = ("energy_pj", "cycles", "status") if keep is None else keep
     unknown = [name for name in keep if name not in COLUMNS]
     if unknown:
-        raise ValueError(f"cannot keep {', '.join(unknown)}: there are {', '.join(COLUMNS)}")
+        message = f"there is no column {', '.join(map(repr, unknown))}"
+        raise SpecError([Diagnostic(path=("keep",), message=message, hint=did_you_mean(unknown[0], COLUMNS))])
     if isinstance(batch, MappingBatch):
         return _columns(design, batch, keep)
     columns: dict[str, npt.NDArray[Any]] = {name: np.empty(sum(map(len, batch.parts)), _kind(name)) for name in keep}

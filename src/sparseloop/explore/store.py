@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 from sparseloop.explore.schema import ColumnType, rows_table, stored_study
 from sparseloop.explore.sql import answer, database, identifier, literal, lock
-from sparseloop.input.diagnostics import Diagnostic, Span, SpecError
+from sparseloop.input.diagnostics import Diagnostic, Span, SpecError, check_arguments
 from sparseloop.input.extras import import_extra
 from sparseloop.input.markup import heading, small_table
 from sparseloop.input.yaml.whole_files import write_whole
@@ -82,11 +82,13 @@ class Store:
     path: Path
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        check_arguments(Store.__init__, locals())
         object.__setattr__(self, "path", Path(path))
 
     @staticmethod
     def opened(path: str | os.PathLike[str]) -> Store:
         """A folder that holds a study; `SpecError` if it does not."""
+        check_arguments(Store.opened, locals())
         store = Store(Path(path))
         if store.described() is None:
             hint = "it is written by: sparseloop sweep STUDY.yaml -o DIR"
@@ -124,10 +126,12 @@ class Store:
 
     def points(self, columns: Sequence[str] | None = None) -> Any:
         """One row per point of the study, by `point`: a `pyarrow.Table` (`.to_pandas()`, `polars.from_arrow(...)`)."""
+        check_arguments(Store.points, locals())
         return self._rows("points", columns)
 
     def evaluations(self, columns: Sequence[str] | None = None) -> Any:
         """One row per evaluated design and workload, of all studies that ran into the folder."""
+        check_arguments(Store.evaluations, locals())
         return self._rows("evaluations", columns)
 
     def _rows(self, table: Table, columns: Sequence[str] | None) -> Any:
@@ -136,11 +140,13 @@ class Store:
 
     def to_pandas(self, table: Table = "points") -> Any:
         """One row per point (or evaluation) with named columns, as a `pandas.DataFrame` (extra `frames`)."""
+        check_arguments(Store.to_pandas, locals())
         import_extra("pandas", "frames")
         return self._rows(table, None).to_pandas()
 
     def to_polars(self, table: Table = "points") -> Any:
         """As `to_pandas`, as a `polars.DataFrame` (extra `frames`)."""
+        check_arguments(Store.to_polars, locals())
         return import_extra("polars", "frames").from_arrow(self._rows(table, None))
 
     def _repr_html_(self) -> str:
@@ -158,6 +164,7 @@ class Store:
 
     def query(self, question: str) -> Any:
         """The answer of SQL over the tables `points`, `evaluations` and `layers` (points x workloads) as a `pyarrow.Table`."""
+        check_arguments(Store.query, locals())
         duckdb = import_extra("duckdb")
         for attempt in range(3):
             try:

@@ -24,7 +24,7 @@ from sparseloop.explore.schema import SCHEMA
 from sparseloop.explore.space import Parameter, Values
 from sparseloop.explore.sql import identifier, literal
 from sparseloop.explore.store import POINT_COLUMNS, Row, Store
-from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.diagnostics import Diagnostic, Natural, Positive, SpecError, check_arguments, check_fields
 from sparseloop.input.markup import heading, small_table
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.objectives import pareto
@@ -37,12 +37,15 @@ class RunOptions:
 
     executor: str = "local"
     """'local', 'dask', 'slurm', 'pbs', 'sge', or the address of a Dask scheduler (tcp://...)."""
-    workers: int = 1
+    workers: Positive = 1
     resume: bool = False
     """Go on with what the folder holds."""
     reuse: Sequence[str | Path] = ()
     """Folders of other studies: what they evaluated is taken over."""
     watch: Watch = field(default=silent)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,18 +55,21 @@ class Study:
     definition: StudyDefinition
 
     @staticmethod
-    def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    def load(path: str | Path, overrides: str | Sequence[str] = ()) -> Study:
         """The study in a file; raises `SpecError` with every mistake."""
-        return Study(studyfile.read_study(path, overrides))
+        check_arguments(Study.load, locals())
+        return Study(studyfile.read_study(path, [overrides] if isinstance(overrides, str) else overrides))
 
     @staticmethod
     def of(data: Mapping[str, Any]) -> Study:
         """A study built in Python: the fields of a study file; `spec` may be a `Spec`."""
+        check_arguments(Study.of, locals())
         return Study(studyfile.study_from_data(data))
 
     @staticmethod
     def opened(store: Store | str | Path) -> Study:
         """The study that a folder holds the results of."""
+        check_arguments(Study.opened, locals())
         record = (store if isinstance(store, Store) else Store.opened(store)).study
         return Study(studyfile.study_from_data(record["source"]["study"], record["source"]["file"]))
 
@@ -141,8 +147,9 @@ class Study:
 
     # --- points ---------------------------------------------------------------------------------------------
 
-    def spec(self, values: Values, workload: int | str = 0) -> Spec:
+    def spec(self, values: Mapping[str, Any], workload: int | str = 0) -> Spec:
         """The specification of a point (a row of the results will do) for a workload, by number or name."""
+        check_arguments(Study.spec, locals())
         chosen = {parameter.name: values[parameter.name] for parameter in self.definition.designs.space.parameters}
         return self.definition.designs.spec(chosen, self._number(workload))
 
@@ -156,6 +163,7 @@ class Study:
 
     def result(self, row: Row, workload: int | str, store: Store) -> Result:
         """The whole breakdown of a point and a workload, with the mapping that was found."""
+        check_arguments(Study.result, locals())
         number = self._number(workload)
         spec = self.spec(row, number)
         if self.definition.designs.fixed:
@@ -217,6 +225,7 @@ class Study:
 
     def run(self, folder: str | Path, options: RunOptions | None = None) -> Explored:
         """Evaluates all points that the folder does not hold yet."""
+        check_arguments(Study.run, locals())
         options = options or RunOptions()
         warnings = self.check()
         store, definition = Store(Path(folder)), self.definition
@@ -259,8 +268,9 @@ class Explored:
         """As `to_pandas`, as a `polars.DataFrame` (extra `frames`)."""
         return self.store.to_polars()
 
-    def best(self, count: int = 1) -> list[Row]:
+    def best(self, count: Natural = 1) -> list[Row]:
         """The best valid points; of equal ones the first. For a study with `pareto` its front, by its first objective."""
+        check_arguments(Explored.best, locals())
         names = [goal["column"] for goal in self.study.described()["objectives"]]
         listed = ", ".join(map(identifier, names))
         if not self.study.definition.spec.pareto:

@@ -1,11 +1,16 @@
-"""Diagnostics: mistakes and warnings about the user's input, each with its place."""
+"""Diagnostics: mistakes and warnings about the user's input, each with its place; those in arguments of Python functions too."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import inspect
+import os
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from functools import lru_cache
+from numbers import Integral, Real
+from typing import Annotated, Any, Literal, Protocol, Union, cast, get_args, get_origin, get_type_hints
 
 from sparseloop.input.terminal import lines, visible
 
@@ -133,3 +138,139 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
         alike = [name for name in names if name.lower() == found.lower()]  # KiB and Kib: which one only the user knows
         return f"did you mean {' or '.join(map(repr, alike))}?"
     return f"known: {', '.join(names)}" if 0 < len(names) <= 16 else None
+
+
+# --- arguments of Python functions --------------------------------------------------------------------------
+
+Natural = Annotated[int, 0]
+"""A whole number from 0."""
+Positive = Annotated[int, 1]
+"""A whole number from 1."""
+AtLeastZero = Annotated[float, 0]
+"""A number from 0."""
+
+_MADE_BY = {
+    "Spec": "a Spec comes from sparseloop.load(...) of files, loads(...) of text, build(...) of records",
+    "Mapping": "a Mapping is design_of(spec).mapping, best.mapping or one of a sample: mapspace(spec).sample(10)[0]",
+    "Workload": "in this order: build(workload, architecture, mapping)",
+    "Architecture": "in this order: build(workload, architecture, mapping)",
+    "Loops": "for example sparseloop.Loops('GLB', {'m': 8, 'n': 16})",
+    "Store": "a Store comes from sparseloop.Store.opened(FOLDER)",
+    "SearchOptions": "for example sparseloop.SearchOptions(method='genetic', budget='10s')",
+    "RunOptions": "for example sparseloop.RunOptions(workers=2)",
+}
+"""How to make what a function takes, by its class."""
+_WORDS: dict[Any, str] = {
+    str: "a text", int: "a whole number", float: "a number", bool: "True or False", type(None): "None", bytes: "bytes",
+    os.PathLike: "a path", Callable: "a function", dict: "a dict", Mapping: "a dict",
+}  # fmt: skip
+
+
+def check_arguments(function: Callable[..., object], given: Mapping[str, object]) -> None:
+    """Holds the arguments of a function (its `locals()`) against their annotations; `SpecError` names all that do not fit."""
+    _check(_hints(function), given)
+
+
+def check_fields(record: object) -> None:
+    """As `check_arguments`, for the fields of a record."""
+    hints = _hints(type(record))
+    _check(hints, {name: getattr(record, name) for name in hints})
+
+
+@lru_cache(maxsize=128)
+def _hints(owner: Callable[..., object]) -> dict[str, Any]:
+    hints = get_type_hints(owner, include_extras=True)
+    code = getattr(owner, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_VARARGS:
+        rest = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+        hints[rest] = tuple[hints[rest], ...]
+    return {name: hint for name, hint in hints.items() if name != "return"}
+
+
+def _check(hints: Mapping[str, Any], given: Mapping[str, object]) -> None:
+    if wrong := [mistake for name, hint in hints.items() for mistake in _misfits(given[name], hint, (name,))]:
+        raise SpecError(wrong)
+
+
+def _misfits(value: Any, hint: Any, path: Path) -> Iterator[Diagnostic]:
+    """What is wrong with a value that should be as annotated: its parts if it is a list or a dict as wanted."""
+    if _fits(value, hint):
+        return
+    for one in _alternatives(hint):
+        origin, inner = get_origin(one) or one, get_args(one)
+        if inner and _is_list(value) and origin in (Sequence, tuple, list):
+            for i, part in enumerate(cast("Sequence[Any]", value)):
+                yield from _misfits(part, inner[0], (*path, i))
+            return
+        if inner and _is_dict(value) and origin in (Mapping, dict):
+            pairs = cast("Mapping[Any, Any]", value)
+            odd = [key for key in pairs if not _fits(key, inner[0])]
+            yield from (Diagnostic(path=path, message=f"expected {_words(inner[0])} as a key, got {_shown(key)}") for key in odd)
+            for key, part in pairs.items():
+                if key not in odd:
+                    yield from _misfits(part, inner[1], (*path, str(key)))
+            return
+    made = [_MADE_BY[name] for one in _alternatives(hint) if (name := getattr(one, "__name__", "")) in _MADE_BY]
+    yield Diagnostic(path=path, message=f"expected {_words(hint)}, got {_shown(value)}", hint=made[0] if made else None)
+
+
+def _alternatives(hint: Any) -> list[Any]:
+    return [one for arg in get_args(hint) for one in _alternatives(arg)] if _is_union(hint) else [hint]
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, types.UnionType)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_dict(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """True if a value is as annotated; what the annotation says beyond classes, lists and dicts is not looked at."""
+    if _is_union(hint):
+        return any(_fits(value, one) for one in get_args(hint))
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fits(value, inner[0]) and cast("float", value) >= inner[1]
+    if origin is Literal:
+        return isinstance(value, str) and value in inner
+    if hint in (int, float):
+        return not isinstance(value, bool) and isinstance(value, Integral if hint is int else Real)
+    if origin in (Sequence, tuple, list):
+        return _is_list(value) and all(_fits(part, inner[0]) for part in cast("Sequence[Any]", value))
+    if origin in (Mapping, dict):
+        pairs = cast("Mapping[Any, Any]", value)
+        return _is_dict(value) and all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in pairs.items())
+    kind = origin or hint
+    return hint is Any or not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _words(hint: Any) -> str:
+    """An annotation as words: 'a text or a list of a text' would do nobody good, so lists name their elements alone."""
+    if _is_union(hint):
+        return " or ".join(dict.fromkeys(_words(one) for one in get_args(hint)))
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return f"{_words(inner[0])} from {inner[1]}"
+    if origin is Literal:
+        return " or ".join(map(repr, inner))
+    if origin in (Sequence, tuple, list):
+        names = {str: "texts", int: "whole numbers", float: "numbers"}
+        kinds = dict.fromkeys(names.get(one) or getattr(one, "__name__", str(one)) for one in _alternatives(inner[0]))
+        return f"a list of {' or '.join(kinds)}"
+    name = getattr(origin or hint, "__name__", str(hint))
+    return _WORDS.get(origin or hint) or f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _shown(value: object) -> str:
+    """A small value as it is written, another one by its class."""
+    if value is None or isinstance(value, bool | int | float | str | bytes):
+        text = repr(value)
+        return text if len(text) <= 40 else f"{text[:37]}..."
+    name = type(value).__name__
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"

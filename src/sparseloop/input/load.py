@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sparseloop.input.accelforge import is_accelforge, refuse_looptree
-from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.diagnostics import Diagnostic, SpecError, check_arguments
 from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
 from sparseloop.input.notation_writer import in_short_notation
 from sparseloop.input.spec import Spec
@@ -21,7 +21,7 @@ _TIMELOOP_KEYS = frozenset(
 _TIMELOOP_TREE = frozenset({"subtree", "nodes", "version", "arithmetic", "storage", "local"})
 
 
-def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
+def load(*paths: str | PathLike[str], overrides: str | Sequence[str] = ()) -> Spec:
     """The specification in one or several files, native, Timeloop's or AccelForge's, in any order.
 
     `paths` are files; a network (an ONNX model, a `config.json`, or the name of a shipped one) stands for its `layers:`.
@@ -33,6 +33,7 @@ def load(*paths: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
     >>> spec.workload.shape
     {'m': 256, 'n': 256, 'k': 256}
     """
+    check_arguments(load, locals())
     reading, rest = source_overrides(_listed(overrides))
     options = SourceOptions().with_values(reading)
     texts = {str(path): network_text(read_network(path, options)) for path in map(Path, paths) if is_network(path)}
@@ -55,12 +56,13 @@ def load_architecture(*paths: str | PathLike[str], overrides: Sequence[str] = ()
     return spec_of_data(data, source)
 
 
-def loads(text: str, *, overrides: Sequence[str] = (), name: str = "<text>") -> Spec:
+def loads(text: str, *, overrides: str | Sequence[str] = (), name: str = "<text>") -> Spec:
     """As `load`, for a text."""
+    check_arguments(loads, locals())
     return spec_of_data(*yamlio.load_text(text, _listed(overrides), name=name))
 
 
-def _listed(overrides: Sequence[str]) -> Sequence[str]:
+def _listed(overrides: str | Sequence[str]) -> Sequence[str]:
     """One override may be given without a list."""
     return [overrides] if isinstance(overrides, str) else overrides
 
@@ -147,6 +149,7 @@ def to_data(spec: Spec) -> dict[str, Any]:
 
 def dumps(spec: Spec) -> str:
     """The specification as YAML text in the native format: `loads(dumps(spec)) == spec`."""
+    check_arguments(dumps, locals())
     return yamlio.to_yaml(to_data(spec))
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, final
 
 from sparseloop.evaluation.cache_key import evaluation_key
-from sparseloop.evaluation.evaluate import check_is_spec
 from sparseloop.evaluation.frames import pandas_frame, polars_frame
 from sparseloop.evaluation.result import Result
+from sparseloop.input.diagnostics import check_arguments
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.infeasibility import why_infeasible
 from sparseloop.mapper.options import SearchOptions
@@ -174,7 +174,7 @@ def map_network(
     >>> [layer.name for layer in network.layers], network.complete
     (['einsum'], True)
     """
-    check_is_spec(spec)
+    check_arguments(map_network, locals())
     return _NetworkRun(list(spec.unmapped().per_layer()), options or SearchOptions(), str(folder), watch).run()
 
 
@@ -185,6 +185,7 @@ def map_machines(
 
     The layers of all machines share the workers and the folder.
     """
+    check_arguments(map_machines, locals())
     parts = {machine: list(spec.unmapped().per_layer()) for machine, spec in machines.items()}
     run = _NetworkRun([layer for layers in parts.values() for layer in layers], options or SearchOptions(), str(folder), watch)
     names = {machine: unique_layer_names([layer.workload.name for layer in layers]) for machine, layers in parts.items()}

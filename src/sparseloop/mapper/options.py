@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.diagnostics import AtLeastZero, Diagnostic, Natural, Positive, SpecError, check_fields
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.objectives import objective, objectives
 from sparseloop.mapper.space.mapspace import mapspace
@@ -31,20 +31,23 @@ class SearchOptions:
     """An objective ('energy'), several in order ('energy,cycles') or a weighted sum ('0.7*energy + 2e3*cycles')."""
     pareto: str = ""
     """Objectives whose front is kept as well: 'energy,cycles'."""
-    top: int = 1
+    top: Positive = 1
     """How many of the best mappings are kept."""
     method: str = "auto"
     """One of `sparseloop.mapper.search.METHODS`."""
     budget: int | float | str | Budget | None = None
     """Mappings (100_000, '100k') or time ('10s', '2min'); None: 20 s with `auto`, else until the method is done, or 200 000
     mappings."""
-    memory_gb: float = 1.0
+    memory_gb: AtLeastZero = 1.0
     """About what a proof may take."""
-    seed: int = 0
+    seed: Natural = 0
     padded: bool = False
     """Also sizes that fill the fanouts better (imperfect factors)."""
-    workers: int = 1
+    workers: Positive = 1
     """Worker processes; the answer does not depend on their number."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def limits(self) -> Budget:

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
+from sparseloop.input.diagnostics import Diagnostic, Natural, Positive, SpecError, check_arguments, did_you_mean
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.batch_evaluator import BatchEvaluator, Pending, batch_evaluator
 from sparseloop.mapper.objectives import Objective, objective
@@ -112,8 +112,8 @@ def search(
     minimize: str | Objective | Goal = "edp",
     method: str = "auto",
     budget: int | float | str | Budget | None = None,
-    seed: int = 0,
-    workers: int = 1,
+    seed: Natural = 0,
+    workers: Positive = 1,
 ) -> Best:
     """The best mapping of a specification of one layer, or of a `Mapspace`.
 
@@ -128,6 +128,7 @@ def search(
     >>> best.evaluated, best.result.valid, best.proven_optimal
     (1000, True, False)
     """
+    check_arguments(search, locals())
     goal = minimize if isinstance(minimize, Goal) else Goal(objective=objective(minimize))
     space = spec if isinstance(spec, Mapspace) else mapspace(spec)
     limits = parse_budget(budget, known_method(method))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
 from sparseloop.evaluation.frames import pandas_frame, polars_frame
 from sparseloop.evaluation.result import Result
+from sparseloop.input.diagnostics import AtLeastZero, Natural, Positive, check_fields
 from sparseloop.mapper.objectives import Columns, Objective, pareto
 from sparseloop.mapper.space.mapspace import Mapspace
 from sparseloop.mapper.space.members import mapping_key
@@ -33,10 +34,13 @@ Ints = npt.NDArray[np.int64]
 class Budget:
     """When a search ends: after a number of mappings, a number of seconds, or (both None) when the method is done."""
 
-    mappings: int | None = None
-    seconds: float | None = None
-    memory_bytes: int = 1_000_000_000
+    mappings: Natural | None = None
+    seconds: AtLeastZero | None = None
+    memory_bytes: Natural = 1_000_000_000
     """About what `optimal` may take: with more chains to look at than fit it goes through them in parts."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +48,11 @@ class Goal:
     """What is looked for: the best by `objective`, the `top` best, and the front over `pareto`."""
 
     objective: Objective
-    top: int = 1
+    top: Positive = 1
     pareto: tuple[Objective, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from sparseloop.evaluation.evaluate import design_of, own_mapping
 from sparseloop.evaluation.result import CLASSES
 from sparseloop.evaluation.tracing import PassesQuestion, Traced, traced_cost, value_of
 from sparseloop.input import terminal
-from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
+from sparseloop.input.diagnostics import Diagnostic, Positive, SpecError, check_arguments, did_you_mean
 from sparseloop.input.spec import Spec
 from sparseloop.model.design import Design
 from sparseloop.model.design.arch import Level, Part
@@ -25,8 +25,9 @@ MAX_DEFINITIONS = 12
 DEFAULT_WIDTH = 100
 
 
-def why(spec: Spec, path: str, *, mapping: Mapping | None = None, width: int = DEFAULT_WIDTH) -> str:
+def why(spec: Spec, path: str, *, mapping: Mapping | None = None, width: Positive = DEFAULT_WIDTH) -> str:
     """How the number at `path` came about, e.g. why(spec, 'GLB.A.reads.actual'); `SpecError` if there is no such number."""
+    check_arguments(why, locals())
     design = design_of(spec)
     return Explanation(design, mapping or own_mapping(design)).why(path, width=width)
 

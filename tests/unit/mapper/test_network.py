@@ -344,5 +344,5 @@ def test_layers_that_are_run_a_different_number_of_times_are_equal(tmp_path: Pat
 
 
 def test_what_is_no_specification_is_told_with_the_ways_to_make_one() -> None:
-    with pytest.raises(TypeError, match=r"expected a Spec, got list; a Spec comes from .*build\(\.\.\.\) of records"):
+    with pytest.raises(sl.SpecError, match=r"expected a Spec, got a list\n     a Spec comes from .*build\(\.\.\.\) of records"):
         sl.map_network([])  # pyright: ignore

@@ -23,7 +23,7 @@ from sparseloop.explore.codesign.bounding import BoundedSet, SetBounder, SetPool
 from sparseloop.explore.codesign.relaxation import ABSENT, Sets
 from sparseloop.explore.conditions import Value
 from sparseloop.explore.definition import StudyDefinition, read_study
-from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.diagnostics import AtLeastZero, Diagnostic, Positive, SpecError, check_arguments, check_fields
 from sparseloop.input.markup import heading, small_table
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.task import Budget, silent
@@ -144,16 +144,19 @@ Watch = Callable[[CodesignProgress], None]
 class CodesignOptions:
     """How long and how exactly is searched."""
 
-    seconds: float | None = None
+    seconds: AtLeastZero | None = None
     """None: until the answer is proven."""
-    within: float = 0.0
+    within: AtLeastZero = 0.0
     """Strategies that are better by no more than this share need not be found: 0.01 proves 1 %."""
-    workers: int = 1
+    workers: Positive = 1
     """Worker processes; the answer does not depend on their number. A script then needs `if __name__ == "__main__":`."""
     watch: Watch = silent
     """Hears of every bounded set."""
     clock: Callable[[], float] = time.monotonic
     """Seconds since any moment: what `seconds` are measured by."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 # --- the search ---------------------------------------------------------------------------------------------
@@ -374,6 +377,7 @@ def _mistakes(definition: StudyDefinition) -> Iterator[Diagnostic]:
 
 def codesign(study: StudyDefinition | str | Path, options: CodesignOptions | None = None) -> CodesignResult:
     """The best strategy of a study, or of the file of one, with its best mapping: one workload, only sparse features vary."""
+    check_arguments(codesign, locals())
     definition = study if isinstance(study, StudyDefinition) else read_study(study)
     options = options or CodesignOptions()
     if mistakes := list(_mistakes(definition)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
+from sparseloop.input.diagnostics import Diagnostic, SpecError, check_arguments, check_fields, did_you_mean
 from sparseloop.input.networks.huggingface import ModelRun, is_config, read_config
 from sparseloop.input.networks.layers import NeuralNetwork, repeated_names
 from sparseloop.input.networks.zoo import ZOO, zoo_network
@@ -38,6 +38,9 @@ class SourceOptions:
     """An .npz file of samples on which an ONNX model is run, for the zeros of its activations."""
     values: Mapping[str, float] = field(default_factory=dict[str, float])
     """Numbers of inputs that decide on branches (ONNX)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def with_values(self, given: Sequence[str]) -> SourceOptions:
         """The options with 'dim.NAME=SIZE', 'input.NAME=NUMBER', 'network.phase=decode', 'network.mla=absorbed' applied."""
@@ -135,6 +138,7 @@ def is_network(file: str | Path) -> bool:
 
 def read_network(file: str | Path, options: SourceOptions | None = None) -> NeuralNetwork:
     """The network in a file, or the shipped one of that name; raises `SpecError`."""
+    check_arguments(read_network, locals())
     options = options or SourceOptions()
     network = _read(file, options)
     if twice := repeated_names(network.layers):

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sparseloop.evaluation.evaluate import check_is_spec, design_of, evaluate_batch
-from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.evaluation.evaluate import design_of, evaluate_batch
+from sparseloop.input.diagnostics import Diagnostic, Natural, SpecError, check_arguments
 from sparseloop.input.spec import Spec
 from sparseloop.mapper.space.constraints import (
     Bypass,
@@ -211,14 +211,17 @@ class Mapspace:
 
     # --- drawing and listing --------------------------------------------------------------------------------
 
-    def sample(self, count: int, seed: int = 0, *, templates: int | None = TEMPLATES) -> Sample:
+    def sample(self, count: Natural, seed: Natural = 0, *, templates: int | None = TEMPLATES) -> Sample:
         """Mappings drawn uniformly, grouped by template.
 
         Where the space has more than `templates` templates, that number is drawn first and shared out: every mapping is still
         uniform, but two of them may share a template more often than by chance (None: all independent).
         """
+        check_arguments(Mapspace.sample, locals())
         if self.factor_count == 0 or self.bypass.count == 0:
-            raise ValueError("the mapspace is empty: the constraints contradict each other")
+            raise SpecError(
+                [Diagnostic(path=("constraints",), message="the mapspace is empty: the constraints contradict each other")]
+            )
         rng = np.random.default_rng(seed)
         factors = self.drawn_factors(count, rng)
         drawn = list(self.templates()) if self.template_count <= (templates or TEMPLATES) else []
@@ -264,12 +267,14 @@ class Mapspace:
 
     def neighbours(self, mapping: Mapping) -> Sample:
         """The members one step away: a prime factor moved to another slot, two adjacent loops swapped, one bypass changed."""
+        check_arguments(Mapspace.neighbours, locals())
         return neighbours(self, mapping)
 
     # --- evaluation -----------------------------------------------------------------------------------------
 
     def columns(self, batch: MappingBatch | Sample, keep: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
         """As `evaluate`, with the utilization and parallelism that the constraints ask for among the status flags."""
+        check_arguments(Mapspace.columns, locals())
         columns = evaluate_batch(self.design, batch, keep)
         least = self.min_parallelism
         if "status" in columns and least:
@@ -287,7 +292,7 @@ class Mapspace:
 
 def mapspace(spec: Spec, *, padded: bool = False) -> Mapspace:
     """The mapspace of a specification; `padded` also admits sizes that use the lanes of a fanout in the fewest passes."""
-    check_is_spec(spec)
+    check_arguments(mapspace, locals())
     spec = spec.unmapped()
     design = design_of(spec)
     if padded and (names := [t.name for t in design.einsum.tensors if design.einsum.has_padding(t)]):

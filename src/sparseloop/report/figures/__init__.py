@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sparseloop.input.diagnostics import Diagnostic, SpecError, did_you_mean
+from sparseloop.input.diagnostics import Diagnostic, SpecError, check_arguments, did_you_mean
 from sparseloop.report.figures import breakdown, crossover, loopnest, parallel, roofline, sensitivity, style
 from sparseloop.report.figures import pareto as fronts
 from sparseloop.report.figures.source import FigureSource, read_source, source_of
@@ -53,6 +53,7 @@ def plot(
     Kinds: breakdown, roofline, loopnest; pareto, parallel, sensitivity, sweep. The rest as in `Choices`. `SpecError` if this
     cannot be drawn; `save_figure` writes a file.
     """
+    check_arguments(plot, locals())
     return style.with_notebook_view(draw_figure(source_of(what), kind, Choices(by=by, x=x, y=y, where=where)))
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sparseloop.explore.store import Store
 
 
+_DRAWN = "give results of evaluate, result files of eval -f json, or the folder of a study"
+
+
 @dataclass(frozen=True, kw_only=True)
 class FigureSource:
     """The source of a figure: results by name, or a study."""
@@ -45,15 +48,15 @@ def source_of(what: object) -> FigureSource:
         return source_of(what.result)  # pyright: ignore
     if isinstance(what, str | Path):
         return read_source([str(what)])
-    if hasattr(what, "points"):
+    if hasattr(what, "points") and hasattr(what, "study"):
         return FigureSource(store=what)  # pyright: ignore
-    raise TypeError(f"cannot draw a {type(what).__name__}: give results, result files or the folder of a study")
+    raise SpecError([Diagnostic(message=f"cannot draw a {type(what).__name__}", hint=_DRAWN)])
 
 
 def _named(every: Mapping[str, Any]) -> FigureSource:
     wrong = [name for name, item in every.items() if not isinstance(item, Result) and not _is_record(item)]
     if wrong:
-        raise TypeError(f"cannot draw {', '.join(wrong)}: expected results or result files")
+        raise SpecError([Diagnostic(message=f"cannot draw {', '.join(wrong)}", hint=_DRAWN)])
     results = {name: item for name, item in every.items() if isinstance(item, Result)}
     return FigureSource(
         records={n: item.to_dict() if isinstance(item, Result) else item for n, item in every.items()}, results=results

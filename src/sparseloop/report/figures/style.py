@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sparseloop.input.diagnostics import Diagnostic, SpecError
+from sparseloop.input.diagnostics import Diagnostic, SpecError, check_arguments
 from sparseloop.input.extras import import_extra
 from sparseloop.input.markup import COLOURS
 from sparseloop.input.yaml.whole_files import write_whole
@@ -137,6 +137,10 @@ def hatch(number: int) -> str:
 
 def save_figure(figure: Any, path: str | Path) -> None:
     """Writes a figure of `plot` to a file: .pdf, .svg or .png. The same figure gives the same bytes."""
+    check_arguments(save_figure, locals())
+    if not hasattr(figure, "savefig"):
+        message = f"expected a figure of plot, got {type(figure).__name__}"
+        raise SpecError([Diagnostic(path=("figure",), message=message, hint="save_figure(plot(result), 'energy.pdf')")])
     file = Path(path)
     if file.suffix.lower() not in FIGURE_SUFFIXES:
         hint = f"endings: {', '.join(FIGURE_SUFFIXES)}"

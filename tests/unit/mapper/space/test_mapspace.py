@@ -145,7 +145,7 @@ def test_constraints_that_contradict_each_other_leave_nothing() -> None:
     assert space.size == 0
     assert space.distinct_size == 0
     assert list(space.enumerate()) == []
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(sl.SpecError, match="empty"):
         space.sample(1)
 
 

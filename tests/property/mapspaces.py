@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
+import tempfile
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import sparseloop as sl
 from sparseloop.input.diagnostics import SpecError
@@ -149,7 +154,8 @@ def _density(dice: random.Random, name: str, einsum: str, shape: dict[str, int])
         inside = einsum[einsum.index(f"{name}[") + 2 :].split("]")[0]
         return {"model": "block", "density": 0.5, "block": [1] * len(inside.split(","))}
     if kind == "banded":
-        return {"model": "banded", "half_width": dice.choice((0, 1))}
+        width = dice.choice((0, 1, None, None))
+        return given(dice, name, einsum, shape) if width is None else {"model": "banded", "half_width": width}
     if kind == "structured":
         rank = dice.choice([r for r, n in shape.items() if n % 2 == 0] or list(shape))
         return {"model": "structured", "n": 1, "m": 2, "rank": rank}
@@ -159,6 +165,19 @@ def _density(dice: random.Random, name: str, einsum: str, shape: dict[str, int])
         layers = (f"1:2 over 1:2 {rank}", f"1:2 {rank} over 1:2 {dice.choice(list(shape))}")
         return dice.choice((*layers, f"rows {rank} 0.3 variation 1", f"clustered {twos} 0.4 correlation 0.5"))
     return None
+
+
+def given(dice: random.Random, name: str, einsum: str, shape: dict[str, int]) -> str:
+    """A file with a pattern: most non-zeros in few places, so that it is nothing like a random one."""
+    access = next(one for one in parse_einsum(einsum).tensors if one.name == name)
+    sizes = [1 + sum(abs(c) * (shape[rank] - 1) for rank, c in axis.terms) for axis in access.axes]
+    drawn = np.random.default_rng(dice.randrange(1 << 30))
+    pattern = drawn.random(sizes) < 0.1
+    pattern[tuple(slice(None, drawn.integers(1, n + 1)) for n in sizes)] |= True
+    content = pattern.tobytes() + repr(sizes).encode()
+    file = Path(tempfile.gettempdir()) / f"sparseloop-pattern-{hashlib.sha256(content).hexdigest()[:16]}.npy"
+    np.save(file, pattern)
+    return str(file)
 
 
 def _sparse(dice: random.Random, levels: int, names: tuple[str, ...]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from sparseloop.mapper.optimal import branch_and_bound as method
 from sparseloop.mapper.optimal.effort import unlimited
 from sparseloop.mapper.optimal.level_choices import LevelChoices
 from sparseloop.mapper.optimal.level_cost import LevelBound
-from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds
 from sparseloop.mapper.optimal.tile_chains import ChainSearch
+from sparseloop.mapper.optimal.tile_table import TileTable
 from sparseloop.mapper.search import search
 from sparseloop.mapper.space.factorizations import divisors
 from sparseloop.mapper.space.mapspace import Mapspace, mapspace

@@ -198,7 +198,7 @@ class Plan:
     @cached_property
     def single(self) -> tuple[bool, ...]:
         """Per tensor: every axis is a single rank and no rank occurs twice."""
-        return tuple(map(_plain, self.einsum.tensors))
+        return tuple(tensor.single for tensor in self.einsum.tensors)
 
     @cached_property
     def looked_at(self) -> tuple[bool, ...]:
@@ -326,8 +326,3 @@ def _link(index: int, t: int, ends: tuple[int, int], at: _Context) -> Link:
 def _relevant(loops: tuple[Loop, ...], tensor: Tensor) -> frozenset[int]:
     ranks = tensor.ranks
     return frozenset(i for i, s in enumerate(loops) if s.rank in ranks)
-
-
-def _plain(tensor: Tensor) -> bool:
-    ranks = [term.rank for axis in tensor.axes for term in axis.terms]
-    return all(len(axis.terms) <= 1 for axis in tensor.axes) and len(set(ranks)) == len(ranks)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Iterator
 from typing import get_args
 
@@ -25,6 +26,7 @@ from sparseloop.model.density import (
     Clustered,
     Contributor,
     DensityModel,
+    DeterministicModel,
     Even,
     GivenResult,
     Hierarchical,
@@ -100,6 +102,16 @@ def test_no_larger_tile_is_empty_more_often_than_the_bound_says(model: DensityMo
             assert least <= 1.0 - float(model.empty(large[0] * large[1], large)) + 1e-12, (small, large)
     assert 0.0 <= model.least_nonzero <= model.density + 1e-12
     assert not (model.deterministic and model.least_nonzero)
+
+
+@pytest.mark.parametrize(
+    "model", [m for m in MODELS if isinstance(m, DeterministicModel)], ids=lambda model: type(model).__name__
+)
+def test_no_larger_tile_of_a_known_pattern_is_empty_more_often(model: DeterministicModel) -> None:
+    tiles = list(itertools.product((1, 2, 4, 8), (1, 2, 3, 6, 12)))
+    for small, large in itertools.product(tiles, tiles):
+        if all(b % a == 0 for a, b in zip(small, large, strict=True)):
+            assert float(model.nonempty(math.prod(small), small)) <= float(model.nonempty(math.prod(large), large))
 
 
 # --- formats and features -----------------------------------------------------------------------------------

@@ -18,10 +18,11 @@ from sparseloop.mapper.optimal.effort import BudgetSpent, Effort, TooManyChains
 from sparseloop.mapper.optimal.heuristics import COLUMNS, ROUND, Heuristics
 from sparseloop.mapper.optimal.incumbent import incumbent_of
 from sparseloop.mapper.optimal.level_choices import LevelChoices
-from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds
 from sparseloop.mapper.optimal.quantities import CostBound, Flags, Floats
 from sparseloop.mapper.optimal.states import TileChains
 from sparseloop.mapper.optimal.tile_chains import BEAM, ChainSearch
+from sparseloop.mapper.optimal.tile_table import TileTable
 from sparseloop.mapper.searchers import Exhaustive, Random
 from sparseloop.mapper.space.constraints import Keep
 from sparseloop.mapper.space.factorizations import divisors

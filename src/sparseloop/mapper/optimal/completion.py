@@ -13,11 +13,11 @@ from itertools import islice, permutations, product
 import numpy as np
 
 from sparseloop.mapper.optimal.crossings import SpatialChoices, Waiting
+from sparseloop.mapper.optimal.level_choices import hops_of_ways
 from sparseloop.mapper.optimal.level_cost import LevelBound
 from sparseloop.mapper.optimal.quantities import CostBound, Cycles, Energy, Factors, Floats, Ints, TileNumbers
 from sparseloop.mapper.optimal.states import TileChains
 from sparseloop.mapper.optimal.tile_chains import ChainSearch
-from sparseloop.mapper.optimal.wires import hops_of_ways
 from sparseloop.mapper.space.loop_orders import Signature
 from sparseloop.mapper.space.mapspace import Template, forwards, laid_on_loops
 from sparseloop.mapper.space.members import completed

@@ -55,6 +55,8 @@ class Crossing:
     """A mesh neighbour may pass on words of a sliding window, so the parent may be spared any number of reads."""
     uneven: bool
     """Of a result: padding of it, or of what leads, falls on other touches than the first, which are no reads."""
+    known_leader: bool
+    """A leader's zeros are known: first touches may fall where it has fewer than elsewhere."""
     stored: float
     """Share of the words that is stored at the parent and so is on the networks."""
     wired: bool

@@ -11,7 +11,6 @@ factors of the level. Orders of the temporal loops come in classes (`OrderClasse
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -30,8 +29,9 @@ from sparseloop.mapper.optimal.crossings import (
     Waiting,
     WaitingCrossing,
 )
-from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
-from sparseloop.mapper.optimal.quantities import CostBound, Energy, Floats, Ints, TileNumbers, Words
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds
+from sparseloop.mapper.optimal.quantities import CostBound, Energy, Floats, Ints, Share, TileNumbers, Words
+from sparseloop.mapper.optimal.tile_table import TileTable
 from sparseloop.mapper.optimal.windows import Movement
 from sparseloop.mapper.space.loop_orders import LevelOrder, OrderClasses, Signature, sliding_rank
 
@@ -106,7 +106,7 @@ class LevelBound:
         return cast("Any", sum)(parts) if parts else None
 
     def _alive_at_compute(self, c: Crossing) -> float:
-        return math.prod(self.table.nonzero(u) for u in c.leaders)
+        return self.bounds.design.einsum.least_nonzero(c.leaders)
 
     def _wires(self, c: Crossing) -> Floats:
         word, shared = self.bounds.word_pj(c, self.level, self.spatial.hops[c.tensor]), self.sharing[c]
@@ -138,16 +138,15 @@ class LevelBound:
         return products[ranks]
 
     def _tables(self, c: Crossing) -> CrossingTables:
-        alive, busy = np.ones(self.table.count), np.ones(self.table.count)
-        to_compute = c.child == self.bounds.levels
-        for u in c.leaders:
-            share = self.table.nonzero(u) if to_compute else self.table.nonempty(u)
-            alive = alive * share
-            busy = busy * share if u in c.timed_leaders else busy
-        own = self.table.nonempty(c.tensor)
-        if to_compute:  # with padding a fiber of a mask may be looked up for few true words, and empty where others are not
+        size = self.table.met(c.tensor)
+        if c.child == self.bounds.levels:
+            einsum, every = self.bounds.design.einsum, np.ones(self.table.count)
+            alive, busy = (every * einsum.least_nonzero(some) for some in (c.leaders, c.timed_leaders))
+            # with padding a fiber of a mask may be looked up for few true words, and empty where others are not
             own = self.tensors[c.tensor].density.least_nonzero if self.table.plan.padded[c.tensor] else 1.0
-        return CrossingTables(self.table.met(c.tensor), alive, busy, alive * own if c.entries else alive)
+            return CrossingTables(size, alive, busy, alive * own if c.entries else alive)
+        alive, busy = self.table.nonempty(c.leaders), self.table.nonempty(c.timed_leaders)
+        return CrossingTables(size, alive, busy, self.table.nonempty((*c.leaders, c.tensor)) if c.entries else alive)
 
     # --- crossings that wait --------------------------------------------------------------------------------
 
@@ -336,7 +335,8 @@ class LevelBound:
         accesses = 0.0 * accesses if c.forwarded else accesses
         of = self.tables[c]
         alive, busy, nonempty = float(of.alive[0]), float(of.busy[0]), float(of.nonempty[0])
-        again = np.maximum(0.0, accesses - c.whole * c.spread) if c.output and c.plain and not c.uneven else 0.0
+        firsts = c.whole * c.spread * _per(c, alive)
+        again = np.maximum(0.0, accesses - firsts) if c.output and c.plain and not c.uneven else 0.0
         checks, wires = c.entries * nonempty + c.comparisons, self._to_compute_on_networks(c, spatial)
         if not c.output:
             return CrossingCost(c, (c.reads * alive + checks) * accesses + wires * alive, busy, accesses)
@@ -372,8 +372,8 @@ class LevelBound:
         copies: Floats | float = self.bounds.most_shared(self.tensors[c.tensor], range(c.child))
         if self.level == c.child - 1:
             copies = self.copies[c][spatial] * self.sharing_outside[c]
-        again = np.maximum(0.0, accesses - c.whole * c.spread)
-        refills = np.maximum(0.0, arriving - c.whole * copies)
+        again = np.maximum(0.0, accesses - c.whole * c.spread * _per(c, alive))
+        refills = np.maximum(0.0, arriving - c.whole * copies * _per(c, alive))
         again, refills = (0.0 * again, 0.0 * refills) if c.uneven else (again, refills)
         wires = wires * (1.0 + again / accesses) if c.both_ways else wires
         energy = (c.updates * accesses + c.reads * again + c.fills * refills + wires) * alive + checks * accesses
@@ -407,6 +407,11 @@ class LevelBound:
                 if rate is not None:
                     cycles = np.maximum(cycles, words / (self.used[level] * rate))
         return CostBound(energy, cycles)
+
+
+def _per(c: Crossing, alive: Share | float) -> Share | float:
+    """As many accesses are one that happens, if first touches happen more often than others: all of them may."""
+    return 1.0 / np.maximum(alive, 1e-300) if c.known_leader else 1.0
 
 
 def _passed_on(run: int) -> bool:

@@ -18,30 +18,24 @@ least nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from itertools import pairwise
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sparseloop.mapper.optimal.crossings import Crossing
-from sparseloop.mapper.optimal.windows import plain_ranks, separate_ranks, tiles_coincide, window_of
+from sparseloop.mapper.optimal.tile_table import TileTable
+from sparseloop.mapper.optimal.windows import plain_ranks, separate_ranks, window_of
 from sparseloop.mapper.space.constraints import Keep, switches
 from sparseloop.mapper.space.loop_orders import LevelOrder, OrderClasses, order_classes
 from sparseloop.mapper.space.mapspace import Mapspace
 from sparseloop.model.cost.actions import leak_per_cycle, least_compute_energy, least_energy
 from sparseloop.model.cost.networks import hop_pj, least_sum_pj, least_word_pj, sees_partial_sums
 from sparseloop.model.cost.requirements import Demand, data_requirements
-from sparseloop.model.design import Design
 from sparseloop.model.design.einsum import Tensor
-from sparseloop.model.design.mapping import Loop, LoopNest
-from sparseloop.model.formats.occupancy import TileWords
-from sparseloop.model.plan import LinkEnds, Plan, compile_plan
+from sparseloop.model.plan import LinkEnds
 from sparseloop.model.sparsity.features import compute_leaders, earlier_leaders, least_survival
-from sparseloop.model.sparsity.padding import mean_over_places, mean_words
-from sparseloop.model.traffic.tiles import Cover, Tiles, words_met
-from sparseloop.model.units import Share, Words
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -49,142 +43,6 @@ Flags = npt.NDArray[np.bool_]
 T = TypeVar("T")
 NOTICED = 0.01
 """Leakage per compute, relative to its price, from which it is worth to bound the time for its sake."""
-
-
-class TileTable:
-    """All tiles whose extents divide the shape, numbered; what is known of a tile is an array of shape (tiles,)."""
-
-    def __init__(self, design: Design, ranks: Sequence[str], shape: Sequence[int], divisors: Sequence[Sequence[int]]) -> None:
-        self.design = design
-        self.ranks = tuple(ranks)
-        self.shape = tuple(shape)
-        self.divisors = tuple(np.array(d, dtype=np.int64) for d in divisors)
-        counts = [len(d) for d in self.divisors]
-        self.radix = tuple(math.prod(counts[i + 1 :]) for i in range(len(counts)))
-        self.count = math.prod(counts)
-        grid = np.indices(counts).reshape(len(counts), self.count)
-        self.extents: Ints = np.stack([d[i] for d, i in zip(self.divisors, grid, strict=True)])
-        """Shape: (ranks, tiles)."""
-        self.plan = self._flat_plan(1)
-        self.tiles = Tiles(self.plan, self.extents.astype(np.float64))
-        outside = np.array(self.shape, dtype=np.float64)[:, None] / self.extents
-        self.around = Tiles(self._flat_plan(2), np.concatenate([outside, self.extents.astype(np.float64)]))
-        """With one loop per rank outside: where something is padding, tiles are not alike at all places."""
-        self.inner: Cover = self.around.covering(range(len(self.ranks), 2 * len(self.ranks)))
-        self._chains = [all(b % a == 0 for a, b in pairwise(d)) for d in divisors]
-        self._nonempty: dict[int, Floats] = {}
-        self._counted: dict[tuple[int, int, bool], Floats] = {}
-        self._made: dict[Hashable, Any] = {}
-
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What depends on nothing but the key, made at the first call: several choices of bypasses share it."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
-
-    def least_around(self, values: Floats) -> Floats:
-        """By tile: the least value of all tiles that contain it, that is, whose extents are multiples of its own.
-
-        `values` and the result have shape (tiles,).
-        """
-        grid = values.reshape([len(d) for d in self.divisors])
-        for axis, (divisors, chain) in enumerate(zip(self.divisors, self._chains, strict=True)):
-            if chain:
-                grid = np.flip(np.minimum.accumulate(np.flip(grid, axis), axis), axis)
-            else:
-                grid = np.stack([grid.take(np.flatnonzero(divisors % d == 0), axis).min(axis) for d in divisors], axis)
-        return grid.reshape(-1)
-
-    def _flat_plan(self, times: int) -> Plan:
-        """One level that holds everything, so many loops per rank: with one its tile is the tile."""
-        names = frozenset(t.name for t in self.design.einsum.tensors)
-        keep = (names, *(frozenset[str]() for _ in self.design.arch.storage[1:]))
-        nest = LoopNest(loops=tuple(Loop(rank=r, level=0) for r in self.ranks) * times, keep=keep)
-        return compile_plan(self.design.einsum, self.design.arch, nest, self.design.sparse)
-
-    def size(self, tensor: int) -> Floats:
-        """|T(tile)|, where fewest of its words are padding."""
-        if self.plan.padded[tensor]:
-            return self._full(self.around.size(tensor, self.inner))
-        return self._full(self.tiles.size(tensor, self.tiles.inside(0)))
-
-    def _average(self, tensor: int, *, known: bool) -> Floats:
-        """The same on average over all places, as `formats.occupancy` has it: of a known pattern with the padding."""
-        if known or not self.plan.padded[tensor]:
-            return self.met(tensor)
-        return self._full(mean_words(self.around, tensor, self.inner))
-
-    def met(self, tensor: int) -> Floats:
-        """|T(tile)|, padding included."""
-        return self._full(words_met(self.tiles, tensor, self.tiles.inside(0)))
-
-    def coinciding(self, tensor: Tensor) -> frozenset[str]:
-        """Ranks at two places of which tiles with padding may have the same words."""
-        options = {rank: divisors.tolist() for rank, divisors in zip(self.ranks, self.divisors, strict=True)}
-        terms = [(axis, term.rank) for axis in tensor.axes for term in axis.terms if term.rank in options]
-        einsum = self.design.einsum
-        return self.once(
-            ("coinciding", tensor.name),
-            lambda: frozenset(rank for axis, rank in terms if tiles_coincide(einsum, axis, rank, options)),
-        )
-
-    def code(self, extents: Ints) -> Ints:
-        """Numbers of tiles. `extents`: shape (ranks, n); the result: (n,)."""
-        located: Any = cast("Any", np.searchsorted)
-        terms = [located(d, row) * r for d, row, r in zip(self.divisors, extents, self.radix, strict=True)]
-        return cast("Any", sum)(terms, np.zeros(extents.shape[1], dtype=np.int64))
-
-    def digit(self, rank: int, tiles: Ints) -> Ints:
-        """Number of the tiles' extent among the divisors of a rank."""
-        return tiles // self.radix[rank] % len(self.divisors[rank])
-
-    def _full(self, value: object) -> Floats:
-        return np.broadcast_to(np.asarray(value, dtype=np.float64), (self.count,))
-
-    def counted(self, tensor: int, level: int, compressed: bool) -> Floats:
-        """Words of the level that the fit test counts for a tile."""
-        key = (tensor, level, compressed)
-        if key not in self._counted:
-            model, rule = self.design.einsum.tensors[tensor].density, self.design.arch.levels[level].capacity_rule
-            made = compressed and model.produced and not model.deterministic
-            words = TileWords(
-                model=model,
-                size=self.size(tensor),
-                average=self._average(tensor, known=compressed and model.deterministic),
-                sides=(*self.tiles.sides(tensor, self.tiles.inside(0)), *([self._added(tensor)] if made else [])),
-                compressed=compressed,
-                rule="expected" if made and isinstance(rule, float) else rule,
-            )
-            counted = self._full(words.counted)
-            if made and isinstance(rule, float):  # a quantile of a partial sum may fall while it grows; it stays above its mean
-                counted = np.maximum(counted - 0.5, 0.0) if rule >= 0.5 else 0.0 * counted
-            less = compressed and model.produced and not made and "add" in self.design.sparse.partials.values()
-            self._counted[key] = counted * self.plan.width(tensor, level) * (not less)  # copies that start empty may hold nothing
-        return self._counted[key]
-
-    def _added(self, tensor: int) -> Floats:
-        """Points that a tile adds into one word of the result: at least so many are added to what an instance holds."""
-        ranks = self.design.einsum.tensors[tensor].ranks
-        return self.extents[[i for i, rank in enumerate(self.ranks) if rank not in ranks]].astype(np.float64).prod(axis=0)
-
-    def nonempty(self, tensor: int) -> Floats:
-        """By tile, a lower bound of the share of events that survive a condition on a tile of the tensor that contains it."""
-        if tensor not in self._nonempty:
-            model, sides = self.design.einsum.tensors[tensor].density, self.tiles.sides(tensor, self.tiles.inside(0))
-
-            def least(words: Sequence[Words]) -> Share:
-                return (words[0] > 0) * model.least_nonempty(words[0], sides)
-
-            if self.plan.padded[tensor]:  # at every place of a smaller tile one of these lies around it
-                self._nonempty[tensor] = self._full(mean_over_places(self.around, tensor, [self.inner], None, least))
-            else:
-                self._nonempty[tensor] = self._full(model.least_nonempty(self.size(tensor), sides))
-        return self._nonempty[tensor]
-
-    def nonzero(self, tensor: int) -> float:
-        """The same for a tile of one element."""
-        einsum = self.design.einsum
-        return einsum.tensors[tensor].density.least_nonzero * einsum.true_share(einsum.tensors[tensor])
 
 
 class LowerBounds:
@@ -229,7 +87,7 @@ class LowerBounds:
         self.latency = sum(n.fill_latency + n.drain_latency for lv in self.design.arch.storage if (n := lv.network) is not None)
         einsum, arch, sparse = self.design.einsum, self.design.arch, self.design.sparse
         self.compute_energy = least_compute_energy(einsum, arch, sparse)
-        self.busy = math.prod(tiles.nonzero(u) for u in sorted(compute_leaders(einsum, sparse).timed))
+        self.busy = einsum.least_nonzero(compute_leaders(einsum, sparse).timed)
         """Share of the computes that take time, at least."""
         self.leak = leak_per_cycle(arch)
         limited = any(lv.read_bandwidth or lv.write_bandwidth or lv.shared_bandwidth for lv in self.design.arch.storage)
@@ -311,7 +169,7 @@ class LowerBounds:
 
         What is charged there takes the copies outside the parent at their most: first touches need no read.
         """
-        if c.uneven:
+        if c.uneven or c.known_leader:
             return 0.0 * copies
         tensor = self.design.einsum.tensors[c.tensor]
         most, outside = self.most_shared(tensor, range(level, level + 1)), self.most_shared(tensor, range(level))
@@ -353,7 +211,9 @@ class LowerBounds:
         t, parent, child, plan = link.tensor, link.parent, link.child, self.tiles.plan
         tensor = link.einsum.tensors[t]
         energy, left = least_energy(link), least_survival(link)
-        seen = math.prod(self.tiles.nonzero(u) for u in sorted(earlier_leaders(link)))
+        earlier = earlier_leaders(link)
+        looked_at = self.design.einsum.least_nonzero(earlier)
+        looked_at *= self.design.einsum.least_beside(t, earlier) if link.compressed else 1.0
         return Crossing(
             tensor=t,
             parent=parent,
@@ -373,9 +233,10 @@ class LowerBounds:
             sharing=math.prod(self.most_shared(tensor, range(i, i + 1)) for i in range(parent, child) if i != charged),
             spread=self.most_shared(tensor, range(parent)),
             whole=float(self.tiles.size(t)[-1]),
-            comparisons=energy["comparisons"] * seen * left.stored,
+            comparisons=energy["comparisons"] * looked_at,
             forwarded=(forwarded := not plan.plain[t] and any(self._forwards(i, tensor) for i in range(parent, child))),
             uneven=tensor.output and any(plan.padded[u] for u in (t, *left.leaders.all)),
+            known_leader=any(link.einsum.tensors[u].density.deterministic for u in left.leaders.all),
             stored=left.stored,
             wired=not forwarded and any(self._priced(i) for i in range(parent, child)),
             both_ways=sees_partial_sums(link) and not any(least_sum_pj(link, i) for i in range(parent, child)),

@@ -16,7 +16,6 @@ import numpy as np
 
 from sparseloop.mapper.optimal.crossings import WaitingCrossing
 from sparseloop.mapper.optimal.level_choices import LevelChoice
-from sparseloop.mapper.optimal.lower_bounds import TileTable
 from sparseloop.mapper.optimal.quantities import (
     Bits,
     CostBound,
@@ -30,6 +29,7 @@ from sparseloop.mapper.optimal.quantities import (
     TileNumbers,
     Ways,
 )
+from sparseloop.mapper.optimal.tile_table import TileTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -225,9 +224,8 @@ def least_energy(ends: LinkEnds) -> dict[LeastEvent, float]:
 
 def least_compute_energy(einsum: Einsum, arch: Arch, sparse: Sparse) -> float:
     """Energy in pJ of all computes at least: of those that no skip and no gate removes."""
-    leaders = [einsum.tensors[u] for u in sorted(compute_leaders(einsum, sparse).all)]
-    alive = [tensor.density.least_nonzero * einsum.true_share(tensor) for tensor in leaders]
-    return einsum.computes * arch.compute.prices["compute"].energy_pj * math.prod(alive)
+    alive = einsum.least_nonzero(compute_leaders(einsum, sparse).all)
+    return einsum.computes * arch.compute.prices["compute"].energy_pj * alive
 
 
 def leak_per_cycle(arch: Arch) -> float:

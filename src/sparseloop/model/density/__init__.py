@@ -9,7 +9,7 @@ from sparseloop.model.density.files import load_data, load_pattern
 from sparseloop.model.density.given_result import Contributor, GivenResult
 from sparseloop.model.density.given_result import Step as IndexStep
 from sparseloop.model.density.index import Coordinates
-from sparseloop.model.density.known import Actual, Banded
+from sparseloop.model.density.known import Actual, Banded, DeterministicModel, at_least_together
 from sparseloop.model.density.lattice import Extents, Lattice, LatticeLoop, side_numbers, sides_of
 from sparseloop.model.density.nested import CellModel, Clustered, Hierarchical, Layered, Rows
 from sparseloop.model.density.produced import OwnAxis, PositionAxis, Produced, ProducingOperand
@@ -26,6 +26,7 @@ __all__ = [
     "Contributor",
     "Coordinates",
     "DensityModel",
+    "DeterministicModel",
     "Even",
     "Extents",
     "GivenResult",
@@ -45,6 +46,7 @@ __all__ = [
     "Structured",
     "Tile",
     "Uniform",
+    "at_least_together",
     "load_data",
     "load_pattern",
     "side_numbers",

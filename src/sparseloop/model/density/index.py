@@ -15,8 +15,12 @@ from sparseloop.model.units import Integers
 
 Blocks = tuple[Integers, Integers]
 """Flat numbers of the blocks that hold a non-zero, ascending, and how many each holds."""
-KEPT = 6
-"""Grids of blocks remembered by one index."""
+KEPT, KEPT_BLOCKS = 6, 2**22
+"""Grids of blocks remembered by one index: at least so many, and more while they have no more blocks than that."""
+DENSE_GRID = 4
+"""Blocks are counted in an array of the whole grid if it has at most so many times as many places as there are blocks."""
+FLAGGED = 32
+"""Places are flagged in an array of all if there are at most so many times as many as there are keys."""
 
 
 @final
@@ -85,10 +89,23 @@ class Coordinates:
             for index, extent, size, many in zip(places, extents, fine, grid(self.shape, extents), strict=True):
                 flat *= many
                 flat += index // (extent // size)
-            if len(self._grids) >= KEPT:
-                self._grids.pop(next(iter(self._grids)))
-            self._grids[extents] = distinct_keys(flat, counts)
+            self._make_room()
+            self._grids[extents] = _counted(flat, counts, math.prod(grid(self.shape, extents)))
         return self._grids[extents]
+
+    def _make_room(self) -> None:
+        blocks = sum(len(numbers) for numbers, _ in self._grids.values())
+        while len(self._grids) >= KEPT and blocks > KEPT_BLOCKS:
+            blocks -= len(self._grids.pop(next(iter(self._grids)))[0])
+
+
+def _counted(flat: Integers, counts: Integers | None, places: int) -> Blocks:
+    """The different numbers below `places`, ascending, and the sum of the counts of each."""
+    if places > DENSE_GRID * len(flat):
+        return distinct_keys(flat, counts)
+    found = np.bincount(flat, weights=counts, minlength=places)
+    numbers = np.flatnonzero(found)
+    return numbers, found[numbers].astype(np.int64)
 
 
 def grid(shape: tuple[int, ...], extents: tuple[int, ...]) -> tuple[int, ...]:
@@ -111,6 +128,29 @@ def remainder(numbers: Integers, quotient: Integers, divisor: int) -> Integers:
     quotient *= divisor
     np.subtract(numbers, quotient, out=quotient)
     return quotient
+
+
+def present(keys: Integers, places: int) -> Integers:
+    """The different keys, all below `places`, ascending."""
+    if places > FLAGGED * len(keys):
+        return distinct_keys(keys)[0]
+    flags = np.zeros(places, dtype=np.bool_)
+    flags[keys] = True
+    return np.flatnonzero(flags)
+
+
+def alike(columns: Integers) -> tuple[Integers, Integers]:
+    """The first of all equal columns, and per column the number of its like; `columns`: shape (any, columns), not negative."""
+    code, values = np.zeros(columns.shape[1], dtype=np.int64), 1
+    for row in columns:
+        most = int(row.max(initial=0)) + 1
+        if most > 1 and values * most >= 2**63:
+            code = np.unique(code, return_inverse=True)[1].reshape(-1)
+            values = int(code.max(initial=0)) + 1
+        if most > 1:
+            code, values = code * most + row, values * most
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    return first, inverse.reshape(-1)
 
 
 def distinct_keys(keys: Integers, weights: npt.NDArray[Any] | None = None) -> tuple[Integers, Any]:

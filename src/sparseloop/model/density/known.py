@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, final
@@ -63,6 +64,10 @@ class DeterministicModel(TabulatedModel):
         """0: the zeros of a known pattern may lie where another tensor has none."""
         return 0.0 * np.ones(np.shape(size))
 
+    def nonempty(self, size: Words, extents: tuple[Coordinate, ...]) -> Share:
+        """Share of the aligned tiles with non-zeros: no larger tiles made of such tiles have any less often."""
+        return 1.0 - self.empty(size, extents)
+
     def variance(self, size: Words, extents: tuple[Coordinate, ...]) -> Array:
         """Variance over the aligned tiles."""
         return by_rows(self.parameters(size, extents), lambda *row: self.tabulate(*row).variance)
@@ -93,6 +98,14 @@ class DeterministicModel(TabulatedModel):
             return Occupancy(np.zeros(1), np.ones(1))
         values, tiles = self.histogram(extents)
         return Occupancy(values.astype(np.float64), tiles / tiles.sum())
+
+
+def at_least_together(shares: Sequence[Share]) -> Share:
+    """P(all of some events) at least, of events of which only these shares are known (Frechet 1935)."""
+    together: Share = np.ones(())
+    for share in shares:
+        together = np.maximum(0.0, together + share - 1.0)
+    return together
 
 
 @memo(16)

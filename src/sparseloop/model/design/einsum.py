@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sparseloop.model.borders import ALL, real_words
-from sparseloop.model.density import DensityModel
+from sparseloop.model.density import DensityModel, DeterministicModel, at_least_together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,12 @@ class Tensor:
         """The rank variables that index this tensor (its relevant ranks)."""
         return frozenset(t.rank for axis in self.axes for t in axis.terms)
 
+    @property
+    def single(self) -> bool:
+        """True if every axis is a single rank and no rank occurs twice."""
+        ranks = [term.rank for axis in self.axes for term in axis.terms]
+        return all(len(axis.terms) <= 1 for axis in self.axes) and len(set(ranks)) == len(ranks)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Einsum:
@@ -96,6 +102,35 @@ class Einsum:
     def true_share(self, tensor: Tensor) -> float:
         """Share of the points of the operation space that meet no padding of the tensor."""
         return math.prod(true_share_along(axis, self.extents) for axis in tensor.axes)
+
+    @property
+    def regular(self) -> bool:
+        """True if every tensor has one rank per axis, without steps and padding: then all aligned tiles are met equally often."""
+        terms = [term for tensor in self.tensors for axis in tensor.axes for term in axis.terms]
+        single = all(tensor.single and not self.has_padding(tensor) for tensor in self.tensors)
+        return single and all(term.coefficient == 1 for term in terms)
+
+    def counted(self, tensor: Tensor) -> DeterministicModel | None:
+        """The known pattern of an operand, if shares of its tiles are shares of what is met; None for all others."""
+        model, apt = tensor.density, self.regular and not tensor.output and tensor.density.shape == self.tensor_shape(tensor)
+        return model if apt and isinstance(model, DeterministicModel) else None
+
+    def least_nonzero(self, tensors: Iterable[int]) -> float:
+        """Share of all points, at least, at which no word of these tensors is zero."""
+        random, known = 1.0, list[float]()
+        for tensor in (self.tensors[at] for at in set(tensors)):
+            if (model := self.counted(tensor)) is not None:
+                known.append(model.density)
+            else:
+                random *= tensor.density.least_nonzero * self.true_share(tensor)
+        return random * float(at_least_together(known))
+
+    def least_beside(self, tensor: int, others: Iterable[int]) -> float:
+        """Share of the words of a tensor, at least, that are not zero, of those that conditions on tiles of others leave."""
+        model = self.counted(self.tensors[tensor])
+        if model is None or any(self.tensors[at].density.deterministic for at in set(others) - {tensor}):
+            return self.tensors[tensor].density.least_nonzero
+        return model.density
 
     def true_shape(self, tensor: Tensor) -> tuple[int, ...]:
         """Shape of the tensor itself: the true extents where there are any, else what is met."""

@@ -397,7 +397,7 @@ class LeastSurvival:
 
 def least_survival(ends: LinkEnds) -> LeastSurvival:
     """Beside `access_events` and `fill_events`: the conditions, and the word itself where zeros are not stored."""
-    nonzero, leaders = ends.einsum.tensors[ends.tensor].density.least_nonzero, link_leaders(ends)
+    nonzero, leaders = ends.einsum.least_beside(ends.tensor, link_leaders(ends).all), link_leaders(ends)
     if ends.compressed and (ends.to_compute or ends.child_compressed):
         leaders = leaders.without(ends.tensor)  # where the word is not zero, no tile that contains it is empty
     stored, arriving = (nonzero if compressed else 1.0 for compressed in (ends.compressed, ends.child_compressed))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from sparseloop.model.density.index import alike
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.large_patterns import (
     ListedIndicator,
@@ -26,7 +27,7 @@ from sparseloop.model.sparsity.large_patterns import (
 )
 from sparseloop.model.sparsity.nest_points import Nest, NestPoints, Row, few_points
 from sparseloop.model.traffic.tiles import Cover, Tiles
-from sparseloop.model.units import Array, Share
+from sparseloop.model.units import Array, Integers, Share
 
 MOST_WORDS = 2**24
 """Index values over which the indicator of a tile is spread out."""
@@ -71,11 +72,42 @@ def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:
         arrays = np.broadcast_arrays(*columns)
         if not arrays or arrays[0].ndim == 0:
             return one(tuple(int(a) for a in arrays))
-        rows, inverse = np.unique(np.stack([a.reshape(-1) for a in arrays]), axis=1, return_inverse=True)
-        values = np.array([one(tuple(int(x) for x in row)) for row in rows.T])
-        return values[inverse.reshape(-1)].reshape(arrays[0].shape)
+        rows = np.rint(np.stack([a.reshape(-1) for a in arrays])).astype(np.int64)
+        first, inverse = alike(_runs(plan, tensors, rows))
+        values = np.array([one(tuple(row)) for row in rows[:, first].T.tolist()])
+        return values[inverse].reshape(arrays[0].shape)
 
     return evaluate
+
+
+def _runs(plan: Plan, tensors: tuple[int, ...], rows: Integers) -> Integers:
+    """Columns that are equal where mappings ask the same question (see `_question`), for many mappings at once.
+
+    Where loops are covered in part, or passes are shorter than others, the columns as they are.
+    """
+    width, conditions, count = len(plan.loops), len(tensors), rows.shape[1]
+    bounds, covered = rows[:width], rows[width : (conditions + 2) * width].reshape(conditions + 1, width, count)
+    some = covered > 1
+    parts = (some & (covered < bounds))[:conditions]
+    relevant = [plan.relevant[t] for t in tensors]
+    if len(rows) > (conditions + 2) * width or any(parts[k, sorted(slots)].any() for k, slots in enumerate(relevant)):
+        return rows
+    columns, found = np.arange(count), list[Integers]()
+    for slots in plan.of_rank.values():
+        asked = [k for k in range(conditions) if slots[0] in relevant[k]]
+        sign, length = np.zeros((len(slots), count), dtype=np.int64), np.ones((len(slots), count), dtype=np.int64)
+        place, last = np.full(count, -1), np.full(count, -1)
+        for slot in slots:
+            signs = sum((some[k, slot].astype(np.int64) << k for k in (*asked, conditions)), np.zeros(count, dtype=np.int64))
+            told = bounds[slot] > 1
+            place = place + (told & (signs != last))
+            last = np.where(told, signs, last)
+            sign[place[told], columns[told]] = signs[told]
+            length[place[told], columns[told]] *= bounds[slot, told]
+        if not asked:
+            length[:, ~(sign > 0).any(axis=0)] = 1
+        found += [sign, length]
+    return np.concatenate(found)
 
 
 def _ranks(plan: Plan, asked: tuple[TileInData, ...]) -> frozenset[str]:

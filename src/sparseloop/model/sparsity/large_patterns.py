@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparseloop.model.density.index import Integers, distinct_keys, remainder, unravelled
+from sparseloop.model.density.index import Integers, distinct_keys, present, remainder, unravelled
 from sparseloop.model.plan import Plan
 from sparseloop.model.sparsity.nest_points import Nest, Row
 
@@ -94,7 +94,7 @@ def _summed(keys: Integers, weights: Any, size: int) -> tuple[Integers, Any]:
     return kept, table[kept].astype(np.float64)
 
 
-def _numbered(points: ListedIndicator, kept: tuple[int, ...], bounds: Row) -> Integers:
+def _numbered(points: ListedIndicator, kept: tuple[int, ...], bounds: Row | Mapping[int, int]) -> Integers:
     """Row-major number of the values of the kept slots, per point; neighbouring slots are taken out together."""
     runs: list[tuple[int, int, int]] = []  # what lies inside of it, its own span, whether something lies outside
     rest = list(kept)
@@ -293,13 +293,17 @@ def listed_indicator(plan: Plan, bounds: Row, asked: TileInData) -> ListedIndica
 def _from_finer(
     answers: dict[Any, ListedIndicator], question: Any, slots: tuple[int, ...], bounds: Row
 ) -> ListedIndicator | None:
-    """From the shortest list remembered that tells apart all these index values, and more."""
+    """From the shortest list remembered that tells apart all these index values, and more.
+
+    Its other loops may have other bounds here: those that it was made with number its points.
+    """
     axes, asked = question
-    finer = [points for (where, told), points in answers.items() if where == axes and told > asked]
+    finer = [(told, points) for (where, told), points in answers.items() if where == axes and told > asked]
     if not finer:
         return None
-    source = min(finer, key=lambda e: len(e.keys))
-    return ListedIndicator(slots, _summed(_numbered(source, slots, bounds), None, math.prod(bounds[s] for s in slots))[0])
+    told, source = min(finer, key=lambda one: len(one[1].keys))
+    own = dict(enumerate(bounds)) | {slot: bound for slot, _, bound, _ in told}
+    return ListedIndicator(slots, present(_numbered(source, slots, own), math.prod(bounds[s] for s in slots)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +335,7 @@ def _from_blocks(plan: Plan, asked: TileInData, bounds: Row, steps: _Steps) -> L
             keys += index // covered[slot]
         return keys
 
-    keys, _ = distinct_keys(_chunked(blocks, number))
+    keys = present(_chunked(blocks, number), math.prod(-(-bounds[s] // covered[s]) for s in slots))
     if any(covered[s] > 1 for s in slots):
         return _repeated(keys, slots, bounds, covered)
     return ListedIndicator(slots, keys)

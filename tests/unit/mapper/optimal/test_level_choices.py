@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import sparseloop as sl
-from sparseloop.mapper.optimal.level_choices import LevelChoices, metadata_fits
-from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
-from sparseloop.mapper.optimal.wires import best_ways
+from sparseloop.mapper.optimal.level_choices import LevelChoices, best_ways, metadata_fits
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds
+from sparseloop.mapper.optimal.tile_table import TileTable
 from sparseloop.mapper.space.factorizations import divisors
 from tests.helpers.tiny_spaces import CONSTRAINED, spec_of
 

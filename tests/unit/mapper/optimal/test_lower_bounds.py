@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import sparseloop as sl
-from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds, TileTable
+from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds
+from sparseloop.mapper.optimal.tile_table import TileTable
 from sparseloop.mapper.space.factorizations import divisors
 
 SPEC = """\
@@ -93,8 +94,22 @@ def test_shares_of_non_empty_tiles() -> None:
     """A has 6 non-zeros among 24."""
     table = bounds_of().tiles
     tile = int(table.code(np.array([[2], [1], [1]]))[0])
-    assert table.nonempty(A)[tile] == pytest.approx(1 - (18 * 17) / (24 * 23))
-    assert table.nonzero(A) == 0.25
+    assert table.nonempty([A])[tile] == pytest.approx(1 - (18 * 17) / (24 * 23))
+    assert table.design.einsum.least_nonzero([A]) == 0.25
+
+
+def test_shares_of_known_patterns_are_counted_and_not_multiplied() -> None:
+    """Of the tiles of 2x3 of the diagonal A three of four have a word, of B's of 3x2 one of two: both in a quarter at least."""
+    diagonal = "{model: banded, half_width: 0}"
+    spec = sl.loads(SPEC.replace("{A: 0.25, B: 0.5}", f"{{A: {diagonal}, B: {diagonal}}}"))
+    space = sl.mapspace(spec)
+    ranks = {r.rank: r.size for r in space.ranks}
+    table = TileTable(space.design, list(ranks), list(ranks.values()), [divisors(n) for n in ranks.values()])
+    tile = int(table.code(np.array([[2], [2], [3]]))[0])
+    assert [float(table.nonempty(some)[tile]) for some in ([A], [B], [A, B])] == [0.75, 0.5, 0.25]
+    einsum = table.design.einsum
+    assert [einsum.least_nonzero(some) for some in ([A], [B], [A, B])] == pytest.approx([1 / 6, 1 / 6, 0.0])
+    assert [einsum.least_beside(A, some) for some in ([A], [B])] == pytest.approx([1 / 6, 0.0])
 
 
 # --- links --------------------------------------------------------------------------------------------------

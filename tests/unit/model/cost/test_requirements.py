@@ -11,7 +11,8 @@ import sparseloop as sl
 from sparseloop.evaluation.evaluate import evaluate_mapping
 from sparseloop.evaluation.tracing import traced_cost, value_of
 from sparseloop.mapper.infeasibility import overshoot
-from sparseloop.mapper.optimal.lower_bounds import LowerBounds, TileTable
+from sparseloop.mapper.optimal.lower_bounds import LowerBounds
+from sparseloop.mapper.optimal.tile_table import TileTable
 from sparseloop.mapper.space.factorizations import divisors
 from sparseloop.model.cost.requirements import FLAGS, TOLERANCE, Demand, Kind, Requirement, data_requirements, status_of
 from sparseloop.model.design.arch import Level

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import sparseloop as sl
 from sparseloop.cli.app import app
 from sparseloop.model.plan import compile_plan
-from sparseloop.model.sparsity import known_patterns
+from sparseloop.model.sparsity import known_patterns, large_patterns
 from sparseloop.model.sparsity.large_patterns import TileInData, boxes
 from sparseloop.model.sparsity.nest_points import Nest, copies, numbered
 
@@ -332,3 +332,29 @@ sparse: {L0: {formats: {Z: B B}}}
 """
     (made,) = (k for k in sl.evaluate(sl.loads(text)).cost.sparse.links if k.dense.link.output)
     assert (float(made.updates.total), float(made.updates.actual)) == (2, 0)
+
+
+def test_lists_serve_mappings_of_other_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that one mapping left is read with the bounds it was made with, whatever the next mapping's are."""
+    pattern = np.random.default_rng(2).random((16, 16)) < 0.3
+    pattern[5:] = pattern[:, 3:9] = False
+    np.save(tmp_path / "a.npy", pattern)
+    (tmp_path / "spec.yaml").write_text("""
+workload: {einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {m: 16, n: 4, k: 16}, density: {A: a.npy}}
+architecture:
+  levels:
+    - {name: L2, class: dram}
+    - {name: L1, class: sram}
+    - {name: L0, class: sram}
+    - {name: MAC, class: mac}
+sparse:
+  L2: {formats: {A: UOP(m) CP(k)}, skip: [B <- A]}
+  L1: {formats: {A: UOP(m) CP(k)}, skip: [B <- A, Z <- A]}
+""")
+    energy: list[list[float]] = []
+    for large in (large_patterns.LARGE, 0):
+        monkeypatch.setattr(large_patterns, "LARGE", large)
+        space = sl.mapspace(sl.load(str(tmp_path / "spec.yaml")))
+        batch = space.sample(150, seed=1)
+        energy.append([float(e) for e in space.columns(batch, ("energy_pj",))["energy_pj"]])
+    assert energy[1] == pytest.approx(energy[0], rel=1e-12)

@@ -92,7 +92,8 @@ def _runs(plan: Plan, tensors: tuple[int, ...], rows: Integers) -> Integers:
     relevant = [plan.relevant[t] for t in tensors]
     if len(rows) > (conditions + 2) * width or any(parts[k, sorted(slots)].any() for k, slots in enumerate(relevant)):
         return rows
-    columns, found = np.arange(count), list[Integers]()
+    columns: Integers = np.arange(count)
+    found: list[Integers] = []
     for slots in plan.of_rank.values():
         asked = [k for k in range(conditions) if slots[0] in relevant[k]]
         sign, length = np.zeros((len(slots), count), dtype=np.int64), np.ones((len(slots), count), dtype=np.int64)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +39,6 @@ from sparseloop.model.sparsity.features import compute_leaders, earlier_leaders,
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-T = TypeVar("T")
 NOTICED = 0.01
 """Leakage per compute, relative to its price, from which it is worth to bound the time for its sake."""
 

@@ -85,7 +85,7 @@ def _runs(plan: Plan, tensors: tuple[int, ...], rows: Integers) -> Integers:
 
     Where loops are covered in part, or passes are shorter than others, the columns as they are.
     """
-    width, conditions, count = len(plan.loops), len(tensors), rows.shape[1]
+    width, conditions, count = len(plan.loops), len(tensors), int(rows.shape[1])
     bounds, covered = rows[:width], rows[width : (conditions + 2) * width].reshape(conditions + 1, width, count)
     some = covered > 1
     parts = (some & (covered < bounds))[:conditions]

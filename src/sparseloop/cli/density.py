@@ -21,9 +21,11 @@ WELL = 0.02
 
 
 def density_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help=".npy, .npz, .mtx, .safetensors, or text of 0 and 1 with --shape.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help=".npy, .npz, .mtx, .safetensors, or text: rows of a matrix.")],
     array: Annotated[str | None, typer.Option(metavar="NAME", help="Which array of a .npz or .safetensors file.")] = None,
-    shape: Annotated[str | None, typer.Option(metavar="MxK", help="Shape of a text file, last axis fastest: 64x256.")] = None,
+    shape: Annotated[
+        str | None, typer.Option(metavar="MxK", help="Shape of text in one line, last axis fastest: 64x256.")
+    ] = None,
     ranks: Annotated[str, typer.Option(metavar="NAMES", help="Rank variables of the axes, for the line to paste: m,k.")] = "",
     form: FormOption = "table",
 ) -> None:

@@ -45,10 +45,9 @@ def network_on(network: str | Path | NeuralNetwork, design: Sequence[str | Path]
     data, source = load_files(files, rest, texts=texts)
     spec = spec_of_data(data, source)
     if not spec.layers:
-        message = "the network has no layers"
-        raise SpecError([Diagnostic(path=("layers",), message=message, hint="a network file, or YAML with layers:")]).located(
-            source
-        )
+        message = f"{network} has no layers"
+        hint = "a network file, or YAML with layers: (a single workload: is searched by sparseloop map)"
+        raise SpecError([Diagnostic(message=message, hint=hint)])
     if spec.reading != "native":
         raise SpecError([Diagnostic(message="a network needs a machine in the native format", hint="sparseloop import")])
     features = cast("Fields", data.get("sparse") or {})

@@ -211,6 +211,8 @@ def _misfits(value: Any, hint: Any, path: Path) -> Iterator[Diagnostic]:
                     yield from _misfits(part, inner[1], (*path, str(key)))
             return
     made = [_MADE_BY[name] for one in _alternatives(hint) if (name := getattr(one, "__name__", "")) in _MADE_BY]
+    if path[0] == "overrides":
+        made = ["texts as with --set: overrides=['workload.density.A=0.1']"]
     yield Diagnostic(path=path, message=f"expected {_words(hint)}, got {_shown(value)}", hint=made[0] if made else None)
 
 

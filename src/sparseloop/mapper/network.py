@@ -365,7 +365,7 @@ def _why_nothing(best: Best) -> tuple[str, ...]:
     if best.top:
         return ()
     if best.stopped == "interrupted":
-        return (f"no valid mapping among {best.evaluated} evaluated",)
+        return (f"interrupted before a mapping was found ({best.evaluated} evaluated)",)
     return tuple(why_infeasible(best).lines())
 
 

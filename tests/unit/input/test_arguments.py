@@ -47,6 +47,7 @@ def test_lists_and_records_are_looked_into() -> None:
     for call, message in (
         (lambda: sl.load(["a.yaml"]), "paths[0]: error: expected a text or a path, got a list"),  # pyright: ignore
         (lambda: sl.loads(DENSE, overrides=["a=1", 3]), "overrides[1]: error: expected a text, got 3"),  # pyright: ignore
+        (lambda: sl.load("a.yaml", overrides={"a": 1}), "texts as with --set: overrides=["),  # pyright: ignore
         (lambda: sl.search(spec, seed="a"), "seed: error: expected a whole number from 0, got 'a'"),  # pyright: ignore
         (lambda: sl.search(spec, workers=0), "workers: error: expected a whole number from 1, got 0"),
         (lambda: sl.SearchOptions(memory_gb=float("nan")), "memory_gb: error: expected a number from 0, got nan"),

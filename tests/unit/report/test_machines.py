@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 import sparseloop as sl
-from sparseloop.mapper.network import NetworkResult, map_machines
+from sparseloop.mapper.network import NetworkProgress, NetworkResult, map_machines
 from sparseloop.report.datatable import table_text
 from sparseloop.report.networks import machines as tables
 
@@ -81,6 +81,24 @@ def test_a_layer_without_a_mapping() -> None:
     assert "no mapping: wide, narrow" in str(tables.totals_table(found).rows[0][8])
     assert "-" in table_text(tables.layers_table(found), 100).plain
     assert "<svg" in tables.machines_page("net", found)
+
+
+def test_what_an_interrupt_left_out_is_neither_a_size_nor_a_win() -> None:
+    specs = {name: sl.loads(NET + machine(8, cost)) for name, cost in {"first": 100.0, "second": 50.0}.items()}
+    names = list[str]()
+
+    def watch(progress: NetworkProgress) -> None:
+        if progress.searching and progress.searching[0] not in names:
+            names.append(progress.searching[0])
+            if len(names) == 2:
+                raise KeyboardInterrupt
+
+    machines = map_machines(specs, sl.SearchOptions(method="random", budget=20), watch=watch)
+    wide, narrow = tables.verdicts(machines)
+    assert (wide.computes, narrow.computes) == (512, 1)
+    assert narrow.best == ""
+    data = tables.machines_data(machines)
+    assert data["machines"]["second"]["energy_pj"] is data["machines"]["second"]["edp_pj_cycles"] is None
 
 
 def test_the_page_has_everything_and_needs_nothing() -> None:

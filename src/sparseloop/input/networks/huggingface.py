@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from sparseloop.input.diagnostics import Diagnostic, Span, SpecError, did_you_mean
-from sparseloop.input.networks.layers import MatrixSize, NeuralNetwork, matrix_product
+from sparseloop.input.networks.layers import MatrixSize, NeuralNetwork, matrix_product, sizes_hint
 from sparseloop.input.networks.transformer import (
     Biases,
     Block,
@@ -188,8 +188,8 @@ def network_of_config(data: Mapping[str, Any], options: ModelRun, file: ConfigFi
         told = f"models of type '{kind}' are not known" if kind else "the configuration names no 'model_type'"
         raise where.mistake("model_type", told, hint)
     if options.seq is None:
-        hint = "e.g. --dim seq=2048 --dim batch=1"
-        raise where.mistake("model_type", "how many positions are computed? The axis 'seq' is free", hint)
+        told = "how many positions are computed? The axis 'seq' is free"
+        raise where.mistake("model_type", told, sizes_hint(["seq", "batch"]))
     family = FAMILIES[kind]
     model = _transformer(fields, family, options)
     return _run(model, fields, kind, options)

@@ -23,6 +23,13 @@ DEEP_RANKS = ("o", "t")
 _PLACES = (("o", "t"), ("p", "r"), ("q", "s"))
 
 
+def sizes_hint(axes: Sequence[str]) -> str:
+    """How the sizes of free axes are given: import and network have an option, other commands and Python an override."""
+    sizes = [f"{name}={2048 if name == 'seq' else 1}" for name in axes]
+    options, settings = (" ".join(f"{option}{size}" for size in sizes) for option in ("--dim ", "--set dim."))
+    return f"e.g. {options}; with other commands {settings}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """One spatial axis of a convolution: `outputs` places of a kernel of `kernel` words over `inputs` words of data."""

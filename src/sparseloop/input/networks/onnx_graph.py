@@ -12,7 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from sparseloop.input.diagnostics import did_you_mean
-from sparseloop.input.networks.layers import NetworkLayer, OtherOperation
+from sparseloop.input.networks.layers import NetworkLayer, OtherOperation, sizes_hint
 from sparseloop.input.networks.onnx_file import OnnxModel, onnx_package
 from sparseloop.input.networks.onnx_products import PRODUCTS, ProductNode, Refused, attributes_of
 from sparseloop.input.networks.onnx_values import Known, NodeKnowledge, known_data
@@ -141,7 +141,7 @@ class GraphReader:
         if free:
             listed = list(dict.fromkeys(free))
             message = f"free axes without a size: {', '.join(listed)}"
-            raise self.model.mistake(message, "e.g. " + " ".join(f"--dim {name}=1" for name in listed))
+            raise self.model.mistake(message, sizes_hint(listed))
 
     def _set(self, scope: Scope) -> Scope:
         """Inputs whose numbers the user gives."""

@@ -58,7 +58,8 @@ class SourceOptions:
     def _with_choice(self, text: str, key: str, value: str) -> SourceOptions:
         """The options with the value of 'network.KEY=VALUE'."""
         if key not in _TEXTS and key not in _CHOICES:
-            raise _wrong(text, f"a network has no option '{key}'", did_you_mean(key, [*_CHOICES, *_TEXTS]))
+            right = f"written {text.strip().removeprefix(_NETWORK)}" if key.startswith((_DIM, _INPUT)) else None
+            raise _wrong(text, f"a network has no option '{key}'", right or did_you_mean(key, [*_CHOICES, *_TEXTS]))
         if key in _CHOICES and value not in _CHOICES[key]:
             raise _wrong(text, f"{key}: expected {' or '.join(_CHOICES[key])}, got '{value}'")
         changes: dict[str, Any] = {key: value == "true" if key == "prune_global" else value}

@@ -1,7 +1,8 @@
-"""Reading non-zero patterns from NumPy, SciPy (sparse .npz), Matrix Market and plain 0/1 files."""
+"""Reading non-zero patterns from NumPy, SciPy (sparse .npz), Matrix Market and text files."""
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 import zipfile
@@ -44,12 +45,12 @@ def load_pattern(path: str | Path, *, shape: tuple[int, ...] | None = None, orde
 def load_data(
     path: str | Path, *, shape: tuple[int, ...] | None = None, order: Order = "first_fastest", array: str | None = None
 ) -> Pattern | Coordinates:
-    """The non-zeros in a .npy, .npz (one array, or SciPy's CSR/CSC/COO), .mtx, .safetensors, or text file of 0/1 characters.
+    """The non-zeros in a .npy, .npz (one array, or SciPy's CSR/CSC/COO), .mtx, .safetensors, or text file.
 
     `array` names the one that is meant in a .npz or .safetensors file with several.
 
-    Large sparse files give coordinates, all others a pattern. Text needs the shape; `order` says which axis varies
-    fastest in it. A given shape is checked for the other kinds.
+    Large sparse files give coordinates, all others a pattern. Text in one line needs the shape, and `order` says which axis
+    varies fastest in it; lines of text are the rows of a matrix. A given shape is checked for the other kinds.
     """
     file = Path(path)
     ending = file.suffix.lower()
@@ -224,10 +225,13 @@ def _check_dense(file: Path, shape: tuple[int, ...]) -> None:
 
 
 def _read_characters(file: Path, shape: tuple[int, ...] | None, order: Order) -> Pattern:
-    """One character 0 or 1 per element, no separators; white space at the end is ignored."""
+    """One character 0 or 1 per element in one line, which needs the shape; or the rows of a matrix, line by line."""
+    text = file.read_bytes().strip()
+    if len(text.split(None, 1)) > 1 or b"," in text:
+        return _read_rows(file, text, shape)
     if shape is None:
-        raise ValueError(f"{file}: a text file of 0/1 characters needs the shape of the tensor")
-    content = np.frombuffer(file.read_bytes().rstrip(), dtype=np.uint8)
+        raise ValueError(f"{file}: one line of 0/1 characters needs the shape of the tensor (several lines are its rows)")
+    content = np.frombuffer(text, dtype=np.uint8)
     bad = np.flatnonzero((content != ord("0")) & (content != ord("1")))
     if bad.size:
         wrong = f"character {chr(content[bad[0]])!r} at position {bad[0]}"
@@ -237,6 +241,24 @@ def _read_characters(file: Path, shape: tuple[int, ...] | None, order: Order) ->
     if order not in ("first_fastest", "last_fastest"):
         raise ValueError(f"order {order!r}: must be 'first_fastest' or 'last_fastest'")
     return (content == ord("1")).reshape(shape, order="F" if order == "first_fastest" else "C")
+
+
+def _read_rows(file: Path, text: bytes, shape: tuple[int, ...] | None) -> Pattern:
+    """A matrix as numpy.savetxt writes it: numbers separated by white space or commas, or 0/1 characters without separators."""
+    lines = text.splitlines()
+    if not set(text) - set(b"01\r\n"):
+        text = b"\n".join(b" ".join(line[i : i + 1] for i in range(len(line))) for line in lines)
+    try:
+        rows = np.loadtxt(io.BytesIO(text), delimiter="," if b"," in text else None, ndmin=2)
+    except ValueError as error:
+        told = _first_line(error).partition(";")[0]
+        raise ValueError(f"{file}: lines of text are the rows of a matrix, but {told}") from error
+    pattern = as_pattern(str(file), rows)
+    if shape is not None and len(shape) == 1 and 1 in pattern.shape:
+        pattern = pattern.ravel()
+    if shape is not None and pattern.shape != tuple(shape):
+        raise ValueError(f"{file}: its lines are rows of shape {pattern.shape}, but the tensor has shape {tuple(shape)}")
+    return pattern
 
 
 @final

@@ -101,8 +101,8 @@ def _search(layer: LayerResult) -> list[Cell]:
     gap = gap_text(best)
     certain = "proven" if best.proven_optimal else f"gap {gap}" if gap else "not bounded" if best.top else ""
     remarks = [
-        "no valid mapping" if not best.top else "",
-        "interrupted" if best.stopped == "interrupted" else "",
+        "" if best.top or best.stopped == "interrupted" else "no valid mapping",
+        "" if best.stopped != "interrupted" else "interrupted" if best.top else "interrupted before a mapping was found",
         f"same as {layer.same_as}" if layer.same_as else "",
         f"taken from {layer.taken_from}" if layer.taken_from and not layer.same_as else "",
     ]

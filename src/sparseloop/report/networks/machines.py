@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from sparseloop.evaluation import humanize as wording
+from sparseloop.evaluation.evaluate import design_of
 from sparseloop.evaluation.result import Result
 from sparseloop.mapper.network import LayerResult, NetworkResult
 from sparseloop.report.borders import html
@@ -27,7 +28,7 @@ class LayerVerdict:
     computes: int
     results: Mapping[str, LayerResult]
     best: str = ""
-    """The machine of the least EDP; nothing if none has a mapping."""
+    """The machine of the least EDP; nothing if none has a mapping, or some were not searched."""
     why: str = ""
 
 
@@ -37,16 +38,18 @@ def verdicts(machines: Machines) -> tuple[LayerVerdict, ...]:
     found = list[LayerVerdict]()
     for i, layer in enumerate(first.layers):
         results = {name: network.layers[i] for name, network in machines.items()}
+        searched = all(one.best is not None for one in results.values())  # else nobody knows who wins
         ranked = sorted((_joule_seconds(one.result), name) for name, one in results.items() if one.result is not None)
         names = [name for _, name in ranked]
         why = ""
         if len(names) > 1:
             winner, second = results[names[0]].result, results[names[1]].result
             why = _why(winner, second, names[1]) if winner is not None and second is not None else ""
-        computes = max((one.result.design.einsum.computes for one in results.values() if one.result), default=0)
+        best = names[0] if names and searched else ""
+        computes = design_of(layer.spec).einsum.computes
         found.append(
             LayerVerdict(
-                name=layer.name, times=layer.times, computes=computes, results=results, best=names[0] if names else "", why=why
+                name=layer.name, times=layer.times, computes=computes, results=results, best=best, why=why if searched else ""
             )
         )
     return tuple(found)
@@ -186,15 +189,17 @@ def machine_rows(machines: Machines) -> list[dict[str, Any]]:
     return rows
 
 
+def _totals_record(network: NetworkResult) -> dict[str, Any]:
+    """The sums over the layers that have a mapping; None where none has one."""
+    totals = network.totals
+    sums = (totals.energy_pj, totals.cycles, totals.edp, totals.utilization) if totals.layers else (None,) * 4
+    names = ("energy_pj", "cycles", "edp_pj_cycles", "utilization")
+    return {"layers": totals.layers, "of": totals.of, **dict(zip(names, sums, strict=True))}
+
+
 def machines_data(machines: Machines) -> dict[str, Any]:
     """Totals and layers as plain data, schema sparseloop.network/1."""
-    totals = {
-        name: {
-            "layers": network.totals.layers, "of": network.totals.of, "energy_pj": network.totals.energy_pj,
-            "cycles": network.totals.cycles, "edp_pj_cycles": network.totals.edp, "utilization": network.totals.utilization,
-        }
-        for name, network in machines.items()
-    }  # fmt: skip
+    totals = {name: _totals_record(network) for name, network in machines.items()}
     results = [layer.result for network in machines.values() for layer in network.layers if layer.result is not None]
     warnings = list(dict.fromkeys(text for result in results for text in result.warnings))
     return {"schema": "sparseloop.network/1", "machines": totals, "layers": machine_rows(machines), "warnings": warnings}

@@ -85,6 +85,13 @@ def test_characters_in_both_orders(tmp_path: Path) -> None:
     assert not (load_pattern(file, shape=(3, 4)) == PATTERN).all()
 
 
+@pytest.mark.parametrize(("form", "separator"), [("%d", " "), ("%d", ","), ("%d", ""), ("%.3f", "\t"), ("%g", ", ")])
+def test_lines_of_text_are_rows(tmp_path: Path, form: str, separator: str) -> None:
+    np.savetxt(tmp_path / "a.txt", PATTERN * 1, fmt=form, delimiter=separator)
+    assert (load_pattern(tmp_path / "a.txt") == PATTERN).all()
+    assert (load_pattern(tmp_path / "a.txt", shape=(3, 4)) == PATTERN).all()
+
+
 MARKET = "%%MatrixMarket matrix coordinate real general\n2 2 2\n1 1 1\n"
 
 
@@ -92,6 +99,14 @@ MARKET = "%%MatrixMarket matrix coordinate real general\n2 2 2\n1 1 1\n"
     ("name", "content", "message"),
     [
         ("a.txt", "0110", "has 4 characters, shape .3, 4. needs 12"),
+        ("a.txt", "0110\n1001\n", r"its lines are rows of shape .2, 4., but the tensor has shape .3, 4."),
+        (
+            "a.txt",
+            "0 1 1\n1 0\n",
+            "lines of text are the rows of a matrix, but the number of columns changed",
+        ),
+        ("a.txt", "0 1 x 1\n", "could not convert string .x. to float64 at row 0, column 3"),
+        ("a.csv", "0,nan\n", "is NaN"),
         ("a.txt", "01102", "character '2' at position 4, allowed are only 0 and 1"),
         ("a.npy", "nonsense", "not a complete NumPy file"),
         ("a.npz", "", "not a complete NumPy file"),

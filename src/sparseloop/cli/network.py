@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from sparseloop.input.spec import Spec
     from sparseloop.mapper.network import NetworkProgress, NetworkResult
     from sparseloop.mapper.options import SearchOptions
+
+Patterns = dict[str, dict[str, Any]]
+"""Arrays of weights by layer and tensor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,20 +110,32 @@ def compare_machines(arguments: NetworkArguments) -> bool:
     from sparseloop.mapper.network import map_machines
 
     _check(arguments)
-    specs = _specifications(arguments)
+    specs, patterns = _specifications(arguments)
     with status_line("searching ...") as show:
         machines = map_machines(
             specs, arguments.search, folder=arguments.resume or "", watch=partial(_watch, show, several=len(specs) > 1)
         )
     warn([text for one in machines.values() for layer in one.layers if layer.result for text in layer.result.warnings])
+    machines = {name: network.with_data(patterns) for name, network in machines.items()}
+    warn(_not_fitting(machines))
     _print(machines, arguments)
     if any(layer.interrupted for network in machines.values() for layer in network.layers):
         raise Interrupted
     return all(network.complete for network in machines.values())
 
 
-def _specifications(arguments: NetworkArguments) -> dict[str, Spec]:
-    """By machine, the network on it; all that is wrong is found before anything is searched."""
+def _not_fitting(machines: dict[str, NetworkResult]) -> list[str]:
+    """Mappings that the zeros as they are stored make too large."""
+    layers = [(name, layer) for name, network in machines.items() for layer in network.layers]
+    return [
+        f"{name}, {layer.name}: with the zeros as they are stored the mapping does not fit: {layer.on_data.reasons[0]}"
+        for name, layer in layers
+        if layer.on_data is not None and not layer.on_data.valid
+    ]
+
+
+def _specifications(arguments: NetworkArguments) -> tuple[dict[str, Spec], Patterns]:
+    """By machine, the network on it, and the zeros that it stores; all that is wrong is found before anything is searched."""
     from sparseloop.designs import machine_files
     from sparseloop.designs.on_machine import network_on
     from sparseloop.evaluation.evaluate import design_of
@@ -133,13 +148,15 @@ def _specifications(arguments: NetworkArguments) -> dict[str, Spec]:
         reading, overrides = source_overrides(overrides)
         network = read_network(network, SourceOptions().with_values(reading))
         note("\n".join(summary_lines(network)))
+    other = any("density" in text for text in overrides)  # other zeros are asked for
+    patterns = {} if isinstance(network, str) or other else network.patterns
     for name in dict.fromkeys(arguments.machines):
         spec = network_on(network, machine_files(name), overrides).unmapped()
         for layer in spec.per_layer():
             design_of(layer)
         label = _label(name)
         specs[name if label in specs else label] = spec
-    return specs
+    return specs, patterns
 
 
 def _label(machine: str) -> str:

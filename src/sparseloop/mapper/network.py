@@ -14,6 +14,7 @@ from typing import Any, final
 
 from sparseloop.evaluation.cache_key import evaluation_key
 from sparseloop.evaluation.frames import pandas_frame, polars_frame
+from sparseloop.evaluation.given_data import Pattern, with_patterns
 from sparseloop.evaluation.result import Result
 from sparseloop.input.diagnostics import check_arguments
 from sparseloop.input.spec import Spec
@@ -52,6 +53,8 @@ class LayerResult:
     """A file of the folder that could not be used."""
     unsaved: str = ""
     """Why its search could not be kept in the folder."""
+    on_data: Result | None = None
+    """The best mapping, found with density models, evaluated with the zeros of given data."""
 
     @property
     def result(self) -> Result | None:
@@ -127,10 +130,29 @@ class NetworkResult:
         rows = self.to_rows()
         return polars_frame(rows, list(rows[0]) if rows else ["layer"])
 
+    def with_data(self, patterns: Mapping[str, Mapping[str, Pattern]]) -> NetworkResult:
+        """The network with its mappings also evaluated with data: arrays by layer and tensor, zero where a word is zero."""
+        layers = list(self.layers)
+        for at, layer in enumerate(layers):
+            result, mapping = layer.result, layer.best.mapping if layer.best else None
+            if result is not None and mapping is not None and layer.name in patterns:
+                layers[at] = replace(layer, on_data=with_patterns(result, mapping, patterns[layer.name]))
+        return NetworkResult(tuple(layers))
+
     @cached_property
     def totals(self) -> NetworkTotals:
         """The sums over all layers that have a mapping."""
-        runs = [(layer.times, layer.result) for layer in self.layers if layer.result is not None]
+        return self._sums([(layer.times, layer.result) for layer in self.layers if layer.result is not None])
+
+    @cached_property
+    def data_totals(self) -> NetworkTotals | None:
+        """The same with the zeros of data for the layers that have them; None if none has."""
+        if all(layer.on_data is None for layer in self.layers):
+            return None
+        return self._sums([(layer.times, layer.on_data or layer.result) for layer in self.layers if layer.result is not None])
+
+    def _sums(self, found: Sequence[tuple[int, Result | None]]) -> NetworkTotals:
+        runs = [(times, result) for times, result in found if result is not None]
         cycles = sum(times * result.cycles for times, result in runs)
         return NetworkTotals(
             layers=len(runs),

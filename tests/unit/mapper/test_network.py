@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 import sparseloop as sl
@@ -23,7 +24,7 @@ from sparseloop.cli import app as cli
 from sparseloop.evaluation import humanize as wording
 from sparseloop.mapper import network as networks
 from sparseloop.mapper.task import Best, Task, Watch, silent
-from tests.helpers.tiny_spaces import FIXED, TINY
+from tests.helpers.tiny_spaces import FIXED, SPARSE, TINY
 
 MACHINE = TINY.partition("\n")[2]
 SHARED = 'workload: {einsum: "Z[m,n] = A[m,k] * B[k,n]", density: {A: 0.5, B: 0.5}}\n'
@@ -73,6 +74,30 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(networks, "run_search", noted)
     return names
+
+
+def test_mappings_are_evaluated_with_the_data_they_were_not_searched_with(tmp_path: Path) -> None:
+    """As if the specification gave the data; layers without data are as they were found."""
+    spec = sl.load(network(tmp_path, SMALL, OTHER, extra=FIXED + SPARSE))
+    found = sl.map_network(spec, sl.SearchOptions(budget="300"))
+    assert found.data_totals is None
+    zeros = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]])
+    measured = found.with_data({"a": {"A": zeros}})
+    np.save(tmp_path / "zeros.npy", zeros)
+    given = next(iter(sl.load(tmp_path / "network.yaml", overrides=[f"layers.a.density.A={tmp_path / 'zeros.npy'}"]).per_layer()))
+    first, second = measured.layers
+    assert first.best is not None
+    assert first.on_data is not None
+    expected = sl.evaluate(given, first.best.mapping)
+    assert (first.on_data.energy_pj, first.on_data.cycles) == (expected.energy_pj, expected.cycles)
+    assert first.result is not None
+    assert first.on_data.energy_pj != first.result.energy_pj
+    assert second.on_data is None
+    assert measured.data_totals is not None
+    assert second.result is not None
+    assert measured.data_totals.energy_pj == pytest.approx(first.on_data.energy_pj + second.result.energy_pj)
+    with pytest.raises(ValueError, match=r"A: expected the shape \(4, 3\), got \(3, 4\)"):
+        found.with_data({"a": {"A": zeros.T}})
 
 
 # --- equal layers, totals -----------------------------------------------------------------------------------

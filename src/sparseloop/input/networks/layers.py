@@ -239,6 +239,12 @@ class NeuralNetwork:
         """All numbers that are stored."""
         return self.other_parameters + sum(layer.parameters for layer in self.layers)
 
+    @property
+    def patterns(self) -> dict[str, dict[str, Any]]:
+        """By layer and tensor, the arrays whose zeros a density model describes."""
+        stored = [layer for layer in self.layers if layer.weights is not None and "W" in layer.density]
+        return {layer.name: {"W": layer.weights} for layer in stored}
+
     def to_data(self) -> dict[str, Any]:
         """The network in the native format; without a machine."""
         return {"layers": [layer.to_data() for layer in self.layers]}

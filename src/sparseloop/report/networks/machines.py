@@ -16,6 +16,8 @@ from sparseloop.report.datatable import Bar, Cell, DataTable, columns, table_htm
 from sparseloop.report.search_text import gap_text
 
 Machines = Mapping[str, NetworkResult]
+STORED = "EDP, stored zeros"
+DATA_NOTE = "; behind it, what the zeros as they are stored change"
 NOTE = "machines differ in size and node: compare with what each is built of"
 
 
@@ -96,11 +98,12 @@ def _spent(result: Result) -> str:
 def totals_table(machines: Machines) -> DataTable:
     """One row per machine: sums over all layers as often as they are run, what is proven, and how many layers it wins."""
     wins = [verdict.best for verdict in verdicts(machines)]
+    with_data = any(network.data_totals is not None for network in machines.values())
     rows = list[tuple[Cell, ...]]()
     for name, network in machines.items():
         totals, first = network.totals, next((one.result for one in network.layers if one.result is not None), None)
         if first is None:  # nothing is not a total of 0
-            rows.append((name, *["-"] * 6, str(wins.count(name)), _proven(network)))
+            rows.append((name, *["-"] * (6 + with_data), str(wins.count(name)), _proven(network)))
             continue
         clock = first.plan.arch.clock_hz
         rows.append(
@@ -110,13 +113,15 @@ def totals_table(machines: Machines) -> DataTable:
                 partial(wording.count_text, totals.cycles),
                 wording.time_text(totals.cycles / clock),
                 wording.edp_text(totals.edp, clock),
+                *([wording.edp_text((network.data_totals or totals).edp, clock)] if with_data else []),
                 partial(wording.percent_text, totals.utilization),
                 wording.total_area_text(first.area_um2),
                 str(wins.count(name)),
                 _proven(network),
             )
         )
-    names = columns("*machine", "energy", "cycles", "time", "EDP", "utilization", "area", "wins", "~mappings")
+    edp = ("EDP", STORED) if with_data else ("EDP",)
+    names = columns("*machine", "energy", "cycles", "time", *edp, "utilization", "area", "wins", "~mappings")
     return DataTable(title="Machines", columns=names, rows=tuple(rows), note=NOTE)
 
 
@@ -144,12 +149,13 @@ def layers_table(machines: Machines) -> DataTable:
         times = str(verdict.times)
         computes = partial(wording.count_text, verdict.computes)
         rows.append((verdict.name, times, computes, *cells, verdict.best, verdict.why))
+    data = any(network.data_totals is not None for network in machines.values())
     names = columns("*layer", "runs", "computes", *machines, "<best", "~why")
     return DataTable(
         title="Layers",
         columns=names,
         rows=tuple(rows),
-        note="EDP of one run; * may be more than 1 % above the best mapping, or not bounded",
+        note="EDP of one run; * may be more than 1 % above the best mapping, or not bounded" + (DATA_NOTE if data else ""),
     )
 
 
@@ -159,13 +165,15 @@ def _edp(verdict: LayerVerdict, name: str) -> str:
         return "-"
     best = layer.best
     far = best is not None and not best.proven_optimal and (not best.lower_bound or layer.result.edp > 1.01 * best.lower_bound)
-    return wording.edp_text(layer.result.edp, layer.result.plan.arch.clock_hz) + ("*" if far else "")
+    text = wording.edp_text(layer.result.edp, layer.result.plan.arch.clock_hz) + ("*" if far else "")
+    return text if layer.on_data is None else f"{text} {100 * (layer.on_data.edp / layer.result.edp - 1):+.2g} %"
 
 
 # --- data ---------------------------------------------------------------------------------------------------
 
 MACHINE_COLUMNS = (
-    "machine", "layer", "times", "energy_pj", "cycles", "edp_pj_cycles", "utilization", "lower_bound", "proven_optimal", "best"
+    "machine", "layer", "times", "energy_pj", "cycles", "edp_pj_cycles", "utilization", "lower_bound", "proven_optimal", "best",
+    "data_energy_pj", "data_cycles", "data_edp_pj_cycles"
 )  # fmt: skip
 
 
@@ -175,7 +183,7 @@ def machine_rows(machines: Machines) -> list[dict[str, Any]]:
     rows = list[dict[str, Any]]()
     for name, network in machines.items():
         for layer, winner in zip(network.layers, winners, strict=True):
-            result, best = layer.result, layer.best
+            result, best, data = layer.result, layer.best, layer.on_data
             values = (
                 name,
                 layer.name,
@@ -184,6 +192,7 @@ def machine_rows(machines: Machines) -> list[dict[str, Any]]:
                 best.lower_bound if best is not None else None,
                 best.proven_optimal if best is not None else False,
                 winner == name,
+                *((data.energy_pj, data.cycles, data.edp) if data is not None else (None,) * 3),
             )
             rows.append(dict(zip(MACHINE_COLUMNS, values, strict=True)))
     return rows

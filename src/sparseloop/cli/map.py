@@ -31,6 +31,7 @@ from sparseloop.cli.progress import status_line
 from sparseloop.input.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
+    from sparseloop.input.spec import Spec
     from sparseloop.mapper.network import LayerResult, NetworkProgress, NetworkResult
     from sparseloop.mapper.options import SearchOptions
 
@@ -98,7 +99,8 @@ def map_layers(arguments: MapArguments) -> bool:
     from sparseloop.mapper.network import map_network, unique_layer_names
 
     _check(arguments)
-    spec = load(*arguments.files, overrides=arguments.overrides or ()).unmapped()
+    given = load(*arguments.files, overrides=arguments.overrides or ())
+    spec = given.unmapped()
     names = unique_layer_names([layer.workload.name for layer in spec.per_layer()])
     files = dict(zip(names, output_paths(arguments.output, names), strict=True)) if arguments.output else {}
     _check_places(arguments, list(files.values()))
@@ -108,12 +110,33 @@ def map_layers(arguments: MapArguments) -> bool:
         network = map_network(spec, arguments.search, folder=arguments.resume or "", watch=shown.watch)
     results = [layer.result for layer in network.layers if layer.result is not None]
     warn([text for result in results for text in result.warnings if text not in said])
+    warn(_of_the_file(given, network))
     _print_network(network, arguments)
     if shown.unwritten:
         raise SpecError(Diagnostic(path=(OUTPUT,), message=text) for text in shown.unwritten)
     if any(layer.interrupted for layer in network.layers):
         raise Interrupted
     return network.complete
+
+
+def _of_the_file(given: Spec, network: NetworkResult) -> list[str]:
+    """Layers for which the mapping in the files, which a search does not look at, is better than what it found."""
+    from sparseloop.evaluation.evaluate import design_of, evaluate_mapping
+    from sparseloop.report.search_text import given_is_better
+
+    said: list[str] = []
+    for layer, found in zip(given.per_layer(), network.layers, strict=True):
+        best = found.best
+        if not layer.mapping or best is None or best.proven_optimal:
+            continue
+        try:
+            design = design_of(layer)
+        except SpecError:  # of another shape
+            continue
+        result = evaluate_mapping(design, design.mapping) if design.mapping else None
+        if result and (text := given_is_better(best, result)):
+            said.append(f"{found.name}: {text}" if len(network.layers) > 1 else text)
+    return said
 
 
 class _Shown:

@@ -76,6 +76,31 @@ def _chosen(sample: Sample, places: npt.NDArray[np.int64]) -> Sample:
 
 
 @final
+class Glance:
+    """How many mappings are evaluated between two looks at a budget of time, `seconds` apart if possible (None: no such budget).
+
+    One at first: over large given tensors, or with imperfect factors, a mapping can take seconds.
+    """
+
+    def __init__(self, seconds: float | None, most: int) -> None:
+        self.seconds, self.most = seconds, most
+        self.mappings = most if seconds is None else 1
+
+    def took(self, count: int, seconds: float) -> None:
+        """Learns how long the evaluation of so many mappings took.
+
+        The number at least doubles while that is below a second: what a batch costs whatever its size must not keep it small.
+        """
+        if self.seconds is None:
+            return
+        fitting = int(count * self.seconds / max(seconds, 1e-9))
+        if seconds > max(1.0, 4 * self.seconds):
+            self.mappings = max(1, fitting)
+        elif count >= self.mappings:
+            self.mappings = min(self.most, max(2 * count, fitting))
+
+
+@final
 class BatchEvaluator:
     """Evaluates the batches of one task: `begin` starts one, `columns` waits for it."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from sparseloop.input.diagnostics import Diagnostic, Natural, Positive, SpecError, check_arguments, did_you_mean
 from sparseloop.input.spec import Spec
-from sparseloop.mapper.batch_evaluator import BatchEvaluator, Pending, batch_evaluator
+from sparseloop.mapper.batch_evaluator import BatchEvaluator, Glance, Pending, batch_evaluator
 from sparseloop.mapper.objectives import Objective, objective
 from sparseloop.mapper.optimal.branch_and_bound import optimal, provable
 from sparseloop.mapper.options import AUTO, DEFAULT_MAPPINGS, parse_budget
@@ -20,8 +20,7 @@ from sparseloop.mapper.space.mapspace import Mapspace, mapspace
 from sparseloop.mapper.task import CHUNK, Batch, Best, Budget, Goal, SearchTally, Task, Watch, silent
 
 GLANCE = 0.2
-"""Seconds that a batch may take under a budget of time. The first has one mapping: over large given tensors, or with imperfect
-factors, one can take seconds."""
+"""Seconds that a batch may take under a budget of time."""
 
 Method = Callable[[Task, Watch], Best]
 
@@ -44,16 +43,13 @@ def _loop(searcher: Searcher, tally: SearchTally, evaluator: BatchEvaluator, wat
     """Keeps as many batches under way as the searcher allows; why it ended."""
     task = evaluator.task
     ahead = 1 if searcher.learns else max(1, task.workers)
-    pace = 0.0
-    """Seconds per mapping: with a budget of time no batch may take long."""
+    glance = Glance(None if task.budget.seconds is None else GLANCE, CHUNK)
     waiting: deque[tuple[Batch, Pending]] = deque()
     asked_for, limit, stopped = 0, task.budget.mappings, "budget"
     open_ended = True
     while open_ended or waiting:
         while open_ended and len(waiting) < ahead:
-            count = CHUNK if limit is None else min(CHUNK, limit - asked_for)
-            if task.budget.seconds is not None:
-                count = min(count, max(1, int(GLANCE / pace)) if pace else 1)
+            count = glance.mappings if limit is None else min(glance.mappings, limit - asked_for)
             batch = searcher.ask(count) if count > 0 else None
             if batch is None:
                 open_ended, stopped = False, "budget" if count <= 0 else "done"
@@ -64,7 +60,7 @@ def _loop(searcher: Searcher, tally: SearchTally, evaluator: BatchEvaluator, wat
             batch, pending = waiting.popleft()
             begun = tally.seconds
             columns = evaluator.columns(batch, pending)
-            pace = max(tally.seconds - begun, 1e-9) / max(1, len(batch))
+            glance.took(len(batch), tally.seconds - begun)
             tally.add(batch, columns)
             cost = np.where(columns["status"] == 0, task.goal.objective.scalars(columns), np.inf)
             searcher.tell(batch, cost)

@@ -6,7 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from sparseloop.evaluation import humanize
+from sparseloop.evaluation.result import Result
 from sparseloop.input.resolve import mapping_lines
 from sparseloop.mapper.network import LayerResult, NetworkProgress
 from sparseloop.mapper.space.mapspace import Mapspace
@@ -71,6 +74,16 @@ def best_line(best: Best) -> list[str]:
         least = humanize.objective_text(names[0], best.lower_bound or 0.0, clock).partition(" (")[0]  # in the first unit only
         bound = f" (lower bound {least}, gap {gap})"
     return [f"best {name}: {values}{bound}"]
+
+
+def given_is_better(best: Best, given: Result) -> str:
+    """A sentence where the mapping that came with the files, which no search looks at, costs less than the best one found."""
+    goal = best.task.goal.objective
+    value = float(goal.scalars({name: np.array([getattr(given, name)]) for name in goal.needs})[0])
+    if not given.valid or (best.value is not None and best.value <= value):
+        return ""
+    text = humanize.objective_text(goal.name.partition(",")[0], value, given.design.arch.clock_hz)
+    return f"the mapping in the files is better than what was found: {text}; a larger --budget may find one as good"
 
 
 def gap_text(best: Best) -> str:

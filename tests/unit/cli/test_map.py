@@ -36,6 +36,10 @@ def test_the_best_mapping_is_written_and_reads_back(tmp_path: Path, capsys: pyte
     assert search["gap"] == 0
     assert search["value"] == search["lower_bound"] == found["totals"]["edp_pj_cycles"]
     assert sl.design_of(sl.load(best)).mapping in sl.mapspace(sl.load(best))
+    assert cli.main(["map", str(best), "--method", "random", "--budget", "1"]) == cli.OK
+    assert "warning: the mapping in the files is better than what was found: " in capsys.readouterr().err
+    assert cli.main(["map", str(best), "--summary"]) == cli.OK
+    assert "the mapping in the files" not in capsys.readouterr().err
 
 
 def test_data_files_are_found_from_where_the_mapping_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

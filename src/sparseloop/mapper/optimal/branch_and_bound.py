@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from sparseloop.mapper.batch_evaluator import BatchEvaluator, batch_evaluator, portions
+from sparseloop.mapper.batch_evaluator import BatchEvaluator, Glance, batch_evaluator, portions
 from sparseloop.mapper.optimal.completion import Completion
 from sparseloop.mapper.optimal.cost_to_go import CostToGo
 from sparseloop.mapper.optimal.effort import BudgetSpent, Effort, TooManyChains
@@ -101,8 +101,8 @@ class BranchAndBound:
         self.known: deque[KnownCosts] = deque(maxlen=DIVES)
         """Of the last parts."""
         self.finished = self.short_of_memory = False
-        self.pace = 0.0
-        """Seconds that the evaluation of a mapping takes."""
+        seconds = self.task.budget.seconds
+        self.glance = Glance(None, CHUNK) if seconds is None else Glance(max(GLANCE, seconds / GLANCES), ROUND)
 
     @cached_property
     def table(self) -> TileTable:
@@ -123,24 +123,16 @@ class BranchAndBound:
     def evaluate(self, batch: Batch) -> Floats:
         """The objective of a batch, taken into the tally; inf where it is not valid. `BudgetSpent` once the budget is."""
         costs: list[Floats] = []
-        count = self._at_a_time()
-        for portion in portions(batch, count):
+        for portion in portions(batch, self.glance.mappings):
             begun = self.tally.seconds
             columns = self.evaluator.columns(portion, self.evaluator.begin(portion))
             self.tally.add(portion, columns)
             self.watch(self.tally)
             costs.append(np.where(columns["status"] == 0, self.task.goal.objective.scalars(columns), np.inf))
-            self.pace = (self.tally.seconds - begun) / max(1, len(portion))
+            self.glance.took(len(portion), self.tally.seconds - begun)
             if self.spent():
                 raise BudgetSpent
         return np.concatenate([np.empty(0), *costs])
-
-    def _at_a_time(self) -> int:
-        """Mappings between two looks at the budget."""
-        if self.task.budget.seconds is None:
-            return CHUNK
-        glance = max(GLANCE, self.task.budget.seconds / GLANCES)
-        return int(min(ROUND, max(1, glance / self.pace))) if self.pace > 0 else 1
 
     def _evaluate_chains(self, completion: Completion, chains: TileChains) -> None:
         for sample in completion.samples(chains):
@@ -156,7 +148,7 @@ class BranchAndBound:
         searcher, seconds = Random(self.space, self.task.seed), self.task.budget.seconds
         for _ in range(LAST_TRIES):
             late = seconds is not None and self.tally.seconds >= 2 * seconds
-            batch = None if self.tally.top or late else searcher.ask(self._at_a_time())
+            batch = None if self.tally.top or late else searcher.ask(self.glance.mappings)
             if batch is None:
                 return
             self.tally.add(batch, self.evaluator.columns(batch, self.evaluator.begin(batch)))
@@ -184,7 +176,7 @@ class BranchAndBound:
     def _exhaust(self) -> None:
         """Small spaces, and padded ones, whose tiles the bounds do not describe."""
         searcher = Exhaustive(self.space, self.task.seed)
-        while (batch := searcher.ask(self._at_a_time())) is not None:
+        while (batch := searcher.ask(self.glance.mappings)) is not None:
             self.effort.add(len(batch) * COLUMNS)
             self.evaluate(batch)
         self.finished = searcher.complete

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from sparseloop.input.densities.words import parse_density
 from sparseloop.input.diagnostics import Diagnostic, SpecError, check_arguments
-from sparseloop.input.load import spec_of_data
+from sparseloop.input.load import refuse_others, spec_of_data
 from sparseloop.input.networks.layers import NeuralNetwork
 from sparseloop.input.networks.sources import SourceOptions, is_network, network_text, read_network, source_overrides
 from sparseloop.input.roles import ROLES, roles_of
@@ -42,6 +42,7 @@ def network_on(network: str | Path | NeuralNetwork, design: Sequence[str | Path]
             hint = "they say how a network is read"
             raise SpecError([Diagnostic(path=(reading[0],), message="there is no network among the files", hint=hint)])
         files = [Path(network), *files]
+    _refuse_mixed_up(files if texts else files[1:], None if texts else files[0])
     data, source = load_files(files, rest, texts=texts)
     spec = spec_of_data(data, source)
     if not spec.layers:
@@ -55,6 +56,20 @@ def network_on(network: str | Path | NeuralNetwork, design: Sequence[str | Path]
     whole = [_with_word_bits(layer, shared) for layer in cast("list[Fields]", data["layers"])]
     layers = [_on_layer(layer, features, spec) for layer in whole]
     return Spec.model_validate({**data, "workload": {}, "layers": layers}).with_source(source)
+
+
+def _refuse_mixed_up(machine: Sequence[str | Path], network: str | Path | None) -> None:
+    """Says which file is a study or a result, or a machine where a network should be: merged, they would only contradict."""
+    for file in (*machine, *([network] if network is not None else [])):
+        data, source = load_files([file])
+        try:
+            refuse_others(data)
+        except SpecError as error:
+            raise error.located(source) from None
+        if file is network and "architecture" in data and not {"layers", "workload"} & set(data):
+            hint = "it belongs to --on; the network is a model, YAML with layers:, or the name of a shipped one"
+            wrong = Diagnostic(path=("architecture",), message="this is a machine, not a network", hint=hint, key=True)
+            raise SpecError([wrong]).located(source)
 
 
 def _on_layer(layer: Fields, features: Fields, spec: Spec) -> Fields:

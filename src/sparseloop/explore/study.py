@@ -230,7 +230,7 @@ class Study:
         warnings = self.check()
         store, definition = Store(Path(folder)), self.definition
         if store.described() is not None and not options.resume:
-            hint = "go on with --resume, or give another folder: -o DIR"
+            hint = "go on with --resume (in Python RunOptions(resume=True)), or give another folder: -o DIR"
             raise SpecError([Diagnostic(message=f"the folder '{folder}' holds a study already", hint=hint)])
         store.begin(self.described())
         store.recover()

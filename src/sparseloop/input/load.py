@@ -71,7 +71,7 @@ def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
     """The specification that data read from files says, in the native form or in Timeloop's."""
     try:
         refuse_looptree(data)
-        _refuse_others(data)
+        refuse_others(data)
         if is_accelforge(data):
             from sparseloop.input.accelforge import importer  # only where it is needed
 
@@ -89,7 +89,7 @@ def spec_of_data(data: dict[str, Any], source: SourceMap) -> Spec:
         raise error.located(source) from None
 
 
-def _refuse_others(data: Mapping[str, Any]) -> None:
+def refuse_others(data: Mapping[str, Any]) -> None:
     """A study is told by its specification and its parameters, a result by its schema; this says which it is."""
     if (kind := str(data.get("schema", ""))).startswith("sparseloop."):
         hint = "plot and report read results of eval; the other commands read the specification again"

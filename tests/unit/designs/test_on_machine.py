@@ -143,3 +143,10 @@ def test_a_network_has_layers(tmp_path: Path) -> None:
     file.write_text("workload: {einsum: 'Z[m] = A[m]', shape: {m: 4}}", encoding="utf-8")
     with pytest.raises(SpecError, match="has no layers"):
         network_on(file, machine_files("nvdla"))
+    file.write_text("architecture: {levels: []}", encoding="utf-8")
+    with pytest.raises(SpecError, match=r"net\.yaml:1:1: error: this is a machine, not a network"):
+        network_on(file, machine_files("nvdla"))
+    file.write_text("spec: a.yaml\nparameters: {}", encoding="utf-8")
+    for network, machine in ((file, machine_files("nvdla")), ("alexnet", (file,))):
+        with pytest.raises(SpecError, match=r"net\.yaml:1:1: error: this is a study"):
+            network_on(network, machine)

@@ -55,7 +55,7 @@ def test_lists_and_records_are_looked_into() -> None:
         (lambda: sl.why(sl.evaluate(spec), "cycles"), "spec: error: expected a Spec, got a Result"),  # pyright: ignore
         (lambda: sl.Loops("GLB", x={"m": 1.5}), "x.m: error: expected a whole number, got 1.5"),  # pyright: ignore
         (lambda: sl.map_machines({1: spec}), "machines: error: expected a text as a key, got 1"),  # pyright: ignore
-        (lambda: sl.plot(3), "cannot draw a int"),
+        (lambda: sl.plot(3), "cannot draw what is no result: int"),
     ):
         with pytest.raises(sl.SpecError) as wrong:
             call()

@@ -216,3 +216,18 @@ def test_another_mapping():
     other = dataclasses.replace(design.mapping, bounds=(2, *design.mapping.bounds[1:]))
     shown = sl.why(sl.loads(MATMUL), "DRAM.A.tile", mapping=other)
     assert shown.startswith("DRAM.A.tile = 2048")
+
+
+def test_shares_of_given_data_are_told_apart(tmp_path):
+    for name, shape in (("A", (4, 6)), ("B", (6, 3))):
+        np.savetxt(tmp_path / f"{name}.txt", np.arange(math.prod(shape)).reshape(shape) % 3, fmt="%d")
+    file = tmp_path / "given.yaml"
+    file.write_text("""
+workload: {einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {m: 4, n: 3, k: 6}, density: {A: A.txt, B: B.txt}}
+architecture: {levels: [{name: DRAM, class: dram}, {name: GLB, class: sram}, {name: MAC, class: mac}]}
+mapping: [DRAM: for m=2 k=3, GLB: for m=2 n=3 k=2]
+sparse: {DRAM: {formats: {A: csr, B: csr}}, GLB: {formats: {A: csr, B: csr}, skip: [A <- B, B <- A]}}
+""")
+    text = " ".join(sl.why(sl.load(file), "GLB.A.reads.skipped").split())
+    words = "words of {} in the data".format
+    assert f"share of non-empty {words('A')} − share of non-empty {words('A and words of B')}" in text

@@ -50,8 +50,20 @@ def mean_non_empty(tiles: Tiles, conditions: tuple[tuple[int, Cover], ...], repe
     tensors = tuple(t for t, _ in conditions)
     if any(hasattr(c, "call") for c in columns):
         traced = next(c for c in columns if hasattr(c, "call"))
-        return traced.call("share of non-empty tiles in the data", _counter(tiles.plan, tensors), columns)
+        return traced.call(_share_name(tiles.plan, conditions, repeats), _counter(tiles.plan, tensors), columns)
     return _counter(tiles.plan, tensors)(*columns)
+
+
+def _share_name(plan: Plan, conditions: tuple[tuple[int, Cover], ...], repeats: Cover | None) -> str:
+    """What derivations call a share, so that two of them are told apart: the tensors, and the loops that their tiles span."""
+    parts = list[str]()
+    for tensor, cover in conditions:
+        name = plan.einsum.tensors[tensor].name
+        spanned = [loop for i, loop in enumerate(plan.loops) if i in plan.relevant[tensor] and cover[i]]
+        over = " ".join(f"{loop.rank}@{plan.arch.levels[loop.level].name}{f':{loop.axis}' * bool(loop.axis)}" for loop in spanned)
+        parts.append(f"tiles of {name} over {over}" if over else f"words of {name}")
+    left_out = ", repeats left out" if repeats is not None and any(repeats) else ""
+    return f"share of non-empty {' and '.join(parts)} in the data{left_out}"
 
 
 def _counter(plan: Plan, tensors: tuple[int, ...]) -> Any:

@@ -31,7 +31,7 @@ class FigureSource:
 
 def source_of(what: object) -> FigureSource:
     """The source of a figure from Python: a `Result`, several (a list, or by name), result files read as JSON, a `Best`,
-    a `Store` or its folder.
+    a `Store` or its folder, what `Study.run` gave.
     """
     if isinstance(what, Result):
         return _of_results({_name(what): what})
@@ -48,9 +48,11 @@ def source_of(what: object) -> FigureSource:
         return source_of(what.result)  # pyright: ignore
     if isinstance(what, str | Path):
         return read_source([str(what)])
+    if hasattr(what, "store"):  # what came of a study that ran
+        return source_of(what.store)  # pyright: ignore
     if hasattr(what, "points") and hasattr(what, "study"):
         return FigureSource(store=what)  # pyright: ignore
-    raise SpecError([Diagnostic(message=f"cannot draw a {type(what).__name__}", hint=_DRAWN)])
+    raise SpecError([Diagnostic(message=f"cannot draw what is no result: {type(what).__name__}", hint=_DRAWN)])
 
 
 def _named(every: Mapping[str, Any]) -> FigureSource:

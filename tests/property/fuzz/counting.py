@@ -146,10 +146,15 @@ def _counts(spec: Specification, walk: Walk, streams: Streams) -> Counts:
     return counts
 
 
-def _holds_what_stays_add(spec: Specification, outside: int | None) -> bool:
-    """Results of given data, copies of which start empty: their contents are counted."""
-    known = spec.einsum().tensors[-1].density.deterministic
-    return known and outside is not None and spec.sparse.partials.get(outside) == "add"
+def _of_copies(spec: Specification, name: str, outside: int | None, held: tuple[float, float]) -> Counts:
+    """What copies of a result hold in the end: of given data where they start empty (else the model takes them as finished)."""
+    made = spec.einsum().tensors[-1].density
+    if not made.produced or spec.imperfect or not spec.output.plain:
+        return Counts()
+    if not made.deterministic:
+        return Counts({f"{name} held mean": held[0]})
+    empty = outside is not None and spec.sparse.partials.get(outside) == "add"
+    return Counts({f"{name} held mean": held[0], f"{name} held worst": held[1]}) if empty else Counts()
 
 
 def _of_tiles(spec: Specification, walk: Walk, at: tuple[int, str], streams: Streams) -> Counts:
@@ -159,8 +164,8 @@ def _of_tiles(spec: Specification, walk: Walk, at: tuple[int, str], streams: Str
     operand = next(t for t in spec.tensors if t.name == tensor)
     outside = max((other for other, name in walk.tensors if name == tensor and other < level), default=None)
     even = operand.plain and not spec.imperfect and not operand.density.produced
-    if operand.density.produced and operand.plain and not spec.imperfect and _holds_what_stays_add(spec, outside):
-        counts[f"{name} held mean"], counts[f"{name} held worst"] = found.held
+    if operand.density.produced:
+        counts |= _of_copies(spec, name, outside, found.held)
     if even:
         counts[f"{name} held mean"] = found.held[0]
     if even and operand.density.fixed(spec.data_shape(operand)):

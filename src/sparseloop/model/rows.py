@@ -65,8 +65,9 @@ class _Answers:
 
     def to(self, columns: Sequence[Array], value: Callable[..., float]) -> Array:
         """The answers to some rows; those that were never asked for are computed."""
-        shape = np.broadcast_shapes(*(np.shape(column) for column in columns))
-        codes, checks = _fingerprints(columns, shape)
+        found, shape = _fingerprints(columns)
+        codes: Codes = found[0]
+        checks: Codes = found[1]
         at = self._places[(codes >> np.uint64(64 - PLACE_BITS)).astype(np.int64)]
         results = self._values[at]
         other = np.flatnonzero((self._codes[at] != codes) | (self._checks[at] != checks))
@@ -75,11 +76,11 @@ class _Answers:
             results[other] = self._values[at]
             new = other[(self._codes[at] != codes[other]) | (self._checks[at] != checks[other])]
             asked = [np.broadcast_to(np.asarray(c, dtype=np.float64), shape).reshape(-1)[new] for c in columns]
-            found, first, inverse = np.unique(codes[new], return_index=True, return_inverse=True)
+            different, first, inverse = np.unique(codes[new], return_index=True, return_inverse=True)
             rows = zip(*(column[first].tolist() for column in asked), strict=True)
             values = np.array([value(*row) for row in rows], dtype=np.float64)
             results[new] = values[inverse.reshape(-1)]
-            self._remember(found, checks[new][first], values)
+            self._remember(different, checks[new][first], values)
         return results.reshape(shape)
 
     def _remember(self, codes: Codes, checks: Codes, values: Floats) -> None:
@@ -93,18 +94,17 @@ class _Answers:
         self._places[(self._codes >> np.uint64(64 - PLACE_BITS)).astype(np.int64)] = np.arange(len(self._codes))
 
 
-def _fingerprints(columns: Sequence[Array], shape: tuple[int, ...]) -> tuple[Codes, Codes]:
-    """Two sums of the bits of each row, with weights that have nothing to do with each other."""
-    places = [i for i, column in enumerate(columns) if np.ndim(column)]
-    wide = np.empty((len(places), *shape))
-    for at, i in enumerate(places):
-        wide[at] = columns[i]
-    alike = np.array([0.0 if np.ndim(column) else column for column in columns], dtype=np.float64)
-    weights = _weights(len(columns) + 1)
-    fixed = weights[:, :-1] @ _mixed_bits(alike) + weights[:, -1]
-    moving = weights[:, places]
-    bits = _mixed_bits(wide.reshape(len(places), -1))
-    return moving[0] @ bits + fixed[0], moving[1] @ bits + fixed[1]
+def _fingerprints(columns: Sequence[Array]) -> tuple[Codes, tuple[int, ...]]:
+    """Two sums of the bits of each row, with weights that have nothing to do with each other; and the shape of the rows."""
+    moving: dict[int, Array] = {i: column for i, column in enumerate(columns) if isinstance(column, np.ndarray) and column.ndim}
+    shapes: set[tuple[int, ...]] = {column.shape for column in moving.values()}
+    shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
+    wide = np.empty((len(moving), *shape))
+    for at, column in enumerate(moving.values()):
+        wide[at] = column
+    fixed = tuple((i, float(column)) for i, column in enumerate(columns) if i not in moving)
+    weights, start = _weights(len(columns), tuple(moving), fixed)
+    return weights @ _mixed_bits(wide.reshape(len(moving), -1)) + start, shape
 
 
 def _mixed_bits(numbers: Floats) -> Codes:
@@ -114,10 +114,12 @@ def _mixed_bits(numbers: Floats) -> Codes:
     return bits
 
 
-@memo(64)
-def _weights(count: int) -> Codes:
-    """Two odd numbers of 64 bits for every column."""
-    return np.random.default_rng(count).integers(0, 2**63, (2, count), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+@memo(4096)
+def _weights(count: int, moving: tuple[int, ...], fixed: tuple[tuple[int, float], ...]) -> tuple[Codes, Codes]:
+    """Two odd numbers of 64 bits for each moving column, and what the columns that are alike in all rows sum up to."""
+    every = np.random.default_rng(count).integers(0, 2**63, (2, count + 1), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    alike = _mixed_bits(np.array([number for _, number in fixed], dtype=np.float64))
+    return every[:, list(moving)], (every[:, [i for i, _ in fixed]] @ alike + every[:, -1])[:, None]
 
 
 def _row_codes(columns: Sequence[Floats]) -> npt.NDArray[np.int64]:

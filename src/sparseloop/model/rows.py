@@ -25,9 +25,14 @@ def by_rows(columns: Sequence[Array], value: Callable[..., float]) -> Array:
     wide = np.broadcast_arrays(*(np.asarray(c, dtype=np.float64) for c in columns))
     flat = [c.reshape(-1) for c in wide]
     _, first, inverse = np.unique(_row_codes(flat), return_index=True, return_inverse=True)
-    rows = zip(*(column[first].tolist() for column in flat), strict=True)
-    results = np.array([value(*row) for row in rows], dtype=np.float64)
+    results = _of_rows([column[first] for column in flat], value)
     return results[inverse.reshape(-1)].reshape(wide[0].shape)[()]
+
+
+def _of_rows(columns: Sequence[Array], value: Callable[..., float]) -> Floats:
+    """The value of every row, one by one."""
+    rows = zip(*(np.asarray(column, dtype=np.float64).tolist() for column in columns), strict=True)
+    return np.array([value(*row) for row in rows], dtype=np.float64)
 
 
 def asked_by_rows(name: str, columns: Sequence[Any], answer: Callable[..., float], about: Hashable = None) -> Any:
@@ -75,12 +80,11 @@ class _Answers:
             at = np.minimum(np.searchsorted(self._codes, codes[other]), len(self._codes) - 1)
             results[other] = self._values[at]
             new = other[(self._codes[at] != codes[other]) | (self._checks[at] != checks[other])]
-            asked = [np.broadcast_to(np.asarray(c, dtype=np.float64), shape).reshape(-1)[new] for c in columns]
-            different, first, inverse = np.unique(codes[new], return_index=True, return_inverse=True)
-            rows = zip(*(column[first].tolist() for column in asked), strict=True)
-            values = np.array([value(*row) for row in rows], dtype=np.float64)
-            results[new] = values[inverse.reshape(-1)]
-            self._remember(different, checks[new][first], values)
+            if new.size:
+                different, first, inverse = np.unique(codes[new], return_index=True, return_inverse=True)
+                values = _of_rows([np.broadcast_to(c, shape).reshape(-1)[new[first]] for c in columns], value)
+                results[new] = values[inverse.reshape(-1)]
+                self._remember(different, checks[new][first], values)
         return results.reshape(shape)
 
     def _remember(self, codes: Codes, checks: Codes, values: Floats) -> None:

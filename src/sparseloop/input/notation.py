@@ -49,6 +49,8 @@ def parse_fanout(value: Plain) -> Plain:
     """14 or '14' is {x: 14}; '14x12' is {x: 14, y: 12}."""
     if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", value)):
         return {"x": whole_number(match[1]), "y": whole_number(match[2])}
+    if isinstance(value, list | tuple):
+        raise wrong(f"expected 14, 14x12 or {{x: 14, y: 12}}, got {value}")
     return {"x": value} if isinstance(value, int | float | str) else value
 
 

@@ -226,6 +226,17 @@ def test_a_file_that_is_not_there_is_looked_for_nearby(run) -> None:
     assert "did you mean 'matmul.yaml'?" in run("eval", "matmul.yml")[2]
     assert "shipped designs: sparseloop example;" in run("eval", "eyeriss")[2]
     assert "name the files in it" in run("eval", ".")[2]
+    assert "a pattern is not expanded here" in run("eval", "*.yml")[2]
+    Path("arch.yaml").write_text(BASE.replace("architecture:", "arch:"))
+    assert "a native file, as its 'workload' is, has 'architecture'" in run("eval", "arch.yaml")[2]
+    Path("machine.yaml").write_text(
+        "architecture: {levels: [{name: DRAM, class: dram}, {fanout: [2, 2]}, {name: MAC, class: mac}]}"
+    )
+    told = run("eval", "machine.yaml")[2]
+    assert "for the prices of an architecture alone: sparseloop energy FILE" in told
+    assert "expected 14, 14x12 or {x: 14, y: 12}, got [2, 2]" in told
+    assert "'yaml' is not one of 'table', 'json', 'csv'" in run("eval", "matmul.yaml", "-f", "yaml")[2]
+    assert "Value error" not in run("eval", "matmul.yaml", "-f", "yaml")[2]
 
 
 def test_data_that_is_not_there_or_not_read_is_told(run) -> None:

@@ -98,6 +98,10 @@ def _entry_path(entry: MappingEntry, i: int, log: ResolveLog) -> Path:
     return ("mapping", entry.target) if isinstance(whole.kids, dict) and entry.target in whole.kids else path
 
 
+_SPATIAL = ("par", "spatial", "parallel", "fanout")
+"""Words for what a fanout does."""
+
+
 def _target(entry: MappingEntry, path: Path, hierarchy: Hierarchy, log: ResolveLog) -> int | None:
     """Index of the storage level an entry belongs to (for a fanout: the level above it)."""
     name = entry.target
@@ -116,6 +120,8 @@ def _target(entry: MappingEntry, path: Path, hierarchy: Hierarchy, log: ResolveL
         log.error(where, f"'{name}' computes: it has no loops and keeps nothing", key=True)
     else:
         hint = did_you_mean(name, (*hierarchy.storage, *hierarchy.fanouts))
+        if name in _SPATIAL and hierarchy.fanouts:
+            hint = f"a fanout goes by its name, here {' or '.join(hierarchy.fanouts)} ('par' if it has none)"
         log.error(where, f"unknown level or fanout '{name}' in the mapping", hint, key=True)
     return None
 

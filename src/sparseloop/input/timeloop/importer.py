@@ -142,7 +142,9 @@ def _lacks(root: Section, name: str) -> None:
     """A section that every design needs stands in none of the files."""
     there = ", ".join(f"'{key}'" for key in root.data)
     hint = f"they have {there}; give the file with '{name}:' as well"
-    if name == "problem" and root.has("architecture"):
+    if root.has("workload"):
+        hint = "a native file, as its 'workload' is, has 'architecture', 'mapping' and 'sparse' beside it"
+    elif name == "problem" and root.has("architecture"):
         hint += "; for the prices of an architecture alone: sparseloop energy FILE"
     root.log.error((), f"no '{name}' in the files", hint)
 

@@ -119,6 +119,8 @@ def wrong_file(file: str, message: str, hint: str | None = None) -> SpecError:
 def missing_file_hint(path: str, error: OSError) -> str | None:
     """What else may be meant by a file that is not there: one of a similar name, or something shipped."""
     file = FilePath(path)
+    if isinstance(error, FileNotFoundError) and any(letter in path for letter in "*?["):
+        return "a pattern is not expanded here, and the shell found no file for it: name the files"
     if isinstance(error, FileNotFoundError) and file.parent.is_dir():
         if found := closest(file.name, sorted(entry.name for entry in file.parent.iterdir())):
             return f"did you mean '{visible(str(file.with_name(found)))}'?"

@@ -205,6 +205,7 @@ MISTAKES = [
     (("n=4\n", "n=4 | keep A B\n"), 8, 1, "Z is bypassed at every level", None),
     (("par: x k=2, y", "par: k=2, y"), 11, 10, "along x or y?", "x k=2"),
     (("- GLB: for k=2", "- GLB: for k=1\n  - DRAM: for k=2"), 11, 5, "two entries", None),
+    (("par: x", "spatial: x"), 11, 5, "unknown level or fanout 'spatial'", "here par"),
     (("par: x", "MAC: x"), 11, 5, "'MAC' computes", None),
     (("  DRAM: {formats: {A: csr}}", "  DRAM: {formats: {A: CP UOP}}"), 13, 26, "compressed rank CP stands outside", None),
     (("  DRAM: {formats: {A: csr}}", "  DRAM: {formats: {A: UOP(n) CP}}"), 13, 27, "A has no rank 'n'", None),

@@ -343,7 +343,7 @@ def test_an_interrupt_ends_the_workers_and_reports(tmp_path: Path) -> None:
     assert "Traceback" not in err
     assert err.count("; search complete") == 2
     assert "b: mapspace" in err or "b: not searched" in err
-    assert err.count("interrupted") == 2  # of the layer, and of the command
+    assert err.count("interrupted") in (2, 3)  # of the layer, twice if it had no mapping yet, and of the command
     assert {line.split(",")[0] for line in out.splitlines()} >= {"a", "c"}
     assert started.returncode == cli.INTERRUPTED
     assert len(list(kept.glob("*.json"))) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -209,7 +210,8 @@ def _print(machines: dict[str, NetworkResult], arguments: NetworkArguments) -> N
         print_table(tables.totals_table(machines))
     if arguments.output is None:
         return
-    command = f"sparseloop network {arguments.network} {' '.join(f'--on {name}' for name in arguments.machines)}"
+    options = [*(("--on", name) for name in arguments.machines), *(("--set", text) for text in arguments.reading)]
+    command = shlex.join(["sparseloop", "network", arguments.network, *(word for option in options for word in option)])
     try:
         write_text_whole(Path(arguments.output), tables.machines_page(Path(arguments.network).stem, machines, [command]))
     except OSError as error:

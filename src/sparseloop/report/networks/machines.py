@@ -166,7 +166,10 @@ def _edp(verdict: LayerVerdict, name: str) -> str:
     best = layer.best
     far = best is not None and not best.proven_optimal and (not best.lower_bound or layer.result.edp > 1.01 * best.lower_bound)
     text = wording.edp_text(layer.result.edp, layer.result.plan.arch.clock_hz) + ("*" if far else "")
-    return text if layer.on_data is None else f"{text} {100 * (layer.on_data.edp / layer.result.edp - 1):+.2g} %"
+    if layer.on_data is None:
+        return text
+    change = round(100 * (layer.on_data.edp / layer.result.edp - 1), 1)
+    return f"{text} {change or 0.0:+g} %"
 
 
 # --- data ---------------------------------------------------------------------------------------------------

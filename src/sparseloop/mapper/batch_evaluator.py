@@ -48,16 +48,16 @@ def _pieces(parts: Sequence[MappingBatch]) -> Iterator[Sample]:
         yield Sample.listed(gathered)
 
 
-def portions(batch: Batch, count: int) -> Iterator[Batch]:
-    """The mappings of a batch in its order, at most `count` at a time."""
-    if len(batch) <= count:
-        yield batch
-    elif isinstance(batch, MappingBatch):
-        for start in range(0, len(batch), count):
-            yield batch.chosen(slice(start, start + count))
-    else:
-        for start in range(0, len(batch), count):
-            yield _chosen(batch, batch.place[start : start + count])
+def portions(batch: Batch, glance: Glance) -> Iterator[Batch]:
+    """The mappings of a batch in its order, at a time as many as `glance` says by then."""
+    start = 0
+    while start < len(batch):
+        part = slice(start, start + glance.mappings)
+        start = part.stop
+        if part.start == 0 and start >= len(batch):
+            yield batch
+        else:
+            yield batch.chosen(part) if isinstance(batch, MappingBatch) else _chosen(batch, batch.place[part])
 
 
 def _chosen(sample: Sample, places: npt.NDArray[np.int64]) -> Sample:

@@ -9,6 +9,7 @@ import pytest
 import sparseloop as sl
 from sparseloop.input.diagnostics import SpecError
 from sparseloop.mapper import infeasibility
+from sparseloop.mapper.batch_evaluator import Glance, portions
 from sparseloop.mapper.infeasibility import why_infeasible
 from sparseloop.mapper.objectives import objective
 from sparseloop.mapper.search import run_search
@@ -111,6 +112,17 @@ def test_seconds_end_a_search() -> None:
     assert best.stopped == "budget"
     assert best.seconds == 3.0
     assert best.evaluated == 1 + 2 * CHUNK
+
+
+def test_a_batch_is_cut_by_what_its_first_portions_took() -> None:
+    """One mapping at first, twice as many while that is quick (whatever a batch costs in any case), fewer where it is slow."""
+    batch = sl.mapspace(spec_of()).sample(200, seed=0)
+    glance, sizes = Glance(0.1, most=64), list[int]()
+    for portion in portions(batch, glance):
+        sizes.append(len(portion))
+        glance.took(len(portion), 0.5 if len(sizes) != 6 else 3.2)
+    assert sizes == [1, 2, 4, 8, 16, 32, *(1, 2, 4, 8, 16, 32, 64), 10]
+    assert [len(portion) for portion in portions(batch, Glance(None, most=150))] == [150, 50]
 
 
 def test_an_unknown_method_is_named() -> None:

@@ -123,7 +123,7 @@ class BranchAndBound:
     def evaluate(self, batch: Batch) -> Floats:
         """The objective of a batch, taken into the tally; inf where it is not valid. `BudgetSpent` once the budget is."""
         costs: list[Floats] = []
-        for portion in portions(batch, self.glance.mappings):
+        for portion in portions(batch, self.glance):
             begun = self.tally.seconds
             columns = self.evaluator.columns(portion, self.evaluator.begin(portion))
             self.tally.add(portion, columns)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from sparseloop.designs import machine_files
 from sparseloop.input.densities.words import parse_density
 from sparseloop.input.diagnostics import Diagnostic, SpecError, check_arguments
 from sparseloop.input.load import refuse_others, spec_of_data
@@ -28,11 +29,17 @@ KEPT, GROUP = "KEPT", "GROUP"
 Fields = dict[str, Any]
 
 
-def network_on(network: str | Path | NeuralNetwork, design: Sequence[str | Path], overrides: Sequence[str] = ()) -> Spec:
-    """A network (read, a file, a shipped one, or YAML with `layers:`) on a machine, given by its files; raises `SpecError`."""
+def network_on(
+    network: str | Path | NeuralNetwork, design: str | Path | Sequence[str | Path], overrides: Sequence[str] = ()
+) -> Spec:
+    """A network (read, a file, a shipped one, or YAML with `layers:`) on a machine; raises `SpecError`.
+
+    `design` is a list of files, or one text as with `--on`: a shipped design, a folder, a file, 'a.yaml+b.yaml'.
+    """
     check_arguments(network_on, locals())
     reading, rest = source_overrides(overrides)
-    files, texts = list(design), dict[str, str]()
+    files: list[str | Path] = list(machine_files(str(design)) if isinstance(design, str | Path) else design)
+    texts = dict[str, str]()
     if isinstance(network, NeuralNetwork):
         texts[network.name] = network_text(network)
     elif is_network(network):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -96,6 +97,8 @@ def evaluate(
     """
     check_arguments(evaluate, locals())
     design = design_of(spec)
+    if mapping is not None:
+        _check_belongs(design, mapping)
     if mapping is None:
         mapping = own_mapping(design)
     if isinstance(mapping, Mapping):
@@ -104,6 +107,31 @@ def evaluate(
             raise SpecError([Diagnostic(path=("keep",), message=message)])
         return evaluate_mapping(design, mapping)
     return evaluate_batch(design, mapping, keep)
+
+
+def _check_belongs(design: Design, mapping: Mapping | MappingBatch | Sample) -> None:
+    """Raises `SpecError` for a mapping of another specification: other levels, tensors or ranks, or bounds of other sizes."""
+    sizes, tensors = design.einsum.extents, {tensor.name for tensor in design.einsum.tensors}
+    stored, found = len(design.arch.levels) - 1, ""
+    for nest in (part.nest for part in (mapping.parts if isinstance(mapping, Sample) else (mapping,))):
+        if len(nest.keep) != stored or any(loop.level >= stored for loop in nest.loops):
+            found = found or f"it has {len(nest.keep)} storage levels, the machine {stored}"
+        for what, odd in (
+            ("tensor", set().union(*nest.keep) - tensors),
+            ("rank", {loop.rank for loop in nest.loops} - set(sizes)),
+        ):
+            if odd:
+                found = found or f"the einsum has no {what} {', '.join(sorted(odd))}"
+    if not found and isinstance(mapping, Mapping) and mapping.residuals is None:
+        for rank, size in sizes.items():
+            covered = math.prod(n for loop, n in zip(mapping.nest.loops, mapping.bounds, strict=True) if loop.rank == rank)
+            if covered != size:
+                found = found or f"its loops over {rank} make {covered}, the size is {size}"
+    if found:
+        message = f"the mapping belongs to another specification: {found}"
+        raise SpecError(
+            [Diagnostic(path=("mapping",), message=message, hint="search one for this: sparseloop.search(spec).mapping")]
+        )
 
 
 def evaluate_mapping(design: Design, mapping: Mapping) -> Result:

@@ -150,15 +150,19 @@ class Study:
     def spec(self, values: Mapping[str, Any], workload: int | str = 0) -> Spec:
         """The specification of a point (a row of the results will do) for a workload, by number or name."""
         check_arguments(Study.spec, locals())
-        chosen = {parameter.name: values[parameter.name] for parameter in self.definition.designs.space.parameters}
+        names = [parameter.name for parameter in self.definition.designs.space.parameters]
+        if missing := [name for name in names if name not in values]:
+            told = f"a value of {', '.join(missing)} is missing"
+            raise SpecError([Diagnostic(path=("values",), message=told, hint=f"parameters: {', '.join(names)}")])
+        chosen = {name: values[name] for name in names}
         return self.definition.designs.spec(chosen, self._number(workload))
 
     def _number(self, workload: int | str) -> int:
         names = [known.name for known in self.definition.designs.workloads]
-        if isinstance(workload, int):
+        if isinstance(workload, int) and 0 <= workload < len(names):
             return workload
-        if workload not in names:
-            raise SpecError([Diagnostic(message=f"there is no workload '{workload}'", hint=f"known: {', '.join(names)}")])
+        if isinstance(workload, int) or workload not in names:
+            raise SpecError([Diagnostic(message=f"there is no workload {workload!r}", hint=f"known: {', '.join(names)}")])
         return names.index(workload)
 
     def result(self, row: Row, workload: int | str, store: Store) -> Result:

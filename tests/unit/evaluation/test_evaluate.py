@@ -78,6 +78,22 @@ def test_what_cannot_be_evaluated():
         sl.evaluate(sl.loads(MATMUL), keep=("cycles",))
 
 
+def test_a_mapping_of_another_specification_is_refused() -> None:
+    spec = sl.loads(MATMUL)
+    flat = DENSE.replace("    - {name: DRAM, class: dram, type: LPDDR4, bandwidth: 16}\n", "").replace("  - DRAM: for m=4\n", "")
+    for other, told in (
+        (
+            DENSE.replace("  - DRAM: for m=4\n", "")
+            .replace("    - {name: DRAM, class: dram, type: LPDDR4, bandwidth: 16}\n", "")
+            .replace("m: 64", "m: 16"),
+            "it has 2 storage levels, the machine 3",
+        ),
+        (MATMUL.replace("n: 64, k: 64", "n: 64, k: 128").replace("k=8", "k=16", 1), "its loops over k make 128, the size is 64"),
+    ):
+        with pytest.raises(sl.SpecError, match=told):
+            sl.evaluate(spec, sl.design_of(sl.loads(other)).mapping)
+
+
 def test_a_path_is_not_a_specification() -> None:
     with pytest.raises(sl.SpecError, match=r"sparseloop\.load"):
         sl.evaluate("spec.yaml")  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sparseloop.input.diagnostics import Diagnostic, SpecError, check_arguments, check_fields, did_you_mean
 from sparseloop.input.networks.huggingface import ModelRun, is_config, read_config
@@ -26,8 +26,8 @@ class SourceOptions:
 
     dims: Mapping[str, int] = field(default_factory=dict[str, int])
     """Sizes of free axes: seq, batch, and those that a model names."""
-    phase: str = "prefill"
-    mla: str = ""
+    phase: Literal["prefill", "decode"] = "prefill"
+    mla: Literal["", "absorbed", "expanded"] = ""
     prune: str = ""
     """'2:4', '4x4:0.25' or '0.3': which weights of an ONNX model become zero, by magnitude."""
     prune_layers: str = ""
@@ -87,9 +87,7 @@ class SourceOptions:
         if unknown := [name for name in self.dims if name not in ("seq", "batch")]:
             raise _wrong(f"dim {unknown[0]}", f"the network has no free axis '{unknown[0]}'", "free axes: seq, batch")
         dims = self.dims
-        return ModelRun(
-            seq=dims.get("seq"), batch=dims.get("batch", 1), phase=cast("Any", self.phase), mla=cast("Any", self.mla or None)
-        )
+        return ModelRun(seq=dims.get("seq"), batch=dims.get("batch", 1), phase=self.phase, mla=cast("Any", self.mla or None))
 
 
 _DIM, _INPUT, _NETWORK = "dim.", "input.", "network."

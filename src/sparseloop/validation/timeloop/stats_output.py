@@ -19,6 +19,7 @@ from sparseloop.input.diagnostics import Diagnostic, Span, SpecError
 
 StatsFigures = dict[str, Any]
 
+OURS = "two designs of ours stand side by side in: sparseloop plot A B, report A B; their numbers: eval -f csv"
 HINT = "give the .stats.txt or .map+stats.xml that Timeloop wrote (timeloop-model.* or timeloop-mapper.*)"
 MICROJOULE = 1e6
 """pJ."""
@@ -147,7 +148,9 @@ def _complete(figures: StatsFigures, path: Path) -> StatsFigures:
     """The same, once it is sure that they are Timeloop's: an arithmetic level and cycles."""
     levels: list[StatsFigures] = figures["levels"]
     if not levels:
-        raise wrong_stats(path, "is no stats file of Timeloop: it names no level ('=== GLB ===')")
+        ours = path.suffix in (".yaml", ".yml", ".json")
+        told = "is no stats file of Timeloop: it names no level ('=== GLB ===')"
+        raise wrong_stats(path, told + (f"; {OURS}" if ours else ""))
     computes = [level for level in levels if not {"computes_total", "algorithmic_computes_total"}.isdisjoint(level["stats"])]
     if not computes and "maccs" in figures["overall"]:
         computes = [level for level in levels if "energy_per_op" in level.get("specs", {})]

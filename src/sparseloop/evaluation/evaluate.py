@@ -116,12 +116,8 @@ def _check_belongs(design: Design, mapping: Mapping | MappingBatch | Sample) -> 
     for nest in (part.nest for part in (mapping.parts if isinstance(mapping, Sample) else (mapping,))):
         if len(nest.keep) != stored or any(loop.level >= stored for loop in nest.loops):
             found = found or f"it has {len(nest.keep)} storage levels, the machine {stored}"
-        for what, odd in (
-            ("tensor", set().union(*nest.keep) - tensors),
-            ("rank", {loop.rank for loop in nest.loops} - set(sizes)),
-        ):
-            if odd:
-                found = found or f"the einsum has no {what} {', '.join(sorted(odd))}"
+        if odd := ({name for kept in nest.keep for name in kept} - tensors) | ({loop.rank for loop in nest.loops} - set(sizes)):
+            found = found or f"the einsum has no {', '.join(sorted(odd))}"
     if not found and isinstance(mapping, Mapping) and mapping.residuals is None:
         for rank, size in sizes.items():
             covered = math.prod(n for loop, n in zip(mapping.nest.loops, mapping.bounds, strict=True) if loop.rank == rank)

@@ -78,6 +78,16 @@ def test_wrong_options(run, files: tuple[Path, Path], given: str, message: str) 
     assert message in shown.err
 
 
+@pytest.mark.parametrize("command", [("import",), ("check",), ("network", "--on", "nvdla")])
+def test_files_of_pytorch_are_not_loaded(run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    file = tmp_path / "model.pt"
+    file.write_bytes(b"PK\x03\x04")
+    shown = run(command[0], file, *command[1:])
+    assert shown.status == 2
+    assert "files of PyTorch are not read: loading one can run code" in shown.out + shown.err
+    assert 'torch.onnx.export(module, inputs, "model.onnx")' in shown.out + shown.err
+
+
 def test_options_of_a_network_without_one(run, files: tuple[Path, Path]) -> None:
     shown = run("check", files[1], "--set", "dim.seq=10")
     assert "there is no network among the files" in shown.out

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from sparseloop.input.diagnostics import Diagnostic, SpecError, check_arguments, check_fields, did_you_mean
+from sparseloop.input.diagnostics import Diagnostic, Span, SpecError, check_arguments, check_fields, did_you_mean
 from sparseloop.input.networks.huggingface import ModelRun, is_config, read_config
 from sparseloop.input.networks.layers import NeuralNetwork, repeated_names
 from sparseloop.input.networks.zoo import ZOO, zoo_network
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sparseloop.input.networks.pruning import Pruning
 
 _CHOICES = {"phase": ("prefill", "decode"), "mla": ("absorbed", "expanded"), "prune_global": ("true", "false")}
+_PICKLED = (".pt", ".pth", ".pt2", ".pkl")
+"""Endings of files of PyTorch: loading one can run code that stands in it."""
 _TEXTS = ("prune", "prune_layers", "inputs")
 
 
@@ -132,7 +134,7 @@ def is_network(file: str | Path) -> bool:
     """True if a file is a network, or a name of a shipped one for which there is no file."""
     if not Path(file).exists():
         return str(file).lower().replace("-", "_") in ZOO
-    return is_onnx(file) or is_config(file)
+    return Path(file).suffix.lower() in _PICKLED or is_onnx(file) or is_config(file)
 
 
 def read_network(file: str | Path, options: SourceOptions | None = None) -> NeuralNetwork:
@@ -146,6 +148,10 @@ def read_network(file: str | Path, options: SourceOptions | None = None) -> Neur
 
 
 def _read(file: str | Path, options: SourceOptions) -> NeuralNetwork:
+    if Path(file).exists() and Path(file).suffix.lower() in _PICKLED:
+        hint = f'in PyTorch: torch.onnx.export(module, inputs, "{Path(file).stem}.onnx"), and take that file'
+        raise SpecError([Diagnostic(message="files of PyTorch are not read: loading one can run code", hint=hint,
+                                    span=Span(str(file), None, None))])  # fmt: skip
     if is_onnx(file):
         from sparseloop.input.networks.onnx_graph import OnnxOptions  # with NumPy, which light commands do without
         from sparseloop.input.networks.onnx_network import read_onnx

@@ -86,6 +86,19 @@ class Random:
         """Learns nothing."""
 
 
+DRAWN = 4096
+
+
+def smallest_tiles(space: Mapspace, count: int, seed: int) -> Sample:
+    """Of DRAWN random choices of factors those with the smallest tiles inside the outermost level, which fit most likely."""
+    rng = np.random.default_rng([seed, 11])
+    factors = space.drawn_factors(DRAWN, rng)
+    factors = factors[:, space.legal(factors)]
+    outer = [i for i, loop in enumerate(space.loops) if loop.level == 0 and not loop.spatial]
+    best = np.argsort(-factors[outer].astype(np.float64).prod(axis=0), kind="stable")[:count]
+    return space.gathered([space.drawn_template(rng)], np.zeros(len(best), dtype=np.int64), factors[:, best])
+
+
 # --- islands ------------------------------------------------------------------------------------------------
 
 
@@ -205,8 +218,18 @@ class Islands:
             self.proposed = [self.moves.island(size) for _ in range(min(ISLANDS, count))]
         else:
             self.round += 1
+            self._grow(size, count)
             self.proposed = self._proposals(size)[: max(1, count // size)]
         return self.moves.sample_of(self.proposed)
+
+    def _grow(self, size: int, count: int) -> None:
+        """Random mappings where there are fewer than can be looked at now: the first rounds under a budget of time are small."""
+        for number, island in enumerate(self.islands):
+            if (more := size - len(island.cost)) > 0:
+                drawn = self.moves.space.drawn_factors(more, self.moves.rng)
+                factors, cost = np.concatenate([island.factors, drawn], axis=1), np.append(island.cost, np.full(more, np.inf))
+                self.islands[number] = Island(island.template, factors, cost)
+        self.islands += [self.moves.island(size) for _ in range(min(ISLANDS, count) - len(self.islands))]
 
     def _proposals(self, size: int) -> list[Island]:
         """At most `size` new mappings for every island."""

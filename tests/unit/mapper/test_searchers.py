@@ -65,3 +65,16 @@ def test_steps_stay_in_the_space_and_move_a_little() -> None:
     assert (changed > 0).mean() > 0.5
     assert changed.max() <= len(space.loops)
     assert np.median(changed[changed > 0]) <= 4, "a prime moved changes two slots; two of them at most four"
+
+
+@pytest.mark.parametrize("method", ["genetic", "annealing"])
+def test_a_search_that_begins_with_one_mapping_grows(method: str) -> None:
+    """Under a budget of time the first batch is one mapping; then as many islands and members as there is time for."""
+    searcher = SEARCHERS[method](sl.mapspace(spec_of(CONSTRAINED)), 1)
+    sizes: list[int] = []
+    for count in (1, 40, 800):
+        batch = searcher.ask(count)
+        assert batch is not None
+        sizes.append(len(batch))
+        searcher.tell(batch, np.arange(1.0, len(batch) + 1))
+    assert sizes == [1, 40, 800]

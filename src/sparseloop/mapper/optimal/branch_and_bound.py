@@ -23,7 +23,7 @@ from sparseloop.mapper.optimal.quantities import CostBound, Flags, Floats
 from sparseloop.mapper.optimal.states import TileChains
 from sparseloop.mapper.optimal.tile_chains import BEAM, ChainSearch
 from sparseloop.mapper.optimal.tile_table import TileTable
-from sparseloop.mapper.searchers import Exhaustive, Random
+from sparseloop.mapper.searchers import Exhaustive, smallest_tiles
 from sparseloop.mapper.space.constraints import Keep
 from sparseloop.mapper.space.factorizations import divisors
 from sparseloop.mapper.task import CHUNK, Batch, Best, Certificate, SearchTally, Task, Watch, silent
@@ -55,7 +55,7 @@ PARTS = 4
 BASE_BYTES, BYTES, LEAST_ROOM = 250_000_000, 220, 1 << 16
 """Memory of the program itself, and of a transition while it is sorted; transitions for which there always is room."""
 LAST_TRIES = 8
-"""Random batches where a budget ends before any valid mapping is known."""
+"""Batches of likely mappings where a budget ends before any valid mapping is known."""
 GLANCE, GLANCES = 0.1, 100
 """Seconds between looks at a budget of time while mappings are evaluated, or one in so many parts of a long one."""
 
@@ -145,12 +145,11 @@ class BranchAndBound:
 
     def _some_answer(self) -> None:
         """A mapping where the budget ended before any valid one was met; for that it may take the same time once more."""
-        searcher, seconds = Random(self.space, self.task.seed), self.task.budget.seconds
-        for _ in range(LAST_TRIES):
-            late = seconds is not None and self.tally.seconds >= 2 * seconds
-            batch = None if self.tally.top or late else searcher.ask(self.glance.mappings)
-            if batch is None:
+        seconds, begun = self.task.budget.seconds, self.tally.seconds
+        for attempt in range(LAST_TRIES):
+            if self.tally.top or (seconds is not None and self.tally.seconds - begun > seconds):
                 return
+            batch = smallest_tiles(self.space, self.glance.mappings, self.task.seed + attempt)
             self.tally.add(batch, self.evaluator.columns(batch, self.evaluator.begin(batch)))
 
     def _dive(self, search: ChainSearch, beam: int) -> None:

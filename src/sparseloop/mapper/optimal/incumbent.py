@@ -48,7 +48,7 @@ class Incumbent:
             "energy_pj": energy,
             "cycles": cycles,
             "area_um2": np.full(len(cycles), self.extra["area_um2"]),
-            "utilization": self.extra["utilization"] / np.maximum(cycles, 1e-300),
+            "utilization": self.extra["utilization"] / np.maximum(cycles, 1e-200),  # no cycles at least: finite all the same
         }
         with np.errstate(invalid="ignore"):  # nothing fits: infinite energy; what is not a number is never pruned
             return self.tally.goal.objective.values(columns)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
 import sparseloop as sl
+from sparseloop.mapper.optimal.incumbent import Incumbent
 from sparseloop.mapper.optimal.lower_bounds import Crossing, LowerBounds
 from sparseloop.mapper.optimal.tile_table import TileTable
 from sparseloop.mapper.space.factorizations import divisors
+from sparseloop.mapper.task import SearchTally
 
 SPEC = """\
 workload: {einsum: "Z[m,n] = A[m,k] * B[k,n]", shape: {m: 4, n: 2, k: 6}, density: {A: 0.25, B: 0.5}}
@@ -159,3 +163,10 @@ def test_no_mapping_costs_less_than_the_totals_of_nothing() -> None:
     assert 10 < valid.sum() < 300
     assert columns["energy_pj"][valid].min() >= energy[0]
     assert columns["cycles"][valid].min() >= cycles[0]
+
+
+def test_a_bound_of_no_cycles_says_nothing_on_the_terminal() -> None:
+    task = sl.SearchOptions(method="optimal").task(sl.loads(SPEC))
+    incumbent = Incumbent(SearchTally(task), True, True, {"area_um2": 1.0, "utilization": 1e12})
+    with warnings.catch_warnings(action="error"):
+        assert incumbent.score(np.array([3.0]), np.array([0.0])).tolist() == [0.0]

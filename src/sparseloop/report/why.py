@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping as Table
 from typing import final
@@ -74,7 +75,13 @@ def _resolved(path: str, known: Table[str, ResultQuantity]) -> str:
     by_plain = {plain(k): k for k in reversed(list(known))}
     if path in known or plain(path) in by_plain:
         return path if path in known else by_plain[plain(path)]
+    below = [name.removeprefix(f"{path}.") for name in known if name.startswith(f"{path}.")]
     close = did_you_mean(path, known) or ""
+    if below and "@" not in path:  # GLB.A, or GLB alone
+        firsts = dict.fromkeys(name.partition(".")[0] for name in below)
+        close = f"did you mean one of its numbers? {path}. with {', '.join(firsts)}"
+    elif match := re.fullmatch(r"(\w+)@(.+)", path):
+        close = f"did you mean the loop of {match[1]} at {match[2]}? its bound is the mapping's: sparseloop show FILE..."
     hint = (close + "\n" if close.startswith("did") else "") + _listed(known)
     raise SpecError([Diagnostic(message=f"there is no number '{path}'", hint=hint)])
 

@@ -203,6 +203,14 @@ def test_networks_and_spelling_of_paths():
     assert sl.why(spec, "DRAM.I.metadata_bits.reads.actual").startswith("DRAM.I.metadata.reads.actual = ")
 
 
+def test_levels_tensors_and_loops_are_no_numbers():
+    """They are named in formulas; what they have is listed."""
+    with pytest.raises(sl.SpecError, match=r"one of its numbers\? GLB.A. with .*reads, .*fills"):
+        sl.why(sl.loads(MATMUL), "GLB.A")
+    with pytest.raises(sl.SpecError, match="the loop of m at GLB"):
+        sl.why(sl.loads(MATMUL), "m@GLB")
+
+
 def test_unknown_paths():
     spec = sl.loads(MATMUL)
     with pytest.raises(sl.SpecError, match=r"did you mean 'GLB\.B\.reads\.actual'\?"):

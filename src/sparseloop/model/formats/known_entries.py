@@ -44,6 +44,26 @@ Exists = tuple[Truths, Truths]
 """Per point: are there its entry, and its payload?"""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LookupOrder:
+    """How a unit that jumps ahead comes by the entries of a rank: fiber by fiber, each as often as it is gone through."""
+
+    link: int
+    """Where the unit is."""
+    order: Integers
+    """Lookups by pass, time and place."""
+    begins: Truths
+    """Per lookup in that order: does a pass begin with it, or has the list an entry just before?"""
+
+    def looked_at(self, leader: Truths) -> Truths:
+        """Per lookup: has the leader had an entry since the list's own last one, be it here? `leader`: has it one here?"""
+        since = np.maximum.accumulate(np.where(self.begins, np.arange(len(self.begins)), 0))
+        met = np.append(0, np.cumsum(leader[self.order]))
+        looked = np.empty(len(leader), dtype=np.bool_)
+        looked[self.order] = met[1:] > met[since]
+        return looked
+
+
 class Found(NamedTuple):
     """Lookups, or entries that arrive."""
 
@@ -53,6 +73,8 @@ class Found(NamedTuple):
     """Per event, one point that it serves."""
     first: Truths
     """Per event: the first of its entry at its place."""
+    passes: LookupOrder | None = None
+    """Where a unit jumps: in which order entries are looked up by themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,12 +118,11 @@ class KnownEntries:
         asked = {link.tensor, *(d.leader for d in self._stages(link).all)}
         if link.compressed and comes_to_be(self.plan, link.tensor):
             asked |= set(range(len(self.plan.einsum.tensors)))  # what it holds depends on the operands
-        index = self.plan.einsum.index
-        jumped = {index[u] for saf in self.safs.acting(link) if saf.jumps for u in self.safs.leaders(saf)}
-        if not all(is_known(self.plan, t) for t in asked) or not all(constant_of(self.plan, t) for t in jumped):
+        jumps = any(d.jumps for d in self._stages(link).all if d.link == link.index)
+        if not all(is_known(self.plan, t) for t in asked) or (jumps and link.compressed and comes_to_be(self.plan, link.tensor)):
             return False
-        enough = self.tiles.residuals is None and all(self.plan.plain[t] for t in asked)
-        most = MOST_PADDED if any(self.plan.padded[t] for t in asked) else MOST_POINTS
+        enough = self.tiles.residuals is None and all(self.plan.plain[t] for t in asked) and not jumps
+        most = MOST_PADDED if jumps or any(self.plan.padded[t] for t in asked) else MOST_POINTS
         return not enough and few_points(self.plan, self._ranks(link), most)
 
     def _stages(self, link: Link) -> Stages:
@@ -147,7 +168,7 @@ class _Mapping:
             if not rank.there:
                 continue
             stored = self._stored(points, link, rank)
-            found, steps = self._looks(points, link, rank), self._known(link, rank, stages(link))
+            found, steps = self._looks(points, link, rank, stored.entry), self._known(link, rank, stages(link))
             read, updated = self._held(points, link, rank, (found, stored))
             self._add(sums[rank.number, 0], points, (found, stored.units, read), steps, found.first if link.output else None)
             if link.output:
@@ -172,10 +193,13 @@ class _Mapping:
         _, cover = rank.position
         return frozenset(s for s, span in enumerate(cover) if self.tiles.count(span, s) > 1)
 
-    def _stored(self, points: NestPoints, link: Link, rank: RankOnLoops) -> Stored:
-        below = self._inside(rank)
+    def _whole(self, rank: RankOnLoops) -> frozenset[int]:
+        """Loops below a fiber."""
         _, cover = rank.fiber
-        whole = frozenset(s for s, span in enumerate(cover) if self.tiles.count(span, s) > 1)
+        return frozenset(s for s, span in enumerate(cover) if self.tiles.count(span, s) > 1)
+
+    def _stored(self, points: NestPoints, link: Link, rank: RankOnLoops) -> Stored:
+        below, whole = self._inside(rank), self._whole(rank)
         relevant = sorted(link.relevant)
         entry = numbered(points.code([s for s in relevant if s not in below]))
         fiber = numbered(points.code([s for s in relevant if s not in whole]))
@@ -227,34 +251,52 @@ class _Mapping:
         """Do entries go with deliveries to the child?"""
         return bool(rank.inner or rank.travels or (link.to_compute and rank.innermost))
 
-    def _looks(self, points: NestPoints, link: Link, rank: RankOnLoops) -> Found:
-        """When the level looks at the entries of a rank."""
+    def _looks(self, points: NestPoints, link: Link, rank: RankOnLoops, entry: Integers) -> Found:
+        """When the level looks at the entries of a rank, of which the points have these numbers."""
         below = self._inside(rank)
         if self._travels(link, rank):
-            found = points.deliveries(link, below)
-            return Found(found.access_of_copy[found.copy_of_point], found.access_point, found.first_accesses)
-        loops = self.plan.loops
+            sent = points.deliveries(link, below)
+            found = Found(sent.access_of_copy[sent.copy_of_point], sent.access_point, sent.first_accesses)
+        else:
+            instance, step, visit = self._visits(points, link)
+            key = points.word(link.tensor, below)
+            stays = copies(visit, instance, key, reuse=True)
+            at = stays.first_point
+            found = Found(stays.of_point, at, first_of_key(instance[at], key[at], step[at], instance[at]))
+        if rank.inner or rank.travels or not any(saf.jumps for saf in self.safs.acting(link)):
+            return found
+        return found._replace(passes=self._passes(points, link, rank, (found.point, entry)))
+
+    def _visits(self, points: NestPoints, link: Link) -> tuple[Integers, Integers, Integers]:
+        """Per point the instance of the parent, the step, and a number for both in this order."""
         instance = points.code(self.plan.spatial(link.parent))
-        step = points.code([s for s in range(len(loops)) if not loops[s].spatial])
-        visit, key = numbered(instance, step), points.word(link.tensor, below)
-        stays = copies(visit, instance, key, reuse=True)
-        at = stays.first_point
-        return Found(stays.of_point, at, first_of_key(instance[at], key[at], step[at], instance[at]))
+        step = points.code([s for s, loop in enumerate(self.plan.loops) if not loop.spatial])
+        return instance, step, numbered(instance, step)
+
+    def _passes(self, points: NestPoints, link: Link, rank: RankOnLoops, looks: tuple[Integers, Integers]) -> LookupOrder:
+        """How a unit that jumps ahead comes by lookups at some points; second, per point the number of its entry."""
+        (at, entry), (instance, _, visit) = looks, self._visits(points, link)
+        fiber = copies(visit, instance, points.word(link.tensor, self._whole(rank)), reuse=True).of_point[at]
+        order = np.lexsort((points.word(link.tensor, self._inside(rank))[at], visit[at], fiber))
+        own = some_alike(entry, self._nonzero(points, link.tensor))[at][order]
+        begins = np.diff(fiber[order], prepend=-1) > 0
+        begins[1:] |= own[:-1]
+        return LookupOrder(link.index, order, begins)
 
     def _known(self, link: Link, rank: RankOnLoops, stages: Stages) -> Sequence[tuple[Decision, ...]]:
         """What decides on looks, step by step: local conditions where they are known in time."""
         if rank.inner or rank.travels:
             return stages.outer, stages.local, stages.inherited if link.to_compute else (), stages.gates
-        index, seen = self.plan.einsum.index, dict[tuple[bool, bool, int], bool]()
+        index, seen = self.plan.einsum.index, dict[tuple[bool, bool, bool, int], bool]()
         for saf in self.safs.acting(link):
             for leader in self.safs.leaders(saf):
                 condition = tile_condition(self.tiles, index[leader], self.safs.granule(link, saf))
-                early = saf.looks_up or bool(known_before(self.tiles, rank.entered, condition))
-                key = (saf.saves_time, saf.packs, index[leader])
+                early = saf.looks_up or saf.jumps or bool(known_before(self.tiles, rank.entered, condition))
+                key = (saf.saves_time, saf.packs, saf.jumps, index[leader])
                 seen[key] = seen.get(key, False) or early
 
         def timely(decisions: tuple[Decision, ...], *, skips: bool) -> tuple[Decision, ...]:
-            return tuple(d for d in decisions if d.link != link.index or seen.get((skips, d.per_copy, d.leader), True))
+            return tuple(d for d in decisions if d.link != link.index or seen.get((skips, d.per_copy, d.jumps, d.leader), True))
 
         return stages.outer, timely(stages.local, skips=True), (), timely(stages.gates, skips=False)
 
@@ -268,7 +310,13 @@ class _Mapping:
     ) -> None:
         """Adds looks; `without`: those that are none (first touches)."""
         found, size = what[0], len(what[0].point)
-        holds = [[_any_user(found.event, size, self._holds(points, d)) for d in step] for step in steps]
+
+        def holds_at(decision: Decision) -> Truths:
+            met = _any_user(found.event, size, self._holds(points, decision))
+            passes = found.lookup_order if decision.jumps else None
+            return met if passes is None or passes.link != decision.link else passes.looked_at(met)
+
+        holds = [[holds_at(d) for d in step] for step in steps]
         self._count(sums, points, what, holds, without)
 
     def _add_fills(

@@ -34,9 +34,9 @@ from sparseloop.model.sparsity.events import NO_EVENTS, EventParts, Events
 from sparseloop.model.sparsity.features import LinkConditions, SafConditions, Visits, access_events, fill_events, split_events
 from sparseloop.model.sparsity.padding import Seen, mean_words
 from sparseloop.model.traffic.dense import LinkTraffic
-from sparseloop.model.traffic.imperfect import existing, mean_size
+from sparseloop.model.traffic.existing_tiles import existing, mean_size
 from sparseloop.model.traffic.stays import child_tile
-from sparseloop.model.traffic.tiles import Cover, Tiles, join, words_met
+from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, join, words_met
 from sparseloop.model.units import Bits, Count, Flag, Share, Words
 
 
@@ -112,11 +112,13 @@ class Metadata:
                 told[slot] = ops.one_unless(seen, tiles.bounds[slot])
                 stay[slot] = ops.one_unless(ops.negate(seen), tiles.bounds[slot])
         for slot in self.safs.plan.spatial(link.child):
+            one_by_one = (rank.innermost if link.to_compute else rank.travels) if slot in link.unshared else False
             apart: Flag = reached[slot] if slot in link.between else True
-            if slot in link.between and slot not in link.relevant:
-                apart = (rank.innermost if link.to_compute else rank.travels) if slot in link.unshared else False
-                again[slot] = ops.one_unless(apart, tiles.bounds[slot])
-            elif apart is True:
+            if slot in link.between:
+                apart = one_by_one if slot not in link.relevant else ops.either(apart, one_by_one)
+                repeated = apart if slot not in link.relevant else ops.both(one_by_one, ops.negate(reached[slot]))
+                again[slot] = ops.one_unless(repeated, tiles.bounds[slot])
+            if apart is True:
                 stepping.append(slot)
                 continue
             told[slot] = ops.one_unless(apart, tiles.bounds[slot])
@@ -149,7 +151,8 @@ class Metadata:
             new = {slot: ops.where(again[slot] > 1, 1, n) if slot in again else n for slot, n in counts.told.items()}
             count, first = existing(tiles, counts.told), existing(tiles, new)
             if rank.travels is not False and not link.to_compute:  # as many as there are words, the last tiles being shorter
-                each, dense = mean_size(tiles, *rank.position) * rank.along, self.dense[link.index]
+                entry = tuple(FIXED if s in link.unshared else span for s, span in enumerate(rank.position[1]))
+                each, dense = mean_size(tiles, link.tensor, entry) * rank.along, self.dense[link.index]
                 sent, again = (dense.updates, dense.reads) if link.output else (dense.reads, dense.reads)
                 count = ops.where(rank.travels, sent / each, count)
                 first = ops.where(rank.travels, (sent - again) / each, first)
@@ -330,7 +333,9 @@ class Metadata:
         """Entries of an inner rank that windows bring to the children; `again`: but the first ones of the parent."""
         tiles, dense = self.tiles, self.dense[link.index]
         keys = Keys(f"sent {rank.name}", link, rank.position[1], link.child)
-        count = entries_met(tiles, keys, link.temporal, {}).visits * dense.children / dense.sharing
+        served = (s for s in link.between if s in link.relevant and s not in link.unshared)
+        lanes = ops.product(tiles.count(rank.position[1][s], s) for s in served)  # that use the same entries
+        count = entries_met(tiles, keys, link.temporal, {}).visits * dense.children / (dense.sharing * lanes)
         if not again:
             return count
         ever = Keys(f"ever {rank.name}", link, rank.position[1], link.parent)

@@ -6,7 +6,7 @@ itself (`position`: the tile of one position, `fiber`: of all positions of the f
 
     CP, RLE   one entry and one payload if `position` is non-empty
     B         one bit if `fiber`, one payload if `position` is non-empty
-    UOP       (1 + 1/F) payloads if `fiber` is non-empty (F = fiber length)
+    UOP       (1 + 1/F) payloads if `fiber` is non-empty (F = fiber length; of fibers cut short the mean)
     UB        one bit and one payload, always
     U         nothing
 
@@ -26,6 +26,7 @@ from sparseloop.model.formats.layout import Between, Layout, RankLoops, lay_out
 from sparseloop.model.formats.rank_walk import Masks, any_of
 from sparseloop.model.plan import Link, Plan
 from sparseloop.model.sparsity.emptiness import NONE, Condition, Conditions, tile_condition
+from sparseloop.model.traffic.existing_tiles import mean_length
 from sparseloop.model.traffic.tiles import FIXED, Tiles
 from sparseloop.model.units import Count, Flag
 
@@ -80,7 +81,9 @@ class RankOnLoops:
     innermost: Flag
     """Its positions lead to the data."""
     length: Count
-    """F: fiber length."""
+    """F: length of a whole fiber."""
+    mean_length: Count
+    """The same on average: fibers of shorter last tiles end early."""
     padded: bool
     """Some positions may lie in the padding."""
     position: Condition
@@ -133,6 +136,7 @@ class FormatRanks:
         alone: Flag = True
         for s in inside:
             alone = ops.both(alone, self.tiles.bounds[s] == 1)
+        position, fiber = self._condition(link, inside), self._condition(link, [slot, *inside])
 
         def rank(there: Flag, innermost: Flag, variant: str) -> RankOnLoops:
             return RankOnLoops(
@@ -148,9 +152,10 @@ class FormatRanks:
                 along=1,
                 innermost=innermost,
                 length=self.tiles.bounds[slot],
+                mean_length=mean_length(self.tiles, self.tiles.bounds[slot], fiber, position[1]),
                 padded=self.plan.padded[link.tensor],
-                position=self._condition(link, inside),
-                fiber=self._condition(link, [slot, *inside]),
+                position=position,
+                fiber=fiber,
             )
 
         last: Flag = alone
@@ -170,6 +175,7 @@ class FormatRanks:
         own = [s for s in sorted(link.relevant) if start <= s < stop]
         inside = [s for s in sorted(link.relevant) if s >= stop]
         length = self._length(link, f"{link.index}:{at}", dict.fromkeys(own, True))
+        position, fiber = self._condition(link, inside), self._condition(link, [*own, *inside])
         has_loops = self.tiles.product(own) > 1
         last: Flag = self.tiles.product(inside) == 1 if inside else True
         if len(layout.format.ranks) > 1 and not self.plan.sparse.timeloop_reading:
@@ -188,9 +194,10 @@ class FormatRanks:
             along=1,
             innermost=last,
             length=length,
+            mean_length=mean_length(self.tiles, length, fiber, position[1]),
             padded=self.plan.padded[link.tensor],
-            position=self._condition(link, inside),
-            fiber=self._condition(link, [*own, *inside]),
+            position=position,
+            fiber=fiber,
         )
 
     def _condition(self, link: Link, slots: list[int]) -> Condition:
@@ -208,7 +215,9 @@ class FormatRanks:
                 last = ops.both(last, ops.negate(any_of(other.masks)))
         held = any_of({s: m for s, m in between.outside.items() if s >= start})
         own = any_of({s: m for s, m in between.inside.items() if s < start})
-        bounds = self.tiles.bounds
+        bounds, length = self.tiles.bounds, self._length(link, name, loops.masks)
+        position = self._tile(link, f"position{name}", between, {})
+        fiber = self._tile(link, f"fiber{name}", between, loops.masks)
         return RankOnLoops(
             name=name,
             number=max(0, loops.rank),
@@ -220,10 +229,11 @@ class FormatRanks:
             travels=False if loops.inner else ops.either(held, ops.both(ops.negate(own), last if link.to_compute else True)),
             along=ops.product(ops.one_unless(m, bounds[s]) for s, m in between.outside.items() if s >= start),
             innermost=last,
-            length=self._length(link, name, loops.masks),
+            length=length,
+            mean_length=mean_length(self.tiles, length, fiber, position[1]),
             padded=self.plan.padded[link.tensor],
-            position=self._tile(link, f"position{name}", between, {}),
-            fiber=self._tile(link, f"fiber{name}", between, loops.masks),
+            position=position,
+            fiber=fiber,
         )
 
     def _length(self, link: Link, name: str, own: Masks) -> Count:
@@ -272,9 +282,9 @@ def rank_units(rank: RankOnLoops) -> StoredUnits:
             return StoredUnits(Units(there, fiber, true), None if to_data else Units(payload, position, true))
         case "UOP":
             if true is not None and not to_data:
-                last = Units(payload / rank.length, fiber, rank.fiber)
+                last = Units(payload / rank.mean_length, fiber, rank.fiber)
                 return StoredUnits(None, Offsets(Units(payload, fiber, true), last))
-            return StoredUnits(None, None if to_data else Units(payload * (1.0 + 1.0 / rank.length), fiber))
+            return StoredUnits(None, None if to_data else Units(payload * (1.0 + 1.0 / rank.mean_length), fiber))
         case "UB":
             return StoredUnits(Units(there, NONE, true), None if to_data else Units(payload, NONE, true))
         case "U":

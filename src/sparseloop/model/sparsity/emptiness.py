@@ -27,7 +27,7 @@ from sparseloop.model.sparsity.partial_sums import (
     positions_inside,
     share_growing,
 )
-from sparseloop.model.traffic.imperfect import mean_size
+from sparseloop.model.traffic.existing_tiles import mean_size
 from sparseloop.model.traffic.tiles import FIXED, Cover, Tiles, common_part, join, within
 from sparseloop.model.units import Coordinate, Share, Words
 

@@ -138,7 +138,7 @@ class SafConditions:
         def of(link: Link, saves_time: bool) -> tuple[Decision, ...]:
             block = self.plan.arch.levels[link.parent].block_size
             return tuple(
-                Decision(index[leader], link.index, saf.packs, 1 if saf.packs else block)
+                Decision(index[leader], link.index, saf.packs, 1 if saf.packs else block, saf.jumps)
                 for saf in self.acting(link)
                 if saf.saves_time == saves_time
                 for leader in self.leaders(saf)

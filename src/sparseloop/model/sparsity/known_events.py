@@ -33,6 +33,8 @@ class Decision(NamedTuple):
     """Every child is decided upon by itself."""
     block: int = 1
     """Words of the parent's accesses, whose whole blocks are looked at."""
+    jumps: bool = False
+    """Its unit passes entries over that lie between two of the leader's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

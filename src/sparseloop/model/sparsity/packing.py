@@ -27,7 +27,7 @@ from sparseloop.model.sparsity.known_events import Decision, Looked, Packed
 from sparseloop.model.sparsity.known_patterns import nonempty_counts
 from sparseloop.model.sparsity.large_patterns import TileInData
 from sparseloop.model.sparsity.nest_points import MOST_PADDED, MOST_POINTS, Nest, few_points
-from sparseloop.model.traffic.imperfect import existing
+from sparseloop.model.traffic.existing_tiles import existing
 from sparseloop.model.traffic.tiles import Cover, Tiles, join
 from sparseloop.model.units import Array, Count, Share
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sparseloop.model import ops
 from sparseloop.model.plan import Link
 from sparseloop.model.traffic.dense import LinkTraffic, advances, distinct_positions
-from sparseloop.model.traffic.imperfect import existing
+from sparseloop.model.traffic.existing_tiles import existing
 from sparseloop.model.traffic.stays import child_tile, visit_counts
 from sparseloop.model.traffic.tiles import Cover, Tiles, join
 from sparseloop.model.units import Count, Words

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from sparseloop.model import ops
 from sparseloop.model.axes import AxisGroup
 from sparseloop.model.design.einsum import Term
 from sparseloop.model.plan import Link, Plan
-from sparseloop.model.traffic.tiles import Cover, Tiles
+from sparseloop.model.traffic.tiles import Tiles
 from sparseloop.model.units import Array, Count, Integers, LoopBounds, Words
 
 Row = tuple[int, ...]
@@ -67,28 +67,6 @@ def existing_steps(tiles: Tiles, residuals: LoopBounds) -> Count:
         return (float(math.prod(p.count for p in prefixes if p is not None)),)
 
     return _per_mapping(tiles, residuals, steps)[0]
-
-
-def existing(tiles: Tiles, counts: Mapping[int, Count]) -> Count:
-    """Index tuples of some loops that exist. `counts`: by slot its bound, or 1 where the loop is none of those."""
-    if tiles.residuals is None:
-        return ops.product(counts.values())
-    result: Count = 1
-    for slots in tiles.plan.of_rank.values():
-        if any(slot in counts for slot in slots):
-            loops = ((tiles.bounds[s], tiles.residuals[s], counts.get(s, 1)) for s in reversed(slots))
-            result = result * ops.lattice("existing", [x for loop in loops for x in loop])
-    return result
-
-
-def mean_size(tiles: Tiles, tensor: int, cover: Cover) -> Words:
-    """Mean number of words of the tiles under a cover, the smaller ones at the end of a rank counted as what they are."""
-    if tiles.residuals is None or not tiles.plan.plain[tensor]:
-        return tiles.size(tensor, cover)
-    shape = tiles.plan.einsum.extents
-    words = math.prod(shape[rank] for rank in tiles.plan.einsum.tensors[tensor].ranks)
-    outside = {s: ops.where(tiles.count(cover[s], s) > 1, 1, tiles.bounds[s]) for s in tiles.plan.relevant[tensor]}
-    return words / existing(tiles, outside)
 
 
 def imperfect_counts(tiles: Tiles, link: Link, residuals: LoopBounds) -> LinkDeliveries:

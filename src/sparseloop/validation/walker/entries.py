@@ -114,11 +114,12 @@ class RankBuilder:
         """Do the entries go with deliveries to the child?
 
         Those inside its tile do, and so do ranks that hold some of its loops, all ranks inside such a one, and ranks without
-        loops that lead straight to what is delivered. With words for the compute level goes the last rank only.
+        loops that lead straight to what is delivered, be it by way of such ranks. With words for the compute level goes the
+        last rank only.
         """
         child, loops = self.path.child(self.level), self.path.points.nest.loops
         held = any(loops[i].level >= child for rank in laid[: at + 1] for i in rank.loops)
-        straight = not any(rank.loops for rank in laid[at:] if not rank.of_child)
+        straight = not any(loops[i].level < child for rank in laid[at:] if not rank.of_child for i in rank.loops)
         return laid[at].of_child or held or (straight and (child < len(self.path.points.nest.keep) or at == len(laid) - 1))
 
     def _lone(self, laid: list[LaidRank]) -> list[Rank | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -153,3 +155,53 @@ sparse: {L1: {formats: {I: UOP(*) B(*)}}}
     offsets, bits = link.ranks
     assert float(offsets.payloads["reads"].total) == pytest.approx(5, abs=1e-12)
     assert float(bits.entries["reads"].total) == pytest.approx(6, abs=1e-12)
+
+
+def test_offsets_of_a_fiber_that_is_cut_short() -> None:
+    """One fiber of three words that two loops of two go through: four offsets, not 3 (1 + 1/4)."""
+    cost = sl.evaluate(
+        sl.loads("""
+workload: {einsum: "Z = A[p]", shape: {p: 3}, density: {A: 0.5}}
+architecture: {levels: [{name: L0, class: buffer}, {name: L1, class: buffer}, {name: MAC, class: mac}]}
+mapping: [{L0: for p=2 p=2~1}, {L1: }]
+sparse: {L0: {formats: {A: {ranks: [{kind: UOP, ranks: [[p]]}, {kind: CP, ranks: [[p]]}], automatic: true}}}}
+""")
+    ).cost
+    (link,) = (k for k in cost.sparse.links if k.dense.link.name == "A" and k.child is not None)
+    assert float(link.ranks[0].payloads["reads"].total) == pytest.approx(4, abs=1e-12)
+
+
+def test_lanes_that_use_the_same_offsets_of_a_window_share_them() -> None:
+    """Two lanes along p go through q together: the four offsets of q, and one more, are read once."""
+    cost = sl.evaluate(
+        sl.loads("""
+workload: {einsum: "Z = I[p,q+s]", shape: {p: 2, q: 4, s: 1}}
+architecture:
+  levels: [{name: L0, class: buffer}, {name: F, fanout: 2}, {name: L1, class: buffer}, {name: MAC, class: mac}]
+mapping: [{L0: for q=2}, {F: x p=2}, {L1: for q=2}]
+sparse: {L0: {formats: {I: {ranks: [{kind: UOP}], automatic: true}}}}
+""")
+    ).cost
+    (link,) = (k for k in cost.sparse.links if k.dense.link.name == "I" and k.child is not None)
+    assert float(link.ranks[0].payloads["reads"].total) == pytest.approx(5, abs=1e-12)
+
+
+def test_jumps_over_given_coordinates_are_counted_one_by_one(tmp_path: Path) -> None:
+    """A has 0, 1, 3 and 4, B has 1 and 4: of A the unit passes 0 and 3 over, of B nothing."""
+    np.save(tmp_path / "A.npy", np.array([1, 1, 0, 1, 1, 0]))
+    np.save(tmp_path / "B.npy", np.array([0, 1, 0, 0, 1, 0]))
+    (tmp_path / "design.yaml").write_text("""
+workload:
+  einsum: "Z = A[k] * B[k]"
+  shape: {k: 6}
+  density: {A: {model: actual, file: A.npy}, B: {model: actual, file: B.npy}}
+architecture: {levels: [{name: L0, class: buffer}, {name: MAC, class: mac}]}
+mapping: [{L0: for k=6}]
+sparse:
+  L0:
+    formats: {A: CP, B: CP}
+    skip: [{follower: A, leaders: [B], intersection: skip_ahead}, {follower: B, leaders: [A], intersection: skip_ahead}]
+""")
+    links = {k.dense.link.name: k for k in sl.evaluate(sl.load(tmp_path / "design.yaml")).cost.sparse.links}
+    read = {name: links[name].ranks[0].entries["reads"] for name in "AB"}
+    assert [(float(n.actual), float(n.skipped)) for n in read.values()] == [(2, 2), (2, 0)]

@@ -7,7 +7,7 @@ import pytest
 
 from sparseloop.evaluation.tracing import traced_input, value_of
 from sparseloop.model.traffic.dense import traffic
-from sparseloop.model.traffic.imperfect import existing, mean_size
+from sparseloop.model.traffic.existing_tiles import existing, mean_size
 from sparseloop.model.traffic.tiles import Tiles
 from tests.helpers.plans import link, planned
 from tests.helpers.walks import conv1d, einsum, matmul, tensor

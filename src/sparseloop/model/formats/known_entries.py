@@ -313,7 +313,7 @@ class _Mapping:
 
         def holds_at(decision: Decision) -> Truths:
             met = _any_user(found.event, size, self._holds(points, decision))
-            passes = found.lookup_order if decision.jumps else None
+            passes = found.passes if decision.jumps else None
             return met if passes is None or passes.link != decision.link else passes.looked_at(met)
 
         holds = [[holds_at(d) for d in step] for step in steps]

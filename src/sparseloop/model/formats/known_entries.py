@@ -119,7 +119,9 @@ class KnownEntries:
         if link.compressed and comes_to_be(self.plan, link.tensor):
             asked |= set(range(len(self.plan.einsum.tensors)))  # what it holds depends on the operands
         jumps = any(d.jumps for d in self._stages(link).all if d.link == link.index)
-        if not all(is_known(self.plan, t) for t in asked) or (jumps and link.compressed and comes_to_be(self.plan, link.tensor)):
+        # what Timeloop says of such units follows from densities, and so does what is compared with it
+        unseen = self.plan.sparse.timeloop_reading or (link.compressed and comes_to_be(self.plan, link.tensor))
+        if not all(is_known(self.plan, t) for t in asked) or (jumps and unseen):
             return False
         enough = self.tiles.residuals is None and all(self.plan.plain[t] for t in asked) and not jumps
         most = MOST_PADDED if jumps or any(self.plan.padded[t] for t in asked) else MOST_POINTS

@@ -146,3 +146,8 @@ def test_advice_on_masks_of_networks(name: str, shape: tuple[int, int], better: 
     fit = fit_density(real(f"masks/{name}.txt", lambda file: load_data(file, shape=shape, order="last_fastest")))
     uniform = next(one for one in fit.models if isinstance(one.model, Uniform))
     assert fit.best.mean_error * better < uniform.mean_error
+
+
+def test_two_axes_of_one_rank_are_refused() -> None:
+    with pytest.raises(ValueError, match="ranks m, m: every axis needs a rank of its own"):
+        fit_density(np.eye(4), ranks=("m", "m"))

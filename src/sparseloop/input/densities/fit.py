@@ -96,6 +96,8 @@ def fit_density(data: np.ndarray[Any, Any] | Coordinates, *, ranks: Sequence[str
     names = tuple(ranks) or default_ranks(len(given.shape))
     if len(names) != len(given.shape):
         raise ValueError(f"ranks {', '.join(names)}: needed is one for each of the {len(given.shape)} axes")
+    if len(set(names)) < len(names):
+        raise ValueError(f"ranks {', '.join(names)}: every axis needs a rank of its own")
     tiles = tile_shapes(given.shape)
     columns = tuple(np.array(side, dtype=np.float64) for side in zip(*tiles, strict=True)) if tiles else ()
     sizes = np.array([math.prod(tile) for tile in tiles], dtype=np.float64)

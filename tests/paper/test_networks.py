@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 
+from sparseloop.designs import FOLDER, machine_files
+from sparseloop.designs.on_machine import network_on
+from sparseloop.evaluation.humanize import count_text, energy_text
 from sparseloop.input.networks.huggingface import ModelRun, network_of_config
 from sparseloop.input.networks.zoo import ZOO, zoo_network
+from sparseloop.mapper.network import map_network
+from sparseloop.mapper.options import SearchOptions
 
 # torchvision.models, the table of pre-trained weights: "num_params" and "_ops" (10^9 multiplications)
 TORCHVISION = {
@@ -119,3 +124,15 @@ PUBLISHED = {
 def test_configurations_have_their_published_parameters(name: str, phase: Any) -> None:
     parameters, sizes = PUBLISHED[name]
     assert network_of_config(sizes, ModelRun(seq=64, phase=phase)).parameters == parameters
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", ["nvidia_stc", "tpu", "eyeriss_v1"])
+def test_networks_on_the_pages_of_designs(machine: str) -> None:
+    """Proven, with the energy and the cycles that the page says; 10 to 170 CPU-seconds."""
+    page = (FOLDER / machine / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+    for name, dims in (("resnet50", []), ("bert_base", ["dim.seq=384"])):
+        found = map_network(network_on(name, machine_files(machine), dims), SearchOptions(minimize="edp", budget="300s"))
+        assert all(layer.best is not None and layer.best.proven_optimal for layer in found.layers)
+        totals = found.totals
+        assert f"{energy_text(totals.energy_pj)}, {count_text(totals.cycles)} cycles" in page

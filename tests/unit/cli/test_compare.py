@@ -203,9 +203,11 @@ def test_an_output_that_is_cut_off_is_told(files: Files) -> None:
 def test_the_output_is_told_from_the_design_by_its_name(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     """In any order; the output alone, where a design is asked for, is told as such."""
     design, output = files(conv__yaml=CONV, x__stats__txt=CONV_STATS)
+    said = list[str]()
     for order in ((design, output), (output, design)):
         assert main(["compare", *order, "--summary", "-q"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+        said.append(capsys.readouterr().out)
+    first, second = said
     assert first == second
     assert main(["eval", design, output]) == 2
     assert "this is no input but an output" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from sparseloop.model import ops
@@ -25,18 +24,18 @@ def existing(tiles: Tiles, counts: Mapping[int, Count]) -> Count:
 def mean_size(tiles: Tiles, tensor: int, cover: Cover) -> Words:
     """Mean number of words of the tiles under a cover, the smaller ones at the end of a rank counted as what they are.
 
-    Along axes whose index is a sum of ranks, and of padded tensors, all tiles count as whole ones.
+    Along axes whose index is a sum of ranks, and of padded tensors, all tiles count as whole ones. A part of a loop (a block of
+    words) is as much smaller on average as the whole loop.
     """
     plan = tiles.plan
-    if tiles.residuals is None or plan.padded[tensor]:
-        return tiles.size(tensor, cover)
-    outside, extents = _loops_outside(tiles, tensor, cover), plan.einsum.extents
-    if plan.plain[tensor]:
-        return math.prod(extents[rank] for rank in plan.einsum.tensors[tensor].ranks) / existing(tiles, outside)
     size = tiles.size(tensor, cover)
+    if tiles.residuals is None or plan.padded[tensor]:
+        return size
+    outside = _loops_outside(tiles, tensor, cover)
     for rank in (group.terms[0].rank for group in plan.groups[tensor] if len(group.terms) == 1):
-        whole = ops.product(tiles.count(cover[s], s) for s in plan.of_rank.get(rank, ()))
-        size = size * extents[rank] / (whole * existing(tiles, {s: outside[s] for s in plan.of_rank.get(rank, ())}))
+        slots = plan.of_rank.get(rank, ())
+        whole = ops.product(ops.where(tiles.count(cover[s], s) > 1, tiles.bounds[s], 1) for s in slots)
+        size = size * plan.einsum.extents[rank] / (whole * existing(tiles, {s: outside[s] for s in slots}))
     return size
 
 

@@ -103,6 +103,9 @@ def test_index_tuples_that_exist_and_the_mean_tile() -> None:
     assert existing(tiles, {outer: 1, inner: 3, slot["k", 0]: 2}) == 3 * 2
     assert mean_size(tiles, 0, tiles.inside(1)) == 20 / 4
     assert mean_size(tiles, 0, tiles.covering([outer])) == 20 / (3 * 4)  # rows 0 and 3, 1 and 4, 2
+    tiles.partial["block", inner] = 2  # two of the three rows of a tile: a part of 2.5 on average
+    block = tuple(frozenset({"block"}) if slot == inner else span for slot, span in enumerate(tiles.point))
+    assert mean_size(tiles, 0, block) == pytest.approx(2.5 * 2 / 3)
 
 
 def test_results_with_steps_touch_the_words_they_have() -> None:

@@ -46,7 +46,11 @@ def evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(TARGETS, name, replace(target, run=partial(run, target)))
 
 
-@pytest.mark.parametrize("name", [name for name in TARGETS if name not in ELSEWHERE])
+LONG = {"imbalance": (pytest.mark.slow,)}
+"""Half a minute: in `make draws`."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG.get(name, ())) for name in TARGETS if name not in ELSEWHERE])
 def test_figures_lie_within_their_limits(name: str) -> None:
     assert TARGETS[name].name == name
     assert found(name).rows or found(name).skipped

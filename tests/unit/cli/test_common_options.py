@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
@@ -67,14 +66,6 @@ def test_quiet_keeps_mistakes_and_the_reason_of_the_exit_status(run):
     status, _, err = run("eval", "spec.yaml", "-q", "-f", "json", *(word for change in INVALID for word in ("--set", change)))
     assert status == 1
     assert err.startswith("the mapping is not valid: ")
-
-
-def test_quiet_says_why_there_is_no_mapping(run):
-    """The exit status is 1 and the list empty: nothing else would tell."""
-    full = ("--set", "architecture.levels.GLB.capacity=1", "--set", "constraints.GLB.keep=[A, B, Z]")
-    status, out, err = run("map", "spec.yaml", "-q", "--method", "random", "--budget", "20", "-f", "json", *full)
-    assert (status, json.loads(out)) == (1, [])
-    assert "no valid mapping among 20 evaluated" in err
 
 
 def test_quiet_does_not_last(run):

@@ -99,8 +99,11 @@ def test_nothing_found_is_status_1_with_the_reason(tmp_path: Path, capsys: pytes
 
 def test_nothing_found_is_an_empty_list_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rules = "constraints: {RF: {keep: [A, B, Z], factors: {m: 4, n: 2}}}\n"
-    assert cli.main(["map", file(tmp_path, rules), "--method", "random", "--budget", "10", "-f", "json"]) == cli.INFEASIBLE
-    assert json.loads(capsys.readouterr().out) == []
+    given = ["map", file(tmp_path, rules), "-q", "--method", "random", "--budget", "10", "-f", "json"]
+    assert cli.main(given) == cli.INFEASIBLE
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == []
+    assert "no valid mapping among 10 evaluated" in shown.err  # also where quiet is asked for: nothing else would tell
 
 
 @pytest.mark.parametrize(

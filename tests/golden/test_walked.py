@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sparseloop.validation.timeloop.compare import Evaluation, evaluate_case
 from sparseloop.validation.timeloop.corpus import COMMITTED, read_cases
 from sparseloop.validation.timeloop.exceptions import REJECTED
@@ -31,6 +33,7 @@ def _differences(evaluation: Evaluation) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_small_cases_are_what_the_walker_counts() -> None:
     differing: dict[str, list[str]] = {}
     for case in read_cases(COMMITTED):

@@ -34,6 +34,7 @@ def test_all_of_it_is_understood(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().out == "520 points x 1 workload by grid: n 5, density 13, features 8\n"
 
 
+@pytest.mark.slow
 def test_run_lengths_then_bitmasks_then_nothing(energy):
     assert [best(energy, density) for density in (0.03, 0.3, 1.0)] == ["runs+skip", "bitmask+skip", "dense"]
 

@@ -23,7 +23,7 @@ def separately(design, batch: Sample):
 
 
 @given(seed=st.integers(0, 2**32), timeloop=st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_joined_templates_give_the_same_numbers(seed, timeloop):
     space = random_space(seed)
     if space is None:

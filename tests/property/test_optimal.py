@@ -70,7 +70,7 @@ def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert proven.lower_bound == proven.value
 
 
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize("block", [n if n != 5 else pytest.param(n, marks=pytest.mark.slow) for n in range(10)])
 def test_equals_exhaustive(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(6 * block, 6 * (block + 1)):
         check(seed, monkeypatch)

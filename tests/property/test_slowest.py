@@ -28,7 +28,7 @@ def holds(seen: np.ndarray, value: float, confidence: float, draws: int) -> bool
 @settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    max_examples=150,
+    max_examples=75,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 @given(cases(PLAIN), st.integers(0, 10**6), st.sampled_from([0.2, 0.5, 0.8]))

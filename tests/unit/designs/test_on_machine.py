@@ -47,7 +47,7 @@ def test_every_design_has_a_dataflow() -> None:
 def test_every_design_maps_any_layer(tmp_path: Path, machine: str) -> None:
     density = "{W: '2:4 c', I: 0.5, O: 0.5}"
     for spec in on(tmp_path, machine, *(layer(kind, density if kind not in ("depthwise",) else "{I: 0.5}") for kind in SHAPES)):
-        best = sl.search(spec, method="genetic", budget=800, seed=1)
+        best = sl.search(spec, method="genetic", budget=300, seed=1)
         assert best.mapping is not None, f"{spec.workload.name} on {machine}"
         assert best.result is not None
         assert best.result.valid

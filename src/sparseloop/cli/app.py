@@ -192,7 +192,7 @@ def show_command(files: InputFiles, overrides: Overrides = None) -> None:
 def why_command(files: InputFiles, overrides: Overrides = None) -> None:
     """Derive one number of the result.
 
-    After the files comes the number, e.g. GLB.A.reads.actual or totals.energy_pj: its formula with all values put in, down to the
+    After the files comes the number, e.g. GLB.A.reads.actual or energy: its formula with all values put in, down to the
     loops of the mapping.
     """
     from sparseloop.evaluation.evaluate import design_of

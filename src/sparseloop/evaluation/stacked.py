@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from sparseloop.evaluation.violations import reasons
 from sparseloop.model.cost.cost import Cost
@@ -45,7 +46,7 @@ class StackedResults:
     cycles: Floats
     utilization: Floats
     area_um2: Floats
-    valid: Integers
+    valid: npt.NDArray[np.bool_]
     level_energy_pj: Floats
     level_cycles: Floats
     level_area_um2: Floats

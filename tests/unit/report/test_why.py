@@ -239,3 +239,21 @@ sparse: {DRAM: {formats: {A: csr, B: csr}}, GLB: {formats: {A: csr, B: csr}, ski
     text = " ".join(sl.why(sl.load(file), "GLB.A.reads.skipped").split())
     words = "words of {} in the data".format
     assert f"share of non-empty {words('A')} − share of non-empty {words('A and words of B')}" in text
+
+
+def test_a_large_pattern_is_derived_as_a_small_one_is(tmp_path):
+    """From 2^20 elements on, what is not zero is listed; the lists are found behind traced answers, too."""
+    np.save(tmp_path / "big.npy", np.random.default_rng(0).random((1024, 1024)) < 0.01)
+    (tmp_path / "big.yaml").write_text("""\
+workload:
+  einsum: Z[m,n] = A[m,k] * B[k,n]
+  shape: {m: 1024, n: 4, k: 1024}
+  density: {A: {model: actual, file: big.npy}, B: 0.5}
+architecture: {levels: [{name: DRAM, class: buffer}, {name: GLB, class: buffer}, {name: MAC, class: mac}]}
+sparse: {DRAM: {formats: {A: CP(*)}}, GLB: {formats: {A: CP(*)}, skip: [B <- A]}}
+mapping: [{DRAM: for m=32 k=16}, {GLB: for m=32 k=64 n=4}]
+""")
+    spec = sl.load(tmp_path / "big.yaml")
+    nonzeros = np.load(tmp_path / "big.npy").sum()
+    assert sl.why(spec, "GLB.B.reads.actual").startswith("GLB.B.reads.actual = ")
+    assert sl.evaluate(spec).to_dict()["levels"][1]["tensors"]["B"]["reads"]["actual"] == 4 * nonzeros

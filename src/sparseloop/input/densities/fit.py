@@ -1,7 +1,7 @@
 """Which density model describes given data best: each is fitted, and judged by the share of empty tiles that it predicts.
 
 What a sparse machine skips are tiles, so a model is as good as its P(a tile is empty), over tiles of all shapes: the sides are
-powers of two and the whole of each axis. The measured share is that of the aligned tiles of the data.
+powers of two and the whole of each axis. The measured share is that of the aligned tiles of the data, whose last ones may be cut.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def fit_density(data: np.ndarray[Any, Any] | Coordinates, *, ranks: Sequence[str
     truth: Floats = np.asarray(given.empty(sizes, columns)) if tiles else np.zeros(0)
     best: dict[str, FittedModel] = {}
     for one in _candidates(given, names):
-        judged = _judged(one, tiles, truth, np.asarray(one.model.empty(sizes, columns)) if tiles else truth)
+        judged = _judged(one, tiles, truth, _predicted(one.model, columns) if tiles else truth)
         if one.kind not in best or judged.mean_error < best[one.kind].mean_error - 1e-12:
             best[one.kind] = judged
     ranked = sorted(best.values(), key=lambda fit: fit.mean_error)
@@ -128,6 +128,21 @@ def tile_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 def _sides(extent: int) -> list[int]:
     """1, 2, 4 ... and the extent itself."""
     return sorted({2**power for power in range(extent.bit_length()) if 2**power <= extent} | {extent})
+
+
+def _predicted(model: DensityModel, sides: Sequence[Floats]) -> Floats:
+    """Share of empty tiles that a model expects of the aligned tiles of a tensor: those that its end cuts are smaller."""
+    every = np.zeros(len(sides[0]))
+    for cut in product((False, True), repeat=len(sides)):
+        share, parts = np.ones(len(sides[0])), list[Floats]()
+        for end, side, extent in zip(cut, sides, model.shape, strict=True):
+            rest = extent % side
+            share = share * np.where(rest > 0, 1.0 if end else extent // side, 0.0 if end else extent // side)
+            parts.append(np.where(rest > 0, rest, side) if end else side)
+        if (some := share > 0).any():
+            there = tuple(part[some] for part in parts)
+            every[some] += share[some] * np.asarray(model.empty(np.prod(there, axis=0), there))
+    return every / np.prod([np.ceil(extent / side) for side, extent in zip(sides, model.shape, strict=True)], axis=0)
 
 
 def _judged(one: Proposal, tiles: Sequence[tuple[int, ...]], truth: Floats, predicted: Floats) -> FittedModel:

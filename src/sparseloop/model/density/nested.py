@@ -365,14 +365,15 @@ def power_law(mean: float, exponent: float, least: float) -> list[tuple[float, f
         else:
             high = middle
     edges = np.geomspace(math.exp(low), 1.0, CLASSES + 1)
-    shares = np.diff(-(edges**-power)) / (math.exp(low) ** -power - 1.0)
-    means = np.diff(edges ** (1.0 - power)) * power / (1.0 - power) / (math.exp(low) ** -power - 1.0) / shares
-    return _ending_at_one(shares, means, mean)
+    larger = (edges[0] / edges) ** power  # in proportion to the share of densities above an edge
+    shares, sums = np.diff(-larger), np.diff(edges * larger) * power / (1.0 - power)
+    some = shares > 0  # steep laws have nothing at the upper end
+    return _ending_at_one(shares[some] / shares.sum(), sums[some] / shares[some], mean)
 
 
 def _bounded_mean(low: float, power: float) -> float:
     """The mean of a number between `low` and 1 that is larger than x with probability ~ x^-power - 1."""
-    return power / (1.0 - power) * (1.0 - low ** (1.0 - power)) / (low**-power - 1.0)
+    return power / (1.0 - power) * (low**power - low) / (1.0 - low**power)
 
 
 def _ending_at_one(shares: Floats, sizes: Floats, mean: float) -> list[tuple[float, float]]:

@@ -133,7 +133,7 @@ def _part(keys: Integers, inner: int, span: int) -> Integers:
 
 def is_better_listed(plan: Plan, tensor: int) -> bool:
     """True for a large pattern with many zeros."""
-    model = plan.einsum.tensors[tensor].density
+    model = plan.einsum.tensors[tensor].density.answering  # the pattern itself, also where its answers are traced
     return model.total >= LARGE and model.density * SPARSE <= 1
 
 
